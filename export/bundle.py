@@ -1,0 +1,111 @@
+"""The bundle: a content-addressed folder that is the model.
+
+Free of torch: the live system reads bundles through this module, `export.graphs` writes them.
+
+Layout of a bundle folder:
+
+    manifest.json        the Manifest below; `bundle_id` is a hash of everything else
+    step.onnx            (item, action, gap_ms, state) -> (next_state, representation)
+    predict.onnx         (representation, item) -> rank
+    vocabulary.json      {"items": [...], "actions": [...]}; position p holds index p + 1, index 0 is "unknown"
+    item_vectors.npy     (N + 1, D) float32, row = item index, row 0 (unknown) is never ranked
+    initial.npz          state (S,) float32 and representation (D,) float32 of a user without history
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.errors import BundleError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+FILES = ("step.onnx", "predict.onnx", "vocabulary.json", "item_vectors.npy", "initial.npz")
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bundle says of itself. Widths: S state, D representation, N items of the catalogue."""
+
+    format: int
+    bundle_id: str
+    cell: str
+    state_width: int
+    representation_width: int
+    items: int
+    actions: int
+    parity: dict[str, Any]  # result of the parity proof at export: sequences, steps, tolerances, largest differences
+    metrics: dict[str, Any]  # offline metrics on the validation split, with their protocol
+    training: dict[str, Any]  # settings and data fingerprint of the training run
+    files: dict[str, str]  # file name -> SHA-256, hexadecimal
+
+
+class Vocabulary(msgspec.Struct, frozen=True):
+    """Names in index order: position p holds index p + 1; index 0 means unknown."""
+
+    items: list[str]
+    actions: list[str]
+    item_names: list[str] | None = None  # names for people, where the log has them
+
+
+class Bundle:
+    """A loaded, checked bundle. Raises BundleError where a file is missing or its content has changed."""
+
+    def __init__(self, path: Path, manifest: Manifest, vocabulary: Vocabulary) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.vocabulary = vocabulary
+        self.item_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.items, 1)}
+        self.action_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.actions, 1)}
+        self.item_vectors: NDArray[np.float32] = np.load(path / "item_vectors.npy")
+        with np.load(path / "initial.npz") as initial:
+            self.initial_state: NDArray[np.float32] = initial["state"]
+            self.initial_representation: NDArray[np.float32] = initial["representation"]
+
+    @property
+    def bundle_id(self) -> str:
+        return self.manifest.bundle_id
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Bundle":
+        path = Path(path)
+        try:
+            manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
+        except FileNotFoundError:
+            raise BundleError(f"no bundle at {path}: {MANIFEST} is missing; make one with `thalweg export`") from None
+        except msgspec.MsgspecError as error:
+            raise BundleError(f"{path / MANIFEST} is not a bundle manifest: {error}") from None
+        if manifest.format != FORMAT:
+            raise BundleError(
+                f"{path} has bundle format {manifest.format}, this version reads {FORMAT}: export the model again"
+            )
+        actual = hash_files(path)
+        changed = sorted(name for name in FILES if manifest.files.get(name) != actual[name])
+        if changed or manifest.bundle_id != bundle_id(manifest):
+            what = ", ".join(changed) or MANIFEST
+            raise BundleError(f"bundle {path} was changed after its export ({what} does not match): export it again")
+        vocabulary = msgspec.json.decode((path / "vocabulary.json").read_bytes(), type=Vocabulary)
+        return cls(path, manifest, vocabulary)
+
+
+def hash_files(path: Path) -> dict[str, str]:
+    """SHA-256 of each of the bundle's files. Raises BundleError where one is missing."""
+    hashes = {}
+    for name in FILES:
+        try:
+            hashes[name] = hashlib.sha256((path / name).read_bytes()).hexdigest()
+        except FileNotFoundError:
+            raise BundleError(f"bundle {path} is incomplete: {name} is missing; export it again") from None
+    return hashes
+
+
+def bundle_id(manifest: Manifest) -> str:
+    """`<cell>-<12 hex digits>`: a hash of the manifest without its id, which holds the hash of every file."""
+    content = msgspec.to_builtins(manifest)
+    content["bundle_id"] = ""
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return f"{manifest.cell}-{digest[:12]}"
