@@ -1,0 +1,25 @@
+"""Errors of the live system, under the one root in `encoder.errors`."""
+
+from encoder.errors import BundleError, InputError, ThalwegError
+
+__all__ = ["BrokerError", "BundleError", "InputError", "SettingsError", "StateError", "StoreError", "ThalwegError"]
+
+
+class SettingsError(ThalwegError):
+    """A setting that is unknown, of the wrong type or out of range."""
+
+
+class BrokerError(ThalwegError):
+    """Kafka did not answer or refused what was asked."""
+
+    retryable = True
+
+
+class StoreError(ThalwegError):
+    """Cassandra did not answer or refused what was asked."""
+
+    retryable = True
+
+
+class StateError(ThalwegError):
+    """A stored state that cannot be used: damaged, or made by another bundle."""
