@@ -1,0 +1,46 @@
+"""JSON Lines of the event contract: one event a line, plain or .gz."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from encoder.datasets.rows import Batch, line_batches, open_bytes
+from encoder.events import BehaviorEvent
+
+
+class _OnlyUser(msgspec.Struct):
+    user_id: str
+
+
+_USER_ID = re.compile(rb'"user_id"\s*:\s*"([^"\\]+)"')  # finds the user of a line that is not JSON as a whole
+
+# nesting deeper than the decoder follows is a RecursionError
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class JsonLines:
+    def batches(self, path: Path) -> Iterator[Batch]:
+        decode = msgspec.json.Decoder(BehaviorEvent).decode
+        first_line = 1
+        with open_bytes(path) as file:
+            for raw in line_batches(iter(file)):
+                events: list[BehaviorEvent | str] = []
+                for line in raw:
+                    try:
+                        events.append(decode(line))
+                    except _UNREADABLE as error:
+                        events.append(str(error))
+                yield Batch(first_line, raw, events)
+                first_line += len(raw)
+
+    def value(self, raw: bytes, event: BehaviorEvent | str) -> bytes:
+        return raw
+
+    def user_of(self, raw: bytes) -> str:
+        try:
+            return msgspec.json.decode(raw, type=_OnlyUser).user_id
+        except _UNREADABLE:
+            found = _USER_ID.search(raw)
+            return found[1].decode(errors="replace") if found else ""
