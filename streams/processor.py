@@ -1,0 +1,247 @@
+"""What a micro-batch does to users' states. Pure but for the graphs it calls: records in, outcome out.
+
+The worker runs it between reading rows and writing them; `thalweg verify` and the tests run it with neither, so all of
+them step by one implementation.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
+
+from encoder.events import BehaviorEvent
+from export.bundle import Bundle
+from streams.arena import NO_OFFSET, RECENT, Arena
+from streams.codec import Erasure, Outcome, Rejected
+from streams.waves import waves
+
+
+class Graphs(Protocol):
+    """The part of a Stepper that the processor calls."""
+
+    def step(
+        self,
+        item: NDArray[np.int64],
+        action: NDArray[np.int64],
+        gap_ms: NDArray[np.int64],
+        state: NDArray[np.float32],
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+
+    def rank(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> NDArray[np.int32]: ...
+
+
+class Row:
+    """One user of a micro-batch, from its first event in it (or its first one after an erasure) to its last."""
+
+    __slots__ = ("changed", "erased", "last_item", "last_time_ms", "offset", "recent", "slot", "steps", "user_id")
+
+    def __init__(self, user_id: str, slot: int | None) -> None:
+        self.user_id = user_id
+        self.slot = slot  # None: a user without history
+        self.offset = NO_OFFSET
+        self.steps = 0
+        self.last_time_ms = 0
+        self.last_item: str | None = None
+        self.recent: list[int] = []
+        self.changed = False
+        self.erased = False  # an erasure followed in this batch: nothing of this row is kept
+
+
+class Columns:
+    """The applied events of a micro-batch, in the order of the partition; every list has one entry an event."""
+
+    __slots__ = ("action", "event", "gap_ms", "item", "offset", "previous_item", "row", "steps", "timestamp_ms")
+
+    def __init__(self) -> None:
+        self.event: list[BehaviorEvent] = []
+        self.offset: list[int] = []
+        self.timestamp_ms: list[int] = []  # of the record
+        self.row: list[int] = []
+        self.item: list[int] = []
+        self.action: list[int] = []
+        self.gap_ms: list[int] = []  # -1: no event before
+        self.steps: list[int] = []  # before the event
+        self.previous_item: list[str | None] = []
+
+
+class Result(msgspec.Struct, kw_only=True):
+    """Everything that follows from a micro-batch, before any of it has left the process.
+
+    ranks: (n,) int32 under the state before each event, 0 for an item outside the catalogue; empty if not asked for.
+    state, representation: (rows, S) and (rows, D) float32 after the batch.
+    """
+
+    columns: Columns
+    rows: list[Row]
+    ranks: NDArray[np.int32]
+    state: NDArray[np.float32]
+    representation: NDArray[np.float32]
+    rejected: list[tuple[Any, Rejected]]  # (record, why)
+    erased: list[tuple[str, int]]  # (user, offset of the erasure), in order
+    already_applied: int
+
+    def changed_rows(self) -> list[int]:
+        """Indices of the rows to store and publish."""
+        return [i for i, row in enumerate(self.rows) if row.changed and not row.erased]
+
+
+class Processor:
+    """Applies micro-batches to an arena, one after another."""
+
+    def __init__(self, bundle: Bundle, graphs: Graphs, arena: Arena) -> None:
+        self._items = bundle.item_index
+        self._actions = bundle.action_index
+        self._initial_state = bundle.initial_state
+        self._initial_representation = bundle.initial_representation
+        self._graphs = graphs
+        self.arena = arena
+
+    def missing(self, outcomes: Sequence[Outcome]) -> list[str]:
+        """Users of these outcomes that are not in the arena, each once: their rows must be restored first."""
+        arena = self.arena
+        return list({o.user_id: None for o in outcomes if type(o) is not Rejected and o.user_id not in arena})
+
+    def process(
+        self, partition: int, records: Sequence[Any], outcomes: Sequence[Outcome], sequence: int, evaluate: bool = True
+    ) -> Result:
+        """Apply one partition's records, in order. The arena holds the new states when this returns.
+
+        records: anything with `.offset` and `.timestamp` (ms); outcomes: what the codec made of each.
+        sequence: number of this batch, for the arena's order of use. evaluate: compute ranks.
+        """
+        result = self._plan(partition, records, outcomes)
+        representations = self._step(result, evaluate)
+        if evaluate and len(result.columns.event):
+            items = np.array(result.columns.item, np.int64)
+            result.ranks = self._graphs.rank(representations, items)
+        self._keep(partition, result, sequence)
+        return result
+
+    def _open(self, user_id: str, partition: int) -> Row:
+        arena = self.arena
+        row = Row(user_id, arena.slot(user_id))
+        if row.slot is not None:
+            slot = row.slot
+            # An offset counts only in the partition it was applied in: a user that moved starts afresh there.
+            row.offset = int(arena.offset[slot]) if arena.partition[slot] == partition else NO_OFFSET
+            row.steps = int(arena.steps[slot])
+            row.last_time_ms = int(arena.last_time_ms[slot])
+            row.last_item = arena.last_item.get(slot)
+            row.recent = [h for h in arena.recent[slot].tolist() if h]
+        return row
+
+    def _plan(self, partition: int, records: Sequence[Any], outcomes: Sequence[Outcome]) -> Result:
+        columns = Columns()
+        rows: list[Row] = []
+        row_of: dict[str, int] = {}
+        rejected: list[tuple[Any, Rejected]] = []
+        erased: list[tuple[str, int]] = []
+        already_applied = 0
+        items, actions = self._items, self._actions
+        for record, outcome in zip(records, outcomes, strict=True):
+            if type(outcome) is Rejected:
+                rejected.append((record, outcome))
+                continue
+            user_id = outcome.user_id
+            index = row_of.get(user_id)
+            if index is None:
+                index = row_of[user_id] = len(rows)
+                rows.append(self._open(user_id, partition))
+            row = rows[index]
+            offset = record.offset
+            if offset <= row.offset:
+                already_applied += 1
+                continue
+            if type(outcome) is Erasure:
+                row.erased = True
+                row_of[user_id] = len(rows)  # events that follow belong to a user without history
+                rows.append(Row(user_id, None))
+                erased.append((user_id, offset))
+                continue
+            event = outcome
+            digest = xxh3_64_intdigest(event.event_id) or 1  # 0 marks an empty place
+            recent = row.recent
+            if digest in recent:
+                already_applied += 1
+                continue
+            if len(recent) == RECENT:
+                del recent[0]
+            recent.append(digest)
+            time_ms = event.event_time_ms
+            columns.event.append(event)
+            columns.offset.append(offset)
+            columns.timestamp_ms.append(record.timestamp)
+            columns.row.append(index)
+            columns.item.append(items.get(event.item_id, 0))
+            columns.action.append(actions.get(event.action, 0))
+            columns.gap_ms.append(max(0, time_ms - row.last_time_ms) if row.steps else -1)
+            columns.steps.append(row.steps)
+            columns.previous_item.append(row.last_item)
+            row.last_item = event.item_id
+            row.last_time_ms = max(time_ms, row.last_time_ms) if row.steps else time_ms
+            row.steps += 1
+            row.offset = offset
+            row.changed = True
+        state, representation = self._stage(rows)
+        return Result(
+            columns=columns,
+            rows=rows,
+            ranks=np.empty(0, np.int32),
+            state=state,
+            representation=representation,
+            rejected=rejected,
+            erased=erased,
+            already_applied=already_applied,
+        )
+
+    def _stage(self, rows: list[Row]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """States of the rows before the batch, out of the arena: (rows, S) and (rows, D) float32."""
+        slots = np.array([-1 if row.slot is None else row.slot for row in rows], np.int64)
+        state = self.arena.state[slots]
+        representation = self.arena.representation[slots]
+        fresh = slots < 0
+        if fresh.any():
+            state[fresh] = self._initial_state
+            representation[fresh] = self._initial_representation
+        return state, representation
+
+    def _step(self, result: Result, evaluate: bool) -> NDArray[np.float32]:
+        """Step the staged rows wave by wave. Returns the representation before each event, (n, D) float32."""
+        columns = result.columns
+        rows = np.array(columns.row, np.int64)
+        item = np.array(columns.item, np.int64)
+        action = np.array(columns.action, np.int64)
+        gap_ms = np.array(columns.gap_ms, np.int64)
+        before = np.empty((len(rows) if evaluate else 0, result.representation.shape[1]), np.float32)
+        for wave in waves(rows):
+            target = rows[wave]
+            if evaluate:
+                before[wave] = result.representation[target]
+            state, representation = self._graphs.step(item[wave], action[wave], gap_ms[wave], result.state[target])
+            result.state[target] = state
+            result.representation[target] = representation
+        return before
+
+    def _keep(self, partition: int, result: Result, sequence: int) -> None:
+        arena = self.arena
+        for user_id, _ in result.erased:
+            arena.forget(user_id)
+        touched = [i for i, row in enumerate(result.rows) if not row.erased and (row.changed or row.slot is not None)]
+        kept = [i for i in touched if result.rows[i].changed]
+        arena.last_used[[s for i in touched if (s := arena.slot(result.rows[i].user_id)) is not None]] = sequence
+        if not kept:
+            return
+        rows = [result.rows[i] for i in kept]
+        slots = [slot if (slot := arena.slot(row.user_id)) is not None else arena.allocate(row.user_id) for row in rows]
+        arena.state[slots] = result.state[kept]
+        arena.representation[slots] = result.representation[kept]
+        arena.partition[slots] = partition
+        arena.offset[slots] = [row.offset for row in rows]
+        arena.steps[slots] = [row.steps for row in rows]
+        arena.last_time_ms[slots] = [row.last_time_ms for row in rows]
+        arena.last_used[slots] = sequence
+        arena.recent[slots] = [row.recent + [0] * (RECENT - len(row.recent)) for row in rows]
+        arena.last_item.update(zip(slots, (row.last_item for row in rows), strict=True))

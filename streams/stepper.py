@@ -1,0 +1,68 @@
+"""Steps and ranks: the bundle's two graphs in ONNX Runtime, on the GPU where there is one."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from export.bundle import Bundle
+from streams.errors import BundleError
+
+# Scores of one tile of events over the catalogue are kept under 4 MB, so that they are counted while still in cache.
+TILE_SCORES = 1_000_000
+
+
+def providers() -> list[str]:
+    """The execution providers to ask for: CUDA where the library and a device are there, else the CPU."""
+    if "CUDAExecutionProvider" in ort.get_available_providers() and _has_cuda_device():
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    return ["CPUExecutionProvider"]
+
+
+def _has_cuda_device() -> bool:
+    # The GPU package offers its provider on every machine: look for a driver before a session logs a failure.
+    return any(Path(trace).exists() for trace in ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/dxg"))
+
+
+class Stepper:
+    """The step and predict graphs of a bundle. `provider` says where they run."""
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads  # one: a GRU step is too small to share, and cores belong to workers
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        chosen = providers()
+        try:
+            self._step = ort.InferenceSession(bundle.path / "step.onnx", options, providers=chosen)
+            self._predict = ort.InferenceSession(bundle.path / "predict.onnx", options, providers=chosen)
+        except Exception as error:
+            raise BundleError(f"ONNX Runtime cannot load the graphs of {bundle.path}: {error}") from error
+        self.provider = str(self._step.get_providers()[0])
+        self.catalogue = bundle.manifest.items
+        self._tile = max(1, TILE_SCORES // max(1, self.catalogue))
+
+    def step(
+        self,
+        item: NDArray[np.int64],
+        action: NDArray[np.int64],
+        gap_ms: NDArray[np.int64],
+        state: NDArray[np.float32],
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(B,) item, action and gap in ms, (B, S) state -> (B, S) next state, (B, D) representation."""
+        inputs = {"item": item, "action": action, "gap_ms": gap_ms, "state": state}
+        next_state, representation = self._step.run(("next_state", "representation"), inputs)
+        return next_state, representation
+
+    def rank(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> NDArray[np.int32]:
+        """(B, D) representation, (B,) item -> (B,) rank of the item in the whole catalogue, 0 for an unknown item.
+
+        Ties count against the model: the rank is the number of items that score at least as high.
+        """
+        tile, run = self._tile, self._predict.run
+        ranks = np.empty(len(item), np.int32)
+        for start in range(0, len(item), tile):
+            part = slice(start, start + tile)
+            (ranks[part],) = run(("rank",), {"representation": representation[part], "item": item[part]})
+        return ranks
