@@ -1,0 +1,57 @@
+"""Names of items and actions as indices. Free of torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.errors import InputError
+
+if TYPE_CHECKING:
+    from encoder.log import EventLog
+
+
+class Vocabulary(msgspec.Struct, frozen=True):
+    """Names in index order: position p holds index p + 1; index 0 means unknown."""
+
+    items: list[str]
+    actions: list[str]
+    item_names: list[str] | None = None  # names for people, where the log has them
+
+    @classmethod
+    def of(cls, log: EventLog, min_support: int) -> Vocabulary:
+        """Items with at least `min_support` events and all actions of a log, the most frequent first.
+
+        Raises InputError where no item has that support.
+        """
+        items = _by_frequency(log.item_ids, log.item, min_support)
+        if not items:
+            raise InputError(
+                f"no item of the log has {min_support} events ({len(log)} events, {len(log.item_ids)} items): "
+                "lower the minimum support or give a longer log"
+            )
+        actions = _by_frequency(log.actions, log.action, 1)
+        names = log.item_names
+        return cls(items, actions, None if names is None else [names.get(item, item) for item in items])
+
+    def item_index(self, log: EventLog) -> NDArray[np.int64]:
+        """(n,) index of every event's item, 0 where the item is not in the vocabulary."""
+        return _indices(log.item_ids, self.items)[log.item]
+
+    def action_index(self, log: EventLog) -> NDArray[np.int64]:
+        """(n,) index of every event's action, 0 where the action is not in the vocabulary."""
+        return _indices(log.actions, self.actions)[log.action]
+
+
+def _by_frequency(names: list[str], codes: NDArray[np.integer], min_support: int) -> list[str]:
+    counts = np.bincount(codes, minlength=len(names)).tolist()
+    kept = [(-count, name) for name, count in zip(names, counts, strict=True) if count >= max(1, min_support)]
+    return [name for _, name in sorted(kept)]
+
+
+def _indices(names: list[str], known: list[str]) -> NDArray[np.int64]:
+    index = {name: i for i, name in enumerate(known, 1)}
+    return np.array([index.get(name, 0) for name in names], np.int64)

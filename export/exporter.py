@@ -1,0 +1,74 @@
+"""Writes a bundle: the graphs, the tables beside them, the parity proof, and the manifest that seals them."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from encoder.errors import InputError
+from encoder.model import UserModel
+from encoder.vocabulary import Vocabulary
+from export.bundle import FORMAT, MANIFEST, Bundle, Manifest, bundle_id, hash_files
+from export.graphs import predict_graph, step_graph
+from export.parity import prove_parity
+
+
+def export_model(
+    model: UserModel,
+    vocabulary: Vocabulary,
+    out: Path | str,
+    *,
+    metrics: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+) -> Bundle:
+    """Write `model` as a bundle into the folder `out`, in whole or not at all, and load it back.
+
+    metrics, training: go into the manifest as they are, and so into the bundle's id; keep wall-clock times out of them.
+    Raises InputError where `out` holds something other than a bundle, BundleError where parity fails.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / MANIFEST).is_file():
+        raise InputError(f"{out} exists and is not a bundle: name another folder")
+    model.eval()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
+        draft = Path(temporary) / "bundle"
+        draft.mkdir()
+        _write_files(model, vocabulary, draft)
+        parity = prove_parity(model, draft)
+        manifest = Manifest(
+            format=FORMAT,
+            bundle_id="",
+            cell=model.config.cell,
+            state_width=model.cell.state_width,
+            representation_width=model.config.width,
+            items=model.config.items,
+            actions=model.config.actions,
+            parity=parity,
+            metrics=metrics or {},
+            training=training or {},
+            files=hash_files(draft),
+        )
+        manifest = msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest))
+        text = msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2)
+        (draft / MANIFEST).write_bytes(text + b"\n")
+        if out.exists():
+            shutil.rmtree(out)
+        draft.replace(out)
+    return Bundle.load(out)
+
+
+def _write_files(model: UserModel, vocabulary: Vocabulary, path: Path) -> None:
+    vectors = model.items.weight.detach().numpy()
+    (path / "step.onnx").write_bytes(step_graph(model))
+    (path / "predict.onnx").write_bytes(predict_graph(vectors[1:]))
+    (path / "vocabulary.json").write_bytes(msgspec.json.encode(vocabulary))
+    np.save(path / "item_vectors.npy", vectors)
+    np.savez(
+        path / "initial.npz",
+        state=model.initial_state(1)[0].numpy(),
+        representation=model.initial_representation(1)[0].detach().numpy(),
+    )

@@ -1,0 +1,123 @@
+"""The proof that the exported graphs compute what the trained model computes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+
+from encoder.errors import BundleError
+from encoder.model import UserModel
+
+SEQUENCES = 64
+STEPS = 1_000
+TOLERANCE = 1e-5  # largest absolute difference of a state or representation component, float32
+
+
+def prove_parity(model: UserModel, path: Path, seed: int = 0) -> dict[str, Any]:
+    """Step the graphs in `path` and the model over the same ragged random sequences, to be put into the manifest.
+
+    The graphs run event by event, the model in its sequence form, the one it was trained in: 64 sequences of up to
+    1,000 events, the batch shrinking as they end. Raises BundleError where a difference exceeds its tolerance.
+    """
+    lengths, item, action, gap_ms = _random_sequences(model, seed)
+    states, representations = _stepped(model, path, lengths, item, action, gap_ms)
+    model.eval()
+    with torch.no_grad():
+        start = model.initial_state(SEQUENCES)
+        items, actions, gaps = (torch.from_numpy(x) for x in (item, action, gap_ms))
+        expected, _ = model.sequence(items, actions, gaps, start)
+        last = [
+            model.sequence(items[i : i + 1, :n], actions[i : i + 1, :n], gaps[i : i + 1, :n], start[:1])[1]
+            for i, n in enumerate(lengths)
+        ]
+    mask = np.arange(STEPS) < lengths[:, None]
+    representation_diff = float(np.abs(representations - expected.numpy())[mask].max())
+    state_diff = float(np.abs(states - torch.cat(last).numpy()).max())
+    scale = float(np.abs(expected.numpy()[mask]).max())
+    rank_errors = _rank_errors(model, path, representations[mask][:: max(1, int(mask.sum()) // 2_000)], seed)
+    tolerance = TOLERANCE * max(1.0, scale)
+    for what, value, limit in (
+        ("states", state_diff, TOLERANCE),
+        ("representations", representation_diff, tolerance),
+        ("ranks", rank_errors, 0),
+    ):
+        if not value <= limit:
+            raise BundleError(f"parity of {what} failed: {value:g} is above {limit:g}; the model cannot be exported")
+    return {
+        "sequences": SEQUENCES,
+        "steps": int(lengths.sum()),
+        "longest": int(lengths.max()),
+        "state_max_abs_diff": _rounded(state_diff),
+        "state_tolerance": TOLERANCE,
+        "representation_max_abs_diff": _rounded(representation_diff),
+        "representation_tolerance": _rounded(tolerance),
+        "rank_errors": rank_errors,
+    }
+
+
+def _random_sequences(
+    model: UserModel, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(64,) lengths, longest first, and (64, 1000) items, actions and gaps with every boundary and the unknowns."""
+    rng = np.random.default_rng(seed)
+    config, shape = model.config, (SEQUENCES, STEPS)
+    lengths = np.sort(np.append(rng.integers(1, STEPS + 1, SEQUENCES - 2), [1, STEPS]))[::-1].copy()
+    gap_ms = np.exp(rng.uniform(0, np.log(1e13), shape)).astype(np.int64)
+    boundaries = np.array(config.gap_boundaries_ms, np.int64)
+    edges = rng.choice(np.concatenate([boundaries - 1, boundaries, boundaries + 1]), shape)
+    gap_ms = np.where(rng.random(shape) < 0.3, np.maximum(edges, 0), gap_ms)
+    gap_ms[:, 0] = -1
+    return lengths, rng.integers(0, config.items + 1, shape), rng.integers(0, config.actions + 1, shape), gap_ms
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1  # one order of summation: the same bundle from the same model
+    options.log_severity_level = 3
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _stepped(
+    model: UserModel,
+    path: Path,
+    lengths: NDArray[np.int64],
+    item: NDArray[np.int64],
+    action: NDArray[np.int64],
+    gap_ms: NDArray[np.int64],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(64, S) state after each sequence's last event, (64, 1000, D) representation after each event."""
+    session = _session(path / "step.onnx")
+    states = model.initial_state(SEQUENCES).numpy()
+    representations = np.zeros((*item.shape, model.config.width), np.float32)
+    for t in range(STEPS):
+        active = int((lengths > t).sum())
+        feeds = {"item": item[:active, t], "action": action[:active, t], "gap_ms": gap_ms[:active, t]}
+        states[:active], representations[:active, t] = session.run(None, {**feeds, "state": states[:active]})
+    return states, representations
+
+
+def _rank_errors(model: UserModel, path: Path, representations: NDArray[np.float32], seed: int) -> int:
+    """How many ranks lie outside what exact scores allow: a tie or near tie in float32 may fall either way."""
+    config = model.config
+    item = np.random.default_rng(seed).integers(0, config.items + 1, len(representations))
+    session = _session(path / "predict.onnx")
+    vectors = model.item_vectors().detach().double().numpy()
+    errors = 0
+    for start in range(0, len(item), 256):
+        part = slice(start, start + 256)
+        (ranks,) = session.run(None, {"representation": representations[part], "item": item[part]})
+        scores = representations[part].astype(np.float64) @ vectors.T
+        target = scores[np.arange(len(scores)), np.maximum(item[part] - 1, 0)][:, None]
+        slack = 1e-5 * max(1.0, float(np.abs(scores).max()))
+        best = (scores >= target + slack).sum(axis=1) + 1
+        worst = (scores >= target - slack).sum(axis=1)
+        known = item[part] > 0
+        errors += int((known & ((ranks < best) | (ranks > worst))).sum() + (~known & (ranks != 0)).sum())
+    return errors
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.2g}")

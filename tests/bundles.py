@@ -1,0 +1,26 @@
+"""Small bundles for tests: real graphs of an untrained model with random weights."""
+
+from pathlib import Path
+
+import torch
+
+from encoder.model import ModelConfig, UserModel
+from encoder.vocabulary import Vocabulary
+from export.bundle import Bundle
+from export.exporter import export_model
+
+ACTIONS = ["view", "cart", "purchase"]
+
+
+def tiny_model(items: int = 500, width: int = 32, seed: int = 0) -> UserModel:
+    """A model whose state is wider than its representation, so that mixing them up fails."""
+    torch.manual_seed(seed)
+    model = UserModel(ModelConfig(items=items, actions=len(ACTIONS), width=width, hidden=width + 8))
+    model.start_from_popularity(torch.arange(items, 0, -1))
+    return model.eval()
+
+
+def tiny_bundle(path: Path, items: int = 500, width: int = 32, seed: int = 0) -> Bundle:
+    """Export a tiny model of items item-1..item-N and the actions view, cart, purchase into the folder `path`."""
+    vocabulary = Vocabulary(items=[f"item-{i}" for i in range(1, items + 1)], actions=ACTIONS)
+    return export_model(tiny_model(items, width, seed), vocabulary, path)
