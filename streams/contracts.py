@@ -1,0 +1,138 @@
+"""What goes over the topics, as types: bounds of the event in, the outputs, the dead letter. Pure.
+
+JSON Schemas and the AsyncAPI document are generated from these (`streams.schemas`); topic names are settings.
+"""
+
+import base64
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from encoder.events import BehaviorEvent
+
+MAX_TEXT = 512  # characters of an id, an action, a category: one user_id is one Cassandra key (64 KiB) in any alphabet
+MAX_VALUE_BYTES = 256 * 1024  # of a record; above it a dead letter, so that a record and its outputs fit every topic
+MAX_KEY_BYTES = 4 * MAX_TEXT  # of a record: MAX_TEXT characters of four UTF-8 bytes
+MAX_AHEAD_MS = 86_400_000  # an event may lie this far after its record's timestamp: clocks and time zones go wrong
+MAX_TIME_MS = 253_402_300_799_999  # the last millisecond of the year 9999
+
+Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
+OptionalText = Annotated[str, Meta(max_length=MAX_TEXT)] | None
+TimeMs = Annotated[int, Meta(ge=0, le=MAX_TIME_MS, description="milliseconds since 1970-01-01 UTC")]
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Count = Annotated[int, Meta(ge=0)]
+RecordId = Annotated[str, Meta(description="topic-partition-offset of the behaviour record", examples=["events-0-42"])]
+
+
+class IncomingEvent(BehaviorEvent, frozen=True, gc=False, kw_only=True):
+    """A behaviour event with the bounds that the codec holds it to; key = user_id, UTF-8.
+
+    Unknown fields are ignored. A record with a key and a null value is an erasure: forget this user.
+    """
+
+    event_id: Annotated[Text, Meta(description="the same id twice in a row of a user's events is one event")]
+    user_id: Annotated[Text, Meta(description="equal to the record's key")]
+    item_id: Text
+    action: Text
+    event_time_ms: Annotated[TimeMs, Meta(description="at most 24 hours after the record's timestamp")]
+    session_id: OptionalText = None
+    category: OptionalText = None
+    price: Annotated[float, Meta(ge=0)] | None = None
+    attributes: dict[Text, str | Int64 | float] | None = None
+
+
+class EvaluationEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """How well a user's representation foresaw the next event: scored before the event was applied.
+
+    Exactly one for every applied event. A replay repeats the id: count each id once.
+    """
+
+    id: RecordId
+    user_id: str
+    bundle_id: str
+    item_id: str
+    action: str
+    previous_item_id: str | None
+    rank: Annotated[int, Meta(ge=1, description="over the whole catalogue, ties against the model")] | None
+    reciprocal_rank: Annotated[float, Meta(ge=0, le=1, description="0 where the item is not in the catalogue")]
+    catalogue: Annotated[int, Meta(ge=0, description="number of items ranked")]
+    steps: Annotated[int, Meta(ge=0, description="events applied before this one; 0: scored with the prior")]
+    state_age_ms: Annotated[int, Meta(ge=0, description="time since the user's last event; null at steps 0")] | None
+    event_time_ms: TimeMs
+
+
+class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A user's representation after an event; key = user_id. A null value: the user was erased."""
+
+    user_id: str
+    bundle_id: str
+    representation: Annotated[str, Meta(description="base64 of D little-endian 32-bit floats")]
+    steps: Count
+    event_time_ms: TimeMs
+    source: RecordId
+
+
+def record_id(topic: str, partition: int, offset: int) -> str:
+    """The name of a behaviour record, unique and the same in every replay."""
+    return f"{topic}-{partition}-{offset}"
+
+
+def encode_vector(vector: NDArray[np.float32]) -> str:
+    """(D,) float32 as it stands in a RepresentationUpdate."""
+    return base64.b64encode(vector.astype("<f4", copy=False).tobytes()).decode("ascii")
+
+
+def decode_vector(text: str) -> NDArray[np.float32]:
+    """The (D,) float32 of a RepresentationUpdate. Raises ValueError where the text is not base64 of whole floats."""
+    return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
+
+
+REASON = "thalweg-reason"
+FIELD = "thalweg-field"
+SOURCE_TOPIC = "thalweg-topic"
+SOURCE_PARTITION = "thalweg-partition"
+SOURCE_OFFSET = "thalweg-offset"
+SOURCE_TIMESTAMP = "thalweg-timestamp-ms"
+KEY_BYTES = "thalweg-key-bytes"  # the original size; only where the dead letter holds just the beginning
+VALUE_BYTES = "thalweg-value-bytes"
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that could not be applied, ready to be produced: its own bytes, and in headers why and where it stood.
+
+    A key over MAX_KEY_BYTES or a value over MAX_VALUE_BYTES is cut to that, with its original size in a header, so
+    that the dead-letter topic takes what the behaviour topic took. Headers of the original are not carried.
+    """
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+def dead_letter(record: Any, reason: str, field: str) -> DeadLetter:
+    """Make the dead letter of a record (of aiokafka or kafka-python) that was rejected for `reason` at `field`."""
+    headers = [
+        (REASON, reason.encode()),
+        (FIELD, field.encode()),
+        (SOURCE_TOPIC, record.topic.encode()),
+        (SOURCE_PARTITION, b"%d" % record.partition),
+        (SOURCE_OFFSET, b"%d" % record.offset),
+        (SOURCE_TIMESTAMP, b"%d" % record.timestamp),
+    ]
+    key, value = record.key, record.value
+    if key is not None and len(key) > MAX_KEY_BYTES:
+        headers.append((KEY_BYTES, b"%d" % len(key)))
+        key = key[:MAX_KEY_BYTES]
+    if value is not None and len(value) > MAX_VALUE_BYTES:
+        headers.append((VALUE_BYTES, b"%d" % len(value)))
+        value = value[:MAX_VALUE_BYTES]
+    return DeadLetter(key=key, value=value, headers=headers)
+
+
+def header_texts(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
+    """Headers as texts; a name that stands twice keeps its last value."""
+    return {name: (value or b"").decode("utf-8", "replace") for name, value in headers}
