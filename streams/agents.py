@@ -1,0 +1,125 @@
+"""The agent: a record batch's way from Kafka to Cassandra, with the next batch computing while this one is confirmed.
+
+The order of one batch, and what it waits for:
+
+    restore   rows of users not in memory are read
+    process   decode, step, rank; the arena holds the new states from here on
+    publish   outputs are confirmed                    after the batch before has published
+    write     rows are confirmed                       after the own publish and the batch before's write
+    ack       the batch's last offset may be committed after the own write
+
+Outputs before rows: a crash between the two repeats the same outputs; the other way round a replay would skip events
+as already applied, and their outputs would be lost. A row of a later batch never overtakes an output of an earlier one
+for the same reason. A failure anywhere ends the worker; the restart replays from the last commit over the stored rows.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from streams.codec import decode_batch
+from streams.measures import Measures
+from streams.processor import Processor, Result
+from streams.publisher import Publisher
+from streams.store import Store
+
+# Batches between process and ack. Two hide the round trips to Kafka and Cassandra behind the next batch's computing;
+# more only lengthen the wait at a rebalance.
+BATCHES_IN_FLIGHT = 3
+
+
+class Pipeline:
+    """Takes record batches in turn; confirms them in the background, in order."""
+
+    def __init__(self, processor: Processor, store: Store, publisher: Publisher, measures: Measures) -> None:
+        self._processor = processor
+        self._store = store
+        self._publisher = publisher
+        self._measures = measures
+        self._sequence = 0
+        self._confirmed = 0
+        self._room = asyncio.Semaphore(BATCHES_IN_FLIGHT)
+        self._published: asyncio.Future[None] | None = None
+        self._written: asyncio.Future[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def take(self, partition: int, records: Sequence[Any], ack: Callable[[], Any]) -> None:
+        """Process one record batch; returns when the next may come. Raises what an earlier batch failed with."""
+        await self._room.acquire()
+        self._raise_failure()
+        started_s = time.perf_counter()
+        self._sequence += 1
+        sequence = self._sequence
+        outcomes = decode_batch(records)
+        missing = self._processor.missing(outcomes)
+        if missing:
+            await self._make_room(len(missing))
+            self._processor.arena.insert(await self._store.read(missing), sequence)
+            self._raise_failure()
+        result = self._processor.process(partition, records, outcomes, sequence)
+        self._measures.processed(partition, result, len(records), time.perf_counter() - started_s)
+        task = asyncio.create_task(self._confirm(partition, records, result, sequence, ack))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    async def drain(self) -> None:
+        """Wait until everything taken is confirmed. Raises what a batch failed with."""
+        await asyncio.gather(*self._tasks)
+
+    def drop_partitions(self, partitions: Sequence[int]) -> None:
+        """Forget the users of partitions that this worker no longer owns."""
+        self._processor.arena.drop_partitions(partitions)
+
+    async def _make_room(self, wanted: int) -> None:
+        while not self._processor.arena.make_room(wanted, self._confirmed):
+            if not self._tasks:
+                capacity = self._processor.arena.capacity
+                raise IndexError(f"a batch needs {wanted} new users and the arena holds {capacity}: raise arena_max_users")
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            self._raise_failure()
+
+    async def _confirm(
+        self, partition: int, records: Sequence[Any], result: Result, sequence: int, ack: Callable[[], Any]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        published_before, self._published = self._published, loop.create_future()
+        written_before, self._written = self._written, loop.create_future()
+        published, written = self._published, self._written
+        try:
+            if published_before is not None:
+                await published_before
+            await self._publisher.publish(partition, result)
+            published.set_result(None)
+            if written_before is not None:
+                await written_before
+            changed = result.changed_rows()
+            if result.erased:  # before the rows: a user's rows after an erasure are newer than it
+                await self._store.erase(result.erased)
+            await self._store.write(
+                partition,
+                [result.rows[i] for i in changed],
+                result.state[changed],
+                result.representation[changed],
+                now_ms=int(time.time() * 1000),
+            )
+            self._confirmed = sequence
+            ack()
+            written.set_result(None)
+            self._measures.confirmed(partition, records[-1].offset, result, time.time() * 1000)
+        except BaseException as error:
+            for future in (published, written):
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # seen: whoever waits raises it, nobody has to
+            raise
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._room.release()
+        if not task.cancelled() and task.exception() is None:
+            self._tasks.discard(task)  # a failed task stays: the next call raises its error
+
+    def _raise_failure(self) -> None:
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()

@@ -1,0 +1,140 @@
+"""Outputs of a micro-batch to Kafka, as whole record batches, confirmed before anything is stored.
+
+What is guaranteed: `publish` returns after every output of the batch is acknowledged by all in-sync replicas. What is
+not: an output may be in its topic twice (a crash before the row was stored, then a replay); ids are the same then.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from streams.contracts import EvaluationEvent, RepresentationUpdate, dead_letter, encode_vector, record_id
+from streams.errors import BrokerError
+from streams.processor import Result
+from streams.settings import Settings
+
+# A micro-batch's evaluation events are about 300 bytes each: 1,000 of them fill one request under Kafka's limit of 1 MB.
+BATCH_BYTES = 512 * 1024
+REQUEST_TIMEOUT_S = 30.0
+
+Pair = tuple[bytes | None, bytes | None]
+
+
+class Publisher:
+    """One idempotent producer for evaluation events, representation updates and dead letters."""
+
+    def __init__(self, settings: Settings, bundle_id: str, catalogue: int) -> None:
+        self._settings = settings
+        self._bundle_id = bundle_id
+        self._catalogue = catalogue
+        self._encode = msgspec.json.Encoder().encode
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect. Raises BrokerError."""
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.broker,
+            acks="all",
+            enable_idempotence=True,
+            compression_type="lz4",
+            max_batch_size=BATCH_BYTES,
+            request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
+        )
+        try:
+            await self._producer.start()
+        except KafkaError as error:
+            raise BrokerError(f"no broker answers at {self._settings.broker}: {error}") from error
+
+    async def stop(self) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def publish(self, partition: int, result: Result) -> None:
+        """Send everything that follows from the batch and await each confirmation. Raises BrokerError."""
+        settings = self._settings
+        try:
+            futures = [
+                *await self._send(settings.evaluation_topic, partition, self.evaluations(partition, result)),
+                *await self._send(settings.updates_topic, partition, self.updates(partition, result)),
+                *await self._send_dead_letters(partition, result),
+            ]
+            await asyncio.gather(*futures)
+        except KafkaError as error:
+            raise BrokerError(f"outputs of partition {partition} were not confirmed: {error!r}") from error
+
+    def evaluations(self, partition: int, result: Result) -> Iterator[Pair]:
+        """Key and value of an evaluation event for every applied event, in order."""
+        columns, encode = result.columns, self._encode
+        bundle_id, catalogue = self._bundle_id, self._catalogue
+        prefix = record_id(self._settings.behavior_topic, partition, 0)[:-1]
+        ranks = result.ranks.tolist()
+        for event, offset, rank, steps, gap_ms, previous in zip(
+            columns.event, columns.offset, ranks, columns.steps, columns.gap_ms, columns.previous_item, strict=True
+        ):
+            value = EvaluationEvent(
+                id=f"{prefix}{offset}",
+                user_id=event.user_id,
+                bundle_id=bundle_id,
+                item_id=event.item_id,
+                action=event.action,
+                previous_item_id=previous,
+                rank=rank or None,
+                reciprocal_rank=1.0 / rank if rank else 0.0,
+                catalogue=catalogue,
+                steps=steps,
+                state_age_ms=gap_ms if steps else None,
+                event_time_ms=event.event_time_ms,
+            )
+            yield event.user_id.encode(), encode(value)
+
+    def updates(self, partition: int, result: Result) -> Iterator[Pair]:
+        """Tombstones of erased users, then the last representation of every user that changed."""
+        for user_id, _ in result.erased:
+            yield user_id.encode(), None
+        for index in result.changed_rows():
+            row = result.rows[index]
+            value = RepresentationUpdate(
+                user_id=row.user_id,
+                bundle_id=self._bundle_id,
+                representation=encode_vector(result.representation[index]),
+                steps=row.steps,
+                event_time_ms=row.last_time_ms,
+                source=record_id(self._settings.behavior_topic, partition, row.offset),
+            )
+            yield row.user_id.encode(), self._encode(value)
+
+    async def _send(self, topic: str, partition: int, pairs: Iterator[Pair]) -> list[Any]:
+        assert self._producer is not None, "started"
+        futures = []
+        batch = None
+        for key, value in pairs:
+            if batch is None:
+                batch = self._producer.create_batch()
+            if batch.append(key=key, value=value, timestamp=None) is None:
+                futures.append(await self._producer.send_batch(batch, topic, partition=partition))
+                batch = self._producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None)
+        if batch is not None:
+            futures.append(await self._producer.send_batch(batch, topic, partition=partition))
+        return futures
+
+    async def _send_dead_letters(self, partition: int, result: Result) -> list[Any]:
+        assert self._producer is not None, "started"
+        futures = []
+        for record, rejected in result.rejected:
+            letter = dead_letter(record, rejected.reason, rejected.field)
+            value = b"" if letter.key is None and letter.value is None else letter.value
+            futures.append(
+                await self._producer.send(
+                    self._settings.dead_letter_topic,
+                    key=letter.key,
+                    value=value,
+                    headers=letter.headers,
+                    partition=partition,
+                )
+            )
+        return futures

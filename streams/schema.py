@@ -1,0 +1,80 @@
+"""The Cassandra schema as text, and the write timestamps that make late writes lose. Pure.
+
+One row per user and bundle: the representation for readers and the state for Thalweg, so that both change in one
+atomic write. A table's vectors have one width; bundles of the same width share a table.
+"""
+
+import re
+
+from streams.errors import SettingsError
+
+_NAME = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$")
+OFFSET_BITS = 52
+
+
+def representations_table(width: int) -> str:
+    """The table of representations of `width` dimensions."""
+    return f"representations_{width}"
+
+
+def item_vectors_table(width: int) -> str:
+    """The table of item vectors of `width` dimensions."""
+    return f"item_vectors_{width}"
+
+
+def statements(keyspace: str, replication: int, width: int) -> list[str]:
+    """CREATE statements, in order. Raises SettingsError for a keyspace name that Cassandra does not take."""
+    if not _NAME.match(keyspace):
+        raise SettingsError(f"keyspace {keyspace!r} must be a letter, then up to 47 letters, digits or underscores")
+    strategy = f"{{'class': 'NetworkTopologyStrategy', 'replication_factor': {replication}}}"
+    return [
+        f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {strategy}",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.{representations_table(width)} (
+    user_id text,
+    bundle_id text,
+    representation vector<float, {width}>, -- rank items by their dot product with item_vectors_{width}.vector
+    steps bigint,            -- events applied so far
+    last_time_ms bigint,     -- latest event time seen
+    last_item text,          -- item of the last event
+    written_at timestamp,
+    state blob,              -- from here on Thalweg's own: hidden state, little-endian float32
+    applied_epoch int,       -- source position of the last applied event
+    applied_partition int,
+    applied_offset bigint,
+    recent blob,             -- hashes of the last event ids
+    checksum int,            -- CRC-32 of the above
+    PRIMARY KEY (user_id, bundle_id)
+)""",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.{item_vectors_table(width)} (
+    bundle_id text,
+    item_id text,
+    vector vector<float, {width}>,
+    PRIMARY KEY ((bundle_id, item_id))
+)""",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.bundles (
+    bundle_id text PRIMARY KEY,
+    width int,               -- its tables are representations_<width> and item_vectors_<width>
+    items int,
+    first_served_at timestamp
+)""",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.active_bundle (
+    name text PRIMARY KEY,   -- always 'active'
+    bundle_id text
+)""",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.sources (
+    topic text,
+    epoch int,               -- counts the topic's incarnations and partition counts
+    topic_id uuid,
+    partitions int,
+    PRIMARY KEY (topic, epoch)
+)""",
+    ]
+
+
+def write_timestamp(epoch: int, offset: int) -> int:
+    """The write timestamp of a row at a source position: a later position always wins over an earlier one.
+
+    A zombie worker's late write and a replay's repeated one thus lose or change nothing. The value lies beyond any
+    clock in microseconds (2^52 us is the year 2112), so a statement of one's own on these tables needs USING TIMESTAMP.
+    """
+    return (epoch + 1) << OFFSET_BITS | offset

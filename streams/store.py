@@ -1,0 +1,314 @@
+"""The representation store: rows of users in Cassandra, read in bulk, written in unlogged batches, confirmed.
+
+What is guaranteed: `write` and `erase` return after every row is acknowledged at LOCAL_QUORUM. What is not: other rows
+of a failed call may be stored; a repetition with the same source position changes nothing.
+"""
+
+import asyncio
+import logging
+import struct
+import uuid
+import zlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, RequestExecutionException
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
+from cassandra.cqltypes import BytesType
+from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
+from numpy.typing import NDArray
+
+from export.bundle import Bundle
+from streams import schema
+from streams.arena import NO_OFFSET, RECENT, StoredUser
+from streams.errors import StateError, StoreError
+from streams.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# Cassandra warns at 64 KiB and refuses at 640 KiB; 30 rows of a width of 64 are about 25 KB, and more rows a batch
+# were no faster (15 us of client CPU a row either way).
+ROWS_PER_BATCH = 30
+USERS_PER_READ = 100  # keys of one IN: a coordinator fans out that many reads at once
+BATCHES_IN_FLIGHT = 16
+REQUEST_TIMEOUT_S = 10.0
+# Waits between tries of one request while Cassandra is away: from soon enough not to be noticed to gentle.
+FIRST_RETRY_S, LAST_RETRY_S = 0.05, 5.0
+
+_INT, _BIGINT, _RECENT = struct.Struct(">i"), struct.Struct(">q"), struct.Struct(f"<{RECENT}Q")
+_POSITION = struct.Struct(">iiqqq")
+
+
+class Position:
+    """Where a topic stands in time: its epoch, and which older epochs have comparable offsets."""
+
+    def __init__(self, epoch: int, comparable: frozenset[int]) -> None:
+        self.epoch = epoch
+        self.comparable = comparable  # epochs of the same topic incarnation: their offsets mean the same records
+
+
+class Store:
+    """One session to Cassandra for one bundle's rows."""
+
+    def __init__(self, settings: Settings, bundle: Bundle) -> None:
+        self._settings = settings
+        self._bundle = bundle
+        self._width = bundle.manifest.representation_width
+        self._table = f"{settings.keyspace}.{schema.representations_table(self._width)}"
+        self._bundle_key = bundle.bundle_id.encode()
+        self._cluster: Cluster | None = None
+        self._slots = asyncio.Semaphore(BATCHES_IN_FLIGHT)
+        self.position = Position(0, frozenset())
+        self.retries = 0
+
+    def connect(self) -> None:
+        """Connect, create what is missing, prepare. Blocking. Raises StoreError."""
+        self._cluster, self._session = connect(self._settings)
+        try:
+            for statement in schema.statements(self._settings.keyspace, self._settings.replication, self._width):
+                self._session.execute(statement)
+            self._prepare()
+            self._register_bundle()
+        except (DriverException, NoHostAvailable) as error:
+            raise StoreError(f"Cassandra at {self._settings.cassandra} refused the set-up: {error}") from error
+
+    def close(self) -> None:
+        if self._cluster is not None:
+            self._cluster.shutdown()
+
+    def take_position(self, topic: str, topic_id: uuid.UUID, partitions: int) -> None:
+        """Look up or register the epoch of this incarnation of the topic. Blocking. Raises StoreError."""
+        keyspace, session = self._settings.keyspace, self._session
+        while True:
+            rows = list(session.execute(f"SELECT epoch, topic_id, partitions FROM {keyspace}.sources WHERE topic = %s", [topic]))
+            same = [epoch for epoch, known, _ in rows if known == topic_id]
+            exact = [epoch for epoch, known, count in rows if known == topic_id and count == partitions]
+            if exact:
+                self.position = Position(exact[-1], frozenset(same))
+                return
+            epoch = max((row[0] for row in rows), default=-1) + 1
+            session.execute(
+                f"INSERT INTO {keyspace}.sources (topic, epoch, topic_id, partitions) VALUES (%s, %s, %s, %s) IF NOT EXISTS",
+                [topic, epoch, topic_id, partitions],
+            )
+
+    def _prepare(self) -> None:
+        session, table = self._session, self._table
+        self._insert = session.prepare(
+            f"INSERT INTO {table} (user_id, bundle_id, representation, steps, last_time_ms, last_item, written_at, state, "
+            "applied_epoch, applied_partition, applied_offset, recent, checksum) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+        )
+        self._select = _raw(
+            session.prepare(
+                "SELECT user_id, representation, steps, last_time_ms, last_item, state, applied_epoch, applied_partition, "
+                f"applied_offset, recent, checksum FROM {table} WHERE user_id IN ? AND bundle_id = ?"
+            )
+        )
+        self._delete = session.prepare(f"DELETE FROM {table} USING TIMESTAMP ? WHERE user_id = ?")
+
+    def _register_bundle(self) -> None:
+        session, keyspace, bundle = self._session, self._settings.keyspace, self._bundle
+        known = session.execute(f"SELECT bundle_id FROM {keyspace}.bundles WHERE bundle_id = %s", [bundle.bundle_id]).one()
+        if known is None:
+            self._write_item_vectors()
+            session.execute(
+                f"INSERT INTO {keyspace}.bundles (bundle_id, width, items, first_served_at) VALUES (%s, %s, %s, %s)",
+                [bundle.bundle_id, self._width, bundle.manifest.items, datetime.now(UTC)],
+            )
+        session.execute(
+            f"INSERT INTO {keyspace}.active_bundle (name, bundle_id) VALUES ('active', %s) IF NOT EXISTS", [bundle.bundle_id]
+        )
+
+    def _write_item_vectors(self) -> None:
+        table = f"{self._settings.keyspace}.{schema.item_vectors_table(self._width)}"
+        insert = self._session.prepare(f"INSERT INTO {table} (bundle_id, item_id, vector) VALUES (?, ?, ?)")
+        vectors = self._bundle.item_vectors[1:].astype(">f4")
+        rows = [
+            [self._bundle_key, item.encode(), vector.tobytes()]
+            for item, vector in zip(self._bundle.vocabulary.items, vectors, strict=True)
+        ]
+        pending: list[Any] = []
+        for start in range(0, len(rows), ROWS_PER_BATCH):
+            pending.append(self._session.execute_async(_batch(insert, rows[start : start + ROWS_PER_BATCH])))
+            if len(pending) == BATCHES_IN_FLIGHT:
+                pending.pop(0).result()
+        for response in pending:
+            response.result()
+
+    async def read(self, user_ids: Sequence[str]) -> list[StoredUser]:
+        """The stored rows of these users; users without one are left out. Raises StateError for a damaged row."""
+        parts = [user_ids[i : i + USERS_PER_READ] for i in range(0, len(user_ids), USERS_PER_READ)]
+        results = await asyncio.gather(*(self._confirmed(lambda p=part: self._read_part(p)) for part in parts))
+        return [self._stored_user(row) for rows in results for row in rows or ()]
+
+    def _read_part(self, user_ids: Sequence[str]) -> Any:
+        return self._session.execute_async(self._select, (user_ids, self._bundle.bundle_id))
+
+    def _stored_user(self, row: tuple[bytes, ...]) -> StoredUser:
+        user_id, representation, steps, last_time_ms, last_item, state, epoch, partition, offset, recent, checksum = row
+        name = user_id.decode()
+        numbers = (
+            _INT.unpack(epoch)[0],
+            _INT.unpack(partition)[0],
+            _BIGINT.unpack(offset)[0],
+            _BIGINT.unpack(steps)[0],
+            _BIGINT.unpack(last_time_ms)[0],
+        )
+        if checksum is None or _INT.unpack(checksum)[0] != _checksum(representation, state, recent, numbers):
+            raise StateError(f"the stored row of user {name!r} in {self._table} is damaged: its checksum does not match")
+        return StoredUser(
+            user_id=name,
+            partition=numbers[1],
+            offset=numbers[2] if numbers[0] in self.position.comparable else NO_OFFSET,
+            steps=numbers[3],
+            last_time_ms=numbers[4],
+            last_item=None if last_item is None else last_item.decode(),
+            recent=[h for h in _RECENT.unpack(recent) if h],
+            state=np.frombuffer(state, "<f4").astype(np.float32),
+            representation=np.frombuffer(representation, ">f4").astype(np.float32),
+        )
+
+    async def write(
+        self,
+        partition: int,
+        users: Sequence[Any],
+        state: NDArray[np.float32],
+        representation: NDArray[np.float32],
+        now_ms: int,
+    ) -> None:
+        """Upsert one row a user; users: processor rows, state: (n, S), representation: (n, D), in the same order."""
+        if not users:
+            return
+        big = representation.astype(">f4")
+        epoch, written_at = self.position.epoch, _BIGINT.pack(now_ms)
+        epoch_bytes, partition_bytes = _INT.pack(epoch), _INT.pack(partition)
+        rows: list[list[bytes | None]] = []
+        for user, state_row, vector_row in zip(users, state, big, strict=True):
+            state_bytes, vector = state_row.tobytes(), vector_row.tobytes()
+            recent = _RECENT.pack(*user.recent, *(0,) * (RECENT - len(user.recent)))
+            numbers = (epoch, partition, user.offset, user.steps, user.last_time_ms)
+            rows.append(
+                [
+                    user.user_id.encode(),
+                    self._bundle_key,
+                    vector,
+                    _BIGINT.pack(user.steps),
+                    _BIGINT.pack(user.last_time_ms),
+                    None if user.last_item is None else user.last_item.encode(),
+                    written_at,
+                    state_bytes,
+                    epoch_bytes,
+                    partition_bytes,
+                    _BIGINT.pack(user.offset),
+                    recent,
+                    _INT.pack(_checksum(vector, state_bytes, recent, numbers)),
+                    _BIGINT.pack(schema.write_timestamp(epoch, user.offset)),
+                ]
+            )
+        parts = [rows[i : i + ROWS_PER_BATCH] for i in range(0, len(rows), ROWS_PER_BATCH)]
+        await asyncio.gather(*(self._confirmed(lambda p=part: self._write_part(p)) for part in parts))
+
+    def _write_part(self, rows: list[list[bytes | None]]) -> Any:
+        return self._session.execute_async(_batch(self._insert, rows))
+
+    async def erase(self, erased: Sequence[tuple[str, int]]) -> None:
+        """Delete these users' rows of every bundle of this width; (user, offset of the erasure record)."""
+        epoch = self.position.epoch
+        await asyncio.gather(
+            *(
+                self._confirmed(
+                    lambda u=user, o=offset: self._session.execute_async(
+                        self._delete, (schema.write_timestamp(epoch, o), u)
+                    )
+                )
+                for user, offset in erased
+            )
+        )
+
+    async def _confirmed(self, send: Callable[[], Any]) -> Any:
+        """Send a request and await its answer, again and again while Cassandra is away or overloaded."""
+        wait_s = FIRST_RETRY_S
+        while True:
+            async with self._slots:
+                try:
+                    return await _answer(send())
+                except (OperationTimedOut, RequestExecutionException, NoHostAvailable) as error:
+                    self.retries += 1
+                    problem = error
+                except DriverException as error:
+                    raise StoreError(f"Cassandra refused a request: {error}") from error
+            log = logger.warning if wait_s >= LAST_RETRY_S else logger.info
+            log("Cassandra does not take requests (%s), next try in %.2f s", problem, wait_s)
+            await asyncio.sleep(wait_s)
+            wait_s = min(LAST_RETRY_S, wait_s * 2)
+
+
+def connect(settings: Settings) -> tuple[Cluster, Session]:
+    """A cluster and a session with no keyspace chosen. Blocking. Raises StoreError."""
+    hosts = [address.strip().rsplit(":", 1) for address in settings.cassandra.split(",")]
+    try:
+        contact_points = [host for host, _ in hosts]
+        port = int(hosts[0][1])
+    except (ValueError, IndexError):
+        raise StoreError(f"cassandra = {settings.cassandra!r}: expected host:port, several separated by commas") from None
+    profile = ExecutionProfile(
+        load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        request_timeout=REQUEST_TIMEOUT_S,
+        row_factory=tuple_factory,
+    )
+    cluster = Cluster(
+        contact_points, port=port, protocol_version=5, execution_profiles={EXEC_PROFILE_DEFAULT: profile}, compression=False
+    )
+    try:
+        return cluster, cluster.connect()
+    except (NoHostAvailable, DriverException, OSError) as error:
+        cluster.shutdown()
+        raise StoreError(
+            f"no Cassandra answers at {settings.cassandra}: {error}; start one with `thalweg up` or set THALWEG_CASSANDRA"
+        ) from error
+
+
+def _checksum(representation: bytes, state: bytes, recent: bytes, numbers: tuple[int, ...]) -> int:
+    crc = zlib.crc32(recent, zlib.crc32(state, zlib.crc32(representation, zlib.crc32(_POSITION.pack(*numbers)))))
+    return crc - (1 << 32) if crc >= 1 << 31 else crc
+
+
+def _batch(prepared: PreparedStatement, rows: Sequence[list[bytes | None]]) -> BatchStatement:
+    """An unlogged batch of a prepared statement over already encoded values.
+
+    Binding values through the driver costs more than all else of a write (it makes a list of Python floats of a
+    vector and encodes each); the values are packed by us and put where `BatchStatement.add` would put them.
+    """
+    batch = BatchStatement(BatchType.UNLOGGED)
+    query_id = prepared.query_id
+    batch._statements_and_parameters.extend((True, query_id, row) for row in rows)
+    batch.routing_key = rows[0][0]
+    batch.keyspace = prepared.keyspace
+    return batch
+
+
+def _raw(prepared: PreparedStatement) -> PreparedStatement:
+    """Make a SELECT give every column as the bytes on the wire: numpy reads a vector faster than the driver."""
+    prepared.result_metadata = [(*column[:3], BytesType) for column in prepared.result_metadata]
+    return prepared
+
+
+def _answer(response: Any) -> asyncio.Future[Any]:
+    """The driver's answer, which arrives on its own thread, as a future of the running loop."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def settle(call: Callable[[Any], None], value: Any) -> None:
+        if not future.done():
+            call(value)
+
+    response.add_callbacks(
+        lambda rows: loop.call_soon_threadsafe(settle, future.set_result, rows),
+        lambda error: loop.call_soon_threadsafe(settle, future.set_exception, error),
+    )
+    return future
