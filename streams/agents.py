@@ -18,6 +18,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import faust
+from faust.types import TP
+from mode import CrashingSupervisor
+
 from streams.codec import decode_batch
 from streams.measures import Measures
 from streams.processor import Processor, Result
@@ -44,21 +48,30 @@ class Pipeline:
         self._written: asyncio.Future[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def take(self, partition: int, records: Sequence[Any], ack: Callable[[], Any]) -> None:
-        """Process one record batch; returns when the next may come. Raises what an earlier batch failed with."""
+    async def take(
+        self, partition: int, records: Sequence[Any], ack: Callable[[], Any], is_current: Callable[[], bool]
+    ) -> None:
+        """Process one record batch; returns when the next may come. Raises what an earlier batch failed with.
+
+        is_current: False once the partition may belong to another worker; the batch is dropped then, unacknowledged,
+        since the rows that were read for it may be older than that worker's.
+        """
         await self._room.acquire()
         self._raise_failure()
         started_s = time.perf_counter()
         self._sequence += 1
         sequence = self._sequence
         outcomes = decode_batch(records)
-        missing = self._processor.missing(outcomes)
+        missing = self._processor.missing(outcomes, sequence)
         if missing:
             await self._make_room(len(missing))
             self._processor.arena.insert(await self._store.read(missing), sequence)
             self._raise_failure()
+            if not is_current():
+                self._room.release()
+                return
         result = self._processor.process(partition, records, outcomes, sequence)
-        self._measures.processed(partition, result, len(records), time.perf_counter() - started_s)
+        self._measures.processed(time.perf_counter() - started_s)
         task = asyncio.create_task(self._confirm(partition, records, result, sequence, ack))
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -68,14 +81,16 @@ class Pipeline:
         await asyncio.gather(*self._tasks)
 
     def drop_partitions(self, partitions: Sequence[int]) -> None:
-        """Forget the users of partitions that this worker no longer owns."""
+        """Forget the users of partitions that another worker may own from now on."""
         self._processor.arena.drop_partitions(partitions)
 
     async def _make_room(self, wanted: int) -> None:
         while not self._processor.arena.make_room(wanted, self._confirmed):
             if not self._tasks:
                 capacity = self._processor.arena.capacity
-                raise IndexError(f"a batch needs {wanted} new users and the arena holds {capacity}: raise arena_max_users")
+                raise IndexError(
+                    f"a batch needs {wanted} new users and the arena holds {capacity}: raise arena_max_users"
+                )
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
             self._raise_failure()
 
@@ -123,3 +138,26 @@ class Pipeline:
         for task in self._tasks:
             if task.done() and not task.cancelled():
                 task.result()
+
+
+def follow(app: faust.App, topic: faust.Topic, pipeline: Pipeline) -> None:
+    """Register the agent on the behaviour topic, and forget users whenever partitions may have changed hands."""
+
+    # An exception ends the process: a restarted agent would go on behind the lost batch (see faust-streaming's default
+    # supervisor), and a new worker replays from the last commit.
+    @app.agent(topic, name="representations", concurrency=1, supervisor_strategy=CrashingSupervisor)  # type: ignore[untyped-decorator]
+    async def representations(stream: faust.Stream) -> None:
+        async for event in stream.noack().events():
+            message = event.message
+            await pipeline.take(
+                message.partition,
+                message.value,
+                ack=lambda m=message: m.ack(app.consumer),
+                is_current=lambda m=message: m.generation_id == app.consumer_generation_id,
+            )
+
+    async def forget(_: Any, partitions: set[TP], **__: Any) -> None:
+        pipeline.drop_partitions([tp.partition for tp in partitions])
+
+    app.on_partitions_revoked.connect(forget, weak=False)
+    app.on_partitions_assigned.connect(forget, weak=False)

@@ -4,7 +4,7 @@ A column is allocated for the whole capacity at once; the operating system hands
 written, so there is nothing to grow and nothing to copy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -57,6 +57,10 @@ class Arena:
 
     def slot(self, user_id: str) -> int | None:
         return self._slot.get(user_id)
+
+    def users(self) -> Iterator[tuple[str, int]]:
+        """Every user with its slot."""
+        return iter(self._slot.items())
 
     def free_slots(self) -> int:
         return self.capacity - len(self._slot)

@@ -99,10 +99,15 @@ class Processor:
         self._graphs = graphs
         self.arena = arena
 
-    def missing(self, outcomes: Sequence[Outcome]) -> list[str]:
-        """Users of these outcomes that are not in the arena, each once: their rows must be restored first."""
-        arena = self.arena
-        return list({o.user_id: None for o in outcomes if type(o) is not Rejected and o.user_id not in arena})
+    def missing(self, outcomes: Sequence[Outcome], sequence: int) -> list[str]:
+        """Users of these outcomes that are not in the arena, each once: their rows must be restored first.
+
+        Those that are there count as used by batch `sequence`, so that making room does not drop them.
+        """
+        users = dict.fromkeys(o.user_id for o in outcomes if type(o) is not Rejected)
+        slots = [self.arena.slot(user_id) for user_id in users]
+        self.arena.last_used[[slot for slot in slots if slot is not None]] = sequence
+        return [user_id for user_id, slot in zip(users, slots, strict=True) if slot is None]
 
     def process(
         self, partition: int, records: Sequence[Any], outcomes: Sequence[Outcome], sequence: int, evaluate: bool = True
@@ -162,7 +167,7 @@ class Processor:
                 erased.append((user_id, offset))
                 continue
             event = outcome
-            digest = xxh3_64_intdigest(event.event_id) or 1  # 0 marks an empty place
+            digest = xxh3_64_intdigest(event.event_id.encode()) or 1  # 0 marks an empty place
             recent = row.recent
             if digest in recent:
                 already_applied += 1
@@ -229,9 +234,7 @@ class Processor:
         arena = self.arena
         for user_id, _ in result.erased:
             arena.forget(user_id)
-        touched = [i for i, row in enumerate(result.rows) if not row.erased and (row.changed or row.slot is not None)]
-        kept = [i for i in touched if result.rows[i].changed]
-        arena.last_used[[s for i in touched if (s := arena.slot(result.rows[i].user_id)) is not None]] = sequence
+        kept = result.changed_rows()
         if not kept:
             return
         rows = [result.rows[i] for i in kept]

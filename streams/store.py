@@ -9,7 +9,7 @@ import logging
 import struct
 import uuid
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,6 +38,10 @@ REQUEST_TIMEOUT_S = 10.0
 # Waits between tries of one request while Cassandra is away: from soon enough not to be noticed to gentle.
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 5.0
 
+_COLUMNS = (
+    "user_id, representation, steps, last_time_ms, last_item, state, "
+    "applied_epoch, applied_partition, applied_offset, recent, checksum"
+)
 _INT, _BIGINT, _RECENT = struct.Struct(">i"), struct.Struct(">q"), struct.Struct(f"<{RECENT}Q")
 _POSITION = struct.Struct(">iiqqq")
 
@@ -83,7 +87,9 @@ class Store:
         """Look up or register the epoch of this incarnation of the topic. Blocking. Raises StoreError."""
         keyspace, session = self._settings.keyspace, self._session
         while True:
-            rows = list(session.execute(f"SELECT epoch, topic_id, partitions FROM {keyspace}.sources WHERE topic = %s", [topic]))
+            rows = list(
+                session.execute(f"SELECT epoch, topic_id, partitions FROM {keyspace}.sources WHERE topic = %s", [topic])
+            )
             same = [epoch for epoch, known, _ in rows if known == topic_id]
             exact = [epoch for epoch, known, count in rows if known == topic_id and count == partitions]
             if exact:
@@ -102,17 +108,15 @@ class Store:
             "applied_epoch, applied_partition, applied_offset, recent, checksum) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
         )
-        self._select = _raw(
-            session.prepare(
-                "SELECT user_id, representation, steps, last_time_ms, last_item, state, applied_epoch, applied_partition, "
-                f"applied_offset, recent, checksum FROM {table} WHERE user_id IN ? AND bundle_id = ?"
-            )
-        )
+        self._select = _raw(session.prepare(f"SELECT {_COLUMNS} FROM {table} WHERE user_id IN ? AND bundle_id = ?"))
+        self._scan = _raw(session.prepare(f"SELECT {_COLUMNS} FROM {table} WHERE bundle_id = ? ALLOW FILTERING"))
         self._delete = session.prepare(f"DELETE FROM {table} USING TIMESTAMP ? WHERE user_id = ?")
 
     def _register_bundle(self) -> None:
         session, keyspace, bundle = self._session, self._settings.keyspace, self._bundle
-        known = session.execute(f"SELECT bundle_id FROM {keyspace}.bundles WHERE bundle_id = %s", [bundle.bundle_id]).one()
+        known = session.execute(
+            f"SELECT bundle_id FROM {keyspace}.bundles WHERE bundle_id = %s", [bundle.bundle_id]
+        ).one()
         if known is None:
             self._write_item_vectors()
             session.execute(
@@ -120,7 +124,8 @@ class Store:
                 [bundle.bundle_id, self._width, bundle.manifest.items, datetime.now(UTC)],
             )
         session.execute(
-            f"INSERT INTO {keyspace}.active_bundle (name, bundle_id) VALUES ('active', %s) IF NOT EXISTS", [bundle.bundle_id]
+            f"INSERT INTO {keyspace}.active_bundle (name, bundle_id) VALUES ('active', %s) IF NOT EXISTS",
+            [bundle.bundle_id],
         )
 
     def _write_item_vectors(self) -> None:
@@ -145,6 +150,11 @@ class Store:
         results = await asyncio.gather(*(self._confirmed(lambda p=part: self._read_part(p)) for part in parts))
         return [self._stored_user(row) for rows in results for row in rows or ()]
 
+    def scan(self) -> Iterator[StoredUser]:
+        """Every stored row of this bundle. Blocking; for `verify`, not for the path of an event."""
+        for row in self._session.execute(self._scan, (self._bundle.bundle_id,)):
+            yield self._stored_user(row)
+
     def _read_part(self, user_ids: Sequence[str]) -> Any:
         return self._session.execute_async(self._select, (user_ids, self._bundle.bundle_id))
 
@@ -159,7 +169,9 @@ class Store:
             _BIGINT.unpack(last_time_ms)[0],
         )
         if checksum is None or _INT.unpack(checksum)[0] != _checksum(representation, state, recent, numbers):
-            raise StateError(f"the stored row of user {name!r} in {self._table} is damaged: its checksum does not match")
+            raise StateError(
+                f"the stored row of user {name!r} in {self._table} is damaged: its checksum does not match"
+            )
         return StoredUser(
             user_id=name,
             partition=numbers[1],
@@ -254,7 +266,9 @@ def connect(settings: Settings) -> tuple[Cluster, Session]:
         contact_points = [host for host, _ in hosts]
         port = int(hosts[0][1])
     except (ValueError, IndexError):
-        raise StoreError(f"cassandra = {settings.cassandra!r}: expected host:port, several separated by commas") from None
+        raise StoreError(
+            f"cassandra = {settings.cassandra!r}: expected host:port, several separated by commas"
+        ) from None
     profile = ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
@@ -262,7 +276,11 @@ def connect(settings: Settings) -> tuple[Cluster, Session]:
         row_factory=tuple_factory,
     )
     cluster = Cluster(
-        contact_points, port=port, protocol_version=5, execution_profiles={EXEC_PROFILE_DEFAULT: profile}, compression=False
+        contact_points,
+        port=port,
+        protocol_version=5,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        compression=False,
     )
     try:
         return cluster, cluster.connect()

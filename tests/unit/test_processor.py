@@ -1,0 +1,187 @@
+"""Any cutting of a partition into batches, with replays, restores and evictions, gives what one pass gives."""
+
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from streams.arena import NO_OFFSET, Arena, StoredUser
+from streams.codec import decode_batch
+from streams.processor import Processor, Result
+
+WIDTH, ITEMS = 4, 5
+
+
+class Record(NamedTuple):
+    key: bytes
+    value: bytes | None
+    offset: int
+    timestamp: int
+    topic: str = "events"
+    partition: int = 0
+
+
+class Recurrence:
+    """A small recurrence in numpy that depends on every input and on the order of steps."""
+
+    vectors = np.random.default_rng(0).normal(size=(ITEMS + 1, WIDTH)).astype(np.float32)
+
+    def step(self, item: Any, action: Any, gap_ms: Any, state: NDArray[np.float32]) -> Any:
+        drive = self.vectors[item] + action[:, None] * 0.1 + np.log1p(gap_ms + 1)[:, None] * 0.01
+        state = np.tanh(state * 0.7 + drive).astype(np.float32)
+        return state, state * 2
+
+    def rank(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> NDArray[np.int32]:
+        scores = representation @ self.vectors[1:].T
+        ranks = (scores >= scores[np.arange(len(item)), np.maximum(item, 1) - 1][:, None]).sum(axis=1)
+        return np.where(item == 0, 0, ranks).astype(np.int32)
+
+
+class TinyBundle:
+    item_index = {f"i{n}": n for n in range(1, ITEMS + 1)}
+    action_index = {"view": 1, "purchase": 2}
+    initial_state = np.full(WIDTH, 0.25, np.float32)
+    initial_representation = np.full(WIDTH, 0.5, np.float32)
+
+
+def processor(capacity: int = 100) -> Processor:
+    return Processor(TinyBundle(), Recurrence(), Arena(capacity, WIDTH, WIDTH))  # type: ignore[arg-type]
+
+
+class Rows:
+    """Stored rows as Cassandra would keep them, for restores after an eviction or a crash."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, StoredUser] = {}
+
+    def write(self, partition: int, result: Result) -> None:
+        for user_id, _ in result.erased:
+            self.users.pop(user_id, None)
+        for index in result.changed_rows():
+            row = result.rows[index]
+            self.users[row.user_id] = StoredUser(
+                user_id=row.user_id,
+                partition=partition,
+                offset=row.offset,
+                steps=row.steps,
+                last_time_ms=row.last_time_ms,
+                last_item=row.last_item,
+                recent=list(row.recent),
+                state=result.state[index].copy(),
+                representation=result.representation[index].copy(),
+            )
+
+
+def feed(target: Processor, rows: Rows, records: list[Record], sequence: int) -> Result:
+    outcomes = decode_batch(records)
+    missing = target.missing(outcomes, sequence)
+    assert target.arena.make_room(len(missing), sequence - 1)
+    target.arena.insert([rows.users[user] for user in missing if user in rows.users], sequence)
+    result = target.process(0, records, outcomes, sequence)
+    rows.write(0, result)
+    return result
+
+
+def record(offset: int, user: str, item: str | None, event_id: str, time_ms: int) -> Record:
+    if item is None:
+        return Record(user.encode(), None, offset, 10**12)
+    value = {"event_id": event_id, "user_id": user, "item_id": item, "action": "view", "event_time_ms": time_ms}
+    return Record(user.encode(), msgspec.json.encode(value), offset, 10**12)
+
+
+events = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c", "d", "e"]),
+        st.sampled_from(["i1", "i2", "i3", "unknown", None]),
+        st.integers(0, 30),  # few ids, so that some come twice
+        st.integers(0, 10**6),
+    ),
+    max_size=40,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(events, st.data())
+def test_any_cutting_replaying_and_evicting_equals_one_pass(drawn: list[Any], data: st.DataObject) -> None:
+    log = [record(i, user, item, f"e{n}", t) for i, (user, item, n, t) in enumerate(drawn)]
+    once = Rows()
+    expected_ids = []
+    whole = processor()
+    for one in log:  # one event at a time
+        expected_ids += feed(whole, once, [one], one.offset + 1).columns.offset
+
+    rows, target, sequence, start = Rows(), processor(capacity=40), 0, 0
+    evaluated: dict[int, int] = {}
+    while start < len(log):
+        sequence += 1
+        end = data.draw(st.integers(start + 1, len(log)))
+        result = feed(target, rows, log[start:end], sequence)
+        for offset, rank in zip(result.columns.offset, result.ranks.tolist(), strict=True):
+            evaluated.setdefault(offset, rank)
+        event = data.draw(st.sampled_from(["on", "crash", "replay", "evict"]))
+        if event == "crash":  # memory is lost, what was read last is read again
+            target = processor(capacity=40)
+        if event == "evict":
+            target.arena.make_room(target.arena.capacity, sequence)
+        start = data.draw(st.integers(start, end)) if event in ("crash", "replay") else end
+        if event in ("crash", "replay") and start < end:
+            feed(target, rows, log[start:end], sequence + 1)
+            sequence, start = sequence + 1, end
+
+    assert rows.users.keys() == once.users.keys()
+    for user, want in once.users.items():
+        got = rows.users[user]
+        np.testing.assert_allclose(got.state, want.state, atol=1e-6)
+        np.testing.assert_allclose(got.representation, want.representation, atol=1e-6)
+        assert (got.steps, got.offset, got.last_time_ms, got.last_item) == (
+            want.steps,
+            want.offset,
+            want.last_time_ms,
+            want.last_item,
+        )
+        assert got.recent == want.recent
+    assert set(expected_ids) <= set(evaluated)
+
+
+def test_rank_is_taken_before_the_step_and_unknown_items_have_none() -> None:
+    target, rows = processor(), Rows()
+    result = feed(target, rows, [record(0, "a", "i1", "x", 5), record(1, "a", "unknown", "y", 9)], 1)
+    scores = TinyBundle.initial_representation @ Recurrence.vectors[1:].T
+    assert result.ranks.tolist() == [int((scores >= scores[0]).sum()), 0]
+    assert result.columns.steps == [0, 1]
+    assert result.columns.gap_ms == [-1, 4]
+    assert result.columns.previous_item == [None, "i1"]
+
+
+def test_an_event_sent_twice_is_already_applied_and_one_out_of_order_has_no_negative_gap() -> None:
+    target, rows = processor(), Rows()
+    log = [record(0, "a", "i1", "x", 50), record(1, "a", "i1", "x", 50), record(2, "a", "i2", "y", 20)]
+    result = feed(target, rows, log, 1)
+    assert result.already_applied == 1
+    assert result.columns.gap_ms == [-1, 0]
+    assert rows.users["a"].last_time_ms == 50
+
+
+def test_an_erased_user_starts_without_history_and_leaves_nothing_in_memory() -> None:
+    target, rows = processor(), Rows()
+    feed(target, rows, [record(0, "a", "i1", "x", 5), record(1, "b", "i1", "z", 5)], 1)
+    slot = target.arena.slot("a")
+    result = feed(target, rows, [record(2, "a", None, "", 0)], 2)
+    assert result.erased == [("a", 2)]
+    assert "a" not in rows.users
+    assert target.arena.slot("a") is None
+    assert not target.arena.state[slot].any()
+    result = feed(target, rows, [record(3, "a", "i2", "w", 9)], 3)
+    assert result.columns.steps == [0]
+
+
+def test_an_offset_of_another_partition_does_not_hide_events() -> None:
+    target, rows = processor(), Rows()
+    feed(target, rows, [record(9, "a", "i1", "x", 5)], 1)
+    log = [record(0, "a", "i2", "y", 6)]
+    result = target.process(1, log, decode_batch(log), 2)
+    assert result.columns.offset == [0]
+    assert NO_OFFSET == -1
