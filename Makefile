@@ -1,0 +1,46 @@
+# Everything runs in .venv, which uv makes from uv.lock. Needed: Python 3.11 to 3.13 and make.
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+ARGS ?=
+
+# uv from the PATH, or installed into .uv for this folder alone
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+SYNC := $(UV) sync --frozen --quiet
+RUN := .venv/bin
+
+.PHONY: demo test unit check format bundle clean
+
+demo: .venv/run ## the whole loop on a simulated shop
+	@$(RUN)/thalweg demo $(ARGS)
+
+test: .venv/test ## unit, contract, integration and end-to-end tests on a real Kafka and Cassandra
+	@$(RUN)/pytest $(ARGS)
+
+unit: .venv/test
+	@$(RUN)/pytest tests/unit tests/contract $(ARGS)
+
+check: .venv/test ## the fast loop: format, lint, types, unit tests
+	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy && $(RUN)/pytest -q tests/unit tests/contract
+
+format: .venv/test
+	@$(RUN)/ruff format . && $(RUN)/ruff check --fix .
+
+bundle: .venv/test ## train and export the demo's bundle again, from the simulator
+	@$(RUN)/thalweg demo --rebuild-bundle
+
+clean:
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# .venv/run: what streaming needs; .venv/test: training (torch) and the tools as well
+.venv/run: uv.lock pyproject.toml | $(UV)
+	@test -e .venv/test || $(SYNC) --python $(PYTHON) --no-dev
+	@touch $@
+
+.venv/test: uv.lock pyproject.toml | $(UV)
+	@$(SYNC) --python $(PYTHON) --all-extras
+	@touch $@ .venv/run
+
+.uv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "Thalweg needs Python 3.11 to 3.13; '$(PYTHON)' is another: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

@@ -1,0 +1,65 @@
+"""Who may import whom."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PURE = ("streams.codec", "streams.waves", "streams.arena", "streams.schema", "streams.contracts", "encoder.metrics")
+IMPURE = {"asyncio", "time", "socket", "threading", "subprocess", "faust", "aiokafka", "kafka", "cassandra", "onnxruntime"}
+ONLY = {
+    "faust": {"streams.agents", "streams.app", "streams.transport", "streams.worker", "streams.monitor"},
+    "onnxruntime": {"streams.stepper", "streams.doctor", "export"},
+    "cassandra": {"streams.store", "streams.doctor", "streams.local", "tests"},
+}
+
+
+def modules(package: str) -> Iterator[tuple[str, set[str]]]:
+    """Every module of a package with the names it imports anywhere in it."""
+    for path in sorted((ROOT / package).rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        imported: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module)
+        yield name, imported
+
+
+def within(name: str, parents: set[str]) -> bool:
+    return any(name == parent or name.startswith(parent + ".") for parent in parents)
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [("encoder", {"streams", "export"}), ("export", {"streams"}), ("streams", {"torch", "export.graphs"})],
+)
+def test_packages_depend_in_one_direction(package: str, forbidden: set[str]) -> None:
+    wrong = [(m, i) for m, imports in modules(package) for i in imports if within(i, forbidden)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("library", sorted(ONLY))
+def test_a_library_is_known_only_where_it_is_used(library: str) -> None:
+    found = [m for p in ("streams", "encoder", "export") for m, imports in modules(p) if within_any(imports, library)]
+    assert found, f"nothing imports {library}: is this rule still about something?"
+    assert [m for m in found if not within(m, ONLY[library])] == []
+
+
+def within_any(imports: set[str], library: str) -> bool:
+    return any(within(name, {library}) for name in imports)
+
+
+def test_pure_modules_do_no_io_and_know_no_clock() -> None:
+    known = {name: imports for p in ("streams", "encoder") for name, imports in modules(p)}
+    assert [(m, i) for m in PURE for i in known[m] if within(i, IMPURE)] == []
+
+
+def test_a_worker_never_loads_torch() -> None:
+    code = "import sys, streams.worker, streams.verify; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
