@@ -136,3 +136,25 @@ def dead_letter(record: Any, reason: str, field: str) -> DeadLetter:
 def header_texts(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
     """Headers as texts; a name that stands twice keeps its last value."""
     return {name: (value or b"").decode("utf-8", "replace") for name, value in headers}
+
+
+class MetricsEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Online metrics of one bundle over one stretch of time, beside two baselines scored on the same events.
+
+    One for every stretch that had events; key = bundle_id. A restarted monitor may repeat an id: the first one counts.
+    """
+
+    id: Annotated[str, Meta(description="bundle id, length of the window in ms, start of the window")]
+    bundle_id: str
+    window_start_ms: TimeMs
+    window_end_ms: TimeMs  # exclusive; by the timestamps of the evaluation records
+    events: Annotated[int, Meta(ge=0, description="scored: of users with history (steps >= 1)")]
+    unknown_items: Annotated[int, Meta(ge=0, description="of these, outside the catalogue: a miss for the model")]
+    without_history: Annotated[int, Meta(ge=0, description="first events of users, not scored")]
+    metrics: Annotated[
+        dict[str, dict[str, float | None]],
+        Meta(
+            description="scorer (model, popularity, last_item) -> metric -> mean over `events`, null without any",
+            examples=[{"model": {"recall@20": 0.31, "mrr@20": 0.11, "ndcg@20": 0.15}}],
+        ),
+    ]

@@ -1,0 +1,78 @@
+"""`thalweg monitor`: online metrics in the terminal, for Prometheus and on the metrics topic."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import threading
+import time
+
+import msgspec
+from rich.console import Console
+from rich.live import Live
+
+from streams.http import Endpoints
+from streams.monitor import screen
+from streams.monitor.exposition import registry
+from streams.monitor.monitor import Monitor
+from streams.settings import load_settings
+
+LINE_EVERY_S = 5.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help="print the final numbers as one JSON object on the last line"
+    )
+    parser.add_argument(
+        "--until-idle",
+        type=float,
+        metavar="S",
+        help="end once nothing is left to read and nothing new came for S seconds (default: at Ctrl-C)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = load_settings()
+    monitor = Monitor(settings.broker, settings.evaluation_topic, settings.metrics_topic)
+    endpoints = Endpoints(settings.http_host, settings.http_port, registry(monitor.snapshot), lambda: True)
+    console = Console(stderr=args.json)
+    asyncio.run(_follow(monitor, endpoints, console, args.until_idle))
+    if args.json:
+        # not-a-number has no place in JSON: msgspec writes null
+        print(msgspec.json.encode(monitor.snapshot()).decode())
+    else:
+        console.print(screen.render(monitor.snapshot()))
+    return 0
+
+
+async def _follow(monitor: Monitor, endpoints: Endpoints, console: Console, until_idle_s: float | None) -> None:
+    stop = threading.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    address = await endpoints.start()
+    console.print(f"Prometheus: {address}/metrics")
+    display = asyncio.create_task(_display(monitor, console, stop, until_idle_s))
+    try:
+        await monitor.run(stop)
+    finally:
+        stop.set()
+        await display
+        await endpoints.stop()
+
+
+async def _display(monitor: Monitor, console: Console, stop: threading.Event, until_idle_s: float | None) -> None:
+    live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+    printed = time.monotonic()
+    with live or contextlib.nullcontext():
+        while not stop.is_set():
+            snapshot = monitor.snapshot()
+            if live is not None:
+                live.update(screen.render(snapshot), refresh=True)
+            elif time.monotonic() - printed >= LINE_EVERY_S:
+                console.print(screen.line(snapshot), soft_wrap=True)
+                printed = time.monotonic()
+            if until_idle_s is not None and snapshot.idle_s >= until_idle_s:
+                stop.set()
+            await asyncio.sleep(0.25)

@@ -1,0 +1,94 @@
+"""Reads a topic from its beginning and goes on following it, in the order of the records' timestamps.
+
+Plain aiokafka rather than Faust: a monitor needs no group, no table and no acks, `getmany` hands over whole polls
+(Faust's per-event machinery alone costs more than the scoring), and a group would split the topic between monitors.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.errors import BrokerError
+from streams.monitor.merge import PartitionMerge
+
+POLL_RECORDS = 2_000  # a poll's scoring blocks the event loop for about 10 ms
+TOPIC_WAIT_S = 60.0
+
+
+class Follower:
+    """All partitions of one topic, those added later included."""
+
+    def __init__(self, broker: str, topic: str) -> None:
+        self.topic = topic
+        self.lag = 0  # records on the broker that were not released yet, as of the last poll
+        self._broker = broker
+        self._merge = PartitionMerge()
+        self._ends: dict[int, int] = {}  # partition -> end offset, until a fetch has told a newer one
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def start(self) -> None:
+        """Connect, and wait for the topic where it does not exist yet. Raises BrokerError."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._broker,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+        )
+        try:
+            await consumer.start()
+        except KafkaError as error:
+            await consumer.stop()
+            raise BrokerError(f"no broker answers at {self._broker}: {error}") from error
+        self._consumer = consumer
+        waited_s = 0.0
+        while self.topic not in await consumer.topics():
+            if waited_s >= TOPIC_WAIT_S:
+                raise BrokerError(
+                    f"topic {self.topic} is not on {self._broker} after {TOPIC_WAIT_S:.0f} s: a worker creates it"
+                )
+            await asyncio.sleep(0.5)
+            waited_s += 0.5
+        consumer.subscribe([self.topic])
+
+    async def stop(self) -> None:
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def poll(self, timeout_s: float) -> Sequence[Any]:
+        """The next records in order of time; empty where there are none within `timeout_s`. Raises BrokerError."""
+        consumer = self._consumer
+        assert consumer is not None, "started"
+        partitions = {tp.partition: tp for tp in consumer.assignment()}
+        if not partitions:
+            await asyncio.sleep(0.05)
+            return ()
+        wanted = [partitions[p] for p in self._merge.hungry(partitions, await self._behind(partitions))]
+        try:
+            fetched = await consumer.getmany(*wanted, timeout_ms=int(timeout_s * 1000), max_records=POLL_RECORDS)
+        except KafkaError as error:
+            raise BrokerError(f"reading {self.topic} from {self._broker} failed: {error!r}") from error
+        for tp, records in fetched.items():
+            self._merge.push(tp.partition, records)
+        behind = await self._behind(partitions)
+        released = self._merge.release(behind)
+        self.lag = sum(behind.values()) + self._merge.buffered
+        return released
+
+    async def _behind(self, partitions: dict[int, TopicPartition]) -> dict[int, int]:
+        """Partition -> records that the broker has and we have not fetched, for those that have any."""
+        consumer = self._consumer
+        assert consumer is not None, "started"
+        new = [tp for partition, tp in partitions.items() if partition not in self._ends]
+        if new:
+            ends = await consumer.end_offsets(new)
+            self._ends.update({tp.partition: end for tp, end in ends.items()})
+        behind = {}
+        for partition, tp in partitions.items():
+            end = max(self._ends[partition], consumer.highwater(tp) or 0)
+            missing = end - await consumer.position(tp)
+            if missing > 0:
+                behind[partition] = missing
+        return behind

@@ -1,0 +1,64 @@
+"""MetricsEvents out: each window once, also across restarts of the monitor."""
+
+from collections.abc import Sequence
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.contracts import MetricsEvent
+from streams.errors import BrokerError
+
+
+class MetricsOutlet:
+    """Publishes to one topic, keyed by bundle id. What already stands in the topic is not published again."""
+
+    def __init__(self, broker: str, topic: str) -> None:
+        self._broker = broker
+        self._topic = topic
+        self._published: set[str] = set()
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect and read which windows were published. Raises BrokerError."""
+        producer = AIOKafkaProducer(bootstrap_servers=self._broker, acks="all", enable_idempotence=True)
+        try:
+            await producer.start()
+            self._producer = producer
+            self._published = await self._read_published()
+        except KafkaError as error:
+            await producer.stop()
+            raise BrokerError(f"topic {self._topic} on {self._broker} cannot be read: {error!r}") from error
+
+    async def stop(self) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def publish(self, events: Sequence[MetricsEvent]) -> None:
+        """Send and await the confirmation. Raises BrokerError."""
+        assert self._producer is not None, "started"
+        try:
+            for event in events:
+                if event.id not in self._published:
+                    value = msgspec.json.encode(event)
+                    await self._producer.send_and_wait(self._topic, value, key=event.bundle_id.encode())
+                    self._published.add(event.id)
+        except KafkaError as error:
+            raise BrokerError(f"metrics were not confirmed by topic {self._topic}: {error!r}") from error
+
+    async def _read_published(self) -> set[str]:
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._broker, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            if self._topic not in await consumer.topics():
+                return set()
+            consumer.assign([TopicPartition(self._topic, p) for p in consumer.partitions_for_topic(self._topic) or ()])
+            ends = await consumer.end_offsets(consumer.assignment())
+            await consumer.seek_to_beginning()
+            published: set[str] = set()
+            while [tp for tp, end in ends.items() if await consumer.position(tp) < end]:
+                for records in (await consumer.getmany(timeout_ms=1000)).values():
+                    published.update(msgspec.json.decode(record.value, type=MetricsEvent).id for record in records)
+            return published
+        finally:
+            await consumer.stop()

@@ -1,0 +1,67 @@
+"""The monitor's numbers as tables for a terminal, and as one line of text. Pure rendering."""
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from streams.monitor.monitor import BundleScores, Snapshot
+from streams.monitor.windows import CUTOFFS, SCORERS
+
+LABELS = {"model": "model", "popularity": "popularity so far", "last_item": "after the last item"}
+NAMES = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
+
+
+def figure(value: float) -> str:
+    return "-" if value != value else f"{value:.4f}"
+
+
+def render(snapshot: Snapshot) -> RenderableType:
+    """Everything: a table for each bundle, the one seen last first."""
+    parts: list[RenderableType] = [_counts(snapshot)]
+    parts += [_bundle(bundle_id, scores) for bundle_id, scores in reversed(snapshot.bundles.items())]
+    return Group(*parts)
+
+
+def _counts(snapshot: Snapshot) -> Text:
+    text = Text(f"{snapshot.records:,} records, {snapshot.lag:,} to go")
+    if snapshot.undecodable:
+        text.append(f", {snapshot.undecodable:,} undecodable: {snapshot.problem}", style="red")
+    return text
+
+
+def _bundle(bundle_id: str, scores: BundleScores) -> Table:
+    rolling, all_time = scores.rolling, scores.cumulative
+    unknown = all_time.unknown_items / all_time.events if all_time.events else 0.0
+    table = Table(
+        title=f"{bundle_id}",
+        caption=f"{all_time.events:,} events of users with history, {unknown:.1%} with an item outside the catalogue; "
+        f"{all_time.without_history:,} first events; {scores.duplicates:,} duplicates",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("")
+    for k in CUTOFFS:
+        for name in NAMES.values():
+            table.add_column(f"{name}@{k}", justify="right")
+    for title, window in ((f"last {rolling.events:,}", rolling), (f"all {all_time.events:,}", all_time)):
+        table.add_row(title, style="dim")
+        for scorer in SCORERS:
+            values = window.metrics[scorer]
+            cells = [figure(values[f"{name}@{k}"]) for k in CUTOFFS for name in NAMES]
+            table.add_row(f"  {LABELS[scorer]}", *cells, style="bold" if scorer == "model" else "")
+    return table
+
+
+def line(snapshot: Snapshot) -> str:
+    """One line for a log: the bundle seen last."""
+    latest = snapshot.latest
+    if latest is None:
+        return f"{snapshot.records:,} records, no evaluation events yet"
+    metrics = latest.rolling.metrics
+    parts = [
+        f"{LABELS[scorer]} R@20 {figure(metrics[scorer]['recall@20'])} MRR@20 {figure(metrics[scorer]['mrr@20'])}"
+        for scorer in SCORERS
+    ]
+    return f"{snapshot.records:,} records, {snapshot.lag:,} to go; last {latest.rolling.events:,}: " + "; ".join(parts)

@@ -1,0 +1,32 @@
+"""Deduplication by position against a plain set of ids."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.monitor.dedup import SeenPositions
+
+near = st.integers(0, 100) | st.integers(32_760, 32_780) | st.integers(0, 2**62)
+ids = st.builds("{}-{}-{}".format, st.sampled_from(["t", "with-dashes-1"]), st.integers(0, 2), near)
+
+
+@given(st.lists(ids, max_size=200))
+def test_equals_a_set(events: list[str]) -> None:
+    seen = SeenPositions()
+    expected: set[str] = set()
+    for event_id in events:
+        assert seen.add(event_id) is (event_id not in expected)
+        expected.add(event_id)
+
+
+def test_late_smaller_offsets_are_new_and_bits_do_not_touch_neighbours() -> None:
+    seen = SeenPositions()
+    assert all(seen.add(f"t-0-{offset}") for offset in range(70_000, -1, -7))
+    for offset in range(70_001):
+        assert seen.add(f"t-0-{offset}") is (offset % 7 != 0)
+
+
+@pytest.mark.parametrize("event_id", ["", "5", "-5", "t-0-", "t-0-x", "t-0-1_0", "t-0- 1", "t-0-٣"])
+def test_an_id_of_another_form_is_refused_by_name(event_id: str) -> None:
+    with pytest.raises(ValueError, match="is not <topic>-<partition>-<offset>"):
+        SeenPositions().add(event_id)
