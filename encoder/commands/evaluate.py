@@ -1,0 +1,44 @@
+"""`thalweg evaluate`: offline metrics of a trained model beside the baselines of its training log."""
+
+import argparse
+import json
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from encoder import checkpoint
+from encoder.commands.logs import add_log_arguments, add_threads_argument, read_log
+from encoder.evaluation import evaluate
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder that `thalweg train` wrote")
+    add_log_arguments(parser)
+    add_threads_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print the metrics as one JSON object on the last line")
+
+
+def run(args: argparse.Namespace) -> int:
+    console = Console(stderr=args.json)
+    torch.set_num_threads(args.threads)
+    trained = checkpoint.load(args.checkpoint)
+    result = evaluate(trained.model, trained.vocabulary, trained.baselines, read_log(args, console))
+    console.print(_table(result))
+    if args.json:
+        print(json.dumps(result))
+    return 0
+
+
+def _table(result: dict[str, Any]) -> Table:
+    table = Table(title="Rank of the next item in the whole catalogue, ties against the ranking")
+    table.add_column("events")
+    table.add_column("ranked by")
+    names = [name for name in result["warm"]["model"] if name != "n"]
+    for name in [*names, "n"]:
+        table.add_column(name, justify="right")
+    for part, text in (("warm", "with history"), ("first", "first of a user")):
+        for by, metrics in result[part].items():
+            table.add_row(text, by, *(f"{metrics[name]:.4f}" for name in names), f"{metrics['n']:,}")
+    return table

@@ -1,0 +1,91 @@
+"""`thalweg train`: learn a model from an event log."""
+
+import argparse
+import json
+import time
+from types import TracebackType
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from encoder import checkpoint
+from encoder.commands.logs import add_log_arguments, add_threads_argument, read_log
+from encoder.training import TrainingSettings, train
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    defaults = TrainingSettings()
+    add_log_arguments(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the checkpoint to write")
+    for name, text in (
+        ("width", "components of state and representation"),
+        ("min_support", "events an item needs to be in the catalogue"),
+        ("max_epochs", "passes over the log at most"),
+        ("seed", "of weights and order"),
+    ):
+        default = getattr(defaults, name)
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, type=int, default=default, metavar="N", help=f"{text} (default {default})")
+    add_threads_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
+
+
+def run(args: argparse.Namespace) -> int:
+    console = Console(stderr=args.json)
+    torch.set_num_threads(args.threads)
+    log = read_log(args, console)
+    settings = TrainingSettings(
+        seed=args.seed,
+        max_epochs=args.max_epochs,
+        width=args.width,
+        hidden=args.width,
+        min_support=args.min_support,
+    )
+    started = time.perf_counter()
+    with EpochBars(console) as bars:
+        trained = train(log, settings, bars.show)
+    seconds = time.perf_counter() - started
+    checkpoint.save(trained, log, args.out)
+    result: dict[str, Any] = {
+        "checkpoint": args.out,
+        "events": len(log),
+        "items": len(trained.vocabulary.items),
+        "epochs": len(trained.epochs),
+        "train_s": round(seconds, 1),
+        "validation": {name: round(value, 4) for name, value in trained.metrics.items()},
+    }
+    console.print(
+        f"{len(log):,} events, {result['items']:,} items, {result['epochs']} epochs in {seconds:.0f} s. "
+        f"Checkpoint in {args.out}"
+    )
+    if args.json:
+        print(json.dumps(result))
+    return 0
+
+
+class EpochBars:
+    """A bar for the running epoch and a line for each one done."""
+
+    def __init__(self, console: Console) -> None:
+        self._bars = Progress(
+            TextColumn("epoch {task.fields[number]}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
+        )
+        self._task = self._bars.add_task("", total=1.0, number=1)
+
+    def __enter__(self) -> "EpochBars":
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def show(self, epoch: int, share: float, metrics: dict[str, float] | None) -> None:
+        """A `encoder.training.Progress`."""
+        self._bars.update(self._task, completed=share, number=epoch + 1)
+        if metrics is not None:
+            self._bars.console.print(
+                f"epoch {epoch + 1:2d}  loss {metrics['loss']:.3f}  validation recall@20 {metrics['recall@20']:.4f}  "
+                f"mrr@20 {metrics['mrr@20']:.4f}"
+            )

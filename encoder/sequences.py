@@ -1,0 +1,112 @@
+"""An event log as one sequence per user. Free of torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.log import EventLog
+from encoder.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Users' events one user after another, each user's in the order of the log.
+
+    User u has the positions starts[u] to starts[u + 1]. item, action: (n,) int64, 0 unknown. gap_ms: (n,) int64, time
+    since the user's event before, -1 for a first event. row: (n,) the event's row in the log.
+    """
+
+    starts: NDArray[np.int64]  # (users + 1,)
+    item: NDArray[np.int64]
+    action: NDArray[np.int64]
+    gap_ms: NDArray[np.int64]
+    row: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, log: EventLog, vocabulary: Vocabulary) -> "Sequences":
+        """The sequences of a log, without the users of `log.user_ids` that have no event in it."""
+        row = np.argsort(log.user, kind="stable").astype(np.int64)
+        user = log.user[row]
+        first = np.ones(len(user), bool)
+        first[1:] = user[1:] != user[:-1]
+        starts = np.flatnonzero(first)
+        gap_ms = np.where(first, -1, np.diff(log.time_ms[row], prepend=0))  # never negative: a log is sorted by time
+        return cls(
+            starts=np.append(starts, len(user)).astype(np.int64),
+            item=vocabulary.item_index(log)[row],
+            action=vocabulary.action_index(log)[row],
+            gap_ms=gap_ms,
+            row=row,
+        )
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(users,) number of events."""
+        return np.diff(self.starts)
+
+    def previous_item(self) -> NDArray[np.int64]:
+        """(n,) index of the item before each event, 0 where it is unknown, -1 for a first event."""
+        previous = np.roll(self.item, 1)
+        previous[self.starts[:-1]] = -1
+        return previous
+
+    def steps(self) -> NDArray[np.int64]:
+        """(n,) number of the user's events before each event."""
+        return np.arange(len(self.item)) - np.repeat(self.starts[:-1], self.lengths)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Consecutive events of several users, padded to (B, T) with index 0, the longest users first.
+
+    Users of a batch come in windows of at most T events one after another; user b of a window is user b of the one
+    before it, so a state is carried on by cutting it to the first B rows.
+    """
+
+    item: NDArray[np.int64]
+    action: NDArray[np.int64]
+    gap_ms: NDArray[np.int64]
+    position: NDArray[np.int64]  # (B, T) of the event in the sequences, -1 for padding
+    is_first: bool  # whether these users start here
+
+
+def windows(sequences: Sequences, users: NDArray[np.int64], steps: int) -> Iterator[Window]:
+    """The users' events in windows of at most `steps` events. users: (B,) indices of sequences, in any order."""
+    users = users[np.argsort(-sequences.lengths[users], kind="stable")]
+    lengths = sequences.lengths[users]
+    starts = sequences.starts[users]
+    for begin in range(0, int(lengths[0]), steps):
+        active = int((lengths > begin).sum())
+        width = min(steps, int(lengths[0]) - begin)
+        offset = begin + np.arange(width)
+        real = offset < lengths[:active, None]
+        position = np.where(real, starts[:active, None] + offset, -1)
+        yield Window(
+            item=np.where(real, sequences.item[position], 0),
+            action=np.where(real, sequences.action[position], 0),
+            gap_ms=np.where(real, sequences.gap_ms[position], 0),
+            position=position,
+            is_first=begin == 0,
+        )
+
+
+def batches(lengths: NDArray[np.int64], events: int, steps: int) -> list[NDArray[np.int64]]:
+    """Users of similar length together, so that a batch's first window has about `events` places, few of them padding.
+
+    lengths: (users,). Returns the users of each batch, in ascending order of length.
+    """
+    order = np.argsort(lengths, kind="stable")
+    parts, begin = [], 0
+    while begin < len(order):
+        # The batch's longest user decides its width: grow the batch while its windows stay within the places.
+        width = np.minimum(lengths[order[begin : begin + events]], steps)
+        fits = width * np.arange(1, len(width) + 1) <= events
+        size = max(1, int(fits.sum()))
+        parts.append(order[begin : begin + size])
+        begin += size
+    return parts

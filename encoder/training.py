@@ -1,0 +1,166 @@
+"""Learning a user model from an event log."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from encoder.baselines import Baselines
+from encoder.errors import InputError
+from encoder.evaluation import model_ranks
+from encoder.log import EventLog
+from encoder.metrics import ranking_metrics
+from encoder.model import ModelConfig, UserModel
+from encoder.sequences import Sequences, Window, batches, windows
+from encoder.vocabulary import Vocabulary
+
+SELECTION = "mrr@20"  # the validation metric that chooses the epoch
+CHUNK_LOGITS = 16_000_000  # logits held at a time: 64 MB, so that a large catalogue fits into memory
+
+# Called within and at the end of each epoch: its number from 0, the share of it that is done, its metrics at its end.
+Progress = Callable[[int, float, dict[str, float] | None], None]
+
+
+class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model is shaped and trained. The defaults are meant for a log of ten thousand to some million events."""
+
+    cell: str = "gru"
+    width: int = 64
+    hidden: int = 64
+    dropout: float = 0.2
+    min_support: int = 2  # events of an item to be in the catalogue; rarer ones train the unknown item
+    validation: float = 0.1  # last share of the log, in time, that decides when to stop
+    max_epochs: int = 20
+    patience: int = 2  # epochs without a better validation score before stopping
+    events_per_step: int = 2_048  # events whose losses make one optimiser step
+    window: int = 64  # events through which a gradient flows back
+    learning_rate: float = 5e-3
+    weight_decay: float = 0.01
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model with what it takes to use and to judge it."""
+
+    model: UserModel
+    vocabulary: Vocabulary
+    baselines: Baselines
+    settings: TrainingSettings
+    epochs: list[dict[str, float]]  # loss and validation metrics of each epoch
+    metrics: dict[str, float]  # those of the epoch whose weights the model has
+
+
+def train(log: EventLog, settings: TrainingSettings, progress: Progress | None = None) -> Trained:
+    """Train on the first part of a log in time, stop by the rest of it. The same log and settings give the same model.
+
+    Raises InputError where the log is too short to split.
+    """
+    torch.manual_seed(settings.seed)
+    fit, validation = log.split(1 - settings.validation)
+    if not len(fit) or not len(validation):
+        raise InputError(f"a log of {len(log)} events is too short to train on: give a longer one")
+    vocabulary = Vocabulary.of(fit, settings.min_support)
+    sequences = Sequences.of(fit, vocabulary)
+    baselines = Baselines.of(sequences, len(vocabulary.items))
+    model = UserModel(
+        ModelConfig(
+            items=len(vocabulary.items),
+            actions=len(vocabulary.actions),
+            cell=settings.cell,
+            width=settings.width,
+            hidden=settings.hidden,
+            dropout=settings.dropout,
+        )
+    )
+    model.start_from_popularity(torch.from_numpy(baselines.popularity[1:]))
+    whole = Sequences.of(log, vocabulary)
+    epochs = _Fit(model, settings, progress).until_no_better(sequences, whole, whole.row >= len(fit))
+    best = max(epochs, key=lambda metrics: metrics[SELECTION])
+    return Trained(model, vocabulary, baselines, settings, epochs, best)
+
+
+class _Fit:
+    """One run of the optimiser over a model."""
+
+    def __init__(self, model: UserModel, settings: TrainingSettings, progress: Progress | None) -> None:
+        self._model = model
+        self._settings = settings
+        self._progress = progress or (lambda epoch, share, metrics: None)
+        self._random = np.random.default_rng(settings.seed)
+        self._optimizer = torch.optim.AdamW(
+            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+
+    def until_no_better(
+        self, sequences: Sequences, whole: Sequences, is_validation: NDArray[np.bool_]
+    ) -> list[dict[str, float]]:
+        """Train until the validation score stops to improve. Leaves the weights of the best epoch in the model."""
+        epochs: list[dict[str, float]] = []
+        weights: dict[str, Tensor] = {}
+        best = 0
+        for epoch in range(self._settings.max_epochs):
+            loss = self._epoch(sequences, epoch)
+            metrics = {"loss": loss, **ranking_metrics(model_ranks(self._model, whole, is_validation))}
+            epochs.append(metrics)
+            self._progress(epoch, 1.0, metrics)
+            if not weights or metrics[SELECTION] > epochs[best][SELECTION]:
+                best, weights = epoch, {name: value.clone() for name, value in self._model.state_dict().items()}
+            elif epoch - best >= self._settings.patience:
+                break
+        self._model.load_state_dict(weights)
+        return epochs
+
+    def _epoch(self, sequences: Sequences, epoch: int) -> float:
+        """One pass over all users in random order. Returns the mean loss of an event in nats."""
+        settings, model = self._settings, self._model
+        model.train()
+        order = self._random.permutation(len(sequences))
+        groups = batches(sequences.lengths[order], settings.events_per_step, settings.window)
+        total, events, done = 0.0, 0, 0
+        state = before = torch.empty(0)
+        for group in self._random.permutation(len(groups)):
+            for window in windows(sequences, order[groups[group]], settings.window):
+                users = len(window.item)
+                if window.is_first:
+                    state, before = model.initial_state(users), model.initial_representation(users)
+                self._optimizer.zero_grad()
+                loss, known, state, before = window_loss(model, window, state[:users], before[:users])
+                if known:
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                    self._optimizer.step()
+                total, events = total + loss, events + known
+                done += int((window.position >= 0).sum())
+                self._progress(epoch, done / len(sequences.item), None)
+        return total / max(1, events)
+
+
+def window_loss(model: UserModel, window: Window, state: Tensor, before: Tensor) -> tuple[float, int, Tensor, Tensor]:
+    """Add the gradients of a window's mean loss: cross-entropy of each known item over the whole catalogue, under the
+    representation before its event.
+
+    state, before: (B, S) and (B, D) of the users when the window begins. Returns the sum of losses, the number of known
+    items, and (B, S) and (B, D) when it ends, cut from the gradient.
+    """
+    item, action, gap_ms = (torch.from_numpy(part) for part in (window.item, window.action, window.gap_ms))
+    after, state = model.sequence(item, action, gap_ms, state)
+    known = item > 0
+    predicted = torch.cat([before.unsqueeze(1), after[:, :-1]], dim=1)[known]
+    target = item[known] - 1
+    total = 0.0
+    if len(target):
+        # The catalogue's part is differentiated chunk by chunk, so that only one chunk of logits is ever held.
+        leaf = predicted.detach().requires_grad_()
+        rows = max(1, CHUNK_LOGITS // model.config.items)
+        for begin in range(0, len(target), rows):
+            logits = leaf[begin : begin + rows] @ model.item_vectors().T
+            loss = functional.cross_entropy(logits, target[begin : begin + rows], reduction="sum")
+            (loss / len(target)).backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        predicted.backward(leaf.grad)  # type: ignore[no-untyped-call]
+    return total, len(target), state.detach(), after[:, -1].detach()

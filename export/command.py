@@ -1,0 +1,42 @@
+"""`thalweg export`: turn a trained model into a bundle."""
+
+import argparse
+import json
+
+import msgspec
+from rich.console import Console
+
+from encoder import checkpoint
+from export.exporter import export_model
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder that `thalweg train` wrote")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the bundle to write")
+    parser.add_argument("--json", action="store_true", help="print the manifest as one JSON object on the last line")
+
+
+def run(args: argparse.Namespace) -> int:
+    console = Console(stderr=args.json)
+    trained = checkpoint.load(args.checkpoint)
+    description = trained.description
+    bundle = export_model(
+        trained.model,
+        trained.vocabulary,
+        args.out,
+        metrics={"split": "validation", **description.metrics},
+        training={"settings": msgspec.to_builtins(description.settings), "data": description.data},
+    )
+    manifest, parity = bundle.manifest, bundle.manifest.parity
+    console.print(
+        f"{manifest.bundle_id} in {args.out}: {manifest.items:,} items, state {manifest.state_width}, "
+        f"representation {manifest.representation_width}"
+    )
+    console.print(
+        f"parity over {parity['steps']:,} steps of {parity['sequences']} sequences: states within "
+        f"{parity['state_max_abs_diff']:g}, representations within {parity['representation_max_abs_diff']:g}",
+        soft_wrap=True,
+    )
+    if args.json:
+        print(json.dumps(msgspec.to_builtins(manifest)))
+    return 0
