@@ -71,7 +71,7 @@ async def _display(monitor: Monitor, console: Console, stop: threading.Event, un
             if live is not None:
                 live.update(screen.render(snapshot), refresh=True)
             elif time.monotonic() - printed >= LINE_EVERY_S:
-                console.print(screen.line(snapshot), soft_wrap=True)
+                console.print(screen.line(snapshot), highlight=False, markup=False, soft_wrap=True)
                 printed = time.monotonic()
             if until_idle_s is not None and snapshot.idle_s >= until_idle_s:
                 stop.set()
