@@ -6,18 +6,24 @@ The lock spares a first start the reading of some 150 project files and holds wh
 
 import hashlib
 import os
-import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from streams.local.errors import LocalServiceError
 
-VERSIONS = {"kafka": "org.apache.kafka:kafka_2.13:4.3.1", "cassandra": "org.apache.cassandra:cassandra-all:5.0.6"}
+if TYPE_CHECKING:
+    from jgo.maven import Artifact, MavenContext
+
+VERSIONS = {
+    "kafka": ["org.apache.kafka:kafka_2.13:4.3.1", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"],
+    "cassandra": ["org.apache.cassandra:cassandra-all:5.0.6"],
+}
 LOCK = Path(__file__).with_name("jars.lock.json")
 PARALLEL_DOWNLOADS = 8
 
@@ -92,20 +98,21 @@ def _fetch_one(jar: Jar, partial: Path, folder: Path, advance: Callable[[int], N
     digest = hashlib.sha256(downloaded.read_bytes()).hexdigest()
     if digest != jar.sha256:
         raise LocalServiceError(
-            f"{jar.coordinate} has SHA-256 {digest}, the lock says {jar.sha256}: the download was cut or altered. Try again"
+            f"{jar.coordinate} has SHA-256 {digest} where the lock says {jar.sha256}: "
+            "the download was cut or altered, try again"
         )
     target = folder / jar.path
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(downloaded, target)
 
 
-def _context(repository: Path, advance: Callable[[int], None]) -> "MavenContext":  # noqa: F821
+def _context(repository: Path, advance: Callable[[int], None]) -> "MavenContext":
     from jgo.config import GlobalSettings
     from jgo.constants import MAVEN_CENTRAL_URL
     from jgo.maven import MavenContext, PythonResolver
 
     @contextmanager
-    def progress(filename: str, size_bytes: int):
+    def progress(filename: str, size_bytes: int) -> Iterator[Callable[[int], None]]:
         yield advance
 
     remotes = {**GlobalSettings.load().repositories, "central": MAVEN_CENTRAL_URL}
@@ -114,7 +121,7 @@ def _context(repository: Path, advance: Callable[[int], None]) -> "MavenContext"
 
 
 @contextmanager
-def _progress(total_bytes: int):
+def _progress(total_bytes: int) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -125,24 +132,24 @@ def _progress(total_bytes: int):
 
 
 def write_lock() -> None:
-    """Resolve VERSIONS through their project files and write the lock."""
+    """Resolve VERSIONS through their project files and write the lock. A version named earlier wins."""
     from jgo.parse import Coordinate
 
     locked: dict[str, list[Jar]] = {}
     with tempfile.TemporaryDirectory() as folder:
         context = _context(Path(folder), lambda count: None)
-        for name, coordinate in VERSIONS.items():
-            group, artifact, version = coordinate.split(":")
-            wanted = Coordinate(groupId=group, artifactId=artifact, version=version, scope="compile")
-            inputs, transitive = context.resolver.resolve([context.create_dependency(wanted)])
-            needed = [*inputs, *(each for each in transitive if each.scope in ("compile", "runtime"))]
-            locked[name] = [
-                _describe(each.artifact, Path(folder)) for each in needed if "windows" not in each.classifier
-            ]
+        for name, coordinates in VERSIONS.items():
+            artifacts: dict[tuple[str, str, str], Artifact] = {}
+            for coordinate in coordinates:  # one at a time: together, one's managed versions would rule the other's
+                inputs, transitive = context.resolver.resolve([context.create_dependency(Coordinate.parse(coordinate))])
+                needed = [*inputs, *(each for each in transitive if each.scope in ("compile", "runtime"))]
+                for artifact in (each.artifact for each in needed if "windows" not in each.classifier):
+                    artifacts.setdefault((artifact.groupId, artifact.artifactId, artifact.classifier), artifact)
+            locked[name] = [_describe(artifact, Path(folder)) for artifact in artifacts.values()]
     LOCK.write_bytes(msgspec.json.format(msgspec.json.encode(locked), indent=1) + b"\n")
 
 
-def _describe(artifact: "Artifact", folder: Path) -> Jar:  # noqa: F821
+def _describe(artifact: "Artifact", folder: Path) -> Jar:
     path = artifact.resolve()
     content = path.read_bytes()
     coordinate = f"{artifact.groupId}:{artifact.artifactId}:{artifact.version}"

@@ -4,12 +4,10 @@ import base64
 import contextlib
 import socket
 import struct
-import subprocess
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from streams.local.errors import LocalServiceError
 from streams.local.java import java_command, java_environment
 from streams.local.ports import HOST, remembered_ports
 from streams.local.processes import Service
@@ -25,7 +23,7 @@ listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
 advertised.listeners=PLAINTEXT://{host}:{port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
-controller.quorum.bootstrap.servers={host}:{controller_port}
+controller.quorum.voters=1@{host}:{controller_port}
 log.dirs={log_dir}
 auto.create.topics.enable=false
 num.partitions=1
@@ -72,8 +70,7 @@ def kafka_service(data_dir: Path, classpath: Sequence[Path], bound: bool) -> Ser
     )
     log4j.write_text(LOG4J)
     options = [*HEAP_OPTIONS, f"-Dlog4j2.configurationFile={log4j}"]
-    if not (log_dir / "meta.properties").exists():
-        _format(java_command(options, classpath, "kafka.tools.StorageTool", _format_arguments(properties)))
+    _format(log_dir)
     return Service(
         name="Kafka",
         address=f"{HOST}:{ports['broker']}",
@@ -85,17 +82,22 @@ def kafka_service(data_dir: Path, classpath: Sequence[Path], bound: bool) -> Ser
     )
 
 
-def _format_arguments(properties: Path) -> list[str]:
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-    return ["format", "--standalone", "--cluster-id", cluster_id, "--config", str(properties)]
+def _format(log_dir: Path) -> None:
+    """Make the storage of a new node where there is none, as `kafka-storage.sh format` would in a second of Java.
+
+    A controller without `bootstrap.checkpoint` begins at its newest production metadata version.
+    """
+    file = log_dir / "meta.properties"
+    if not file.exists():
+        log_dir.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"version=1\nnode.id=1\ncluster.id={_uuid()}\ndirectory.id={_uuid()}\n")
 
 
-def _format(command: list[str]) -> None:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=java_environment())
-    if done.returncode:
-        raise LocalServiceError(
-            f"Kafka's storage could not be made (code {done.returncode}): {done.stdout}{done.stderr}"
-        )
+def _uuid() -> str:
+    """A random id in Kafka's form: 22 characters of URL-safe base64 that do not look like an option."""
+    while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()).startswith("-"):
+        continue
+    return text
 
 
 def has_broker(host: str, port: int) -> bool:
@@ -108,5 +110,5 @@ def has_broker(host: str, port: int) -> bool:
         answer = connection.recv(16, socket.MSG_WAITALL)
         if len(answer) == 16:
             _length, correlation_id, _throttle_ms, brokers = struct.unpack(">iiii", answer)
-            return correlation_id == 1 and brokers >= 1
+            return bool(correlation_id == 1 and brokers >= 1)
     return False
