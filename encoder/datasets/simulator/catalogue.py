@@ -41,6 +41,11 @@ class Catalogue:
     def brand(self) -> Ints:
         return self.cluster % len(self.brands)
 
+    def successors_of(self, item: Ints) -> tuple[Ints, Floats]:
+        """(m, SUCCESSORS) the items that follow each item, and how likely."""
+        value = self.successors.value.reshape(self.items, SUCCESSORS)
+        return value[item], self.successors.probability.reshape(self.items, SUCCESSORS)[item]
+
 
 def make_catalogue(items: int, random: np.random.Generator) -> Catalogue:
     categories = list(PRODUCTS)[: max(1, min(len(PRODUCTS), items // ITEMS_PER_CLUSTER))]

@@ -39,11 +39,12 @@ class Draws:
         rows, width = weight.shape
         return cls.of(np.repeat(np.arange(rows), width), np.tile(np.arange(width), rows), weight.ravel())
 
-    def matrix(self, width: int) -> Floats:
-        """(R, width) float64: the probabilities of the values 0..width-1."""
-        matrix = np.zeros((int(self.row[-1]) + 1, width))
-        np.add.at(matrix, (self.row, self.value), self.probability)
-        return matrix
+    def of_row(self, row: int, width: int) -> Floats:
+        """(width,) the probabilities of the values 0..width-1 in one of the distributions."""
+        entries = self.row == row
+        probabilities = np.zeros(width)
+        np.add.at(probabilities, self.value[entries], self.probability[entries])
+        return probabilities
 
     def draw(self, rows: Ints, random: np.random.Generator) -> Ints:
         """One value from each of the distributions `rows`."""

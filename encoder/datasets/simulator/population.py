@@ -35,6 +35,14 @@ class Population:
         category = np.where(is_late, self.late.draw(user, random), self.early.draw(user, random))
         return category * brands + self.brand.draw(user, random)
 
+    def clusters(self, user: Ints, at: Floats) -> Floats:
+        """(m, K) the distribution that `draw_cluster` draws from."""
+        users = self.users
+        late = at[:, None] * self.late.probability.reshape(users, -1)[user]
+        category = (1 - at[:, None]) * self.early.probability.reshape(users, -1)[user] + late
+        brand = self.brand.probability.reshape(users, -1)[user]
+        return (category[:, :, None] * brand[:, None, :]).reshape(len(user), -1)
+
 
 def make_population(users: int, catalogue: Catalogue, random: np.random.Generator) -> Population:
     categories, brands = len(catalogue.categories), len(catalogue.brands)

@@ -1,0 +1,1 @@
+"""The encoder's subcommands of `thalweg`."""

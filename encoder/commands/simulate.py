@@ -1,0 +1,76 @@
+"""`thalweg simulate`: write the event log of a simulated shop."""
+
+import argparse
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from encoder.datasets.simulator import Shop, Trace, ceiling, faults
+from encoder.errors import InputError
+from encoder.log import EventLog
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--events", type=int, default=100_000, help="number of events (default 100000)")
+    parser.add_argument("--users", type=int, default=3_000, help="number of users (default 3000)")
+    parser.add_argument("--items", type=int, default=2_000, help="number of items (default 2000)")
+    parser.add_argument("--seed", type=int, default=7, help="same seed and counts, same bytes (default 7)")
+    parser.add_argument("--late", type=float, default=0.0, help="share of events that arrive late (default 0)")
+    parser.add_argument("--duplicate", type=float, default=0.0, help="duplicates on top, as a share (default 0)")
+    parser.add_argument("--malformed", type=float, default=0.0, help="broken records on top, as a share (default 0)")
+    parser.add_argument("--oracle", action="store_true", help="also score the oracle, the ceiling for any model")
+    parser.add_argument("--out", type=Path, required=True, help="the JSON Lines file to write")
+
+
+def run(args: argparse.Namespace) -> int:
+    started = time.perf_counter()
+    shop = Shop(args.seed, args.items, args.users)
+    trace = shop.trace(args.events)
+    simulated_s = time.perf_counter() - started
+    records = faults(trace.log, args.late, args.duplicate, args.malformed, args.seed)
+    written = _write(args.out, (value for _, value in records))
+    console = Console()
+    console.print(_summary(args, trace.log, written, simulated_s))
+    if args.oracle:
+        console.print(_ceiling(shop, trace))
+    return 0
+
+
+def _write(path: Path, values: Iterable[bytes]) -> int:
+    count = 0
+    try:
+        with path.open("wb") as file:
+            for value in values:
+                file.write(value + b"\n")
+                count += 1
+    except OSError as error:
+        raise InputError(f"cannot write the log to {path}: {error}; give --out a path in an existing folder") from None
+    return count
+
+
+def _summary(args: argparse.Namespace, log: EventLog, written: int, simulated_s: float) -> Table:
+    table = Table(title=f"{args.out}", show_header=False)
+    table.add_row("events", f"{len(log):,} ({len(log) / simulated_s:,.0f} a second to simulate)")
+    table.add_row("users, items", f"{len(np.unique(log.user)):,}, {len(np.unique(log.item)):,}")
+    counts = np.bincount(log.action, minlength=len(log.actions)).tolist()
+    table.add_row("actions", ", ".join(f"{name} {n:,}" for name, n in zip(log.actions, counts, strict=True)))
+    first, last = log.time_ms[[0, -1]].astype("datetime64[ms]").astype("datetime64[m]").tolist()
+    table.add_row("time", f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC")
+    table.add_row("records written", f"{written:,}, of which")
+    for name in ("late", "duplicate", "malformed"):
+        table.add_row(f"  {name}", f"{round(len(log) * getattr(args, name)):,}")
+    return table
+
+
+def _ceiling(shop: Shop, trace: Trace) -> Table:
+    scores = ceiling(shop, trace)
+    events = scores["oracle"].events
+    table = Table("predictor", "Recall@20", "MRR@20", title=f"Next item, on {events:,} events of users with a history")
+    for name, score in scores.items():
+        label = "oracle (the ceiling)" if name == "oracle" else name
+        table.add_row(label, f"{score.recall_at_20:.3f}", f"{score.mrr_at_20:.3f}")
+    return table
