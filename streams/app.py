@@ -58,6 +58,7 @@ def build(
         topic_allow_declare=False,
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
+        ConsumerScheduler=transport.BatchScheduler,
         stream_buffer_maxsize=QUEUED_BATCHES,
         stream_wait_empty=True,  # a rebalance and a shutdown wait for what was taken
         broker_max_poll_records=settings.batch_max_events,

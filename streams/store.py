@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, RequestExecutionException
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
-from cassandra.cqltypes import BytesType
+from cassandra.cqltypes import BytesType, VectorType
 from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.protocol import ProtocolHandler, ResultMessage
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
 from numpy.typing import NDArray
 
@@ -38,6 +39,7 @@ REQUEST_TIMEOUT_S = 10.0
 # Waits between tries of one request while Cassandra is away: from soon enough not to be noticed to gentle.
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 5.0
 
+_Result = ProtocolHandler.message_types_by_opcode[ResultMessage.opcode]  # the compiled parser where there is one
 _COLUMNS = (
     "user_id, representation, steps, last_time_ms, last_item, state, "
     "applied_epoch, applied_partition, applied_offset, recent, checksum"
@@ -97,19 +99,20 @@ class Store:
                 return
             epoch = max((row[0] for row in rows), default=-1) + 1
             session.execute(
-                f"INSERT INTO {keyspace}.sources (topic, epoch, topic_id, partitions) VALUES (%s, %s, %s, %s) IF NOT EXISTS",
+                f"INSERT INTO {keyspace}.sources (topic, epoch, topic_id, partitions) "
+                "VALUES (%s, %s, %s, %s) IF NOT EXISTS",
                 [topic, epoch, topic_id, partitions],
             )
 
     def _prepare(self) -> None:
         session, table = self._session, self._table
         self._insert = session.prepare(
-            f"INSERT INTO {table} (user_id, bundle_id, representation, steps, last_time_ms, last_item, written_at, state, "
-            "applied_epoch, applied_partition, applied_offset, recent, checksum) "
+            f"INSERT INTO {table} (user_id, bundle_id, representation, steps, last_time_ms, last_item, written_at, "
+            "state, applied_epoch, applied_partition, applied_offset, recent, checksum) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
         )
-        self._select = _raw(session.prepare(f"SELECT {_COLUMNS} FROM {table} WHERE user_id IN ? AND bundle_id = ?"))
-        self._scan = _raw(session.prepare(f"SELECT {_COLUMNS} FROM {table} WHERE bundle_id = ? ALLOW FILTERING"))
+        self._select = session.prepare(f"SELECT {_COLUMNS} FROM {table} WHERE user_id IN ? AND bundle_id = ?")
+        self._scan = session.prepare(f"SELECT {_COLUMNS} FROM {table} WHERE bundle_id = ? ALLOW FILTERING")
         self._delete = session.prepare(f"DELETE FROM {table} USING TIMESTAMP ? WHERE user_id = ?")
 
     def _register_bundle(self) -> None:
@@ -158,27 +161,18 @@ class Store:
     def _read_part(self, user_ids: Sequence[str]) -> Any:
         return self._session.execute_async(self._select, (user_ids, self._bundle.bundle_id))
 
-    def _stored_user(self, row: tuple[bytes, ...]) -> StoredUser:
+    def _stored_user(self, row: tuple[Any, ...]) -> StoredUser:
         user_id, representation, steps, last_time_ms, last_item, state, epoch, partition, offset, recent, checksum = row
-        name = user_id.decode()
-        numbers = (
-            _INT.unpack(epoch)[0],
-            _INT.unpack(partition)[0],
-            _BIGINT.unpack(offset)[0],
-            _BIGINT.unpack(steps)[0],
-            _BIGINT.unpack(last_time_ms)[0],
-        )
-        if checksum is None or _INT.unpack(checksum)[0] != _checksum(representation, state, recent, numbers):
-            raise StateError(
-                f"the stored row of user {name!r} in {self._table} is damaged: its checksum does not match"
-            )
+        numbers = (epoch, partition, offset, steps, last_time_ms)
+        if None in numbers or checksum != _checksum(representation, state, recent, numbers):
+            raise StateError(f"the stored row of user {user_id!r} in {self._table} is damaged: its checksum is wrong")
         return StoredUser(
-            user_id=name,
-            partition=numbers[1],
-            offset=numbers[2] if numbers[0] in self.position.comparable else NO_OFFSET,
-            steps=numbers[3],
-            last_time_ms=numbers[4],
-            last_item=None if last_item is None else last_item.decode(),
+            user_id=user_id,
+            partition=partition,
+            offset=offset if epoch in self.position.comparable else NO_OFFSET,
+            steps=steps,
+            last_time_ms=last_time_ms,
+            last_item=last_item,
             recent=[h for h in _RECENT.unpack(recent) if h],
             state=np.frombuffer(state, "<f4").astype(np.float32),
             representation=np.frombuffer(representation, ">f4").astype(np.float32),
@@ -283,12 +277,15 @@ def connect(settings: Settings) -> tuple[Cluster, Session]:
         compression=False,
     )
     try:
-        return cluster, cluster.connect()
+        session = cluster.connect()
     except (NoHostAvailable, DriverException, OSError) as error:
         cluster.shutdown()
         raise StoreError(
-            f"no Cassandra answers at {settings.cassandra}: {error}; start one with `thalweg up` or set THALWEG_CASSANDRA"
+            f"no Cassandra answers at {settings.cassandra}: {error}; "
+            "start one with `thalweg up` or set THALWEG_CASSANDRA"
         ) from error
+    session.client_protocol_handler = _RawVectors
+    return cluster, session
 
 
 def _checksum(representation: bytes, state: bytes, recent: bytes, numbers: tuple[int, ...]) -> int:
@@ -310,10 +307,20 @@ def _batch(prepared: PreparedStatement, rows: Sequence[list[bytes | None]]) -> B
     return batch
 
 
-def _raw(prepared: PreparedStatement) -> PreparedStatement:
-    """Make a SELECT give every column as the bytes on the wire: numpy reads a vector faster than the driver."""
-    prepared.result_metadata = [(*column[:3], BytesType) for column in prepared.result_metadata]
-    return prepared
+class _ResultWithRawVectors(_Result):  # type: ignore[misc]
+    """Leaves a vector as the bytes on the wire: numpy reads them at once, the driver would make a list of floats."""
+
+    def recv_results_metadata(self, f: Any, user_type_map: Any) -> None:
+        super().recv_results_metadata(f, user_type_map)
+        if self.column_metadata:
+            self.column_metadata = [
+                (*column[:3], BytesType if issubclass(column[3], VectorType) else column[3])
+                for column in self.column_metadata
+            ]
+
+
+class _RawVectors(ProtocolHandler):  # type: ignore[misc]
+    message_types_by_opcode = {**ProtocolHandler.message_types_by_opcode, _Result.opcode: _ResultWithRawVectors}  # noqa: RUF012
 
 
 def _answer(response: Any) -> asyncio.Future[Any]:

@@ -44,5 +44,5 @@ def run(args: argparse.Namespace) -> int:
     publisher = Publisher(settings, bundle.bundle_id, bundle.manifest.items)
     pipeline = Pipeline(Processor(bundle, stepper, arena), store, publisher, measures)
     app = application.build(settings, bundle, pipeline, store, publisher, measures)
-    faust.Worker(app, loglevel=args.log_level, redirect_stdouts=False).execute_from_commandline()
+    faust.Worker(app, loglevel=args.log_level, redirect_stdouts=False, quiet=True).execute_from_commandline()
     return 0
