@@ -1,0 +1,150 @@
+"""Topics: created where missing, checked where they exist, and described with their offsets."""
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+
+from streams.errors import BrokerError, SettingsError
+from streams.settings import Settings
+
+CONNECT_TIMEOUT_MS = 10_000
+READY_TIMEOUT_MS = 30_000
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic as it is now. `topic_id` is another one after the topic was deleted and made again.
+
+    Offsets by partition: the first that is still there, the next to be written, the next that the group reads
+    (absent where it has committed none).
+    """
+
+    name: str
+    topic_id: uuid.UUID
+    partitions: int
+    start_offsets: dict[int, int]
+    end_offsets: dict[int, int]
+    committed: dict[int, int]
+
+    @property
+    def records(self) -> int:
+        """Records in the topic, counting those that compaction or a transaction took out."""
+        return sum(self.end_offsets.values()) - sum(self.start_offsets.values())
+
+    @property
+    def lag(self) -> int:
+        """Records that the group has not committed yet."""
+        return sum(
+            end - max(self.start_offsets[partition], self.committed.get(partition, 0))
+            for partition, end in self.end_offsets.items()
+        )
+
+
+@contextlib.contextmanager
+def broker_admin(broker: str) -> Iterator[Any]:
+    """A connected kafka-python admin client; every KafkaError inside the block becomes a BrokerError."""
+    admin = None
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=broker.split(","), bootstrap_timeout_ms=CONNECT_TIMEOUT_MS)
+        yield admin
+    except KafkaError as error:
+        what = "no broker answers" if admin is None else "the broker refused a request"
+        raise BrokerError(f"{what} at {broker}: {error or type(error).__name__}") from error
+    finally:
+        if admin is not None:
+            admin.close()
+
+
+def ensure_topics(settings: Settings) -> None:
+    """Create the topics that are missing and wait until each can be used.
+
+    Outputs of partition p go to partition p, so the output topics have as many partitions as the behaviour topic has;
+    `settings.partitions` counts only where that is created here. Raises SettingsError where an existing topic has
+    another count or an updates topic is not compacted, BrokerError where the broker does not answer.
+    """
+    with broker_admin(settings.broker) as admin:
+        _create(admin, {settings.behavior_topic: _options(settings, settings.partitions)})
+        partitions = len(_metadata(admin, settings.behavior_topic)["partitions"])
+        outputs = [settings.updates_topic, settings.evaluation_topic, settings.dead_letter_topic]
+        missing = {name: _options(settings, partitions) for name in outputs}
+        missing[settings.updates_topic]["configs"] = {"cleanup.policy": "compact"}
+        missing[settings.metrics_topic] = _options(settings, 1)
+        _create(admin, missing)
+        for name in outputs:
+            count = len(_metadata(admin, name)["partitions"])
+            if count != partitions:
+                raise SettingsError(
+                    f"topic {name} has {count} partitions and {settings.behavior_topic} has {partitions}: "
+                    "an output topic must have as many; add partitions to the smaller one or name another topic"
+                )
+        _check_compacted(admin, settings.updates_topic)
+
+
+def describe_topic(broker: str, name: str, group: str | None = None) -> Topic:
+    """The topic with its offsets, and what `group` has committed. Raises BrokerError, as where no such topic is."""
+    with broker_admin(broker) as admin:
+        try:
+            metadata = _metadata(admin, name)
+        except UnknownTopicOrPartitionError:
+            raise BrokerError(
+                f"there is no topic {name} at {broker}: check the name, or start a worker, which creates it"
+            ) from None
+        partitions = [TopicPartition(name, part["partition_index"]) for part in metadata["partitions"]]
+        committed = {}
+        if group is not None:
+            offsets = admin.list_group_offsets({group: partitions})[group]
+            committed = {tp.partition: at.offset for tp, at in offsets.items() if at.offset >= 0}
+        return Topic(
+            name=name,
+            topic_id=uuid.UUID(str(metadata["topic_id"])),
+            partitions=len(partitions),
+            start_offsets=_offsets(admin, partitions, OffsetSpec.EARLIEST),
+            end_offsets=_offsets(admin, partitions, OffsetSpec.LATEST),
+            committed=committed,
+        )
+
+
+def _options(settings: Settings, partitions: int) -> dict[str, Any]:
+    return {"num_partitions": partitions, "replication_factor": settings.replication}
+
+
+def _create(admin: Any, topics: dict[str, dict[str, Any]]) -> None:
+    """Create those that do not exist; another process may do the same at the same time."""
+    existing = set(admin.list_topics())
+    missing = {name: options for name, options in topics.items() if name not in existing}
+    if missing:
+        for answer in admin.create_topics(missing, raise_errors=False)["topics"]:
+            error = for_code(answer["error_code"])
+            if answer["error_code"] and error is not TopicAlreadyExistsError:
+                raise BrokerError(
+                    f"topic {answer['name']} was not created: {error.__name__}, {answer['error_message']}"
+                )
+    admin.wait_for_topics(list(topics), timeout_ms=READY_TIMEOUT_MS)
+
+
+def _metadata(admin: Any, name: str) -> dict[str, Any]:
+    metadata: dict[str, Any] = admin.describe_topics([name])[0]
+    if metadata["error_code"]:
+        raise for_code(metadata["error_code"])(name)
+    return metadata
+
+
+def _offsets(admin: Any, partitions: list[Any], spec: Any) -> dict[int, int]:
+    found = admin.list_partition_offsets(dict.fromkeys(partitions, spec))
+    return {tp.partition: found[tp].offset for tp in partitions}
+
+
+def _check_compacted(admin: Any, name: str) -> None:
+    resource = ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": None})
+    for configs in admin.describe_configs([resource], config_filter="all").values():
+        policy = configs[name]["cleanup.policy"]["value"]
+        if "compact" not in policy:
+            raise SettingsError(
+                f"topic {name} has cleanup.policy {policy!r}: representations would be lost with their retention; "
+                "set it to 'compact' or name another topic"
+            )
