@@ -1,6 +1,5 @@
 """Turns batches of rows into an event log in columns, counting what is left out."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import compress
@@ -23,7 +22,6 @@ class LogReport:
     kept: int = 0
     duplicates: int = 0  # rows with the user_id and event_id of an earlier row
     unparsable: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)  # reason -> unparsable rows
     examples: list[str] = field(default_factory=list)  # the first unparsable lines, with number and reason
 
     @property
@@ -32,7 +30,6 @@ class LogReport:
 
     def reject(self, line: int, raw: bytes, reason: str) -> None:
         self.unparsable += 1
-        self.reasons[reason] += 1
         if len(self.examples) < _EXAMPLES:
             self.examples.append(f"line {line}: {reason}: {raw[:120].decode(errors='replace')}")
 

@@ -1,0 +1,160 @@
+"""The simulated shop: deterministic, shaped like a shop, with a ceiling that holds."""
+
+import argparse
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from encoder.commands import simulate
+from encoder.datasets import load_log
+from encoder.datasets.simulator import Shop, Trace, ceiling, faults
+from encoder.datasets.simulator.oracle import next_item, previous_rows
+from encoder.datasets.simulator.shop import END, PROMOTION
+from encoder.errors import InputError
+from encoder.events import BehaviorEvent
+
+EVENTS = 40_000
+
+
+@pytest.fixture(scope="module")
+def shop() -> Shop:
+    return Shop(seed=7, items=600, users=800)
+
+
+@pytest.fixture(scope="module")
+def trace(shop: Shop) -> Trace:
+    return shop.trace(EVENTS)
+
+
+def test_same_seed_same_bytes() -> None:
+    def stream(seed: int) -> list[tuple[bytes, bytes]]:
+        return list(faults(Shop(seed, items=100, users=50).simulate(1_000), 0.1, 0.1, 0.1, seed))
+
+    assert stream(3) == stream(3)
+    assert stream(3) != stream(4)
+
+
+def test_the_log_is_a_log(trace: Trace) -> None:
+    log = trace.log
+    assert len(log) == EVENTS
+    assert (np.diff(log.time_ms) >= 0).all()
+    assert log.time_ms[-1] < END.timestamp() * 1000
+    assert log.item_names is not None
+    assert len(set(log.item_names.values())) == 600
+    assert (log.price > 0).all()
+
+
+def test_sessions_of_a_user_do_not_overlap(trace: Trace) -> None:
+    log = trace.log
+    before = previous_rows(log)
+    assert log.session is not None
+    session = log.session.codes
+    rows = np.flatnonzero(before >= 0)
+    changes = rows[session[rows] != session[before[rows]]]
+    assert len(np.unique(session)) == len(changes) + len(np.unique(log.user))  # each session is one unbroken run
+    assert (log.time_ms[changes] - log.time_ms[before[changes]]).min() >= 1_799_000
+
+
+def test_funnel_goes_from_view_to_purchase(trace: Trace) -> None:
+    log = trace.log
+    view, click, cart, purchase = np.bincount(log.action).tolist()
+    assert view > click > purchase
+    assert cart > purchase > 0
+    before = previous_rows(log)
+    bought = np.flatnonzero(log.action == 3)
+    assert (log.item[bought] == log.item[before[bought]]).all()
+    assert (log.action[before[bought]] == 2).all()
+
+
+def test_new_items_appear_and_the_promotion_shifts_demand(shop: Shop, trace: Trace) -> None:
+    born = shop.catalogue.born
+    assert (born > 0).sum() > 30
+    assert (born[trace.log.item] <= trace.at).all()
+    promoted = np.isin(trace.log.item, shop.catalogue.promotion.value)
+    during = (trace.at >= PROMOTION[0]) & (trace.at < PROMOTION[1])
+    assert promoted[during].mean() > 1.5 * promoted[~during].mean()
+
+
+def test_users_come_at_their_hour(shop: Shop, trace: Trace) -> None:
+    hour = (trace.log.time_ms / 3_600_000) % 24
+    apart = np.abs(hour - shop.population.hour[trace.log.user] % 24)
+    assert (np.minimum(apart, 24 - apart) < 4).mean() > 0.9
+
+
+def test_the_oracle_knows_the_true_distribution(shop: Shop, trace: Trace) -> None:
+    """Its probabilities sum to 1, and events happen as often as it says (calibration in the mean, to 4 sigma)."""
+    before = previous_rows(trace.log)
+    rows = np.flatnonzero(before >= 0)[::12]
+    probability = next_item(shop, trace, rows, before[rows])
+    np.testing.assert_allclose(probability.sum(axis=1), 1.0, atol=1e-9)
+    own = trace.log.item[rows]
+    top = np.argsort(-probability, axis=1, kind="stable")
+    for first, last in ((0, 1), (1, 3), (3, 10), (10, 20), (20, 100), (100, 600)):
+        said = np.take_along_axis(probability, top[:, first:last], axis=1).sum(axis=1)
+        happened = (top[:, first:last] == own[:, None]).any(axis=1)
+        sigma = np.sqrt((said * (1 - said)).sum()) / len(rows)
+        assert abs(said.mean() - happened.mean()) < 4 * sigma, (first, last)
+
+
+def test_the_ceiling_is_above_the_baselines(shop: Shop, trace: Trace) -> None:
+    scores = ceiling(shop, trace, sample=2_000)
+    oracle, last_item, popularity = (scores[name] for name in ("oracle", "last_item", "popularity"))
+    assert oracle.recall_at_20 > 1.3 * last_item.recall_at_20 > 1.3 * popularity.recall_at_20
+    assert oracle.recall_at_20 < 0.85
+    assert oracle.events == last_item.events >= 2_000
+
+
+def test_faults_add_up_and_every_event_arrives(trace: Trace) -> None:
+    log = trace.log[:2_000]
+    ids = [event.event_id for event in log.events()]
+    good: list[BehaviorEvent] = []
+    broken: list[bytes] = []
+    for key, value in faults(log, late=0.05, duplicate=0.02, malformed=0.03, seed=1):
+        try:
+            event = msgspec.json.decode(value, type=BehaviorEvent)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            broken.append(value)
+            continue
+        assert event.user_id.encode() == key
+        if event.action and 0 <= event.event_time_ms < END.timestamp() * 1000:
+            good.append(event)
+        else:
+            broken.append(value)
+    assert (len(good), len(broken)) == (2_040, 60)
+    assert {event.event_id for event in good} == set(ids)
+    assert not any(b"\n" in value for value in broken)
+    times = np.array([event.event_time_ms for event in good])
+    assert 50 < (np.maximum.accumulate(times) > times).sum() < 250
+
+
+def test_without_faults_the_log_arrives_as_it_is(trace: Trace) -> None:
+    log = trace.log[:500]
+    assert [msgspec.json.decode(v, type=BehaviorEvent) for _, v in faults(log)] == list(log.events())
+
+
+def test_command_writes_what_load_log_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    simulate.add_arguments(parser)
+    out = tmp_path / "log.jsonl"
+    counts = ["--events", "3000", "--users", "100", "--items", "100", "--duplicate", "0.01", "--malformed", "0.02"]
+    assert simulate.run(parser.parse_args([*counts, "--oracle", "--out", str(out)])) == 0
+    log, report = load_log(out)
+    assert (report.kept, report.duplicates, report.unparsable) == (3_000, 30, 60)
+    expected = Shop(seed=7, items=100, users=100).simulate(3_000)
+    assert sorted(log.events(), key=lambda e: e.event_id) == sorted(expected.events(), key=lambda e: e.event_id)
+    assert "oracle (the ceiling)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("counts", [{"items": 3}, {"users": 0}, {"seed": -1}])
+def test_impossible_shops_are_refused(counts: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="of a simulated shop: give at least"):
+        Shop(**counts)
+
+
+def test_impossible_shares_are_refused(trace: Trace) -> None:
+    with pytest.raises(InputError, match=r"late share 1\.5"):
+        next(faults(trace.log, late=1.5))
+    with pytest.raises(InputError, match="0 events"):
+        Shop().simulate(0)
