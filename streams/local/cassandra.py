@@ -4,11 +4,11 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from streams.local.java import java_command, java_environment
-from streams.local.ports import HOST, remembered_ports
+from streams.local.ports import HOST
 from streams.local.processes import Service
 
 HEAP_OPTIONS = ("-Xms512m", "-Xmx1g", "-XX:MaxDirectMemorySize=512m", "-Xss512k")
@@ -116,23 +116,24 @@ OPENS = (
 )
 
 
-def cassandra_service(data_dir: Path, classpath: Sequence[Path], bound: bool) -> Service:
+def cassandra_service(data_dir: Path, ports: Mapping[str, int], classpath: Sequence[Path], bound: bool) -> Service:
     """A Cassandra whose data, configuration and log are in `data_dir`. It is not started yet."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    ports = remembered_ports(data_dir / "ports.json", ["native", "storage"])
     yaml, logback = data_dir / "cassandra.yaml", data_dir / "logback.xml"
     yaml.write_text(
-        YAML.format(host=HOST, port=ports["native"], storage_port=ports["storage"], data_dir=data_dir.as_posix())
+        YAML.format(
+            host=HOST, port=ports["cassandra"], storage_port=ports["cassandra_storage"], data_dir=data_dir.as_posix()
+        )
     )
     logback.write_text(LOGBACK)
     return Service(
         name="Cassandra",
-        address=f"{HOST}:{ports['native']}",
+        address=f"{HOST}:{ports['cassandra']}",
         command=java_command(
             _options(data_dir, yaml, logback, classpath), classpath, "org.apache.cassandra.service.CassandraDaemon", []
         ),
         log=data_dir / "cassandra.log",
-        answers=lambda: speaks_cql(HOST, ports["native"]),
+        answers=lambda: speaks_cql(HOST, ports["cassandra"]),
         environment=java_environment(),
         bound=bound,
     )

@@ -5,11 +5,11 @@ import contextlib
 import socket
 import struct
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from streams.local.java import java_command, java_environment
-from streams.local.ports import HOST, remembered_ports
+from streams.local.ports import HOST
 from streams.local.processes import Service
 
 HEAP_OPTIONS = ("-Xms128m", "-Xmx512m")
@@ -60,23 +60,22 @@ Configuration:
 """
 
 
-def kafka_service(data_dir: Path, classpath: Sequence[Path], bound: bool) -> Service:
+def kafka_service(data_dir: Path, ports: Mapping[str, int], classpath: Sequence[Path], bound: bool) -> Service:
     """A Kafka whose data, configuration and log are in `data_dir`. It is not started yet."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    ports = remembered_ports(data_dir / "ports.json", ["broker", "controller"])
     properties, log4j, log_dir = data_dir / "server.properties", data_dir / "log4j2.yaml", data_dir / "log"
     properties.write_text(
-        PROPERTIES.format(host=HOST, port=ports["broker"], controller_port=ports["controller"], log_dir=log_dir)
+        PROPERTIES.format(host=HOST, port=ports["kafka"], controller_port=ports["kafka_controller"], log_dir=log_dir)
     )
     log4j.write_text(LOG4J)
     options = [*HEAP_OPTIONS, f"-Dlog4j2.configurationFile={log4j}"]
     _format(log_dir)
     return Service(
         name="Kafka",
-        address=f"{HOST}:{ports['broker']}",
+        address=f"{HOST}:{ports['kafka']}",
         command=java_command(options, classpath, "kafka.Kafka", [str(properties)]),
         log=data_dir / "kafka.log",
-        answers=lambda: has_broker(HOST, ports["broker"]),
+        answers=lambda: has_broker(HOST, ports["kafka"]),
         environment=java_environment(),
         bound=bound,
     )

@@ -1,14 +1,17 @@
 """Free ports of this machine, remembered with the data they belong to."""
 
+import random
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 HOST = "127.0.0.1"
-# What a user's own services listen on: never taken, even where they happen to be free now.
-RESERVED = frozenset({2181, 3000, 7000, 7001, 7199, 8080, 9042, 9090, 9092, 9093, 9142, 9160, 9644})
+# Below the range that outgoing connections get (32768 and up on Linux, 49152 elsewhere): while a service is down, a
+# client that tries to reach it again could otherwise be given the very port it calls, and block the restart. Above
+# the default ports of a user's own services.
+CHOICE = range(20000, 32768)
 
 
 def is_free(port: int) -> bool:
@@ -22,27 +25,15 @@ def is_free(port: int) -> bool:
     return True
 
 
-def free_ports(names: Iterable[str]) -> dict[str, int]:
+def free_ports(names: Sequence[str]) -> dict[str, int]:
     """One free port for each name, all different."""
-    held: list[socket.socket] = []
-    ports: dict[str, int] = {}
-    try:
-        for name in names:
-            while name not in ports:
-                held.append(socket.socket())  # held until all are chosen: the kernel cannot give one twice
-                held[-1].bind((HOST, 0))
-                port = held[-1].getsockname()[1]
-                if port not in RESERVED:
-                    ports[name] = port
-    finally:
-        for chosen in held:
-            chosen.close()
-    return ports
+    candidates = random.Random().sample(CHOICE, len(CHOICE))
+    free = (port for port in candidates if is_free(port))
+    return {name: next(free) for name in names}
 
 
-def remembered_ports(file: Path, names: Iterable[str]) -> Mapping[str, int]:
+def remembered_ports(file: Path, names: Sequence[str]) -> Mapping[str, int]:
     """The ports in the file where they are all still free, else new ones, which the file then remembers."""
-    names = list(names)
     try:
         ports = msgspec.json.decode(file.read_bytes(), type=dict[str, int])
         if set(ports) == set(names) and all(is_free(port) for port in ports.values()):

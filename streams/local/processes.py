@@ -1,6 +1,7 @@
 """One service as a process: start it, wait until it answers, pause, stop or kill it."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -104,7 +105,13 @@ class Service:
         command = self._command
         if self._bound:
             command = [sys.executable, "-I", "-S", str(_BOUND), str(os.getpid()), *command]
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, self.log.with_name("lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LocalServiceError(
+                    f"another {self.name} still uses the data in {self.log.parent}: end it first"
+                ) from None
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -112,6 +119,7 @@ class Service:
                 stderr=subprocess.STDOUT,
                 env=self._environment,
                 cwd=self.log.parent,
+                pass_fds=[lock.fileno()],  # so the lock lasts as long as the process, without us
                 start_new_session=True,  # a Ctrl-C in the terminal is for the parent, which then stops it in order
             )
 

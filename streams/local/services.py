@@ -12,9 +12,11 @@ from streams.local.cassandra import cassandra_service
 from streams.local.errors import LocalServiceError
 from streams.local.jars import cache_dir, classpaths
 from streams.local.kafka import kafka_service
+from streams.local.ports import remembered_ports
 from streams.local.processes import Service
 
 FACTORIES = {"kafka": kafka_service, "cassandra": cassandra_service}
+PORTS = ("kafka", "kafka_controller", "cassandra", "cassandra_storage")
 
 
 class LocalServices:
@@ -39,11 +41,18 @@ class LocalServices:
         """Kafka's `host:port`."""
         return self.kafka.address
 
-    def start(self) -> None:
-        """Start all and wait until each answers. Raises LocalServiceError, after ending all, where one does not."""
+    def spawn(self) -> None:
+        """Start all, at the same time. Raises LocalServiceError, with none left, where one cannot be."""
         try:
             for service in self.services.values():
                 service.start(wait=False)
+        except BaseException:
+            self.kill()
+            raise
+
+    def wait_until_they_answer(self) -> None:
+        """Raises LocalServiceError, with none left, where one does not."""
+        try:
             for service in self.services.values():
                 service.wait_until_it_answers()
         except BaseException:
@@ -69,9 +78,9 @@ class LocalServices:
 def prepare(data_dir: Path, names: list[str], bound: bool) -> LocalServices:
     """Fetch what is missing and lay out `data_dir`, both where needed; nothing is started yet."""
     jars = classpaths(names, cache_dir(os.environ))
-    with ThreadPoolExecutor(len(names)) as pool:
-        made = {name: pool.submit(FACTORIES[name], data_dir / name, jars[name], bound) for name in names}
-        return LocalServices(data_dir, {name: service.result() for name, service in made.items()})
+    data_dir.mkdir(parents=True, exist_ok=True)
+    ports = remembered_ports(data_dir / "ports.json", PORTS)
+    return LocalServices(data_dir, {name: FACTORIES[name](data_dir / name, ports, jars[name], bound) for name in names})
 
 
 @contextlib.contextmanager
@@ -84,7 +93,8 @@ def local_services(data_dir: Path | None = None, kafka: bool = True, cassandra: 
     folder = data_dir if data_dir is not None else Path(tempfile.mkdtemp(prefix="thalweg-"))
     try:
         services = prepare(folder.absolute(), names, bound=True)
-        services.start()
+        services.spawn()
+        services.wait_until_they_answer()
         try:
             yield services
         finally:

@@ -6,7 +6,7 @@ import sys
 import time
 
 from streams.local.services import prepare
-from streams.local.state import LocalState, read_state, write_state
+from streams.local.state import LocalState, forget_state, read_state, write_state
 from streams.settings import home
 
 
@@ -22,18 +22,21 @@ def run(args: argparse.Namespace) -> int:
         _describe(state)
         return 0
     if state is not None and state.running():
-        print(
-            f"only {', '.join(state.running())} of the local services still runs: `thalweg down` first", file=sys.stderr
-        )
+        print(f"only {', '.join(state.running())} still runs: `thalweg down` first", file=sys.stderr)
         return 1
     began = time.monotonic()
     data_dir = home(os.environ).absolute()
     data_dir.mkdir(parents=True, exist_ok=True)
     services = prepare(data_dir, ["kafka", "cassandra"], bound=False)
-    services.start()
+    services.spawn()
     pids = {name: service.pid or 0 for name, service in services.services.items()}
     state = LocalState(services.bootstrap, services.cassandra.address, pids, str(data_dir))
-    write_state(state)
+    write_state(state)  # before they answer: an `up` that is killed meanwhile leaves what `down` can end
+    try:
+        services.wait_until_they_answer()
+    except BaseException:
+        forget_state()
+        raise
     print(f"up in {time.monotonic() - began:.1f} s; `thalweg down` ends both")
     _describe(state)
     return 0
