@@ -1,6 +1,7 @@
 """Topics: created where missing, checked where they exist, and described with their offsets."""
 
 import contextlib
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -97,8 +98,7 @@ def describe_topic(broker: str, name: str, group: str | None = None) -> Topic:
         partitions = [TopicPartition(name, part["partition_index"]) for part in metadata["partitions"]]
         committed = {}
         if group is not None:
-            offsets = admin.list_group_offsets({group: partitions})[group]
-            committed = {tp.partition: at.offset for tp, at in offsets.items() if at.offset >= 0}
+            committed = _committed(admin, group, partitions)
         return Topic(
             name=name,
             topic_id=uuid.UUID(str(metadata["topic_id"])),
@@ -137,6 +137,20 @@ def _metadata(admin: Any, name: str) -> dict[str, Any]:
 def _offsets(admin: Any, partitions: list[Any], spec: Any) -> dict[int, int]:
     found = admin.list_partition_offsets(dict.fromkeys(partitions, spec))
     return {tp.partition: found[tp].offset for tp in partitions}
+
+
+def _committed(admin: Any, group: str, partitions: list[Any]) -> dict[int, int]:
+    give_up_at = time.monotonic() + READY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            offsets = admin.list_group_offsets({group: partitions})[group]
+        except KafkaError as error:
+            # A broker that nobody asked for a group yet makes its offsets topic first, and says so.
+            if not error.retriable or time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.2)
+        else:
+            return {tp.partition: at.offset for tp, at in offsets.items() if at.offset >= 0}
 
 
 def _check_compacted(admin: Any, name: str) -> None:
