@@ -1,9 +1,13 @@
 """The two baselines beside the model: popularity so far, and what followed the user's last item so far.
 
-Both are scored on an event before they observe it, like the model, and ties count against them. Pure: no I/O, no clock.
+Both are scored on an event before they observe it, like the model, and ties count against them. They rank every item
+seen so far, also those outside the model's catalogue. Popularity so far is a RankedCounts of all items; LastItem keeps
+one for each item that came before. Pure: no I/O, no clock.
 """
 
 from collections.abc import Sequence
+
+from encoder.metrics import MISS
 
 DEPTH = 20  # ranks are told apart up to here: the largest k of the metrics
 MAX_PAIRS = 4_000_000  # item pairs kept, at 140 to 190 bytes each
@@ -33,20 +37,26 @@ class RankedCounts:
         return 0 if place is None else self._counts[place]
 
     def rank(self, item: str) -> int:
-        """Number of items with at least this item's count, itself included; 0 for an item never seen."""
+        """Number of items with at least this item's count, itself included; MISS for an item never seen."""
         place = self._place.get(item)
-        return 0 if place is None else self._at_least[self._counts[place]]
+        return MISS if place is None else self._at_least[self._counts[place]]
 
-    def above(self, count: int) -> int:
-        """Number of items with more than `count` (at most the largest count there is)."""
-        return self._at_least[count + 1]
+    def block(self, item: str) -> tuple[int, int]:
+        """(number of items with a higher count, number with at least its count); twice all for an item never seen."""
+        place = self._place.get(item)
+        if place is None:
+            return len(self._order), len(self._order)
+        count = self._counts[place]
+        return self._at_least[count + 1], self._at_least[count]
 
-    def tied(self, count: int) -> Sequence[str]:
-        """The items with exactly `count` >= 1."""
-        return self._order[self._at_least[count + 1] : self._at_least[count]]
+    def items(self, start: int, stop: int) -> Sequence[str]:
+        """The items in order of count, from place `start` up to `stop`."""
+        return self._order[start:stop]
 
-    def items(self) -> Sequence[str]:
-        return self._order
+    def within(self, rank: int, items: Sequence[str]) -> int:
+        """How many of `items`, all counted here, have at most this rank, where `rank` is some item's rank."""
+        place = self._place
+        return sum([place[item] < rank for item in items])
 
     def add(self, item: str) -> bool:
         """Count one more; True where the item is new."""
@@ -80,21 +90,7 @@ class RankedCounts:
             self._at_least.append(0)
 
 
-class Popularity:
-    """Ranks items by how often any user has had them so far.
-
-    It ranks every item seen so far, also those that are not in the model's catalogue.
-    """
-
-    def __init__(self) -> None:
-        self.counts = RankedCounts()
-
-    def rank(self, item: str) -> int:
-        """Exact rank, ties against; 0 (a miss) for an item never seen."""
-        return self.counts.rank(item)
-
-    def observe(self, item: str) -> None:
-        self.counts.add(item)
+_NOTHING = RankedCounts()
 
 
 class LastItem:
@@ -112,42 +108,28 @@ class LastItem:
     Memory is bounded: past `max_pairs` pairs every count is halved and those left with none are forgotten.
     """
 
-    def __init__(self, popularity: Popularity, max_pairs: int = MAX_PAIRS) -> None:
-        self._popularity = popularity.counts
-        self._rows: dict[str, RankedCounts] = {}
+    def __init__(self, popularity: RankedCounts, max_pairs: int = MAX_PAIRS) -> None:
+        self._popularity = popularity
+        self._rows: dict[str | None, RankedCounts] = {}
         self._max_pairs = max_pairs
         self.pairs = 0
 
     def rank(self, previous_item: str | None, item: str) -> int:
-        """Rank of `item` after `previous_item` where it is at most DEPTH; 0 otherwise."""
-        row = None if previous_item is None else self._rows.get(previous_item)
-        if row is None:
-            rank = self._popularity.rank(item)
+        """Rank of `item` after `previous_item` where it is at most DEPTH; MISS otherwise."""
+        row = self._rows.get(previous_item, _NOTHING)
+        above, upto = row.block(item)
+        if above >= DEPTH:
+            return MISS
+        popularity = self._popularity
+        if upto == above + 1:
+            rank = upto
+        elif upto > above:
+            rank = above + popularity.within(popularity.rank(item), row.items(above, upto))
+        elif popular := popularity.rank(item):  # never followed: behind all that did, among the rest by popularity
+            rank = above + popular - popularity.within(popular, row.items(0, above))
         else:
-            count = row.count(item)
-            rank = self._among_followers(row, item, count) if count else self._among_the_rest(row, item)
-        return rank if rank <= DEPTH else 0
-
-    def _among_followers(self, row: RankedCounts, item: str, count: int) -> int:
-        rank = row.above(count)
-        if rank >= DEPTH:
-            return 0
-        popularity = self._popularity.count
-        mine = popularity(item)
-        for other in row.tied(count):
-            if popularity(other) >= mine:
-                rank += 1
-                if rank > DEPTH:
-                    return 0
-        return rank
-
-    def _among_the_rest(self, row: RankedCounts, item: str) -> int:
-        popularity = self._popularity.count
-        mine = popularity(item)
-        if not mine or len(row) >= DEPTH:
-            return 0
-        followers = sum(popularity(other) >= mine for other in row.items())
-        return len(row) + self._popularity.rank(item) - followers
+            rank = MISS
+        return rank if rank <= DEPTH else MISS
 
     def observe(self, previous_item: str | None, item: str) -> None:
         if previous_item is None:
@@ -160,8 +142,8 @@ class LastItem:
             self._forget()
 
     def _forget(self) -> None:
-        for previous_item, row in list(self._rows.items()):
-            row.halve()
-            if not row:
-                del self._rows[previous_item]
-        self.pairs = sum(len(row) for row in self._rows.values())
+        while self.pairs > self._max_pairs:
+            for row in self._rows.values():
+                row.halve()
+            self._rows = {previous_item: row for previous_item, row in self._rows.items() if len(row)}
+            self.pairs = sum(len(row) for row in self._rows.values())

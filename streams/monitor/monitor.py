@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from streams.contracts import EvaluationEvent, MetricsEvent
-from streams.errors import ThalwegError
 from streams.monitor.follower import Follower
 from streams.monitor.outlet import MetricsOutlet
 from streams.monitor.scoreboard import Scoreboard, Scores
@@ -74,10 +73,12 @@ class Monitor:
         self._snapshot = Snapshot()
         self._thread: threading.Thread | None = None
         self._stop_thread = threading.Event()
-        self._failure: ThalwegError | None = None
+        self._failure: Exception | None = None
 
     def snapshot(self) -> Snapshot:
-        """The latest counts, at most a fraction of a second old."""
+        """The latest counts, at most a fraction of a second old. Raises what ended the monitor's thread early."""
+        if self._failure is not None:
+            raise self._failure
         return self._snapshot
 
     async def run(self, stop: threading.Event) -> None:
@@ -141,7 +142,7 @@ class Monitor:
         def work() -> None:
             try:
                 asyncio.run(self.run(self._stop_thread))
-            except ThalwegError as error:
+            except Exception as error:  # whatever it is: it is raised where the thread's owner looks
                 self._failure = error
 
         self._thread = threading.Thread(target=work, name="monitor", daemon=True)
@@ -152,9 +153,7 @@ class Monitor:
         self._stop_thread.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
-        if self._failure is not None:
-            raise self._failure
-        return self._snapshot
+        return self.snapshot()
 
     def _take_snapshot(self) -> Snapshot:
         lag = self._follower.lag

@@ -1,5 +1,6 @@
 """MetricsEvents out: each window once, also across restarts of the monitor."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -8,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from streams.contracts import MetricsEvent
 from streams.errors import BrokerError
+from streams.topics import describe_topic
 
 
 class MetricsOutlet:
@@ -47,14 +49,16 @@ class MetricsOutlet:
             raise BrokerError(f"metrics were not confirmed by topic {self._topic}: {error!r}") from error
 
     async def _read_published(self) -> set[str]:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._broker, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._broker, auto_offset_reset="earliest", enable_auto_commit=False
+        )
         await consumer.start()
         try:
             if self._topic not in await consumer.topics():
                 return set()
-            consumer.assign([TopicPartition(self._topic, p) for p in consumer.partitions_for_topic(self._topic) or ()])
-            ends = await consumer.end_offsets(consumer.assignment())
-            await consumer.seek_to_beginning()
+            topic = await asyncio.to_thread(describe_topic, self._broker, self._topic)
+            ends = {TopicPartition(self._topic, partition): end for partition, end in topic.end_offsets.items()}
+            consumer.assign(list(ends))
             published: set[str] = set()
             while [tp for tp, end in ends.items() if await consumer.position(tp) < end]:
                 for records in (await consumer.getmany(timeout_ms=1000)).values():

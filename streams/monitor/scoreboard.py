@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from streams.contracts import EvaluationEvent, MetricsEvent
-from streams.monitor.baselines import LastItem, Popularity
+from streams.monitor.baselines import LastItem, RankedCounts
 from streams.monitor.dedup import SeenPositions
 from streams.monitor.windows import Tally, Windows
 
@@ -43,7 +43,7 @@ class Scoreboard:
         self.windows = Windows(window_ms, rolling_events)
         self.duplicates = 0
         self._seen = SeenPositions()
-        self._popularity = Popularity()
+        self._popularity = RankedCounts()
         self._last_item = LastItem(self._popularity)
 
     def observe(self, event: EvaluationEvent, time_ms: int) -> MetricsEvent | None:
@@ -62,7 +62,7 @@ class Scoreboard:
         else:
             tally.without_history += 1
         self._last_item.observe(previous_item, item)
-        self._popularity.observe(item)
+        self._popularity.add(item)
         return None if over is None else self._metrics_event(*over)
 
     def at(self, time_ms: int) -> MetricsEvent | None:
