@@ -161,6 +161,7 @@ def _options(data_dir: Path, yaml: Path, logback: Path, classpath: Sequence[Path
         "-Dcassandra.ring_delay_ms=1",
         "-Dcassandra.skip_wait_for_gossip_to_settle=0",
         "-Dcassandra.superuser_setup_delay_ms=0",
+        "-Dcassandra.shutdown_announce_in_ms=0",
         f"-Dcassandra.available_processors={os.cpu_count() or 1}",
     ]
 

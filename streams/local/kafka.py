@@ -46,6 +46,8 @@ log.cleaner.threads=1
 log.cleaner.dedupe.buffer.size=16777216
 log.segment.bytes=134217728
 controlled.shutdown.enable=false
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 metadata.log.max.record.bytes.between.snapshots=1048576
 """
 

@@ -64,10 +64,9 @@ class Service:
         while not self._answers():
             if self._process is None or self._process.poll() is not None:
                 code = None if self._process is None else self._process.returncode
-                raise LocalServiceError(f"{self.name} ended with code {code} instead of starting{self._last_lines()}")
+                raise LocalServiceError(f"{self.name} ended with code {code} instead of starting{self.last_lines()}")
             if time.monotonic() > deadline:
-                self.kill()
-                raise LocalServiceError(f"{self.name} did not answer within {limit_s:.0f} s{self._last_lines()}")
+                raise LocalServiceError(f"{self.name} did not answer within {limit_s:.0f} s{self.last_lines()}")
             time.sleep(POLL_S)
 
     def stop(self) -> None:
@@ -123,7 +122,7 @@ class Service:
                 start_new_session=True,  # a Ctrl-C in the terminal is for the parent, which then stops it in order
             )
 
-    def _last_lines(self, count: int = 15) -> str:
+    def last_lines(self, count: int = 15) -> str:
         try:
             with self.log.open(errors="replace") as lines:
                 return f"; the end of {self.log}:\n" + "".join(deque(lines, count))

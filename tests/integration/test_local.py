@@ -1,0 +1,195 @@
+"""`streams.local` with the real Kafka and Cassandra: start, fault, restart, and no process left over."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cassandra.cluster import Cluster, Session
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from streams.local import LocalServices, local_services
+from streams.local.errors import LocalServiceError
+from streams.local.processes import is_running
+from streams.settings import load_settings
+
+THALWEG = [sys.executable, "-m", "streams.cli"]
+PARENT = """
+import sys, time
+from pathlib import Path
+from streams.local import local_services
+with local_services(data_dir=Path(sys.argv[1]), cassandra="cassandra" in sys.argv[2:]) as services:
+    for service in services.services.values():
+        print(service.pid, service.address, end=" ")
+    print(flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def session(address: str) -> Iterator[Session]:
+    host, port = address.split(":")
+    cluster = Cluster([host], port=int(port))
+    try:
+        yield cluster.connect()
+    finally:
+        cluster.shutdown()
+
+
+def write_record(bootstrap: str, topic: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    admin.create_topics([NewTopic(name=topic, num_partitions=1, replication_factor=1)])
+    admin.close()
+    producer = KafkaProducer(bootstrap_servers=bootstrap)
+    producer.send(topic, key=b"anna", value=b"view").get(timeout=20)
+    producer.close()
+
+
+def read_record(bootstrap: str, topic: str) -> tuple[bytes, bytes]:
+    consumer = KafkaConsumer(
+        topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest", consumer_timeout_ms=20_000
+    )
+    record = next(consumer)
+    consumer.close()
+    return record.key, record.value
+
+
+def write_row(address: str, keyspace: str) -> None:
+    with session(address) as cql:
+        replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+        cql.execute(f"CREATE KEYSPACE {keyspace} WITH replication = {replication}")
+        cql.execute(f"CREATE TABLE {keyspace}.users (user_id text PRIMARY KEY, representation vector<float, 4>)")
+        cql.execute(f"INSERT INTO {keyspace}.users (user_id, representation) VALUES ('anna', [1, -2, 0.5, 4])")
+
+
+def read_row(address: str, keyspace: str) -> list[float]:
+    with session(address) as cql:
+        return list(cql.execute(f"SELECT representation FROM {keyspace}.users WHERE user_id = 'anna'").one()[0])
+
+
+def listens(address: str) -> bool:
+    host, port = address.split(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
+def gone(pids: list[int], addresses: list[str], limit_s: float = 10) -> bool:
+    deadline = time.monotonic() + limit_s
+    while any(is_running(pid) for pid in pids) or any(listens(address) for address in addresses):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_a_record_and_a_vector_come_back(services: LocalServices) -> None:
+    write_record(services.bootstrap, "local.record")
+    assert read_record(services.bootstrap, "local.record") == (b"anna", b"view")
+    write_row(services.cassandra.address, "local_row")
+    assert read_row(services.cassandra.address, "local_row") == [1, -2, 0.5, 4]
+
+
+def test_a_crash_and_an_orderly_restart_keep_data_and_ports(tmp_path: Path) -> None:
+    with local_services(data_dir=tmp_path) as services:
+        addresses = [services.bootstrap, services.cassandra.address]
+        write_record(services.bootstrap, "kept")
+        write_row(services.cassandra.address, "kept")
+        time.sleep(1.5)  # Cassandra's commit log reaches the disk every second
+        for service in (services.kafka, services.cassandra):
+            service.kill()
+        assert not any(listens(address) for address in addresses)
+        services.spawn()
+        services.wait_until_they_answer()
+        assert [services.bootstrap, services.cassandra.address] == addresses
+        assert read_record(services.bootstrap, "kept") == (b"anna", b"view")
+        assert read_row(services.cassandra.address, "kept") == [1, -2, 0.5, 4]
+        pids = [services.kafka.pid or 0, services.cassandra.pid or 0]
+        with (
+            pytest.raises(LocalServiceError, match="another Kafka still uses the data"),
+            local_services(data_dir=tmp_path, cassandra=False),
+        ):
+            pass
+    assert gone(pids, addresses, limit_s=0)
+    with local_services(data_dir=tmp_path, cassandra=False) as services:
+        assert read_record(services.bootstrap, "kept") == (b"anna", b"view")
+        with pytest.raises(LocalServiceError, match="without cassandra"):
+            _ = services.cassandra
+
+
+def test_a_paused_kafka_is_silent_until_it_resumes(services: LocalServices) -> None:
+    services.kafka.pause()
+    try:
+        with pytest.raises(LocalServiceError, match="did not answer"):
+            services.kafka.wait_until_it_answers(limit_s=1)
+        assert services.kafka.pid is not None, "waiting for a running service must not end it"
+    finally:
+        services.kafka.resume()
+    services.kafka.wait_until_it_answers()
+
+
+@contextmanager
+def parent_of_services(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[int], list[str]]]:
+    """Another process that runs local services: itself, their process ids, their addresses."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    assert parent.stdout is not None
+    with parent.stdout:
+        words = parent.stdout.readline().split()
+        try:
+            yield parent, [int(pid) for pid in words[::2]], words[1::2]
+        finally:
+            parent.kill()
+            parent.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process bound to its parent's life needs Linux")
+def test_a_killed_parent_leaves_nothing(tmp_path: Path) -> None:
+    with parent_of_services(str(tmp_path), "cassandra") as (parent, pids, addresses):
+        assert len(pids) == 2
+        assert all(listens(address) for address in addresses)
+        parent.kill()
+        assert gone(pids, addresses)
+
+
+def test_an_interrupted_parent_ends_them_in_order(tmp_path: Path) -> None:
+    with parent_of_services(str(tmp_path)) as (parent, pids, addresses):
+        assert listens(addresses[0])
+        parent.send_signal(signal.SIGINT)
+        parent.wait(30)
+        assert gone(pids, addresses, limit_s=0)
+    assert (tmp_path / "kafka" / "log" / ".kafka_cleanshutdown").exists()
+
+
+def test_up_stays_and_down_ends_it(tmp_path: Path) -> None:
+    environment = {**os.environ, "THALWEG_HOME": str(tmp_path / "home")}
+
+    def thalweg(*arguments: str) -> str:
+        done = subprocess.run([*THALWEG, *arguments], env=environment, capture_output=True, text=True, timeout=150)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "up in" in thalweg("up")
+    settings = load_settings(environment)
+    try:
+        assert listens(settings.broker)
+        assert listens(settings.cassandra)
+        assert "already running" in thalweg("up")
+        assert load_settings(environment) == settings
+    finally:
+        ended = thalweg("down", "--wipe")
+    assert "ended kafka and cassandra" in ended
+    assert gone([], [settings.broker, settings.cassandra], limit_s=0)
+    assert "nothing was running" in thalweg("down")
+    assert not (tmp_path / "home" / "cassandra").exists()
