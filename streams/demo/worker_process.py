@@ -1,0 +1,78 @@
+"""A worker as a child process of the demo, and what it says at /metrics."""
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
+
+from streams.local.ports import HOST, free_ports
+from streams.local.processes import Service
+from streams.settings import PREFIX, Settings
+
+SCRAPE_LIMIT_S = 2.0
+
+
+class Reading:
+    """One scrape of a worker's metrics."""
+
+    def __init__(self, text: str) -> None:
+        self._samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
+
+    def records(self, outcome: str) -> int:
+        return int(self._sum("thalweg_records_total", outcome=outcome))
+
+    @property
+    def lag(self) -> int:
+        return int(self._sum("thalweg_lag_records"))
+
+    def freshness_ms(self, quantile: float) -> float | None:
+        """The upper bound of the bucket that the quantile falls into, in ms; None without a stored row."""
+        buckets = [s for s in self._samples if s.name == "thalweg_freshness_seconds_bucket"]
+        counts = np.array([s.value for s in buckets])
+        if not len(counts) or counts[-1] == 0:
+            return None
+        index = int(np.searchsorted(counts, quantile * counts[-1]))
+        return float(buckets[min(index, len(buckets) - 2)].labels["le"]) * 1000
+
+    def _sum(self, name: str, **labels: str) -> float:
+        return sum(s.value for s in self._samples if s.name == name and labels.items() <= s.labels.items())
+
+
+class WorkerProcess(Service):
+    """`thalweg worker` with these settings; ends with the process that started it."""
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        port = free_ports(["http"])["http"]
+        values = {f"{PREFIX}{name.upper()}": str(value) for name, value in _given(settings).items()}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
+        super().__init__(
+            name="the worker",
+            address=f"{HOST}:{port}",
+            command=[sys.executable, "-m", "streams.cli", "worker"],
+            log=log,
+            answers=lambda: _get(f"http://{HOST}:{port}/readyz") is not None,
+            environment={**environment, **values, f"{PREFIX}HTTP_PORT": str(port)},
+            bound=True,
+        )
+
+    def read(self) -> Reading | None:
+        """The metrics now; None where it does not answer."""
+        text = _get(f"http://{self.address}/metrics")
+        return None if text is None else Reading(text)
+
+
+def _given(settings: Settings) -> dict[str, object]:
+    return {name: value for name in settings.__struct_fields__ if (value := getattr(settings, name)) is not None}
+
+
+def _get(url: str) -> str | None:
+    try:
+        with urllib.request.urlopen(url, timeout=SCRAPE_LIMIT_S) as answer:
+            text: str = answer.read().decode()
+            return text
+    except (urllib.error.URLError, OSError):
+        return None
