@@ -1,0 +1,98 @@
+"""`thalweg doctor` before and after a worker's set-up, and with what is wrong."""
+
+import argparse
+from pathlib import Path
+
+import msgspec
+import pytest
+from bundles import tiny_bundle
+
+from export.bundle import Bundle
+from streams import doctor, topics
+from streams.local import LocalServices
+from streams.local.ports import free_ports
+from streams.settings import Settings
+from streams.store import Store, connect
+from streams.topics import broker_admin, ensure_topics
+
+WIDTH = 32
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny_bundle(tmp_path_factory.mktemp("bundle"), items=20, width=WIDTH)
+
+
+@pytest.fixture
+def settings(services: LocalServices) -> Settings:
+    return Settings(
+        broker=services.bootstrap,
+        cassandra=services.cassandra.address,
+        keyspace="doctor",
+        behavior_topic="doctor.events",
+        dead_letter_topic="doctor.dlq",
+        updates_topic="doctor.updates",
+        evaluation_topic="doctor.evaluation",
+        metrics_topic="doctor.metrics",
+        partitions=2,
+    )
+
+
+def by_state(settings: Settings, bundle: str | None, state: str) -> dict[str, str]:
+    return {found.subject: found.detail for found in doctor.examine(settings, bundle) if found.state == state}
+
+
+def test_a_worker_can_start_on_empty_services_and_finds_all_afterwards(settings: Settings, bundle: Bundle) -> None:
+    path = str(bundle.path)
+    assert by_state(settings, path, "failed") == {}
+    assert set(by_state(settings, path, "note")) == {"topics", "schema"}
+
+    ensure_topics(settings)
+    store = Store(settings, bundle)
+    store.connect()
+    store.close()
+    assert by_state(settings, path, "failed") == by_state(settings, path, "note") == {}
+    assert bundle.bundle_id in by_state(settings, path, "ok")["bundle"]
+
+
+def test_what_does_not_fit_is_named(settings: Settings, bundle: Bundle) -> None:
+    other = msgspec.structs.replace(
+        settings,
+        behavior_topic="doctor.wrong.events",
+        evaluation_topic="doctor.wrong.evaluation",
+        updates_topic="doctor.wrong.updates",
+        dead_letter_topic="doctor.wrong.dlq",
+        keyspace="doctor_wrong",
+        replication=3,
+    )
+    with broker_admin(settings.broker) as admin:
+        admin.create_topics({"doctor.wrong.events": {"num_partitions": 3, "replication_factor": 1}})
+        admin.create_topics({"doctor.wrong.evaluation": {"num_partitions": 1, "replication_factor": 1}})
+    cluster, session = connect(settings)
+    session.execute(
+        "CREATE KEYSPACE IF NOT EXISTS doctor_wrong "
+        "WITH replication = {'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"
+    )
+    session.execute("CREATE TABLE IF NOT EXISTS doctor_wrong.bundles (bundle_id text PRIMARY KEY, width text)")
+    cluster.shutdown()
+    failed = by_state(other, str(bundle.path), "failed")
+    assert "replication = 3" in failed["broker"]
+    assert "doctor.wrong.evaluation has 1 partitions, doctor.wrong.events has 3" in failed["topics"]
+    assert "doctor_wrong.bundles: column width is text, expected int" in failed["schema"]
+
+
+def test_without_services_and_bundle_each_failure_says_what_to_do(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ports = free_ports(["broker", "cassandra"])
+    monkeypatch.setattr(topics, "CONNECT_TIMEOUT_MS", 500)
+    monkeypatch.setenv("THALWEG_BROKER", f"127.0.0.1:{ports['broker']}")
+    monkeypatch.setenv("THALWEG_CASSANDRA", f"127.0.0.1:{ports['cassandra']}")
+    monkeypatch.setenv("THALWEG_BUNDLE", str(tmp_path / "no"))
+
+    assert doctor.run(argparse.Namespace(bundle=None)) == 1
+    printed = capsys.readouterr().out
+    assert "3 failed" in printed
+    assert printed.count("thalweg up") == 2
+    assert "thalweg export" in printed
+    assert f"THALWEG_BROKER = '127.0.0.1:{ports['broker']}'" in printed

@@ -1,0 +1,47 @@
+"""What `thalweg doctor` says without services."""
+
+import importlib.metadata
+
+import aiokafka.codec
+import pytest
+
+from streams import doctor
+
+
+def test_columns_are_read_from_the_create_statements() -> None:
+    tables = doctor.expected_columns("shop", replication=1, width=64)
+    assert set(tables) == {"representations_64", "item_vectors_64", "bundles", "active_bundle", "sources"}
+    assert tables["item_vectors_64"] == {"bundle_id": "text", "item_id": "text", "vector": "vector<float, 64>"}
+    assert tables["representations_64"]["state"] == "blob"
+    assert tables["representations_64"]["checksum"] == "int"
+
+
+def test_installed_packages_and_codecs_are_right_here() -> None:
+    findings = [*doctor._packages(), *(finding for codec in doctor.CODECS for finding in doctor._codec(codec))]
+    assert [finding for finding in findings if finding.state != "ok"] == []
+    assert len(findings) == 1 + len(doctor.CODECS)
+
+
+def test_a_package_of_another_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name == "cramjam":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "0.1" if name == "aiokafka" else installed(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    failed = [finding.detail for finding in doctor._packages() if finding.state == "failed"]
+    assert len(failed) == 2
+    assert failed[0].startswith("aiokafka 0.1 is not the tested ")
+    assert failed[1] == "cramjam is not installed"
+
+
+def test_a_codec_that_is_missing_or_wrong_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aiokafka.codec, "cramjam", None)
+    (missing,) = doctor._codec("lz4")
+    monkeypatch.setattr(aiokafka.codec, "gzip_decode", lambda payload: payload)
+    (wrong,) = doctor._codec("gzip")
+    assert (missing.state, wrong.state) == ("failed", "failed")
+    assert "uv sync" in missing.remedy
+    assert wrong.detail == "decodes to other bytes"
