@@ -16,6 +16,7 @@ for the same reason. A failure anywhere ends the worker; the restart replays fro
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import faust
@@ -140,6 +141,10 @@ class Pipeline:
                 task.result()
 
 
+def _is_current(app: faust.App, generation_id: int) -> bool:
+    return bool(generation_id == app.consumer_generation_id)
+
+
 def follow(app: faust.App, topic: faust.Topic, pipeline: Pipeline) -> None:
     """Register the agent on the behaviour topic, and forget users whenever partitions may have changed hands."""
 
@@ -152,8 +157,8 @@ def follow(app: faust.App, topic: faust.Topic, pipeline: Pipeline) -> None:
             await pipeline.take(
                 message.partition,
                 message.value,
-                ack=lambda m=message: m.ack(app.consumer),
-                is_current=lambda m=message: m.generation_id == app.consumer_generation_id,
+                ack=partial(message.ack, app.consumer),
+                is_current=partial(_is_current, app, message.generation_id),
             )
 
     async def forget(_: Any, partitions: set[TP], **__: Any) -> None:

@@ -36,7 +36,19 @@ class Graphs(Protocol):
 class Row:
     """One user of a micro-batch, from its first event in it (or its first one after an erasure) to its last."""
 
-    __slots__ = ("changed", "erased", "last_item", "last_time_ms", "offset", "recent", "slot", "steps", "user_id")
+    __slots__ = (
+        "changed",
+        "erased",
+        "gap_ms",
+        "last_item",
+        "last_time_ms",
+        "offset",
+        "previous_item",
+        "recent",
+        "slot",
+        "steps",
+        "user_id",
+    )
 
     def __init__(self, user_id: str, slot: int | None) -> None:
         self.user_id = user_id
@@ -48,6 +60,29 @@ class Row:
         self.recent: list[int] = []
         self.changed = False
         self.erased = False  # an erasure followed in this batch: nothing of this row is kept
+        self.gap_ms = -1  # of the event taken last: time since the one before, -1 for the first
+        self.previous_item: str | None = None  # the item before the event taken last
+
+    def take(self, event: BehaviorEvent, offset: int) -> bool:
+        """Count the event in; False, changing nothing, where a producer had sent it before."""
+        digest = xxh3_64_intdigest(event.event_id.encode()) or 1  # 0 marks an empty place
+        recent = self.recent
+        if digest in recent:
+            return False
+        if len(recent) == RECENT:
+            del recent[0]
+        recent.append(digest)
+        time_ms = event.event_time_ms
+        if self.steps:
+            self.gap_ms = max(0, time_ms - self.last_time_ms)
+            self.last_time_ms = max(time_ms, self.last_time_ms)
+        else:
+            self.last_time_ms = time_ms
+        self.previous_item, self.last_item = self.last_item, event.item_id
+        self.steps += 1
+        self.offset = offset
+        self.changed = True
+        return True
 
 
 class Columns:
@@ -104,7 +139,7 @@ class Processor:
 
         Those that are there count as used by batch `sequence`, so that making room does not drop them.
         """
-        users = dict.fromkeys(o.user_id for o in outcomes if type(o) is not Rejected)
+        users = dict.fromkeys(o.user_id for o in outcomes if not isinstance(o, Rejected))
         slots = [self.arena.slot(user_id) for user_id in users]
         self.arena.last_used[[slot for slot in slots if slot is not None]] = sequence
         return [user_id for user_id, slot in zip(users, slots, strict=True) if slot is None]
@@ -145,9 +180,8 @@ class Processor:
         rejected: list[tuple[Any, Rejected]] = []
         erased: list[tuple[str, int]] = []
         already_applied = 0
-        items, actions = self._items, self._actions
         for record, outcome in zip(records, outcomes, strict=True):
-            if type(outcome) is Rejected:
+            if isinstance(outcome, Rejected):
                 rejected.append((record, outcome))
                 continue
             user_id = outcome.user_id
@@ -156,40 +190,25 @@ class Processor:
                 index = row_of[user_id] = len(rows)
                 rows.append(self._open(user_id, partition))
             row = rows[index]
-            offset = record.offset
-            if offset <= row.offset:
+            if record.offset <= row.offset:
                 already_applied += 1
-                continue
-            if type(outcome) is Erasure:
+            elif isinstance(outcome, Erasure):
                 row.erased = True
                 row_of[user_id] = len(rows)  # events that follow belong to a user without history
                 rows.append(Row(user_id, None))
-                erased.append((user_id, offset))
-                continue
-            event = outcome
-            digest = xxh3_64_intdigest(event.event_id.encode()) or 1  # 0 marks an empty place
-            recent = row.recent
-            if digest in recent:
+                erased.append((user_id, record.offset))
+            elif not row.take(outcome, record.offset):
                 already_applied += 1
-                continue
-            if len(recent) == RECENT:
-                del recent[0]
-            recent.append(digest)
-            time_ms = event.event_time_ms
-            columns.event.append(event)
-            columns.offset.append(offset)
-            columns.timestamp_ms.append(record.timestamp)
-            columns.row.append(index)
-            columns.item.append(items.get(event.item_id, 0))
-            columns.action.append(actions.get(event.action, 0))
-            columns.gap_ms.append(max(0, time_ms - row.last_time_ms) if row.steps else -1)
-            columns.steps.append(row.steps)
-            columns.previous_item.append(row.last_item)
-            row.last_item = event.item_id
-            row.last_time_ms = max(time_ms, row.last_time_ms) if row.steps else time_ms
-            row.steps += 1
-            row.offset = offset
-            row.changed = True
+            else:
+                columns.event.append(outcome)
+                columns.offset.append(record.offset)
+                columns.timestamp_ms.append(record.timestamp)
+                columns.row.append(index)
+                columns.item.append(self._items.get(outcome.item_id, 0))
+                columns.action.append(self._actions.get(outcome.action, 0))
+                columns.gap_ms.append(row.gap_ms)
+                columns.steps.append(row.steps - 1)
+                columns.previous_item.append(row.previous_item)
         state, representation = self._stage(rows)
         return Result(
             columns=columns,
@@ -247,4 +266,4 @@ class Processor:
         arena.last_time_ms[slots] = [row.last_time_ms for row in rows]
         arena.last_used[slots] = sequence
         arena.recent[slots] = [row.recent + [0] * (RECENT - len(row.recent)) for row in rows]
-        arena.last_item.update(zip(slots, (row.last_item for row in rows), strict=True))
+        arena.last_item.update((slot, row.last_item) for slot, row in zip(slots, rows, strict=True) if row.last_item)

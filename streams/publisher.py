@@ -17,7 +17,7 @@ from streams.errors import BrokerError
 from streams.processor import Result
 from streams.settings import Settings
 
-# A micro-batch's evaluation events are about 300 bytes each: 1,000 of them fill one request under Kafka's limit of 1 MB.
+# A micro-batch has 1,000 evaluation events of about 300 bytes: a request of that size is under the limit of 1 MB.
 BATCH_BYTES = 512 * 1024
 REQUEST_TIMEOUT_S = 30.0
 

@@ -11,7 +11,8 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, RequestExecutionException
@@ -39,7 +40,7 @@ REQUEST_TIMEOUT_S = 10.0
 # Waits between tries of one request while Cassandra is away: from soon enough not to be noticed to gentle.
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 5.0
 
-_Result = ProtocolHandler.message_types_by_opcode[ResultMessage.opcode]  # the compiled parser where there is one
+_Result: Any = ProtocolHandler.message_types_by_opcode[ResultMessage.opcode]  # the compiled parser where there is one
 _COLUMNS = (
     "user_id, representation, steps, last_time_ms, last_item, state, "
     "applied_epoch, applied_partition, applied_offset, recent, checksum"
@@ -150,7 +151,7 @@ class Store:
     async def read(self, user_ids: Sequence[str]) -> list[StoredUser]:
         """The stored rows of these users; users without one are left out. Raises StateError for a damaged row."""
         parts = [user_ids[i : i + USERS_PER_READ] for i in range(0, len(user_ids), USERS_PER_READ)]
-        results = await asyncio.gather(*(self._confirmed(lambda p=part: self._read_part(p)) for part in parts))
+        results = await asyncio.gather(*(self._confirmed(partial(self._read_part, part)) for part in parts))
         return [self._stored_user(row) for rows in results for row in rows or ()]
 
     def scan(self) -> Iterator[StoredUser]:
@@ -216,24 +217,16 @@ class Store:
                 ]
             )
         parts = [rows[i : i + ROWS_PER_BATCH] for i in range(0, len(rows), ROWS_PER_BATCH)]
-        await asyncio.gather(*(self._confirmed(lambda p=part: self._write_part(p)) for part in parts))
+        await asyncio.gather(*(self._confirmed(partial(self._write_part, part)) for part in parts))
 
     def _write_part(self, rows: list[list[bytes | None]]) -> Any:
         return self._session.execute_async(_batch(self._insert, rows))
 
     async def erase(self, erased: Sequence[tuple[str, int]]) -> None:
         """Delete these users' rows of every bundle of this width; (user, offset of the erasure record)."""
-        epoch = self.position.epoch
-        await asyncio.gather(
-            *(
-                self._confirmed(
-                    lambda u=user, o=offset: self._session.execute_async(
-                        self._delete, (schema.write_timestamp(epoch, o), u)
-                    )
-                )
-                for user, offset in erased
-            )
-        )
+        epoch, execute = self.position.epoch, self._session.execute_async
+        values = [(schema.write_timestamp(epoch, offset), user) for user, offset in erased]
+        await asyncio.gather(*(self._confirmed(partial(execute, self._delete, value)) for value in values))
 
     async def _confirmed(self, send: Callable[[], Any]) -> Any:
         """Send a request and await its answer, again and again while Cassandra is away or overloaded."""
@@ -310,6 +303,8 @@ def _batch(prepared: PreparedStatement, rows: Sequence[list[bytes | None]]) -> B
 class _ResultWithRawVectors(_Result):  # type: ignore[misc]
     """Leaves a vector as the bytes on the wire: numpy reads them at once, the driver would make a list of floats."""
 
+    column_metadata: Any
+
     def recv_results_metadata(self, f: Any, user_type_map: Any) -> None:
         super().recv_results_metadata(f, user_type_map)
         if self.column_metadata:
@@ -320,7 +315,10 @@ class _ResultWithRawVectors(_Result):  # type: ignore[misc]
 
 
 class _RawVectors(ProtocolHandler):  # type: ignore[misc]
-    message_types_by_opcode = {**ProtocolHandler.message_types_by_opcode, _Result.opcode: _ResultWithRawVectors}  # noqa: RUF012
+    message_types_by_opcode: ClassVar[dict[int, Any]] = {
+        **ProtocolHandler.message_types_by_opcode,
+        _Result.opcode: _ResultWithRawVectors,
+    }
 
 
 def _answer(response: Any) -> asyncio.Future[Any]:

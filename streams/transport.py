@@ -136,7 +136,7 @@ class BatchConsumer(AiokafkaConsumer):  # type: ignore[misc]
             return False
         message.acked = True
         self._unacked_messages.discard(message)
-        current = message.generation_id == self.app.consumer_generation_id
+        current = bool(message.generation_id == self.app.consumer_generation_id)
         if message.entry is not None and current:
             message.entry.acked = True
             self._acked[message.tp]  # touch: Faust looks for committable partitions among the keys of this dict

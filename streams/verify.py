@@ -134,7 +134,7 @@ def _step(
     kept_records, kept = [], []
     for record, outcome in zip(records, outcomes, strict=True):
         limit = committed
-        if type(outcome) is not Rejected:
+        if not isinstance(outcome, Rejected):
             row = stored.get(outcome.user_id)
             if row is not None and row.partition == partition:
                 limit = max(committed, row.offset + 1)
@@ -179,7 +179,7 @@ def print_report(found: Verification) -> None:
         print(f"  and {found.mismatched - len(found.mismatches)} more")
     verdict = "clean" if found.clean else f"{found.mismatched} users differ"
     print(
-        f"verify: {verdict}; {found.users} users, {found.events} events applied, {found.already_applied} already applied, "
-        f"{found.dead_letters} dead letters, {found.erasures} erasures, largest difference {found.max_abs_diff:.1e}"
+        f"verify: {verdict}; {found.users} users, {found.events} events applied, "
+        f"{found.already_applied} already applied, {found.dead_letters} dead letters, {found.erasures} erasures, largest difference {found.max_abs_diff:.1e}"
         + (f"; {found.unverifiable} users began before the topic's first record" if found.unverifiable else "")
     )

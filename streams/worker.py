@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"thalweg worker: bundle {bundle.bundle_id} on {stepper.provider}", flush=True)
     arena = Arena(settings.arena_max_users, bundle.manifest.state_width, bundle.manifest.representation_width)
     measures = Measures()
+    measures.users.set_function(lambda: len(arena))
+    measures.store_retries.set_function(lambda: store.retries)
     publisher = Publisher(settings, bundle.bundle_id, bundle.manifest.items)
     pipeline = Pipeline(Processor(bundle, stepper, arena), store, publisher, measures)
     app = application.build(settings, bundle, pipeline, store, publisher, measures)

@@ -145,7 +145,9 @@ class Demo:
                 raise DemoError(f"the worker ended before the demo did:\n{self._worker.last_lines()}")
             now = time.monotonic()
             if reading is not None:
-                outcomes = {name: reading.records(name) for name in ("applied", "already_applied", "dead_letter", "erased")}
+                outcomes = {
+                    name: reading.records(name) for name in ("applied", "already_applied", "dead_letter", "erased")
+                }
                 done = sum(outcomes.values())
                 if done and first_s is None:
                     first_s = now - REDRAW_S
@@ -205,5 +207,3 @@ def summary(report: Report, verification: Verification) -> dict[str, object]:
         },
         "elapsed_s": round(progress.elapsed_s, 1),
     }
-
-

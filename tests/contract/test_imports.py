@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PURE = ("streams.codec", "streams.waves", "streams.arena", "streams.schema", "streams.contracts", "encoder.metrics")
-IMPURE = {"asyncio", "time", "socket", "threading", "subprocess", "faust", "aiokafka", "kafka", "cassandra", "onnxruntime"}
+CLOCK_AND_IO = {"asyncio", "time", "socket", "threading", "subprocess"}
+IMPURE = CLOCK_AND_IO | {"faust", "aiokafka", "kafka", "cassandra", "onnxruntime"}
 ONLY = {
     "faust": {"streams.agents", "streams.app", "streams.transport", "streams.worker", "streams.monitor"},
     "onnxruntime": {"streams.stepper", "streams.doctor", "export"},

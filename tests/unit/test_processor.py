@@ -1,6 +1,6 @@
 """Any cutting of a partition into batches, with replays, restores and evictions, gives what one pass gives."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
@@ -41,8 +41,8 @@ class Recurrence:
 
 
 class TinyBundle:
-    item_index = {f"i{n}": n for n in range(1, ITEMS + 1)}
-    action_index = {"view": 1, "purchase": 2}
+    item_index: ClassVar = {f"i{n}": n for n in range(1, ITEMS + 1)}
+    action_index: ClassVar = {"view": 1, "purchase": 2}
     initial_state = np.full(WIDTH, 0.25, np.float32)
     initial_representation = np.full(WIDTH, 0.5, np.float32)
 
