@@ -16,9 +16,11 @@ from encoder.evaluation import model_ranks
 from encoder.log import EventLog
 from encoder.metrics import ranking_metrics
 from encoder.model import ModelConfig, UserModel
+from encoder.optimizer import AdamW
 from encoder.sequences import Sequences, Window, batches, windows
 from encoder.vocabulary import Vocabulary
 
+CLIP_NORM = 1.0
 SELECTION = "mrr@20"  # the validation metric that chooses the epoch
 CHUNK_LOGITS = 16_000_000  # logits held at a time: 64 MB, so that a large catalogue fits into memory
 
@@ -93,9 +95,7 @@ class _Fit:
         self._settings = settings
         self._progress = progress or (lambda epoch, share, metrics: None)
         self._random = np.random.default_rng(settings.seed)
-        self._optimizer = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self._optimizer = AdamW(model.parameters(), settings.learning_rate, settings.weight_decay)
 
     def until_no_better(
         self, sequences: Sequences, whole: Sequences, is_validation: NDArray[np.bool_]
@@ -132,8 +132,7 @@ class _Fit:
                 self._optimizer.zero_grad()
                 loss, known, state, before = window_loss(model, window, state[:users], before[:users])
                 if known:
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                    self._optimizer.step()
+                    self._optimizer.step(CLIP_NORM)
                 total, events = total + loss, events + known
                 done += int((window.position >= 0).sum())
                 self._progress(epoch, done / len(sequences.item), None)

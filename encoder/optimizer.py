@@ -1,0 +1,50 @@
+"""AdamW (Loshchilov & Hutter 2019) in the plainest form.
+
+torch.optim's first optimiser loads torch's compiler, which takes longer than training on a small log does.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+class AdamW:
+    """Steps parameters along their gradients; a parameter without a gradient stays as it is."""
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float,
+        weight_decay: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+    ) -> None:
+        self.learning_rate = learning_rate
+        self._weight_decay = weight_decay
+        self._betas = betas
+        self._epsilon = epsilon
+        self._steps = 0
+        self._moments: list[tuple[nn.Parameter, Tensor, Tensor]] = [
+            (parameter, torch.zeros_like(parameter), torch.zeros_like(parameter)) for parameter in parameters
+        ]
+
+    def zero_grad(self) -> None:
+        for parameter, _, _ in self._moments:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, clip_norm: float) -> None:
+        """One update, with the gradient of all parameters together cut to the norm `clip_norm`."""
+        nn.utils.clip_grad_norm_([parameter for parameter, _, _ in self._moments], clip_norm)
+        self._steps += 1
+        first, second = self._betas
+        correction = (1 - second**self._steps) ** 0.5
+        size = self.learning_rate / (1 - first**self._steps)
+        for parameter, mean, square in self._moments:
+            if parameter.grad is None:
+                continue
+            mean.lerp_(parameter.grad, 1 - first)
+            square.mul_(second).addcmul_(parameter.grad, parameter.grad, value=1 - second)
+            parameter.mul_(1 - self.learning_rate * self._weight_decay)
+            parameter.addcdiv_(mean, (square.sqrt() / correction).add_(self._epsilon), value=-size)
