@@ -1,8 +1,7 @@
 """Turns batches of rows into an event log in columns, counting what is left out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,72 +60,79 @@ class ColumnBuilder:
         self._source = source
         self._codes = {name: _Codes() for name in ("user", "item", "action", "category", "session")}
         self._parts: dict[str, list[NDArray[np.generic]]] = {}
-        self._attributes: dict[str, tuple[_Codes, list[int], list[int]]] = {}  # name -> codes, rows, codes of the rows
+        self._attribute_codes: dict[str, _Codes] = {}
+        self._attribute_parts: list[tuple[int, str, NDArray[np.int32]]] = []  # first row, attribute, codes
         self._item_names: dict[str, str] = {}
         self._seen: set[tuple[str, str]] = set()
 
     def add(self, batch: Batch) -> None:
         lines: list[int] = []
         events: list[BehaviorEvent] = []
-        for row, event in enumerate(batch.events):
+        for line, event in enumerate(batch.events, batch.first_line):
             if isinstance(event, str):
-                self.report.reject(batch.first_line + row, batch.raw[row], event)
+                self.report.reject(line, batch.raw[line - batch.first_line], event)
             else:
-                lines.append(batch.first_line + row)
+                lines.append(line)
                 events.append(event)
-        fresh = [self._is_fresh(event) for event in events]
-        if not all(fresh):
-            self.report.duplicates += fresh.count(False)
-            lines, events = list(compress(lines, fresh)), list(compress(events, fresh))
+        fresh = self._fresh(events)
+        if len(fresh) < len(events):
+            self.report.duplicates += len(events) - len(fresh)
+            lines, events = [lines[row] for row in fresh], [events[row] for row in fresh]
         self._append(lines, events)
+        self._append_attributes(events)
         self.report.kept += len(events)
 
-    def _is_fresh(self, event: BehaviorEvent) -> bool:
-        before = len(self._seen)
-        self._seen.add((event.user_id, event.event_id))
-        return len(self._seen) > before
+    def _fresh(self, events: list[BehaviorEvent]) -> Sequence[int]:
+        """The positions of the events that no earlier row had."""
+        keys = [(event.user_id, event.event_id) for event in events]
+        new = set(keys)
+        if len(new) == len(keys) and self._seen.isdisjoint(new):  # as nearly always
+            self._seen |= new
+            return range(len(events))
+        rows = []
+        for row, key in enumerate(keys):
+            if key not in self._seen:
+                self._seen.add(key)
+                rows.append(row)
+        return rows
 
     def _append(self, lines: list[int], events: list[BehaviorEvent]) -> None:
         count = len(events)
         codes = self._codes
         columns: dict[str, NDArray[np.generic]] = {
-            "user": codes["user"].of((e.user_id for e in events), count),
-            "item": codes["item"].of((e.item_id for e in events), count),
-            "action": codes["action"].of((e.action for e in events), count),
+            "user": codes["user"].of([e.user_id for e in events], count),
+            "item": codes["item"].of([e.item_id for e in events], count),
+            "action": codes["action"].of([e.action for e in events], count),
             "time_ms": np.array([e.event_time_ms for e in events], dtype=np.int64),
-            "category": codes["category"].of_optional((e.category for e in events), count),
-            "price": np.array([np.nan if e.price is None else e.price for e in events], dtype=np.float64),
+            "category": codes["category"].of_optional([e.category for e in events], count),
+            "price": np.array([e.price for e in events], dtype=np.float64),  # None becomes nan
             "line": np.array(lines, dtype=np.int64),
             "event_ids": np.array([e.event_id for e in events], dtype=object),
-            "session": codes["session"].of_optional((e.session_id for e in events), count),
+            "session": codes["session"].of_optional([e.session_id for e in events], count),
         }
         for name, column in columns.items():
             self._parts.setdefault(name, []).append(column)
-        for row, event in enumerate(events, self.report.kept):
-            if event.attributes:
-                self._add_attributes(row, event)
 
-    def _add_attributes(self, row: int, event: BehaviorEvent) -> None:
-        for name, value in (event.attributes or {}).items():
+    def _append_attributes(self, events: list[BehaviorEvent]) -> None:
+        attributes = [event.attributes or {} for event in events]
+        for name in dict.fromkeys(name for values in attributes for name in values):
+            values = [values.get(name) for values in attributes]
+            texts = [value if value is None or isinstance(value, str) else str(value) for value in values]
             if name == ITEM_NAME:
-                self._item_names[event.item_id] = str(value)
+                named = zip(events, texts, strict=True)
+                self._item_names.update({event.item_id: text for event, text in named if text is not None})
                 continue
-            if name not in self._attributes:
-                self._attributes[name] = (_Codes(), [], [])
-            codes, rows, values = self._attributes[name]
-            rows.append(row)
-            values.append(codes[str(value)])
+            codes = self._attribute_codes.setdefault(name, _Codes())
+            self._attribute_parts.append((self.report.kept, name, codes.of_optional(texts, len(texts))))
 
     def log(self) -> EventLog:
-        if not self.report.kept:
+        if not self._parts:
             self._append([], [])
         columns = {name: np.concatenate(parts) for name, parts in self._parts.items()}
         order = np.argsort(columns["time_ms"], kind="stable")
-        attributes = {}
-        for name, (codes, rows, values) in self._attributes.items():
-            column = np.full(self.report.kept, MISSING, dtype=np.int32)
-            column[rows] = values
-            attributes[name] = Column(list(codes), column[order])
+        attributes = {name: np.full(len(order), MISSING, dtype=np.int32) for name in self._attribute_codes}
+        for start, name, part in self._attribute_parts:
+            attributes[name][start : start + len(part)] = part
         session = columns.pop("session").astype(np.int32)[order]
         sorted_columns = {name: column[order] for name, column in columns.items()}
         return EventLog(
@@ -136,7 +142,7 @@ class ColumnBuilder:
             categories=list(self._codes["category"]),
             source=self._source,
             session=Column(list(self._codes["session"]), session) if self._codes["session"] else None,
-            attributes=attributes,
+            attributes={name: Column(list(self._attribute_codes[name]), c[order]) for name, c in attributes.items()},
             item_names=self._item_names or None,
             **sorted_columns,
         )
