@@ -180,6 +180,7 @@ def print_report(found: Verification) -> None:
     verdict = "clean" if found.clean else f"{found.mismatched} users differ"
     print(
         f"verify: {verdict}; {found.users} users, {found.events} events applied, "
-        f"{found.already_applied} already applied, {found.dead_letters} dead letters, {found.erasures} erasures, largest difference {found.max_abs_diff:.1e}"
+        f"{found.already_applied} already applied, {found.dead_letters} dead letters, "
+        f"{found.erasures} erasures, largest difference {found.max_abs_diff:.1e}"
         + (f"; {found.unverifiable} users began before the topic's first record" if found.unverifiable else "")
     )
