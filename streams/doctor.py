@@ -19,19 +19,25 @@ from streams.local.state import read_state
 from streams.names import bundle_path, group
 from streams.settings import PREFIX, Settings, load_settings
 from streams.stepper import Stepper, providers
-from streams.store import connect
+from streams.store import ROWS_PER_BATCH, connect
 from streams.topics import broker_admin, describe_topic
 
+# Of a stored row: ids, source position, hashes of recent events and what Cassandra adds (measured: 155 bytes and ids).
+ROW_OVERHEAD_BYTES = 260
+THRESHOLDS = ("batch_size_fail_threshold_in_kb", "batch_size_warn_threshold_in_kb")
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 STYLES = {"ok": "green", "note": "yellow", "failed": "bold red"}
 _REQUIREMENT = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)\s*(==\s*(?P<pin>[^;,\s]+))?")
 _COLUMN = re.compile(r"^ {4}(?P<name>[a-z_]+) (?P<type>[a-z]+(<[^>]+>)?)[ ,]", re.MULTILINE)
 
 
+State = Literal["ok", "note", "failed"]
+
+
 class Finding(NamedTuple):
     """One line: `ok`, `note` (a worker runs all the same) or `failed` (it does not)."""
 
-    state: Literal["ok", "note", "failed"]
+    state: State
     subject: str
     detail: str
     remedy: str = ""
@@ -208,6 +214,8 @@ def _cassandra(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
             yield Finding("failed", "cassandra", f"{version} has no vector type", "use Cassandra 5")
             return
         yield Finding("ok", "cassandra", f"{version} at {settings.cassandra}")
+        if bundle is not None:
+            yield from _batch_thresholds(session, bundle)
         yield from _schema(session, settings, bundle)
     except Exception as error:  # the driver's errors have no common root
         raise StoreError(
@@ -215,6 +223,22 @@ def _cassandra(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
         ) from error
     finally:
         cluster.shutdown()
+
+
+def _batch_thresholds(session: Any, bundle: Bundle) -> Iterator[Finding]:
+    """Whether a full batch of this bundle's rows passes the server's limits (5 and 50 KiB as Cassandra ships)."""
+    manifest = bundle.manifest
+    batch_bytes = ROWS_PER_BATCH * (4 * (manifest.state_width + manifest.representation_width) + ROW_OVERHEAD_BYTES)
+    query = "SELECT name, value FROM system_views.settings WHERE name IN ('{}', '{}')".format(*THRESHOLDS)
+    limits = {name: int(value) * 1024 for name, value in session.execute(query) if value is not None}
+    remedy = "set batch_size_warn_threshold: 64KiB and batch_size_fail_threshold: 640KiB in cassandra.yaml"
+    states: tuple[State, State] = ("failed", "note")
+    for name, state in zip(THRESHOLDS, states, strict=True):
+        if batch_bytes > limits.get(name, batch_bytes):
+            detail = f"{ROWS_PER_BATCH} rows take about {batch_bytes // 1024} KiB, {name} is {limits[name] // 1024}"
+            yield Finding(state, "batches", detail, remedy)
+            return
+    yield Finding("ok", "batches", f"{ROWS_PER_BATCH} rows take about {batch_bytes // 1024} KiB")
 
 
 def _schema(session: Any, settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:

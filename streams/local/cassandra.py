@@ -15,8 +15,8 @@ HEAP_OPTIONS = ("-Xms512m", "-Xmx1g", "-XX:MaxDirectMemorySize=512m", "-Xss512k"
 PROBE_LIMIT_S = 2.0
 OPCODE_OPTIONS, OPCODE_SUPPORTED = 0x05, 0x06
 
-# Thalweg writes unlogged batches of 30 to 60 rows of about 1 KB, each batch to one partition's owner: here there is
-# but one node, so the warnings about batch sizes would say nothing.
+# Batch thresholds: Thalweg writes unlogged batches of 30 rows of about 1 KB, above the 5 KiB of Cassandra's default
+# warning. These are the values that `thalweg doctor` and the compose file name, no more: what works here works there.
 YAML = """\
 cluster_name: thalweg-local
 num_tokens: 1
@@ -59,8 +59,8 @@ concurrent_writes: 8
 concurrent_counter_writes: 2
 concurrent_compactors: 1
 native_transport_max_threads: 8
-batch_size_warn_threshold: 1MiB
-batch_size_fail_threshold: 16MiB
+batch_size_warn_threshold: 64KiB
+batch_size_fail_threshold: 640KiB
 unlogged_batch_across_partitions_warn_threshold: 1000
 storage_compatibility_mode: NONE
 sstable:

@@ -96,3 +96,11 @@ def test_without_services_and_bundle_each_failure_says_what_to_do(
     assert printed.count("thalweg up") == 2
     assert "thalweg export" in printed
     assert f"THALWEG_BROKER = '127.0.0.1:{ports['broker']}'" in printed
+
+
+@pytest.mark.parametrize(("rows", "state"), [(30, "ok"), (200, "note"), (2_000, "failed")])
+def test_batches_that_cassandra_would_warn_of_or_refuse(
+    settings: Settings, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, rows: int, state: str
+) -> None:
+    monkeypatch.setattr(doctor, "ROWS_PER_BATCH", rows)
+    assert f"{rows} rows take about" in by_state(settings, str(bundle.path), state)["batches"]

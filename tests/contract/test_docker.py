@@ -1,0 +1,93 @@
+"""The files in docker/: they parse, and name only what exists."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams import schema
+from streams.measures import Measures
+from streams.monitor.exposition import registry
+from streams.monitor.monitor import Monitor
+from streams.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+DOCKER = ROOT / "docker"
+WIDTH = 64
+WRITE_SCHEMA = (
+    "python -c \"from streams import schema; print(';\\n\\n'.join(schema.statements('thalweg', 1, 64)) + ';')\" "
+    "> docker/cassandra/schema.cql"
+)
+
+
+def load(path: Path) -> Any:
+    yaml = pytest.importorskip("yaml", reason="PyYAML reads the files in docker/")
+    return yaml.safe_load(path.read_text())
+
+
+def test_the_schema_is_the_one_that_a_worker_creates() -> None:
+    expected = ";\n\n".join(schema.statements("thalweg", 1, WIDTH)) + ";\n"
+    assert (DOCKER / "cassandra" / "schema.cql").read_text() == expected, f"write it again: {WRITE_SCHEMA}"
+
+
+def test_compose_names_settings_services_and_files_that_exist() -> None:
+    compose = load(DOCKER / "compose.yaml")
+    services = compose["services"]
+    assert set(services) == {"kafka", "cassandra", "worker", "monitor", "prometheus", "grafana"}
+    for name, service in services.items():
+        assert set(service.get("depends_on", [])) <= set(services), name
+        settings = [key for key in service.get("environment", {}) if key.startswith(PREFIX)]
+        assert {key.removeprefix(PREFIX).lower() for key in settings} <= set(Settings.__struct_fields__), name
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("./"):
+                assert (DOCKER / source).exists(), source
+            elif not source.startswith("${"):
+                assert source in compose["volumes"], source
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), "nothing here asks for a password"
+    assert services["worker"]["environment"]["THALWEG_BROKER"] == "kafka:19092"
+    assert "kafka:19092" in services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+
+
+def test_the_image_copies_what_exists_with_the_makefiles_uv() -> None:
+    lines = (DOCKER / "Dockerfile").read_text().splitlines()
+    for line in lines:
+        if line.startswith("COPY ") and "--from" not in line:
+            *sources, _ = line.split()[1:]
+            assert all((ROOT / source).exists() for source in sources), line
+    version = re.search(r"UV_VERSION := (\S+)", (ROOT / "Makefile").read_text())
+    assert version is not None
+    assert any(f"uv=={version[1]}" in line for line in lines)
+    assert lines.index("USER thalweg") < lines.index('ENTRYPOINT ["thalweg"]')
+
+
+def test_prometheus_scrapes_the_port_that_the_image_opens() -> None:
+    port = re.search(r"THALWEG_HTTP_PORT=(\d+)", (DOCKER / "Dockerfile").read_text())
+    services = load(DOCKER / "compose.yaml")["services"]
+    jobs = load(DOCKER / "prometheus" / "prometheus.yml")["scrape_configs"]
+    assert port is not None
+    for job in jobs:
+        (target,) = job["dns_sd_configs"]
+        assert target["port"] == int(port[1])
+        assert set(target["names"]) <= set(services)
+
+
+def test_the_dashboard_asks_for_metrics_that_are_exposed() -> None:
+    dashboard = json.loads((DOCKER / "grafana" / "dashboards" / "thalweg.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    asked = {name for expression in expressions for name in re.findall(r"thalweg_\w+", expression)}
+    monitor = Monitor("127.0.0.1:1", "evaluation.events.v1", "evaluation.metrics.v1")
+    exposed = set()
+    for family in [*Measures().registry.collect(), *registry(monitor.snapshot).collect()]:
+        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])
+        exposed |= {family.name + suffix for suffix in suffixes}
+    assert asked - exposed == set()
+    assert len(asked) >= 8
+    source = load(DOCKER / "grafana" / "provisioning" / "datasources" / "prometheus.yaml")["datasources"][0]
+    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {source["uid"]}
+    provider = load(DOCKER / "grafana" / "provisioning" / "dashboards" / "thalweg.yaml")["providers"][0]
+    mounts = load(DOCKER / "compose.yaml")["services"]["grafana"]["volumes"]
+    assert f"./grafana/dashboards:{provider['options']['path']}:ro" in mounts
