@@ -1,0 +1,122 @@
+"""A deployment of its own on the shared services: topics, keyspace and group that no other test uses."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer
+
+from export.bundle import Bundle
+from streams.contracts import EvaluationEvent, RepresentationUpdate
+from streams.demo.worker_process import WorkerProcess
+from streams.local import LocalServices
+from streams.replay import Replay
+from streams.settings import Settings
+from streams.topics import describe_topic, ensure_topics
+from streams.verify import Verification, read_partition, verify
+
+APPLIED_WITHIN_S = 90.0
+
+
+def event(event_id: str, user_id: str, item_id: str, action: str = "view", time_ms: int = 10**12) -> dict[str, Any]:
+    names = ("event_id", "user_id", "item_id", "action", "event_time_ms")
+    return dict(zip(names, (event_id, user_id, item_id, action, time_ms), strict=True))
+
+
+def record(value: dict[str, Any]) -> tuple[bytes, bytes]:
+    return value["user_id"].encode(), json.dumps(value).encode()
+
+
+class Deployment:
+    """Topics are made at once; workers are started by the test."""
+
+    def __init__(self, services: LocalServices, bundle: Bundle, folder: Path, **settings: Any) -> None:
+        name = f"t{uuid.uuid4().hex[:10]}"
+        self.folder = folder
+        self.bundle = bundle
+        self.settings = Settings(
+            broker=services.kafka.address,
+            cassandra=services.cassandra.address,
+            keyspace=name,
+            group=name,
+            bundle=str(bundle.path.absolute()),
+            behavior_topic=f"{name}.events",
+            dead_letter_topic=f"{name}.dlq",
+            updates_topic=f"{name}.updates",
+            evaluation_topic=f"{name}.evaluations",
+            metrics_topic=f"{name}.metrics",
+            **settings,
+        )
+        ensure_topics(self.settings)
+
+    def worker(self, name: str = "worker") -> WorkerProcess:
+        return WorkerProcess(self.settings, self.folder / f"{name}.log")
+
+    def send(self, records: Iterable[tuple[bytes | None, bytes | None]], rate: float | None = None) -> int:
+        replay = Replay(self.settings.broker, self.settings.behavior_topic, rate)
+        replay.run(records)
+        return replay.sent
+
+    def wait_until_committed(self) -> None:
+        """Until the group has committed every record; raises TimeoutError."""
+        deadline = time.monotonic() + APPLIED_WITHIN_S
+        group = f"{self.settings.group}-{self.bundle.bundle_id}"
+        while (lag := describe_topic(self.settings.broker, self.settings.behavior_topic, group).lag) > 0:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{lag} records are not committed after {APPLIED_WITHIN_S} s")
+            time.sleep(0.2)
+
+    def verify(self) -> Verification:
+        return verify(self.settings, self.bundle)
+
+    def evaluations(self) -> list[EvaluationEvent]:
+        """Every evaluation event in the topic, repeated ones too."""
+        return [
+            msgspec.json.decode(r.value, type=EvaluationEvent) for r in self.records(self.settings.evaluation_topic)
+        ]
+
+    def last_updates(self) -> dict[str, RepresentationUpdate | None]:
+        """What a reader of the compacted updates topic holds: the last record of each user."""
+        records = self.records(self.settings.updates_topic)
+        decode = msgspec.json.Decoder(RepresentationUpdate).decode
+        return {r.key.decode(): None if r.value is None else decode(r.value) for r in records}
+
+    def dead_letters(self) -> list[Any]:
+        return self.records(self.settings.dead_letter_topic)
+
+    def records(self, topic: str) -> list[Any]:
+        return asyncio.run(_read(self.settings.broker, topic))
+
+
+def expected_ids(deployment: Deployment, skipped: Sequence[tuple[int, int]] = ()) -> set[str]:
+    """Ids of all records of the behaviour topic, without those at the given (partition, offset)."""
+    topic = deployment.settings.behavior_topic
+    at = describe_topic(deployment.settings.broker, topic)
+    return {
+        f"{topic}-{partition}-{offset}"
+        for partition, end in at.end_offsets.items()
+        for offset in range(end)
+        if (partition, offset) not in skipped
+    }
+
+
+async def _read(broker: str, topic: str) -> list[Any]:
+    at = describe_topic(broker, topic)
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        return [
+            r
+            for partition in range(at.partitions)
+            async for batch in read_partition(
+                consumer, topic, partition, at.start_offsets[partition], at.end_offsets[partition]
+            )
+            for r in batch
+        ]
+    finally:
+        await consumer.stop()

@@ -1,0 +1,18 @@
+from pathlib import Path
+
+import pytest
+
+from export.bundle import Bundle
+from streams.local import LocalServices
+from tests.bundles import tiny_bundle
+from tests.deployment import Deployment
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture
+def deployment(services: LocalServices, bundle: Bundle, tmp_path: Path) -> Deployment:
+    return Deployment(services, bundle, tmp_path)

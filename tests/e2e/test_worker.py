@@ -1,0 +1,207 @@
+"""A real worker process on a real Kafka and Cassandra: what it stores, publishes and sets aside."""
+
+import asyncio
+import random
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from streams.contracts import FIELD, REASON, decode_vector, header_texts
+from streams.store import Store, connect
+from tests.deployment import Deployment, event, expected_ids, record
+
+ITEMS = [f"item-{i}" for i in range(1, 501)]
+
+
+def shopping(count: int, users: int, seed: int = 0) -> list[tuple[bytes, bytes]]:
+    """`count` events of `users` users over the tiny bundle's items and some it does not know."""
+    draw = random.Random(seed)
+    return [
+        record(
+            event(
+                f"{seed}-{i}",
+                f"user-{draw.randrange(users)}",
+                draw.choice(ITEMS) if draw.random() < 0.95 else f"new-{draw.randrange(9)}",
+                draw.choice(["view", "cart", "purchase", "wave"]),
+                10**12 + i * 1000 - draw.choice([0, 0, 50_000]),
+            )
+        )
+        for i in range(count)
+    ]
+
+
+def test_every_event_is_applied_evaluated_and_published_once(deployment: Deployment) -> None:
+    worker = deployment.worker()
+    worker.start()
+    assert deployment.send(shopping(5_000, 300)) == 5_000
+    deployment.wait_until_committed()
+    reading = worker.read()
+    worker.stop()
+
+    assert reading is not None
+    assert reading.records("applied") == 5_000
+    found = deployment.verify()
+    assert (found.clean, found.events, found.mismatches) == (True, 5_000, [])
+    assert found.max_abs_diff <= 1e-5
+    evaluations = deployment.evaluations()
+    assert sorted(e.id for e in evaluations) == sorted(expected_ids(deployment))
+    assert all((e.rank is None) == e.item_id.startswith("new-") for e in evaluations)
+    assert all(1 <= e.rank <= e.catalogue == 500 for e in evaluations if e.rank is not None)
+    by_user: dict[str, list[int]] = {}
+    for e in evaluations:  # in the order of a partition, which is a user's order
+        by_user.setdefault(e.user_id, []).append(e.steps)
+    assert all(steps == list(range(len(steps))) for steps in by_user.values())
+
+    store = Store(deployment.settings, deployment.bundle)
+    store.connect()
+    stored = {u.user_id: u for u in store.scan()}
+    store.close()
+    updates = deployment.last_updates()
+    assert stored.keys() == updates.keys() == by_user.keys()
+    for user_id, update in updates.items():
+        assert update is not None
+        assert update.steps == stored[user_id].steps == len(by_user[user_id])
+        np.testing.assert_array_equal(decode_vector(update.representation), stored[user_id].representation)
+
+
+def test_a_worker_killed_in_mid_replay_loses_and_repeats_nothing(deployment: Deployment) -> None:
+    log = shopping(9_000, 400, seed=1)
+    for life in range(3):
+        worker = deployment.worker(f"worker-{life}")
+        worker.start()
+        sending = threading.Thread(target=deployment.send, args=(log[life * 3_000 : life * 3_000 + 3_000], 1_500.0))
+        sending.start()
+        applied = 0
+        while applied < 500:
+            time.sleep(0.02)
+            reading = worker.read()
+            applied = 0 if reading is None else reading.records("applied")
+        worker.kill()
+        assert sending.is_alive(), "killed after the replay: the test shows nothing"
+        sending.join()
+    worker = deployment.worker("last")
+    worker.start()
+    deployment.wait_until_committed()
+    worker.stop()
+
+    found = deployment.verify()
+    assert (found.mismatches, found.events) == ([], 9_000)
+    ids = [e.id for e in deployment.evaluations()]
+    assert set(ids) == expected_ids(deployment), "after deduplication by id: none missing, none too many"
+
+
+def test_sigterm_commits_what_was_applied(deployment: Deployment) -> None:
+    worker = deployment.worker()
+    worker.start()
+    deployment.send(shopping(3_000, 100, seed=2))
+    deployment.wait_until_committed()
+    worker.stop()
+    ids = [e.id for e in deployment.evaluations()]
+    assert len(ids) == len(set(ids)) == 3_000
+    again = deployment.worker("again")
+    again.start()
+    deployment.send(shopping(100, 10, seed=3))
+    deployment.wait_until_committed()
+    reading = again.read()
+    again.stop()
+    assert reading is not None
+    assert (reading.records("applied"), reading.records("already_applied")) == (100, 0)
+
+
+def test_bad_records_become_dead_letters_and_those_around_them_are_applied(deployment: Deployment) -> None:
+    good = shopping(500, 20, seed=4)
+    bad = [
+        (b"user-1", b"not json"),
+        (b"user-1", b'{"event_id": "x"}'),
+        (b"user-1", record(event("y", "user-2", "item-1"))[1]),
+        (None, record(event("z", "user-3", "item-1"))[1]),
+        (b"user-1", b"[" * 100_000),
+        (b"user-1", b"x" * 600_000),
+    ]
+    worker = deployment.worker()
+    worker.start()
+    deployment.send(
+        [pair for i, one in enumerate(good) for pair in ([one, bad[i // 80]] if i % 80 == 0 and i // 80 < 6 else [one])]
+    )
+    deployment.wait_until_committed()
+    reading = worker.read()
+    worker.stop()
+    assert reading is not None
+    assert (reading.records("applied"), reading.records("dead_letter")) == (500, 6)
+    letters = deployment.dead_letters()
+    assert sorted(letter.value[:9] for letter in letters) == sorted(value[:9] for _, value in bad)
+    headers = [header_texts(letter.headers) for letter in letters]
+    assert all(h[REASON] and h[FIELD] for h in headers)
+    assert deployment.verify().clean
+
+
+def test_a_producer_s_repetition_is_recognised_across_a_restart(deployment: Deployment) -> None:
+    once = record(event("same", "user-1", "item-7"))
+    for life in ("first", "second"):
+        worker = deployment.worker(life)
+        worker.start()
+        deployment.send([once, once])
+        deployment.wait_until_committed()
+        worker.stop()
+    found = deployment.verify()
+    assert (found.clean, found.events, found.already_applied) == (True, 1, 3)
+
+
+def test_an_erasure_removes_the_user_everywhere_and_later_events_start_afresh(deployment: Deployment) -> None:
+    worker = deployment.worker()
+    worker.start()
+    deployment.send([record(event("a", "gone", "item-1")), record(event("b", "back", "item-1"))])
+    deployment.send([(b"gone", None), (b"back", None), record(event("c", "back", "item-2"))])
+    deployment.wait_until_committed()
+    worker.stop()
+    store = Store(deployment.settings, deployment.bundle)
+    store.connect()
+    stored = {u.user_id: u for u in store.scan()}
+    store.close()
+    assert {user: row.steps for user, row in stored.items()} == {"back": 1}
+    updates = deployment.last_updates()
+    assert updates["gone"] is None
+    assert updates["back"] is not None
+    assert updates["back"].steps == 1
+    assert deployment.verify().clean
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "what"),
+    [("steps", "999", "damaged"), ("state", "0x00", "damaged")],
+)
+def test_a_changed_row_is_found(deployment: Deployment, column: str, value: str, what: str) -> None:
+    worker = deployment.worker()
+    worker.start()
+    deployment.send(shopping(50, 5, seed=6))
+    deployment.wait_until_committed()
+    worker.stop()
+    cluster, session = connect(deployment.settings)
+    table = f"{deployment.settings.keyspace}.representations_32"
+    user, bundle_id = session.execute(f"SELECT user_id, bundle_id FROM {table}").one()
+    session.execute(
+        f"UPDATE {table} USING TIMESTAMP {2**62} SET {column} = {value} WHERE user_id = %s AND bundle_id = %s",
+        (user, bundle_id),
+    )
+    cluster.shutdown()
+    with pytest.raises(Exception, match=f"{user}.*{what}"):
+        deployment.verify()
+
+
+def test_a_lost_row_and_a_stale_row_are_found(deployment: Deployment) -> None:
+    worker = deployment.worker()
+    worker.start()
+    deployment.send(shopping(50, 5, seed=7))
+    deployment.wait_until_committed()
+    worker.stop()
+    store = Store(deployment.settings, deployment.bundle)
+    store.connect()
+    users = [u.user_id for u in store.scan()]
+    asyncio.run(store.erase([(users[0], 10**9)]))
+    store.close()
+    found = deployment.verify()
+    assert not found.clean
+    assert users[0] in found.mismatches[0]
+    assert "no stored row" in found.mismatches[0]
