@@ -34,7 +34,7 @@ class IncomingEvent(BehaviorEvent, frozen=True, gc=False, kw_only=True):
     Unknown fields are ignored. A record with a key and a null value is an erasure: forget this user.
     """
 
-    event_id: Annotated[Text, Meta(description="the same id twice in a row of a user's events is one event")]
+    event_id: Annotated[Text, Meta(description="an id among the last 8 of its user is a producer's duplicate")]
     user_id: Annotated[Text, Meta(description="equal to the record's key")]
     item_id: Text
     action: Text
@@ -42,7 +42,9 @@ class IncomingEvent(BehaviorEvent, frozen=True, gc=False, kw_only=True):
     session_id: OptionalText = None
     category: OptionalText = None
     price: Annotated[float, Meta(ge=0)] | None = None
-    attributes: dict[Text, str | Int64 | float] | None = None
+    attributes: Annotated[
+        dict[Text, str | Int64 | float] | None, Meta(description="whole numbers within 64 bits, with sign")
+    ] = None
 
 
 class EvaluationEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -99,6 +101,26 @@ SOURCE_OFFSET = "thalweg-offset"
 SOURCE_TIMESTAMP = "thalweg-timestamp-ms"
 KEY_BYTES = "thalweg-key-bytes"  # the original size; only where the dead letter holds just the beginning
 VALUE_BYTES = "thalweg-value-bytes"
+RESENT = "thalweg-resent"  # of a marker in the dead-letter topic, no dead letter itself: offsets sent again, "3,17,18"
+
+
+class DeadLetterHeaders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a record could not be applied and where it stood; as Kafka headers, each value as UTF-8 text."""
+
+    reason: Annotated[str, Meta(description="names the field and shows its value")] = msgspec.field(name=REASON)
+    field: Annotated[str, Meta(description="of the event; or key, value, timestamp")] = msgspec.field(name=FIELD)
+    topic: str = msgspec.field(name=SOURCE_TOPIC)
+    partition: Count = msgspec.field(name=SOURCE_PARTITION)
+    offset: Count = msgspec.field(name=SOURCE_OFFSET)
+    timestamp_ms: Annotated[int, Meta(description="of the record; -1 where it had none")] = msgspec.field(
+        name=SOURCE_TIMESTAMP
+    )
+    key_bytes: Annotated[int, Meta(description="original size, only where the key was cut")] | None = msgspec.field(
+        name=KEY_BYTES, default=None
+    )
+    value_bytes: Annotated[int, Meta(description="original size, only where the value was cut")] | None = msgspec.field(
+        name=VALUE_BYTES, default=None
+    )
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,22 +137,24 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 def dead_letter(record: Any, reason: str, field: str) -> DeadLetter:
     """Make the dead letter of a record (of aiokafka or kafka-python) that was rejected for `reason` at `field`."""
-    headers = [
-        (REASON, reason.encode()),
-        (FIELD, field.encode()),
-        (SOURCE_TOPIC, record.topic.encode()),
-        (SOURCE_PARTITION, b"%d" % record.partition),
-        (SOURCE_OFFSET, b"%d" % record.offset),
-        (SOURCE_TIMESTAMP, b"%d" % record.timestamp),
-    ]
     key, value = record.key, record.value
-    if key is not None and len(key) > MAX_KEY_BYTES:
-        headers.append((KEY_BYTES, b"%d" % len(key)))
-        key = key[:MAX_KEY_BYTES]
-    if value is not None and len(value) > MAX_VALUE_BYTES:
-        headers.append((VALUE_BYTES, b"%d" % len(value)))
-        value = value[:MAX_VALUE_BYTES]
-    return DeadLetter(key=key, value=value, headers=headers)
+    long_key = key is not None and len(key) > MAX_KEY_BYTES
+    long_value = value is not None and len(value) > MAX_VALUE_BYTES
+    headers = DeadLetterHeaders(
+        reason=reason,
+        field=field,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        key_bytes=len(key) if long_key else None,
+        value_bytes=len(value) if long_value else None,
+    )
+    return DeadLetter(
+        key=key[:MAX_KEY_BYTES] if long_key else key,
+        value=value[:MAX_VALUE_BYTES] if long_value else value,
+        headers=[(name, str(text).encode()) for name, text in msgspec.to_builtins(headers).items()],
+    )
 
 
 def header_texts(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPart
 from streams.errors import BrokerError, SettingsError
 from streams.settings import Settings
 
-CONNECT_TIMEOUT_MS = 10_000
+CONNECT_TIMEOUT_MS = 5_000
 READY_TIMEOUT_MS = 30_000
 
 

@@ -1,0 +1,43 @@
+"""Reading what is in a topic now, from its beginning to its present end, without a consumer group."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.errors import BrokerError
+from streams.topics import describe_topic
+
+POLL_RECORDS = 2000
+
+
+async def read_topic(broker: str, name: str) -> AsyncIterator[list[Any]]:
+    """The topic's records, partition after partition, in batches as they come. Raises BrokerError."""
+    topic = describe_topic(broker, name)
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False, max_poll_records=POLL_RECORDS)
+    try:
+        await consumer.start()
+        for partition in range(topic.partitions):
+            start, end = topic.start_offsets[partition], topic.end_offsets[partition]
+            async for records in read_partition(consumer, name, partition, start, end):
+                yield records
+    except KafkaError as error:
+        raise BrokerError(f"topic {name} at {broker} could not be read: {error!r}") from error
+    finally:
+        await consumer.stop()
+
+
+async def read_partition(
+    consumer: AIOKafkaConsumer, topic: str, partition: int, start: int, end: int
+) -> AsyncIterator[list[Any]]:
+    """The records of a partition from offset `start` up to `end`, in batches as they come."""
+    if start >= end:
+        return  # and no assignment: a `stop` that follows one at once never returns (aiokafka 0.14.0)
+    tp = TopicPartition(topic, partition)
+    consumer.assign([tp])
+    consumer.seek(tp, start)
+    while start < end:
+        records = (await consumer.getmany(tp, timeout_ms=1000)).get(tp, [])
+        start = await consumer.position(tp)  # past records too that hold no data, as of an aborted transaction
+        yield [record for record in records if record.offset < end]

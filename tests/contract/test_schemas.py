@@ -1,0 +1,145 @@
+"""The checked-in contracts are those of the code, and the code holds records to them."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from encoder.events import BehaviorEvent
+from streams.codec import Rejected, decode
+from streams.contracts import (
+    MAX_KEY_BYTES,
+    MAX_VALUE_BYTES,
+    DeadLetterHeaders,
+    EvaluationEvent,
+    IncomingEvent,
+    MetricsEvent,
+    RepresentationUpdate,
+    dead_letter,
+    header_texts,
+)
+from streams.schemas.generate import FOLDER, documents, text_of
+from streams.settings import Settings
+
+EVENT: dict[str, Any] = {
+    "event_id": "e1",
+    "user_id": "u1",
+    "item_id": "i1",
+    "action": "view",
+    "event_time_ms": 0,
+    "session_id": "s1",
+    "category": "shoes",
+    "price": 1.5,
+}
+SCHEMA = documents()["behavior.events.v1.json"]
+
+
+def test_the_folder_holds_what_the_code_generates() -> None:
+    expected = {name: text_of(document) for name, document in documents().items()}
+    found = {path.name: path.read_text() for path in FOLDER.glob("*.json")}
+    assert found == expected, "run `python -m streams.schemas.generate` and commit the change"
+
+
+def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
+    root = documents()["asyncapi.json"]
+
+    def references(node: Any) -> list[str]:
+        if isinstance(node, dict):
+            return [node["$ref"]] if "$ref" in node else [r for child in node.values() for r in references(child)]
+        return []
+
+    found = references(root)
+    assert len(found) == 10
+    for reference in found:
+        if reference.startswith("#/"):
+            node = root
+            for part in reference[2:].split("/"):
+                node = node[part]
+        else:
+            assert (FOLDER / reference).is_file()
+
+
+def test_every_topic_is_described() -> None:
+    addresses = {channel["address"] for channel in documents()["asyncapi.json"]["channels"].values()}
+    settings = Settings()
+    assert addresses == {getattr(settings, name) for name in Settings.__struct_fields__ if name.endswith("_topic")}
+
+
+def test_the_incoming_event_is_the_behaviour_event_with_bounds() -> None:
+    incoming = {field.name: field.required for field in msgspec.structs.fields(IncomingEvent)}
+    assert incoming == {field.name: field.required for field in msgspec.structs.fields(BehaviorEvent)}
+    assert set(SCHEMA["properties"]) == set(incoming)
+    assert set(SCHEMA["required"]) == {name for name, required in incoming.items() if required}
+
+
+def bounds() -> list[tuple[str, str, Any, Any]]:
+    """(field, bound, the last value inside, the first outside) for every bound in the schema."""
+    cases: list[tuple[str, str, Any, Any]] = []
+    for name, schema in SCHEMA["properties"].items():
+        for option in schema.get("anyOf", [schema]):
+            for bound, at in option.items():
+                if bound == "minLength":
+                    cases.append((name, bound, "x" * at, "x" * (at - 1)))
+                elif bound == "maxLength":
+                    cases.append((name, bound, "x" * at, "x" * (at + 1)))
+                elif bound == "minimum":
+                    cases.append((name, bound, at, at - 1))
+                elif bound == "maximum":
+                    cases.append((name, bound, at, at + 1))
+    return cases
+
+
+@pytest.mark.parametrize(("field", "bound", "inside", "outside"), bounds())
+def test_the_codec_holds_events_to_each_bound_of_the_schema(field: str, bound: str, inside: Any, outside: Any) -> None:
+    def outcome(value: Any) -> Any:
+        event = EVENT | {field: value}
+        return decode(event["user_id"].encode(), json.dumps(event).encode(), max(0, event["event_time_ms"]))
+
+    assert isinstance(outcome(inside), BehaviorEvent)
+    rejected = outcome(outside)
+    assert isinstance(rejected, Rejected)
+    assert rejected.field == field
+
+
+def test_all_bounds_are_found() -> None:
+    assert len(bounds()) == 4 * 2 + 2 + 2 + 1
+
+
+@pytest.mark.parametrize("contract", [IncomingEvent, EvaluationEvent, RepresentationUpdate, MetricsEvent])
+def test_no_output_forgets_a_field_without_notice(contract: type[msgspec.Struct]) -> None:
+    """A field may be added to a contract; taking one away or renaming it needs a new topic version."""
+    kept = json.loads((Path(__file__).parent / "fields.v1.json").read_text())[contract.__name__]
+    assert set(kept) <= set(contract.__struct_fields__)
+
+
+def record(key: bytes | None, value: bytes | None) -> Any:
+    return SimpleNamespace(topic="events", partition=3, offset=42, timestamp=7, key=key, value=value)
+
+
+def test_a_dead_letter_is_the_original_with_its_reason_and_position() -> None:
+    letter = dead_letter(record(b"u\xff", b"\x00"), "price is -1 in “x”", "price")
+    assert (letter.key, letter.value) == (b"u\xff", b"\x00")
+    assert header_texts(letter.headers) == {
+        "thalweg-reason": "price is -1 in “x”",
+        "thalweg-field": "price",
+        "thalweg-topic": "events",
+        "thalweg-partition": "3",
+        "thalweg-offset": "42",
+        "thalweg-timestamp-ms": "7",
+    }
+    assert msgspec.convert(header_texts(letter.headers), DeadLetterHeaders, strict=False).offset == 42
+
+
+def test_a_dead_letter_of_a_huge_record_is_cut_and_says_so() -> None:
+    letter = dead_letter(record(b"k" * 900_000, b"v" * 2_000_000), "too large", "value")
+    assert (len(letter.key or b""), len(letter.value or b"")) == (MAX_KEY_BYTES, MAX_VALUE_BYTES)
+    headers = msgspec.convert(header_texts(letter.headers), DeadLetterHeaders, strict=False)
+    assert (headers.key_bytes, headers.value_bytes) == (900_000, 2_000_000)
+
+
+def test_an_absent_key_or_value_stays_absent() -> None:
+    letter = dead_letter(record(None, None), "no key", "key")
+    assert (letter.key, letter.value) == (None, None)
