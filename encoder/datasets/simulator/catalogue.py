@@ -7,8 +7,8 @@ import numpy as np
 from encoder.datasets.simulator.draws import Draws, Floats, Ints
 from encoder.datasets.simulator.names import BRANDS, PRODUCTS, product_name
 
-ITEMS_PER_CLUSTER = 10  # about; a cluster is one brand in one category
-POPULARITY_EXPONENT = 0.9  # Zipf: the p-th most popular item is wanted p^-0.9 as often
+ITEMS_PER_CLUSTER = 14  # about; a cluster is one brand in one category
+POPULARITY_EXPONENT = 0.7  # Zipf: the p-th most popular item is wanted p^-0.7 as often
 NEW_SHARE = 0.12  # of the items appear while the log runs
 SUCCESSORS = 8  # items that an item leads to, over half of them of its own category
 PROMOTED_ITEMS = 30

@@ -19,10 +19,10 @@ END = datetime(2026, 1, 1, tzinfo=UTC)  # events lie before this
 # The behaviour of every user. Within a session a user goes on with the same item down the funnel, or follows it to one
 # of its successors, or looks for something: in the session's topic, after the long-term taste, a staple, or whatever
 # is popular (or promoted).
-FUNNEL = np.array([0.15, 0.4, 0.6, 0.0])  # after a view, click, cart, purchase: the next event goes on with the item
-SESSION_END = 1 / 7  # after any event
-KEEP_TOPIC = 0.4  # the next session is about the same topic
-FOLLOW = 0.3
+FUNNEL = np.array([0.1, 0.4, 0.6, 0.0])  # after a view, click, cart, purchase: the next event goes on with the item
+SESSION_END = 1 / 9  # after any event
+KEEP_TOPIC = 0.6  # the next session is about the same topic
+FOLLOW = 0.2
 TOPIC, TASTE, STAPLE, POPULAR = 0.55, 0.13, 0.1, 0.22  # where the eye goes when not following; sums to 1
 PROMOTION = (0.55, 0.75)  # while it lasts, as fractions of the log's time,
 PROMOTED = 0.6  # this share of the popular draws goes to promoted items,
