@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +12,7 @@ from streams.local.jars import cache_dir, classpaths
 from streams.local.kafka import kafka_service
 from streams.local.ports import remembered_ports
 from streams.local.processes import Service
+from streams.local.scratch import scratch_folder
 
 FACTORIES = {"kafka": kafka_service, "cassandra": cassandra_service}
 PORTS = ("kafka", "kafka_controller", "cassandra", "cassandra_storage")
@@ -90,8 +89,7 @@ def local_services(data_dir: Path | None = None, kafka: bool = True, cassandra: 
     Without `data_dir` their data is temporary and deleted at the end; with one it is kept and used again.
     """
     names = [name for name, wanted in (("kafka", kafka), ("cassandra", cassandra)) if wanted]
-    folder = data_dir if data_dir is not None else Path(tempfile.mkdtemp(prefix="thalweg-"))
-    try:
+    with scratch_folder() if data_dir is None else contextlib.nullcontext(data_dir) as folder:
         services = prepare(folder.absolute(), names, bound=True)
         services.spawn()
         services.wait_until_they_answer()
@@ -102,6 +100,3 @@ def local_services(data_dir: Path | None = None, kafka: bool = True, cassandra: 
                 services.kill()  # nobody will read what an orderly end would write
             else:
                 services.stop()
-    finally:
-        if data_dir is None:
-            shutil.rmtree(folder, ignore_errors=True)
