@@ -5,6 +5,8 @@ import re
 
 import msgspec
 
+from streams.contracts import IncomingEvent
+
 SHOWN = 80  # characters of a bad value in a reason
 
 _raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -60,12 +62,14 @@ def _unwritable_field(value: bytes) -> tuple[str, str] | None:
     if not isinstance(fields, dict):
         return None
     for name, content in fields.items():
+        known = name in IncomingEvent.__struct_fields__
+        shown, field = (name, name) if known else (quote(name), "value")
         try:
             json.dumps({name: content}, ensure_ascii=False, allow_nan=False).encode()
         except UnicodeEncodeError:
-            return f"{quote(name)} is {quote(content)}: half a surrogate pair is not text", _ascii(name)
+            return f"{shown} is {quote(content)}: half a surrogate pair is not text", field
         except ValueError:
-            return f"{_ascii(name)} is {quote(content)}: not a number of JSON", _ascii(name)
+            return f"{shown} is {quote(content)}: not a number of JSON", field
     return None
 
 

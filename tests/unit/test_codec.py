@@ -68,6 +68,8 @@ BAD: dict[str, tuple[Record, str, str]] = {
     "NaN": (Record(KEY, raw(price=b"NaN")), "price", "nan"),
     "Infinity": (Record(KEY, raw(price=b"-Infinity")), "price", "-inf"),
     "NaN attribute": (Record(KEY, raw(attributes=b'{"stock":NaN}')), "attributes", "nan"),
+    "NaN in an unknown field": (Record(KEY, raw(**{"": b"NaN"})), "value", "'' is nan"),
+    "lone surrogate in an unknown name": (Record(KEY, raw()[:-1] + rb',"\ud800":1}'), "value", r"\ud800"),
     "price beyond a float": (Record(KEY, raw(price=b"1e999")), "price", "1e999"),
     "price of 400 digits": (Record(KEY, raw(price=b"9" * 400)), "price", "9999"),
     "negative price": (Record(KEY, raw(price=b"-0.5")), "price", "-0.5"),
