@@ -65,17 +65,26 @@ class Follower:
         if not partitions:
             await asyncio.sleep(0.05)
             return ()
-        wanted = [partitions[p] for p in self._merge.hungry(partitions, await self._behind(partitions))]
         try:
-            fetched = await consumer.getmany(*wanted, timeout_ms=int(timeout_s * 1000), max_records=POLL_RECORDS)
+            fetched = await consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=POLL_RECORDS)
         except KafkaError as error:
             raise BrokerError(f"reading {self.topic} from {self._broker} failed: {error!r}") from error
         for tp, records in fetched.items():
             self._merge.push(tp.partition, records)
         behind = await self._behind(partitions)
         released = self._merge.release(behind)
+        self._pause(consumer, {partitions[partition] for partition in self._merge.full(behind)})
         self.lag = sum(behind.values()) + self._merge.buffered
         return released
+
+    @staticmethod
+    def _pause(consumer: AIOKafkaConsumer, full: set[TopicPartition]) -> None:
+        """Fetch no more of the partitions whose buffers are full, until these are shorter again."""
+        paused = consumer.paused()
+        if full - paused:
+            consumer.pause(*(full - paused))
+        if paused - full:
+            consumer.resume(*(paused - full))
 
     async def _behind(self, partitions: dict[int, TopicPartition]) -> dict[int, int]:
         """Partition -> records that the broker has and we have not fetched, for those that have any."""

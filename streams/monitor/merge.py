@@ -42,7 +42,7 @@ class PartitionMerge:
 
         With nothing behind everything is released.
         """
-        horizon_ms = min((self._latest_ms.get(partition, -1) for partition in behind), default=None)
+        horizon_ms = min(map(self._latest, behind), default=None)
         ready: list[tuple[int, Any]] = []
         for _, buffer in sorted(self._buffers.items()):  # equal times: by partition, however they came
             count = len(buffer) if horizon_ms is None else bisect_left(buffer, horizon_ms, key=itemgetter(0))
@@ -51,7 +51,10 @@ class PartitionMerge:
         ready.sort(key=itemgetter(0))
         return [record for _, record in ready]
 
-    def hungry(self, partitions: Collection[int], behind: Collection[int]) -> list[int]:
-        """The partitions to read next: those with room, and always the one that the others wait for."""
-        earliest = min(behind, key=lambda partition: self._latest_ms.get(partition, -1), default=None)
-        return [p for p in partitions if p == earliest or len(self._buffers.get(p, ())) < BUFFER_RECORDS]
+    def full(self, behind: Collection[int]) -> list[int]:
+        """The partitions that hold enough until the others have got further; never the one that all wait for."""
+        earliest = min(behind, key=self._latest, default=None)
+        return [p for p, buffer in self._buffers.items() if len(buffer) >= BUFFER_RECORDS and p != earliest]
+
+    def _latest(self, partition: int) -> int:
+        return self._latest_ms.get(partition, -1)

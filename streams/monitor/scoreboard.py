@@ -27,6 +27,10 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
             metrics=tally.metrics(),
         )
 
+    def by_scorer(self) -> dict[str, dict[str, float]]:
+        """Scorer -> its metrics and `n`, the number of events behind them, as plain numbers."""
+        return {scorer: {**values, "n": self.events} for scorer, values in self.metrics.items()}
+
 
 class Scoreboard:
     """Deduplicates and scores the evaluation events of one bundle.

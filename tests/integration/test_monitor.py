@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from streams.cli import main
 from streams.contracts import EvaluationEvent, MetricsEvent
 from streams.local import LocalServices
 from streams.monitor.monitor import Monitor, Snapshot
@@ -25,8 +26,8 @@ from streams.topics import ensure_topics
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 3
 EVENTS = 3_000
-START_MS = 1_700_000_000_000
 WINDOW_MS = 10_000
+START_MS = int(time.time() - 3600) * 1000 // WINDOW_MS * WINDOW_MS  # older records would fall to the broker's retention
 
 
 def evaluations() -> Iterator[tuple[int, int, EvaluationEvent]]:
@@ -164,3 +165,17 @@ def test_the_command_prints_json_serves_prometheus_and_ends_at_an_interrupt(sett
     assert result.latest is not None
     assert set(result.latest.cumulative.metrics) == {"model", "popularity", "last_item"}
     assert 0 < result.latest.cumulative.metrics["popularity"]["recall@20"] < 1
+
+
+def test_until_idle_ends_by_itself_with_a_table(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("THALWEG_BROKER", settings.broker)
+    monkeypatch.setenv("THALWEG_EVALUATION_TOPIC", settings.evaluation_topic)
+    monkeypatch.setenv("THALWEG_METRICS_TOPIC", settings.metrics_topic)
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["monitor", "--until-idle", "0.5"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{EVENTS + EVENTS // 10 + 2:,} records, 0 to go, 2 undecodable" in shown
+    assert f"{EVENTS // 10:,} duplicates" in shown
+    assert "after the last item" in shown

@@ -63,6 +63,7 @@ def test_first_events_are_observed_but_not_scored_and_duplicates_do_neither() ->
     assert (scores.events, scores.without_history, scores.unknown_items, board.duplicates) == (1, 1, 1, 2)
     assert scores.metrics["model"]["recall@20"] == 0.0
     assert scores.metrics["popularity"]["mrr@20"] == 1.0, "the popularity baseline had seen x once"
+    assert scores.by_scorer()["popularity"]["n"] == 1
     assert scores.metrics["last_item"]["mrr@20"] == 1.0, "without a last item: the popularity ranking"
 
 
@@ -136,7 +137,7 @@ def test_merging_gives_one_order_whatever_the_lumps(partitions: list[list[int]],
             position[partition] += len(records)
             merge.push(partition, records)
             behind = [p for p in range(3) if position[p] < len(partitions[p])]
-            assert merge.hungry(range(3), behind) == [0, 1, 2], "all have room"
+            assert merge.full(behind) == []
             out += [r.name for r in merge.release(behind)]
         assert merge.buffered == 0
         return out
@@ -147,11 +148,14 @@ def test_merging_gives_one_order_whatever_the_lumps(partitions: list[list[int]],
     assert len(order) == sum(map(len, partitions))
 
 
-def test_a_full_buffer_waits_and_the_partition_that_is_waited_for_is_always_read() -> None:
+def test_a_full_buffer_waits_but_never_the_one_that_all_wait_for() -> None:
     merge = PartitionMerge()
     merge.push(0, [SimpleNamespace(timestamp=t) for t in range(BUFFER_RECORDS)])
     assert merge.release(behind=[0, 1]) == []
-    assert merge.hungry([0, 1], behind=[0, 1]) == [1]
+    assert merge.full(behind=[0, 1]) == [0]
     merge.push(1, [SimpleNamespace(timestamp=10**6) for _ in range(BUFFER_RECORDS)])
-    assert merge.hungry([0, 1], behind=[0, 1]) == [0]
+    assert merge.full(behind=[0, 1]) == [1], "0 is waited for"
     assert len(merge.release(behind=[0, 1])) == BUFFER_RECORDS - 1
+    assert merge.full(behind=[0, 1]) == [1]
+    assert len(merge.release(behind=[])) == BUFFER_RECORDS + 1
+    assert merge.full(behind=[]) == []
