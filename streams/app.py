@@ -1,7 +1,9 @@
 """The Faust application of a worker: settings, the batch transport, the agent, and what starts and stops with it."""
 
+import getpass
 import tempfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import faust
 from faust.transport.drivers import TRANSPORTS
@@ -54,7 +56,9 @@ def build(
         broker=[f"{TRANSPORT}://{address.strip()}" for address in settings.broker.split(",")],
         store="memory://",
         web_enabled=False,
-        datadir=settings.state_dir or tempfile.mkdtemp(prefix="thalweg-"),
+        datadir=str(
+            Path(tempfile.gettempdir()) / f"thalweg-{getpass.getuser()}"
+        ),  # asked for, but no table of ours is kept there
         topic_allow_declare=False,
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",

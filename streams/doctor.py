@@ -19,11 +19,9 @@ from streams.local.state import read_state
 from streams.names import bundle_path, group
 from streams.settings import PREFIX, Settings, load_settings
 from streams.stepper import Stepper, providers
-from streams.store import ROWS_PER_BATCH, connect
+from streams.store import connect, row_bytes, rows_per_batch
 from streams.topics import broker_admin, describe_topic
 
-# Of a stored row: ids, source position, hashes of recent events and what Cassandra adds (measured: 155 bytes and ids).
-ROW_OVERHEAD_BYTES = 260
 THRESHOLDS = ("batch_size_fail_threshold_in_kb", "batch_size_warn_threshold_in_kb")
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 STYLES = {"ok": "green", "note": "yellow", "failed": "bold red"}
@@ -227,18 +225,19 @@ def _cassandra(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
 
 def _batch_thresholds(session: Any, bundle: Bundle) -> Iterator[Finding]:
     """Whether a full batch of this bundle's rows passes the server's limits (5 and 50 KiB as Cassandra ships)."""
-    manifest = bundle.manifest
-    batch_bytes = ROWS_PER_BATCH * (4 * (manifest.state_width + manifest.representation_width) + ROW_OVERHEAD_BYTES)
+    size = row_bytes(bundle.manifest)
+    rows = rows_per_batch(size)
+    batch_bytes = rows * size
     query = "SELECT name, value FROM system_views.settings WHERE name IN ('{}', '{}')".format(*THRESHOLDS)
     limits = {name: int(value) * 1024 for name, value in session.execute(query) if value is not None}
     remedy = "set batch_size_warn_threshold: 64KiB and batch_size_fail_threshold: 640KiB in cassandra.yaml"
     states: tuple[State, State] = ("failed", "note")
     for name, state in zip(THRESHOLDS, states, strict=True):
         if batch_bytes > limits.get(name, batch_bytes):
-            detail = f"{ROWS_PER_BATCH} rows take about {batch_bytes // 1024} KiB, {name} is {limits[name] // 1024}"
+            detail = f"{rows} rows take about {batch_bytes // 1024} KiB, {name} is {limits[name] // 1024}"
             yield Finding(state, "batches", detail, remedy)
             return
-    yield Finding("ok", "batches", f"{ROWS_PER_BATCH} rows take about {batch_bytes // 1024} KiB")
+    yield Finding("ok", "batches", f"{rows} rows take about {batch_bytes // 1024} KiB")
 
 
 def _schema(session: Any, settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:

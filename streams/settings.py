@@ -44,7 +44,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http_host: str = "127.0.0.1"
     http_port: Port = 0  # /metrics, /healthz, /readyz
     session_timeout_s: PositiveInt = 10  # a dead worker's partitions move after this
-    state_dir: str = ""  # Faust's data directory; empty: a temporary one (no table of ours lives there)
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:

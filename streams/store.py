@@ -23,7 +23,7 @@ from cassandra.protocol import ProtocolHandler, ResultMessage
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
 from numpy.typing import NDArray
 
-from export.bundle import Bundle
+from export.bundle import Bundle, Manifest
 from streams import schema
 from streams.arena import NO_OFFSET, RECENT, StoredUser
 from streams.errors import StateError, StoreError
@@ -31,9 +31,11 @@ from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# Cassandra warns at 64 KiB and refuses at 640 KiB; 30 rows of a width of 64 are about 25 KB, and more rows a batch
-# were no faster (15 us of client CPU a row either way).
+# 30 rows cost 15 us of client CPU a row, one row alone 150; more are no faster. A batch stays below the 50 KiB at
+# which a Cassandra as it comes refuses one (it warns in its log from 5 KiB; `thalweg doctor` compares).
 ROWS_PER_BATCH = 30
+BATCH_BYTES = 40 * 1024
+ROW_OVERHEAD_BYTES = 260  # of the columns that are not state or vector, with their lengths
 USERS_PER_READ = 100  # keys of one IN: a coordinator fans out that many reads at once
 BATCHES_IN_FLIGHT = 16
 REQUEST_TIMEOUT_S = 10.0
@@ -66,6 +68,7 @@ class Store:
         self._width = bundle.manifest.representation_width
         self._table = f"{settings.keyspace}.{schema.representations_table(self._width)}"
         self._bundle_key = bundle.bundle_id.encode()
+        self._rows_per_batch = rows_per_batch(row_bytes(bundle.manifest))
         self._cluster: Cluster | None = None
         self._slots = asyncio.Semaphore(BATCHES_IN_FLIGHT)
         self.position = Position(0, frozenset())
@@ -141,8 +144,9 @@ class Store:
             for item, vector in zip(self._bundle.vocabulary.items, vectors, strict=True)
         ]
         pending: list[Any] = []
-        for start in range(0, len(rows), ROWS_PER_BATCH):
-            pending.append(self._session.execute_async(_batch(insert, rows[start : start + ROWS_PER_BATCH])))
+        for start in range(0, len(rows), self._rows_per_batch):
+            part = rows[start : start + self._rows_per_batch]
+            pending.append(self._session.execute_async(_batch(insert, part)))
             if len(pending) == BATCHES_IN_FLIGHT:
                 pending.pop(0).result()
         for response in pending:
@@ -216,7 +220,8 @@ class Store:
                     _BIGINT.pack(schema.write_timestamp(epoch, user.offset)),
                 ]
             )
-        parts = [rows[i : i + ROWS_PER_BATCH] for i in range(0, len(rows), ROWS_PER_BATCH)]
+        size = self._rows_per_batch
+        parts = [rows[i : i + size] for i in range(0, len(rows), size)]
         await asyncio.gather(*(self._confirmed(partial(self._write_part, part)) for part in parts))
 
     def _write_part(self, rows: list[list[bytes | None]]) -> Any:
@@ -244,6 +249,16 @@ class Store:
             log("Cassandra does not take requests (%s), next try in %.2f s", problem, wait_s)
             await asyncio.sleep(wait_s)
             wait_s = min(LAST_RETRY_S, wait_s * 2)
+
+
+def row_bytes(manifest: Manifest) -> int:
+    """About how many bytes one row of this bundle takes in a batch."""
+    return 4 * (manifest.state_width + manifest.representation_width) + ROW_OVERHEAD_BYTES
+
+
+def rows_per_batch(row_size_bytes: int) -> int:
+    """Rows of this size in one unlogged batch."""
+    return max(1, min(ROWS_PER_BATCH, BATCH_BYTES // row_size_bytes))
 
 
 def connect(settings: Settings) -> tuple[Cluster, Session]:

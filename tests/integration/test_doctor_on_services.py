@@ -102,5 +102,5 @@ def test_without_services_and_bundle_each_failure_says_what_to_do(
 def test_batches_that_cassandra_would_warn_of_or_refuse(
     settings: Settings, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, rows: int, state: str
 ) -> None:
-    monkeypatch.setattr(doctor, "ROWS_PER_BATCH", rows)
+    monkeypatch.setattr(doctor, "rows_per_batch", lambda size: rows)
     assert f"{rows} rows take about" in by_state(settings, str(bundle.path), state)["batches"]
