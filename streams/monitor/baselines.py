@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from encoder.metrics import MISS
 
 DEPTH = 20  # ranks are told apart up to here: the largest k of the metrics
-MAX_PAIRS = 4_000_000  # item pairs kept, at 140 to 190 bytes each
+MAX_PAIRS = 4_000_000  # item pairs kept, at 110 to 150 bytes each
 
 
 class RankedCounts:
