@@ -8,10 +8,12 @@ the key) names, in their order; the producer is idempotent, so a retry neither r
 import argparse
 import asyncio
 import json
+import logging
 import threading
 import time
+from asyncio import FIRST_COMPLETED
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.codec import lz4_encode
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from kafka.partitioner.default import murmur2
 from rich.console import Console
 from rich.status import Status
@@ -35,6 +37,7 @@ TICK_S = 0.02  # at a rate, records wait at most this long for others to share a
 SLICE = 2000  # records taken at a time at full speed, then the sender gets its turn: about 10 ms
 SHOW_S = 0.5
 REQUEST_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 5.0
 LARGEST_BYTES = 1_000_000  # of a record, compressed: Kafka's default limit less what goes around it
 CACHED_KEYS = 1 << 18  # partitions of the last keys; murmur2 in Python costs as much as all the rest
 
@@ -99,7 +102,8 @@ class Replay:
             await batches.settled()
             self._raise_fault()
         finally:
-            await producer.stop()
+            with suppress(TimeoutError):  # it would wait for the confirmation of what a lost broker never confirms
+                await asyncio.wait_for(producer.stop(), STOP_TIMEOUT_S)
 
     async def _at_full_speed(self, records: Iterator[Pair], batches: "Batches") -> None:
         while not self._stopped and (taken := list(islice(records, SLICE))):
@@ -167,9 +171,11 @@ class Batches:
                 await self._send(partition)
 
     async def settled(self) -> None:
-        """Wait until everything sent is confirmed or refused."""
+        """Wait until everything sent is confirmed or refused. Raises KafkaTimeoutError where nothing moves."""
         while self._under_way:
-            await asyncio.wait(self._under_way)
+            done, _ = await asyncio.wait(self._under_way, timeout=REQUEST_TIMEOUT_S, return_when=FIRST_COMPLETED)
+            if not done:  # an idempotent producer of aiokafka would try for ever
+                raise KafkaTimeoutError(f"no confirmation for {REQUEST_TIMEOUT_S:.0f} s")
 
     async def _send(self, partition: int) -> None:
         batch = self._open[partition]
@@ -198,6 +204,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of each retry; what remains is a BrokerError
     settings = load_settings()
     settings = msgspec.structs.replace(
         settings, broker=args.bootstrap or settings.broker, behavior_topic=args.topic or settings.behavior_topic

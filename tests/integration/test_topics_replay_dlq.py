@@ -3,10 +3,11 @@
 import asyncio
 import json
 import os
+import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from aiokafka import AIOKafkaProducer
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 
 from streams import cli, dlq
+from streams import replay as replay_module
 from streams.codec import Rejected, decode
 from streams.contracts import MAX_VALUE_BYTES, dead_letter
 from streams.errors import BrokerError, InputError, SettingsError
-from streams.local import LocalServices
+from streams.local import LocalServices, local_services
 from streams.reading import read_topic
 from streams.replay import LARGEST_BYTES, Replay
 from streams.settings import Settings
@@ -181,6 +183,38 @@ def test_a_replay_can_be_stopped(settings: Settings) -> None:
     replay.run(endless())
     assert replay.sent >= 10_000
     assert describe_topic(settings.broker, settings.behavior_topic).records == replay.sent
+
+
+def test_a_replay_outlives_a_restart_of_the_broker_and_names_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    with local_services(cassandra=False) as own:
+        settings = Settings(broker=own.bootstrap)
+        ensure_topics(settings)
+        replay = Replay(settings.broker, settings.behavior_topic, rate=2000)
+        thread = threading.Thread(target=replay.run, args=[[event(f"u{n % 50}", n) for n in range(6000)]])
+        thread.start()
+        time.sleep(1)
+        own.kafka.kill()
+        time.sleep(1)
+        own.kafka.start()
+        thread.join()
+        assert replay.sent == 6000
+        numbers: dict[bytes, list[int]] = defaultdict(list)
+        for record in read_all(settings, settings.behavior_topic):
+            numbers[record.key].append(json.loads(record.value)["event_time_ms"] - NOW_MS)
+        assert dict(numbers) == {f"u{user}".encode(): list(range(user, 6000, 50)) for user in range(50)}
+
+        monkeypatch.setattr(replay_module, "REQUEST_TIMEOUT_S", 2.0)
+        lost = Replay(settings.broker, settings.behavior_topic, rate=2000)
+
+        def killing() -> Iterator[tuple[bytes, bytes]]:
+            for n in range(4000):
+                if n == 1000:
+                    own.kafka.kill()
+                yield event("u1", n)
+
+        with pytest.raises(BrokerError, match=r"ended after \d+ confirmed records"):
+            lost.run(killing())
+        assert 0 < lost.sent <= 1000
 
 
 def test_the_command_sends_every_line_of_a_log_also_broken_ones(
