@@ -90,7 +90,7 @@ def plain_faust(services: LocalServices, settings: Settings, bundle: Bundle) -> 
         cwd=Path(__file__).parents[2],
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])},
     )
-    measured: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
+    measured: dict[str, float] = json.loads(ended.stdout[ended.stdout.index("{") : ended.stdout.index("}") + 1])
     return measured
 
 
