@@ -160,23 +160,28 @@ class Processor:
         self._keep(partition, result, sequence)
         return result
 
-    def _open(self, user_id: str, partition: int) -> Row:
+    def _open(self, users: list[str], partition: int) -> list[Row]:
+        """A row for each user, with what the arena knows of it."""
         arena = self.arena
-        row = Row(user_id, arena.slot(user_id))
-        if row.slot is not None:
-            slot = row.slot
+        rows = [Row(user_id, arena.slot(user_id)) for user_id in users]
+        known = {row.slot: row for row in rows if row.slot is not None}
+        slots = list(known)
+        columns = (arena.partition, arena.offset, arena.steps, arena.last_time_ms, arena.recent)
+        values = zip(known.items(), *(column[slots].tolist() for column in columns), strict=True)
+        for (slot, row), last_partition, offset, steps, last_time_ms, recent in values:
             # An offset counts only in the partition it was applied in: a user that moved starts afresh there.
-            row.offset = int(arena.offset[slot]) if arena.partition[slot] == partition else NO_OFFSET
-            row.steps = int(arena.steps[slot])
-            row.last_time_ms = int(arena.last_time_ms[slot])
+            row.offset = offset if last_partition == partition else NO_OFFSET
+            row.steps = steps
+            row.last_time_ms = last_time_ms
             row.last_item = arena.last_item.get(slot)
-            row.recent = [h for h in arena.recent[slot].tolist() if h]
-        return row
+            row.recent = recent if recent[-1] else [digest for digest in recent if digest]
+        return rows
 
     def _plan(self, partition: int, records: Sequence[Any], outcomes: Sequence[Outcome]) -> Result:
         columns = Columns()
-        rows: list[Row] = []
-        row_of: dict[str, int] = {}
+        users = dict.fromkeys(o.user_id for o in outcomes if not isinstance(o, Rejected))
+        rows = self._open(list(users), partition)
+        row_of = {row.user_id: index for index, row in enumerate(rows)}
         rejected: list[tuple[Any, Rejected]] = []
         erased: list[tuple[str, int]] = []
         already_applied = 0
@@ -185,10 +190,7 @@ class Processor:
                 rejected.append((record, outcome))
                 continue
             user_id = outcome.user_id
-            index = row_of.get(user_id)
-            if index is None:
-                index = row_of[user_id] = len(rows)
-                rows.append(self._open(user_id, partition))
+            index = row_of[user_id]
             row = rows[index]
             if record.offset <= row.offset:
                 already_applied += 1

@@ -5,6 +5,7 @@ not: an output may be in its topic twice (a crash before the row was stored, the
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,10 @@ from streams.settings import Settings
 # A micro-batch has 1,000 evaluation events of about 300 bytes: a request of that size is under the limit of 1 MB.
 BATCH_BYTES = 512 * 1024
 REQUEST_TIMEOUT_S = 30.0
+# The client itself never gives up on a batch of an idempotent producer. A broker that restarts is back well within
+# this; after it the worker ends, and whatever runs it starts it again.
+CONFIRM_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 10.0
 
 Pair = tuple[bytes | None, bytes | None]
 
@@ -51,7 +56,8 @@ class Publisher:
 
     async def stop(self) -> None:
         if self._producer is not None:
-            await self._producer.stop()
+            with contextlib.suppress(TimeoutError):  # what is not confirmed by now is published again by a replay
+                await asyncio.wait_for(self._producer.stop(), STOP_TIMEOUT_S)
 
     async def publish(self, partition: int, result: Result) -> None:
         """Send everything that follows from the batch and await each confirmation. Raises BrokerError."""
@@ -62,7 +68,10 @@ class Publisher:
                 *await self._send(settings.updates_topic, partition, self.updates(partition, result)),
                 *await self._send_dead_letters(partition, result),
             ]
-            await asyncio.gather(*futures)
+            await asyncio.wait_for(asyncio.gather(*futures), CONFIRM_TIMEOUT_S)
+        except TimeoutError:
+            waited = f"were not confirmed within {CONFIRM_TIMEOUT_S:.0f} s"
+            raise BrokerError(f"outputs of partition {partition} {waited}: is {settings.broker} there?") from None
         except KafkaError as error:
             raise BrokerError(f"outputs of partition {partition} were not confirmed: {error!r}") from error
 

@@ -8,18 +8,18 @@ behind the commit is a loss, one ahead of it a worker that wrote and did not com
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import numpy as np
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from export.bundle import Bundle
 from streams.arena import Arena, StoredUser
 from streams.codec import Rejected, decode_batch
 from streams.names import bundle_path, group
 from streams.processor import Processor
+from streams.reading import read_partition
 from streams.settings import Settings, load_settings
 from streams.stepper import Stepper
 from streams.store import Store
@@ -106,19 +106,6 @@ async def _recompute(
             _compare(arena, partition, stored, found, whole=start == 0)
     finally:
         await consumer.stop()
-
-
-async def read_partition(
-    consumer: AIOKafkaConsumer, topic: str, partition: int, start: int, end: int
-) -> AsyncIterator[list[Any]]:
-    """The records of a partition from offset `start` up to `end`, in batches as they come."""
-    tp = TopicPartition(topic, partition)
-    consumer.assign([tp])
-    consumer.seek(tp, start)
-    while start < end:
-        records = (await consumer.getmany(tp, timeout_ms=1000)).get(tp, [])
-        start = await consumer.position(tp)  # past records too that hold no data, as of an aborted transaction
-        yield [record for record in records if record.offset < end]
 
 
 def _step(

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer
 
 from export.bundle import Bundle
 from streams.contracts import EvaluationEvent, RepresentationUpdate
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
+from streams.reading import read_topic
 from streams.replay import Replay
 from streams.settings import Settings
 from streams.topics import describe_topic, ensure_topics
-from streams.verify import Verification, read_partition, verify
+from streams.verify import Verification, verify
 
 APPLIED_WITHIN_S = 90.0
 
@@ -90,7 +90,10 @@ class Deployment:
         return self.records(self.settings.dead_letter_topic)
 
     def records(self, topic: str) -> list[Any]:
-        return asyncio.run(_read(self.settings.broker, topic))
+        async def read() -> list[Any]:
+            return [r async for batch in read_topic(self.settings.broker, topic) for r in batch]
+
+        return asyncio.run(read())
 
 
 def expected_ids(deployment: Deployment, skipped: Sequence[tuple[int, int]] = ()) -> set[str]:
@@ -103,20 +106,3 @@ def expected_ids(deployment: Deployment, skipped: Sequence[tuple[int, int]] = ()
         for offset in range(end)
         if (partition, offset) not in skipped
     }
-
-
-async def _read(broker: str, topic: str) -> list[Any]:
-    at = describe_topic(broker, topic)
-    consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        return [
-            r
-            for partition in range(at.partitions)
-            async for batch in read_partition(
-                consumer, topic, partition, at.start_offsets[partition], at.end_offsets[partition]
-            )
-            for r in batch
-        ]
-    finally:
-        await consumer.stop()
