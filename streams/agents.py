@@ -4,9 +4,9 @@ The order of one batch, and what it waits for:
 
     restore   rows of users not in memory are read
     process   decode, step, rank; the arena holds the new states from here on
-    publish   outputs are confirmed                    after the batch before has published
-    write     rows are confirmed                       after the own publish and the batch before's write
-    ack       the batch's last offset may be committed after the own write
+    publish   outputs are confirmed
+    write     rows are confirmed; begins when this batch and all before it have published
+    ack       the batch's last offset may be committed, when this batch and all before it are written
 
 Outputs before rows: a crash between the two repeats the same outputs; the other way round a replay would skip events
 as already applied, and their outputs would be lost. A row of a later batch never overtakes an output of an earlier one
@@ -16,22 +16,26 @@ for the same reason. A failure anywhere ends the worker; the restart replays fro
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import faust
 from faust.types import TP
 from mode import CrashingSupervisor
 
-from streams.codec import decode_batch
+from streams.codec import Outcome, decode_batch
 from streams.measures import Measures
 from streams.processor import Processor, Result
 from streams.publisher import Publisher
 from streams.store import Store
 
-# Batches between process and ack. Two hide the round trips to Kafka and Cassandra behind the next batch's computing;
-# more only lengthen the wait at a rebalance.
-BATCHES_IN_FLIGHT = 3
+# Batches between process and ack: one computes, one is being published, one written, and one waits, so that neither
+# side idles when the other takes longer for once. More only lengthen the wait at a rebalance.
+BATCHES_IN_FLIGHT = 4
+
+
+T = TypeVar("T")
 
 
 class Pipeline:
@@ -44,6 +48,9 @@ class Pipeline:
         self._measures = measures
         self._sequence = 0
         self._confirmed = 0
+        # The graphs and numpy release the interpreter's lock: a batch computes while the loop confirms those before it.
+        # One thread: batches are processed in turn, and so is what else touches the arena.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="processor")
         self._room = asyncio.Semaphore(BATCHES_IN_FLIGHT)
         self._published: asyncio.Future[None] | None = None
         self._written: asyncio.Future[None] | None = None
@@ -62,31 +69,49 @@ class Pipeline:
         started_s = time.perf_counter()
         self._sequence += 1
         sequence = self._sequence
-        outcomes = decode_batch(records)
-        missing = self._processor.missing(outcomes, sequence)
+        outcomes, missing = await self._in_thread(self._prepare, records, sequence)
         if missing:
             await self._make_room(len(missing))
-            self._processor.arena.insert(await self._store.read(missing), sequence)
+            stored = await self._store.read(missing)
             self._raise_failure()
-            if not is_current():
-                self._room.release()
-                return
-        result = self._processor.process(partition, records, outcomes, sequence)
+            await self._in_thread(self._processor.arena.insert, stored, sequence)
+        result = await self._in_thread(self._process, partition, records, outcomes, sequence, is_current)
+        if result is None:
+            self._room.release()
+            return
         self._measures.processed(time.perf_counter() - started_s)
         task = asyncio.create_task(self._confirm(partition, records, result, sequence, ack))
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
+    async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+    def _prepare(self, records: Sequence[Any], sequence: int) -> tuple[list[Outcome], list[str]]:
+        outcomes = decode_batch(records)
+        return outcomes, self._processor.missing(outcomes, sequence)
+
+    def _process(
+        self,
+        partition: int,
+        records: Sequence[Any],
+        outcomes: list[Outcome],
+        sequence: int,
+        is_current: Callable[[], bool],
+    ) -> Result | None:
+        # Asked here, at the last moment: whoever changes partitions afterwards finds this batch's users in the arena.
+        return self._processor.process(partition, records, outcomes, sequence) if is_current() else None
+
     async def drain(self) -> None:
         """Wait until everything taken is confirmed. Raises what a batch failed with."""
         await asyncio.gather(*self._tasks)
 
-    def drop_partitions(self, partitions: Sequence[int]) -> None:
+    async def drop_partitions(self, partitions: Sequence[int]) -> None:
         """Forget the users of partitions that another worker may own from now on."""
-        self._processor.arena.drop_partitions(partitions)
+        await self._in_thread(self._processor.arena.drop_partitions, partitions)
 
     async def _make_room(self, wanted: int) -> None:
-        while not self._processor.arena.make_room(wanted, self._confirmed):
+        while not await self._in_thread(self._processor.arena.make_room, wanted, self._confirmed):
             if not self._tasks:
                 capacity = self._processor.arena.capacity
                 raise IndexError(
@@ -103,12 +128,10 @@ class Pipeline:
         written_before, self._written = self._written, loop.create_future()
         published, written = self._published, self._written
         try:
+            await self._publisher.publish(partition, result)
             if published_before is not None:
                 await published_before
-            await self._publisher.publish(partition, result)
             published.set_result(None)
-            if written_before is not None:
-                await written_before
             changed = result.changed_rows()
             if result.erased:  # before the rows: a user's rows after an erasure are newer than it
                 await self._store.erase(result.erased)
@@ -119,6 +142,8 @@ class Pipeline:
                 result.representation[changed],
                 now_ms=int(time.time() * 1000),
             )
+            if written_before is not None:
+                await written_before
             self._confirmed = sequence
             ack()
             written.set_result(None)
@@ -162,7 +187,7 @@ def follow(app: faust.App, topic: faust.Topic, pipeline: Pipeline) -> None:
             )
 
     async def forget(_: Any, partitions: set[TP], **__: Any) -> None:
-        pipeline.drop_partitions([tp.partition for tp in partitions])
+        await pipeline.drop_partitions([tp.partition for tp in partitions])
 
     app.on_partitions_revoked.connect(forget, weak=False)
     app.on_partitions_assigned.connect(forget, weak=False)
