@@ -53,10 +53,14 @@ class UserModel(nn.Module):
         self.gaps = nn.Embedding(len(config.gap_boundaries_ms) + 1, config.width)
         self.cell = make_cell(config.cell, config.width, config.hidden)
         self.head = nn.Linear(self.cell.output_width, config.width)
+        self.shortcut = nn.Linear(config.width, config.width, bias=False)
+        self.following = nn.Embedding(config.items + 1, config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.register_buffer("gap_boundaries_ms", torch.tensor(config.gap_boundaries_ms, dtype=torch.int64))
         for embedding in (self.items, self.actions, self.gaps):
             nn.init.normal_(embedding.weight, std=1 / math.sqrt(config.width))
+        nn.init.zeros_(self.shortcut.weight)
+        nn.init.zeros_(self.following.weight)
 
     def start_from_popularity(self, item_counts: Tensor) -> None:
         """Make the untrained model rank by popularity. item_counts: (N,) training events of items 1..N."""
@@ -90,11 +94,21 @@ class UserModel(nn.Module):
 
     def step(self, item: Tensor, action: Tensor, gap_ms: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B,) int64 item, action and gap, (B, S) state -> (B, S) next state, (B, D) representation after the event."""
-        output, state = self.cell.step(self.inputs(item, action, gap_ms), state)
-        return state, self.head(self.dropout(output))
+        inputs = self.inputs(item, action, gap_ms)
+        output, state = self.cell.step(inputs, state)
+        return state, self._representation(output, inputs, item)
 
     def sequence(self, item: Tensor, action: Tensor, gap_ms: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T) int64 item, action and gap, (B, S) state before them -> (B, T, D) representations after each event,
         (B, S) state after the last."""
-        outputs, state = self.cell.sequence(self.inputs(item, action, gap_ms), state)
-        return self.head(self.dropout(outputs)), state
+        inputs = self.inputs(item, action, gap_ms)
+        outputs, state = self.cell.sequence(inputs, state)
+        return self._representation(outputs, inputs, item), state
+
+    def _representation(self, output: Tensor, inputs: Tensor, item: Tensor) -> Tensor:
+        # What follows the last event comes straight from it, so that the state is free for what came before: a linear
+        # map of its inputs for items of any support, and a vector of the item's own, which learns single successors.
+        # Both depend on the event alone, so export folds them into its tables.
+        from_event: Tensor = self.shortcut(inputs) + self.dropout(self.following(item))
+        from_state: Tensor = self.head(self.dropout(output))
+        return from_state + from_event

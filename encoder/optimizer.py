@@ -3,10 +3,18 @@
 torch.optim's first optimiser loads torch's compiler, which takes longer than training on a small log does.
 """
 
+import math
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+
+WARMUP = 0.01  # share of a run over which the learning rate rises
+
+
+def cosine(done: float) -> float:
+    """Share of the full learning rate when the share `done` of a run is over: a short rise, then half a cosine to 0."""
+    return min(1.0, 0.1 + done / WARMUP) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 class AdamW:
@@ -20,7 +28,7 @@ class AdamW:
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
     ) -> None:
-        self.learning_rate = learning_rate
+        self._learning_rate = learning_rate
         self._weight_decay = weight_decay
         self._betas = betas
         self._epsilon = epsilon
@@ -34,17 +42,18 @@ class AdamW:
             parameter.grad = None
 
     @torch.no_grad()
-    def step(self, clip_norm: float) -> None:
-        """One update, with the gradient of all parameters together cut to the norm `clip_norm`."""
+    def step(self, rate: float, clip_norm: float) -> None:
+        """One update at this share of the learning rate, the gradient of all parameters cut to the norm `clip_norm`."""
         nn.utils.clip_grad_norm_([parameter for parameter, _, _ in self._moments], clip_norm)
         self._steps += 1
         first, second = self._betas
         correction = (1 - second**self._steps) ** 0.5
-        size = self.learning_rate / (1 - first**self._steps)
+        learning_rate = self._learning_rate * rate
+        size = learning_rate / (1 - first**self._steps)
         for parameter, mean, square in self._moments:
             if parameter.grad is None:
                 continue
             mean.lerp_(parameter.grad, 1 - first)
             square.mul_(second).addcmul_(parameter.grad, parameter.grad, value=1 - second)
-            parameter.mul_(1 - self.learning_rate * self._weight_decay)
+            parameter.mul_(1 - learning_rate * self._weight_decay)
             parameter.addcdiv_(mean, (square.sqrt() / correction).add_(self._epsilon), value=-size)

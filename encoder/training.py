@@ -16,7 +16,7 @@ from encoder.evaluation import model_ranks
 from encoder.log import EventLog
 from encoder.metrics import ranking_metrics
 from encoder.model import ModelConfig, UserModel
-from encoder.optimizer import AdamW
+from encoder.optimizer import AdamW, cosine
 from encoder.sequences import Sequences, Window, batches, windows
 from encoder.vocabulary import Vocabulary
 
@@ -37,12 +37,12 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     dropout: float = 0.2
     min_support: int = 2  # events of an item to be in the catalogue; rarer ones train the unknown item
     validation: float = 0.1  # last share of the log, in time, that decides when to stop
-    max_epochs: int = 20
+    max_epochs: int = 7  # the learning rate falls along a cosine to 0 at their end
     patience: int = 2  # epochs without a better validation score before stopping
-    events_per_step: int = 2_048  # events whose losses make one optimiser step
+    events_per_step: int = 512  # events whose losses make one optimiser step
     window: int = 64  # events through which a gradient flows back
-    learning_rate: float = 5e-3
-    weight_decay: float = 0.01
+    learning_rate: float = 0.01
+    weight_decay: float = 0.1
     seed: int = 0
 
 
@@ -68,7 +68,7 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
     if not len(fit) or not len(validation):
         raise InputError(f"a log of {len(log)} events is too short to train on: give a longer one")
     vocabulary = Vocabulary.of(fit, settings.min_support)
-    sequences = Sequences.of(fit, vocabulary)
+    sequences, whole = Sequences.of(fit, vocabulary), Sequences.of(log, vocabulary)
     baselines = Baselines.of(sequences, len(vocabulary.items))
     model = UserModel(
         ModelConfig(
@@ -81,7 +81,6 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
         )
     )
     model.start_from_popularity(torch.from_numpy(baselines.popularity[1:]))
-    whole = Sequences.of(log, vocabulary)
     epochs = _Fit(model, settings, progress).until_no_better(sequences, whole, whole.row >= len(fit))
     best = max(epochs, key=lambda metrics: metrics[SELECTION])
     return Trained(model, vocabulary, baselines, settings, epochs, best)
@@ -105,7 +104,7 @@ class _Fit:
         weights: dict[str, Tensor] = {}
         best = 0
         for epoch in range(self._settings.max_epochs):
-            loss = self._epoch(sequences, epoch)
+            loss = self._epoch(sequences, epoch, self._settings.max_epochs)
             metrics = {"loss": loss, **ranking_metrics(model_ranks(self._model, whole, is_validation))}
             epochs.append(metrics)
             self._progress(epoch, 1.0, metrics)
@@ -116,8 +115,8 @@ class _Fit:
         self._model.load_state_dict(weights)
         return epochs
 
-    def _epoch(self, sequences: Sequences, epoch: int) -> float:
-        """One pass over all users in random order. Returns the mean loss of an event in nats."""
+    def _epoch(self, sequences: Sequences, epoch: int, epochs: int) -> float:
+        """Pass `epoch` of `epochs` over all users in random order. Returns the mean loss of an event in nats."""
         settings, model = self._settings, self._model
         model.train()
         order = self._random.permutation(len(sequences))
@@ -132,7 +131,7 @@ class _Fit:
                 self._optimizer.zero_grad()
                 loss, known, state, before = window_loss(model, window, state[:users], before[:users])
                 if known:
-                    self._optimizer.step(CLIP_NORM)
+                    self._optimizer.step(cosine((epoch + done / len(sequences.item)) / epochs), CLIP_NORM)
                 total, events = total + loss, events + known
                 done += int((window.position >= 0).sum())
                 self._progress(epoch, done / len(sequences.item), None)

@@ -63,9 +63,7 @@ def step_graph(model: UserModel) -> bytes:
     bucket = _gap_bucket(graph, model)
     context = _context(graph, model, bucket)
     output = CELL_GRAPHS[type(cell)](graph, model, cell, context)
-    graph.constant("head_weight", _array(model.head.weight.T))
-    graph.constant("head_bias", _array(model.head.bias))
-    graph.add("Gemm", [output, "head_weight", "head_bias"], "representation")
+    _representation(graph, model, output, context)
     integers = [helper.make_tensor_value_info(n, TensorProto.INT64, ["batch"]) for n in ("item", "action", "gap_ms")]
     return graph.model(
         "step",
@@ -129,6 +127,24 @@ def _context(graph: Graph, model: UserModel, bucket: str) -> str:
     return graph.add("Add", [row, bucket], "context")
 
 
+def _pairs(model: UserModel) -> torch.Tensor:
+    """(actions · buckets, D) float64: the part of a cell's inputs that an action and a gap give."""
+    return (model.actions.weight.double()[:, None, :] + model.gaps.weight.double()[None, :, :]).flatten(0, 1)
+
+
+def _representation(graph: Graph, model: UserModel, output: str, context: str) -> None:
+    """The head of the cell's output, plus what the event gives by itself: two tables."""
+    shortcut = model.shortcut.weight.double().T
+    own = model.items.weight.double() @ shortcut + model.following.weight.double()
+    graph.constant("item_following", _array(own))
+    graph.constant("context_following", _array(_pairs(model) @ shortcut + model.head.bias.double()))
+    graph.constant("head_weight", _array(model.head.weight.T))
+    item = graph.add("Gather", ["item_following", "item"], "item_following_part")
+    other = graph.add("Gather", ["context_following", context], "context_following_part")
+    event = graph.add("Add", [item, other], "following_part")
+    graph.add("Gemm", [output, "head_weight", event], "representation")
+
+
 def _gru(graph: Graph, model: UserModel, cell: Cell, context: str) -> str:
     """torch.nn.GRU's gates: r, z = sigmoid(x + W h); n = tanh(x + r (W h + b)); next = n + z (h - n)."""
     assert isinstance(cell, GRUCell)
@@ -138,9 +154,8 @@ def _gru(graph: Graph, model: UserModel, cell: Cell, context: str) -> str:
     bias, state_bias = input_bias.clone(), state_bias.clone()
     bias[: 2 * hidden] += state_bias[: 2 * hidden]
     state_bias[: 2 * hidden] = 0
-    pairs = model.actions.weight.double()[:, None, :] + model.gaps.weight.double()[None, :, :]
     graph.constant("item_table", _array(model.items.weight.double() @ input_weight.T))
-    graph.constant("context_table", _array((pairs @ input_weight.T + bias).flatten(0, 1)))
+    graph.constant("context_table", _array(_pairs(model) @ input_weight.T + bias))
     graph.constant("state_weight", _array(state_weight.T))
     graph.constant("state_bias", _array(state_bias))
     graph.constant("gate_widths", np.array([2 * hidden, hidden], np.int64))

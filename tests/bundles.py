@@ -17,6 +17,8 @@ def tiny_model(items: int = 500, width: int = 32, seed: int = 0) -> UserModel:
     torch.manual_seed(seed)
     model = UserModel(ModelConfig(items=items, actions=len(ACTIONS), width=width, hidden=width + 8))
     model.start_from_popularity(torch.arange(items, 0, -1))
+    for weight in (model.shortcut.weight, model.following.weight):  # zero until trained
+        torch.nn.init.normal_(weight, std=0.1)
     return model.eval()
 
 
