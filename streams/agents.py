@@ -55,6 +55,7 @@ class Pipeline:
         self._published: asyncio.Future[None] | None = None
         self._written: asyncio.Future[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.on_failure: Callable[[BaseException], Any] = lambda error: None  # whoever ends the worker, even when idle
 
     async def take(
         self, partition: int, records: Sequence[Any], ack: Callable[[], Any], is_current: Callable[[], bool]
@@ -157,8 +158,13 @@ class Pipeline:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._room.release()
-        if not task.cancelled() and task.exception() is None:
-            self._tasks.discard(task)  # a failed task stays: the next call raises its error
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._tasks.discard(task)
+        else:  # a failed task stays, so that no further batch is taken
+            self.on_failure(error)
 
     def _raise_failure(self) -> None:
         for task in self._tasks:
@@ -185,6 +191,8 @@ def follow(app: faust.App, topic: faust.Topic, pipeline: Pipeline) -> None:
                 ack=partial(message.ack, app.consumer),
                 is_current=partial(_is_current, app, message.generation_id),
             )
+
+    pipeline.on_failure = lambda error: app.add_future(app.crash(error))
 
     async def forget(_: Any, partitions: set[TP], **__: Any) -> None:
         await pipeline.drop_partitions([tp.partition for tp in partitions])
