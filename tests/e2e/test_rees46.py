@@ -37,7 +37,7 @@ def last_object(printed: str) -> dict[str, Any]:
 @pytest.mark.skipif(not LOG.exists(), reason=f"the REES46 log is not at {LOG}; it is not part of the project")
 def test_rees46_trained_streamed_and_verified(services: LocalServices, tmp_path: Path) -> None:
     log = ["--format", "rees46", str(LOG)]
-    thalweg("train", *log, "--first", "0.7", "--out", str(tmp_path / "checkpoint"))
+    thalweg("train", *log, "--first", "0.7", "--max-epochs", "2", "--out", str(tmp_path / "checkpoint"))
     thalweg("export", str(tmp_path / "checkpoint"), "--out", str(tmp_path / "bundle"))
     deployment = Deployment(services, Bundle.load(tmp_path / "bundle"), tmp_path)
     environment = {
