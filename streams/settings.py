@@ -16,6 +16,7 @@ import msgspec
 from streams.errors import SettingsError
 
 PREFIX = "THALWEG_"
+ELSEWHERE = {f"{PREFIX}{name}" for name in ("CONFIG", "HOME", "CACHE")}  # where files are, not what is in them
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
@@ -56,8 +57,11 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     names = set(Settings.__struct_fields__)
     for name, text in environment.items():
         field = name[len(PREFIX) :].lower()
-        if name.startswith(PREFIX) and field in names:
-            values[field] = text
+        if not name.startswith(PREFIX) or name in ELSEWHERE:
+            continue
+        if field not in names:
+            raise SettingsError(f"{name}: there is no setting {field!r}; known: {', '.join(sorted(names))}")
+        values[field] = text
     if "broker" not in values or "cassandra" not in values:
         for field, address in local_addresses(environment).items():
             values.setdefault(field, address)
