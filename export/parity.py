@@ -24,19 +24,11 @@ def prove_parity(model: UserModel, path: Path, seed: int = 0) -> dict[str, Any]:
     """
     lengths, item, action, gap_ms = _random_sequences(model, seed)
     states, representations = _stepped(model, path, lengths, item, action, gap_ms)
-    model.eval()
-    with torch.no_grad():
-        start = model.initial_state(SEQUENCES)
-        items, actions, gaps = (torch.from_numpy(x) for x in (item, action, gap_ms))
-        expected, _ = model.sequence(items, actions, gaps, start)
-        last = [
-            model.sequence(items[i : i + 1, :n], actions[i : i + 1, :n], gaps[i : i + 1, :n], start[:1])[1]
-            for i, n in enumerate(lengths)
-        ]
+    expected_states, expected = _trained_form(model, lengths, item, action, gap_ms)
     mask = np.arange(STEPS) < lengths[:, None]
-    representation_diff = float(np.abs(representations - expected.numpy())[mask].max())
-    state_diff = float(np.abs(states - torch.cat(last).numpy()).max())
-    scale = float(np.abs(expected.numpy()[mask]).max())
+    representation_diff = float(np.abs(representations - expected)[mask].max())
+    state_diff = float(np.abs(states - expected_states).max())
+    scale = float(np.abs(expected[mask]).max())
     rank_errors = _rank_errors(model, path, representations[mask][:: max(1, int(mask.sum()) // 2_000)], seed)
     tolerance = TOLERANCE * max(1.0, scale)
     for what, value, limit in (
@@ -97,6 +89,29 @@ def _stepped(
         feeds = {"item": item[:active, t], "action": action[:active, t], "gap_ms": gap_ms[:active, t]}
         states[:active], representations[:active, t] = session.run(None, {**feeds, "state": states[:active]})
     return states, representations
+
+
+@torch.no_grad()
+def _trained_form(
+    model: UserModel,
+    lengths: NDArray[np.int64],
+    item: NDArray[np.int64],
+    action: NDArray[np.int64],
+    gap_ms: NDArray[np.int64],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What `_stepped` gives, by the model's sequence form: from each length at which sequences end to the next."""
+    model.eval()
+    states = model.initial_state(SEQUENCES)
+    representations = torch.zeros(*item.shape, model.config.width)
+    begin = 0
+    for end in np.unique(lengths).tolist():
+        active = int((lengths >= end).sum())
+        items, actions, gaps = (
+            torch.from_numpy(np.ascontiguousarray(values[:active, begin:end])) for values in (item, action, gap_ms)
+        )
+        representations[:active, begin:end], states[:active] = model.sequence(items, actions, gaps, states[:active])
+        begin = end
+    return states.numpy(), representations.numpy()
 
 
 def _rank_errors(model: UserModel, path: Path, representations: NDArray[np.float32], seed: int) -> int:

@@ -9,6 +9,8 @@ from encoder.vocabulary import Vocabulary
 from export.bundle import Bundle
 from export.exporter import export_model
 
+torch.set_num_threads(1)  # for models this small a second thread costs more than it does
+
 ACTIONS = ["view", "cart", "purchase"]
 
 

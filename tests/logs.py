@@ -1,0 +1,24 @@
+"""Small event logs for tests."""
+
+import numpy as np
+
+from encoder.log import EventLog
+
+
+def event_log(rows: list[tuple[str, str, str, int]]) -> EventLog:
+    """Rows (user, item, action, time in ms), in order of time, as an event log."""
+    columns = list(zip(*rows, strict=True))
+    users, items, actions = (sorted(set(column)) for column in columns[:3])
+    return EventLog(
+        user_ids=users,
+        item_ids=items,
+        actions=actions,
+        categories=[],
+        user=np.array([users.index(name) for name in columns[0]], np.int32),
+        item=np.array([items.index(name) for name in columns[1]], np.int32),
+        action=np.array([actions.index(name) for name in columns[2]], np.int32),
+        time_ms=np.array(columns[3], np.int64),
+        category=np.full(len(rows), -1, np.int32),
+        price=np.full(len(rows), np.nan),
+        line=np.arange(len(rows), dtype=np.int64),
+    )
