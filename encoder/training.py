@@ -21,10 +21,12 @@ from encoder.sequences import Sequences, Window, batches, windows
 from encoder.vocabulary import Vocabulary
 
 CLIP_NORM = 1.0
+REFRESH_RATE = 0.2  # of the learning rate, in the pass over the whole log
 SELECTION = "mrr@20"  # the validation metric that chooses the epoch
 CHUNK_LOGITS = 16_000_000  # logits held at a time: 64 MB, so that a large catalogue fits into memory
 
 # Called within and at the end of each epoch: its number from 0, the share of it that is done, its metrics at its end.
+# The last pass, over the whole log, has no metrics.
 Progress = Callable[[int, float, dict[str, float] | None], None]
 
 
@@ -55,11 +57,12 @@ class Trained:
     baselines: Baselines
     settings: TrainingSettings
     epochs: list[dict[str, float]]  # loss and validation metrics of each epoch
-    metrics: dict[str, float]  # those of the epoch whose weights the model has
+    metrics: dict[str, float]  # those of the best epoch, from before the model saw the validation part
 
 
 def train(log: EventLog, settings: TrainingSettings, progress: Progress | None = None) -> Trained:
-    """Train on the first part of a log in time, stop by the rest of it. The same log and settings give the same model.
+    """Train on the first part of a log in time, stop by the rest of it, then pass once over all of it, so that the
+    model knows the newest items. The same log and settings give the same model.
 
     Raises InputError where the log is too short to split.
     """
@@ -67,9 +70,8 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
     fit, validation = log.split(1 - settings.validation)
     if not len(fit) or not len(validation):
         raise InputError(f"a log of {len(log)} events is too short to train on: give a longer one")
-    vocabulary = Vocabulary.of(fit, settings.min_support)
+    vocabulary = Vocabulary.of(log, settings.min_support)
     sequences, whole = Sequences.of(fit, vocabulary), Sequences.of(log, vocabulary)
-    baselines = Baselines.of(sequences, len(vocabulary.items))
     model = UserModel(
         ModelConfig(
             items=len(vocabulary.items),
@@ -80,10 +82,13 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
             dropout=settings.dropout,
         )
     )
-    model.start_from_popularity(torch.from_numpy(baselines.popularity[1:]))
-    epochs = _Fit(model, settings, progress).until_no_better(sequences, whole, whole.row >= len(fit))
+    items = len(vocabulary.items)
+    model.start_from_popularity(torch.from_numpy(Baselines.of(sequences, items).popularity[1:]))
+    run = _Fit(model, settings, progress)
+    epochs = run.until_no_better(sequences, whole, whole.row >= len(fit))
+    run.refresh(whole, len(epochs))
     best = max(epochs, key=lambda metrics: metrics[SELECTION])
-    return Trained(model, vocabulary, baselines, settings, epochs, best)
+    return Trained(model, vocabulary, Baselines.of(whole, items), settings, epochs, best)
 
 
 class _Fit:
@@ -104,7 +109,7 @@ class _Fit:
         weights: dict[str, Tensor] = {}
         best = 0
         for epoch in range(self._settings.max_epochs):
-            loss = self._epoch(sequences, epoch, self._settings.max_epochs)
+            loss = self._epoch(sequences, epoch, self._settings.max_epochs, epoch)
             metrics = {"loss": loss, **ranking_metrics(model_ranks(self._model, whole, is_validation))}
             epochs.append(metrics)
             self._progress(epoch, 1.0, metrics)
@@ -115,8 +120,18 @@ class _Fit:
         self._model.load_state_dict(weights)
         return epochs
 
-    def _epoch(self, sequences: Sequences, epoch: int, epochs: int) -> float:
-        """Pass `epoch` of `epochs` over all users in random order. Returns the mean loss of an event in nats."""
+    def refresh(self, sequences: Sequences, number: int) -> None:
+        """One more pass, at a lower rate, over a log whose first part the model has seen. number: for progress."""
+        rate = self._settings.learning_rate * REFRESH_RATE
+        self._optimizer = AdamW(self._model.parameters(), rate, self._settings.weight_decay)
+        self._epoch(sequences, 0, 1, number)
+        self._model.eval()
+
+    def _epoch(self, sequences: Sequences, epoch: int, epochs: int, number: int) -> float:
+        """Pass `epoch` of a run of `epochs` over all users in random order, shown as pass `number`.
+
+        Returns the mean loss of an event in nats.
+        """
         settings, model = self._settings, self._model
         model.train()
         order = self._random.permutation(len(sequences))
@@ -134,7 +149,7 @@ class _Fit:
                     self._optimizer.step(cosine((epoch + done / len(sequences.item)) / epochs), CLIP_NORM)
                 total, events = total + loss, events + known
                 done += int((window.position >= 0).sum())
-                self._progress(epoch, done / len(sequences.item), None)
+                self._progress(number, done / len(sequences.item), None)
         return total / max(1, events)
 
 

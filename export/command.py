@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
         trained.model,
         trained.vocabulary,
         args.out,
-        metrics={"split": "validation", **description.metrics},
+        metrics={"split": "last part of the training log, before the pass over all of it", **description.metrics},
         training={"settings": msgspec.to_builtins(description.settings), "data": description.data},
     )
     manifest, parity = bundle.manifest, bundle.manifest.parity

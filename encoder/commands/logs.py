@@ -1,7 +1,6 @@
 """What commands that read an event log have in common."""
 
 import argparse
-import os
 
 from rich.console import Console
 
@@ -20,8 +19,7 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_threads_argument(parser: argparse.ArgumentParser) -> None:
-    cores = os.cpu_count() or 1
-    parser.add_argument("--threads", type=int, default=cores, metavar="N", help=f"default: all {cores} cores")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="cores to use; more pay with many items")
 
 
 def read_log(args: argparse.Namespace, console: Console) -> EventLog:
