@@ -24,7 +24,7 @@ TRANSPORT = "thalweg"
 # plenty.
 COMMIT_INTERVAL_S = 1.0
 # Batches that wait between the fetcher and the agent, for each partition: enough to never starve it.
-QUEUED_BATCHES = 4
+QUEUED_BATCHES = 2
 # A rebalance waits for batches in flight, and those wait for Kafka (30 s) and Cassandra; above it the group goes on.
 REBALANCE_TIMEOUT_S = 60.0
 POLL_INTERVAL_S = 1000.0  # far above the slowest batch: a slow batch must not cost the partition
