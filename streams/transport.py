@@ -130,8 +130,8 @@ class BatchConsumer(AiokafkaConsumer):  # type: ignore[misc]
         return message
 
     def on_buffer_full(self, tp: TP) -> None:
-        # The stock handler stops fetching a partition, and sleeps a second where it has stopped all of them. A full queue
-        # of batches holds the fetcher up by itself, for as long as a batch takes.
+        # The stock handler stops fetching a partition, and sleeps a second where it has stopped all of them. A full
+        # queue of batches holds the fetcher up by itself, for as long as a batch takes.
         if tp.topic not in BATCH_TOPICS:
             super().on_buffer_full(tp)
 
