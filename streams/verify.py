@@ -39,6 +39,7 @@ class Verification(msgspec.Struct, kw_only=True):
     dead_letters: int = 0
     erasures: int = 0
     max_abs_diff: float = 0.0
+    not_committed: int = 0  # records that the consumer group has still to commit
     unverifiable: int = 0  # users whose first events are no longer in the topic
     mismatches: list[str] = []  # at most SHOWN of them, in words
     mismatched: int = 0
@@ -78,7 +79,7 @@ def verify(settings: Settings, bundle: Bundle) -> Verification:
         stored = {user.user_id: user for user in store.scan()}
     finally:
         store.close()
-    found = Verification()
+    found = Verification(not_committed=topic.lag)
     asyncio.run(_recompute(settings, bundle, topic, stored, found))
     for user_id in stored:  # what the recompute did not come across
         found.differs(f"user {user_id!r} has a stored row and no applied event in the topic")
@@ -169,5 +170,6 @@ def print_report(found: Verification) -> None:
         f"verify: {verdict}; {found.users} users, {found.events} events applied, "
         f"{found.already_applied} already applied, {found.dead_letters} dead letters, "
         f"{found.erasures} erasures, largest difference {found.max_abs_diff:.1e}"
+        + (f"; {found.not_committed} records are not committed yet" if found.not_committed else "")
         + (f"; {found.unverifiable} users began before the topic's first record" if found.unverifiable else "")
     )
