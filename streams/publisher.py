@@ -21,6 +21,8 @@ from streams.settings import Settings
 # A micro-batch has 1,000 evaluation events of about 300 bytes: a request of that size is under the limit of 1 MB.
 BATCH_BYTES = 512 * 1024
 REQUEST_TIMEOUT_S = 30.0
+# Of 465 KB of evaluation events snappy makes 106 KB in 0.5 ms; lz4, at the level that the client sets, 83 KB in 5.4 ms.
+COMPRESSION = "snappy"
 # The client itself never gives up on a batch of an idempotent producer. A broker that restarts is back well within
 # this; after it the worker ends, and whatever runs it starts it again.
 CONFIRM_TIMEOUT_S = 120.0
@@ -45,7 +47,7 @@ class Publisher:
             bootstrap_servers=self._settings.broker,
             acks="all",
             enable_idempotence=True,
-            compression_type="lz4",
+            compression_type=COMPRESSION,
             max_batch_size=BATCH_BYTES,
             request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
         )
