@@ -46,5 +46,7 @@ def run(args: argparse.Namespace) -> int:
     publisher = Publisher(settings, bundle.bundle_id, bundle.manifest.items)
     pipeline = Pipeline(Processor(bundle, stepper, arena), store, publisher, measures)
     app = application.build(settings, bundle, pipeline, store, publisher, measures)
-    faust.Worker(app, loglevel=args.log_level, redirect_stdouts=False, quiet=True).execute_from_commandline()
+    worker = faust.Worker(app, loglevel=args.log_level, redirect_stdouts=False, quiet=True)
+    worker.spinner = None  # its escape codes would stand in every log
+    worker.execute_from_commandline()
     return 0
