@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.errors import BundleError
+from encoder.vocabulary import Vocabulary
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -42,14 +43,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, Any]  # offline metrics on the validation split, with their protocol
     training: dict[str, Any]  # settings and data fingerprint of the training run
     files: dict[str, str]  # file name -> SHA-256, hexadecimal
-
-
-class Vocabulary(msgspec.Struct, frozen=True):
-    """Names in index order: position p holds index p + 1; index 0 means unknown."""
-
-    items: list[str]
-    actions: list[str]
-    item_names: list[str] | None = None  # names for people, where the log has them
 
 
 class Bundle:

@@ -103,10 +103,6 @@ class Pipeline:
         # Asked here, at the last moment: whoever changes partitions afterwards finds this batch's users in the arena.
         return self._processor.process(partition, records, outcomes, sequence) if is_current() else None
 
-    async def drain(self) -> None:
-        """Wait until everything taken is confirmed. Raises what a batch failed with."""
-        await asyncio.gather(*self._tasks)
-
     async def drop_partitions(self, partitions: Sequence[int]) -> None:
         """Forget the users of partitions that another worker may own from now on."""
         await self._in_thread(self._processor.arena.drop_partitions, partitions)

@@ -170,7 +170,8 @@ class Store:
     def _stored_user(self, row: tuple[Any, ...]) -> StoredUser:
         user_id, representation, steps, last_time_ms, last_item, state, epoch, partition, offset, recent, checksum = row
         numbers = (epoch, partition, offset, steps, last_time_ms)
-        if None in numbers or checksum != _checksum(representation, state, recent, numbers):
+        parts = (representation, state, recent)
+        if any(part is None for part in (*parts, *numbers)) or checksum != _checksum(*parts, numbers):
             raise StateError(f"the stored row of user {user_id!r} in {self._table} is damaged: its checksum is wrong")
         return StoredUser(
             user_id=user_id,

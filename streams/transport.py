@@ -138,8 +138,6 @@ class BatchConsumer(AiokafkaConsumer):  # type: ignore[misc]
     def ack(self, message: Any) -> bool:
         if message.topic not in BATCH_TOPICS:
             return bool(super().ack(message))
-        if message.acked and message.entry is not None and message.entry.acked:
-            return False
         message.acked = True
         self._unacked_messages.discard(message)
         current = bool(message.generation_id == self.app.consumer_generation_id)

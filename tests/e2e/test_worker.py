@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from streams.contracts import FIELD, REASON, decode_vector, header_texts
+from streams.errors import StateError
 from streams.store import Store, connect
 from tests.deployment import Deployment, event, expected_ids, record
 
@@ -168,26 +169,54 @@ def test_an_erasure_removes_the_user_everywhere_and_later_events_start_afresh(de
     assert deployment.verify().clean
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "what"),
-    [("steps", "999", "damaged"), ("state", "0x00", "damaged")],
-)
-def test_a_changed_row_is_found(deployment: Deployment, column: str, value: str, what: str) -> None:
+def test_a_changed_row_is_found(deployment: Deployment) -> None:
     worker = deployment.worker()
     worker.start()
-    deployment.send(shopping(50, 5, seed=6))
+    deployment.send(shopping(100, 6, seed=6))
     deployment.wait_until_committed()
     worker.stop()
+    damages = [("steps", "999"), ("state", "0x00"), ("applied_offset", "0"), ("recent", "null"), ("checksum", "1")]
+    for user, (column, value) in enumerate(damages):
+        damage(deployment, f"user-{user}", column, value)
+    store = Store(deployment.settings, deployment.bundle)
+    store.connect()
+    for user in range(len(damages)):
+        with pytest.raises(StateError, match=f"user-{user}'.* damaged"):
+            asyncio.run(store.read([f"user-{user}"]))
+    assert [u.user_id for u in asyncio.run(store.read(["user-5", "nobody"]))] == ["user-5"]
+    store.close()
+    with pytest.raises(StateError, match="damaged"):
+        deployment.verify()
+
+
+def test_a_worker_that_meets_a_damaged_row_ends_and_names_it(deployment: Deployment) -> None:
+    worker = deployment.worker()
+    worker.start()
+    deployment.send([record(event("a", "user-1", "item-1"))])
+    deployment.wait_until_committed()
+    worker.stop()
+    damage(deployment, "user-1", "steps", "999")
+    worker = deployment.worker("second")
+    worker.start()
+    deployment.send([record(event("b", "user-1", "item-2"))])
+    deadline = time.monotonic() + 30
+    while worker.pid is not None:
+        assert time.monotonic() < deadline, "it goes on"
+        time.sleep(0.1)
+    said = worker.log.read_text()
+    assert "StateError" in said
+    assert "'user-1'" in said
+    assert len(deployment.evaluations()) == 1, "nothing is published from a damaged state"
+
+
+def damage(deployment: Deployment, user_id: str, column: str, value: str) -> None:
     cluster, session = connect(deployment.settings)
-    table = f"{deployment.settings.keyspace}.representations_32"
-    user, bundle_id = session.execute(f"SELECT user_id, bundle_id FROM {table}").one()
     session.execute(
-        f"UPDATE {table} USING TIMESTAMP {2**62} SET {column} = {value} WHERE user_id = %s AND bundle_id = %s",
-        (user, bundle_id),
+        f"UPDATE {deployment.settings.keyspace}.representations_32 USING TIMESTAMP {2**62} SET {column} = {value} "
+        "WHERE user_id = %s AND bundle_id = %s",
+        (user_id, deployment.bundle.bundle_id),
     )
     cluster.shutdown()
-    with pytest.raises(Exception, match=f"{user}.*{what}"):
-        deployment.verify()
 
 
 def test_a_lost_row_and_a_stale_row_are_found(deployment: Deployment) -> None:

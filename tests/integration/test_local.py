@@ -22,8 +22,9 @@ from streams.settings import load_settings
 
 THALWEG = [sys.executable, "-m", "streams.cli"]
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started with it ignored
 from streams.local import local_services
 with local_services(data_dir=Path(sys.argv[1]), cassandra="cassandra" in sys.argv[2:]) as services:
     for service in services.services.values():
