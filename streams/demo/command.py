@@ -15,7 +15,7 @@ from export.bundle import Bundle
 from streams.demo import shop
 from streams.demo.shop import DemoError
 from streams.demo.stories import user_stories
-from streams.demo.view import DemoView, Progress, Report, Verified
+from streams.demo.view import WIDTH, DemoView, Progress, Report, Verified
 from streams.demo.worker_process import WorkerProcess
 from streams.local.services import local_services
 from streams.monitor.monitor import Monitor, Snapshot
@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(work: Path, bundle: Bundle, rate: float, as_json: bool) -> int:
     console = Console(stderr=as_json)  # standard output then holds the object alone
+    if not console.is_terminal:
+        console.width = max(console.width, WIDTH)  # a file has no edge to cut the tables at
     started = time.monotonic()
     console.print("Starting Kafka and Cassandra …")
     with local_services(work / "services") as services:
