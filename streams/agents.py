@@ -48,6 +48,7 @@ class Pipeline:
         self._measures = measures
         self._sequence = 0
         self._confirmed = 0
+        self._erased_in: dict[str, int] = {}  # user -> last batch that erased it and may not have reached the store yet
         # The graphs and numpy release the interpreter's lock: a batch computes while the loop confirms those before it.
         # One thread: batches are processed in turn, and so is what else touches the arena.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="processor")
@@ -73,13 +74,16 @@ class Pipeline:
         outcomes, missing = await self._in_thread(self._prepare, records, sequence)
         if missing:
             await self._make_room(len(missing))
-            stored = await self._store.read(missing)
+            # Whom a batch still on its way erases has a row that is about to go: there is no history to restore.
+            self._erased_in = {u: s for u, s in self._erased_in.items() if s > self._confirmed}
+            stored = await self._store.read([u for u in missing if u not in self._erased_in])
             self._raise_failure()
             await self._in_thread(self._processor.arena.insert, stored, sequence)
         result = await self._in_thread(self._process, partition, records, outcomes, sequence, is_current)
         if result is None:
             self._room.release()
             return
+        self._erased_in.update((user_id, sequence) for user_id, _ in result.erased)
         self._measures.processed(time.perf_counter() - started_s)
         task = asyncio.create_task(self._confirm(partition, records, result, sequence, ack))
         self._tasks.add(task)
@@ -108,13 +112,17 @@ class Pipeline:
         await self._in_thread(self._processor.arena.drop_partitions, partitions)
 
     async def _make_room(self, wanted: int) -> None:
-        while not await self._in_thread(self._processor.arena.make_room, wanted, self._confirmed):
-            if not self._tasks:
+        while True:
+            waits = bool(self._tasks)  # asked before: the last one may end while room is being made
+            if await self._in_thread(self._processor.arena.make_room, wanted, self._confirmed):
+                return
+            if not waits:
                 capacity = self._processor.arena.capacity
                 raise IndexError(
                     f"a batch needs {wanted} new users and the arena holds {capacity}: raise arena_max_users"
                 )
-            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self._tasks:
+                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
             self._raise_failure()
 
     async def _confirm(
