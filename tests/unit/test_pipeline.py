@@ -1,0 +1,66 @@
+"""The order in which batches are confirmed, with a store and a publisher in memory whose answers take their time."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from streams.agents import Pipeline
+from streams.arena import StoredUser
+from streams.measures import Measures
+from tests.unit.test_processor import Record, processor, record
+
+
+class SlowStore:
+    def __init__(self) -> None:
+        self.users: dict[str, StoredUser] = {}
+
+    async def read(self, user_ids: Sequence[str]) -> list[StoredUser]:
+        await asyncio.sleep(0.002)
+        return [self.users[user] for user in user_ids if user in self.users]
+
+    async def erase(self, erased: Sequence[tuple[str, int]]) -> None:
+        await asyncio.sleep(0.002)
+        for user_id, offset in erased:
+            if (row := self.users.get(user_id)) is not None and row.offset < offset:
+                del self.users[user_id]
+
+    async def write(self, partition: int, users: Sequence[Any], state: Any, representation: Any, now_ms: int) -> None:
+        await asyncio.sleep(0.002)
+        for row, state_row, vector in zip(users, state, representation, strict=True):
+            self.users[row.user_id] = StoredUser(
+                user_id=row.user_id,
+                partition=partition,
+                offset=row.offset,
+                steps=row.steps,
+                last_time_ms=row.last_time_ms,
+                last_item=row.last_item,
+                recent=list(row.recent),
+                state=state_row,
+                representation=vector,
+            )
+
+
+class SlowPublisher:
+    async def publish(self, partition: int, result: Any) -> None:
+        await asyncio.sleep(0.02)
+
+
+def test_an_event_right_after_an_erasure_finds_no_history() -> None:
+    """The row is still stored when the event's batch comes: the erasure is published first, and that takes a while."""
+    store = SlowStore()
+
+    async def run() -> None:
+        pipeline = Pipeline(processor(), store, SlowPublisher(), Measures())  # type: ignore[arg-type]
+
+        async def take(*records: Record) -> None:
+            await pipeline.take(0, records, ack=lambda: None, is_current=lambda: True)
+
+        await take(*(record(i, "u", "i1", f"e{i}", i) for i in range(5)))
+        await asyncio.sleep(0.1)
+        assert store.users["u"].steps == 5
+        await take(record(5, "u", None, "", 0))
+        await take(record(6, "u", "i2", "e6", 6))
+        await asyncio.sleep(0.1)
+
+    asyncio.run(run())
+    assert store.users["u"].steps == 1
