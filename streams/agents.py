@@ -110,6 +110,7 @@ class Pipeline:
     async def drop_partitions(self, partitions: Sequence[int]) -> None:
         """Forget the users of partitions that another worker may own from now on."""
         await self._in_thread(self._processor.arena.drop_partitions, partitions)
+        self._measures.forget(partitions)
 
     async def _make_room(self, wanted: int) -> None:
         while True:

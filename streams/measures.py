@@ -1,6 +1,6 @@
 """What a worker says of itself to Prometheus, counted a batch at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,3 +86,8 @@ class Measures:
         self.next_offset[partition] = last_offset + 1
         if result.columns.timestamp_ms:
             self.freshness.observe(now_ms - np.array(result.columns.timestamp_ms, np.float64))
+
+    def forget(self, partitions: Sequence[int]) -> None:
+        """Another worker may move these partitions on: what is committed says more than what this one confirmed."""
+        for partition in partitions:
+            self.next_offset.pop(partition, None)

@@ -37,12 +37,7 @@ def statements(keyspace: str, replication: int, width: int) -> list[str]:
     last_time_ms bigint,     -- latest event time seen
     last_item text,          -- item of the last event
     written_at timestamp,
-    state blob,              -- from here on Thalweg's own: hidden state, little-endian float32
-    applied_epoch int,       -- source position of the last applied event
-    applied_partition int,
-    applied_offset bigint,
-    recent blob,             -- hashes of the last event ids
-    checksum int,            -- CRC-32 of the above
+    state blob,              -- Thalweg's own: hidden state and source position, in one cell (streams/state.py)
     PRIMARY KEY (user_id, bundle_id)
 )""",
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.{item_vectors_table(width)} (

@@ -9,7 +9,6 @@ import logging
 import socket
 import struct
 import uuid
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -26,9 +25,10 @@ from numpy.typing import NDArray
 
 from export.bundle import Bundle, Manifest
 from streams import schema
-from streams.arena import NO_OFFSET, RECENT, StoredUser
+from streams.arena import NO_OFFSET, StoredUser
 from streams.errors import StateError, StoreError
 from streams.settings import Settings
+from streams.state import decode_state, encode_state
 
 logger = logging.getLogger(__name__)
 
@@ -44,12 +44,7 @@ REQUEST_TIMEOUT_S = 10.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 5.0
 
 _Result: Any = ProtocolHandler.message_types_by_opcode[ResultMessage.opcode]  # the compiled parser where there is one
-_COLUMNS = (
-    "user_id, representation, steps, last_time_ms, last_item, state, "
-    "applied_epoch, applied_partition, applied_offset, recent, checksum"
-)
-_INT, _BIGINT, _RECENT = struct.Struct(">i"), struct.Struct(">q"), struct.Struct(f"<{RECENT}Q")
-_POSITION = struct.Struct(">iiqqq")
+_BIGINT = struct.Struct(">q")
 
 
 class Position:
@@ -112,12 +107,15 @@ class Store:
     def _prepare(self) -> None:
         session, table = self._session, self._table
         self._insert = session.prepare(
-            f"INSERT INTO {table} (user_id, bundle_id, representation, steps, last_time_ms, last_item, written_at, "
-            "state, applied_epoch, applied_partition, applied_offset, recent, checksum) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+            f"INSERT INTO {table} (user_id, bundle_id, representation, steps, last_time_ms, last_item, "
+            "written_at, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
         )
-        self._select = session.prepare(f"SELECT {_COLUMNS} FROM {table} WHERE user_id IN ? AND bundle_id = ?")
-        self._scan = session.prepare(f"SELECT {_COLUMNS} FROM {table} WHERE bundle_id = ? ALLOW FILTERING")
+        self._select = session.prepare(
+            f"SELECT user_id, representation, state FROM {table} WHERE user_id IN ? AND bundle_id = ?"
+        )
+        self._scan = session.prepare(
+            f"SELECT user_id, representation, state FROM {table} WHERE bundle_id = ? ALLOW FILTERING"
+        )
         self._delete = session.prepare(f"DELETE FROM {table} USING TIMESTAMP ? WHERE user_id = ?")
 
     def _register_bundle(self) -> None:
@@ -168,20 +166,22 @@ class Store:
         return self._session.execute_async(self._select, (user_ids, self._bundle.bundle_id))
 
     def _stored_user(self, row: tuple[Any, ...]) -> StoredUser:
-        user_id, representation, steps, last_time_ms, last_item, state, epoch, partition, offset, recent, checksum = row
-        numbers = (epoch, partition, offset, steps, last_time_ms)
-        parts = (representation, state, recent)
-        if any(part is None for part in (*parts, *numbers)) or checksum != _checksum(*parts, numbers):
-            raise StateError(f"the stored row of user {user_id!r} in {self._table} is damaged: its checksum is wrong")
+        user_id, representation, cell = row
+        try:
+            if representation is None or cell is None:
+                raise ValueError("a cell of it is empty")
+            state = decode_state(cell, self._bundle.manifest.state_width)
+        except ValueError as error:
+            raise StateError(f"the stored row of user {user_id!r} in {self._table} is damaged: {error}") from None
         return StoredUser(
             user_id=user_id,
-            partition=partition,
-            offset=offset if epoch in self.position.comparable else NO_OFFSET,
-            steps=steps,
-            last_time_ms=last_time_ms,
-            last_item=last_item,
-            recent=[h for h in _RECENT.unpack(recent) if h],
-            state=np.frombuffer(state, "<f4").astype(np.float32),
+            partition=state.partition,
+            offset=state.offset if state.epoch in self.position.comparable else NO_OFFSET,
+            steps=state.steps,
+            last_time_ms=state.last_time_ms,
+            last_item=state.last_item,
+            recent=list(state.recent),
+            state=state.state,
             representation=np.frombuffer(representation, ">f4").astype(np.float32),
         )
 
@@ -198,27 +198,19 @@ class Store:
             return
         big = representation.astype(">f4")
         epoch, written_at = self.position.epoch, _BIGINT.pack(now_ms)
-        epoch_bytes, partition_bytes = _INT.pack(epoch), _INT.pack(partition)
         rows: list[list[bytes | None]] = []
-        for user, state_row, vector_row in zip(users, state, big, strict=True):
-            state_bytes, vector = state_row.tobytes(), vector_row.tobytes()
-            recent = _RECENT.pack(*user.recent, *(0,) * (RECENT - len(user.recent)))
-            numbers = (epoch, partition, user.offset, user.steps, user.last_time_ms)
+        for user, state_row, vector in zip(users, state, big, strict=True):
+            position = (epoch, partition, user.offset, user.steps, user.last_time_ms)
             rows.append(
                 [
                     user.user_id.encode(),
                     self._bundle_key,
-                    vector,
+                    vector.tobytes(),
                     _BIGINT.pack(user.steps),
                     _BIGINT.pack(user.last_time_ms),
                     None if user.last_item is None else user.last_item.encode(),
                     written_at,
-                    state_bytes,
-                    epoch_bytes,
-                    partition_bytes,
-                    _BIGINT.pack(user.offset),
-                    recent,
-                    _INT.pack(_checksum(vector, state_bytes, recent, numbers)),
+                    encode_state(*position, user.last_item, user.recent, state_row.tobytes()),
                     _BIGINT.pack(schema.write_timestamp(epoch, user.offset)),
                 ]
             )
@@ -298,11 +290,6 @@ def connect(settings: Settings) -> tuple[Cluster, Session]:
         ) from error
     session.client_protocol_handler = _RawVectors
     return cluster, session
-
-
-def _checksum(representation: bytes, state: bytes, recent: bytes, numbers: tuple[int, ...]) -> int:
-    crc = zlib.crc32(recent, zlib.crc32(state, zlib.crc32(representation, zlib.crc32(_POSITION.pack(*numbers)))))
-    return crc - (1 << 32) if crc >= 1 << 31 else crc
 
 
 def _batch(prepared: PreparedStatement, rows: Sequence[list[bytes | None]]) -> BatchStatement:

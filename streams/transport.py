@@ -14,13 +14,16 @@ What is not guaranteed: a batch may be delivered again after a crash, a rebalanc
 it must recognise what is already applied.
 """
 
+import contextlib
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from aiokafka.errors import IllegalStateError
 from faust.serializers.schemas import Schema
 from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer
 from faust.transport.drivers.aiokafka import Transport as AiokafkaTransport
+from faust.transport.drivers.aiokafka import ensure_aiokafka_TP
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -163,6 +166,12 @@ class BatchConsumer(AiokafkaConsumer):  # type: ignore[misc]
         for ledger in self._ledgers.values():
             ledger.drop_before(self.app.consumer_generation_id)
         await super().perform_seek()
+        # That leaves a partition without a committed offset where it stands: what was fetched of it and discarded while
+        # the flow was stopped would never be delivered.
+        unread = [tp for tp in self.assignment() if tp.topic in BATCH_TOPICS and not self._committed_offset[tp]]
+        if unread:
+            with contextlib.suppress(IllegalStateError):  # one has left meanwhile: its next assignment seeks again
+                await self._thread.seek_to_beginning(*(ensure_aiokafka_TP(tp) for tp in unread))
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await self.commit()  # before the stock handler drops what is acknowledged (faust-streaming issue 502)

@@ -55,7 +55,9 @@ class Deployment:
         ensure_topics(self.settings)
 
     def worker(self, name: str = "worker") -> WorkerProcess:
-        return WorkerProcess(self.settings, self.folder / f"{name}.log")
+        folder = self.folder / name  # of its own: a folder's lock allows one process
+        folder.mkdir()
+        return WorkerProcess(self.settings, folder / "worker.log")
 
     def send(self, records: Iterable[tuple[bytes | None, bytes | None]], rate: float | None = None) -> int:
         replay = Replay(self.settings.broker, self.settings.behavior_topic, rate)

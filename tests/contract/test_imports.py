@@ -22,6 +22,7 @@ PURE = (
     "streams.monitor.windows",
     "streams.processor",
     "streams.schema",
+    "streams.state",
     "streams.waves",
 )
 CLOCK_AND_IO = {"asyncio", "time", "socket", "threading", "subprocess"}

@@ -10,6 +10,7 @@ import pytest
 
 from streams.contracts import FIELD, REASON, decode_vector, header_texts
 from streams.errors import StateError
+from streams.processor import Row
 from streams.store import Store, connect
 from tests.deployment import Deployment, event, expected_ids, record
 
@@ -175,7 +176,7 @@ def test_a_changed_row_is_found(deployment: Deployment) -> None:
     deployment.send(shopping(100, 6, seed=6))
     deployment.wait_until_committed()
     worker.stop()
-    damages = [("steps", "999"), ("state", "0x00"), ("applied_offset", "0"), ("recent", "null"), ("checksum", "1")]
+    damages = [("state", "0x00"), ("state", f"0x{'00' * 500}"), ("state", "null"), ("representation", "null")]
     for user, (column, value) in enumerate(damages):
         damage(deployment, f"user-{user}", column, value)
     store = Store(deployment.settings, deployment.bundle)
@@ -189,13 +190,54 @@ def test_a_changed_row_is_found(deployment: Deployment) -> None:
         deployment.verify()
 
 
+def test_two_writers_of_the_same_position_leave_one_state_whole(deployment: Deployment) -> None:
+    """As of a worker that was paused and its successor: both write what they computed, each with its own rounding."""
+    store = Store(deployment.settings, deployment.bundle)
+    store.connect()
+    draw = np.random.default_rng(0)
+    users = [Row(f"user-{i}", None) for i in range(30)]
+    state = draw.normal(size=(30, 40)).astype(np.float32)
+    vector = draw.normal(size=(30, 32)).astype(np.float32)
+
+    async def write() -> None:
+        for factor in (np.float32(1), np.float32(1 + 1e-6), np.float32(1 - 1e-6)):
+            await store.write(0, users, state * factor, vector * factor, now_ms=0)
+
+    asyncio.run(write())
+    for user in asyncio.run(store.read([row.user_id for row in users])):
+        index = int(user.user_id.split("-")[1])
+        np.testing.assert_allclose(user.state, state[index], rtol=1e-5)
+        np.testing.assert_allclose(user.representation, vector[index], rtol=1e-5)
+    store.close()
+
+
+def test_workers_that_join_under_load_lose_and_repeat_nothing(deployment: Deployment) -> None:
+    first, second = deployment.worker("first"), deployment.worker("second")
+    first.start()
+    sending = threading.Thread(target=deployment.send, args=(shopping(20_000, 500, seed=8), 2_500.0))
+    sending.start()
+    second.start()
+    sending.join()
+    deployment.wait_until_committed()
+    readings = [first.read(), second.read()]
+    first.stop()
+    deployment.send(shopping(1_000, 500, seed=9))
+    deployment.wait_until_committed()
+    second.stop()
+
+    assert all(reading is not None and reading.records("applied") > 0 for reading in readings), "one did all the work"
+    found = deployment.verify()
+    assert (found.mismatches, found.events) == ([], 21_000)
+    assert {e.id for e in deployment.evaluations()} == expected_ids(deployment)
+
+
 def test_a_worker_that_meets_a_damaged_row_ends_and_names_it(deployment: Deployment) -> None:
     worker = deployment.worker()
     worker.start()
     deployment.send([record(event("a", "user-1", "item-1"))])
     deployment.wait_until_committed()
     worker.stop()
-    damage(deployment, "user-1", "steps", "999")
+    damage(deployment, "user-1", "state", "0x00")
     worker = deployment.worker("second")
     worker.start()
     deployment.send([record(event("b", "user-1", "item-2"))])

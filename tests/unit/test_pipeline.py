@@ -7,7 +7,7 @@ from typing import Any
 from streams.agents import Pipeline
 from streams.arena import StoredUser
 from streams.measures import Measures
-from tests.unit.test_processor import Record, processor, record
+from tests.unit.test_processor import Record, processor, record, stored
 
 
 class SlowStore:
@@ -27,17 +27,7 @@ class SlowStore:
     async def write(self, partition: int, users: Sequence[Any], state: Any, representation: Any, now_ms: int) -> None:
         await asyncio.sleep(0.002)
         for row, state_row, vector in zip(users, state, representation, strict=True):
-            self.users[row.user_id] = StoredUser(
-                user_id=row.user_id,
-                partition=partition,
-                offset=row.offset,
-                steps=row.steps,
-                last_time_ms=row.last_time_ms,
-                last_item=row.last_item,
-                recent=list(row.recent),
-                state=state_row,
-                representation=vector,
-            )
+            self.users[row.user_id] = stored(partition, row, state_row, vector)
 
 
 class SlowPublisher:

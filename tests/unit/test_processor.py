@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streams.arena import NO_OFFSET, Arena, StoredUser
 from streams.codec import decode_batch
-from streams.processor import Processor, Result
+from streams.processor import Processor, Result, Row
 
 WIDTH, ITEMS = 4, 5
 
@@ -62,17 +62,24 @@ class Rows:
             self.users.pop(user_id, None)
         for index in result.changed_rows():
             row = result.rows[index]
-            self.users[row.user_id] = StoredUser(
-                user_id=row.user_id,
-                partition=partition,
-                offset=row.offset,
-                steps=row.steps,
-                last_time_ms=row.last_time_ms,
-                last_item=row.last_item,
-                recent=list(row.recent),
-                state=result.state[index].copy(),
-                representation=result.representation[index].copy(),
+            self.users[row.user_id] = stored(
+                partition, row, result.state[index].copy(), result.representation[index].copy()
             )
+
+
+def stored(partition: int, row: Row, state: NDArray[np.float32], representation: NDArray[np.float32]) -> StoredUser:
+    """A processor's row as a store would give it back."""
+    return StoredUser(
+        user_id=row.user_id,
+        partition=partition,
+        offset=row.offset,
+        steps=row.steps,
+        last_time_ms=row.last_time_ms,
+        last_item=row.last_item,
+        recent=list(row.recent),
+        state=state,
+        representation=representation,
+    )
 
 
 def feed(target: Processor, rows: Rows, records: list[Record], sequence: int) -> Result:
