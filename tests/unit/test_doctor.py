@@ -13,7 +13,7 @@ def test_columns_are_read_from_the_create_statements() -> None:
     assert set(tables) == {"representations_64", "item_vectors_64", "bundles", "active_bundle", "sources"}
     assert tables["item_vectors_64"] == {"bundle_id": "text", "item_id": "text", "vector": "vector<float, 64>"}
     assert tables["representations_64"]["state"] == "blob"
-    assert tables["representations_64"]["checksum"] == "int"
+    assert tables["representations_64"]["steps"] == "bigint"
 
 
 def test_installed_packages_and_codecs_are_right_here() -> None:
