@@ -4,18 +4,22 @@ The order of one batch, and what it waits for:
 
     restore   rows of users not in memory are read
     process   decode, step, rank; the arena holds the new states from here on
-    publish   outputs are confirmed
+    publish   evaluation events and dead letters are confirmed
     write     rows are confirmed; begins when this batch and all before it have published
-    ack       the batch's last offset may be committed, when this batch and all before it are written
+    update    representation updates are confirmed; begins when this batch and all before it are written
+    ack       the batch's last offset may be committed, when this batch and all before it have updated
 
-Outputs before rows: a crash between the two repeats the same outputs; the other way round a replay would skip events
-as already applied, and their outputs would be lost. A row of a later batch never overtakes an output of an earlier one
-for the same reason. A failure anywhere ends the worker; the restart replays from the last commit over the stored rows.
+Evaluation events before rows: a crash between the two repeats the same events; the other way round a replay would skip
+what is already applied, and they would be lost. A row of a later batch never overtakes an event of an earlier one for
+the same reason. Updates after rows: they tell what can be read, and a replay publishes the stored row of every user
+whose records came again. A failure anywhere ends the worker; the restart replays from the last commit over the stored
+rows.
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -24,28 +28,36 @@ import faust
 from faust.types import TP
 from mode import CrashingSupervisor
 
+from streams.arena import StoredUser
 from streams.codec import Outcome, decode_batch
 from streams.measures import Measures
 from streams.processor import Processor, Result
 from streams.publisher import Publisher
-from streams.store import Store
+from streams.store import DamagedRow, Store
 
-# Batches between process and ack: one computes, one is being published, one written, and one waits, so that neither
-# side idles when the other takes longer for once. More only lengthen the wait at a rebalance.
-BATCHES_IN_FLIGHT = 4
+logger = logging.getLogger(__name__)
+
+# Batches between process and ack: one computes, one is being published, one written, one updated, and two wait, so that
+# no side idles when another takes longer for once. More only lengthen the wait at a rebalance.
+BATCHES_IN_FLIGHT = 6
 
 
 T = TypeVar("T")
+Ack = Callable[[], Any]
+Rebuild = Callable[[int, Sequence[str], int], Awaitable[list[StoredUser]]]  # (partition, users, up to this offset)
 
 
 class Pipeline:
     """Takes record batches in turn; confirms them in the background, in order."""
 
-    def __init__(self, processor: Processor, store: Store, publisher: Publisher, measures: Measures) -> None:
+    def __init__(
+        self, processor: Processor, store: Store, publisher: Publisher, measures: Measures, rebuild: Rebuild
+    ) -> None:
         self._processor = processor
         self._store = store
         self._publisher = publisher
         self._measures = measures
+        self._rebuild = rebuild
         self._sequence = 0
         self._confirmed = 0
         self._erased_in: dict[str, int] = {}  # user -> last batch that erased it and may not have reached the store yet
@@ -55,11 +67,13 @@ class Pipeline:
         self._room = asyncio.Semaphore(BATCHES_IN_FLIGHT)
         self._published: asyncio.Future[None] | None = None
         self._written: asyncio.Future[None] | None = None
+        self._updated: asyncio.Future[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.in_flight = 0  # batches taken and not confirmed
         self.on_failure: Callable[[BaseException], Any] = lambda error: None  # whoever ends the worker, even when idle
 
     async def take(
-        self, partition: int, records: Sequence[Any], ack: Callable[[], Any], is_current: Callable[[], bool]
+        self, partition: int, generation_id: int, records: Sequence[Any], ack: Ack, is_current: Callable[[], bool]
     ) -> None:
         """Process one record batch; returns when the next may come. Raises what an earlier batch failed with.
 
@@ -76,18 +90,31 @@ class Pipeline:
             await self._make_room(len(missing))
             # Whom a batch still on its way erases has a row that is about to go: there is no history to restore.
             self._erased_in = {u: s for u, s in self._erased_in.items() if s > self._confirmed}
-            stored = await self._store.read([u for u in missing if u not in self._erased_in])
+            stored = await self._restore(partition, [u for u in missing if u not in self._erased_in], records[0].offset)
             self._raise_failure()
-            await self._in_thread(self._processor.arena.insert, stored, sequence)
+            await self._in_thread(self._processor.arena.insert, stored, partition, sequence)
         result = await self._in_thread(self._process, partition, records, outcomes, sequence, is_current)
         if result is None:
             self._room.release()
             return
         self._erased_in.update((user_id, sequence) for user_id, _ in result.erased)
         self._measures.processed(time.perf_counter() - started_s)
-        task = asyncio.create_task(self._confirm(partition, records, result, sequence, ack))
+        self.in_flight += 1
+        task = asyncio.create_task(self._confirm(partition, generation_id, records, result, sequence, ack))
         self._tasks.add(task)
         task.add_done_callback(self._done)
+
+    async def _restore(self, partition: int, user_ids: Sequence[str], before_offset: int) -> list[StoredUser]:
+        """Stored users; those whose row is damaged are rebuilt from the topic."""
+        rows = await self._store.read(user_ids)
+        stored = [row for row in rows if isinstance(row, StoredUser)]
+        damaged = [row for row in rows if isinstance(row, DamagedRow)]
+        if damaged:
+            for row in damaged:
+                logger.error("%s; it is rebuilt from the topic", row.why)
+            stored += await self._rebuild(partition, [row.user_id for row in damaged], before_offset)
+            self._measures.rebuilt_users.inc(len(damaged))
+        return stored
 
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
@@ -127,12 +154,13 @@ class Pipeline:
             self._raise_failure()
 
     async def _confirm(
-        self, partition: int, records: Sequence[Any], result: Result, sequence: int, ack: Callable[[], Any]
+        self, partition: int, generation_id: int, records: Sequence[Any], result: Result, sequence: int, ack: Ack
     ) -> None:
         loop = asyncio.get_running_loop()
         published_before, self._published = self._published, loop.create_future()
         written_before, self._written = self._written, loop.create_future()
-        published, written = self._published, self._written
+        updated_before, self._updated = self._updated, loop.create_future()
+        published, written, updated = self._published, self._written, self._updated
         try:
             await self._publisher.publish(partition, result)
             if published_before is not None:
@@ -140,22 +168,28 @@ class Pipeline:
             published.set_result(None)
             changed = result.changed_rows()
             if result.erased:  # before the rows: a user's rows after an erasure are newer than it
-                await self._store.erase(result.erased)
+                await self._store.erase(result.erased, generation_id)
             await self._store.write(
                 partition,
                 [result.rows[i] for i in changed],
                 result.state[changed],
                 result.representation[changed],
+                generation_id,
                 now_ms=int(time.time() * 1000),
             )
             if written_before is not None:
                 await written_before
             self._confirmed = sequence
-            ack()
             written.set_result(None)
-            self._measures.confirmed(partition, records[-1].offset, result, time.time() * 1000)
+            self._measures.stored(result, time.time() * 1000)
+            await self._publisher.update(partition, result)
+            if updated_before is not None:
+                await updated_before
+            ack()
+            updated.set_result(None)
+            self._measures.confirmed(partition, records[-1].offset, result)
         except BaseException as error:
-            for future in (published, written):
+            for future in (published, written, updated):
                 if not future.done():
                     future.set_exception(error)
                     future.exception()  # seen: whoever waits raises it, nobody has to
@@ -163,6 +197,7 @@ class Pipeline:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._room.release()
+        self.in_flight -= 1
         if task.cancelled():
             return
         error = task.exception()
@@ -192,6 +227,7 @@ def follow(app: faust.App, topic: faust.Topic, pipeline: Pipeline) -> None:
             message = event.message
             await pipeline.take(
                 message.partition,
+                message.generation_id,
                 message.value,
                 ack=partial(message.ack, app.consumer),
                 is_current=partial(_is_current, app, message.generation_id),

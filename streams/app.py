@@ -1,11 +1,16 @@
 """The Faust application of a worker: settings, the batch transport, the agent, and what starts and stops with it."""
 
+import asyncio
 import getpass
 import tempfile
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from pathlib import Path
 
 import faust
+from aiokafka.errors import KafkaError
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import TRANSPORTS
 from faust.types import TP
 
@@ -17,7 +22,9 @@ from streams.measures import Measures
 from streams.names import group
 from streams.publisher import Publisher
 from streams.settings import Settings
+from streams.source import Source
 from streams.store import Store
+from streams.watchdog import Watchdog
 
 TRANSPORT = "thalweg"
 # A commit makes a restart replay less; it costs one request to the broker. Replays are recognised, so once a second is
@@ -27,6 +34,8 @@ COMMIT_INTERVAL_S = 1.0
 QUEUED_BATCHES = 2
 # A rebalance waits for batches in flight, and those wait for Kafka (30 s) and Cassandra; above it the group goes on.
 REBALANCE_TIMEOUT_S = 60.0
+WATCH_S = 2.0  # between looks at whether there is progress: small against SLOW_S
+HAND_OVER_POLL_S = 1.0
 POLL_INTERVAL_S = 1000.0  # far above the slowest batch: a slow batch must not cost the partition
 
 
@@ -35,10 +44,17 @@ class App(faust.App):  # type: ignore[misc]
 
     outputs: Callable[[], Awaitable[None]]
     outputs_stop: Callable[[], Awaitable[None]]
+    begin_assignment: Callable[[Collection[int]], Awaitable[Collection[int]]]  # partitions -> those to hold
+    expired: Callable[[int], None]  # records that retention deleted before they were read
+    stopping: Callable[[], None]
 
     async def on_start(self) -> None:
         await super().on_start()
         await self.outputs()
+
+    async def stop(self) -> None:
+        self.stopping()
+        await super().stop()
 
     async def on_stop(self) -> None:
         await super().on_stop()  # waits for batches in flight and commits them
@@ -46,7 +62,14 @@ class App(faust.App):  # type: ignore[misc]
 
 
 def build(
-    settings: Settings, bundle: Bundle, pipeline: Pipeline, store: Store, publisher: Publisher, measures: Measures
+    settings: Settings,
+    bundle: Bundle,
+    source: Source,
+    pipeline: Pipeline,
+    store: Store,
+    publisher: Publisher,
+    measures: Measures,
+    watchdog: Watchdog,
 ) -> App:
     """The application, not started. One a process: Faust keeps its transports in a global registry."""
     TRANSPORTS.aliases[TRANSPORT] = "streams.transport:BatchTransport"
@@ -72,6 +95,7 @@ def build(
         broker_request_timeout=max(90.0, settings.session_timeout_s + 1.0),
         broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
         broker_max_poll_interval=POLL_INTERVAL_S,
+        consumer_metadata_max_age_ms=int(max(1.0, min(30.0, settings.partition_handover_s / 2)) * 1000),
         table_standby_replicas=1,  # keeps Faust's co-partitioning assignor
     )
     topic = app.topic(
@@ -79,25 +103,74 @@ def build(
     )
     follow(app, topic, pipeline)
     measures.lag.read = _lag(app, settings.behavior_topic, measures)
-    endpoints = Endpoints(settings.http_host, settings.http_port, measures.registry, lambda: _is_ready(app))
+    endpoints = Endpoints(
+        settings.http_host, settings.http_port, measures.registry, watchdog.health, lambda: _has_assignment(app)
+    )
+    state = Assignment(app, source, publisher)
+    app.begin_assignment = state.begin
+    app.expired = measures.expired_records.inc
+    app.stopping = watchdog.stopping
+    app.task(partial(_watch, app, watchdog, measures))
+    app.task(state.hand_over)
 
     async def start() -> None:
         await publisher.start()
+        watchdog.start()
         print(f"thalweg worker: metrics at {await endpoints.start()}/metrics", flush=True)
 
     async def stop() -> None:
         await endpoints.stop()
         await publisher.stop()
         store.close()
+        watchdog.ended()
 
     app.outputs, app.outputs_stop = start, stop
     return app
 
 
+class Assignment:
+    """What happens around an assignment of partitions."""
+
+    def __init__(self, app: App, source: Source, publisher: Publisher) -> None:
+        self._app = app
+        self._source = source
+        self._publisher = publisher
+        self._held: Collection[int] = ()
+
+    async def begin(self, partitions: Collection[int]) -> Collection[int]:
+        """Fence earlier owners and look at the topic, before anything of it is read: the partitions to hold."""
+        await self._publisher.own(partitions)
+        self._held = (await asyncio.to_thread(self._source.look)).held
+        return self._held
+
+    async def hand_over(self) -> None:
+        """Wait until held partitions may be read, then have the group rebalance."""
+        while not self._app.should_stop:
+            await asyncio.sleep(HAND_OVER_POLL_S)
+            if self._held and not self._app.rebalancing and await asyncio.to_thread(self._source.hand_over):
+                self._held = ()
+                await self._app.consumer.rejoin()
+
+
+async def _watch(app: App, watchdog: Watchdog, measures: Measures) -> None:
+    """Tell the watchdog, again and again, whether there is work and whether it got on."""
+    while not app.should_stop:
+        await asyncio.sleep(WATCH_S)
+        try:
+            consumer = app.consumer
+            tps = [tp for tp in consumer.assignment() if tp not in consumer.held]
+            async with asyncio.timeout(WATCH_S):
+                has_work = app.rebalancing or consumer.batches_in_flight > 0 or await consumer.reading(tps)
+        except (TimeoutError, KafkaError, ConsumerNotStarted):
+            has_work = True  # nobody knows
+        marks = (measures.batches_confirmed, tuple(sorted(measures.next_offset.items())))
+        watchdog.progress.seen(time.monotonic(), has_work, marks)
+
+
 def _lag(app: faust.App, topic: str, measures: Measures) -> Callable[[], dict[int, int]]:
     def read() -> dict[int, int]:
         consumer, lags = app.consumer, {}
-        for tp in consumer.assignment():
+        for tp in _assignment(app):
             end = consumer.highwater(tp)
             if tp.topic == topic and end is not None:
                 start = measures.next_offset.get(tp.partition, consumer._committed_offset[TP(*tp)] or 0)
@@ -107,5 +180,12 @@ def _lag(app: faust.App, topic: str, measures: Measures) -> Callable[[], dict[in
     return read
 
 
-def _is_ready(app: faust.App) -> bool:
-    return not app.rebalancing and bool(app.consumer.assignment())
+def _assignment(app: faust.App) -> set[TP]:
+    try:
+        return set(app.consumer.assignment())
+    except ConsumerNotStarted:
+        return set()
+
+
+def _has_assignment(app: faust.App) -> bool:
+    return not app.rebalancing and bool(_assignment(app))

@@ -15,13 +15,16 @@ NO_OFFSET = -1
 
 
 class StoredUser(msgspec.Struct, gc=False, kw_only=True):
-    """A user's state as it is stored; `offset` is NO_OFFSET where the stored position is of another topic or partition.
+    """A user's state as it is stored; `offset` is NO_OFFSET where the stored position is of another topic.
+
+    is_current: stored under the present epoch, in which a user belongs to one partition.
 
     state: (S,) float32, representation: (D,) float32, recent: up to RECENT 64-bit hashes, oldest first.
     """
 
     user_id: str
     partition: int
+    is_current: bool = True
     offset: int
     steps: int
     last_time_ms: int
@@ -78,15 +81,20 @@ class Arena:
         self._slot[user_id] = slot
         return slot
 
-    def insert(self, users: Sequence[StoredUser], sequence: int) -> None:
-        """Take in restored users; `sequence` is the number of the batch that needs them."""
+    def insert(self, users: Sequence[StoredUser], partition: int, sequence: int) -> None:
+        """Take in restored users for batch number `sequence` of this partition.
+
+        A user that was stored under an older epoch in another partition moves here with its history; one of the
+        present epoch stays where it belongs, and the batch's events of it are not its own.
+        """
         if not users:
             return
         slots = [self.allocate(user.user_id) for user in users]
         self.state[slots] = [user.state for user in users]
         self.representation[slots] = [user.representation for user in users]
-        self.partition[slots] = [user.partition for user in users]
-        self.offset[slots] = [user.offset for user in users]
+        moved = [user.partition != partition and not user.is_current for user in users]
+        self.partition[slots] = [partition if m else user.partition for m, user in zip(moved, users, strict=True)]
+        self.offset[slots] = [NO_OFFSET if m else user.offset for m, user in zip(moved, users, strict=True)]
         self.steps[slots] = [user.steps for user in users]
         self.last_time_ms[slots] = [user.last_time_ms for user in users]
         self.last_used[slots] = sequence

@@ -2,7 +2,7 @@
 
 from encoder.errors import BundleError, InputError, ThalwegError
 
-__all__ = ["BrokerError", "BundleError", "InputError", "SettingsError", "StateError", "StoreError", "ThalwegError"]
+__all__ = ["BrokerError", "BundleError", "InputError", "SettingsError", "StoreError", "ThalwegError"]
 
 
 class SettingsError(ThalwegError):
@@ -19,7 +19,3 @@ class StoreError(ThalwegError):
     """Cassandra did not answer or refused what was asked."""
 
     retryable = True
-
-
-class StateError(ThalwegError):
-    """A stored state that cannot be used: damaged, or made by another bundle."""

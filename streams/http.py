@@ -1,4 +1,8 @@
-"""The worker's own HTTP endpoints: /metrics for Prometheus, /healthz and /readyz for whoever restarts it."""
+"""The worker's own HTTP endpoints: /metrics for Prometheus, /healthz and /readyz for whoever restarts it.
+
+Both answer by progress: /healthz fails where the worker is about to end itself, /readyz where it has had work for a
+while and confirmed none of it, or has no partitions.
+"""
 
 from collections.abc import Callable
 
@@ -6,16 +10,25 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from streams.errors import SettingsError
+from streams.watchdog import Health
 
 
 class Endpoints:
     """An HTTP server on the worker's event loop, bound to localhost unless settings say otherwise."""
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        health: Callable[[], Health],
+        has_assignment: Callable[[], bool],
+    ) -> None:
         self._host = host
         self._port = port
         self._registry = registry
-        self._is_ready = is_ready
+        self._health = health
+        self._has_assignment = has_assignment
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> str:
@@ -41,8 +54,12 @@ class Endpoints:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+        health = self._health()
+        return web.Response(text=f"{health}\n", status=503 if health == "stalled" else 200)
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        ready = self._is_ready()
+        health = self._health()
+        if health != "ok":
+            return web.Response(text="has work and makes no progress\n", status=503)
+        ready = self._has_assignment()
         return web.Response(text="ready\n" if ready else "no partitions yet\n", status=200 if ready else 503)

@@ -70,6 +70,13 @@ class Measures:
         )
         self.users = Gauge("thalweg_users_in_memory", "Users in the arena.", registry=self.registry)
         self.store_retries = Gauge("thalweg_store_retries", "Requests to Cassandra sent again.", registry=self.registry)
+        self.rebuilt_users = Counter(
+            "thalweg_rebuilt_users", "Users whose stored row was damaged.", registry=self.registry
+        )
+        self.expired_records = Counter(
+            "thalweg_expired_records", "Records deleted by retention before they were read.", registry=self.registry
+        )
+        self.batches_confirmed = 0
         self.next_offset: dict[int, int] = {}  # by partition, after the last confirmed batch
 
     def processed(self, seconds: float) -> None:
@@ -77,15 +84,19 @@ class Measures:
         self._batches.inc()
         self._busy.inc(seconds)
 
-    def confirmed(self, partition: int, last_offset: int, result: Result, now_ms: float) -> None:
-        """A micro-batch is published and stored: only now do its records count."""
+    def stored(self, result: Result, now_ms: float) -> None:
+        """A micro-batch's rows can be read."""
+        if result.columns.timestamp_ms:
+            self.freshness.observe(now_ms - np.array(result.columns.timestamp_ms, np.float64))
+
+    def confirmed(self, partition: int, last_offset: int, result: Result) -> None:
+        """A micro-batch is stored and published: only now do its records count."""
         self._records.labels("applied").inc(len(result.columns.event))
         self._records.labels("already_applied").inc(result.already_applied)
         self._records.labels("dead_letter").inc(len(result.rejected))
         self._records.labels("erased").inc(len(result.erased))
+        self.batches_confirmed += 1
         self.next_offset[partition] = last_offset + 1
-        if result.columns.timestamp_ms:
-            self.freshness.observe(now_ms - np.array(result.columns.timestamp_ms, np.float64))
 
     def forget(self, partitions: Sequence[int]) -> None:
         """Another worker may move these partitions on: what is committed says more than what this one confirmed."""

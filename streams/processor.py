@@ -16,6 +16,7 @@ from encoder.events import BehaviorEvent
 from export.bundle import Bundle
 from streams.arena import NO_OFFSET, RECENT, Arena
 from streams.codec import Erasure, Outcome, Rejected
+from streams.rejection import quote
 from streams.waves import waves
 
 
@@ -43,8 +44,10 @@ class Row:
         "last_item",
         "last_time_ms",
         "offset",
+        "partition",
         "previous_item",
         "recent",
+        "replayed",
         "slot",
         "steps",
         "user_id",
@@ -58,7 +61,9 @@ class Row:
         self.last_time_ms = 0
         self.last_item: str | None = None
         self.recent: list[int] = []
+        self.partition: int | None = None  # the one that the user belongs to; None: whichever comes
         self.changed = False
+        self.replayed = False  # a record of it came again: its update may not have been published
         self.erased = False  # an erasure followed in this batch: nothing of this row is kept
         self.gap_ms = -1  # of the event taken last: time since the one before, -1 for the first
         self.previous_item: str | None = None  # the item before the event taken last
@@ -119,8 +124,12 @@ class Result(msgspec.Struct, kw_only=True):
     already_applied: int
 
     def changed_rows(self) -> list[int]:
-        """Indices of the rows to store and publish."""
+        """Indices of the rows to store."""
         return [i for i, row in enumerate(self.rows) if row.changed and not row.erased]
+
+    def updated_rows(self) -> list[int]:
+        """Indices of the rows to publish: those to store, and those whose records came again."""
+        return [i for i, row in enumerate(self.rows) if (row.changed or row.replayed) and not row.erased]
 
 
 class Processor:
@@ -160,7 +169,7 @@ class Processor:
         self._keep(partition, result, sequence)
         return result
 
-    def _open(self, users: list[str], partition: int) -> list[Row]:
+    def _open(self, users: list[str]) -> list[Row]:
         """A row for each user, with what the arena knows of it."""
         arena = self.arena
         rows = [Row(user_id, arena.slot(user_id)) for user_id in users]
@@ -169,8 +178,8 @@ class Processor:
         columns = (arena.partition, arena.offset, arena.steps, arena.last_time_ms, arena.recent)
         values = zip(known.items(), *(column[slots].tolist() for column in columns), strict=True)
         for (slot, row), last_partition, offset, steps, last_time_ms, recent in values:
-            # An offset counts only in the partition it was applied in: a user that moved starts afresh there.
-            row.offset = offset if last_partition == partition else NO_OFFSET
+            row.partition = last_partition
+            row.offset = offset
             row.steps = steps
             row.last_time_ms = last_time_ms
             row.last_item = arena.last_item.get(slot)
@@ -180,7 +189,7 @@ class Processor:
     def _plan(self, partition: int, records: Sequence[Any], outcomes: Sequence[Outcome]) -> Result:
         columns = Columns()
         users = dict.fromkeys(o.user_id for o in outcomes if not isinstance(o, Rejected))
-        rows = self._open(list(users), partition)
+        rows = self._open(list(users))
         row_of = {row.user_id: index for index, row in enumerate(rows)}
         rejected: list[tuple[Any, Rejected]] = []
         erased: list[tuple[str, int]] = []
@@ -192,8 +201,11 @@ class Processor:
             user_id = outcome.user_id
             index = row_of[user_id]
             row = rows[index]
-            if record.offset <= row.offset:
+            if row.partition is not None and row.partition != partition:
+                rejected.append((record, _elsewhere(user_id, row.partition)))
+            elif record.offset <= row.offset:
                 already_applied += 1
+                row.replayed = True
             elif isinstance(outcome, Erasure):
                 row.erased = True
                 row_of[user_id] = len(rows)  # events that follow belong to a user without history
@@ -269,3 +281,11 @@ class Processor:
         arena.last_used[slots] = sequence
         arena.recent[slots] = [row.recent + [0] * (RECENT - len(row.recent)) for row in rows]
         arena.last_item.update((slot, row.last_item) for slot, row in zip(slots, rows, strict=True) if row.last_item)
+
+
+def _elsewhere(user_id: str, partition: int) -> Rejected:
+    reason = (
+        f"user {quote(user_id)} belongs to partition {partition}: all producers must choose the partition alike, "
+        "and know of added partitions within the setting `partition_handover_s`"
+    )
+    return Rejected(reason, "partition")

@@ -1,12 +1,12 @@
-"""Outputs of a micro-batch to Kafka, as whole record batches, confirmed before anything is stored.
+"""Outputs of a micro-batch to Kafka, as whole record batches, confirmed.
 
-What is guaranteed: `publish` returns after every output of the batch is acknowledged by all in-sync replicas. What is
-not: an output may be in its topic twice (a crash before the row was stored, then a replay); ids are the same then.
+What is guaranteed: `publish` and `update` return after every output is acknowledged by all in-sync replicas. What is
+not: an output may be in its topic twice (a crash before it was committed, then a replay); ids are the same then.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from streams.contracts import EvaluationEvent, RepresentationUpdate, dead_letter
 from streams.errors import BrokerError
 from streams.processor import Result
 from streams.settings import Settings
+from streams.updates import TRANSACTION_TIMEOUT_MS, Pair, Updates
 
 # An evaluation event has about 300 bytes; a request of this size is half of what a broker takes as it comes (1 MB).
 BATCH_BYTES = 512 * 1024
@@ -28,54 +29,69 @@ COMPRESSION = "snappy"
 CONFIRM_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
 
-Pair = tuple[bytes | None, bytes | None]
-
 
 class Publisher:
-    """One idempotent producer for evaluation events, representation updates and dead letters."""
+    """An idempotent producer for evaluation events and dead letters, a transactional one for updates."""
 
-    def __init__(self, settings: Settings, bundle_id: str, catalogue: int) -> None:
+    def __init__(self, settings: Settings, group: str, bundle_id: str, catalogue: int) -> None:
         self._settings = settings
         self._bundle_id = bundle_id
         self._catalogue = catalogue
         self._encode = msgspec.json.Encoder().encode
         self._producer: AIOKafkaProducer | None = None
+        self._updates = Updates(settings.updates_topic, group, self._make_producer)
 
-    async def start(self) -> None:
-        """Connect. Raises BrokerError."""
-        self._producer = AIOKafkaProducer(
+    def _make_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
             bootstrap_servers=self._settings.broker,
             acks="all",
             enable_idempotence=True,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             compression_type=COMPRESSION,
             max_batch_size=BATCH_BYTES,
             request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
         )
+
+    async def start(self) -> None:
+        """Connect. Raises BrokerError."""
+        self._producer = self._make_producer()
         try:
             await self._producer.start()
         except KafkaError as error:
             raise BrokerError(f"no broker answers at {self._settings.broker}: {error}") from error
 
+    async def own(self, partitions: Iterable[int]) -> None:
+        """Publish updates of these partitions from now on, and nobody else. Raises BrokerError."""
+        assert self._producer is not None, "started"
+        await self._producer.client.force_metadata_update()  # it may not know of partitions that were added
+        await self._updates.own(partitions)
+
     async def stop(self) -> None:
+        await self._updates.stop()
         if self._producer is not None:
             with contextlib.suppress(TimeoutError):  # what is not confirmed by now is published again by a replay
                 await asyncio.wait_for(self._producer.stop(), STOP_TIMEOUT_S)
 
     async def publish(self, partition: int, result: Result) -> None:
-        """Send everything that follows from the batch and await each confirmation. Raises BrokerError."""
+        """Send evaluation events and dead letters and await each confirmation. Raises BrokerError."""
         settings = self._settings
         try:
             futures = [
                 *await self._send(settings.evaluation_topic, partition, self.evaluations(partition, result)),
-                *await self._send(settings.updates_topic, partition, self.updates(partition, result)),
                 *await self._send_dead_letters(partition, result),
             ]
-            await asyncio.wait_for(asyncio.gather(*futures), CONFIRM_TIMEOUT_S)
-        except TimeoutError:
-            waited = f"were not confirmed within {CONFIRM_TIMEOUT_S:.0f} s"
-            raise BrokerError(f"outputs of partition {partition} {waited}: is {settings.broker} there?") from None
+            async with self._limit(partition):
+                await asyncio.gather(*futures)
         except KafkaError as error:
             raise BrokerError(f"outputs of partition {partition} were not confirmed: {error!r}") from error
+
+    async def update(self, partition: int, result: Result) -> None:
+        """Publish the stored rows of the batch, confirmed. Raises BrokerError."""
+        pairs = list(self.updates(partition, result))
+        if pairs:
+            async with self._limit(partition):
+                await self._updates.publish(partition, pairs)
 
     def evaluations(self, partition: int, result: Result) -> Iterator[Pair]:
         """Key and value of an evaluation event for every applied event, in order."""
@@ -103,10 +119,10 @@ class Publisher:
             yield event.user_id.encode(), encode(value)
 
     def updates(self, partition: int, result: Result) -> Iterator[Pair]:
-        """Tombstones of erased users, then the last representation of every user that changed."""
+        """Tombstones of erased users, then the representation of every user that changed or was replayed."""
         for user_id, _ in result.erased:
             yield user_id.encode(), None
-        for index in result.changed_rows():
+        for index in result.updated_rows():
             row = result.rows[index]
             value = RepresentationUpdate(
                 user_id=row.user_id,
@@ -117,6 +133,15 @@ class Publisher:
                 source=record_id(self._settings.behavior_topic, partition, row.offset),
             )
             yield row.user_id.encode(), self._encode(value)
+
+    @contextlib.asynccontextmanager
+    async def _limit(self, partition: int) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+                yield
+        except TimeoutError:
+            waited = f"were not confirmed within {CONFIRM_TIMEOUT_S:.0f} s"
+            raise BrokerError(f"outputs of partition {partition} {waited}: is {self._settings.broker} there?") from None
 
     async def _send(self, topic: str, partition: int, pairs: Iterator[Pair]) -> list[Any]:
         assert self._producer is not None, "started"

@@ -15,7 +15,14 @@ POLL_RECORDS = 2000
 async def read_topic(broker: str, name: str) -> AsyncIterator[list[Any]]:
     """The topic's records, partition after partition, in batches as they come. Raises BrokerError."""
     topic = describe_topic(broker, name)
-    consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False, max_poll_records=POLL_RECORDS)
+    if not topic.records:
+        return  # a consumer that is stopped before it was assigned anything raises CancelledError (aiokafka 0.14.0)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker,
+        enable_auto_commit=False,
+        max_poll_records=POLL_RECORDS,
+        isolation_level="read_committed",  # updates come in transactions
+    )
     try:
         await consumer.start()
         for partition in range(topic.partitions):

@@ -9,7 +9,7 @@ import re
 from streams.errors import SettingsError
 
 _NAME = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$")
-OFFSET_BITS = 52
+OFFSET_BITS, GENERATION_BITS = 44, 8
 
 
 def representations_table(width: int) -> str:
@@ -61,15 +61,19 @@ def statements(keyspace: str, replication: int, width: int) -> list[str]:
     epoch int,               -- counts the topic's incarnations and partition counts
     topic_id uuid,
     partitions int,
+    barrier list<bigint>,    -- ends of the partitions of the epoch before: a group begins behind them
     PRIMARY KEY (topic, epoch)
 )""",
     ]
 
 
-def write_timestamp(epoch: int, offset: int) -> int:
+def write_timestamp(epoch: int, offset: int, generation_id: int) -> int:
     """The write timestamp of a row at a source position: a later position always wins over an earlier one.
 
-    A zombie worker's late write and a replay's repeated one thus lose or change nothing. The value lies beyond any
-    clock in microseconds (2^52 us is the year 2112), so a statement of one's own on these tables needs USING TIMESTAMP.
+    A zombie worker's late write and a replay's repeated one thus lose or change nothing. Cassandra settles equal
+    timestamps cell by cell; two workers that write the same position (one that was paused, and its successor) differ
+    in the group's generation, so that all cells of a row are of one of them. The value lies beyond any clock in
+    microseconds (2^52 us is the year 2112), so a statement of one's own on these tables needs USING TIMESTAMP.
     """
-    return (epoch + 1) << OFFSET_BITS | offset
+    generation = generation_id & ((1 << GENERATION_BITS) - 1)
+    return ((epoch + 1) << OFFSET_BITS | offset) << GENERATION_BITS | generation

@@ -45,6 +45,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http_host: str = "127.0.0.1"
     http_port: Port = 0  # /metrics, /healthz, /readyz
     session_timeout_s: PositiveInt = 10  # a dead worker's partitions move after this
+    # With work and no progress a worker ends after this; a restart of Kafka or Cassandra takes a minute or less.
+    stall_limit_s: PositiveInt = 180
+    # Added partitions are read when all producers know of them: a Kafka client asks for metadata every 5 minutes.
+    partition_handover_s: Annotated[int, msgspec.Meta(ge=0)] = 300
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:

@@ -1,12 +1,11 @@
 """A user's state as the bytes of one Cassandra cell. Pure.
 
-One cell, because two workers may write the same source position (one that was paused, and its successor): Cassandra
-settles equal timestamps cell by cell, and a state of the one beside a position or a checksum of the other would be no
-state at all. Both are right, up to float32 rounding, so it does not matter which cell wins.
-
     format uint8, epoch int32, partition int32, offset int64, steps int64, last_time_ms int64,
     length of the last item uint16, last item (UTF-8), RECENT hashes uint64, state (S,) float32,
-    CRC-32 of all before; little-endian
+    CRC-32; little-endian
+
+The checksum covers the cell, the representation that stands beside it in the row, and whose state it is: the user and
+the bundle. A cell that was damaged, or belongs to another user or bundle, is found out before it is used.
 """
 
 import struct
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from streams.arena import RECENT
 
-FORMAT = 1
+FORMAT = 2
 _HEAD = struct.Struct("<BiiqqqH")
 _RECENT = struct.Struct(f"<{RECENT}Q")
 _CRC = struct.Struct("<I")
@@ -38,7 +37,14 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     state: NDArray[np.float32]
 
 
+def owner_crc(bundle_id: bytes, user_id: bytes) -> int:
+    """What the checksum of a user's cell begins with."""
+    return zlib.crc32(user_id, zlib.crc32(bundle_id))
+
+
 def encode_state(
+    owner: int,
+    representation: bytes,
     epoch: int,
     partition: int,
     offset: int,
@@ -48,23 +54,23 @@ def encode_state(
     recent: Sequence[int],
     state: bytes,
 ) -> bytes:
-    """The cell; `state` is (S,) float32 as little-endian bytes."""
+    """The cell. owner: of `owner_crc`; representation: as it is stored; state: (S,) float32, little-endian bytes."""
     item = b"" if last_item is None else last_item.encode()
     head = _HEAD.pack(FORMAT, epoch, partition, offset, steps, last_time_ms, len(item))
     body = b"".join((head, item, _RECENT.pack(*recent, *(0,) * (RECENT - len(recent))), state))
-    return body + _CRC.pack(zlib.crc32(body))
+    return body + _CRC.pack(zlib.crc32(representation, zlib.crc32(body, owner)))
 
 
-def decode_state(cell: bytes, width: int) -> State:
-    """The state in a cell; width: S. Raises ValueError, saying what is wrong, for anything but an intact cell."""
+def decode_state(owner: int, representation: bytes, cell: bytes, width: int) -> State:
+    """The state in a cell; width: S. Raises ValueError, saying what is wrong, for anything but an intact row."""
     if len(cell) < _HEAD.size + _RECENT.size + _CRC.size:
         raise ValueError(f"it has only {len(cell)} bytes")
     body = cell[: -_CRC.size]
-    if zlib.crc32(body) != _CRC.unpack_from(cell, len(body))[0]:
+    if body[0] != FORMAT:
+        raise ValueError(f"it has format {body[0]}, this version reads {FORMAT}")
+    if zlib.crc32(representation, zlib.crc32(body, owner)) != _CRC.unpack_from(cell, len(body))[0]:
         raise ValueError("its checksum is wrong")
-    form, epoch, partition, offset, steps, last_time_ms, length = _HEAD.unpack_from(body)
-    if form != FORMAT:
-        raise ValueError(f"it has format {form}, this version reads {FORMAT}")
+    _, epoch, partition, offset, steps, last_time_ms, length = _HEAD.unpack_from(body)
     at = _HEAD.size + length
     state = np.frombuffer(body, "<f4", offset=at + _RECENT.size).astype(np.float32)
     if len(state) != width:

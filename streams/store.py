@@ -8,11 +8,10 @@ import asyncio
 import logging
 import socket
 import struct
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, RequestExecutionException
@@ -26,9 +25,10 @@ from numpy.typing import NDArray
 from export.bundle import Bundle, Manifest
 from streams import schema
 from streams.arena import NO_OFFSET, StoredUser
-from streams.errors import StateError, StoreError
+from streams.epochs import Epoch, Reading
+from streams.errors import StoreError
 from streams.settings import Settings
-from streams.state import decode_state, encode_state
+from streams.state import decode_state, encode_state, owner_crc
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +47,11 @@ _Result: Any = ProtocolHandler.message_types_by_opcode[ResultMessage.opcode]  # 
 _BIGINT = struct.Struct(">q")
 
 
-class Position:
-    """Where a topic stands in time: its epoch, and which older epochs have comparable offsets."""
+class DamagedRow(NamedTuple):
+    """A stored row that cannot be used, and why."""
 
-    def __init__(self, epoch: int, comparable: frozenset[int]) -> None:
-        self.epoch = epoch
-        self.comparable = comparable  # epochs of the same topic incarnation: their offsets mean the same records
+    user_id: str
+    why: str
 
 
 class Store:
@@ -67,7 +66,7 @@ class Store:
         self._rows_per_batch = rows_per_batch(row_bytes(bundle.manifest))
         self._cluster: Cluster | None = None
         self._slots = asyncio.Semaphore(BATCHES_IN_FLIGHT)
-        self.position = Position(0, frozenset())
+        self.reading = Reading(0, frozenset([0]))  # set by whoever knows the topic
         self.retries = 0
 
     def connect(self) -> None:
@@ -85,24 +84,25 @@ class Store:
         if self._cluster is not None:
             self._cluster.shutdown()
 
-    def take_position(self, topic: str, topic_id: uuid.UUID, partitions: int) -> None:
-        """Look up or register the epoch of this incarnation of the topic. Blocking. Raises StoreError."""
-        keyspace, session = self._settings.keyspace, self._session
-        while True:
-            rows = list(
-                session.execute(f"SELECT epoch, topic_id, partitions FROM {keyspace}.sources WHERE topic = %s", [topic])
-            )
-            same = [epoch for epoch, known, _ in rows if known == topic_id]
-            exact = [epoch for epoch, known, count in rows if known == topic_id and count == partitions]
-            if exact:
-                self.position = Position(exact[-1], frozenset(same))
-                return
-            epoch = max((row[0] for row in rows), default=-1) + 1
-            session.execute(
-                f"INSERT INTO {keyspace}.sources (topic, epoch, topic_id, partitions) "
-                "VALUES (%s, %s, %s, %s) IF NOT EXISTS",
-                [topic, epoch, topic_id, partitions],
-            )
+    def epochs(self, topic: str) -> list[Epoch]:
+        """All epochs of the topic's name, in order. Blocking. Raises StoreError."""
+        query = f"SELECT epoch, topic_id, partitions, barrier FROM {self._settings.keyspace}.sources WHERE topic = %s"
+        try:
+            rows = self._session.execute(query, [topic])
+        except (DriverException, NoHostAvailable) as error:
+            raise StoreError(f"Cassandra did not say which epochs topic {topic} has: {error}") from error
+        return [Epoch(number, topic_id, count, tuple(barrier or ())) for number, topic_id, count, barrier in rows]
+
+    def begin_epoch(self, topic: str, epoch: Epoch) -> None:
+        """Register the epoch, where no other worker has done so meanwhile. Blocking. Raises StoreError."""
+        statement = (
+            f"INSERT INTO {self._settings.keyspace}.sources (topic, epoch, topic_id, partitions, barrier) "
+            "VALUES (%s, %s, %s, %s, %s) IF NOT EXISTS"
+        )
+        try:
+            self._session.execute(statement, [topic, epoch.number, *epoch[1:3], list(epoch.barrier)])
+        except (DriverException, NoHostAvailable) as error:
+            raise StoreError(f"Cassandra did not take epoch {epoch.number} of topic {topic}: {error}") from error
 
     def _prepare(self) -> None:
         session, table = self._session, self._table
@@ -151,13 +151,13 @@ class Store:
         for response in pending:
             response.result()
 
-    async def read(self, user_ids: Sequence[str]) -> list[StoredUser]:
-        """The stored rows of these users; users without one are left out. Raises StateError for a damaged row."""
+    async def read(self, user_ids: Sequence[str]) -> list[StoredUser | DamagedRow]:
+        """The stored rows of these users; users without one are left out."""
         parts = [user_ids[i : i + USERS_PER_READ] for i in range(0, len(user_ids), USERS_PER_READ)]
         results = await asyncio.gather(*(self._confirmed(partial(self._read_part, part)) for part in parts))
         return [self._stored_user(row) for rows in results for row in rows or ()]
 
-    def scan(self) -> Iterator[StoredUser]:
+    def scan(self) -> Iterator[StoredUser | DamagedRow]:
         """Every stored row of this bundle. Blocking; for `verify`, not for the path of an event."""
         for row in self._session.execute(self._scan, (self._bundle.bundle_id,)):
             yield self._stored_user(row)
@@ -165,18 +165,20 @@ class Store:
     def _read_part(self, user_ids: Sequence[str]) -> Any:
         return self._session.execute_async(self._select, (user_ids, self._bundle.bundle_id))
 
-    def _stored_user(self, row: tuple[Any, ...]) -> StoredUser:
+    def _stored_user(self, row: tuple[Any, ...]) -> StoredUser | DamagedRow:
         user_id, representation, cell = row
         try:
             if representation is None or cell is None:
                 raise ValueError("a cell of it is empty")
-            state = decode_state(cell, self._bundle.manifest.state_width)
+            owner = owner_crc(self._bundle_key, user_id.encode())
+            state = decode_state(owner, representation, cell, self._bundle.manifest.state_width)
         except ValueError as error:
-            raise StateError(f"the stored row of user {user_id!r} in {self._table} is damaged: {error}") from None
+            return DamagedRow(user_id, f"the stored row of user {user_id!r} in {self._table} is damaged: {error}")
         return StoredUser(
             user_id=user_id,
             partition=state.partition,
-            offset=state.offset if state.epoch in self.position.comparable else NO_OFFSET,
+            is_current=state.epoch >= self.reading.epoch,
+            offset=state.offset if state.epoch in self.reading.comparable else NO_OFFSET,
             steps=state.steps,
             last_time_ms=state.last_time_ms,
             last_item=state.last_item,
@@ -191,27 +193,30 @@ class Store:
         users: Sequence[Any],
         state: NDArray[np.float32],
         representation: NDArray[np.float32],
+        generation_id: int,
         now_ms: int,
     ) -> None:
         """Upsert one row a user; users: processor rows, state: (n, S), representation: (n, D), in the same order."""
         if not users:
             return
         big = representation.astype(">f4")
-        epoch, written_at = self.position.epoch, _BIGINT.pack(now_ms)
+        epoch, written_at = self.reading.epoch, _BIGINT.pack(now_ms)
         rows: list[list[bytes | None]] = []
         for user, state_row, vector in zip(users, state, big, strict=True):
+            key, stored_vector = user.user_id.encode(), vector.tobytes()
             position = (epoch, partition, user.offset, user.steps, user.last_time_ms)
+            owner = owner_crc(self._bundle_key, key)
             rows.append(
                 [
-                    user.user_id.encode(),
+                    key,
                     self._bundle_key,
-                    vector.tobytes(),
+                    stored_vector,
                     _BIGINT.pack(user.steps),
                     _BIGINT.pack(user.last_time_ms),
                     None if user.last_item is None else user.last_item.encode(),
                     written_at,
-                    encode_state(*position, user.last_item, user.recent, state_row.tobytes()),
-                    _BIGINT.pack(schema.write_timestamp(epoch, user.offset)),
+                    encode_state(owner, stored_vector, *position, user.last_item, user.recent, state_row.tobytes()),
+                    _BIGINT.pack(schema.write_timestamp(epoch, user.offset, generation_id)),
                 ]
             )
         size = self._rows_per_batch
@@ -221,10 +226,10 @@ class Store:
     def _write_part(self, rows: list[list[bytes | None]]) -> Any:
         return self._session.execute_async(_batch(self._insert, rows))
 
-    async def erase(self, erased: Sequence[tuple[str, int]]) -> None:
+    async def erase(self, erased: Sequence[tuple[str, int]], generation_id: int) -> None:
         """Delete these users' rows of every bundle of this width; (user, offset of the erasure record)."""
-        epoch, execute = self.position.epoch, self._session.execute_async
-        values = [(schema.write_timestamp(epoch, offset), user) for user, offset in erased]
+        epoch, execute = self.reading.epoch, self._session.execute_async
+        values = [(schema.write_timestamp(epoch, offset, generation_id), user) for user, offset in erased]
         await asyncio.gather(*(self._confirmed(partial(execute, self._delete, value)) for value in values))
 
     async def _confirmed(self, send: Callable[[], Any]) -> Any:

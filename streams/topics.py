@@ -9,7 +9,13 @@ from typing import Any
 import msgspec
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from kafka.errors import (
+    InvalidPartitionsError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from streams.errors import BrokerError, SettingsError
 from streams.settings import Settings
@@ -65,8 +71,8 @@ def ensure_topics(settings: Settings) -> None:
     """Create the topics that are missing and wait until each can be used.
 
     Outputs of partition p go to partition p, so the output topics have as many partitions as the behaviour topic has;
-    `settings.partitions` counts only where that is created here. Raises SettingsError where an existing topic has
-    another count or an updates topic is not compacted, BrokerError where the broker does not answer.
+    `settings.partitions` counts only where that is created here. One with fewer gets more. Raises SettingsError where
+    one has more or the updates topic is not compacted, BrokerError where the broker does not answer.
     """
     with broker_admin(settings.broker) as admin:
         _create(admin, {settings.behavior_topic: _options(settings, settings.partitions)})
@@ -78,11 +84,13 @@ def ensure_topics(settings: Settings) -> None:
         _create(admin, missing)
         for name in outputs:
             count = len(_metadata(admin, name)["partitions"])
-            if count != partitions:
+            if count > partitions:
                 raise SettingsError(
-                    f"topic {name} has {count} partitions and {settings.behavior_topic} has {partitions}: "
-                    "an output topic must have as many; add partitions to the smaller one or name another topic"
+                    f"topic {name} has {count} partitions and {settings.behavior_topic} has {partitions}: an output "
+                    f"topic must have as many; add partitions to {settings.behavior_topic} or name another topic"
                 )
+            if count < partitions:
+                _grow(admin, name, partitions)
         _check_compacted(admin, settings.updates_topic)
 
 
@@ -125,6 +133,17 @@ def _create(admin: Any, topics: dict[str, dict[str, Any]]) -> None:
                     f"topic {answer['name']} was not created: {error.__name__}, {answer['error_message']}"
                 )
     admin.wait_for_topics(list(topics), timeout_ms=READY_TIMEOUT_MS)
+
+
+def _grow(admin: Any, name: str, partitions: int) -> None:
+    """Add partitions; another process may do the same at the same time."""
+    with contextlib.suppress(InvalidPartitionsError):
+        admin.create_partitions({name: partitions})
+    give_up_at = time.monotonic() + READY_TIMEOUT_MS / 1000
+    while len(_metadata(admin, name)["partitions"]) < partitions:
+        if time.monotonic() > give_up_at:
+            raise BrokerError(f"topic {name} did not get {partitions} partitions within {READY_TIMEOUT_MS} ms")
+        time.sleep(0.1)
 
 
 def _metadata(admin: Any, name: str) -> dict[str, Any]:

@@ -15,12 +15,14 @@ it must recognise what is already applied.
 """
 
 import contextlib
+import logging
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.serializers.schemas import Schema
+from faust.transport.consumer import ensure_TP
 from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer
 from faust.transport.drivers.aiokafka import Transport as AiokafkaTransport
 from faust.transport.drivers.aiokafka import ensure_aiokafka_TP
@@ -28,6 +30,8 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
+
+logger = logging.getLogger(__name__)
 
 BATCH_TOPICS: set[str] = set()  # topics delivered as batches in this process (Faust builds the parts itself)
 
@@ -107,10 +111,18 @@ class BatchConsumer(AiokafkaConsumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._ledgers: defaultdict[TP, Ledger] = defaultdict(Ledger)
+        self.held: set[TP] = set()  # assigned, and not to be read yet
+        self._expected: dict[TP, int] = {}  # offset of the record that comes next
+
+    @property
+    def batches_in_flight(self) -> int:
+        """Batches read and not acknowledged yet."""
+        return sum(len(ledger) for ledger in self._ledgers.values())
 
     def _to_message(self, tp: TP, record: Any) -> Any:
         if tp.topic not in BATCH_TOPICS:
             return super()._to_message(tp, record)
+        self._look_for_a_gap(tp, record)
         last = record[-1]
         generation_id = self.app.consumer_generation_id
         message = BatchMessage(
@@ -130,7 +142,26 @@ class BatchConsumer(AiokafkaConsumer):  # type: ignore[misc]
         # Faust drops a message below its read position after this call: an entry for it would never be acknowledged.
         dropped = read is not None and last.offset < read
         message.entry = None if dropped else self._ledgers[tp].enter(last.offset, generation_id)
+        if dropped:
+            self._unacked_messages.discard(message)
         return message
+
+    def _look_for_a_gap(self, tp: TP, records: list[Any]) -> None:
+        expected, first = self._expected.get(tp), records[0].offset
+        self._expected[tp] = records[-1].offset + 1
+        if expected is not None and first > expected:
+            self.add_future(self._explain_gap(tp, expected, first))
+
+    async def _explain_gap(self, tp: TP, expected: int, first: int) -> None:
+        """Say it where retention deleted records unread; a transaction's marker or compaction leave gaps too."""
+        with contextlib.suppress(KafkaError):
+            earliest = next(iter((await self.earliest_offsets(ensure_aiokafka_TP(tp))).values()))
+            if (lost := min(earliest, first) - expected) > 0:
+                logger.error(
+                    "%d records of %s partition %d (offsets %d to %d) were deleted by retention before they were read",
+                    *(lost, tp.topic, tp.partition, expected, expected + lost - 1),
+                )
+                self.app.expired(lost)
 
     def on_buffer_full(self, tp: TP) -> None:
         # The stock handler stops fetching a partition, and sleeps a second where it has stopped all of them. A full
@@ -161,11 +192,19 @@ class BatchConsumer(AiokafkaConsumer):  # type: ignore[misc]
         if tp.topic not in BATCH_TOPICS:  # the ledger needs no gaps: it knows batches, not single offsets
             await super()._add_gap(tp, offset_from, offset_to)
 
+    def _set_active_tps(self, tps: set[TP]) -> set[TP]:
+        active: set[TP] = super()._set_active_tps(set(tps) - self.held)
+        return active
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        super().resume_partitions(set(tps) - self.held)
+
     async def perform_seek(self) -> None:
         # Called during a revoke as well, while batches of this generation are still finishing: keep those.
         for ledger in self._ledgers.values():
             ledger.drop_before(self.app.consumer_generation_id)
         await super().perform_seek()
+        self._expected = {tp: offset for tp, offset in self._committed_offset.items() if offset is not None}
         # That leaves a partition without a committed offset where it stands: what was fetched of it and discarded while
         # the flow was stopped would never be delivered.
         unread = [tp for tp in self.assignment() if tp.topic in BATCH_TOPICS and not self._committed_offset[tp]]
@@ -173,11 +212,36 @@ class BatchConsumer(AiokafkaConsumer):  # type: ignore[misc]
             with contextlib.suppress(IllegalStateError):  # one has left meanwhile: its next assignment seeks again
                 await self._thread.seek_to_beginning(*(ensure_aiokafka_TP(tp) for tp in unread))
 
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        try:
+            partitions = {tp.partition for tp in assigned if tp.topic in BATCH_TOPICS}
+            held = await self.app.begin_assignment(partitions)
+        except Exception as error:  # nothing is read before this is settled
+            await self.app.crash(error)
+            return
+        self.held = {tp for tp in assigned if tp.topic in BATCH_TOPICS and tp.partition in held}
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def rejoin(self) -> None:
+        """Have the group rebalance."""
+        coordinator = self._thread._ensure_consumer()._coordinator
+        await self._thread.call_thread(_request_rejoin, coordinator)
+
+    async def reading(self, tps: Iterable[TP]) -> bool:
+        """True where records of these partitions are still to be read. Raises KafkaError where the broker is away."""
+        ends = await self.highwaters(*(ensure_aiokafka_TP(tp) for tp in tps))
+        return any([end > await self.position(ensure_TP(tp)) for tp, end in ends.items()])
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self.stop_flow()  # before the commit, which waits for the broker: what came meanwhile would be thrown away
         await self.commit()  # before the stock handler drops what is acknowledged (faust-streaming issue 502)
         await super().on_partitions_revoked(revoked)  # waits for batches in flight, and commits them
         for tp in revoked:
             self._ledgers.pop(tp, None)
+
+
+async def _request_rejoin(coordinator: Any) -> None:
+    coordinator.request_rejoin()
 
 
 class BatchTransport(AiokafkaTransport):  # type: ignore[misc]

@@ -16,14 +16,16 @@ from aiokafka import AIOKafkaConsumer
 
 from export.bundle import Bundle
 from streams.arena import NO_OFFSET, Arena, StoredUser
-from streams.codec import Rejected, decode_batch
+from streams.codec import Outcome, Rejected, decode_batch
+from streams.contracts import FIELD, SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TOPIC, header_texts
 from streams.names import bundle_path, group
 from streams.processor import Processor
-from streams.reading import read_partition
+from streams.reading import read_partition, read_topic
 from streams.settings import Settings, load_settings
+from streams.source import Source
 from streams.stepper import Stepper
-from streams.store import Store
-from streams.topics import describe_topic
+from streams.store import DamagedRow, Store
+from streams.topics import Topic, describe_topic
 
 TOLERANCE = 1e-5  # batches of other sizes sum in another order: float32 differs by about 1e-7 a step, and a GRU forgets
 POLL_RECORDS = 2000
@@ -70,17 +72,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def verify(settings: Settings, bundle: Bundle) -> Verification:
-    """Recompute and compare every user. Raises BrokerError, StoreError, StateError."""
+    """Recompute and compare every user. Raises BrokerError, StoreError."""
     topic = describe_topic(settings.broker, settings.behavior_topic, group(settings, bundle))
     store = Store(settings, bundle)
     store.connect()
     try:
-        store.take_position(settings.behavior_topic, topic.topic_id, topic.partitions)
-        stored = {user.user_id: user for user in store.scan()}
+        moved = len(Source(settings, bundle, store).look().comparable) > 1
+        rows = list(store.scan())
     finally:
         store.close()
     found = Verification(not_committed=topic.lag)
-    asyncio.run(_recompute(settings, bundle, topic, stored, found))
+    for row in rows:
+        if isinstance(row, DamagedRow):
+            found.differs(row.why)
+    stored = {row.user_id: row for row in rows if isinstance(row, StoredUser)}
+    asyncio.run(_recompute(settings, bundle, topic, moved, stored, found))
     for user_id, row in stored.items():  # what the recompute did not come across
         if NO_OFFSET < row.offset < topic.start_offsets.get(row.partition, 0):
             found.unverifiable += 1
@@ -90,79 +96,119 @@ def verify(settings: Settings, bundle: Bundle) -> Verification:
 
 
 async def _recompute(
-    settings: Settings, bundle: Bundle, topic: Any, stored: dict[str, StoredUser], found: Verification
+    settings: Settings, bundle: Bundle, topic: Topic, moved: bool, stored: dict[str, StoredUser], found: Verification
 ) -> None:
-    stepper = Stepper(bundle)
+    records = max(1, topic.records)
+    arena = Arena(records, bundle.manifest.state_width, bundle.manifest.representation_width)
+    recompute = Recompute(Processor(bundle, Stepper(bundle), arena), topic, stored, found)
+    recompute.misplaced = await _misplaced(settings)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.broker, enable_auto_commit=False, max_poll_records=POLL_RECORDS
     )
     await consumer.start()
     try:
-        for partition in range(topic.partitions):
-            start, end = topic.start_offsets[partition], topic.end_offsets[partition]
-            arena = Arena(max(1, end - start), bundle.manifest.state_width, bundle.manifest.representation_width)
-            processor = Processor(bundle, stepper, arena)
-            committed = topic.committed.get(partition, 0)
-            sequence = 0
-            async for records in read_partition(consumer, settings.behavior_topic, partition, start, end):
-                sequence += 1
-                _step(processor, partition, records, stored, committed, sequence, found)
-            _compare(arena, partition, stored, found, whole=start == 0)
+        # Where partitions were added, a user's events in other partitions came before those where it is at home.
+        for at_home in (False, True) if moved else (None,):
+            for partition in range(topic.partitions):
+                start, end = topic.start_offsets[partition], topic.end_offsets[partition]
+                async for batch in read_partition(consumer, topic.name, partition, start, end):
+                    recompute.step(partition, batch, at_home)
     finally:
         await consumer.stop()
+    recompute.compare()
 
 
-def _step(
-    processor: Processor,
-    partition: int,
-    records: list[Any],
-    stored: dict[str, StoredUser],
-    committed: int,
-    sequence: int,
-    found: Verification,
-) -> None:
-    outcomes = decode_batch(records)
-    kept_records, kept = [], []
-    for record, outcome in zip(records, outcomes, strict=True):
-        limit = committed
-        if not isinstance(outcome, Rejected):
-            row = stored.get(outcome.user_id)
-            if row is not None and row.partition == partition:
-                limit = max(committed, row.offset + 1)
-        if record.offset < limit:
-            kept_records.append(record)
-            kept.append(outcome)
-    result = processor.process(partition, kept_records, kept, sequence, evaluate=False)
-    found.events += len(result.columns.event)
-    found.already_applied += result.already_applied
-    found.dead_letters += len(result.rejected)
-    found.erasures += len(result.erased)
+async def _misplaced(settings: Settings) -> set[tuple[int, int]]:
+    """Partition and offset of the records that a worker set aside since their users belong to another partition."""
+    found = set()
+    async for batch in read_topic(settings.broker, settings.dead_letter_topic):
+        for record in batch:
+            headers = header_texts(record.headers)
+            if headers.get(FIELD) == "partition" and headers.get(SOURCE_TOPIC) == settings.behavior_topic:
+                found.add((int(headers[SOURCE_PARTITION]), int(headers[SOURCE_OFFSET])))
+    return found
 
 
-def _compare(arena: Arena, partition: int, stored: dict[str, StoredUser], found: Verification, whole: bool) -> None:
-    for user_id, slot in arena.users():
-        found.users += 1
-        row = stored.pop(user_id, None)
-        steps, offset = int(arena.steps[slot]), int(arena.offset[slot])
-        if row is None:
-            found.differs(f"user {user_id!r} of partition {partition} has {steps} committed events and no stored row")
-        elif not whole and row.steps > steps and (row.partition, row.offset) == (partition, offset):
-            found.unverifiable += 1
-        elif (row.steps, row.partition, row.offset) != (steps, partition, offset):
-            found.differs(
-                f"user {user_id!r}: stored {row.steps} steps up to partition {row.partition} offset {row.offset}, "
-                f"recomputed {steps} steps up to partition {partition} offset {offset}"
-            )
-        elif row.last_time_ms != arena.last_time_ms[slot] or row.last_item != arena.last_item.get(slot):
-            found.differs(f"user {user_id!r}: time or item of the last event differ after {steps} steps")
-        else:
-            difference = max(
-                float(np.abs(row.state - arena.state[slot]).max()),
-                float(np.abs(row.representation - arena.representation[slot]).max()),
-            )
-            found.max_abs_diff = max(found.max_abs_diff, difference)
-            if not difference <= TOLERANCE:  # also where it is NaN
-                found.differs(f"user {user_id!r}: after {steps} steps the stored state differs by {difference:.2e}")
+class Recompute:
+    """States from the topic alone."""
+
+    def __init__(self, processor: Processor, topic: Topic, stored: dict[str, StoredUser], found: Verification) -> None:
+        self._processor = processor
+        self._topic = topic
+        self._stored = stored
+        self._found = found
+        self._sequence = 0
+        self.misplaced: set[tuple[int, int]] = set()
+
+    def step(self, partition: int, records: list[Any], at_home: bool | None) -> None:
+        """at_home: only users that are stored under this partition (or nowhere), only others, or all."""
+        found, kept_records, kept = self._found, [], []
+        for record, outcome in zip(records, decode_batch(records), strict=True):
+            if (partition, record.offset) in self.misplaced:
+                found.dead_letters += at_home is not False
+            elif self._is_wanted(partition, record.offset, outcome, at_home):
+                kept_records.append(record)
+                kept.append(outcome)
+        self._sequence += 1
+        self._move(partition, kept)
+        result = self._processor.process(partition, kept_records, kept, self._sequence, evaluate=False)
+        found.events += len(result.columns.event)
+        found.already_applied += result.already_applied
+        found.dead_letters += len(result.rejected)
+        found.erasures += len(result.erased)
+
+    def _is_wanted(self, partition: int, offset: int, outcome: Outcome, at_home: bool | None) -> bool:
+        committed = self._topic.committed.get(partition, 0)
+        if isinstance(outcome, Rejected):
+            return offset < committed and at_home is not False
+        row = self._stored.get(outcome.user_id)
+        if at_home is not None and at_home != (row is None or row.partition == partition):
+            return False
+        is_ahead = row is not None and row.partition == partition and offset <= row.offset
+        return is_ahead or offset < committed
+
+    def _move(self, partition: int, outcomes: list[Outcome]) -> None:
+        """Users that come from another partition go on here with their history."""
+        arena = self._processor.arena
+        for outcome in outcomes:
+            if not isinstance(outcome, Rejected):
+                slot = arena.slot(outcome.user_id)
+                if slot is not None and arena.partition[slot] != partition:
+                    arena.partition[slot], arena.offset[slot] = partition, NO_OFFSET
+
+    def compare(self) -> None:
+        """Compare every user with its stored row, taking it out of `stored`."""
+        arena, found = self._processor.arena, self._found
+        for user_id, slot in arena.users():
+            found.users += 1
+            row = self._stored.pop(user_id, None)
+            steps, partition, offset = int(arena.steps[slot]), int(arena.partition[slot]), int(arena.offset[slot])
+            is_whole = not any(self._topic.start_offsets.values())
+            if row is None:
+                found.differs(
+                    f"user {user_id!r} of partition {partition} has {steps} committed events and no stored row"
+                )
+            elif not is_whole and row.steps > steps and (row.partition, row.offset) == (partition, offset):
+                found.unverifiable += 1
+            elif (row.steps, row.partition, row.offset) != (steps, partition, offset):
+                found.differs(
+                    f"user {user_id!r}: stored {row.steps} steps up to partition {row.partition} offset {row.offset}, "
+                    f"recomputed {steps} steps up to partition {partition} offset {offset}"
+                )
+            elif row.last_time_ms != arena.last_time_ms[slot] or row.last_item != arena.last_item.get(slot):
+                found.differs(f"user {user_id!r}: time or item of the last event differ after {steps} steps")
+            else:
+                self._compare_vectors(row, slot)
+
+    def _compare_vectors(self, row: StoredUser, slot: int) -> None:
+        arena, found = self._processor.arena, self._found
+        difference = max(
+            float(np.abs(row.state - arena.state[slot]).max()),
+            float(np.abs(row.representation - arena.representation[slot]).max()),
+        )
+        found.max_abs_diff = max(found.max_abs_diff, difference)
+        if not difference <= TOLERANCE:  # also where it is NaN
+            found.differs(f"user {row.user_id!r}: after {row.steps} steps the stored state differs by {difference:.2e}")
 
 
 def print_report(found: Verification) -> None:

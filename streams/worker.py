@@ -13,14 +13,19 @@ from export.bundle import Bundle
 from streams import app as application
 from streams.agents import Pipeline
 from streams.arena import Arena
+from streams.errors import ThalwegError
 from streams.measures import Measures
-from streams.names import bundle_path
+from streams.names import bundle_path, group
 from streams.processor import Processor
 from streams.publisher import Publisher
+from streams.quiet import Limit, one_line
+from streams.rebuild import Rebuilder
 from streams.settings import load_settings
+from streams.source import Source
 from streams.stepper import Stepper
 from streams.store import Store
-from streams.topics import describe_topic, ensure_topics
+from streams.topics import ensure_topics
+from streams.watchdog import Watchdog
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,21 +37,38 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     bundle = Bundle.load(bundle_path(args.bundle, settings))
     logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Limit())
+        handler.addFilter(one_line)
     ensure_topics(settings)
     store = Store(settings, bundle)
     store.connect()
-    topic = describe_topic(settings.broker, settings.behavior_topic)
-    store.take_position(settings.behavior_topic, topic.topic_id, topic.partitions)
     stepper = Stepper(bundle)
     print(f"thalweg worker: bundle {bundle.bundle_id} on {stepper.provider}", flush=True)
     arena = Arena(settings.arena_max_users, bundle.manifest.state_width, bundle.manifest.representation_width)
     measures = Measures()
     measures.users.set_function(lambda: len(arena))
     measures.store_retries.set_function(lambda: store.retries)
-    publisher = Publisher(settings, bundle.bundle_id, bundle.manifest.items)
-    pipeline = Pipeline(Processor(bundle, stepper, arena), store, publisher, measures)
-    app = application.build(settings, bundle, pipeline, store, publisher, measures)
+    publisher = Publisher(settings, group(settings, bundle), bundle.bundle_id, bundle.manifest.items)
+    rebuild = Rebuilder(settings, bundle, stepper).rebuild
+    pipeline = Pipeline(Processor(bundle, stepper, arena), store, publisher, measures, rebuild)
+    watchdog = Watchdog(settings.stall_limit_s, lambda: pipeline.in_flight)
+    source = Source(settings, bundle, store)
+    app = application.build(settings, bundle, source, pipeline, store, publisher, measures, watchdog)
     worker = faust.Worker(app, loglevel=args.log_level, redirect_stdouts=False, quiet=True)
+    worker.override_logging = False
     worker.spinner = None  # its escape codes would stand in every log
-    worker.execute_from_commandline()
+    return _execute(worker)
+
+
+def _execute(worker: faust.Worker) -> int:
+    """Run until a signal or a failure. Raises the ThalwegError that ended it."""
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        if isinstance(worker.crash_reason, ThalwegError):
+            raise worker.crash_reason from None
+        if end.code:
+            raise
+    print("thalweg worker: stopped; everything it took is confirmed and committed", flush=True)
     return 0

@@ -7,6 +7,7 @@ import numpy as np
 
 from encoder.log import EventLog
 from export.bundle import Bundle
+from streams.arena import StoredUser
 from streams.demo.view import UserStory
 from streams.settings import Settings
 from streams.store import Store
@@ -21,9 +22,10 @@ def user_stories(settings: Settings, bundle: Bundle, log: EventLog) -> list[User
     store = Store(settings, bundle)
     store.connect()
     try:
-        stored = {u.user_id: u for u in asyncio.run(store.read([log.user_ids[user] for user in chosen]))}
+        rows = asyncio.run(store.read([log.user_ids[user] for user in chosen]))
     finally:
         store.close()
+    stored = {row.user_id: row for row in rows if isinstance(row, StoredUser)}
     names = log.item_names or {}
     stories = []
     for user in chosen:

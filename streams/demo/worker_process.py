@@ -25,6 +25,10 @@ class Reading:
     def records(self, outcome: str) -> int:
         return int(self._sum("thalweg_records_total", outcome=outcome))
 
+    def count(self, name: str) -> int:
+        """The sum of a metric over its labels."""
+        return int(self._sum(name))
+
     @property
     def lag(self) -> int:
         return int(self._sum("thalweg_lag_records"))

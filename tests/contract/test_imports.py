@@ -13,6 +13,7 @@ PURE = (
     "encoder.metrics",
     "streams.arena",
     "streams.codec",
+    "streams.epochs",
     "streams.contracts",
     "streams.demo.view",
     "streams.monitor.baselines",

@@ -4,14 +4,17 @@ import asyncio
 import random
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
-import pytest
 
+from export.bundle import Bundle
+from streams.arena import StoredUser
 from streams.contracts import FIELD, REASON, decode_vector, header_texts
-from streams.errors import StateError
+from streams.local import LocalServices
 from streams.processor import Row
-from streams.store import Store, connect
+from streams.store import DamagedRow, Store, connect
+from streams.topics import broker_admin
 from tests.deployment import Deployment, event, expected_ids, record
 
 ITEMS = [f"item-{i}" for i in range(1, 501)]
@@ -182,12 +185,15 @@ def test_a_changed_row_is_found(deployment: Deployment) -> None:
     store = Store(deployment.settings, deployment.bundle)
     store.connect()
     for user in range(len(damages)):
-        with pytest.raises(StateError, match=f"user-{user}'.* damaged"):
-            asyncio.run(store.read([f"user-{user}"]))
+        [row] = asyncio.run(store.read([f"user-{user}"]))
+        assert isinstance(row, DamagedRow)
+        assert f"user-{user}' in" in row.why
+        assert "damaged" in row.why
     assert [u.user_id for u in asyncio.run(store.read(["user-5", "nobody"]))] == ["user-5"]
     store.close()
-    with pytest.raises(StateError, match="damaged"):
-        deployment.verify()
+    found = deployment.verify()
+    assert not found.clean
+    assert sum("damaged" in text for text in found.mismatches) == len(damages)
 
 
 def test_two_writers_of_the_same_position_leave_one_state_whole(deployment: Deployment) -> None:
@@ -200,11 +206,12 @@ def test_two_writers_of_the_same_position_leave_one_state_whole(deployment: Depl
     vector = draw.normal(size=(30, 32)).astype(np.float32)
 
     async def write() -> None:
-        for factor in (np.float32(1), np.float32(1 + 1e-6), np.float32(1 - 1e-6)):
-            await store.write(0, users, state * factor, vector * factor, now_ms=0)
+        for generation_id, factor in ((7, np.float32(1)), (9, np.float32(1 + 1e-6)), (8, np.float32(1 - 1e-6))):
+            await store.write(0, users, state * factor, vector * factor, generation_id, now_ms=0)
 
     asyncio.run(write())
     for user in asyncio.run(store.read([row.user_id for row in users])):
+        assert isinstance(user, StoredUser), user
         index = int(user.user_id.split("-")[1])
         np.testing.assert_allclose(user.state, state[index], rtol=1e-5)
         np.testing.assert_allclose(user.representation, vector[index], rtol=1e-5)
@@ -231,32 +238,57 @@ def test_workers_that_join_under_load_lose_and_repeat_nothing(deployment: Deploy
     assert {e.id for e in deployment.evaluations()} == expected_ids(deployment)
 
 
-def test_a_worker_that_meets_a_damaged_row_ends_and_names_it(deployment: Deployment) -> None:
+def test_a_damaged_row_is_named_and_rebuilt_from_the_topic(deployment: Deployment) -> None:
     worker = deployment.worker()
     worker.start()
-    deployment.send([record(event("a", "user-1", "item-1"))])
+    deployment.send(shopping(600, 6, seed=10))
     deployment.wait_until_committed()
     worker.stop()
-    damage(deployment, "user-1", "state", "0x00")
+    for user, (column, value) in enumerate([("state", "0x00"), ("representation", "null")]):
+        damage(deployment, f"user-{user}", column, value)
     worker = deployment.worker("second")
     worker.start()
-    deployment.send([record(event("b", "user-1", "item-2"))])
-    deadline = time.monotonic() + 30
-    while worker.pid is not None:
-        assert time.monotonic() < deadline, "it goes on"
-        time.sleep(0.1)
+    deployment.send(shopping(60, 6, seed=11))
+    deployment.wait_until_committed()
+    reading = worker.read()
+    worker.stop()
+    assert reading is not None
+    assert reading.count("thalweg_rebuilt_users_total") == 2
     said = worker.log.read_text()
-    assert "StateError" in said
-    assert "'user-1'" in said
-    assert len(deployment.evaluations()) == 1, "nothing is published from a damaged state"
+    for user in ("user-0", "user-1"):
+        assert f"user {user!r} is rebuilt" in said
+    found = deployment.verify()
+    assert (found.mismatches, found.events) == ([], 660)
+    assert {e.id for e in deployment.evaluations()} == expected_ids(deployment)
+
+
+def test_partitions_are_added_under_load(services: LocalServices, bundle: Bundle, tmp_path: Path) -> None:
+    deployment = Deployment(services, bundle, tmp_path, partitions=2, partition_handover_s=2)
+    workers = [deployment.worker(name) for name in ("first", "second")]
+    for worker in workers:
+        worker.start()
+    deployment.send(shopping(4_000, 300, seed=12), 2_000.0)
+    with broker_admin(deployment.settings.broker) as admin:
+        admin.create_partitions({deployment.settings.behavior_topic: 4})
+    deployment.send(shopping(6_000, 300, seed=13), 2_000.0)
+    deployment.wait_until_committed()
+    for worker in workers:
+        worker.stop()
+    found = deployment.verify()
+    assert (found.mismatches, found.events, found.dead_letters) == ([], 10_000, 0)
+    assert {e.id for e in deployment.evaluations()} == expected_ids(deployment)
 
 
 def damage(deployment: Deployment, user_id: str, column: str, value: str) -> None:
+    """As if the disk had: a later write of the worker still wins."""
     cluster, session = connect(deployment.settings)
+    table, row = f"{deployment.settings.keyspace}.representations_32", (user_id, deployment.bundle.bundle_id)
+    written_at = session.execute(
+        f"SELECT WRITETIME(state) FROM {table} WHERE user_id = %s AND bundle_id = %s", row
+    ).one()[0]
     session.execute(
-        f"UPDATE {deployment.settings.keyspace}.representations_32 USING TIMESTAMP {2**62} SET {column} = {value} "
-        "WHERE user_id = %s AND bundle_id = %s",
-        (user_id, deployment.bundle.bundle_id),
+        f"UPDATE {table} USING TIMESTAMP {written_at + 1} SET {column} = {value} WHERE user_id = %s AND bundle_id = %s",
+        row,
     )
     cluster.shutdown()
 
@@ -270,7 +302,7 @@ def test_a_lost_row_and_a_stale_row_are_found(deployment: Deployment) -> None:
     store = Store(deployment.settings, deployment.bundle)
     store.connect()
     users = [u.user_id for u in store.scan()]
-    asyncio.run(store.erase([(users[0], 10**9)]))
+    asyncio.run(store.erase([(users[0], 10**9)], 1))
     store.close()
     found = deployment.verify()
     assert not found.clean

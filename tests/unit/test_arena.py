@@ -21,7 +21,7 @@ def user(name: str, partition: int = 0) -> StoredUser:
 def test_the_coldest_confirmed_users_make_room() -> None:
     arena = Arena(3, 2, 3)
     for sequence, name in enumerate("abc", 1):
-        arena.insert([user(name)], sequence)
+        arena.insert([user(name)], 0, sequence)
     assert arena.make_room(1, confirmed=2)
     assert "a" not in arena
     assert {"b", "c"} <= {name for name, _ in arena.users()}
@@ -29,21 +29,21 @@ def test_the_coldest_confirmed_users_make_room() -> None:
 
 def test_users_whose_rows_are_not_confirmed_stay() -> None:
     arena = Arena(2, 2, 3)
-    arena.insert([user("a"), user("b")], 5)
+    arena.insert([user("a"), user("b")], 0, 5)
     assert not arena.make_room(1, confirmed=4)
     assert len(arena) == 2
 
 
 def test_a_full_arena_says_so() -> None:
     arena = Arena(1, 2, 3)
-    arena.insert([user("a")], 1)
+    arena.insert([user("a")], 0, 1)
     with pytest.raises(IndexError, match="full with 1 users"):
         arena.allocate("b")
 
 
 def test_a_dropped_user_leaves_nothing_and_its_slot_is_used_again() -> None:
     arena = Arena(2, 2, 3)
-    arena.insert([user("a", partition=1), user("b", partition=2)], 1)
+    arena.insert([user("a", partition=1), user("b", partition=2)], 0, 1)
     slot = arena.slot("a")
     assert arena.drop_partitions([1]) == 1
     assert "a" not in arena
@@ -55,7 +55,7 @@ def test_a_dropped_user_leaves_nothing_and_its_slot_is_used_again() -> None:
 
 def test_columns_hold_what_was_restored() -> None:
     arena = Arena(2, 2, 3)
-    arena.insert([user("a")], 1)
+    arena.insert([user("a")], 0, 1)
     slot = arena.slot("a")
     assert slot is not None
     assert (arena.offset[slot], arena.steps[slot], arena.last_time_ms[slot]) == (7, 3, 9)

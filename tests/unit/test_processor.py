@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streams.arena import NO_OFFSET, Arena, StoredUser
+from streams.arena import Arena, StoredUser
 from streams.codec import decode_batch
 from streams.processor import Processor, Result, Row
 
@@ -86,7 +86,7 @@ def feed(target: Processor, rows: Rows, records: list[Record], sequence: int) ->
     outcomes = decode_batch(records)
     missing = target.missing(outcomes, sequence)
     assert target.arena.make_room(len(missing), sequence - 1)
-    target.arena.insert([rows.users[user] for user in missing if user in rows.users], sequence)
+    target.arena.insert([rows.users[user] for user in missing if user in rows.users], 0, sequence)
     result = target.process(0, records, outcomes, sequence)
     rows.write(0, result)
     return result
@@ -185,10 +185,31 @@ def test_an_erased_user_starts_without_history_and_leaves_nothing_in_memory() ->
     assert result.columns.steps == [0]
 
 
-def test_an_offset_of_another_partition_does_not_hide_events() -> None:
+def test_a_user_that_an_older_epoch_stored_elsewhere_goes_on_with_its_history() -> None:
+    target, rows = processor(), Rows()
+    feed(target, rows, [record(9, "a", "i1", "x", 5)], 1)
+    target.arena.forget("a")
+    target.arena.insert([msgspec.structs.replace(rows.users["a"], is_current=False)], 1, 2)
+    log = [record(0, "a", "i2", "y", 6)]
+    result = target.process(1, log, decode_batch(log), 2)
+    assert (result.columns.offset, result.columns.steps) == ([0], [1])
+
+
+def test_an_event_in_a_partition_that_its_user_does_not_belong_to_is_set_aside() -> None:
     target, rows = processor(), Rows()
     feed(target, rows, [record(9, "a", "i1", "x", 5)], 1)
     log = [record(0, "a", "i2", "y", 6)]
     result = target.process(1, log, decode_batch(log), 2)
-    assert result.columns.offset == [0]
-    assert NO_OFFSET == -1
+    assert result.columns.offset == []
+    [(_, why)] = result.rejected
+    assert (why.field, "'a' belongs to partition 0" in why.reason) == ("partition", True), why.reason
+
+
+def test_a_record_that_comes_again_has_its_user_s_row_published_again() -> None:
+    target, rows = processor(), Rows()
+    log = [record(0, "a", "i1", "x", 5), record(1, "b", "i1", "z", 5), record(2, "a", "i2", "y", 6)]
+    feed(target, rows, log, 1)
+    result = feed(target, rows, [*log[:2], record(3, "c", "i1", "w", 9)], 2)
+    assert [result.rows[i].user_id for i in result.changed_rows()] == ["c"]
+    assert [result.rows[i].user_id for i in result.updated_rows()] == ["a", "b", "c"]
+    np.testing.assert_array_equal(result.representation[0], rows.users["a"].representation)

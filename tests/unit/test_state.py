@@ -3,28 +3,47 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.state import decode_state, encode_state
+from streams.state import decode_state, encode_state, owner_crc
 
 STATE = np.arange(5, dtype=np.float32)
-CELL = encode_state(2, 3, 10**12, 7, 10**13, "tee-é", [5, 2**64 - 1], STATE.tobytes())
+VECTOR = np.arange(3, dtype=">f4").tobytes()
+OWNER = owner_crc(b"bundle", b"user")
+CELL = encode_state(OWNER, VECTOR, 2, 3, 10**12, 7, 10**13, "tee-é", [5, 2**64 - 1], STATE.tobytes())
 
 
 def test_a_cell_gives_back_what_was_put_in() -> None:
-    state = decode_state(CELL, 5)
+    state = decode_state(OWNER, VECTOR, CELL, 5)
     assert (state.epoch, state.partition, state.offset, state.steps) == (2, 3, 10**12, 7)
     assert (state.last_time_ms, state.last_item, state.recent) == (10**13, "tee-é", [5, 2**64 - 1])
     np.testing.assert_array_equal(state.state, STATE)
 
 
-@given(st.integers(0, len(CELL) * 8 - 1))
+@given(st.integers(8, len(CELL) * 8 - 1))
 def test_no_flipped_bit_goes_unnoticed(bit: int) -> None:
     damaged = bytearray(CELL)
     damaged[bit // 8] ^= 1 << (bit % 8)
     with pytest.raises(ValueError, match="checksum"):
-        decode_state(bytes(damaged), 5)
+        decode_state(OWNER, VECTOR, bytes(damaged), 5)
 
 
-@pytest.mark.parametrize(("cell", "width", "why"), [(b"", 5, "0 bytes"), (CELL[:-1], 5, "checksum"), (CELL, 6, "6")])
-def test_a_cut_cell_and_one_of_another_width_are_refused(cell: bytes, width: int, why: str) -> None:
+@given(st.integers(0, len(VECTOR) * 8 - 1))
+def test_nor_does_one_in_the_representation_beside_it(bit: int) -> None:
+    damaged = bytearray(VECTOR)
+    damaged[bit // 8] ^= 1 << (bit % 8)
+    with pytest.raises(ValueError, match="checksum"):
+        decode_state(OWNER, bytes(damaged), CELL, 5)
+
+
+@pytest.mark.parametrize(("bundle", "user"), [(b"bundle", b"another"), (b"another", b"user")])
+def test_a_state_of_another_user_or_bundle_is_refused(bundle: bytes, user: bytes) -> None:
+    with pytest.raises(ValueError, match="checksum"):
+        decode_state(owner_crc(bundle, user), VECTOR, CELL, 5)
+
+
+@pytest.mark.parametrize(
+    ("cell", "width", "why"),
+    [(b"", 5, "0 bytes"), (CELL[:-1], 5, "checksum"), (CELL, 6, "6"), (b"\x09" + CELL[1:], 5, "format 9")],
+)
+def test_a_cut_cell_and_one_of_another_width_or_format_are_refused(cell: bytes, width: int, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        decode_state(cell, width)
+        decode_state(OWNER, VECTOR, cell, width)

@@ -1,0 +1,71 @@
+"""The behaviour topic as this group of workers reads it: its epoch, and which partitions are not to be read yet."""
+
+import logging
+import time
+from collections.abc import Mapping
+
+from export.bundle import Bundle
+from streams.epochs import Epoch, Reading, reading
+from streams.names import group
+from streams.settings import Settings
+from streams.store import Store
+from streams.topics import Topic, describe_topic, ensure_topics
+
+logger = logging.getLogger(__name__)
+
+
+class Source:
+    """Looks at the topic and moves its epoch on. Everything blocks, and raises BrokerError or StoreError."""
+
+    def __init__(self, settings: Settings, bundle: Bundle, store: Store) -> None:
+        self._settings = settings
+        self._group = group(settings, bundle)
+        self._store = store
+        self._partitions = 0
+        self._grown_at_s: float | None = None
+
+    def look(self) -> Reading:
+        """What to read from now on; the store uses it too."""
+        topic, found = self._reading()
+        if found.held and self._grown_at_s is None:
+            self._grown_at_s = time.monotonic()
+            logger.warning(
+                "topic %s has %d partitions now: %d are held until the others are read up to where they end",
+                topic.name,
+                topic.partitions,
+                len(found.held),
+            )
+        if topic.partitions != self._partitions:
+            ensure_topics(self._settings)  # output topics have as many partitions
+            self._partitions = topic.partitions
+        self._store.reading = found
+        return found
+
+    def hand_over(self) -> bool:
+        """Called while partitions are held: True when the group may read them, after a rebalance of it."""
+        topic, found = self._reading()
+        if not found.held:
+            self._grown_at_s = None
+            return True
+        grown_at_s = self._grown_at_s or time.monotonic()
+        if not found.barrier and time.monotonic() - grown_at_s >= self._settings.partition_handover_s:
+            old = range(topic.partitions - len(found.held))
+            barrier = tuple(topic.end_offsets[partition] for partition in old)
+            number = max(epoch.number for epoch in self._store.epochs(topic.name)) + 1
+            self._store.begin_epoch(topic.name, Epoch(number, topic.topic_id, topic.partitions, barrier))
+        return False
+
+    def _reading(self) -> tuple[Topic, Reading]:
+        topic = describe_topic(self._settings.broker, self._settings.behavior_topic, self._group)
+        while True:
+            epochs = self._store.epochs(topic.name)
+            found = reading(epochs, topic.topic_id, topic.partitions, passed(topic))
+            if found is not None:
+                return topic, found
+            number = max((epoch.number for epoch in epochs), default=-1) + 1
+            self._store.begin_epoch(topic.name, Epoch(number, topic.topic_id, topic.partitions, ()))
+
+
+def passed(topic: Topic) -> Mapping[int, int]:
+    """By partition: the offset before which there is nothing left to read for the group."""
+    return {p: max(start, topic.committed.get(p, 0)) for p, start in topic.start_offsets.items()}

@@ -1,0 +1,32 @@
+"""What is read of a topic whose partitions are added to."""
+
+import uuid
+
+from streams.epochs import Epoch, Reading, reading
+
+NOW, BEFORE = uuid.uuid4(), uuid.uuid4()
+FIRST = Epoch(3, NOW, 2, ())
+NONE: dict[int, int] = {}
+
+
+def test_a_topic_that_nobody_read_begins_an_epoch() -> None:
+    assert reading([Epoch(0, BEFORE, 4, ())], NOW, 2, NONE) is None
+
+
+def test_offsets_of_another_incarnation_are_not_comparable() -> None:
+    assert reading([Epoch(0, BEFORE, 2, ()), FIRST], NOW, 2, NONE) == Reading(3, frozenset([3]))
+
+
+def test_added_partitions_are_held_until_the_group_is_behind_the_barrier() -> None:
+    grown = Reading(3, frozenset([3]), frozenset([2, 3]))
+    assert reading([FIRST], NOW, 4, {0: 10**9, 1: 10**9}) == grown
+    epochs = [FIRST, Epoch(4, NOW, 4, (10, 20))]
+    held = Reading(3, frozenset([3, 4]), frozenset([2, 3]), (10, 20))
+    assert reading(epochs, NOW, 4, {0: 10, 1: 19}) == held
+    assert reading(epochs, NOW, 4, {0: 10}) == held
+    assert reading(epochs, NOW, 4, {0: 11, 1: 20}) == Reading(4, frozenset([3, 4]))
+
+
+def test_partitions_added_twice_are_held_from_the_last_epoch_on() -> None:
+    epochs = [FIRST, Epoch(4, NOW, 4, (10, 20))]
+    assert reading(epochs, NOW, 8, {0: 99, 1: 99}) == Reading(4, frozenset([3, 4]), frozenset([4, 5, 6, 7]))
