@@ -13,7 +13,14 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from streams.contracts import EvaluationEvent, RepresentationUpdate, dead_letter, encode_vector, record_id
+from streams.contracts import (
+    EvaluationEvent,
+    RepresentationUpdate,
+    dead_letter,
+    encode_vector,
+    erasure_marker,
+    record_id,
+)
 from streams.errors import BrokerError
 from streams.processor import Result
 from streams.settings import Settings
@@ -32,7 +39,7 @@ Pair = tuple[bytes | None, bytes | None]
 
 
 class Publisher:
-    """One idempotent producer for evaluation events, representation updates and dead letters."""
+    """One idempotent producer for evaluation events, representation updates, dead letters and erasure markers."""
 
     def __init__(self, settings: Settings, bundle_id: str, catalogue: int) -> None:
         self._settings = settings
@@ -148,4 +155,8 @@ class Publisher:
                     partition=partition,
                 )
             )
+        for user_id, offset in result.erased:
+            headers = erasure_marker(user_id, offset)
+            topic = self._settings.dead_letter_topic
+            futures.append(await self._producer.send(topic, key=b"", value=b"", headers=headers, partition=partition))
         return futures

@@ -15,6 +15,7 @@ PURE = (
     "streams.codec",
     "streams.contracts",
     "streams.demo.view",
+    "streams.erasures",
     "streams.monitor.baselines",
     "streams.monitor.dedup",
     "streams.monitor.merge",
