@@ -16,7 +16,7 @@ from rich.text import Text
 
 from export.bundle import Bundle
 from streams import schema
-from streams.errors import BrokerError, SettingsError, StoreError, ThalwegError
+from streams.errors import SettingsError, StoreError, ThalwegError
 from streams.local.state import read_state
 from streams.names import bundle_path, group
 from streams.settings import PREFIX, Settings, load_settings
@@ -193,13 +193,9 @@ def _local() -> Iterator[Finding]:
 
 
 def _broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
-    try:
-        with broker_admin(settings.broker) as admin:
-            brokers = admin.describe_cluster()["brokers"]
-            topics = set(admin.list_topics())
-    except BrokerError as error:
-        yield Finding("failed", "broker", str(error), "start one with `thalweg up` or set THALWEG_BROKER")
-        return
+    with broker_admin(settings.broker) as admin:
+        brokers = admin.describe_cluster()["brokers"]
+        topics = set(admin.list_topics())
     if len(brokers) < settings.replication:
         detail = f"{len(brokers)} at {settings.broker} and replication = {settings.replication}"
         yield Finding("failed", "broker", detail, "set THALWEG_REPLICATION to at most the number of brokers")

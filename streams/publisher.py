@@ -24,6 +24,7 @@ from streams.contracts import (
 from streams.errors import BrokerError
 from streams.processor import Result
 from streams.settings import Settings
+from streams.topics import NO_BROKER_REMEDY
 
 # An evaluation event has about 300 bytes; a request of this size is half of what a broker takes as it comes (1 MB).
 BATCH_BYTES = 512 * 1024
@@ -61,7 +62,7 @@ class Publisher:
         try:
             await self._producer.start()
         except KafkaError as error:
-            raise BrokerError(f"no broker answers at {self._settings.broker}: {error}") from error
+            raise BrokerError(f"no broker answers at {self._settings.broker}: {error}; {NO_BROKER_REMEDY}") from error
 
     async def stop(self) -> None:
         if self._producer is not None:
