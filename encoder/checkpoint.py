@@ -18,7 +18,8 @@ from encoder.baselines import Baselines
 from encoder.errors import InputError
 from encoder.log import EventLog
 from encoder.model import ModelConfig, UserModel
-from encoder.training import Trained, TrainingSettings
+from encoder.training import Trained
+from encoder.training_settings import TrainingSettings
 from encoder.vocabulary import Vocabulary
 
 

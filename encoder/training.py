@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from encoder.metrics import ranking_metrics
 from encoder.model import ModelConfig, UserModel
 from encoder.optimizer import AdamW, cosine
 from encoder.sequences import Sequences, Window, batches, windows
+from encoder.training_settings import TrainingSettings
 from encoder.vocabulary import Vocabulary
 
 CLIP_NORM = 1.0
@@ -28,24 +28,6 @@ CHUNK_LOGITS = 16_000_000  # logits held at a time: 64 MB, so that a large catal
 # Called within and at the end of each epoch: its number from 0, the share of it that is done, its metrics at its end.
 # The last pass, over the whole log, has no metrics.
 Progress = Callable[[int, float, dict[str, float] | None], None]
-
-
-class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a model is shaped and trained. The defaults are meant for a log of ten thousand to some million events."""
-
-    cell: str = "gru"
-    width: int = 64
-    hidden: int = 64
-    dropout: float = 0.2
-    min_support: int = 2  # events of an item to be in the catalogue; rarer ones train the unknown item
-    validation: float = 0.1  # last share of the log, in time, that decides when to stop
-    max_epochs: int = 7  # the learning rate falls along a cosine to 0 at their end
-    patience: int = 2  # epochs without a better validation score before stopping
-    events_per_step: int = 512  # events whose losses make one optimiser step
-    window: int = 64  # events through which a gradient flows back
-    learning_rate: float = 0.01
-    weight_decay: float = 0.1
-    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ import json
 import msgspec
 from rich.console import Console
 
-from encoder import checkpoint
-from export.exporter import export_model
+from encoder.commands.checkpoints import check_checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
+    check_checkpoint(args.checkpoint)
+    # only now: torch takes seconds to load
+    from encoder import checkpoint
+    from export.exporter import export_model
+
     trained = checkpoint.load(args.checkpoint)
     description = trained.description
     bundle = export_model(

@@ -4,6 +4,7 @@ JSON Schemas and the AsyncAPI document are generated from these (`streams.schema
 """
 
 import base64
+import hashlib
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -102,6 +103,7 @@ SOURCE_TIMESTAMP = "thalweg-timestamp-ms"
 KEY_BYTES = "thalweg-key-bytes"  # the original size; only where the dead letter holds just the beginning
 VALUE_BYTES = "thalweg-value-bytes"
 RESENT = "thalweg-resent"  # of a marker in the dead-letter topic, no dead letter itself: offsets sent again, "3,17,18"
+ERASED = "thalweg-erased"  # of a marker too: hash of a user whose earlier dead letters are not shown any more
 
 
 class DeadLetterHeaders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -155,6 +157,16 @@ def dead_letter(record: Any, reason: str, field: str) -> DeadLetter:
         value=value[:MAX_VALUE_BYTES] if long_value else value,
         headers=[(name, str(text).encode()) for name, text in msgspec.to_builtins(headers).items()],
     )
+
+
+def user_hash(user_id: bytes) -> str:
+    """What stands for a user in an erasure marker: the SHA-256 of its id (UTF-8), in hexadecimal."""
+    return hashlib.sha256(user_id).hexdigest()
+
+
+def erasure_marker(user_id: str, offset: int) -> list[tuple[str, bytes]]:
+    """Headers of the note in the dead-letter topic that a user was erased by the record at `offset`."""
+    return [(ERASED, user_hash(user_id.encode()).encode()), (SOURCE_OFFSET, str(offset).encode())]
 
 
 def header_texts(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:

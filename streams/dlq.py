@@ -4,6 +4,9 @@ A resend is recorded in the dead-letter topic itself: a marker (a record with th
 its letters) lists the offsets that were sent again, after the broker confirmed them. Letters that a marker names are
 not shown and never sent a second time. A crash between the two sends them again: an event_id that is among the last
 ones of its user is then recognised by the worker.
+
+Letters of a user who was erased after them are neither shown nor sent (`streams.erasures`): they stay in the topic
+until its retention takes them.
 """
 
 import argparse
@@ -12,7 +15,7 @@ import itertools
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -22,16 +25,19 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.contracts import (
+    ERASED,
     FIELD,
     KEY_BYTES,
     REASON,
     RESENT,
     SOURCE_OFFSET,
     SOURCE_PARTITION,
+    SOURCE_TIMESTAMP,
     SOURCE_TOPIC,
     VALUE_BYTES,
     header_texts,
 )
+from streams.erasures import Erasures, Place
 from streams.errors import BrokerError
 from streams.reading import read_topic
 from streams.rejection import quote_bytes
@@ -63,7 +69,16 @@ class Contents(msgspec.Struct, kw_only=True):
     dead_letters: int = 0
     by_field: dict[str, int] = {}
     resent: int = 0  # earlier, all reasons
+    erased: int = 0  # left out, since their user was erased after them; all reasons
     newest: list[Letter] = []
+
+
+class Resending(NamedTuple):
+    """What became of a resend: records sent, letters that are not whole, and how many of erased users were left out."""
+
+    sent: int
+    not_whole: list[Letter]
+    erased: int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,12 +91,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     if args.resend:
-        sent, left = resend(settings, args.reason)
+        resending = resend(settings, args.reason)
         if args.json:
-            print(msgspec.json.encode({"resent": sent, "not_whole": [letter.source for letter in left]}).decode())
+            not_whole = [letter.source for letter in resending.not_whole]
+            counts = {"resent": resending.sent, "not_whole": not_whole, "erased": resending.erased}
+            print(msgspec.json.encode(counts).decode())
         else:
-            print(f"dlq: {sent} records sent to {settings.behavior_topic} again")
-            for letter in left:
+            print(f"dlq: {resending.sent} records sent to {settings.behavior_topic} again{_left_out(resending.erased)}")
+            for letter in resending.not_whole:
                 print(f"  not sent, since the dead letter holds only its beginning: {letter.source}")
         return 0
     contents = read_contents(settings, args.reason, max(0, args.limit))
@@ -97,22 +114,46 @@ def read_contents(settings: Settings, reason: str = "", limit: int = 20) -> Cont
     return asyncio.run(_read_contents(settings, reason, limit))
 
 
-def resend(settings: Settings, reason: str = "") -> tuple[int, list[Letter]]:
-    """Send the originals of the matching letters again: (how many, those that are not whole). Raises BrokerError."""
-    letters = asyncio.run(_matching(settings, reason))
+def resend(settings: Settings, reason: str = "") -> Resending:
+    """Send the originals of the matching letters again. Raises BrokerError."""
+    letters, erased = asyncio.run(_matching(settings, reason))
     whole = [letter for letter in letters if letter.whole]
     if whole:
         replay = Replay(settings.broker, settings.behavior_topic)
         replay.run((letter.key, letter.value) for letter in whole)
         asyncio.run(_mark(settings, whole))
-    return len(whole), [letter for letter in letters if not letter.whole]
+    return Resending(len(whole), [letter for letter in letters if not letter.whole], erased)
+
+
+class _Markers:
+    """What the markers of the topic say. Read first: a marker stands behind its letters."""
+
+    def __init__(self) -> None:
+        self.resent: set[Position] = set()
+        self.erasures = Erasures()
+        self.hidden = 0  # letters that the erasures covered, counted as the letters are read
+
+    def add(self, record: Any) -> None:
+        headers = header_texts(record.headers)
+        if RESENT in headers:
+            self.resent.update((record.partition, int(offset)) for offset in headers[RESENT].split(","))
+        elif ERASED in headers:
+            self.erasures.add(headers, record.partition, record.timestamp)
+
+    def hide(self, record: Any, headers: dict[str, str]) -> bool:
+        """Whether the record is no letter to be shown."""
+        if RESENT in headers or ERASED in headers or (record.partition, record.offset) in self.resent:
+            return True
+        covered = self.erasures.cover(_place(record, headers), record.key, record.value)
+        self.hidden += covered
+        return covered
 
 
 async def _read_contents(settings: Settings, reason: str, limit: int) -> Contents:
-    resent = await _resent(settings)
+    markers = await _markers(settings)
     fields: Counter[str] = Counter()
     newest: dict[int, deque[Letter]] = {}
-    async for letter in _letters(settings, resent):
+    async for letter in _letters(settings, markers):
         if reason in letter.reason:
             fields[letter.field] += 1
             newest.setdefault(letter.partition, deque(maxlen=limit)).append(letter)
@@ -120,33 +161,42 @@ async def _read_contents(settings: Settings, reason: str, limit: int) -> Content
     return Contents(
         dead_letters=fields.total(),
         by_field=dict(fields.most_common()),
-        resent=len(resent),
+        resent=len(markers.resent),
+        erased=markers.hidden,
         newest=merged[len(merged) - limit :] if limit < len(merged) else merged,
     )
 
 
-async def _matching(settings: Settings, reason: str) -> list[Letter]:
-    resent = await _resent(settings)
-    return [letter async for letter in _letters(settings, resent) if reason in letter.reason]
+async def _matching(settings: Settings, reason: str) -> tuple[list[Letter], int]:
+    markers = await _markers(settings)
+    letters = [letter async for letter in _letters(settings, markers) if reason in letter.reason]
+    return letters, markers.hidden
 
 
-async def _resent(settings: Settings) -> set[Position]:
-    """What the markers name. Read first: a marker stands behind its letters."""
-    found: set[Position] = set()
+async def _markers(settings: Settings) -> _Markers:
+    found = _Markers()
     async for records in read_topic(settings.broker, settings.dead_letter_topic):
         for record in records:
-            offsets = header_texts(record.headers).get(RESENT)
-            if offsets is not None:
-                found.update((record.partition, int(offset)) for offset in offsets.split(","))
+            found.add(record)
     return found
 
 
-async def _letters(settings: Settings, resent: set[Position]) -> AsyncIterator[Letter]:
+async def _letters(settings: Settings, markers: _Markers) -> AsyncIterator[Letter]:
     async for records in read_topic(settings.broker, settings.dead_letter_topic):
         for record in records:
             headers = header_texts(record.headers)
-            if RESENT not in headers and (record.partition, record.offset) not in resent:
+            if not markers.hide(record, headers):
                 yield _letter(record, headers)
+
+
+def _place(record: Any, headers: dict[str, str]) -> Place:
+    """Where the original stood; of a letter that is not of Thalweg, only when it was written."""
+    names = (SOURCE_PARTITION, SOURCE_OFFSET, SOURCE_TIMESTAMP)
+    try:
+        partition, offset, timestamp_ms = (int(headers[name]) for name in names)
+    except (KeyError, ValueError):
+        return Place(-1, -1, record.timestamp)
+    return Place(partition, offset, timestamp_ms if timestamp_ms >= 0 else record.timestamp)
 
 
 def _letter(record: Any, headers: dict[str, str]) -> Letter:
@@ -211,4 +261,9 @@ def _print_table(contents: Contents) -> None:
         table.add_row(*(Text(text) for text in (when, letter.source, key, letter.field, letter.reason)))
     Console().print(table)
     by_field = ", ".join(f"{field} {count}" for field, count in contents.by_field.items())
-    print(f"dlq: {contents.dead_letters} dead letters" + (f" (by field: {by_field})" if by_field else ""))
+    by_field = f" (by field: {by_field})" if by_field else ""
+    print(f"dlq: {contents.dead_letters} dead letters{by_field}{_left_out(contents.erased)}")
+
+
+def _left_out(erased: int) -> str:
+    return f"; {erased} of erased users left out" if erased else ""

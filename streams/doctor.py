@@ -1,9 +1,11 @@
 """`thalweg doctor`: the settings, and whether everything that a worker needs is there; a remedy for what is not."""
 
 import argparse
+import errno
 import importlib.metadata
 import platform
 import re
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +16,7 @@ from rich.text import Text
 
 from export.bundle import Bundle
 from streams import schema
-from streams.errors import BrokerError, StoreError, ThalwegError
+from streams.errors import SettingsError, StoreError, ThalwegError
 from streams.local.state import read_state
 from streams.names import bundle_path, group
 from streams.settings import PREFIX, Settings, load_settings
@@ -73,6 +75,7 @@ def examine(settings: Settings, bundle_argument: str | None) -> Iterator[Finding
     else:
         yield _bundle(bundle)
     yield from _guarded("onnxruntime", lambda: _runtime(bundle))
+    yield _http(settings)
     yield from _local()
     yield from _guarded("broker", lambda: _broker(settings, bundle))
     yield from _guarded("cassandra", lambda: _cassandra(settings, bundle))
@@ -157,6 +160,26 @@ def _runtime(bundle: Bundle | None) -> Iterator[Finding]:
         )
 
 
+def _http(settings: Settings) -> Finding:
+    """Whether a worker or monitor that starts now could listen, as its HTTP server would."""
+    host, port = settings.http_host, settings.http_port
+    detail = f"port {port} on {host}" if port else f"any free port on {host}"
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, kind, protocol) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            remedy = "right where a worker is running already; for a further one set THALWEG_HTTP_PORT to another or 0"
+            return Finding("note", "http", f"{detail} is taken", remedy)
+        remedy = "set THALWEG_HTTP_HOST to an address of this machine, THALWEG_HTTP_PORT to a port above 1023 or 0"
+        return Finding("failed", "http", f"{detail}: {error}", remedy)
+    return Finding("ok", "http", detail)
+
+
 def _local() -> Iterator[Finding]:
     state = read_state()
     if state is None:
@@ -170,13 +193,9 @@ def _local() -> Iterator[Finding]:
 
 
 def _broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
-    try:
-        with broker_admin(settings.broker) as admin:
-            brokers = admin.describe_cluster()["brokers"]
-            topics = set(admin.list_topics())
-    except BrokerError as error:
-        yield Finding("failed", "broker", str(error), "start one with `thalweg up` or set THALWEG_BROKER")
-        return
+    with broker_admin(settings.broker) as admin:
+        brokers = admin.describe_cluster()["brokers"]
+        topics = set(admin.list_topics())
     if len(brokers) < settings.replication:
         detail = f"{len(brokers)} at {settings.broker} and replication = {settings.replication}"
         yield Finding("failed", "broker", detail, "set THALWEG_REPLICATION to at most the number of brokers")
@@ -204,7 +223,17 @@ def _topics(settings: Settings, bundle: Bundle | None, existing: set[str]) -> It
             yield Finding("failed", "topics", detail, "add partitions to the smaller one or name another topic")
 
 
+def _keyspace(settings: Settings) -> Finding:
+    try:
+        schema.statements(settings.keyspace, settings.replication, width=1)
+    except SettingsError as error:
+        return Finding("failed", "keyspace", str(error), "set THALWEG_KEYSPACE")
+    return Finding("ok", "keyspace", settings.keyspace)
+
+
 def _cassandra(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
+    keyspace = _keyspace(settings)
+    yield keyspace
     cluster, session = connect(settings)
     try:
         version = session.execute("SELECT release_version FROM system.local").one()[0]
@@ -214,7 +243,8 @@ def _cassandra(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
         yield Finding("ok", "cassandra", f"{version} at {settings.cassandra}")
         if bundle is not None:
             yield from _batch_thresholds(session, bundle)
-        yield from _schema(session, settings, bundle)
+        if keyspace.state == "ok":
+            yield from _schema(session, settings, bundle)
     except Exception as error:  # the driver's errors have no common root
         raise StoreError(
             f"Cassandra at {settings.cassandra} refused a query: {type(error).__name__}: {error}"

@@ -13,10 +13,18 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from streams.contracts import EvaluationEvent, RepresentationUpdate, dead_letter, encode_vector, record_id
+from streams.contracts import (
+    EvaluationEvent,
+    RepresentationUpdate,
+    dead_letter,
+    encode_vector,
+    erasure_marker,
+    record_id,
+)
 from streams.errors import BrokerError
 from streams.processor import Result
 from streams.settings import Settings
+from streams.topics import NO_BROKER_REMEDY
 from streams.updates import TRANSACTION_TIMEOUT_MS, Pair, Updates
 
 # An evaluation event has about 300 bytes; a request of this size is half of what a broker takes as it comes (1 MB).
@@ -31,7 +39,7 @@ STOP_TIMEOUT_S = 10.0
 
 
 class Publisher:
-    """An idempotent producer for evaluation events and dead letters, a transactional one for updates."""
+    """An idempotent producer for evaluation events, dead letters and erasure markers; transactional ones for updates."""
 
     def __init__(self, settings: Settings, group: str, bundle_id: str, catalogue: int) -> None:
         self._settings = settings
@@ -59,7 +67,7 @@ class Publisher:
         try:
             await self._producer.start()
         except KafkaError as error:
-            raise BrokerError(f"no broker answers at {self._settings.broker}: {error}") from error
+            raise BrokerError(f"no broker answers at {self._settings.broker}: {error}; {NO_BROKER_REMEDY}") from error
 
     async def own(self, partitions: Iterable[int]) -> None:
         """Publish updates of these partitions from now on, and nobody else. Raises BrokerError."""
@@ -173,4 +181,8 @@ class Publisher:
                     partition=partition,
                 )
             )
+        for user_id, offset in result.erased:
+            headers = erasure_marker(user_id, offset)
+            topic = self._settings.dead_letter_topic
+            futures.append(await self._producer.send(topic, key=b"", value=b"", headers=headers, partition=partition))
         return futures

@@ -22,6 +22,7 @@ from streams.settings import Settings
 
 CONNECT_TIMEOUT_MS = 5_000
 READY_TIMEOUT_MS = 30_000
+NO_BROKER_REMEDY = "start one with `thalweg up` or set THALWEG_BROKER"
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,8 +61,10 @@ def broker_admin(broker: str) -> Iterator[Any]:
         admin = KafkaAdminClient(bootstrap_servers=broker.split(","), bootstrap_timeout_ms=CONNECT_TIMEOUT_MS)
         yield admin
     except KafkaError as error:
-        what = "no broker answers" if admin is None else "the broker refused a request"
-        raise BrokerError(f"{what} at {broker}: {error or type(error).__name__}") from error
+        why = str(error) or type(error).__name__
+        if admin is None:
+            raise BrokerError(f"no broker answers at {broker}: {why}; {NO_BROKER_REMEDY}") from error
+        raise BrokerError(f"the broker refused a request at {broker}: {why}") from error
     finally:
         if admin is not None:
             admin.close()

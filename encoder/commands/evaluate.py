@@ -4,13 +4,11 @@ import argparse
 import json
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from encoder import checkpoint
+from encoder.commands.checkpoints import check_checkpoint
 from encoder.commands.logs import add_log_arguments, add_threads_argument, read_log
-from encoder.evaluation import evaluate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,9 +20,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
+    check_checkpoint(args.checkpoint)
+    log = read_log(args, console)
+    # only now: torch takes seconds to load
+    import torch
+
+    from encoder import checkpoint
+    from encoder.evaluation import evaluate
+
     torch.set_num_threads(args.threads)
     trained = checkpoint.load(args.checkpoint)
-    result = evaluate(trained.model, trained.vocabulary, trained.baselines, read_log(args, console))
+    result = evaluate(trained.model, trained.vocabulary, trained.baselines, log)
     console.print(_table(result))
     if args.json:
         print(json.dumps(result))

@@ -6,13 +6,11 @@ import time
 from types import TracebackType
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from encoder import checkpoint
 from encoder.commands.logs import add_log_arguments, add_threads_argument, read_log
-from encoder.training import TrainingSettings, train
+from encoder.training_settings import TrainingSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
-    torch.set_num_threads(args.threads)
     log = read_log(args, console)
+    # only now: torch takes seconds to load, and a log that cannot be used is named without it
+    import torch
+
+    from encoder import checkpoint
+    from encoder.training import train
+
+    torch.set_num_threads(args.threads)
     settings = TrainingSettings(
         seed=args.seed,
         max_epochs=args.max_epochs,

@@ -1,19 +1,22 @@
 """Event logs from files: the event contract as JSON Lines or Parquet, and public logs in their own formats."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from encoder.datasets.columns import ColumnBuilder, LogReport
 from encoder.datasets.jsonl import JsonLines
 from encoder.datasets.parquet import Parquet
 from encoder.datasets.rees46 import Rees46
-from encoder.datasets.rows import LogFormat, checked_batches
+from encoder.datasets.rows import Batch, LogFormat, checked_batches
 from encoder.errors import InputError
 from encoder.log import EventLog
 
 __all__ = ["FORMATS", "LogReport", "format_of", "load_log", "replay_records"]
 
 FORMATS: dict[str, LogFormat] = {"jsonl": JsonLines(), "parquet": Parquet(), "rees46": Rees46()}
+HEAD_ROWS = 1000  # a log has an event among these; a file of another kind would become dead letters, row for row
+SHOWN = 80  # bytes of a row in an error
 
 
 def format_of(path: Path | str) -> str:
@@ -42,21 +45,46 @@ def replay_records(
     Every row goes, also duplicates and rows that are no events: those belong in the dead-letter topic. The key is the
     user id, b"" where a row has none. `first`/`rest` keep the rows before / from `load_log(...).cut_ms(fraction)` on;
     rows that are no events go with the row before them.
+
+    Raises InputError at once for an unreadable file, or one of whose first HEAD_ROWS rows none is an event.
     """
     log_format = _format(path, format)
     if first is not None and rest is not None:
         raise InputError(f"both a first ({first}) and a rest ({rest}) of {path}: give one of them")
+    batches = checked_batches(log_format, Path(path))
+    head = list(islice(batches, 1))
+    for batch in head:
+        _check_head(batch, path, format or format_of(path))
     fraction = rest if first is None else first
-    cut_ms = None if fraction is None else load_log(path, format)[0].cut_ms(fraction)
+    cut = None if fraction is None else lambda: load_log(path, format)[0].cut_ms(fraction)
+    return _records(log_format, chain(head, batches), cut, is_rest_wanted=rest is not None)
+
+
+def _records(
+    log_format: LogFormat, batches: Iterable[Batch], cut: Callable[[], int] | None, is_rest_wanted: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    cut_ms = None if cut is None else cut()
     is_rest = False
-    for batch in checked_batches(log_format, Path(path)):
+    for batch in batches:
         for raw, event in zip(batch.raw, batch.events, strict=True):
             if cut_ms is not None:
                 is_rest = is_rest if isinstance(event, str) else event.event_time_ms >= cut_ms
-                if is_rest == (rest is None):
+                if is_rest != is_rest_wanted:
                     continue
             user_id = log_format.user_of(raw) if isinstance(event, str) else event.user_id
             yield user_id.encode(), log_format.value(raw, event)
+
+
+def _check_head(batch: Batch, path: Path | str, name: str) -> None:
+    head = batch.events[:HEAD_ROWS]
+    why = head[0]
+    if isinstance(why, str) and all(isinstance(event, str) for event in head):
+        shown = ascii(batch.raw[0][:SHOWN].decode(errors="backslashreplace"))
+        raise InputError(
+            f"{path} is not a log of format {name}: none of its first {len(head)} rows is an event; "
+            f"line {batch.first_line} is {shown}: {why}; check the file, or name its format with --format "
+            f"({', '.join(FORMATS)})"
+        )
 
 
 def _format(path: Path | str, format: str | None) -> LogFormat:

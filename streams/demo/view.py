@@ -20,7 +20,8 @@ from streams.monitor.scoreboard import Scores
 from streams.monitor.screen import LABELS, figure
 from streams.monitor.windows import SCORERS
 
-WIDTH = 100
+WIDTH = 100  # at most; everything fits into 80 as well
+NUMBER = 9  # columns of a number in the live view: 9,999,999
 LINE_EVERY_S = 3.0
 COLOURS = {"model": "bright_cyan", "popularity": "yellow", "last_item": "magenta"}
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -101,7 +102,7 @@ class DemoView:
     def report(self, report: Report) -> None:
         """Print users' stories, then the one table."""
         for part in (stories(report.users), table(report)):
-            self.console.print(part)
+            self.console.print(part, width=WIDTH)
 
 
 def render(progress: Progress, speeds: Iterable[float]) -> RenderableType:
@@ -118,35 +119,36 @@ def render(progress: Progress, speeds: Iterable[float]) -> RenderableType:
         title_align="left",
         subtitle_align="right",
         width=WIDTH,
-        padding=(1, 2),
+        padding=(1, 1),
         border_style="bright_black",
     )
 
 
 def _numbers(progress: Progress, speeds: Iterable[float]) -> RenderableType:
     dead_style = "red" if progress.dead_letters else ""
-    grid = Table.grid(padding=(0, 2))
-    for width in (15, 10, 15, 10, 16, 10):
-        grid.add_column(width=width, justify="right" if width == 10 else "left")
+    grid = Table.grid(padding=(0, 1))
+    for width in (15, 14, 15):  # 76 columns with the numbers, what 80 leave within the frame
+        grid.add_column(width=width)
+        grid.add_column(width=NUMBER, justify="right")
     rows = [
         [
             ("applied", f"{progress.applied:,}", ""),
-            ("lag", f"{progress.lag:,}", ""),
-            ("freshness p50", _ms(progress.freshness_p50_ms), ""),
+            ("  lag", f"{progress.lag:,}", ""),
+            ("  freshness p50", _ms(progress.freshness_p50_ms), ""),
         ],
         [
             ("already applied", f"{progress.already_applied:,}", ""),
-            ("dead letters", f"{progress.dead_letters:,}", dead_style),
-            ("freshness p99", _ms(progress.freshness_p99_ms), ""),
+            ("  dead letters", f"{progress.dead_letters:,}", dead_style),
+            ("  freshness p99", _ms(progress.freshness_p99_ms), ""),
         ],
     ]
     for row in rows:
         grid.add_row(
             *(text for name, value, style in row for text in (Text(name, style="dim"), Text(value, style=style)))
         )
-    speed = Table.grid(padding=(0, 2))
+    speed = Table.grid(padding=(0, 1))
     speed.add_column(width=15)
-    speed.add_column(width=10, justify="right")
+    speed.add_column(width=NUMBER, justify="right")
     speed.add_row(Text("events/s", style="dim"), Text(f"{progress.events_per_s:,.0f}", style="bold"), _spark(speeds))
     return Group(grid, speed)
 
@@ -155,22 +157,20 @@ def _quality(progress: Progress) -> RenderableType:
     scores = progress.rolling
     if scores is None or not scores.events:
         return Text("no user has a second event yet", style="dim")
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False, header_style="dim")
-    grid.add_column(f"the next item among {progress.catalogue:,}", min_width=26)
-    grid.add_column("", width=40)
+    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False, header_style="dim", expand=True)
+    grid.add_column(f"the next item among {progress.catalogue:,}", no_wrap=True)
+    grid.add_column("", ratio=1)
     grid.add_column("Recall@20", justify="right")
     grid.add_column("MRR@20", justify="right")
     best = max(scores.metrics[scorer]["recall@20"] for scorer in SCORERS)
     for scorer in SCORERS:
         recall, mrr = scores.metrics[scorer]["recall@20"], scores.metrics[scorer]["mrr@20"]
         style = f"bold {COLOURS[scorer]}" if scorer == "model" else COLOURS[scorer]
-        bar = ProgressBar(total=best or 1.0, completed=recall, width=38, complete_style=style, finished_style=style)
+        bar = ProgressBar(total=best or 1.0, completed=recall, complete_style=style, finished_style=style)
         grid.add_row(
             Text(LABELS[scorer], style=style), bar, Text(figure(recall), style=style), Text(figure(mrr), style=style)
         )
-    note = Text(
-        f"ranked before each event is applied; the last {scores.events:,} events of users with history", style="dim"
-    )
+    note = Text(f"each ranked before it is applied; last {scores.events:,} events of users with history", style="dim")
     return Group(grid, note)
 
 
@@ -191,7 +191,7 @@ def line(progress: Progress) -> str:
 
 def stories(users: Sequence[UserStory]) -> RenderableType:
     """What a few users did last, beside what is recommended to them."""
-    shown = Table(box=box.SIMPLE_HEAD, width=WIDTH, pad_edge=False)
+    shown = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
     shown.add_column("user", no_wrap=True, style="dim")
     shown.add_column("did last (latest first)", ratio=1)
     shown.add_column("is recommended now", ratio=1)
@@ -206,7 +206,7 @@ def stories(users: Sequence[UserStory]) -> RenderableType:
 def table(report: Report) -> Table:
     """The one table at the end."""
     progress, online, verified = report.progress, report.online, report.verified
-    shown = Table(box=box.ROUNDED, width=WIDTH, show_header=False, border_style="bright_black")
+    shown = Table(box=box.ROUNDED, expand=True, show_header=False, border_style="bright_black")
     shown.add_column(style="dim", width=26)
     shown.add_column(ratio=1)
     good = verified.max_abs_diff <= verified.tolerance

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerError
 from streams.monitor.merge import PartitionMerge
+from streams.topics import NO_BROKER_REMEDY
 
 POLL_RECORDS = 2_000  # a poll's scoring blocks the event loop for about 10 ms
 TOPIC_WAIT_S = 60.0
@@ -41,7 +42,7 @@ class Follower:
             await consumer.start()
         except KafkaError as error:
             await consumer.stop()
-            raise BrokerError(f"no broker answers at {self._broker}: {error}") from error
+            raise BrokerError(f"no broker answers at {self._broker}: {error}; {NO_BROKER_REMEDY}") from error
         self._consumer = consumer
         waited_s = 0.0
         while self.topic not in await consumer.topics():

@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 
 from streams.contracts import (
+    ERASED,
     MAX_VALUE_BYTES,
     RESENT,
+    SOURCE_OFFSET,
     DeadLetterHeaders,
     EvaluationEvent,
     IncomingEvent,
@@ -84,7 +86,12 @@ def _asyncapi(names: Settings) -> Document:
             {"MetricsEvent": _message(_reference(names.metrics_topic), {"type": "string", "description": "bundle_id"})},
         ),
         "deadLetters": _channel(
-            names.dead_letter_topic, {"DeadLetter": _dead_letter(names.dead_letter_topic), "Resent": _resent_marker()}
+            names.dead_letter_topic,
+            {
+                "DeadLetter": _dead_letter(names.dead_letter_topic),
+                "Resent": _resent_marker(),
+                "Erased": _erasure_marker(),
+            },
         ),
     }
     return {
@@ -127,9 +134,20 @@ def _dead_letter(topic: str) -> Document:
 
 def _resent_marker() -> Document:
     offsets = {"type": "string", "description": "offsets in this partition, separated by commas"}
+    return _marker("notes which dead letters were sent to the behaviour topic again", {RESENT: offsets})
+
+
+def _erasure_marker() -> Document:
+    user = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the user_id, UTF-8"}
+    offset = {"type": "string", "description": "of the erasure in the behaviour topic, in this partition"}
+    summary = "notes that a user was erased: dead letters of this user from before it are not shown or sent any more"
+    return _marker(summary, {ERASED: user, SOURCE_OFFSET: offset})
+
+
+def _marker(summary: str, headers: dict[str, Document]) -> Document:
     return {
-        "summary": "No dead letter: notes which dead letters were sent to the behaviour topic again.",
-        "headers": {"type": "object", "properties": {RESENT: offsets}, "required": [RESENT]},
+        "summary": f"No dead letter: {summary}.",
+        "headers": {"type": "object", "properties": headers, "required": list(headers)},
         "payload": {"type": "string", "maxLength": 0},
     }
 

@@ -16,6 +16,7 @@ PURE = (
     "streams.epochs",
     "streams.contracts",
     "streams.demo.view",
+    "streams.erasures",
     "streams.monitor.baselines",
     "streams.monitor.dedup",
     "streams.monitor.merge",
@@ -80,3 +81,20 @@ def test_pure_modules_do_no_io_and_know_no_clock() -> None:
 def test_a_worker_never_loads_torch() -> None:
     code = "import sys, streams.worker, streams.verify; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["train", "absent.jsonl", "--out", "never"], "cannot read the event log absent.jsonl"),
+        (["evaluate", "absent", "absent.jsonl"], "no checkpoint at absent"),
+        (["export", "absent", "--out", "never"], "no checkpoint at absent"),
+    ],
+)
+def test_what_is_missing_is_named_before_torch_is_loaded(arguments: list[str], named: str) -> None:
+    code = "import sys; from streams.cli import main; print(main(sys.argv[1:]), 'torch' in sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.stdout == "1 False\n"
+    assert named in ended.stderr

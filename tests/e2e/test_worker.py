@@ -7,16 +7,20 @@ import time
 from pathlib import Path
 
 import numpy as np
+from kafka import KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from export.bundle import Bundle
+from streams import dlq
 from streams.arena import StoredUser
-from streams.contracts import FIELD, REASON, decode_vector, header_texts
+from streams.contracts import ERASED, FIELD, REASON, decode_vector, header_texts
 from streams.local import LocalServices
 from streams.processor import Row
 from streams.store import DamagedRow, Store, connect
-from streams.topics import broker_admin
+from streams.topics import broker_admin, describe_topic
 from tests.deployment import Deployment, event, expected_ids, record
 
+COMPACTED_WITHIN_S = 40.0
 ITEMS = [f"item-{i}" for i in range(1, 501)]
 
 
@@ -158,7 +162,10 @@ def test_an_erasure_removes_the_user_everywhere_and_later_events_start_afresh(de
     worker = deployment.worker()
     worker.start()
     deployment.send([record(event("a", "gone", "item-1")), record(event("b", "back", "item-1"))])
-    deployment.send([(b"gone", None), (b"back", None), record(event("c", "back", "item-2"))])
+    deployment.send([(b"gone", b"no JSON"), (b"x", record(event("d", "gone", "item-1"))[1]), (b"stays", b"no JSON")])
+    deployment.wait_until_committed()  # its update is in the topic, not overtaken in one batch by the erasure
+    assert deployment.last_updates()["gone"] is not None
+    deployment.send([(b"gone", None), (b"back", None), record(event("c", "back", "item-2")), (b"gone", b"later")])
     deployment.wait_until_committed()
     worker.stop()
     store = Store(deployment.settings, deployment.bundle)
@@ -171,6 +178,46 @@ def test_an_erasure_removes_the_user_everywhere_and_later_events_start_afresh(de
     assert updates["back"] is not None
     assert updates["back"].steps == 1
     assert deployment.verify().clean
+
+    contents = dlq.read_contents(deployment.settings)
+    assert sorted((letter.key, letter.value) for letter in contents.newest) == [
+        (b"gone", b"later"),
+        (b"stays", b"no JSON"),
+    ]
+    assert (contents.dead_letters, contents.erased) == (2, 2)
+    markers = [r for r in deployment.dead_letters() if ERASED in header_texts(r.headers)]
+    assert len(markers) == 2
+    assert all(b"gone" not in part for r in markers for part in (r.key, r.value, *(v for _, v in r.headers)))
+
+    compact(deployment)
+    deadline = time.monotonic() + COMPACTED_WITHIN_S
+    while left := [r.value for r in deployment.records(deployment.settings.updates_topic) if r.key == b"gone"]:
+        if all(value is None for value in left):
+            break
+        assert time.monotonic() < deadline, "an update of the erased user is still in the topic"
+        time.sleep(0.5)
+
+
+def compact(deployment: Deployment) -> None:
+    """Have the broker compact the updates topic now: only closed segments are, and a later record closes one."""
+    topic = deployment.settings.updates_topic
+    options = {
+        "segment.ms": "1000",
+        "min.cleanable.dirty.ratio": "0.001",
+        "delete.retention.ms": "100",
+        "max.compaction.lag.ms": "1000",
+    }
+    with broker_admin(deployment.settings.broker) as admin:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, options)])
+    time.sleep(1.5)
+    partitions = describe_topic(deployment.settings.broker, topic).partitions
+    producer = KafkaProducer(bootstrap_servers=deployment.settings.broker)
+    for number in range(2):
+        for partition in range(partitions):
+            producer.send(topic, key=b"other-%d" % number, value=b"{}", partition=partition)
+        producer.flush()
+        time.sleep(1.5)
+    producer.close()
 
 
 def test_a_changed_row_is_found(deployment: Deployment) -> None:

@@ -18,8 +18,8 @@ from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 
 from streams import cli, dlq
 from streams import replay as replay_module
-from streams.codec import Rejected, decode
-from streams.contracts import MAX_VALUE_BYTES, dead_letter
+from streams.codec import Erasure, Rejected, decode
+from streams.contracts import MAX_VALUE_BYTES, dead_letter, erasure_marker
 from streams.errors import BrokerError, InputError, SettingsError
 from streams.local import LocalServices, local_services
 from streams.reading import read_topic
@@ -118,7 +118,7 @@ def test_lag_is_what_the_group_has_not_committed(settings: Settings) -> None:
 def test_no_broker_and_no_topic_are_clear_errors(settings: Settings) -> None:
     with pytest.raises(BrokerError, match=r"there is no topic nowhere at 127\.0\.0\.1"):
         describe_topic(settings.broker, "nowhere")
-    with pytest.raises(BrokerError, match=r"no broker answers at 127\.0\.0\.1:1"):
+    with pytest.raises(BrokerError, match=r"no broker answers at 127\.0\.0\.1:1: .*; start one with `thalweg up`"):
         describe_topic("127.0.0.1:1", "nowhere")
 
 
@@ -250,8 +250,8 @@ REJECTED = [
 ]
 
 
-def bury(settings: Settings, records: list[tuple[bytes | None, bytes]]) -> None:
-    """Send records to the behaviour topic and their dead letters, made of what arrived, where a worker would."""
+def bury(settings: Settings, records: list[tuple[bytes | None, bytes | None]]) -> None:
+    """Send records to the behaviour topic and, of what arrived, letters and markers where a worker would."""
     Replay(settings.broker, settings.behavior_topic).run(records)
 
     async def send() -> None:
@@ -260,15 +260,14 @@ def bury(settings: Settings, records: list[tuple[bytes | None, bytes]]) -> None:
         async for batch in read_topic(settings.broker, settings.behavior_topic):
             for record in batch:
                 outcome = decode(record.key, record.value, record.timestamp)
-                assert isinstance(outcome, Rejected)
-                letter = dead_letter(record, outcome.reason, outcome.field)
-                await producer.send_and_wait(
-                    settings.dead_letter_topic,
-                    key=letter.key,
-                    value=letter.value,
-                    headers=letter.headers,
-                    partition=record.partition,
-                )
+                if isinstance(outcome, Erasure):
+                    key, value, headers = b"", b"", erasure_marker(outcome.user_id, record.offset)
+                else:
+                    assert isinstance(outcome, Rejected)
+                    letter = dead_letter(record, outcome.reason, outcome.field)
+                    key, value, headers = letter.key, letter.value, letter.headers
+                topic = settings.dead_letter_topic
+                await producer.send_and_wait(topic, key=key, value=value, headers=headers, partition=record.partition)
         await producer.stop()
 
     asyncio.run(send())
@@ -293,12 +292,12 @@ def test_matching_letters_are_sent_again_once(settings: Settings) -> None:
     ensure_topics(settings)
     bury(settings, REJECTED)
     before = len(read_all(settings, settings.behavior_topic))
-    assert dlq.resend(settings, "must be the user_id")[0] == 2
+    assert dlq.resend(settings, "must be the user_id").sent == 2
     assert dlq.read_contents(settings).dead_letters == len(REJECTED) - 2
-    sent, not_whole = dlq.resend(settings)
-    assert sent == 2
-    assert [letter.key for letter in not_whole] == [b"u4"]
-    assert dlq.resend(settings)[0] == 0
+    resending = dlq.resend(settings)
+    assert resending.sent == 2
+    assert [letter.key for letter in resending.not_whole] == [b"u4"]
+    assert dlq.resend(settings).sent == 0
     arrived = [(record.key, record.value) for record in read_all(settings, settings.behavior_topic)]
     assert len(arrived) == before + 4
     for key, value in REJECTED[:4]:
@@ -321,6 +320,30 @@ def test_the_dlq_command_prints_a_table_and_json(
     assert [(letter["key"], letter["value"]) for letter in printed["newest"]] == [("u1", "no JSON")]
     assert thalweg("dlq", "--resend") == 0
     assert "4 records sent" in capsys.readouterr().out
+
+
+def test_letters_from_before_their_users_erasure_are_neither_shown_nor_sent(
+    settings: Settings, thalweg: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ensure_topics(settings)
+    bury(settings, [*REJECTED, (b"u1", None), (b"u1", b"after it")])
+    assert thalweg("dlq", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["dead_letters"], printed["erased"]) == (3, 3)  # the value of u2's letter is an event of u1
+    assert sorted((letter["key"] or "", letter["value"][:8]) for letter in printed["newest"]) == [
+        ("", '{"event_'),
+        ("u1", "after it"),
+        ("u4", "xxxxxxxx"),
+    ]
+    assert thalweg("dlq") == 0
+    assert "3 dead letters (by field: value 2, key 1); 3 of erased users left out" in capsys.readouterr().out
+    before = len(read_all(settings, settings.behavior_topic))
+    assert thalweg("dlq", "--resend", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["resent"], printed["erased"]) == (2, 3)
+    assert len(read_all(settings, settings.behavior_topic)) == before + 2
+    left = dlq.read_contents(settings)
+    assert (left.dead_letters, left.resent, left.erased) == (1, 2, 3)
 
 
 # erasure

@@ -195,6 +195,28 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
         load_log(cut, "csv")
 
 
+@pytest.mark.parametrize("rows", [3, 5_000])
+def test_a_file_of_another_kind_is_not_replayed(tmp_path: Path, rows: int) -> None:
+    csv = write_rees46(tmp_path, (ROWS * rows)[: rows - 1])
+    with pytest.raises(InputError) as caught:
+        replay_records(csv)  # before the first record is asked for
+    named = (str(csv), "format jsonl", f"first {min(rows, 1000)} rows", "line 1 is 'event_time,event_type", "malformed")
+    for part in (*named, "jsonl, parquet, rees46"):
+        assert part in str(caught.value)
+    far_future = [json.dumps(event(n, event_time_ms=10**17)).encode() for n in range(rows)]
+    with pytest.raises(InputError, match="a day ahead of the clock"):
+        replay_records(write_lines(tmp_path, far_future), first=0.5)
+
+
+def test_one_event_among_the_first_rows_makes_a_log(tmp_path: Path) -> None:
+    lines = [b"no JSON"] * 999 + [json.dumps(event(1)).encode()] + [b"no JSON"] * 9_000
+    assert [value for _, value in replay_records(write_lines(tmp_path, lines))] == lines
+    lines[999], lines[1000] = lines[1000], lines[999]
+    with pytest.raises(InputError, match="none of its first 1000 rows"):
+        replay_records(write_lines(tmp_path, lines))
+    assert list(replay_records(write_lines(tmp_path, []))) == []
+
+
 def test_an_empty_file_is_an_empty_log(tmp_path: Path) -> None:
     log, report = load_log(write_lines(tmp_path, []))
     assert (len(log), report.rows, list(log.events())) == (0, 0, [])

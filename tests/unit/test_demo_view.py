@@ -1,4 +1,4 @@
-"""What the demo shows, at 100 columns and where there is no terminal."""
+"""What the demo shows, at 80 and 100 columns and where there is no terminal."""
 
 import io
 
@@ -40,15 +40,17 @@ def shown(view: DemoView) -> str:
     return view.console.file.getvalue()
 
 
-def console(terminal: bool) -> Console:
-    return Console(file=io.StringIO(), width=100, force_terminal=terminal, color_system=None)
+def console(terminal: bool, width: int = 100) -> Console:
+    return Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
 
 
-def test_the_live_view_shows_every_number_in_100_columns() -> None:
-    view = DemoView(console(terminal=True))
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_live_view_shows_every_number(width: int) -> None:
+    view = DemoView(console(terminal=True, width=width))
     view.console.print(render(PROGRESS, [1.0, 2.0, 3.0]))
     lines = shown(view).splitlines()
-    assert {len(text) for text in lines} == {100}
+    assert {len(text) for text in lines} == {width}
+    assert len(lines) == 15  # nothing wraps
     for text in ("500,000 of 1,000,000", "499,000", "600", "400", "12,345", "23,457", "9.9 ms", "1,234 ms", "1:02"):
         assert any(text in one for one in lines), text
     assert sum("0.4000" in one and "0.1000" in one for one in lines) == 1
@@ -70,6 +72,21 @@ def test_without_a_terminal_it_prints_a_line_every_three_seconds() -> None:
     lines = shown(view).splitlines()
     assert [text.split()[0] for text in lines] == ["0:00", "0:03", "0:06", "0:09"]
     assert "Recall@20 model 0.4000, popularity so far 0.2000" in lines[0]
+
+
+@pytest.mark.parametrize(("width", "shown_width"), [(80, 80), (100, 100), (200, 100)])
+def test_the_report_is_whole_at_any_usual_width(width: int, shown_width: int) -> None:
+    names = [f"Lamp of Brass {n}" for n in range(3)]
+    users = [UserStory(user_id="u1", recent=[("purchase", name) for name in names], recommended=names)]
+    verified = Verified(users=10_000, events=1_000_000, max_abs_diff=0.0, tolerance=1e-5)
+    view = DemoView(console(terminal=True, width=width))
+    view.report(Report(progress=PROGRESS, online=SCORES, verified=verified, users=users))
+    text = shown(view)
+    assert max(map(len, text.splitlines())) == shown_width
+    assert text.count("\n│") == sum(line.endswith("│") for line in text.splitlines())
+    words = " ".join(text.replace("│", " ").split())
+    for whole in ("400 dead letters", "over 5,000 items", "within 1e-05", "Recall@20 0.4000 MRR@20 0.1000", *names):
+        assert whole in words
 
 
 def test_the_report_escapes_nothing_and_says_where_verify_failed() -> None:

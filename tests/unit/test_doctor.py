@@ -1,11 +1,13 @@
 """What `thalweg doctor` says without services."""
 
 import importlib.metadata
+import socket
 
 import aiokafka.codec
 import pytest
 
 from streams import doctor
+from streams.settings import Settings
 
 
 def test_columns_are_read_from_the_create_statements() -> None:
@@ -45,3 +47,26 @@ def test_a_codec_that_is_missing_or_wrong_has_a_remedy(monkeypatch: pytest.Monke
     assert (missing.state, wrong.state) == ("failed", "failed")
     assert "uv sync" in missing.remedy
     assert wrong.detail == "decodes to other bytes"
+
+
+def test_the_port_of_the_http_endpoints() -> None:
+    assert doctor._http(Settings()).state == "ok"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = doctor._http(Settings(http_port=port))
+    assert (found.state, found.detail) == ("note", f"port {port} on 127.0.0.1 is taken")
+    assert "THALWEG_HTTP_PORT" in found.remedy
+    assert doctor._http(Settings(http_port=port)).state == "ok"
+
+
+def test_an_address_of_another_machine_is_a_failure_with_a_remedy() -> None:
+    found = doctor._http(Settings(http_host="192.0.2.1"))  # reserved for documentation
+    assert (found.state, "THALWEG_HTTP_HOST" in found.remedy) == ("failed", True)
+
+
+@pytest.mark.parametrize("name", ["my-shop", "", "1shop", "s" * 49])
+def test_a_keyspace_that_cassandra_does_not_take_is_named(name: str) -> None:
+    found = doctor._keyspace(Settings(keyspace=name))
+    assert (found.state, found.remedy) == ("failed", "set THALWEG_KEYSPACE")
+    assert repr(name) in found.detail
+    assert doctor._keyspace(Settings(keyspace="shop_2")).state == "ok"

@@ -11,7 +11,8 @@ from encoder.evaluation import evaluate, model_ranks
 from encoder.log import EventLog
 from encoder.optimizer import AdamW
 from encoder.sequences import Sequences
-from encoder.training import Trained, TrainingSettings, train
+from encoder.training import Trained, train
+from encoder.training_settings import TrainingSettings
 from encoder.vocabulary import Vocabulary
 from tests.bundles import tiny_model
 from tests.logs import event_log

@@ -1,0 +1,21 @@
+"""How a model is trained, apart from the training: `thalweg train` shows the defaults without loading torch."""
+
+import msgspec
+
+
+class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model is shaped and trained. The defaults are meant for a log of ten thousand to some million events."""
+
+    cell: str = "gru"
+    width: int = 64
+    hidden: int = 64
+    dropout: float = 0.2
+    min_support: int = 2  # events of an item to be in the catalogue; rarer ones train the unknown item
+    validation: float = 0.1  # last share of the log, in time, that decides when to stop
+    max_epochs: int = 7  # the learning rate falls along a cosine to 0 at their end
+    patience: int = 2  # epochs without a better validation score before stopping
+    events_per_step: int = 512  # events whose losses make one optimiser step
+    window: int = 64  # events through which a gradient flows back
+    learning_rate: float = 0.01
+    weight_decay: float = 0.1
+    seed: int = 0
