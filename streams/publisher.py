@@ -39,7 +39,7 @@ STOP_TIMEOUT_S = 10.0
 
 
 class Publisher:
-    """An idempotent producer for evaluation events, dead letters and erasure markers; transactional ones for updates."""
+    """An idempotent producer for events, dead letters and erasure markers, transactional ones for updates."""
 
     def __init__(self, settings: Settings, group: str, bundle_id: str, catalogue: int) -> None:
         self._settings = settings
