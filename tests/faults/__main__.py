@@ -1,6 +1,7 @@
 """`python -m tests.faults`: play the scenarios and print what was lost, applied twice, and how long recovery took."""
 
 import argparse
+import logging
 import os
 import sys
 import tempfile
@@ -31,6 +32,8 @@ def main() -> int:
     args = parser.parse_args()
     for name in [name for name in os.environ if name.startswith(PREFIX) and name != f"{PREFIX}CACHE"]:
         del os.environ[name]  # no setting of the developer's reaches a worker
+    for library in ("aiokafka", "kafka", "cassandra"):  # they tell of each retry while a service is away
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     console = Console(width=None if sys.stdout.isatty() else 160)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="thalweg-faults-") as scratch, local_services() as services:
@@ -41,7 +44,7 @@ def main() -> int:
             rows.append(row)
             console.print(f"{name}: {'failed' if row.problems else 'passed'} in {row.elapsed_s:.0f} s", highlight=False)
             for problem in row.problems:
-                console.print(f"  {problem}", highlight=False, markup=False)
+                console.print(f"  {problem}", highlight=False, markup=False, soft_wrap=True)
     console.print(_table(rows))
     if args.json:
         print(msgspec.json.encode(_object(rows, args)).decode())

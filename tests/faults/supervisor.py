@@ -85,6 +85,8 @@ class Supervisor:
         """SIGTERM, and wait for its end; the next life follows where it is still wanted."""
         with self._lock:
             life = slot.current
+        if life.pid is None:
+            return
         began = time.monotonic()
         life.stop()
         if time.monotonic() - began > STOP_LIMIT_S:

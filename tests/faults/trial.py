@@ -152,6 +152,7 @@ class Trial:
         for supervisor in (self.supervisor, *(supervisor for supervisor, _ in self.also)):
             supervisor.stop()
             self.problems += supervisor.slow_to_end
+            supervisor.slow_to_end.clear()
 
     def recovery_s(self) -> float | None:
         """The longest time from a fault's end to the first batch committed after it; None without a fault.

@@ -44,8 +44,9 @@ def _away(trial: Trial, service: Service) -> None:
     for _ in range(trial.size.faults):
         trial.pause_s()
         with trial.fault(f"{service.name} is away"):
+            until = time.monotonic() + trial.size.outage_s
             service.stop()
-            time.sleep(trial.size.outage_s)
+            time.sleep(max(0.0, until - time.monotonic()))
             service.start()
         trial.wait_for_recovery()
 
