@@ -26,7 +26,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     needs: str | None  # of the worker, where it has yet to be built
 
 
-SMALL = Size(events=4_000, rate=700.0, users=400, faults=2, gap_s=(1.0, 3.0), outage_s=15.0)
+SMALL = Size(events=4_000, rate=700.0, users=400, faults=2, gap_s=(0.5, 2.0), outage_s=15.0)
 LONG = Size(events=80_000, rate=5_000.0, users=20_000, faults=12, gap_s=(1.0, 9.0), outage_s=60.0)
 
 SCENARIOS: dict[str, Scenario] = {}

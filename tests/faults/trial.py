@@ -1,5 +1,6 @@
 """One run of one scenario: its deployment, load, workers and faults, and what came of them."""
 
+import asyncio
 import contextlib
 import random
 import time
@@ -133,9 +134,9 @@ class Trial:
         if text not in self.supervisor.said():
             self.problems.append(f"no worker's log says {text!r}")
 
-    def drain(self) -> bool:
+    def drain(self, least: int | None = None) -> bool:
         """End the load and wait until everything is committed, by every bundle's group."""
-        self.end_load()
+        self.end_load(least)
         bundles = [self.bundle, *(bundle for _, bundle in self.also)]
         return all(
             self.wait_until(lambda bundle=bundle: self._lag(bundle) == 0, self.scenario.drain_s, "everything committed")
@@ -189,7 +190,7 @@ def run_scenario(
                 trial.problems += found.problems
         else:
             trial.problems += [life.last_lines(3) for life in trial.supervisor.ended_by_themselves()[-1:]]
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
         trial.problems.append(f"{type(error).__name__}: {error}")
     finally:
         for service in services.services.values():  # first: a worker waits for them before it ends

@@ -15,7 +15,12 @@ from tests.faults.trial import Trial
 
 
 @scenario(
-    small={"faults": 1}, long={"faults": 1}, needs="settings.partition_handover_s", partitions=2, session_timeout_s=6
+    small={"faults": 1},
+    long={"faults": 1},
+    needs="settings.partition_handover_s",
+    partitions=2,
+    session_timeout_s=6,
+    drain_s=60.0,
 )
 def partitions_added(trial: Trial) -> None:
     """All topics grow from two to four partitions under load; producers go on with the new count."""
@@ -39,7 +44,10 @@ def past_retention(trial: Trial) -> None:
     trial.under_load(workers=1)
     for _ in range(trial.size.faults):
         trial.pause_s()
+        if not trial.drain(least=0):  # so that the commit says what is applied
+            return
         supervisor.remove(supervisor.slots[-1])
+        trial.start_load()
         time.sleep(trial.draw.uniform(1.0, 2.0))  # records arrive that nobody applies
         trial.end_load(0)
         topic = describe_topic(settings.broker, settings.behavior_topic, group(settings, trial.bundle))
@@ -57,7 +65,7 @@ def past_retention(trial: Trial) -> None:
         trial.expect_in_log(str(sum(map(len, lost.values()))))
 
 
-@scenario(small={"faults": 3}, long={"faults": 20}, needs="a worker that makes damaged rows again", drain_s=40.0)
+@scenario(small={"faults": 3}, long={"faults": 20}, needs="a worker that makes damaged rows again", drain_s=30.0)
 def damaged_row(trial: Trial) -> None:
     """State cells are corrupted while no worker runs; the users come again."""
     settings, supervisor = trial.settings, trial.supervisor
@@ -83,7 +91,7 @@ def damaged_row(trial: Trial) -> None:
     supervisor.add()
     trial.start_load()
     trial.end_load(3 * trial.size.events)  # so that each of them comes again
-    trial.wait_for_recovery(20)
+    trial.wait_for_recovery(15)
     for user in users:
         trial.expect_in_log(repr(user))
 

@@ -10,7 +10,7 @@ from tests.faults.registry import scenario
 from tests.faults.supervisor import Supervisor
 from tests.faults.trial import Trial
 
-SESSION_S = 6
+SESSION_S = 4
 DAY_MS = 86_400_000
 CODECS = ("gzip", "snappy", "lz4", "zstd", None)
 
