@@ -8,13 +8,16 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 SYNC := $(UV) sync --frozen --quiet
 RUN := .venv/bin
 
-.PHONY: demo test unit check format bundle clean
+.PHONY: demo test faults unit check format bundle clean
 
 demo: .venv/run ## the whole loop on a simulated shop
 	@$(RUN)/thalweg demo $(ARGS)
 
 test: .venv/test ## unit, contract, integration and end-to-end tests on a real Kafka and Cassandra
 	@$(RUN)/pytest $(ARGS)
+
+faults: .venv/test ## kill, freeze and take away everything, then count what was lost (ARGS='--scale long')
+	@$(RUN)/python -m tests.faults $(ARGS)
 
 unit: .venv/test
 	@$(RUN)/pytest tests/unit tests/contract $(ARGS)

@@ -1,0 +1,182 @@
+"""What must hold after any fault, for every user and every record. Workers are stopped and all is committed before."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import numpy as np
+from aiokafka import AIOKafkaConsumer
+
+from export.bundle import Bundle
+from streams.arena import StoredUser
+from streams.contracts import SOURCE_OFFSET, SOURCE_PARTITION, decode_vector, header_texts
+from streams.reading import read_partition
+from streams.settings import Settings
+from streams.store import Store
+from streams.topics import describe_topic
+from streams.verify import TOLERANCE, verify
+from tests.faults.truth import ERASURE, LOST, REPETITION, Expected, Truth
+
+POLL_RECORDS = 5000
+VECTOR_TOLERANCE = 1e-6  # two workers may have computed the same step, each with its own rounding
+SHOWN = 5  # of one kind of problem
+
+
+class Evaluated(msgspec.Struct):
+    """The fields of an evaluation event that are checked."""
+
+    id: str
+    user_id: str
+    bundle_id: str
+    steps: int
+
+
+class Updated(msgspec.Struct):
+    """The fields of an update that are checked."""
+
+    bundle_id: str
+    representation: str
+    steps: int
+
+
+class Findings:
+    """Problems in words, a few of each kind."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.lost = 0
+        self.double_applied = 0
+        self.evaluated = 0  # distinct ids
+        self.evaluated_again = 0
+        self._counts: dict[str, int] = {}
+
+    def add(self, kind: str, text: str) -> None:
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        if self._counts[kind] <= SHOWN:
+            self.problems.append(f"{kind}: {text}")
+
+    def finish(self) -> None:
+        self.problems += [f"{kind}: and {n - SHOWN} more" for kind, n in self._counts.items() if n > SHOWN]
+
+
+def check(settings: Settings, bundle: Bundle, truth: Truth, producers_total: int | None = None) -> Findings:
+    """All checks of one bundle. producers_total: records that were sent, where the sender knows."""
+    found = Findings()
+    truth.read()
+    expected = truth.expected()
+    if producers_total is not None and truth.records != producers_total:
+        found.add("topic", f"{producers_total} records were sent and {truth.records} are in {truth.topic}")
+    store = Store(settings, bundle)
+    store.connect()
+    try:
+        stored = {row.user_id: row for row in store.scan()}
+    finally:
+        store.close()
+    check_steps(stored, expected, found)
+    asyncio.run(check_evaluations(settings, bundle, truth, expected, found))
+    asyncio.run(check_updates(settings, bundle, stored, expected, found))
+    letters = asyncio.run(distinct_dead_letters(settings))
+    accounted = found.evaluated + expected.count(REPETITION) + letters + expected.count(ERASURE) + expected.count(LOST)
+    if accounted != truth.records:
+        found.add("sum", f"{accounted} records are accounted for, {truth.records} are in {truth.topic}")
+    verification = verify(settings, bundle)
+    for text in verification.mismatches:
+        found.add("verify", text)
+    if not verification.max_abs_diff <= TOLERANCE:
+        found.add("verify", f"largest difference {verification.max_abs_diff:.2e}")
+    found.finish()
+    return found
+
+
+def check_steps(stored: dict[str, StoredUser], expected: Expected, found: Findings) -> None:
+    """A user's stored steps are the number of its distinct events."""
+    for user in stored.keys() | expected.steps.keys():
+        steps = stored[user].steps if user in stored else 0
+        wanted = expected.steps.get(user, 0)
+        found.lost += max(0, wanted - steps)
+        found.double_applied += max(0, steps - wanted)
+        if steps != wanted:
+            found.add("steps", f"user {user!r} has {steps} stored steps and {wanted} distinct events")
+
+
+async def check_evaluations(
+    settings: Settings, bundle: Bundle, truth: Truth, expected: Expected, found: Findings
+) -> None:
+    """After deduplication by id: one event for each applied record, none else, each scored at its place."""
+    decode = msgspec.json.Decoder(Evaluated).decode
+    seen = {partition: np.zeros(len(column), bool) for partition, column in expected.steps_before.items()}
+    async for records in read_committed(settings.broker, settings.evaluation_topic):
+        for record in records:
+            event = decode(record.value)
+            if event.bundle_id != bundle.bundle_id:
+                continue
+            topic, partition, offset = event.id.rsplit("-", 2)
+            p, at = int(partition), int(offset)
+            if topic != truth.topic or p not in seen or at >= len(seen[p]) or expected.steps_before[p][at] < 0:
+                found.add("evaluation", f"id {event.id} of user {event.user_id!r} belongs to no applied record")
+            elif seen[p][at]:
+                found.evaluated_again += 1
+            else:
+                seen[p][at] = True
+                found.evaluated += 1
+                wanted = (truth.rows[p][at][0], int(expected.steps_before[p][at]))
+                if (event.user_id, event.steps) != wanted:
+                    found.add("evaluation", f"id {event.id} says {(event.user_id, event.steps)} instead of {wanted}")
+    for p, column in expected.steps_before.items():
+        for at in np.flatnonzero((column >= 0) & ~seen[p]).tolist():
+            found.add("evaluation", f"id {truth.topic}-{p}-{at} of user {truth.rows[p][at][0]!r} is missing")
+
+
+async def check_updates(
+    settings: Settings, bundle: Bundle, stored: dict[str, StoredUser], expected: Expected, found: Findings
+) -> None:
+    """The last update of each user equals its row; an erased user's last one is a tombstone."""
+    last: dict[bytes, bytes | None] = {}
+    own = bundle.bundle_id.encode()
+    async for records in read_committed(settings.broker, settings.updates_topic):
+        last.update((r.key, r.value) for r in records if r.value is None or own in r.value)
+    decode = msgspec.json.Decoder(Updated).decode
+    updates = {key.decode(): None if value is None else decode(value) for key, value in last.items()}
+    for user in expected.erased:
+        if updates.get(user, ...) is not None:
+            found.add("update", f"erased user {user!r} has no tombstone at its end")
+    for user, row in stored.items():
+        update = updates.get(user)
+        if update is None:
+            found.add("update", f"user {user!r} has a stored row and no last update")
+        elif update.steps != row.steps:
+            found.add("update", f"user {user!r}: last update after {update.steps} steps, stored {row.steps}")
+        else:
+            difference = np.abs(decode_vector(update.representation) - row.representation).max()
+            if not difference <= VECTOR_TOLERANCE:
+                found.add("update", f"user {user!r}: last update differs from the row by {difference:.1e}")
+
+
+async def distinct_dead_letters(settings: Settings) -> int:
+    found: set[tuple[str, str]] = set()
+    async for records in read_committed(settings.broker, settings.dead_letter_topic):
+        headers = [header_texts(record.headers) for record in records]
+        found.update((h[SOURCE_PARTITION], h[SOURCE_OFFSET]) for h in headers if SOURCE_OFFSET in h)
+    return len(found)
+
+
+async def read_committed(broker: str, name: str) -> AsyncIterator[list[Any]]:
+    """The topic's records as a reader of whole transactions sees them."""
+    topic = describe_topic(broker, name)
+    if not topic.records:
+        return  # a consumer that is stopped before it was assigned anything raises CancelledError (aiokafka 0.14.0)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker,
+        enable_auto_commit=False,
+        max_poll_records=POLL_RECORDS,
+        isolation_level="read_committed",
+    )
+    await consumer.start()
+    try:
+        for partition in range(topic.partitions):
+            start, end = topic.start_offsets[partition], topic.end_offsets[partition]
+            async for records in read_partition(consumer, name, partition, start, end):
+                yield records
+    finally:
+        await consumer.stop()

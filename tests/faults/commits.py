@@ -1,0 +1,48 @@
+"""What the worker's group has committed, over time."""
+
+import threading
+import time
+
+from streams.errors import BrokerError
+from streams.topics import describe_topic
+
+POLL_S = 0.3
+
+
+class Commits(threading.Thread):
+    """Follows a group's committed records until stopped."""
+
+    def __init__(self, broker: str, topic: str, group: str) -> None:
+        super().__init__(name="commits", daemon=True)
+        self._source = (broker, topic, group)
+        self._seen: list[tuple[float, int]] = [(time.monotonic(), 0)]  # (when, records committed)
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopped.wait(POLL_S):
+            try:
+                committed = sum(describe_topic(*self._source).committed.values())
+            except BrokerError:  # it is away
+                continue
+            if committed > self._seen[-1][1]:
+                self._seen.append((time.monotonic(), committed))
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join()
+
+    @property
+    def records(self) -> int:
+        return self._seen[-1][1]
+
+    def wait_for(self, records: int, limit_s: float = 60.0) -> None:
+        """Until so many records are committed. Raises TimeoutError."""
+        deadline = time.monotonic() + limit_s
+        while self.records < records:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.records} records are committed after {limit_s:.0f} s, not {records}")
+            time.sleep(POLL_S)
+
+    def next_after(self, moment: float) -> float | None:
+        """When the first batch after this moment was seen committed."""
+        return next((when for when, _ in self._seen if when > moment), None)

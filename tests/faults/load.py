@@ -1,0 +1,163 @@
+"""Events without end, and the producer that sends them whatever happens to the broker."""
+
+import asyncio
+import json
+import random
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from kafka.partitioner.default import murmur2
+
+ITEMS = [f"item-{i}" for i in range(1, 501)]
+ACTIONS = ["view", "cart", "purchase", "wave"]  # the bundle does not know the last one
+BATCH_BYTES = 256 * 1024
+TICK_S = 0.02
+SLICE = 1000
+AGAIN_WITHIN = 5  # of a user's events: a worker recognises a repetition among the last 8
+HOT_USER = "hot"
+
+Pair = tuple[bytes, bytes | None]
+
+
+class Load:
+    """Records in a reproducible order, and what was drawn so far: the truth that a scenario is held to."""
+
+    def __init__(
+        self,
+        draw: random.Random,
+        users: int,
+        hot_share: float = 0.0,
+        repetitions: int = 0,
+        erasures_share: float = 0.0,
+        disorder_ms: int = 50_000,
+    ) -> None:
+        """repetitions: up to so many times an event comes again."""
+        self.events: Counter[str] = Counter()  # distinct event ids by user, erased or not
+        self.repeated = 0
+        self.erasures = 0
+        self._draw = draw
+        self._users = users
+        self._hot_share = hot_share
+        self._repetitions = repetitions
+        self._erasures_share = erasures_share
+        self._disorder_ms = disorder_ms
+        self._again: dict[str, deque[tuple[int, Pair]]] = {}  # user -> (its events when the first was sent, record)
+
+    def __iter__(self) -> Iterator[Pair]:
+        draw, number = self._draw, 0
+        while True:
+            user = HOT_USER if draw.random() < self._hot_share else f"user-{draw.randrange(self._users)}"
+            waiting = self._again.get(user)
+            if waiting and (self.events[user] - waiting[0][0] >= AGAIN_WITHIN or draw.random() < 0.5):
+                self.repeated += 1
+                yield waiting.popleft()[1]
+                continue
+            if draw.random() < self._erasures_share:
+                self.erasures += 1
+                yield user.encode(), None
+                continue
+            number += 1
+            self.events[user] += 1
+            record = self._record(user, number)
+            for _ in range(draw.randint(0, self._repetitions)):
+                self._again.setdefault(user, deque()).append((self.events[user], record))
+            yield record
+
+    def _record(self, user: str, number: int) -> Pair:
+        draw = self._draw
+        item = draw.choice(ITEMS) if draw.random() < 0.95 else f"new-{draw.randrange(9)}"
+        event = {
+            "event_id": str(number),
+            "user_id": user,
+            "item_id": item,
+            "action": draw.choice(ACTIONS),
+            "event_time_ms": 10**12 + number * 1000 - draw.choice([0, 0, draw.randrange(self._disorder_ms)]),
+        }
+        return user.encode(), json.dumps(event).encode()
+
+
+class Sender(threading.Thread):
+    """Sends a load at a rate until told to end; keeps trying while the broker is away, neither losing nor repeating."""
+
+    def __init__(
+        self, broker: str, topic: str, load: Load, rate: float, partitions: int, codec: str | None = "lz4"
+    ) -> None:
+        super().__init__(name="sender", daemon=True)
+        self.sent = 0
+        self.partitions = partitions  # set anew, it counts for the records after what is sent
+        self._broker, self._topic = broker, topic
+        self._records = iter(load)
+        self._rate = rate
+        self._codec = codec
+        self._least = 0
+        self._ended = threading.Event()
+        self._error: BaseException | None = None
+        self._under_way: list[Any] = []
+
+    def end(self, least: int = 0) -> None:
+        """Wait until `least` records are sent and everything is confirmed. Raises what the sender met."""
+        self._least = least
+        self._ended.set()
+        self.join()
+        if self._error is not None:
+            raise self._error
+
+    def run(self) -> None:
+        try:
+            asyncio.run(self._send_all())
+        except BaseException as error:
+            self._error = error
+
+    async def _send_all(self) -> None:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._broker,
+            enable_idempotence=True,
+            compression_type=self._codec,
+            max_batch_size=BATCH_BYTES,
+        )
+        await producer.start()
+        try:
+            began, count, partitions = time.monotonic(), 0, self.partitions
+            while not (self._ended.is_set() and self.sent >= self._least):
+                if partitions != self.partitions:
+                    await self._settled()
+                    while len(await producer.partitions_for(self._topic)) < self.partitions:
+                        await producer.client.force_metadata_update()
+                    partitions = self.partitions
+                due = min(SLICE, int((time.monotonic() - began) * self._rate) + 1 - count)
+                count += due
+                await self._send(producer, list(islice(self._records, due)), partitions)
+                await asyncio.sleep(TICK_S)
+            await self._settled()
+        finally:
+            await producer.stop()
+
+    async def _send(self, producer: AIOKafkaProducer, records: list[Pair], partitions: int) -> None:
+        batches: dict[int, Any] = {}
+        for key, value in records:
+            partition = (murmur2(key) & 0x7FFFFFFF) % partitions
+            batch = batches.get(partition)
+            if batch is None:
+                batch = batches[partition] = producer.create_batch()
+            if batch.append(key=key, value=value, timestamp=None) is None:  # full: cannot be with SLICE of these
+                raise ValueError(f"{len(records)} records do not fit into a batch of {BATCH_BYTES} bytes")
+        for partition, batch in batches.items():
+            while True:
+                try:
+                    self._under_way.append(await producer.send_batch(batch, self._topic, partition=partition))
+                    break
+                except KafkaError:  # not taken; the broker is away
+                    await asyncio.sleep(0.2)
+        self.sent += len(records)
+        if len(self._under_way) > 1000:
+            self._under_way = [future for future in self._under_way if not future.done() or future.result() is None]
+
+    async def _settled(self) -> None:
+        await asyncio.gather(*self._under_way)
+        self._under_way.clear()

@@ -1,0 +1,5 @@
+"""Importing this package registers all scenarios."""
+
+from tests.faults.scenarios import data, events, services, workers
+
+__all__ = ["data", "events", "services", "workers"]

@@ -1,0 +1,111 @@
+"""Faults of the data: partitions added, records past their retention, damaged rows."""
+
+import time
+from collections import Counter
+from typing import Any
+
+from kafka import TopicPartition
+
+from streams.names import group
+from streams.schema import representations_table
+from streams.store import connect
+from streams.topics import broker_admin, describe_topic
+from tests.faults.registry import scenario
+from tests.faults.trial import Trial
+
+
+@scenario(
+    small={"faults": 1},
+    long={"faults": 1},
+    needs="settings.partition_handover_s",
+    partitions=2,
+    session_timeout_s=6,
+    drain_s=60.0,
+)
+def partitions_added(trial: Trial) -> None:
+    """All topics grow from two to four partitions under load; producers go on with the new count."""
+    trial.under_load(workers=2)
+    trial.pause_s()
+    settings = trial.settings
+    outputs = (settings.evaluation_topic, settings.updates_topic, settings.dead_letter_topic)
+    with trial.fault("two more partitions"), broker_admin(settings.broker) as admin:
+        admin.create_partitions(dict.fromkeys(outputs, 4))
+        admin.create_partitions({settings.behavior_topic: 4})
+        assert trial.sender is not None, "under load"
+        trial.sender.partitions = 4
+    trial.wait_for_recovery()
+    trial.pause_s()
+
+
+@scenario(small={"faults": 1}, long={"faults": 4}, needs="a worker that says how many records it cannot have any more")
+def past_retention(trial: Trial) -> None:
+    """Records are deleted before they were applied, while no worker runs: the rest is applied, the loss is said."""
+    settings, supervisor = trial.settings, trial.supervisor
+    trial.under_load(workers=1)
+    for _ in range(trial.size.faults):
+        trial.pause_s()
+        if not trial.drain(least=0):  # so that the commit says what is applied
+            return
+        supervisor.remove(supervisor.slots[-1])
+        trial.start_load()
+        time.sleep(trial.draw.uniform(1.0, 2.0))  # records arrive that nobody applies
+        trial.end_load(0)
+        topic = describe_topic(settings.broker, settings.behavior_topic, group(settings, trial.bundle))
+        trial.truth.read()  # while all of it is there
+        lost: dict[int, range] = {}
+        for partition, end in topic.end_offsets.items():
+            committed = topic.committed.get(partition, 0)
+            lost[partition] = range(committed, trial.draw.randint(committed, end))
+        with trial.fault("records are deleted"), broker_admin(settings.broker) as admin:
+            admin.delete_records({TopicPartition(settings.behavior_topic, p): gone.stop for p, gone in lost.items()})
+        trial.truth.lose(lost)
+        trial.start_load()
+        supervisor.add()
+        trial.wait_for_recovery()
+        trial.expect_in_log(str(sum(map(len, lost.values()))))
+
+
+@scenario(small={"faults": 3}, long={"faults": 20}, needs="a worker that makes damaged rows again", drain_s=30.0)
+def damaged_row(trial: Trial) -> None:
+    """State cells are corrupted while no worker runs; the users come again."""
+    settings, supervisor = trial.settings, trial.supervisor
+    trial.under_load(workers=1)
+    trial.pause_s()
+    trial.end_load()
+    if not trial.drain():
+        return
+    supervisor.remove(supervisor.slots[-1])
+    assert trial.load is not None, "under load"
+    users = trial.draw.sample(_active_users(trial.load.events), trial.size.faults)
+    cluster, session = connect(settings)
+    for number, user in enumerate(users):
+        with trial.fault(f"the row of {user} is damaged"):
+            value = ("0x00", f"0x{'00' * 500}", "null")[number % 3]
+            session.execute(
+                f"UPDATE {settings.keyspace}.{representations_table(trial.bundle.manifest.representation_width)} "
+                f"USING TIMESTAMP {_write_timestamp(session, trial, user)} SET state = {value} "
+                "WHERE user_id = %s AND bundle_id = %s",
+                (user, trial.bundle.bundle_id),
+            )
+    cluster.shutdown()
+    supervisor.add()
+    trial.start_load()
+    trial.end_load(3 * trial.size.events)  # so that each of them comes again
+    trial.wait_for_recovery(15)
+    for user in users:
+        trial.expect_in_log(repr(user))
+
+
+def _active_users(events: Counter[str]) -> list[str]:
+    """Those that surely come again."""
+    return sorted(user for user, count in events.most_common(len(events) // 2))
+
+
+def _write_timestamp(session: Any, trial: Trial, user: str) -> int:
+    """Just above the cell's own, so that the worker's next write wins, as it would over a damaged disk's cell."""
+    table = representations_table(trial.bundle.manifest.representation_width)
+    found = session.execute(
+        f"SELECT WRITETIME(state) FROM {trial.settings.keyspace}.{table} WHERE user_id = %s AND bundle_id = %s",
+        (user, trial.bundle.bundle_id),
+    )
+    return int(found.one()[0]) + 1

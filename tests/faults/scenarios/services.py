@@ -1,0 +1,116 @@
+"""Faults of Kafka and Cassandra: away, killed, frozen, refusing."""
+
+import time
+
+from kafka.admin import AlterConfigOp, ConfigResource, ConfigResourceType
+
+from streams.local.processes import Service
+from streams.topics import broker_admin
+from tests.faults.registry import scenario
+from tests.faults.trial import Trial
+
+REFUSING_BYTES = 200  # less than one evaluation event
+
+
+@scenario(long={"faults": 10, "gap_s": (3.0, 9.0)})
+def kafka_restarts(trial: Trial) -> None:
+    """The broker ends, in order or killed, and comes back at once."""
+    trial.under_load(workers=2)
+    kafka = trial.services.kafka
+    for number in range(trial.size.faults):
+        trial.pause_s()
+        with trial.fault("Kafka restarts"):
+            end = kafka.kill if number % 2 else kafka.stop
+            end()
+            kafka.start()
+        trial.wait_for_recovery()
+
+
+@scenario(small={"faults": 1}, long={"faults": 2})
+def kafka_down_60s(trial: Trial) -> None:
+    """The broker is away; 15 s at small scale."""
+    trial.under_load(workers=2)
+    _away(trial, trial.services.kafka)
+
+
+@scenario(small={"faults": 1}, long={"faults": 2})
+def cassandra_down_60s(trial: Trial) -> None:
+    """Cassandra is away; 15 s at small scale."""
+    trial.under_load(workers=2)
+    _away(trial, trial.services.cassandra)
+
+
+def _away(trial: Trial, service: Service) -> None:
+    for _ in range(trial.size.faults):
+        trial.pause_s()
+        with trial.fault(f"{service.name} is away"):
+            until = time.monotonic() + trial.size.outage_s
+            service.stop()
+            time.sleep(max(0.0, until - time.monotonic()))
+            service.start()
+        trial.wait_for_recovery()
+
+
+@scenario(long={"faults": 12})
+def cassandra_slow(trial: Trial) -> None:
+    """Cassandra is frozen in bursts around the time-out of a request (10 s)."""
+    trial.under_load(workers=2)
+    for number in range(trial.size.faults):
+        trial.pause_s()
+        _freeze(trial, trial.services.cassandra, trial.draw.uniform(3, 5) if number % 2 else trial.draw.uniform(10, 12))
+    trial.wait_for_recovery()
+
+
+@scenario(small={"faults": 1}, long={"faults": 8})
+def cassandra_killed(trial: Trial) -> None:
+    """SIGKILL of Cassandra with nothing flushed; what it acknowledged must be in its commit log.
+
+    The local one syncs its commit log periodically. The log is a mapped file, which survives its process, but a replay
+    reads only up to the last marker, and markers are written every 100 ms: what was acknowledged after it is gone. A
+    worker writes it again from memory or after the last commit (once a second) where it is not committed yet.
+    """
+    trial.under_load(workers=2)
+    cassandra = trial.services.cassandra
+    for _ in range(trial.size.faults):
+        trial.pause_s()
+        with trial.fault("SIGKILL of Cassandra"):
+            cassandra.kill()
+            cassandra.start()
+        trial.wait_for_recovery()
+
+
+@scenario(small={"rate": 1500.0}, long={"faults": 10, "rate": 10_000.0}, session_timeout_s=20)
+def full_producer_buffer(trial: Trial) -> None:
+    """Kafka is frozen under load: outputs pile up in the workers, and events in the sender."""
+    trial.under_load(workers=2)
+    for _ in range(trial.size.faults):
+        trial.pause_s()
+        _freeze(trial, trial.services.kafka, trial.draw.uniform(3, 6))
+    trial.wait_for_recovery()
+
+
+def _freeze(trial: Trial, service: Service, length_s: float) -> None:
+    with trial.fault(f"SIGSTOP of {service.name} for {length_s:.1f} s"):
+        service.pause()
+        time.sleep(length_s)
+        service.resume()
+
+
+@scenario(small={"faults": 1}, long={"faults": 8})
+def output_refused(trial: Trial) -> None:
+    """The broker refuses evaluation events as too large, later takes them again."""
+    trial.under_load(workers=2)
+    for _ in range(trial.size.faults):
+        trial.pause_s()
+        with trial.fault("evaluation events are refused"):
+            _limit(trial, AlterConfigOp.SET)
+            time.sleep(trial.draw.uniform(4, 7))
+            _limit(trial, AlterConfigOp.DELETE)
+        trial.wait_for_recovery()
+
+
+def _limit(trial: Trial, change: AlterConfigOp) -> None:
+    topic = trial.settings.evaluation_topic
+    configs = {"max.message.bytes": (change, str(REFUSING_BYTES))}
+    with broker_admin(trial.settings.broker) as admin:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])

@@ -1,0 +1,144 @@
+"""Workers that are started again whenever they end, as systemd would."""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from streams.demo.worker_process import WorkerProcess
+from streams.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+RESTART_DELAY_S = 0.2
+POLL_S = 0.05
+STOP_LIMIT_S = 20.0  # of streams.local.processes: what takes longer is ended by force
+
+Environment = Mapping[str, str]
+
+
+class FaultWorker(WorkerProcess):
+    """One life of a worker: the production code, started by `tests.faults.worker_main`."""
+
+    def __init__(self, settings: Settings, log: Path, faults: Environment) -> None:
+        super().__init__(settings, log)
+        self._command = [sys.executable, "-m", "tests.faults.worker_main"]
+        self._environment.update({"PYTHONPATH": str(ROOT), **faults})
+
+    @property
+    def exit_code(self) -> int | None:
+        """As subprocess has it: negative for a signal; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+
+class Slot:
+    """One worker that is wanted, and its lives so far."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.lives: list[FaultWorker] = []
+        self.wanted = True
+        self.ended_at: float | None = None
+
+    @property
+    def current(self) -> FaultWorker:
+        return self.lives[-1]
+
+
+class Supervisor:
+    """Keeps its workers alive; each life has a folder and a log of its own."""
+
+    def __init__(self, settings: Settings, folder: Path, name: str = "worker") -> None:
+        self.settings = settings
+        self.faults_of: Callable[[int], Environment] = lambda life: {}  # FAULT_* of the n-th life, over all slots
+        self.slots: list[Slot] = []
+        self.slow_to_end: list[str] = []
+        self._folder = folder
+        self._name = name
+        self._lock = threading.RLock()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+
+    def start(self, workers: int) -> None:
+        for _ in range(workers):
+            self.add()
+        self._thread.start()
+
+    def add(self) -> Slot:
+        with self._lock:
+            slot = Slot(len(self.slots))
+            self.slots.append(slot)
+            self._begin_life(slot)
+            return slot
+
+    def remove(self, slot: Slot) -> None:
+        """End it in order, for good."""
+        slot.wanted = False
+        self.terminate(slot)
+
+    def kill(self, slot: Slot) -> None:
+        with self._lock:
+            slot.current.kill()
+
+    def terminate(self, slot: Slot) -> None:
+        """SIGTERM, and wait for its end; the next life follows where it is still wanted."""
+        with self._lock:
+            life = slot.current
+        if life.pid is None:
+            return
+        began = time.monotonic()
+        life.stop()
+        if time.monotonic() - began > STOP_LIMIT_S:
+            self.slow_to_end.append(f"{life.log.parent.name} had to be killed {STOP_LIMIT_S:.0f} s after SIGTERM")
+
+    def stop(self) -> None:
+        """End all in order and start none again."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        ends = [threading.Thread(target=self.remove, args=[slot]) for slot in self.slots]
+        for thread in ends:
+            thread.start()
+        for thread in ends:
+            thread.join()
+
+    @property
+    def running(self) -> list[Slot]:
+        with self._lock:
+            return [slot for slot in self.slots if slot.wanted and slot.current.pid is not None]
+
+    @property
+    def lives(self) -> list[FaultWorker]:
+        return [life for slot in self.slots for life in slot.lives]
+
+    def killed_itself(self) -> int:
+        """Lives that a SIGKILL ended."""
+        return sum(life.exit_code == -signal.SIGKILL for life in self.lives)
+
+    def ended_by_themselves(self) -> list[FaultWorker]:
+        """Lives that ended with an error, in the worker's own words in its log."""
+        return [life for life in self.lives if life.exit_code not in (None, 0, -signal.SIGKILL, -signal.SIGTERM)]
+
+    def said(self) -> str:
+        """The logs of all lives."""
+        return "".join(life.log.read_text(errors="replace") for life in self.lives)
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(POLL_S):
+            with self._lock:
+                for slot in self.slots:
+                    if not slot.wanted or slot.current.pid is not None:
+                        slot.ended_at = None
+                    elif slot.ended_at is None:
+                        slot.ended_at = time.monotonic()
+                    elif time.monotonic() - slot.ended_at >= RESTART_DELAY_S:
+                        slot.ended_at = None
+                        self._begin_life(slot)
+
+    def _begin_life(self, slot: Slot) -> None:
+        folder = self._folder / f"{self._name}-{slot.number}-life-{len(slot.lives)}"
+        folder.mkdir(parents=True)
+        life = FaultWorker(self.settings, folder / "worker.log", self.faults_of(len(self.lives)))
+        slot.lives.append(life)
+        life.start(wait=False)

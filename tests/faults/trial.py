@@ -1,0 +1,216 @@
+"""One run of one scenario: its deployment, load, workers and faults, and what came of them."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from export.bundle import Bundle
+from streams.errors import BrokerError
+from streams.local import LocalServices
+from streams.names import group
+from streams.topics import describe_topic
+from tests.deployment import Deployment
+from tests.faults.checks import check
+from tests.faults.commits import Commits
+from tests.faults.load import Load, Sender
+from tests.faults.registry import Scenario
+from tests.faults.supervisor import Supervisor
+from tests.faults.truth import Truth
+
+POLL_S = 0.2
+
+
+class Row(msgspec.Struct, kw_only=True):
+    """Of the table. lost, double_applied: None where the records were not all taken, so that nobody can say."""
+
+    name: str
+    faults: int
+    events: int
+    lost: int | None
+    double_applied: int | None
+    recovery_s: float | None
+    elapsed_s: float
+    evaluated_again: int
+    lives: int
+    problems: list[str]
+
+
+class Fault(msgspec.Struct):
+    what: str
+    began: float  # time.monotonic()
+    ended: float
+
+
+class Trial:
+    """What a scenario plays with. Everything random comes from `draw`."""
+
+    def __init__(
+        self, scenario: Scenario, scale: str, services: LocalServices, bundle: Bundle, folder: Path, seed: int
+    ) -> None:
+        self.scenario = scenario
+        self.size = scenario.sizes[scale]
+        self.services = services
+        self.bundle = bundle
+        self.folder = folder
+        self.draw = random.Random(f"{seed}-{scenario.name}")
+        self.deployment = Deployment(services, bundle, folder, **scenario.settings)
+        self.settings = self.deployment.settings
+        self.truth = Truth(self.settings.broker, self.settings.behavior_topic)
+        self.supervisor = Supervisor(self.settings, folder)
+        self.commits = Commits(self.settings.broker, self.settings.behavior_topic, group(self.settings, bundle))
+        self.faults: list[Fault] = []
+        self.problems: list[str] = []
+        self.load: Load | None = None
+        self.sender: Sender | None = None
+        self.also: list[tuple[Supervisor, Bundle]] = []  # workers of other bundles on the same topic
+        self.records_sent = 0
+
+    def start_load(self, codec: str | None = "lz4", rate: float | None = None, **load: Any) -> Sender:
+        """Send from now on, until `end_load`; a second one goes on with the same records."""
+        if self.load is None:
+            self.load = Load(self.draw_of("load"), self.size.users, **load)
+        topic = self.settings.behavior_topic
+        partitions = describe_topic(self.settings.broker, topic).partitions
+        self.sender = Sender(self.settings.broker, topic, self.load, rate or self.size.rate, partitions, codec)
+        self.sender.start()
+        return self.sender
+
+    def end_load(self, least: int | None = None) -> None:
+        """Send on until all loads together have `least` records (the size's `events`), each confirmed."""
+        if self.sender is not None:
+            sender, self.sender = self.sender, None
+            sender.end((self.size.events if least is None else least) - self.records_sent)
+            self.records_sent += sender.sent
+
+    def draw_of(self, purpose: str) -> random.Random:
+        """Of its own, for what another thread draws: the order would not be the same every time."""
+        return random.Random(self.draw.random() if purpose is None else f"{purpose}-{self.draw.random()}")
+
+    def start_workers(self, count: int) -> None:
+        self.supervisor.start(count)
+        self.commits.start()
+
+    def under_load(self, workers: int, **load: Any) -> None:
+        """Start workers and load, and wait until the first records are committed."""
+        self.start_workers(workers)
+        self.start_load(**load)
+        self.commits.wait_for(1)
+
+    def pause_s(self) -> None:
+        """Let it run for a while before the next fault."""
+        time.sleep(self.draw.uniform(*self.size.gap_s))
+
+    @contextlib.contextmanager
+    def fault(self, what: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.faults.append(Fault(what, began, time.monotonic()))
+
+    def wait_for_recovery(self, limit_s: float = 60.0) -> None:
+        """Until a batch is committed after the last fault."""
+        deadline = time.monotonic() + limit_s
+        while self.commits.next_after(self.faults[-1].ended) is None:
+            if time.monotonic() > deadline:
+                self.problems.append(f"nothing was committed within {limit_s:.0f} s after {self.faults[-1].what}")
+                return
+            time.sleep(POLL_S)
+
+    def wait_until(self, holds: Callable[[], bool], limit_s: float, what: str) -> bool:
+        deadline = time.monotonic() + limit_s
+        while not holds():
+            if time.monotonic() > deadline:
+                self.problems.append(f"not within {limit_s:.0f} s: {what}")
+                return False
+            time.sleep(POLL_S)
+        return True
+
+    def expect_in_log(self, text: str) -> None:
+        if text not in self.supervisor.said():
+            self.problems.append(f"no worker's log says {text!r}")
+
+    def drain(self, least: int | None = None) -> bool:
+        """End the load and wait until everything is committed, by every bundle's group."""
+        self.end_load(least)
+        bundles = [self.bundle, *(bundle for _, bundle in self.also)]
+        return all(
+            self.wait_until(lambda bundle=bundle: self._lag(bundle) == 0, self.scenario.drain_s, "everything committed")
+            for bundle in bundles
+        )
+
+    def _lag(self, bundle: Bundle) -> int | None:
+        try:
+            return describe_topic(self.settings.broker, self.settings.behavior_topic, group(self.settings, bundle)).lag
+        except BrokerError:
+            return None
+
+    def stop_workers(self) -> None:
+        for supervisor in (self.supervisor, *(supervisor for supervisor, _ in self.also)):
+            supervisor.stop()
+            self.problems += supervisor.slow_to_end
+            supervisor.slow_to_end.clear()
+
+    def recovery_s(self) -> float | None:
+        """The longest time from a fault's end to the first batch committed after it; None without a fault.
+
+        Not counted where the next fault came before that.
+        """
+        found: list[float] = []
+        following = [fault.began for fault in self.faults[1:]] + [float("inf")]
+        for fault, next_fault in zip(self.faults, following, strict=True):
+            committed = self.commits.next_after(fault.ended)
+            if committed is not None and committed < next_fault:
+                found.append(committed - fault.ended)
+        return max(found, default=None)
+
+
+def run_scenario(
+    scenario: Scenario, scale: str, services: LocalServices, bundle: Bundle, folder: Path, seed: int
+) -> Row:
+    """Play a scenario and check what came of it. The services are in order before and after."""
+    began = time.monotonic()
+    folder = folder / f"{scenario.name}-{time.monotonic_ns()}"
+    folder.mkdir(parents=True)
+    trial = Trial(scenario, scale, services, bundle, folder, seed)
+    lost, double, again = None, None, 0
+    try:
+        scenario.play(trial)
+        drained = trial.drain()
+        trial.stop_workers()
+        if drained:
+            lost = double = 0
+            for settings, one in ((trial.settings, bundle), *((s.settings, b) for s, b in trial.also)):
+                found = check(settings, one, trial.truth, trial.records_sent)
+                lost, double, again = lost + found.lost, double + found.double_applied, again + found.evaluated_again
+                trial.problems += found.problems
+        else:
+            trial.problems += [life.last_lines(3) for life in trial.supervisor.ended_by_themselves()[-1:]]
+    except (Exception, asyncio.CancelledError) as error:
+        trial.problems.append(f"{type(error).__name__}: {error}")
+    finally:
+        for service in services.services.values():  # first: a worker waits for them before it ends
+            if service.pid is not None:
+                service.resume()
+            service.start()
+        trial.stop_workers()
+        if trial.sender is not None:
+            trial.sender.end()
+        if trial.commits.is_alive():
+            trial.commits.stop()
+    return Row(
+        name=scenario.name,
+        faults=len(trial.faults),
+        events=0 if trial.load is None else trial.load.events.total(),
+        lost=lost,
+        double_applied=double,
+        recovery_s=trial.recovery_s(),
+        elapsed_s=time.monotonic() - began,
+        evaluated_again=again,
+        lives=len(trial.supervisor.lives),
+        problems=trial.problems,
+    )
