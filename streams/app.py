@@ -4,6 +4,7 @@ import getpass
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import faust
 from faust.transport.drivers import TRANSPORTS
@@ -16,6 +17,7 @@ from streams.http import Endpoints
 from streams.measures import Measures
 from streams.names import group
 from streams.publisher import Publisher
+from streams.security import SCRAM, tls_context
 from streams.settings import Settings
 from streams.store import Store
 
@@ -54,6 +56,7 @@ def build(
     app = App(
         group(settings, bundle),
         broker=[f"{TRANSPORT}://{address.strip()}" for address in settings.broker.split(",")],
+        broker_credentials=_credentials(settings),
         store="memory://",
         web_enabled=False,
         datadir=str(
@@ -92,6 +95,15 @@ def build(
 
     app.outputs, app.outputs_stop = start, stop
     return app
+
+
+def _credentials(settings: Settings) -> Any:
+    context = tls_context(settings, "broker")
+    if settings.broker_user:
+        return faust.SASLCredentials(
+            username=settings.broker_user, password=settings.broker_password, ssl_context=context, mechanism=SCRAM
+        )
+    return None if context is None else faust.SSLCredentials(context)
 
 
 def _lag(app: faust.App, topic: str, measures: Measures) -> Callable[[], dict[int, int]]:

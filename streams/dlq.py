@@ -36,6 +36,7 @@ from streams.errors import BrokerError
 from streams.reading import read_topic
 from streams.rejection import quote_bytes
 from streams.replay import Replay
+from streams.security import broker_arguments
 from streams.settings import Settings, load_settings
 
 MARKED = 1000  # offsets in one marker
@@ -102,7 +103,7 @@ def resend(settings: Settings, reason: str = "") -> tuple[int, list[Letter]]:
     letters = asyncio.run(_matching(settings, reason))
     whole = [letter for letter in letters if letter.whole]
     if whole:
-        replay = Replay(settings.broker, settings.behavior_topic)
+        replay = Replay(settings, settings.behavior_topic)
         replay.run((letter.key, letter.value) for letter in whole)
         asyncio.run(_mark(settings, whole))
     return len(whole), [letter for letter in letters if not letter.whole]
@@ -133,7 +134,7 @@ async def _matching(settings: Settings, reason: str) -> list[Letter]:
 async def _resent(settings: Settings) -> set[Position]:
     """What the markers name. Read first: a marker stands behind its letters."""
     found: set[Position] = set()
-    async for records in read_topic(settings.broker, settings.dead_letter_topic):
+    async for records in read_topic(settings, settings.dead_letter_topic):
         for record in records:
             offsets = header_texts(record.headers).get(RESENT)
             if offsets is not None:
@@ -142,7 +143,7 @@ async def _resent(settings: Settings) -> set[Position]:
 
 
 async def _letters(settings: Settings, resent: set[Position]) -> AsyncIterator[Letter]:
-    async for records in read_topic(settings.broker, settings.dead_letter_topic):
+    async for records in read_topic(settings, settings.dead_letter_topic):
         for record in records:
             headers = header_texts(record.headers)
             if RESENT not in headers and (record.partition, record.offset) not in resent:
@@ -168,7 +169,7 @@ async def _mark(settings: Settings, letters: list[Letter]) -> None:
     offsets: dict[int, list[bytes]] = {}
     for letter in letters:
         offsets.setdefault(letter.partition, []).append(b"%d" % letter.offset)
-    producer = AIOKafkaProducer(bootstrap_servers=settings.broker, acks="all", enable_idempotence=True)
+    producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **broker_arguments(settings))
     try:
         await producer.start()
         for partition, numbers in offsets.items():

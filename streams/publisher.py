@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from streams.contracts import EvaluationEvent, RepresentationUpdate, dead_letter, encode_vector, record_id
 from streams.errors import BrokerError
 from streams.processor import Result
+from streams.security import broker_arguments
 from streams.settings import Settings
 
 # An evaluation event has about 300 bytes; a request of this size is half of what a broker takes as it comes (1 MB).
@@ -44,7 +45,7 @@ class Publisher:
     async def start(self) -> None:
         """Connect. Raises BrokerError."""
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.broker,
+            **broker_arguments(self._settings),
             acks="all",
             enable_idempotence=True,
             compression_type=COMPRESSION,

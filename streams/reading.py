@@ -7,15 +7,17 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerError
+from streams.security import broker_arguments
+from streams.settings import Settings
 from streams.topics import describe_topic
 
 POLL_RECORDS = 2000
 
 
-async def read_topic(broker: str, name: str) -> AsyncIterator[list[Any]]:
+async def read_topic(settings: Settings, name: str) -> AsyncIterator[list[Any]]:
     """The topic's records, partition after partition, in batches as they come. Raises BrokerError."""
-    topic = describe_topic(broker, name)
-    consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False, max_poll_records=POLL_RECORDS)
+    topic = describe_topic(settings, name)
+    consumer = AIOKafkaConsumer(enable_auto_commit=False, max_poll_records=POLL_RECORDS, **broker_arguments(settings))
     try:
         await consumer.start()
         for partition in range(topic.partitions):
@@ -23,7 +25,7 @@ async def read_topic(broker: str, name: str) -> AsyncIterator[list[Any]]:
             async for records in read_partition(consumer, name, partition, start, end):
                 yield records
     except KafkaError as error:
-        raise BrokerError(f"topic {name} at {broker} could not be read: {error!r}") from error
+        raise BrokerError(f"topic {name} at {settings.broker} could not be read: {error!r}") from error
     finally:
         await consumer.stop()
 

@@ -20,6 +20,7 @@ from streams.codec import Rejected, decode_batch
 from streams.names import bundle_path, group
 from streams.processor import Processor
 from streams.reading import read_partition
+from streams.security import broker_arguments
 from streams.settings import Settings, load_settings
 from streams.stepper import Stepper
 from streams.store import Store
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 def verify(settings: Settings, bundle: Bundle) -> Verification:
     """Recompute and compare every user. Raises BrokerError, StoreError, StateError."""
-    topic = describe_topic(settings.broker, settings.behavior_topic, group(settings, bundle))
+    topic = describe_topic(settings, settings.behavior_topic, group(settings, bundle))
     store = Store(settings, bundle)
     store.connect()
     try:
@@ -93,9 +94,7 @@ async def _recompute(
     settings: Settings, bundle: Bundle, topic: Any, stored: dict[str, StoredUser], found: Verification
 ) -> None:
     stepper = Stepper(bundle)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.broker, enable_auto_commit=False, max_poll_records=POLL_RECORDS
-    )
+    consumer = AIOKafkaConsumer(enable_auto_commit=False, max_poll_records=POLL_RECORDS, **broker_arguments(settings))
     await consumer.start()
     try:
         for partition in range(topic.partitions):

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     ensure_topics(settings)
     store = Store(settings, bundle)
     store.connect()
-    topic = describe_topic(settings.broker, settings.behavior_topic)
+    topic = describe_topic(settings, settings.behavior_topic)
     store.take_position(settings.behavior_topic, topic.topic_id, topic.partitions)
     stepper = Stepper(bundle)
     print(f"thalweg worker: bundle {bundle.bundle_id} on {stepper.provider}", flush=True)

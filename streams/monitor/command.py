@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = load_settings()
-    monitor = Monitor(settings.broker, settings.evaluation_topic, settings.metrics_topic)
+    monitor = Monitor(settings, settings.evaluation_topic, settings.metrics_topic)
     endpoints = Endpoints(settings.http_host, settings.http_port, registry(monitor.snapshot), lambda: True)
     console = Console(stderr=args.json)
     asyncio.run(_follow(monitor, endpoints, console, args.until_idle))
