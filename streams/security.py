@@ -1,14 +1,26 @@
 """Who a client is and whom it trusts: settings into the arguments of the client libraries, and what went wrong."""
 
+import asyncio
 import socket
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from aiokafka.conn import create_conn
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
+from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.errors import SettingsError
 from streams.settings import PREFIX, Settings, addresses
 
 SCRAM = "SCRAM-SHA-512"
 HANDSHAKE_LIMIT_S = 2.0
+LOGIN_LIMIT_MS = 5_000
 
 
 def broker_arguments(settings: Settings) -> dict[str, Any]:
@@ -42,6 +54,43 @@ def tls_context(settings: Settings, service: str) -> ssl.SSLContext | None:
             f"{_named(service, 'ca')} = {file!r} cannot be used: {error}; name the PEM file of the authority that "
             "signed the server's certificate"
         ) from None
+
+
+def check_broker_login(settings: Settings) -> None:
+    """Raises SettingsError where a broker is there and does not let this client in. Blocking.
+
+    The client libraries try again and again instead, and at best log why.
+    """
+    with ThreadPoolExecutor(1) as thread:  # the caller may have an event loop of its own
+        problem = thread.submit(asyncio.run, _log_in(settings)).result()
+    if problem is None:
+        return
+    check_tls(settings, "broker")
+    if isinstance(problem, SaslAuthenticationFailed | UnsupportedSaslMechanismError):
+        raise refused_login(settings, "broker", problem)
+    if not settings.broker_user and isinstance(problem, KafkaConnectionError):
+        raise refused_login(settings, "broker", "it closed the connection")
+
+
+async def _log_in(settings: Settings) -> BaseException | None:
+    """Log in to the brokers one after the other; the last one's answer where none lets us in."""
+    arguments = broker_arguments(settings)
+    del arguments["bootstrap_servers"]
+    problem: BaseException | None = None
+    for host, port in addresses("broker", settings.broker):
+        try:
+            connection = await create_conn(host, port, request_timeout_ms=LOGIN_LIMIT_MS, **arguments)
+        except (OSError, KafkaError) as error:
+            problem = error
+            continue
+        try:
+            await connection.send(MetadataRequest([]))
+            return None
+        except KafkaError as error:
+            problem = error
+        finally:
+            connection.close()
+    return problem
 
 
 def check_tls(settings: Settings, service: str) -> None:

@@ -81,7 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings. Raises SettingsError that names the setting, its value (not of a secret) and where it stood."""
+    """Read the settings. Raises SettingsError that names the setting, its value (no secret) and where it stood."""
     environment = os.environ if environment is None else environment
     values: dict[str, Any] = {}
     config = environment.get(PREFIX + "CONFIG")

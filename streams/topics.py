@@ -11,14 +11,13 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import (
     KafkaError,
-    SaslAuthenticationFailedError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
     for_code,
 )
 
 from streams.errors import BrokerError, SettingsError
-from streams.security import broker_arguments, check_tls, refused_login
+from streams.security import broker_arguments, check_broker_login
 from streams.settings import Settings
 
 CONNECT_TIMEOUT_MS = 5_000
@@ -61,13 +60,13 @@ def broker_admin(settings: Settings) -> Iterator[Any]:
     """
     admin = None
     try:
+        if settings.broker_user or settings.broker_ca:
+            check_broker_login(settings)  # at once: the admin client would try again for CONNECT_TIMEOUT_MS
         admin = KafkaAdminClient(bootstrap_timeout_ms=CONNECT_TIMEOUT_MS, **broker_arguments(settings))
         yield admin
-    except SaslAuthenticationFailedError as error:
-        raise refused_login(settings, "broker", error) from None
     except KafkaError as error:
         if admin is None:
-            check_tls(settings, "broker")
+            check_broker_login(settings)
         what = "no broker answers" if admin is None else "the broker refused a request"
         raise BrokerError(f"{what} at {settings.broker}: {error or type(error).__name__}") from error
     finally:

@@ -95,6 +95,8 @@ def prepare(data_dir: Path, names: list[str], bound: bool, secure: bool) -> Loca
     jars = classpaths(names, cache_dir(os.environ))
     data_dir.mkdir(parents=True, exist_ok=True)
     locks = locks_of(data_dir, secure)
+    if locks is not None:
+        data_dir.chmod(0o700)  # the services write their files for everybody to read
     ports = remembered_ports(data_dir / "ports.json", PORTS)
     services = {name: FACTORIES[name](data_dir / name, ports, jars[name], bound, locks) for name in names}
     return LocalServices(data_dir, services, locks)
