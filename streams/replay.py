@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import threading
 import time
 from asyncio import FIRST_COMPLETED
@@ -205,10 +206,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of each retry; what remains is a BrokerError
-    settings = load_settings()
-    settings = msgspec.structs.replace(
-        settings, broker=args.bootstrap or settings.broker, behavior_topic=args.topic or settings.behavior_topic
-    )
+    named = {"THALWEG_BROKER": args.bootstrap} if args.bootstrap else {}
+    settings = load_settings({**os.environ, **named})  # so that no local service's password goes to another broker
+    settings = msgspec.structs.replace(settings, behavior_topic=args.topic or settings.behavior_topic)
     records = replay_records(args.log, args.format or format_of(args.log), first=args.first, rest=args.rest)
     replay = Replay(settings, settings.behavior_topic, args.rate)
     if args.topic is None:

@@ -284,6 +284,9 @@ def connect(settings: Settings) -> tuple[Cluster, Session]:
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         compression=False,
     )
+    driver_log = logging.getLogger("cassandra.cluster")
+    level = driver_log.level
+    driver_log.setLevel(logging.CRITICAL)  # it would print two tracebacks of what our error says
     try:
         session = cluster.connect()
     except (NoHostAvailable, DriverException, OSError) as error:
@@ -296,6 +299,8 @@ def connect(settings: Settings) -> tuple[Cluster, Session]:
             f"no Cassandra answers at {settings.cassandra}: {error}; "
             "start one with `thalweg up` or set THALWEG_CASSANDRA"
         ) from error
+    finally:
+        driver_log.setLevel(level)
     session.client_protocol_handler = _RawVectors
     return cluster, session
 
