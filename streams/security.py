@@ -21,6 +21,7 @@ from streams.settings import PREFIX, Settings, addresses
 SCRAM = "SCRAM-SHA-512"
 HANDSHAKE_LIMIT_S = 2.0
 LOGIN_LIMIT_MS = 5_000
+REFUSALS = (SaslAuthenticationFailed, UnsupportedSaslMechanismError)
 
 
 def broker_arguments(settings: Settings) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def check_broker_login(settings: Settings) -> None:
     if problem is None:
         return
     check_tls(settings, "broker")
-    if isinstance(problem, SaslAuthenticationFailed | UnsupportedSaslMechanismError):
+    if isinstance(problem, REFUSALS):
         raise refused_login(settings, "broker", problem)
     if not settings.broker_user and isinstance(problem, KafkaConnectionError):
         raise refused_login(settings, "broker", "it closed the connection")
@@ -82,6 +83,8 @@ async def _log_in(settings: Settings) -> BaseException | None:
             connection = await create_conn(host, port, request_timeout_ms=LOGIN_LIMIT_MS, **arguments)
         except (OSError, KafkaError) as error:
             problem = error
+            if isinstance(error, REFUSALS):
+                return error  # the others know the same users
             continue
         try:
             await connection.send(MetadataRequest([]))
@@ -108,7 +111,7 @@ def check_tls(settings: Settings, service: str) -> None:
                 f"the certificate of {at} is not to be trusted: {fault.verify_message}; look at "
                 f"{_named(service, 'ca')} = {getattr(settings, f'{service}_ca')!r}"
             )
-        if isinstance(fault, ssl.SSLError | ConnectionResetError):
+        if isinstance(fault, ssl.SSLError | ConnectionResetError):  # Kafka just closes what it takes for too large
             raise SettingsError(
                 f"{at} does not speak TLS ({fault}): look at its port, or leave out {_named(service, 'ca')}"
             )

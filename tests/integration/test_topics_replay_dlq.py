@@ -119,7 +119,7 @@ def test_no_broker_and_no_topic_are_clear_errors(settings: Settings) -> None:
     with pytest.raises(BrokerError, match=r"there is no topic nowhere at 127\.0\.0\.1"):
         describe_topic(settings, "nowhere")
     with pytest.raises(BrokerError, match=r"no broker answers at 127\.0\.0\.1:1"):
-        describe_topic("127.0.0.1:1", "nowhere")
+        describe_topic(Settings(broker="127.0.0.1:1"), "nowhere")
 
 
 # replay
@@ -347,4 +347,4 @@ def test_who_cannot_be_a_user_is_not_erased(
 
 def test_a_rate_must_be_positive() -> None:
     with pytest.raises(InputError, match="rate is 0"):
-        Replay("127.0.0.1:1", "nowhere", rate=0)
+        Replay(Settings(), "nowhere", rate=0)
