@@ -84,7 +84,7 @@ async def _log_in(settings: Settings) -> BaseException | None:
         except (OSError, KafkaError) as error:
             problem = error
             if isinstance(error, REFUSALS):
-                return error  # the others know the same users
+                return problem  # the others know the same users
             continue
         try:
             await connection.send(MetadataRequest([]))
