@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import shutil
 import socket
 import struct
 import subprocess
@@ -97,8 +98,9 @@ def kafka_service(
 
     Raises LocalServiceError where the storage of a new one with a user cannot be made.
     """
-    temporary = data_dir / "tmp"  # native libraries are unpacked here, and would stay in /tmp
-    temporary.mkdir(parents=True, exist_ok=True)
+    temporary = data_dir / "tmp"  # native libraries are unpacked here, and each start leaves its own behind
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
     properties, log4j, log_dir = data_dir / "server.properties", data_dir / "log4j2.yaml", data_dir / "log"
     write_private(properties, _properties(ports, log_dir, locks).encode())
     log4j.write_text(LOG4J)
