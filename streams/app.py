@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import faust
 from aiokafka.errors import KafkaError
@@ -21,6 +22,7 @@ from streams.http import Endpoints
 from streams.measures import Measures
 from streams.names import group
 from streams.publisher import Publisher
+from streams.security import SCRAM, tls_context
 from streams.settings import Settings
 from streams.source import Source
 from streams.store import Store
@@ -77,6 +79,7 @@ def build(
     app = App(
         group(settings, bundle),
         broker=[f"{TRANSPORT}://{address.strip()}" for address in settings.broker.split(",")],
+        broker_credentials=_credentials(settings),
         store="memory://",
         web_enabled=False,
         datadir=str(
@@ -165,6 +168,15 @@ async def _watch(app: App, watchdog: Watchdog, measures: Measures) -> None:
             has_work = True  # nobody knows
         marks = (measures.batches_confirmed, tuple(sorted(measures.next_offset.items())))
         watchdog.progress.seen(time.monotonic(), has_work, marks)
+
+
+def _credentials(settings: Settings) -> Any:
+    context = tls_context(settings, "broker")
+    if settings.broker_user:
+        return faust.SASLCredentials(
+            username=settings.broker_user, password=settings.broker_password, ssl_context=context, mechanism=SCRAM
+        )
+    return None if context is None else faust.SSLCredentials(context)
 
 
 def _lag(app: faust.App, topic: str, measures: Measures) -> Callable[[], dict[int, int]]:

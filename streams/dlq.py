@@ -42,6 +42,7 @@ from streams.errors import BrokerError
 from streams.reading import read_topic
 from streams.rejection import quote_bytes
 from streams.replay import Replay
+from streams.security import broker_arguments
 from streams.settings import Settings, load_settings
 
 MARKED = 1000  # offsets in one marker
@@ -119,7 +120,7 @@ def resend(settings: Settings, reason: str = "") -> Resending:
     letters, erased = asyncio.run(_matching(settings, reason))
     whole = [letter for letter in letters if letter.whole]
     if whole:
-        replay = Replay(settings.broker, settings.behavior_topic)
+        replay = Replay(settings, settings.behavior_topic)
         replay.run((letter.key, letter.value) for letter in whole)
         asyncio.run(_mark(settings, whole))
     return Resending(len(whole), [letter for letter in letters if not letter.whole], erased)
@@ -175,14 +176,14 @@ async def _matching(settings: Settings, reason: str) -> tuple[list[Letter], int]
 
 async def _markers(settings: Settings) -> _Markers:
     found = _Markers()
-    async for records in read_topic(settings.broker, settings.dead_letter_topic):
+    async for records in read_topic(settings, settings.dead_letter_topic):
         for record in records:
             found.add(record)
     return found
 
 
 async def _letters(settings: Settings, markers: _Markers) -> AsyncIterator[Letter]:
-    async for records in read_topic(settings.broker, settings.dead_letter_topic):
+    async for records in read_topic(settings, settings.dead_letter_topic):
         for record in records:
             headers = header_texts(record.headers)
             if not markers.hide(record, headers):
@@ -218,7 +219,7 @@ async def _mark(settings: Settings, letters: list[Letter]) -> None:
     offsets: dict[int, list[bytes]] = {}
     for letter in letters:
         offsets.setdefault(letter.partition, []).append(b"%d" % letter.offset)
-    producer = AIOKafkaProducer(bootstrap_servers=settings.broker, acks="all", enable_idempotence=True)
+    producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **broker_arguments(settings))
     try:
         await producer.start()
         for partition, numbers in offsets.items():

@@ -185,7 +185,9 @@ def _local() -> Iterator[Finding]:
     if state is None:
         return
     if len(state.running()) == len(state.pids):
-        yield Finding("ok", "thalweg up", f"Kafka at {state.bootstrap}, Cassandra at {state.cassandra}")
+        yield Finding(
+            "ok", "thalweg up", f"Kafka at {state.access['broker']}, Cassandra at {state.access['cassandra']}"
+        )
     else:
         ended = sorted(set(state.pids) - set(state.running()))
         remedy = f"`thalweg down`, then `thalweg up`; logs are in {state.data_dir}"
@@ -193,7 +195,7 @@ def _local() -> Iterator[Finding]:
 
 
 def _broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
-    with broker_admin(settings.broker) as admin:
+    with broker_admin(settings) as admin:
         brokers = admin.describe_cluster()["brokers"]
         topics = set(admin.list_topics())
     if len(brokers) < settings.replication:
@@ -210,14 +212,14 @@ def _topics(settings: Settings, bundle: Bundle | None, existing: set[str]) -> It
         yield Finding("note", "topics", f"{behavior} does not exist yet: the first worker makes it")
         return
     readers = None if bundle is None else group(settings, bundle)
-    topic = describe_topic(settings.broker, behavior, readers)
+    topic = describe_topic(settings, behavior, readers)
     lag = "" if readers is None else f", {topic.lag} not read yet by {readers}"
     yield Finding("ok", "topics", f"{behavior}: {topic.partitions} partitions, {topic.records} records{lag}")
     for name in (settings.updates_topic, settings.evaluation_topic, settings.dead_letter_topic):
         if name not in existing:
             yield Finding("note", "topics", f"{name} does not exist yet: the first worker makes it")
             continue
-        partitions = describe_topic(settings.broker, name).partitions
+        partitions = describe_topic(settings, name).partitions
         if partitions != topic.partitions:
             detail = f"{name} has {partitions} partitions, {behavior} has {topic.partitions}"
             yield Finding("failed", "topics", detail, "add partitions to the smaller one or name another topic")

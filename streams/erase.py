@@ -5,7 +5,7 @@ import argparse
 from streams.codec import Rejected, decode
 from streams.errors import InputError
 from streams.replay import Replay
-from streams.settings import load_settings
+from streams.settings import Settings, load_settings
 from streams.topics import describe_topic
 
 
@@ -15,16 +15,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = load_settings()
-    describe_topic(settings.broker, settings.behavior_topic)
-    erase(settings.broker, settings.behavior_topic, args.user)
+    describe_topic(settings, settings.behavior_topic)
+    erase(settings, args.user)
     print(f"erase: user {args.user!r} is forgotten as soon as a worker has read up to here")
     return 0
 
 
-def erase(broker: str, topic: str, user_id: str) -> None:
+def erase(settings: Settings, user_id: str) -> None:
     """Put the erasure of a user into the behaviour topic, confirmed. Raises InputError, BrokerError."""
     key = user_id.encode("utf-8", "surrogateescape")  # a command line's bytes as they were
     outcome = decode(key, None, 0)
     if isinstance(outcome, Rejected):
         raise InputError(f"{user_id!r} cannot be a user_id: {outcome.reason}")
-    Replay(broker, topic).run([(key, None)])
+    Replay(settings, settings.behavior_topic).run([(key, None)])

@@ -6,7 +6,7 @@ __all__ = ["BrokerError", "BundleError", "InputError", "SettingsError", "StoreEr
 
 
 class SettingsError(ThalwegError):
-    """A setting that is unknown, of the wrong type or out of range."""
+    """A setting that is unknown, of the wrong type, out of range, or one that a server refuses (user, password, CA)."""
 
 
 class BrokerError(ThalwegError):

@@ -23,6 +23,7 @@ from streams.contracts import (
 )
 from streams.errors import BrokerError
 from streams.processor import Result
+from streams.security import broker_arguments
 from streams.settings import Settings
 from streams.topics import NO_BROKER_REMEDY
 from streams.updates import TRANSACTION_TIMEOUT_MS, Pair, Updates
@@ -51,7 +52,7 @@ class Publisher:
 
     def _make_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:
         return AIOKafkaProducer(
-            bootstrap_servers=self._settings.broker,
+            **broker_arguments(self._settings),
             acks="all",
             enable_idempotence=True,
             transactional_id=transactional_id,

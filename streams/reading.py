@@ -7,18 +7,20 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerError
+from streams.security import broker_arguments
+from streams.settings import Settings
 from streams.topics import describe_topic
 
 POLL_RECORDS = 2000
 
 
-async def read_topic(broker: str, name: str) -> AsyncIterator[list[Any]]:
+async def read_topic(settings: Settings, name: str) -> AsyncIterator[list[Any]]:
     """The topic's records, partition after partition, in batches as they come. Raises BrokerError."""
-    topic = describe_topic(broker, name)
+    topic = describe_topic(settings, name)
     if not topic.records:
         return  # a consumer that is stopped before it was assigned anything raises CancelledError (aiokafka 0.14.0)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=broker,
+        **broker_arguments(settings),
         enable_auto_commit=False,
         max_poll_records=POLL_RECORDS,
         isolation_level="read_committed",  # updates come in transactions
@@ -30,7 +32,7 @@ async def read_topic(broker: str, name: str) -> AsyncIterator[list[Any]]:
             async for records in read_partition(consumer, name, partition, start, end):
                 yield records
     except KafkaError as error:
-        raise BrokerError(f"topic {name} at {broker} could not be read: {error!r}") from error
+        raise BrokerError(f"topic {name} at {settings.broker} could not be read: {error!r}") from error
     finally:
         await consumer.stop()
 

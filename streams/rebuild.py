@@ -14,6 +14,7 @@ from streams.codec import Rejected, decode_batch
 from streams.errors import BrokerError
 from streams.processor import Graphs, Processor
 from streams.reading import POLL_RECORDS, read_partition
+from streams.security import broker_arguments
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Rebuilder:
         processor = Processor(self._bundle, self._graphs, arena)
         keys = {user_id.encode() for user_id in user_ids}
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.broker, enable_auto_commit=False, max_poll_records=POLL_RECORDS
+            enable_auto_commit=False, max_poll_records=POLL_RECORDS, **broker_arguments(self._settings)
         )
         start, sequence = 0, 0
         try:

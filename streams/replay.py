@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import threading
 import time
 from asyncio import FIRST_COMPLETED
@@ -29,7 +30,8 @@ from rich.status import Status
 
 from encoder.datasets import FORMATS, format_of, replay_records
 from streams.errors import BrokerError, InputError
-from streams.settings import load_settings
+from streams.security import broker_arguments
+from streams.settings import Settings, load_settings
 from streams.topics import describe_topic, ensure_topics
 
 BATCH_BYTES = 256 * 1024  # before compression; larger ones gain nothing and wait longer
@@ -51,11 +53,11 @@ class Replay:
     sent: confirmed by all in-sync replicas. failed: larger than a broker takes (LARGEST_BYTES), and so left out.
     """
 
-    def __init__(self, broker: str, topic: str, rate: float | None = None) -> None:
+    def __init__(self, settings: Settings, topic: str, rate: float | None = None) -> None:
         """rate: records per second; None: as fast as it goes."""
         if rate is not None and not rate > 0:
             raise InputError(f"rate is {rate}: give a number of events per second above 0")
-        self.broker = broker
+        self._settings = settings
         self.topic = topic
         self.rate = rate
         self.sent = 0
@@ -70,9 +72,8 @@ class Replay:
         try:
             asyncio.run(self._run(iter(records)))
         except KafkaError as error:
-            raise BrokerError(
-                f"replay to {self.topic} at {self.broker} ended after {self.sent} confirmed records: {error!r}"
-            ) from error
+            where = f"{self.topic} at {self._settings.broker}"
+            raise BrokerError(f"replay to {where} ended after {self.sent} confirmed records: {error!r}") from error
         finally:
             self.elapsed_s = time.monotonic() - began
 
@@ -82,7 +83,7 @@ class Replay:
 
     async def _run(self, records: Iterator[Pair]) -> None:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self.broker,
+            **broker_arguments(self._settings),
             acks="all",
             enable_idempotence=True,
             compression_type="lz4",
@@ -205,16 +206,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of each retry; what remains is a BrokerError
-    settings = load_settings()
-    settings = msgspec.structs.replace(
-        settings, broker=args.bootstrap or settings.broker, behavior_topic=args.topic or settings.behavior_topic
-    )
+    named = {"THALWEG_BROKER": args.bootstrap} if args.bootstrap else {}
+    settings = load_settings({**os.environ, **named})  # so that no local service's password goes to another broker
+    settings = msgspec.structs.replace(settings, behavior_topic=args.topic or settings.behavior_topic)
     records = replay_records(args.log, args.format or format_of(args.log), first=args.first, rest=args.rest)
-    replay = Replay(settings.broker, settings.behavior_topic, args.rate)
+    replay = Replay(settings, settings.behavior_topic, args.rate)
     if args.topic is None:
         ensure_topics(settings)
     else:
-        describe_topic(settings.broker, args.topic)  # a topic of one's own must be there
+        describe_topic(settings, args.topic)  # a topic of one's own must be there
     with _shown(replay):
         replay.run(records)
     counts = {

@@ -56,7 +56,7 @@ class Source:
         return False
 
     def _reading(self) -> tuple[Topic, Reading]:
-        topic = describe_topic(self._settings.broker, self._settings.behavior_topic, self._group)
+        topic = describe_topic(self._settings, self._settings.behavior_topic, self._group)
         while True:
             epochs = self._store.epochs(topic.name)
             found = reading(epochs, topic.topic_id, topic.partitions, passed(topic))

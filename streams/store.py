@@ -14,7 +14,14 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, RequestExecutionException
+from cassandra import (
+    AuthenticationFailed,
+    ConsistencyLevel,
+    DriverException,
+    OperationTimedOut,
+    RequestExecutionException,
+)
+from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.cqltypes import BytesType, VectorType
 from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
@@ -27,7 +34,8 @@ from streams import schema
 from streams.arena import NO_OFFSET, StoredUser
 from streams.epochs import Epoch, Reading
 from streams.errors import StoreError
-from streams.settings import Settings
+from streams.security import check_tls, refused_login, tls_context
+from streams.settings import Settings, addresses
 from streams.state import decode_state, encode_state, owner_crc
 
 logger = logging.getLogger(__name__)
@@ -261,15 +269,9 @@ def rows_per_batch(row_size_bytes: int) -> int:
 
 
 def connect(settings: Settings) -> tuple[Cluster, Session]:
-    """A cluster and a session with no keyspace chosen. Blocking. Raises StoreError."""
-    hosts = [address.strip().rsplit(":", 1) for address in settings.cassandra.split(",")]
-    try:
-        contact_points = [host for host, _ in hosts]
-        port = int(hosts[0][1])
-    except (ValueError, IndexError):
-        raise StoreError(
-            f"cassandra = {settings.cassandra!r}: expected host:port, several separated by commas"
-        ) from None
+    """A cluster and a session with no keyspace chosen. Blocking. Raises StoreError, SettingsError."""
+    hosts = addresses("cassandra", settings.cassandra)
+    user = settings.cassandra_user
     profile = ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
@@ -277,22 +279,33 @@ def connect(settings: Settings) -> tuple[Cluster, Session]:
         row_factory=tuple_factory,
     )
     cluster = Cluster(
-        contact_points,
+        [host for host, _ in hosts],
         # Without it a request waits for the acknowledgement of the one before: 40 ms where the other side delays it.
         sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        port=port,
+        port=hosts[0][1],
+        auth_provider=PlainTextAuthProvider(user, settings.cassandra_password) if user else None,
+        ssl_context=tls_context(settings, "cassandra"),
         protocol_version=5,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         compression=False,
     )
+    driver_log = logging.getLogger("cassandra.cluster")
+    level = driver_log.level
+    driver_log.setLevel(logging.CRITICAL)  # it would print two tracebacks of what our error says
     try:
         session = cluster.connect()
     except (NoHostAvailable, DriverException, OSError) as error:
         cluster.shutdown()
+        for problem in getattr(error, "errors", {}).values():
+            if isinstance(problem, AuthenticationFailed):
+                raise refused_login(settings, "cassandra", problem) from None
+        check_tls(settings, "cassandra")
         raise StoreError(
             f"no Cassandra answers at {settings.cassandra}: {error}; "
             "start one with `thalweg up` or set THALWEG_CASSANDRA"
         ) from error
+    finally:
+        driver_log.setLevel(level)
     session.client_protocol_handler = _RawVectors
     return cluster, session
 

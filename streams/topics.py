@@ -18,6 +18,7 @@ from kafka.errors import (
 )
 
 from streams.errors import BrokerError, SettingsError
+from streams.security import broker_arguments, check_broker_login
 from streams.settings import Settings
 
 CONNECT_TIMEOUT_MS = 5_000
@@ -54,20 +55,32 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.contextmanager
-def broker_admin(broker: str) -> Iterator[Any]:
-    """A connected kafka-python admin client; every KafkaError inside the block becomes a BrokerError."""
+def broker_admin(settings: Settings) -> Iterator[Any]:
+    """A connected kafka-python admin client; every KafkaError inside the block becomes a BrokerError.
+
+    Raises SettingsError where the broker does not take the user, or one side does not trust the other.
+    """
     admin = None
     try:
-        admin = KafkaAdminClient(bootstrap_servers=broker.split(","), bootstrap_timeout_ms=CONNECT_TIMEOUT_MS)
+        if settings.broker_user or settings.broker_ca:
+            check_broker_login(settings)  # at once: the admin client would try again for CONNECT_TIMEOUT_MS
+        admin = KafkaAdminClient(bootstrap_timeout_ms=CONNECT_TIMEOUT_MS, **broker_arguments(settings))
         yield admin
     except KafkaError as error:
         why = str(error) or type(error).__name__
         if admin is None:
-            raise BrokerError(f"no broker answers at {broker}: {why}; {NO_BROKER_REMEDY}") from error
-        raise BrokerError(f"the broker refused a request at {broker}: {why}") from error
+            check_broker_login(settings)
+            raise BrokerError(f"no broker answers at {settings.broker}: {why}; {NO_BROKER_REMEDY}") from error
+        raise BrokerError(f"the broker refused a request at {settings.broker}: {why}") from error
     finally:
         if admin is not None:
             admin.close()
+
+
+def check_broker(settings: Settings) -> None:
+    """Connect once: aiokafka would only log why it cannot. Raises BrokerError, SettingsError."""
+    with broker_admin(settings):
+        pass
 
 
 def ensure_topics(settings: Settings) -> None:
@@ -77,7 +90,7 @@ def ensure_topics(settings: Settings) -> None:
     `settings.partitions` counts only where that is created here. One with fewer gets more. Raises SettingsError where
     one has more or the updates topic is not compacted, BrokerError where the broker does not answer.
     """
-    with broker_admin(settings.broker) as admin:
+    with broker_admin(settings) as admin:
         _create(admin, {settings.behavior_topic: _options(settings, settings.partitions)})
         partitions = len(_metadata(admin, settings.behavior_topic)["partitions"])
         outputs = [settings.updates_topic, settings.evaluation_topic, settings.dead_letter_topic]
@@ -97,14 +110,14 @@ def ensure_topics(settings: Settings) -> None:
         _check_compacted(admin, settings.updates_topic)
 
 
-def describe_topic(broker: str, name: str, group: str | None = None) -> Topic:
+def describe_topic(settings: Settings, name: str, group: str | None = None) -> Topic:
     """The topic with its offsets, and what `group` has committed. Raises BrokerError, as where no such topic is."""
-    with broker_admin(broker) as admin:
+    with broker_admin(settings) as admin:
         try:
             metadata = _metadata(admin, name)
         except UnknownTopicOrPartitionError:
             raise BrokerError(
-                f"there is no topic {name} at {broker}: check the name, or start a worker, which creates it"
+                f"there is no topic {name} at {settings.broker}: check the name, or start a worker, which creates it"
             ) from None
         partitions = [TopicPartition(name, part["partition_index"]) for part in metadata["partitions"]]
         committed = {}

@@ -21,6 +21,7 @@ from streams.contracts import FIELD, SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TOP
 from streams.names import bundle_path, group
 from streams.processor import Processor
 from streams.reading import read_partition, read_topic
+from streams.security import broker_arguments
 from streams.settings import Settings, load_settings
 from streams.source import Source
 from streams.stepper import Stepper
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 def verify(settings: Settings, bundle: Bundle) -> Verification:
     """Recompute and compare every user. Raises BrokerError, StoreError."""
-    topic = describe_topic(settings.broker, settings.behavior_topic, group(settings, bundle))
+    topic = describe_topic(settings, settings.behavior_topic, group(settings, bundle))
     store = Store(settings, bundle)
     store.connect()
     try:
@@ -102,9 +103,7 @@ async def _recompute(
     arena = Arena(records, bundle.manifest.state_width, bundle.manifest.representation_width)
     recompute = Recompute(Processor(bundle, Stepper(bundle), arena), topic, stored, found)
     recompute.misplaced = await _misplaced(settings)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.broker, enable_auto_commit=False, max_poll_records=POLL_RECORDS
-    )
+    consumer = AIOKafkaConsumer(enable_auto_commit=False, max_poll_records=POLL_RECORDS, **broker_arguments(settings))
     await consumer.start()
     try:
         # Where partitions were added, a user's events in other partitions came before those where it is at home.
@@ -121,7 +120,7 @@ async def _recompute(
 async def _misplaced(settings: Settings) -> set[tuple[int, int]]:
     """Partition and offset of the records that a worker set aside since their users belong to another partition."""
     found = set()
-    async for batch in read_topic(settings.broker, settings.dead_letter_topic):
+    async for batch in read_topic(settings, settings.dead_letter_topic):
         for record in batch:
             headers = header_texts(record.headers)
             if headers.get(FIELD) == "partition" and headers.get(SOURCE_TOPIC) == settings.behavior_topic:

@@ -40,8 +40,7 @@ class Deployment:
         self.folder = folder
         self.bundle = bundle
         self.settings = Settings(
-            broker=services.kafka.address,
-            cassandra=services.cassandra.address,
+            **services.access,
             keyspace=name,
             group=name,
             bundle=str(bundle.path.absolute()),
@@ -60,7 +59,7 @@ class Deployment:
         return WorkerProcess(self.settings, folder / "worker.log")
 
     def send(self, records: Iterable[tuple[bytes | None, bytes | None]], rate: float | None = None) -> int:
-        replay = Replay(self.settings.broker, self.settings.behavior_topic, rate)
+        replay = Replay(self.settings, self.settings.behavior_topic, rate)
         replay.run(records)
         return replay.sent
 
@@ -68,7 +67,7 @@ class Deployment:
         """Until the group has committed every record; raises TimeoutError."""
         deadline = time.monotonic() + APPLIED_WITHIN_S
         group = f"{self.settings.group}-{self.bundle.bundle_id}"
-        while (lag := describe_topic(self.settings.broker, self.settings.behavior_topic, group).lag) > 0:
+        while (lag := describe_topic(self.settings, self.settings.behavior_topic, group).lag) > 0:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{lag} records are not committed after {APPLIED_WITHIN_S} s")
             time.sleep(0.2)
@@ -93,7 +92,7 @@ class Deployment:
 
     def records(self, topic: str) -> list[Any]:
         async def read() -> list[Any]:
-            return [r async for batch in read_topic(self.settings.broker, topic) for r in batch]
+            return [r async for batch in read_topic(self.settings, topic) for r in batch]
 
         return asyncio.run(read())
 
@@ -101,7 +100,7 @@ class Deployment:
 def expected_ids(deployment: Deployment, skipped: Sequence[tuple[int, int]] = ()) -> set[str]:
     """Ids of all records of the behaviour topic, without those at the given (partition, offset)."""
     topic = deployment.settings.behavior_topic
-    at = describe_topic(deployment.settings.broker, topic)
+    at = describe_topic(deployment.settings, topic)
     return {
         f"{topic}-{partition}-{offset}"
         for partition, end in at.end_offsets.items()

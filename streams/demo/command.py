@@ -94,12 +94,12 @@ class Demo:
         self._log = log
         self._started = started
         self._records = list(shop.records(log))
-        self._replay = Replay(settings.broker, settings.behavior_topic, rate)
+        self._replay = Replay(settings, settings.behavior_topic, rate)
         self._failure: BaseException | None = None
 
     def play(self, view: DemoView) -> tuple[Report, Verification]:
         """Stream everything, wait until it is applied, verify. Raises DemoError where the worker ends or stalls."""
-        monitor = Monitor(self._settings.broker, self._settings.evaluation_topic, self._settings.metrics_topic)
+        monitor = Monitor(self._settings, self._settings.evaluation_topic, self._settings.metrics_topic)
         monitor.start()
         thread = threading.Thread(target=self._send, name="replay", daemon=True)
         thread.start()

@@ -1,19 +1,16 @@
 """Cassandra as one process of one node, made for a single small machine."""
 
-import contextlib
 import os
-import socket
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from streams.local.cql import is_locked, speaks_cql
 from streams.local.java import java_command, java_environment
+from streams.local.locks import USER, Locks
 from streams.local.ports import HOST
 from streams.local.processes import Service
 
 HEAP_OPTIONS = ("-Xms512m", "-Xmx1g", "-XX:MaxDirectMemorySize=512m", "-Xss512k")
-PROBE_LIMIT_S = 2.0
-OPCODE_OPTIONS, OPCODE_SUPPORTED = 0x05, 0x06
 
 # Batch thresholds: Thalweg writes unlogged batches of 30 rows of about 1 KB, above the 5 KiB of Cassandra's default
 # warning. These are the values that `thalweg doctor` and the compose file name, no more: what works here works there.
@@ -31,7 +28,6 @@ seed_provider:
   - class_name: org.apache.cassandra.locator.SimpleSeedProvider
     parameters:
       - seeds: "{host}:{storage_port}"
-authenticator: AllowAllAuthenticator
 authorizer: AllowAllAuthorizer
 role_manager: CassandraRoleManager
 data_file_directories: ["{data_dir}/data"]
@@ -68,6 +64,23 @@ sstable:
   format: {{}}
 materialized_views_enabled: false
 user_defined_functions_enabled: false
+"""
+
+OPEN = "authenticator: AllowAllAuthenticator\n"
+LOCKED = """\
+authenticator: PasswordAuthenticator
+client_encryption_options:
+  enabled: true
+  optional: false
+  keystore: {server}
+  ssl_context_factory: &pem
+    class_name: org.apache.cassandra.security.PEMBasedSslContextFactory
+server_encryption_options:
+  internode_encryption: all
+  require_client_auth: true
+  keystore: {server}
+  truststore: {ca}
+  ssl_context_factory: *pem
 """
 
 LOGBACK = """\
@@ -116,7 +129,9 @@ OPENS = (
 )
 
 
-def cassandra_service(data_dir: Path, ports: Mapping[str, int], classpath: Sequence[Path], bound: bool) -> Service:
+def cassandra_service(
+    data_dir: Path, ports: Mapping[str, int], classpath: Sequence[Path], bound: bool, locks: Locks | None
+) -> Service:
     """A Cassandra whose data, configuration and log are in `data_dir`. It is not started yet."""
     data_dir.mkdir(parents=True, exist_ok=True)
     yaml, logback = data_dir / "cassandra.yaml", data_dir / "logback.xml"
@@ -124,6 +139,7 @@ def cassandra_service(data_dir: Path, ports: Mapping[str, int], classpath: Seque
         YAML.format(
             host=HOST, port=ports["cassandra"], storage_port=ports["cassandra_storage"], data_dir=data_dir.as_posix()
         )
+        + (OPEN if locks is None else LOCKED.format(server=locks.server.as_posix(), ca=locks.ca.as_posix()))
     )
     logback.write_text(LOGBACK)
     return Service(
@@ -133,10 +149,17 @@ def cassandra_service(data_dir: Path, ports: Mapping[str, int], classpath: Seque
             _options(data_dir, yaml, logback, classpath), classpath, "org.apache.cassandra.service.CassandraDaemon", []
         ),
         log=data_dir / "cassandra.log",
-        answers=lambda: speaks_cql(HOST, ports["cassandra"]),
+        answers=_probe(ports["cassandra"], locks),
         environment=java_environment(),
         bound=bound,
     )
+
+
+def _probe(port: int, locks: Locks | None) -> Callable[[], bool]:
+    if locks is None:
+        return lambda: speaks_cql(HOST, port)
+    context, password = locks.context(), locks.passwords["cassandra"]
+    return lambda: is_locked(HOST, port, context, USER, password)
 
 
 def _options(data_dir: Path, yaml: Path, logback: Path, classpath: Sequence[Path]) -> list[str]:
@@ -164,14 +187,3 @@ def _options(data_dir: Path, yaml: Path, logback: Path, classpath: Sequence[Path
         "-Dcassandra.shutdown_announce_in_ms=0",
         f"-Dcassandra.available_processors={os.cpu_count() or 1}",
     ]
-
-
-def speaks_cql(host: str, port: int) -> bool:
-    """True where Cassandra answers the CQL binary protocol's OPTIONS request (its last part to start)."""
-    # native_protocol_v4.spec, section 2: version, flags, stream (int16), opcode, length (int32)
-    request = struct.pack(">BBhBi", 0x04, 0, 0, OPCODE_OPTIONS, 0)
-    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=PROBE_LIMIT_S) as connection:
-        connection.sendall(request)
-        answer = connection.recv(9, socket.MSG_WAITALL)
-        return len(answer) == 9 and answer[4] == OPCODE_SUPPORTED
-    return False

@@ -5,6 +5,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
+from streams.local.locks import FOLDER
 from streams.local.processes import end_process
 from streams.local.services import FACTORIES
 from streams.local.state import forget_state, read_state
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     forget_state()
     print(f"ended {' and '.join(running)}" if running else "nothing was running")
     if args.wipe:
-        for name in FACTORIES:
+        for name in (*FACTORIES, FOLDER):
             shutil.rmtree(home(os.environ) / name, ignore_errors=True)
         print(f"deleted the data in {home(os.environ)}")
     return 0

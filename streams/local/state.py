@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from streams.local.locks import write_private
 from streams.local.processes import is_running
 from streams.settings import home
 
@@ -13,12 +14,15 @@ FILE = "local.json"
 
 
 class LocalState(msgspec.Struct, frozen=True):
-    """Addresses `host:port`, process ids by service, and the folder of data and logs."""
+    """The settings that reach the services, process ids by service, and the folder of data and logs."""
 
-    bootstrap: str
-    cassandra: str
+    access: dict[str, str]
     pids: dict[str, int]
     data_dir: str
+
+    @property
+    def secure(self) -> bool:
+        return "broker_ca" in self.access
 
     def running(self) -> dict[str, int]:
         """The process ids that still run."""
@@ -35,7 +39,7 @@ def read_state() -> LocalState | None:
 
 def write_state(state: LocalState) -> None:
     file = home(os.environ) / FILE
-    file.with_suffix(".new").write_bytes(msgspec.json.encode(state))
+    write_private(file.with_suffix(".new"), msgspec.json.encode(state, enc_hook=str))  # passwords may be in it
     file.with_suffix(".new").replace(file)
 
 

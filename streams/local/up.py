@@ -11,13 +11,16 @@ from streams.settings import home
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No options: ports are free ones, data lives in THALWEG_HOME."""
+    parser.add_argument("--secure", action="store_true", help="with TLS, a user and random passwords")
 
 
 def run(args: argparse.Namespace) -> int:
     """Start what is not running yet, write `local.json`, say where both are."""
     state = read_state()
     if state is not None and len(state.running()) == len(state.pids):
+        if args.secure != state.secure:
+            print("already running the other way, with or without --secure: `thalweg down` first", file=sys.stderr)
+            return 1
         print("already running")
         _describe(state)
         return 0
@@ -27,10 +30,10 @@ def run(args: argparse.Namespace) -> int:
     began = time.monotonic()
     data_dir = home(os.environ).absolute()
     data_dir.mkdir(parents=True, exist_ok=True)
-    services = prepare(data_dir, ["kafka", "cassandra"], bound=False)
+    services = prepare(data_dir, ["kafka", "cassandra"], bound=False, secure=args.secure)
     services.spawn()
     pids = {name: service.pid or 0 for name, service in services.services.items()}
-    state = LocalState(services.bootstrap, services.cassandra.address, pids, str(data_dir))
+    state = LocalState(services.access, pids, str(data_dir))
     write_state(state)  # before they answer: an `up` that is killed meanwhile leaves what `down` can end
     try:
         services.wait_until_they_answer()
@@ -43,6 +46,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _describe(state: LocalState) -> None:
-    print(f"  Kafka      {state.bootstrap}  (pid {state.pids['kafka']})")
-    print(f"  Cassandra  {state.cassandra}  (pid {state.pids['cassandra']})")
+    print(f"  Kafka      {state.access['broker']}  (pid {state.pids['kafka']})")
+    print(f"  Cassandra  {state.access['cassandra']}  (pid {state.pids['cassandra']})")
     print(f"  data, logs {state.data_dir}")

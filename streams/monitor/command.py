@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = load_settings()
-    monitor = Monitor(settings.broker, settings.evaluation_topic, settings.metrics_topic)
+    monitor = Monitor(settings, settings.evaluation_topic, settings.metrics_topic)
     endpoints = Endpoints(
         settings.http_host, settings.http_port, registry(monitor.snapshot), lambda: "ok", lambda: True
     )

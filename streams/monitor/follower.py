@@ -13,7 +13,9 @@ from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerError
 from streams.monitor.merge import PartitionMerge
-from streams.topics import NO_BROKER_REMEDY
+from streams.security import broker_arguments
+from streams.settings import Settings
+from streams.topics import NO_BROKER_REMEDY, check_broker
 
 POLL_RECORDS = 2_000  # a poll's scoring blocks the event loop for about 10 ms
 TOPIC_WAIT_S = 60.0
@@ -22,18 +24,19 @@ TOPIC_WAIT_S = 60.0
 class Follower:
     """All partitions of one topic, those added later included."""
 
-    def __init__(self, broker: str, topic: str) -> None:
+    def __init__(self, settings: Settings, topic: str) -> None:
         self.topic = topic
         self.lag = 0  # records on the broker that were not released yet, as of the last poll
-        self._broker = broker
+        self._settings = settings
         self._merge = PartitionMerge()
         self._ends: dict[int, int] = {}  # partition -> end offset, until a fetch has told a newer one
         self._consumer: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
-        """Connect, and wait for the topic where it does not exist yet. Raises BrokerError."""
+        """Connect, and wait for the topic where it does not exist yet. Raises BrokerError, SettingsError."""
+        await asyncio.to_thread(check_broker, self._settings)
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._broker,
+            **broker_arguments(self._settings),
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             max_partition_fetch_bytes=4 * 1024 * 1024,
@@ -42,14 +45,13 @@ class Follower:
             await consumer.start()
         except KafkaError as error:
             await consumer.stop()
-            raise BrokerError(f"no broker answers at {self._broker}: {error}; {NO_BROKER_REMEDY}") from error
+            raise BrokerError(f"no broker answers at {self._settings.broker}: {error}; {NO_BROKER_REMEDY}") from error
         self._consumer = consumer
         waited_s = 0.0
         while self.topic not in await consumer.topics():
             if waited_s >= TOPIC_WAIT_S:
-                raise BrokerError(
-                    f"topic {self.topic} is not on {self._broker} after {TOPIC_WAIT_S:.0f} s: a worker creates it"
-                )
+                where = f"on {self._settings.broker} after {TOPIC_WAIT_S:.0f} s"
+                raise BrokerError(f"topic {self.topic} is not {where}: a worker creates it")
             await asyncio.sleep(0.5)
             waited_s += 0.5
         consumer.subscribe([self.topic])
@@ -69,7 +71,7 @@ class Follower:
         try:
             fetched = await consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=POLL_RECORDS)
         except KafkaError as error:
-            raise BrokerError(f"reading {self.topic} from {self._broker} failed: {error!r}") from error
+            raise BrokerError(f"reading {self.topic} from {self._settings.broker} failed: {error!r}") from error
         for tp, records in fetched.items():
             self._merge.push(tp.partition, records)
         behind = await self._behind(partitions)

@@ -16,6 +16,7 @@ from streams.contracts import EvaluationEvent, MetricsEvent
 from streams.monitor.follower import Follower
 from streams.monitor.outlet import MetricsOutlet
 from streams.monitor.scoreboard import Scoreboard, Scores
+from streams.settings import Settings
 
 POLL_TIMEOUT_S = 0.2
 SNAPSHOT_EVERY_S = 0.2
@@ -54,14 +55,14 @@ class Monitor:
 
     def __init__(
         self,
-        broker: str,
+        settings: Settings,
         topic: str,
         metrics_topic: str | None = None,
         window_s: float = 10.0,
         rolling_events: int = 5_000,
     ) -> None:
-        self._follower = Follower(broker, topic)
-        self._outlet = None if metrics_topic is None else MetricsOutlet(broker, metrics_topic)
+        self._follower = Follower(settings, topic)
+        self._outlet = None if metrics_topic is None else MetricsOutlet(settings, metrics_topic)
         self._window_ms = int(window_s * 1000)
         self._rolling_events = rolling_events
         self._decode = msgspec.json.Decoder(EvaluationEvent).decode

@@ -9,28 +9,30 @@ from aiokafka.errors import KafkaError
 
 from streams.contracts import MetricsEvent
 from streams.errors import BrokerError
+from streams.security import broker_arguments
+from streams.settings import Settings
 from streams.topics import describe_topic
 
 
 class MetricsOutlet:
     """Publishes to one topic, keyed by bundle id. What already stands in the topic is not published again."""
 
-    def __init__(self, broker: str, topic: str) -> None:
-        self._broker = broker
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self._settings = settings
         self._topic = topic
         self._published: set[str] = set()
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
         """Connect and read which windows were published. Raises BrokerError."""
-        producer = AIOKafkaProducer(bootstrap_servers=self._broker, acks="all", enable_idempotence=True)
+        producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **broker_arguments(self._settings))
         try:
             await producer.start()
             self._producer = producer
             self._published = await self._read_published()
         except KafkaError as error:
             await producer.stop()
-            raise BrokerError(f"topic {self._topic} on {self._broker} cannot be read: {error!r}") from error
+            raise BrokerError(f"topic {self._topic} on {self._settings.broker} cannot be read: {error!r}") from error
 
     async def stop(self) -> None:
         if self._producer is not None:
@@ -50,13 +52,13 @@ class MetricsOutlet:
 
     async def _read_published(self) -> set[str]:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._broker, auto_offset_reset="earliest", enable_auto_commit=False
+            auto_offset_reset="earliest", enable_auto_commit=False, **broker_arguments(self._settings)
         )
         await consumer.start()
         try:
             if self._topic not in await consumer.topics():
                 return set()
-            topic = await asyncio.to_thread(describe_topic, self._broker, self._topic)
+            topic = await asyncio.to_thread(describe_topic, self._settings, self._topic)
             ends = {TopicPartition(self._topic, partition): end for partition, end in topic.end_offsets.items()}
             consumer.assign(list(ends))
             published: set[str] = set()

@@ -46,7 +46,7 @@ def main() -> int:
         )
         ensure_topics(settings)
         ensure_topics(msgspec.structs.replace(settings, evaluation_topic="plain.evaluations"))
-        Replay(settings.broker, settings.behavior_topic).run(events(args.events))
+        Replay(settings, settings.behavior_topic).run(events(args.events))
         for turn in range(args.rounds):
             measured["plain_faust"].append(plain_faust(services, settings, bundle))
             print(f"plain Faust: {shown(measured['plain_faust'][-1])}", flush=True)

@@ -79,7 +79,7 @@ def test_the_dashboard_asks_for_metrics_that_are_exposed() -> None:
     dashboard = json.loads((DOCKER / "grafana" / "dashboards" / "thalweg.json").read_text())
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     asked = {name for expression in expressions for name in re.findall(r"thalweg_\w+", expression)}
-    monitor = Monitor("127.0.0.1:1", "evaluation.events.v1", "evaluation.metrics.v1")
+    monitor = Monitor(Settings(), "evaluation.events.v1", "evaluation.metrics.v1")
     exposed = set()
     for family in [*Measures().registry.collect(), *registry(monitor.snapshot).collect()]:
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])

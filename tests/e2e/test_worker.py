@@ -207,10 +207,10 @@ def compact(deployment: Deployment) -> None:
         "delete.retention.ms": "100",
         "max.compaction.lag.ms": "1000",
     }
-    with broker_admin(deployment.settings.broker) as admin:
+    with broker_admin(deployment.settings) as admin:
         admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, options)])
     time.sleep(1.5)
-    partitions = describe_topic(deployment.settings.broker, topic).partitions
+    partitions = describe_topic(deployment.settings, topic).partitions
     producer = KafkaProducer(bootstrap_servers=deployment.settings.broker)
     for number in range(2):
         for partition in range(partitions):
@@ -315,7 +315,7 @@ def test_partitions_are_added_under_load(services: LocalServices, bundle: Bundle
     for worker in workers:
         worker.start()
     deployment.send(shopping(4_000, 300, seed=12), 2_000.0)
-    with broker_admin(deployment.settings.broker) as admin:
+    with broker_admin(deployment.settings) as admin:
         admin.create_partitions({deployment.settings.behavior_topic: 4})
     deployment.send(shopping(6_000, 300, seed=13), 2_000.0)
     deployment.wait_until_committed()

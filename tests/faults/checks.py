@@ -1,24 +1,19 @@
 """What must hold after any fault, for every user and every record. Workers are stopped and all is committed before."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
 import numpy as np
-from aiokafka import AIOKafkaConsumer
 
 from export.bundle import Bundle
 from streams.arena import StoredUser
 from streams.contracts import SOURCE_OFFSET, SOURCE_PARTITION, decode_vector, header_texts
-from streams.reading import read_partition
+from streams.reading import read_topic
 from streams.settings import Settings
 from streams.store import Store
-from streams.topics import describe_topic
 from streams.verify import TOLERANCE, verify
 from tests.faults.truth import ERASURE, LOST, REPETITION, Expected, Truth
 
-POLL_RECORDS = 5000
 VECTOR_TOLERANCE = 1e-6  # two workers may have computed the same step, each with its own rounding
 SHOWN = 5  # of one kind of problem
 
@@ -106,7 +101,7 @@ async def check_evaluations(
     """After deduplication by id: one event for each applied record, none else, each scored at its place."""
     decode = msgspec.json.Decoder(Evaluated).decode
     seen = {partition: np.zeros(len(column), bool) for partition, column in expected.steps_before.items()}
-    async for records in read_committed(settings.broker, settings.evaluation_topic):
+    async for records in read_topic(settings, settings.evaluation_topic):
         for record in records:
             event = decode(record.value)
             if event.bundle_id != bundle.bundle_id:
@@ -134,7 +129,7 @@ async def check_updates(
     """The last update of each user equals its row; an erased user's last one is a tombstone."""
     last: dict[bytes, bytes | None] = {}
     own = bundle.bundle_id.encode()
-    async for records in read_committed(settings.broker, settings.updates_topic):
+    async for records in read_topic(settings, settings.updates_topic):
         last.update((r.key, r.value) for r in records if r.value is None or own in r.value)
     decode = msgspec.json.Decoder(Updated).decode
     updates = {key.decode(): None if value is None else decode(value) for key, value in last.items()}
@@ -155,28 +150,7 @@ async def check_updates(
 
 async def distinct_dead_letters(settings: Settings) -> int:
     found: set[tuple[str, str]] = set()
-    async for records in read_committed(settings.broker, settings.dead_letter_topic):
+    async for records in read_topic(settings, settings.dead_letter_topic):
         headers = [header_texts(record.headers) for record in records]
         found.update((h[SOURCE_PARTITION], h[SOURCE_OFFSET]) for h in headers if SOURCE_OFFSET in h)
     return len(found)
-
-
-async def read_committed(broker: str, name: str) -> AsyncIterator[list[Any]]:
-    """The topic's records as a reader of whole transactions sees them."""
-    topic = describe_topic(broker, name)
-    if not topic.records:
-        return  # a consumer that is stopped before it was assigned anything raises CancelledError (aiokafka 0.14.0)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=broker,
-        enable_auto_commit=False,
-        max_poll_records=POLL_RECORDS,
-        isolation_level="read_committed",
-    )
-    await consumer.start()
-    try:
-        for partition in range(topic.partitions):
-            start, end = topic.start_offsets[partition], topic.end_offsets[partition]
-            async for records in read_partition(consumer, name, partition, start, end):
-                yield records
-    finally:
-        await consumer.stop()

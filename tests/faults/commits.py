@@ -4,6 +4,7 @@ import threading
 import time
 
 from streams.errors import BrokerError
+from streams.settings import Settings
 from streams.topics import describe_topic
 
 POLL_S = 0.3
@@ -12,9 +13,9 @@ POLL_S = 0.3
 class Commits(threading.Thread):
     """Follows a group's committed records until stopped."""
 
-    def __init__(self, broker: str, topic: str, group: str) -> None:
+    def __init__(self, settings: Settings, topic: str, group: str) -> None:
         super().__init__(name="commits", daemon=True)
-        self._source = (broker, topic, group)
+        self._source = (settings, topic, group)
         self._seen: list[tuple[float, int]] = [(time.monotonic(), 0)]  # (when, records committed)
         self._stopped = threading.Event()
 

@@ -61,9 +61,9 @@ class Trial:
         self.draw = random.Random(f"{seed}-{scenario.name}")
         self.deployment = Deployment(services, bundle, folder, **scenario.settings)
         self.settings = self.deployment.settings
-        self.truth = Truth(self.settings.broker, self.settings.behavior_topic)
+        self.truth = Truth(self.settings, self.settings.behavior_topic)
         self.supervisor = Supervisor(self.settings, folder)
-        self.commits = Commits(self.settings.broker, self.settings.behavior_topic, group(self.settings, bundle))
+        self.commits = Commits(self.settings, self.settings.behavior_topic, group(self.settings, bundle))
         self.faults: list[Fault] = []
         self.problems: list[str] = []
         self.load: Load | None = None
@@ -76,7 +76,7 @@ class Trial:
         if self.load is None:
             self.load = Load(self.draw_of("load"), self.size.users, **load)
         topic = self.settings.behavior_topic
-        partitions = describe_topic(self.settings.broker, topic).partitions
+        partitions = describe_topic(self.settings, topic).partitions
         self.sender = Sender(self.settings.broker, topic, self.load, rate or self.size.rate, partitions, codec)
         self.sender.start()
         return self.sender
@@ -145,7 +145,7 @@ class Trial:
 
     def _lag(self, bundle: Bundle) -> int | None:
         try:
-            return describe_topic(self.settings.broker, self.settings.behavior_topic, group(self.settings, bundle)).lag
+            return describe_topic(self.settings, self.settings.behavior_topic, group(self.settings, bundle)).lag
         except BrokerError:
             return None
 

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from numpy.typing import NDArray
 
 from streams.reading import read_partition
+from streams.settings import Settings
 from streams.topics import describe_topic
 
 POLL_RECORDS = 5000
@@ -22,22 +23,22 @@ class Sent(msgspec.Struct):
 class Truth:
     """Every record of the behaviour topic, kept beyond the topic's retention when read before."""
 
-    def __init__(self, broker: str, topic: str) -> None:
+    def __init__(self, settings: Settings, topic: str) -> None:
         self.topic = topic
         self.rows: dict[int, list[tuple[str, str | None]]] = {}  # partition -> (user, event id) by offset
         self.lost: dict[int, set[int]] = {}  # partition -> offsets that retention deleted before they were applied
-        self._broker = broker
+        self._settings = settings
 
     def read(self) -> None:
         """Read what came since the last time."""
         asyncio.run(self._read())
 
     async def _read(self) -> None:
-        at = describe_topic(self._broker, self.topic)
+        at = describe_topic(self._settings, self.topic)
         if sum(at.end_offsets.values()) == self.records:
             return  # a consumer that is stopped before it was assigned anything raises CancelledError (aiokafka 0.14.0)
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._broker, enable_auto_commit=False, max_poll_records=POLL_RECORDS
+            bootstrap_servers=self._settings.broker, enable_auto_commit=False, max_poll_records=POLL_RECORDS
         )
         await consumer.start()
         decode = msgspec.json.Decoder(Sent).decode

@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_named(settings: Settings, bundle: Bundle) -> None:
         keyspace="doctor_wrong",
         replication=3,
     )
-    with broker_admin(settings.broker) as admin:
+    with broker_admin(settings) as admin:
         admin.create_topics({"doctor.wrong.events": {"num_partitions": 3, "replication_factor": 1}})
         admin.create_topics({"doctor.wrong.evaluation": {"num_partitions": 1, "replication_factor": 1}})
     cluster, session = connect(settings)

@@ -19,6 +19,7 @@ from streams.local import LocalServices, local_services
 from streams.local.errors import LocalServiceError
 from streams.local.processes import is_running
 from streams.settings import load_settings
+from streams.topics import check_broker
 
 THALWEG = [sys.executable, "-m", "streams.cli"]
 PARENT = """
@@ -173,24 +174,29 @@ def test_an_interrupted_parent_ends_them_in_order(tmp_path: Path) -> None:
     assert (tmp_path / "kafka" / "log" / ".kafka_cleanshutdown").exists()
 
 
-def test_up_stays_and_down_ends_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [[], ["--secure"]], ids=["open", "secure"])
+def test_up_stays_and_down_ends_it(tmp_path: Path, options: list[str]) -> None:
     environment = {**os.environ, "THALWEG_HOME": str(tmp_path / "home")}
 
-    def thalweg(*arguments: str) -> str:
+    def thalweg(*arguments: str, code: int = 0) -> str:
         done = subprocess.run([*THALWEG, *arguments], env=environment, capture_output=True, text=True, timeout=150)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
 
-    assert "up in" in thalweg("up")
+    assert "up in" in thalweg("up", *options)
     settings = load_settings(environment)
     try:
         assert listens(settings.broker)
         assert listens(settings.cassandra)
-        assert "already running" in thalweg("up")
+        check_broker(settings)
+        assert bool(settings.broker_ca and settings.broker_password and settings.cassandra_password) == bool(options)
+        assert (tmp_path / "home" / "local.json").stat().st_mode & 0o777 == 0o600
+        assert "already running" in thalweg("up", *options)
+        assert "the other way" in thalweg("up", *([] if options else ["--secure"]), code=1)
         assert load_settings(environment) == settings
     finally:
         ended = thalweg("down", "--wipe")
     assert "ended kafka and cassandra" in ended
     assert gone([], [settings.broker, settings.cassandra], limit_s=0)
     assert "nothing was running" in thalweg("down")
-    assert not (tmp_path / "home" / "cassandra").exists()
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["ports.json"]

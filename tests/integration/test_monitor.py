@@ -82,7 +82,7 @@ def settings(services: LocalServices) -> Settings:
 
 def follow(settings: Settings, metrics_topic: str | None = None) -> Snapshot:
     """What a monitor that starts now knows when it has read everything and the last window is over."""
-    monitor = Monitor(settings.broker, settings.evaluation_topic, metrics_topic, window_s=WINDOW_MS / 1000)
+    monitor = Monitor(settings, settings.evaluation_topic, metrics_topic, window_s=WINDOW_MS / 1000)
     monitor.start()
     deadline = time.monotonic() + 60
     while monitor.snapshot().idle_s < 1.0:

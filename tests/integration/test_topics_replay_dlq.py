@@ -47,7 +47,7 @@ def thalweg(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
 def read_all(settings: Settings, topic: str) -> list[Any]:
     async def read() -> list[Any]:
-        return [record async for records in read_topic(settings.broker, topic) for record in records]
+        return [record async for records in read_topic(settings, topic) for record in records]
 
     return asyncio.run(read())
 
@@ -62,22 +62,22 @@ def event(user: str, number: int) -> tuple[bytes, bytes]:
 
 def test_topics_are_made_once_and_outputs_follow_the_behaviour_topic(settings: Settings) -> None:
     ensure_topics(settings)
-    before = {name: describe_topic(settings.broker, getattr(settings, name)) for name in TOPICS}
+    before = {name: describe_topic(settings, getattr(settings, name)) for name in TOPICS}
     ensure_topics(msgspec.structs.replace(settings, partitions=7))
-    after = {name: describe_topic(settings.broker, getattr(settings, name)) for name in TOPICS}
+    after = {name: describe_topic(settings, getattr(settings, name)) for name in TOPICS}
     assert after == before
     assert [before[name].partitions for name in TOPICS] == [3, 3, 3, 3, 1]
 
 
 def test_missing_outputs_of_an_existing_topic_get_its_count(settings: Settings) -> None:
-    with broker_admin(settings.broker) as admin:
+    with broker_admin(settings) as admin:
         admin.create_topics({settings.behavior_topic: {"num_partitions": 5}})
     ensure_topics(settings)
-    assert describe_topic(settings.broker, settings.evaluation_topic).partitions == 5
+    assert describe_topic(settings, settings.evaluation_topic).partitions == 5
 
 
 def test_an_output_topic_of_another_count_is_an_error_that_names_both(settings: Settings) -> None:
-    with broker_admin(settings.broker) as admin:
+    with broker_admin(settings) as admin:
         admin.create_topics({settings.evaluation_topic: {"num_partitions": 2}})
     with pytest.raises(SettingsError) as caught:
         ensure_topics(settings)
@@ -86,7 +86,7 @@ def test_an_output_topic_of_another_count_is_an_error_that_names_both(settings: 
 
 
 def test_an_updates_topic_that_is_not_compacted_is_an_error(settings: Settings) -> None:
-    with broker_admin(settings.broker) as admin:
+    with broker_admin(settings) as admin:
         admin.create_topics({settings.updates_topic: {"num_partitions": 3}})
     with pytest.raises(SettingsError, match=r"updates_topic has cleanup.policy 'delete'"):
         ensure_topics(settings)
@@ -94,32 +94,32 @@ def test_an_updates_topic_that_is_not_compacted_is_an_error(settings: Settings) 
 
 def test_a_topic_made_again_has_another_id(settings: Settings) -> None:
     ensure_topics(settings)
-    first = describe_topic(settings.broker, settings.metrics_topic).topic_id
-    with broker_admin(settings.broker) as admin:
+    first = describe_topic(settings, settings.metrics_topic).topic_id
+    with broker_admin(settings) as admin:
         admin.delete_topics([settings.metrics_topic])
     ensure_topics(settings)
-    assert describe_topic(settings.broker, settings.metrics_topic).topic_id != first
+    assert describe_topic(settings, settings.metrics_topic).topic_id != first
 
 
 def test_lag_is_what_the_group_has_not_committed(settings: Settings) -> None:
     ensure_topics(settings)
-    Replay(settings.broker, settings.behavior_topic).run(event(f"u{n % 20}", n) for n in range(100))
-    topic = describe_topic(settings.broker, settings.behavior_topic, "readers")
+    Replay(settings, settings.behavior_topic).run(event(f"u{n % 20}", n) for n in range(100))
+    topic = describe_topic(settings, settings.behavior_topic, "readers")
     assert (topic.records, topic.lag, topic.committed) == (100, 100, {})
     partition = max(topic.end_offsets, key=lambda p: topic.end_offsets[p])
-    with broker_admin(settings.broker) as admin:
+    with broker_admin(settings) as admin:
         at = OffsetAndMetadata(topic.end_offsets[partition], "", -1)
         admin.alter_group_offsets("readers", {TopicPartition(topic.name, partition): at})
-    topic = describe_topic(settings.broker, settings.behavior_topic, "readers")
+    topic = describe_topic(settings, settings.behavior_topic, "readers")
     assert topic.committed == {partition: topic.end_offsets[partition]}
     assert topic.lag == 100 - topic.end_offsets[partition]
 
 
 def test_no_broker_and_no_topic_are_clear_errors(settings: Settings) -> None:
     with pytest.raises(BrokerError, match=r"there is no topic nowhere at 127\.0\.0\.1"):
-        describe_topic(settings.broker, "nowhere")
+        describe_topic(settings, "nowhere")
     with pytest.raises(BrokerError, match=r"no broker answers at 127\.0\.0\.1:1: .*; start one with `thalweg up`"):
-        describe_topic("127.0.0.1:1", "nowhere")
+        describe_topic(Settings(broker="127.0.0.1:1"), "nowhere")
 
 
 # replay
@@ -128,7 +128,7 @@ def test_no_broker_and_no_topic_are_clear_errors(settings: Settings) -> None:
 def test_records_arrive_once_in_their_order_where_kafkas_partitioner_puts_them(settings: Settings) -> None:
     ensure_topics(settings)
     sent = [event(f"user-{n % 257}", n) for n in range(20_000)]
-    replay = Replay(settings.broker, settings.behavior_topic)
+    replay = Replay(settings, settings.behavior_topic)
     replay.run(sent)
     assert (replay.sent, replay.failed) == (len(sent), 0)
     arrived = read_all(settings, settings.behavior_topic)
@@ -148,7 +148,7 @@ def test_records_arrive_once_in_their_order_where_kafkas_partitioner_puts_them(s
 
 def test_a_rate_is_kept(settings: Settings) -> None:
     ensure_topics(settings)
-    replay = Replay(settings.broker, settings.behavior_topic, rate=2000)
+    replay = Replay(settings, settings.behavior_topic, rate=2000)
     replay.run(event(f"u{n}", n) for n in range(2000))
     assert replay.sent == 2000
     stamps = sorted(record.timestamp for record in read_all(settings, settings.behavior_topic))
@@ -160,7 +160,7 @@ def test_a_rate_is_kept(settings: Settings) -> None:
 def test_what_no_broker_takes_is_left_out_and_the_rest_goes(settings: Settings) -> None:
     ensure_topics(settings)
     around = [event("u1", n) for n in range(100)]
-    replay = Replay(settings.broker, settings.behavior_topic)
+    replay = Replay(settings, settings.behavior_topic)
     huge = (b"u1", os.urandom(2 * LARGEST_BYTES))
     compressible = (b"u1", b"x" * 2_000_000)
     replay.run([*around, huge, *around, compressible, (b"u1", None), (None, b"{}"), *around])
@@ -170,7 +170,7 @@ def test_what_no_broker_takes_is_left_out_and_the_rest_goes(settings: Settings) 
 
 def test_a_replay_can_be_stopped(settings: Settings) -> None:
     ensure_topics(settings)
-    replay = Replay(settings.broker, settings.behavior_topic)
+    replay = Replay(settings, settings.behavior_topic)
 
     def endless() -> Any:
         number = 0
@@ -182,14 +182,14 @@ def test_a_replay_can_be_stopped(settings: Settings) -> None:
 
     replay.run(endless())
     assert replay.sent >= 10_000
-    assert describe_topic(settings.broker, settings.behavior_topic).records == replay.sent
+    assert describe_topic(settings, settings.behavior_topic).records == replay.sent
 
 
 def test_a_replay_outlives_a_restart_of_the_broker_and_names_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     with local_services(cassandra=False) as own:
         settings = Settings(broker=own.bootstrap)
         ensure_topics(settings)
-        replay = Replay(settings.broker, settings.behavior_topic, rate=2000)
+        replay = Replay(settings, settings.behavior_topic, rate=2000)
         thread = threading.Thread(target=replay.run, args=[[event(f"u{n % 50}", n) for n in range(6000)]])
         thread.start()
         time.sleep(1)
@@ -204,7 +204,7 @@ def test_a_replay_outlives_a_restart_of_the_broker_and_names_its_end(monkeypatch
         assert dict(numbers) == {f"u{user}".encode(): list(range(user, 6000, 50)) for user in range(50)}
 
         monkeypatch.setattr(replay_module, "REQUEST_TIMEOUT_S", 2.0)
-        lost = Replay(settings.broker, settings.behavior_topic, rate=2000)
+        lost = Replay(settings, settings.behavior_topic, rate=2000)
 
         def killing() -> Iterator[tuple[bytes, bytes]]:
             for n in range(4000):
@@ -252,12 +252,12 @@ REJECTED = [
 
 def bury(settings: Settings, records: list[tuple[bytes | None, bytes | None]]) -> None:
     """Send records to the behaviour topic and, of what arrived, letters and markers where a worker would."""
-    Replay(settings.broker, settings.behavior_topic).run(records)
+    Replay(settings, settings.behavior_topic).run(records)
 
     async def send() -> None:
         producer = AIOKafkaProducer(bootstrap_servers=settings.broker, compression_type="lz4")
         await producer.start()
-        async for batch in read_topic(settings.broker, settings.behavior_topic):
+        async for batch in read_topic(settings, settings.behavior_topic):
             for record in batch:
                 outcome = decode(record.key, record.value, record.timestamp)
                 if isinstance(outcome, Erasure):
@@ -351,7 +351,7 @@ def test_letters_from_before_their_users_erasure_are_neither_shown_nor_sent(
 
 def test_erase_puts_a_null_value_behind_the_users_events(settings: Settings, thalweg: Callable[..., int]) -> None:
     ensure_topics(settings)
-    Replay(settings.broker, settings.behavior_topic).run(event("günther", n) for n in range(10))
+    Replay(settings, settings.behavior_topic).run(event("günther", n) for n in range(10))
     assert thalweg("erase", "günther") == 0
     records = read_all(settings, settings.behavior_topic)
     assert len({record.partition for record in records}) == 1
@@ -365,9 +365,9 @@ def test_who_cannot_be_a_user_is_not_erased(
     ensure_topics(settings)
     assert thalweg("erase", "") == 1
     assert "cannot be a user_id" in capsys.readouterr().err
-    assert describe_topic(settings.broker, settings.behavior_topic).records == 0
+    assert describe_topic(settings, settings.behavior_topic).records == 0
 
 
 def test_a_rate_must_be_positive() -> None:
     with pytest.raises(InputError, match="rate is 0"):
-        Replay("127.0.0.1:1", "nowhere", rate=0)
+        Replay(Settings(), "nowhere", rate=0)

@@ -15,6 +15,7 @@ from streams.monitor.merge import BUFFER_RECORDS, PartitionMerge
 from streams.monitor.monitor import Monitor
 from streams.monitor.scoreboard import Scoreboard
 from streams.monitor.windows import Windows
+from streams.settings import Settings
 
 
 def evaluation(
@@ -97,7 +98,7 @@ def record(event: EvaluationEvent | bytes, timestamp: int) -> SimpleNamespace:
 
 
 def test_bundles_are_scored_apart_and_other_records_are_counted_with_their_reason() -> None:
-    monitor = Monitor("nowhere:1", "evaluations", window_s=1)
+    monitor = Monitor(Settings(), "evaluations", window_s=1)
     over = monitor.observe(
         [
             record(evaluation(1), 0),

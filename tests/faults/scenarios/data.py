@@ -28,7 +28,7 @@ def partitions_added(trial: Trial) -> None:
     trial.pause_s()
     settings = trial.settings
     outputs = (settings.evaluation_topic, settings.updates_topic, settings.dead_letter_topic)
-    with trial.fault("two more partitions"), broker_admin(settings.broker) as admin:
+    with trial.fault("two more partitions"), broker_admin(settings) as admin:
         admin.create_partitions(dict.fromkeys(outputs, 4))
         admin.create_partitions({settings.behavior_topic: 4})
         assert trial.sender is not None, "under load"
@@ -50,13 +50,13 @@ def past_retention(trial: Trial) -> None:
         trial.start_load()
         time.sleep(trial.draw.uniform(1.0, 2.0))  # records arrive that nobody applies
         trial.end_load(0)
-        topic = describe_topic(settings.broker, settings.behavior_topic, group(settings, trial.bundle))
+        topic = describe_topic(settings, settings.behavior_topic, group(settings, trial.bundle))
         trial.truth.read()  # while all of it is there
         lost: dict[int, range] = {}
         for partition, end in topic.end_offsets.items():
             committed = topic.committed.get(partition, 0)
             lost[partition] = range(committed, trial.draw.randint(committed, end))
-        with trial.fault("records are deleted"), broker_admin(settings.broker) as admin:
+        with trial.fault("records are deleted"), broker_admin(settings) as admin:
             admin.delete_records({TopicPartition(settings.behavior_topic, p): gone.stop for p, gone in lost.items()})
         trial.truth.lose(lost)
         trial.start_load()

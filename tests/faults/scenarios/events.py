@@ -83,7 +83,7 @@ def other_bundle(trial: Trial) -> None:
 
 
 def _wait_for_first_commit(trial: Trial, bundle: Bundle) -> None:
-    commits = Commits(trial.settings.broker, trial.settings.behavior_topic, group(trial.settings, bundle))
+    commits = Commits(trial.settings, trial.settings.behavior_topic, group(trial.settings, bundle))
     commits.start()
     try:
         commits.wait_for(1)

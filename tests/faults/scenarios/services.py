@@ -112,5 +112,5 @@ def output_refused(trial: Trial) -> None:
 def _limit(trial: Trial, change: AlterConfigOp) -> None:
     topic = trial.settings.evaluation_topic
     configs = {"max.message.bytes": (change, str(REFUSING_BYTES))}
-    with broker_admin(trial.settings.broker) as admin:
+    with broker_admin(trial.settings) as admin:
         admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
