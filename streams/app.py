@@ -142,6 +142,8 @@ class Assignment:
 
     async def begin(self, partitions: Collection[int]) -> Collection[int]:
         """Fence earlier owners and look at the topic, before anything of it is read: the partitions to hold."""
+        if self._app.should_stop:  # a rebalance that the end of another worker began
+            return partitions
         await self._publisher.own(partitions)
         self._held = (await asyncio.to_thread(self._source.look)).held
         return self._held

@@ -73,7 +73,11 @@ class Publisher:
     async def own(self, partitions: Iterable[int]) -> None:
         """Publish updates of these partitions from now on, and nobody else. Raises BrokerError."""
         assert self._producer is not None, "started"
-        await self._producer.client.force_metadata_update()  # it may not know of partitions that were added
+        client = self._producer.client
+        known = client.cluster.partitions_for_topic(self._settings.evaluation_topic) or ()
+        if not set(partitions) <= set(known):  # some were added
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(client.force_metadata_update(), REQUEST_TIMEOUT_S)
         await self._updates.own(partitions)
 
     async def stop(self) -> None:

@@ -104,7 +104,7 @@ def test_the_endpoints_listen_on_this_machine_alone_unless_told_otherwise(tmp_pa
     assert settings.http_host == "127.0.0.1"
 
     async def address() -> str:
-        endpoints = Endpoints(settings.http_host, settings.http_port, CollectorRegistry(), lambda: True)
+        endpoints = Endpoints(settings.http_host, settings.http_port, CollectorRegistry(), lambda: "ok", lambda: True)
         try:
             return await endpoints.start()
         finally:
