@@ -1,5 +1,6 @@
 """Workers that are started again whenever they end, as systemd would."""
 
+import contextlib
 import signal
 import sys
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from streams.demo.worker_process import WorkerProcess
+from streams.local.errors import LocalServiceError
 from streams.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +32,10 @@ class FaultWorker(WorkerProcess):
     def exit_code(self) -> int | None:
         """As subprocess has it: negative for a signal; None while it runs."""
         return None if self._process is None else self._process.poll()
+
+    def ask_what_it_waits_for(self) -> None:
+        with contextlib.suppress(LocalServiceError):  # it has ended meanwhile
+            self._signal(signal.SIGUSR1)
 
 
 class Slot:
@@ -88,7 +94,11 @@ class Supervisor:
         if life.pid is None:
             return
         began = time.monotonic()
+        # A worker answers SIGUSR1 with the stacks of its threads and tasks: what it waits for stands in its log.
+        asks = threading.Timer(STOP_LIMIT_S * 0.75, life.ask_what_it_waits_for)
+        asks.start()
         life.stop()
+        asks.cancel()
         if time.monotonic() - began > STOP_LIMIT_S:
             self.slow_to_end.append(f"{life.log.parent.name} had to be killed {STOP_LIMIT_S:.0f} s after SIGTERM")
 
