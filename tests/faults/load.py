@@ -41,6 +41,7 @@ class Load:
         self.events: Counter[str] = Counter()  # distinct event ids by user, erased or not
         self.repeated = 0
         self.erasures = 0
+        self._number = 0  # of the last event, over all that send this load
         self._draw = draw
         self._users = users
         self._hot_share = hot_share
@@ -50,7 +51,7 @@ class Load:
         self._again: dict[str, deque[tuple[int, Pair]]] = {}  # user -> (its events when the first was sent, record)
 
     def __iter__(self) -> Iterator[Pair]:
-        draw, number = self._draw, 0
+        draw = self._draw
         while True:
             user = HOT_USER if draw.random() < self._hot_share else f"user-{draw.randrange(self._users)}"
             waiting = self._again.get(user)
@@ -62,9 +63,9 @@ class Load:
                 self.erasures += 1
                 yield user.encode(), None
                 continue
-            number += 1
+            self._number += 1
             self.events[user] += 1
-            record = self._record(user, number)
+            record = self._record(user, self._number)
             for _ in range(draw.randint(0, self._repetitions)):
                 self._again.setdefault(user, deque()).append((self.events[user], record))
             yield record
