@@ -7,7 +7,7 @@ import msgspec
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one scenario's run. `events`: at least so many; the load lasts as long as the faults do."""
+    """Of one scenario's run. `events`: at least so many records; the load lasts as long as the faults do."""
 
     events: int
     rate: float  # events/s
