@@ -7,7 +7,7 @@ import msgspec
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one scenario's run. `events`: at least so many; the load lasts as long as the faults do."""
+    """Of one scenario's run. `events`: at least so many records; the load lasts as long as the faults do."""
 
     events: int
     rate: float  # events/s
@@ -24,6 +24,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     sizes: dict[str, Size]
     drain_s: float
     needs: str | None  # of the worker, where it has yet to be built
+    alone: bool  # it takes the services away from whoever else uses them
 
 
 SMALL = Size(events=4_000, rate=700.0, users=400, faults=2, gap_s=(0.5, 2.0), outage_s=15.0)
@@ -37,6 +38,7 @@ def scenario(
     long: dict[str, Any] | None = None,
     drain_s: float = 120.0,
     needs: str | None = None,
+    alone: bool = False,
     **settings: Any,
 ) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Register a function as a scenario. `settings`: of its deployment; small, long: what differs from SMALL, LONG."""
@@ -47,7 +49,9 @@ def scenario(
             "small": msgspec.structs.replace(SMALL, **small or {}),
             "long": msgspec.structs.replace(LONG, **long or {}),
         }
-        SCENARIOS[name] = Scenario(name=name, play=play, settings=settings, sizes=sizes, drain_s=drain_s, needs=needs)
+        SCENARIOS[name] = Scenario(
+            name=name, play=play, settings=settings, sizes=sizes, drain_s=drain_s, needs=needs, alone=alone
+        )
         return play
 
     return register

@@ -24,7 +24,7 @@ def _kills(trial: Trial) -> None:
     trial.wait_for_recovery()
 
 
-@scenario(small={"faults": 1}, session_timeout_s=SESSION_S)
+@scenario(small={"faults": 1, "events": 9_000}, long={"events": 160_000}, session_timeout_s=SESSION_S)
 def duplicates_and_disorder(trial: Trial) -> None:
     """Every event is sent once to three times, event times are out of order by up to a day."""
     trial.under_load(workers=2, repetitions=2, disorder_ms=DAY_MS)

@@ -12,7 +12,7 @@ from tests.faults.trial import Trial
 REFUSING_BYTES = 200  # less than one evaluation event
 
 
-@scenario(long={"faults": 10, "gap_s": (3.0, 9.0)})
+@scenario(alone=True, long={"faults": 10, "gap_s": (3.0, 9.0)})
 def kafka_restarts(trial: Trial) -> None:
     """The broker ends, in order or killed, and comes back at once."""
     trial.under_load(workers=2)
@@ -26,14 +26,14 @@ def kafka_restarts(trial: Trial) -> None:
         trial.wait_for_recovery()
 
 
-@scenario(small={"faults": 1}, long={"faults": 2})
+@scenario(alone=True, small={"faults": 1}, long={"faults": 2})
 def kafka_down_60s(trial: Trial) -> None:
     """The broker is away; 15 s at small scale."""
     trial.under_load(workers=2)
     _away(trial, trial.services.kafka)
 
 
-@scenario(small={"faults": 1}, long={"faults": 2})
+@scenario(alone=True, small={"faults": 1}, long={"faults": 2})
 def cassandra_down_60s(trial: Trial) -> None:
     """Cassandra is away; 15 s at small scale."""
     trial.under_load(workers=2)
@@ -51,7 +51,7 @@ def _away(trial: Trial, service: Service) -> None:
         trial.wait_for_recovery()
 
 
-@scenario(long={"faults": 12})
+@scenario(alone=True, long={"faults": 12})
 def cassandra_slow(trial: Trial) -> None:
     """Cassandra is frozen in bursts around the time-out of a request (10 s)."""
     trial.under_load(workers=2)
@@ -61,7 +61,7 @@ def cassandra_slow(trial: Trial) -> None:
     trial.wait_for_recovery()
 
 
-@scenario(small={"faults": 1}, long={"faults": 8})
+@scenario(alone=True, small={"faults": 1}, long={"faults": 8})
 def cassandra_killed(trial: Trial) -> None:
     """SIGKILL of Cassandra with nothing flushed; what it acknowledged must be in its commit log.
 
@@ -79,7 +79,7 @@ def cassandra_killed(trial: Trial) -> None:
         trial.wait_for_recovery()
 
 
-@scenario(small={"rate": 1500.0}, long={"faults": 10, "rate": 10_000.0}, session_timeout_s=20)
+@scenario(alone=True, small={"rate": 1500.0}, long={"faults": 10, "rate": 10_000.0}, session_timeout_s=20)
 def full_producer_buffer(trial: Trial) -> None:
     """Kafka is frozen under load: outputs pile up in the workers, and events in the sender."""
     trial.under_load(workers=2)
