@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import logging
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Collection
@@ -18,6 +19,7 @@ from faust.types import TP
 from export.bundle import Bundle
 from streams import transport
 from streams.agents import Pipeline, follow
+from streams.errors import ThalwegError
 from streams.http import Endpoints
 from streams.measures import Measures
 from streams.names import group
@@ -27,6 +29,8 @@ from streams.settings import Settings
 from streams.source import Source
 from streams.store import Store
 from streams.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
 
 TRANSPORT = "thalweg"
 # A commit makes a restart replay less; it costs one request to the broker. Replays are recognised, so once a second is
@@ -38,6 +42,7 @@ QUEUED_BATCHES = 2
 REBALANCE_TIMEOUT_S = 60.0
 WATCH_S = 2.0  # between looks at whether there is progress: small against SLOW_S
 HAND_OVER_POLL_S = 1.0
+LOOK_AGAIN_S = 2.0
 POLL_INTERVAL_S = 1000.0  # far above the slowest batch: a slow batch must not cost the partition
 
 
@@ -145,8 +150,15 @@ class Assignment:
         if self._app.should_stop:  # a rebalance that the end of another worker began
             return partitions
         await self._publisher.own(partitions)
-        self._held = (await asyncio.to_thread(self._source.look)).held
-        return self._held
+        while True:  # the group may rebalance while Cassandra is away: that is no reason to end
+            try:
+                self._held = (await asyncio.to_thread(self._source.look)).held
+                return self._held
+            except ThalwegError as error:
+                if not error.retryable or self._app.should_stop:
+                    raise
+                logger.warning("the topic's epoch is not known yet: %s", error)
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     async def hand_over(self) -> None:
         """Wait until held partitions may be read, then have the group rebalance."""

@@ -243,6 +243,7 @@ def _cassandra(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
             yield Finding("failed", "cassandra", f"{version} has no vector type", "use Cassandra 5")
             return
         yield Finding("ok", "cassandra", f"{version} at {settings.cassandra}")
+        yield from _durability(session, settings)
         if bundle is not None:
             yield from _batch_thresholds(session, bundle)
         if keyspace.state == "ok":
@@ -253,6 +254,18 @@ def _cassandra(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
         ) from error
     finally:
         cluster.shutdown()
+
+
+def _durability(session: Any, settings: Settings) -> Iterator[Finding]:
+    """Whether a row that was acknowledged outlives the node that did so."""
+    query = "SELECT value FROM system_views.settings WHERE name = 'commitlog_sync'"
+    row = session.execute(query).one()
+    if row is not None and row[0] == "periodic" and settings.replication == 1:
+        detail = "commitlog_sync is periodic and replication is 1: a node that is killed forgets its last rows"
+        remedy = "for production, replication 3 (THALWEG_REPLICATION), or commitlog_sync: group in cassandra.yaml"
+        yield Finding("note", "durability", detail, remedy)
+    else:
+        yield Finding("ok", "durability", f"replication {settings.replication}")
 
 
 def _batch_thresholds(session: Any, bundle: Bundle) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import pytest
 from export.bundle import Bundle
 from streams.local import local_services
 from tests.faults import scenarios
-from tests.faults.registry import SCENARIOS
+from tests.faults.registry import SCENARIOS, SMALL
 from tests.faults.trial import Row, run_scenario
 
 assert scenarios.__all__, "registered by their import"
@@ -48,4 +48,4 @@ def test_nothing_is_lost_or_applied_twice(play: Callable[[str], Row], name: str)
     assert not row.problems, "\n".join(row.problems)
     assert (row.lost, row.double_applied) == (0, 0)
     assert row.faults > 0
-    assert row.events >= SCENARIOS[name].sizes["small"].events
+    assert row.events >= SMALL.events

@@ -7,7 +7,7 @@ import numpy as np
 
 from export.bundle import Bundle
 from streams.arena import StoredUser
-from streams.contracts import SOURCE_OFFSET, SOURCE_PARTITION, decode_vector, header_texts
+from streams.contracts import ERASED, SOURCE_OFFSET, SOURCE_PARTITION, decode_vector, header_texts
 from streams.reading import read_topic
 from streams.settings import Settings
 from streams.store import Store
@@ -152,5 +152,5 @@ async def distinct_dead_letters(settings: Settings) -> int:
     found: set[tuple[str, str]] = set()
     async for records in read_topic(settings, settings.dead_letter_topic):
         headers = [header_texts(record.headers) for record in records]
-        found.update((h[SOURCE_PARTITION], h[SOURCE_OFFSET]) for h in headers if SOURCE_OFFSET in h)
+        found.update((h[SOURCE_PARTITION], h[SOURCE_OFFSET]) for h in headers if ERASED not in h)
     return len(found)

@@ -35,19 +35,19 @@ def terminate(trial: Trial) -> None:
     trial.wait_for_recovery()
 
 
-@scenario(small={"faults": 3}, long={"faults": 30}, session_timeout_s=3, batch_max_events=200)
+@scenario(small={"faults": 3}, long={"faults": 20}, session_timeout_s=3, batch_max_events=200)
 def kill_between_publish_and_write(trial: Trial) -> None:
     """Outputs are confirmed, rows are not written: a replay repeats the outputs."""
     _kill_at(trial, ["write:before"])
 
 
-@scenario(small={"faults": 3}, long={"faults": 30}, session_timeout_s=3, batch_max_events=200)
+@scenario(small={"faults": 3}, long={"faults": 20}, session_timeout_s=3, batch_max_events=200)
 def kill_between_write_and_ack(trial: Trial) -> None:
     """Rows are written, nothing is committed: a replay recognises every event."""
     _kill_at(trial, ["write:after"])
 
 
-@scenario(small={"faults": 3}, long={"faults": 30}, session_timeout_s=3, batch_max_events=200)
+@scenario(small={"faults": 3}, long={"faults": 20}, session_timeout_s=3, batch_max_events=200)
 def kill_in_publish_or_write(trial: Trial) -> None:
     """Some of the outputs or some of the rows are there."""
     _kill_at(trial, ["publish:before", "publish:during", "publish:after", "write:during"])
