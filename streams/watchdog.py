@@ -17,9 +17,9 @@ Health = Literal["ok", "slow", "stalled"]
 # Without progress for this long a worker takes no traffic (/readyz): longer than a retry of Cassandra takes.
 SLOW_S = 15.0
 CHECK_S = 1.0
-# A stop in order takes a fraction of a second; with a service away it waits for what cannot come. Kubernetes kills
-# after 30 s.
-STOP_LIMIT_S = 20.0
+# A stop in order takes a second; with a service away it waits for what cannot come. Whatever runs the worker kills it
+# after 10 s (docker stop) to 90 s (systemd): the last words come before most of them.
+STOP_LIMIT_S = 15.0
 
 
 class Progress:

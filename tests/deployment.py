@@ -53,6 +53,9 @@ class Deployment:
         )
         ensure_topics(self.settings)
 
+    def settings_with(self, **settings: Any) -> Settings:
+        return msgspec.structs.replace(self.settings, **settings)
+
     def worker(self, name: str = "worker") -> WorkerProcess:
         folder = self.folder / name  # of its own: a folder's lock allows one process
         folder.mkdir()

@@ -5,6 +5,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
@@ -33,14 +34,19 @@ class Reading:
     def lag(self) -> int:
         return int(self._sum("thalweg_lag_records"))
 
-    def freshness_ms(self, quantile: float) -> float | None:
-        """The upper bound of the bucket that the quantile falls into, in ms; None without a stored row."""
-        buckets = [s for s in self._samples if s.name == "thalweg_freshness_seconds_bucket"]
+    def freshness_ms(self, quantile: float, since: "Reading | None" = None) -> float | None:
+        """The upper bound of the bucket that the quantile falls into, in ms; None without a row stored `since`."""
+        buckets = self._freshness()
         counts = np.array([s.value for s in buckets])
+        if since is not None:
+            counts -= np.array([s.value for s in since._freshness()])
         if not len(counts) or counts[-1] == 0:
             return None
         index = int(np.searchsorted(counts, quantile * counts[-1]))
         return float(buckets[min(index, len(buckets) - 2)].labels["le"]) * 1000
+
+    def _freshness(self) -> list[Any]:
+        return [s for s in self._samples if s.name == "thalweg_freshness_seconds_bucket"]
 
     def _sum(self, name: str, **labels: str) -> float:
         return sum(s.value for s in self._samples if s.name == name and labels.items() <= s.labels.items())
@@ -62,6 +68,9 @@ class WorkerProcess(Service):
             environment={**environment, **values, f"{PREFIX}HTTP_PORT": str(port)},
             bound=True,
         )
+
+    def has_partitions(self) -> bool:
+        return _get(f"http://{self.address}/readyz") is not None
 
     def read(self) -> Reading | None:
         """The metrics now; None where it does not answer."""

@@ -131,8 +131,7 @@ class Trial:
         return True
 
     def expect_in_log(self, text: str) -> None:
-        if text not in self.supervisor.said():
-            self.problems.append(f"no worker's log says {text!r}")
+        self.wait_until(lambda: text in self.supervisor.said(), 30.0, f"a worker's log says {text!r}")
 
     def drain(self, least: int | None = None) -> bool:
         """End the load and wait until everything is committed, by every bundle's group."""

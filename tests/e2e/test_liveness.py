@@ -1,0 +1,81 @@
+"""What a worker does, and says, while Kafka or Cassandra does not answer."""
+
+import threading
+import time
+import urllib.error
+import urllib.request
+
+from streams.demo.worker_process import WorkerProcess
+from streams.local import LocalServices
+from streams.watchdog import SLOW_S, STOP_LIMIT_S
+from tests.deployment import Deployment, expected_ids
+from tests.e2e.test_worker import shopping
+
+LINES_A_MINUTE = 60  # what a worker may say while a service is away
+
+
+def status(worker: WorkerProcess, path: str) -> int:
+    try:
+        with urllib.request.urlopen(f"http://{worker.address}{path}", timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def wait_until_it_ended(worker: WorkerProcess, limit_s: float) -> float:
+    began = time.monotonic()
+    while worker.pid is not None:
+        assert time.monotonic() - began < limit_s, f"it goes on after {limit_s:.0f} s{worker.last_lines()}"
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def test_without_cassandra_a_worker_waits_is_not_ready_and_still_stops(
+    services: LocalServices, deployment: Deployment
+) -> None:
+    worker = deployment.worker()
+    worker.start()
+    deployment.send(shopping(500, 50, seed=1))
+    deployment.wait_until_committed()
+    assert (status(worker, "/readyz"), status(worker, "/healthz")) == (200, 200)
+    services.cassandra.pause()
+    try:
+        deployment.send(shopping(500, 50, seed=2))
+        time.sleep(SLOW_S + 5)
+        assert (status(worker, "/readyz"), status(worker, "/healthz")) == (503, 200)
+        threading.Thread(target=worker.stop).start()
+        assert wait_until_it_ended(worker, STOP_LIMIT_S + 10) >= 1
+        said = worker.log.read_text()
+        assert "could not stop in order" in said
+        assert len(said.splitlines()) < LINES_A_MINUTE
+    finally:
+        services.cassandra.resume()
+    again = deployment.worker("again")
+    again.start()
+    deployment.wait_until_committed()
+    again.stop()
+    assert "everything it took is confirmed" in again.log.read_text()
+    found = deployment.verify()
+    assert (found.mismatches, found.events) == ([], 1_000)
+    assert {e.id for e in deployment.evaluations()} == expected_ids(deployment)
+
+
+def test_without_kafka_a_worker_ends_within_its_limit_and_says_why(
+    services: LocalServices, deployment: Deployment
+) -> None:
+    deployment.settings = deployment.settings_with(stall_limit_s=20)
+    worker = deployment.worker()
+    worker.start()
+    deployment.send(shopping(500, 50, seed=3))
+    deployment.wait_until_committed()
+    time.sleep(25)
+    assert worker.pid is not None, f"without work it ended{worker.last_lines()}"
+    assert (status(worker, "/readyz"), status(worker, "/healthz")) == (200, 200)
+    services.kafka.pause()
+    try:
+        wait_until_it_ended(worker, 60)
+    finally:
+        services.kafka.resume()
+    said = worker.log.read_text()
+    assert "has work and confirmed none for 20 s" in said
+    assert len(said.splitlines()) < LINES_A_MINUTE
