@@ -220,9 +220,11 @@ def _topics(settings: Settings, bundle: Bundle | None, existing: set[str]) -> It
             yield Finding("note", "topics", f"{name} does not exist yet: the first worker makes it")
             continue
         partitions = describe_topic(settings, name).partitions
-        if partitions != topic.partitions:
-            detail = f"{name} has {partitions} partitions, {behavior} has {topic.partitions}"
-            yield Finding("failed", "topics", detail, "add partitions to the smaller one or name another topic")
+        detail = f"{name} has {partitions} partitions, {behavior} has {topic.partitions}"
+        if partitions > topic.partitions:
+            yield Finding("failed", "topics", detail, f"add partitions to {behavior} or name another topic")
+        elif partitions < topic.partitions:
+            yield Finding("note", "topics", f"{detail}: the next worker adds them")
 
 
 def _keyspace(settings: Settings) -> Finding:

@@ -6,6 +6,7 @@ import time
 from streams.errors import ThalwegError
 
 INTERVAL_S = 30.0
+KINDS = 1000
 FIRST = 3  # of a kind in an interval; what is different about them stands in the first ones
 
 
@@ -21,6 +22,8 @@ class Limit(logging.Filter):
             return True  # ours: each says something else
         kind = (record.name, str(record.msg)[:60])
         now_s = time.monotonic()
+        if len(self._kinds) > KINDS:  # templates are few; this bounds what puts values into them
+            self._kinds.clear()
         began_s, count = self._kinds.get(kind, (now_s, 0))
         if now_s - began_s >= INTERVAL_S:
             if count > FIRST:

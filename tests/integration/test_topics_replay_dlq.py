@@ -76,12 +76,19 @@ def test_missing_outputs_of_an_existing_topic_get_its_count(settings: Settings) 
     assert describe_topic(settings, settings.evaluation_topic).partitions == 5
 
 
-def test_an_output_topic_of_another_count_is_an_error_that_names_both(settings: Settings) -> None:
+def test_an_output_topic_with_fewer_partitions_grows(settings: Settings) -> None:
     with broker_admin(settings) as admin:
         admin.create_topics({settings.evaluation_topic: {"num_partitions": 2}})
+    ensure_topics(settings)
+    assert describe_topic(settings, settings.evaluation_topic).partitions == 3
+
+
+def test_an_output_topic_with_more_partitions_is_an_error_that_names_both(settings: Settings) -> None:
+    with broker_admin(settings) as admin:
+        admin.create_topics({settings.evaluation_topic: {"num_partitions": 4}})
     with pytest.raises(SettingsError) as caught:
         ensure_topics(settings)
-    for part in (settings.evaluation_topic, "has 2", settings.behavior_topic, "has 3"):
+    for part in (settings.evaluation_topic, "has 4", settings.behavior_topic, "has 3"):
         assert part in str(caught.value)
 
 

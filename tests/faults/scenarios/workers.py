@@ -35,25 +35,37 @@ def terminate(trial: Trial) -> None:
     trial.wait_for_recovery()
 
 
-@scenario(small={"faults": 3}, long={"faults": 20}, session_timeout_s=3, batch_max_events=200)
+@scenario(
+    small={"faults": 3}, long={"faults": 20, "rate": 2_000.0}, drain_s=240.0, session_timeout_s=3, batch_max_events=200
+)
 def kill_between_publish_and_write(trial: Trial) -> None:
     """Outputs are confirmed, rows are not written: a replay repeats the outputs."""
     _kill_at(trial, ["write:before"])
 
 
-@scenario(small={"faults": 3}, long={"faults": 20}, session_timeout_s=3, batch_max_events=200)
+@scenario(
+    small={"faults": 3}, long={"faults": 20, "rate": 2_000.0}, drain_s=240.0, session_timeout_s=3, batch_max_events=200
+)
 def kill_between_write_and_ack(trial: Trial) -> None:
     """Rows are written, nothing is committed: a replay recognises every event."""
     _kill_at(trial, ["write:after"])
 
 
-@scenario(small={"faults": 3}, long={"faults": 20}, session_timeout_s=3, batch_max_events=200)
+@scenario(
+    small={"faults": 3}, long={"faults": 20, "rate": 2_000.0}, drain_s=240.0, session_timeout_s=3, batch_max_events=200
+)
 def kill_in_publish_or_write(trial: Trial) -> None:
     """Some of the outputs or some of the rows are there."""
     _kill_at(trial, ["publish:before", "publish:during", "publish:after", "write:during"])
 
 
-@scenario(small={"faults": 3, "users": 150}, long={"faults": 20}, session_timeout_s=3, batch_max_events=200)
+@scenario(
+    small={"faults": 3, "users": 150},
+    long={"faults": 20, "rate": 2_000.0},
+    drain_s=240.0,
+    session_timeout_s=3,
+    batch_max_events=200,
+)
 def kill_in_erasure(trial: Trial) -> None:
     """Users are erased under load, and the worker dies before, in and after an erasure."""
     _kill_at(trial, ["erase:before", "erase:during", "erase:after"], erasures_share=0.02)
