@@ -24,7 +24,7 @@ from cassandra import (
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.cqltypes import BytesType, VectorType
-from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
 from cassandra.protocol import ProtocolHandler, ResultMessage
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ ROW_OVERHEAD_BYTES = 260  # of the columns that are not state or vector, with th
 USERS_PER_READ = 100  # keys of one IN: a coordinator fans out that many reads at once
 BATCHES_IN_FLIGHT = 16
 REQUEST_TIMEOUT_S = 10.0
+RECONNECT_S = 1.0
 # Waits between tries of one request while Cassandra is away: from soon enough not to be noticed to gentle.
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 5.0
 
@@ -286,6 +287,8 @@ def connect(settings: Settings) -> tuple[Cluster, Session]:
         auth_provider=PlainTextAuthProvider(user, settings.cassandra_password) if user else None,
         ssl_context=tls_context(settings, "cassandra"),
         protocol_version=5,
+        # The driver's own policy doubles its waits up to 10 minutes: after a minute's outage it came back two later.
+        reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         compression=False,
     )
