@@ -164,9 +164,16 @@ class Assignment:
         """Wait until held partitions may be read, then have the group rebalance."""
         while not self._app.should_stop:
             await asyncio.sleep(HAND_OVER_POLL_S)
-            if self._held and not self._app.rebalancing and await asyncio.to_thread(self._source.hand_over):
-                self._held = ()
-                await self._app.consumer.rejoin()
+            if not self._held or self._app.rebalancing:
+                continue
+            try:
+                if await asyncio.to_thread(self._source.hand_over):
+                    self._held = ()
+                    await self._app.consumer.rejoin()
+            except ThalwegError as error:
+                if not error.retryable:
+                    raise
+                logger.warning("held partitions go on waiting: %s", error)
 
 
 async def _watch(app: App, watchdog: Watchdog, measures: Measures) -> None:
@@ -180,7 +187,7 @@ async def _watch(app: App, watchdog: Watchdog, measures: Measures) -> None:
                 has_work = app.rebalancing or consumer.batches_in_flight > 0 or await consumer.reading(tps)
         except (TimeoutError, KafkaError, ConsumerNotStarted):
             has_work = True  # nobody knows
-        marks = (measures.batches_confirmed, tuple(sorted(measures.next_offset.items())))
+        marks = (measures.batches_confirmed, measures.rebuild_records, tuple(sorted(measures.next_offset.items())))
         watchdog.progress.seen(time.monotonic(), has_work, marks)
 
 

@@ -10,6 +10,7 @@ event is applied once, in its user's order. Otherwise events of a user that stan
 become dead letters, which `thalweg dlq --resend` sends again.
 """
 
+import itertools
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -42,13 +43,11 @@ def reading(epochs: Sequence[Epoch], topic_id: uuid.UUID, partitions: int, passe
     if not ours:
         return None
     comparable = frozenset(epoch.number for epoch in ours)
+    for before, after in itertools.pairwise(ours):  # one growth after the other, also for a group that begins anew
+        if not is_behind(after.barrier, passed):
+            return Reading(before.number, comparable, frozenset(range(before.partitions, partitions)), after.barrier)
     last = ours[-1]
-    if last.partitions < partitions:
-        return Reading(last.number, comparable, frozenset(range(last.partitions, partitions)))
-    if len(ours) == 1 or is_behind(last.barrier, passed):
-        return Reading(last.number, comparable)
-    before = ours[-2]
-    return Reading(before.number, comparable, frozenset(range(before.partitions, partitions)), last.barrier)
+    return Reading(last.number, comparable, frozenset(range(last.partitions, partitions)))
 
 
 def is_behind(barrier: Sequence[int], passed: Mapping[int, int]) -> bool:

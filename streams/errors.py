@@ -2,7 +2,15 @@
 
 from encoder.errors import BundleError, InputError, ThalwegError
 
-__all__ = ["BrokerError", "BundleError", "InputError", "SettingsError", "StoreError", "ThalwegError"]
+__all__ = [
+    "BrokerError",
+    "BundleError",
+    "InputError",
+    "SettingsError",
+    "StateFormatError",
+    "StoreError",
+    "ThalwegError",
+]
 
 
 class SettingsError(ThalwegError):
@@ -13,6 +21,10 @@ class BrokerError(ThalwegError):
     """Kafka did not answer or refused what was asked."""
 
     retryable = True
+
+
+class StateFormatError(ThalwegError):
+    """An intact state that another version of Thalweg stored."""
 
 
 class StoreError(ThalwegError):

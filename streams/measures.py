@@ -77,6 +77,7 @@ class Measures:
             "thalweg_expired_records", "Records deleted by retention before they were read.", registry=self.registry
         )
         self.batches_confirmed = 0
+        self.rebuild_records = 0  # read again for users whose stored row was damaged
         self.next_offset: dict[int, int] = {}  # by partition, after the last confirmed batch
 
     def processed(self, seconds: float) -> None:

@@ -12,6 +12,7 @@ from export.bundle import Bundle
 from streams.arena import NO_OFFSET, Arena, StoredUser
 from streams.codec import Rejected, decode_batch
 from streams.errors import BrokerError
+from streams.measures import Measures
 from streams.processor import Graphs, Processor
 from streams.reading import POLL_RECORDS, read_partition
 from streams.security import broker_arguments
@@ -23,10 +24,11 @@ logger = logging.getLogger(__name__)
 class Rebuilder:
     """Steps users again over the records of a partition, from its beginning."""
 
-    def __init__(self, settings: Settings, bundle: Bundle, graphs: Graphs) -> None:
+    def __init__(self, settings: Settings, bundle: Bundle, graphs: Graphs, measures: Measures) -> None:
         self._settings = settings
         self._bundle = bundle
         self._graphs = graphs
+        self._measures = measures
 
     async def rebuild(self, partition: int, user_ids: Sequence[str], end: int) -> list[StoredUser]:
         """States of these users after the records before offset `end`; users without any are left out.
@@ -39,7 +41,10 @@ class Rebuilder:
         processor = Processor(self._bundle, self._graphs, arena)
         keys = {user_id.encode() for user_id in user_ids}
         consumer = AIOKafkaConsumer(
-            enable_auto_commit=False, max_poll_records=POLL_RECORDS, **broker_arguments(self._settings)
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",  # retention may move the start meanwhile
+            max_poll_records=POLL_RECORDS,
+            **broker_arguments(self._settings),
         )
         start, sequence = 0, 0
         try:
@@ -47,6 +52,7 @@ class Rebuilder:
             start = next(iter((await consumer.beginning_offsets([TopicPartition(topic, partition)])).values()))
             async for batch in read_partition(consumer, topic, partition, start, end):
                 sequence += 1
+                self._measures.rebuild_records += len(batch)  # a long partition is progress for the watchdog
                 records = [record for record in batch if record.key in keys]
                 await asyncio.to_thread(_step, processor, partition, records, sequence)
         except KafkaError as error:

@@ -23,11 +23,15 @@ class Source:
         self._store = store
         self._partitions = 0
         self._grown_at_s: float | None = None
+        self._held = 0
 
     def look(self) -> Reading:
         """What to read from now on; the store uses it too."""
         topic, found = self._reading()
-        if found.held and self._grown_at_s is None:
+        self._held = len(found.held)
+        if not found.held:
+            self._grown_at_s = None
+        elif self._grown_at_s is None:
             self._grown_at_s = time.monotonic()
             logger.warning(
                 "topic %s has %d partitions now: %d are held until the others are read up to where they end",
@@ -42,10 +46,9 @@ class Source:
         return found
 
     def hand_over(self) -> bool:
-        """Called while partitions are held: True when the group may read them, after a rebalance of it."""
+        """Called while partitions are held: True when the group may read some, after a rebalance of it."""
         topic, found = self._reading()
-        if not found.held:
-            self._grown_at_s = None
+        if len(found.held) < self._held:
             return True
         grown_at_s = self._grown_at_s or time.monotonic()
         if not found.barrier and time.monotonic() - grown_at_s >= self._settings.partition_handover_s:
@@ -68,4 +71,10 @@ class Source:
 
 def passed(topic: Topic) -> Mapping[int, int]:
     """By partition: the offset before which there is nothing left to read for the group."""
-    return {p: max(start, topic.committed.get(p, 0)) for p, start in topic.start_offsets.items()}
+    found = {}
+    for partition, start in topic.start_offsets.items():
+        committed = topic.committed.get(partition, 0)
+        if committed > topic.end_offsets[partition]:  # of an earlier incarnation
+            committed = 0
+        found[partition] = max(start, committed)
+    return found

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.arena import RECENT
+from streams.errors import StateFormatError
 
 FORMAT = 2
 _HEAD = struct.Struct("<BiiqqqH")
@@ -62,14 +63,16 @@ def encode_state(
 
 
 def decode_state(owner: int, representation: bytes, cell: bytes, width: int) -> State:
-    """The state in a cell; width: S. Raises ValueError, saying what is wrong, for anything but an intact row."""
+    """The state in a cell; width: S. Raises ValueError, saying what is wrong, for anything but an intact row, and
+    StateFormatError for the intact one of another version.
+    """
     if len(cell) < _HEAD.size + _RECENT.size + _CRC.size:
         raise ValueError(f"it has only {len(cell)} bytes")
     body = cell[: -_CRC.size]
-    if body[0] != FORMAT:
-        raise ValueError(f"it has format {body[0]}, this version reads {FORMAT}")
     if zlib.crc32(representation, zlib.crc32(body, owner)) != _CRC.unpack_from(cell, len(body))[0]:
         raise ValueError("its checksum is wrong")
+    if body[0] != FORMAT:  # not damaged: another version's, and to rebuild it would throw history away
+        raise StateFormatError(f"a stored state has format {body[0]}, this version reads {FORMAT}: use one version")
     _, epoch, partition, offset, steps, last_time_ms, length = _HEAD.unpack_from(body)
     at = _HEAD.size + length
     state = np.frombuffer(body, "<f4", offset=at + _RECENT.size).astype(np.float32)

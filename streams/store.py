@@ -125,7 +125,9 @@ class Store:
         self._scan = session.prepare(
             f"SELECT user_id, representation, state FROM {table} WHERE bundle_id = ? ALLOW FILTERING"
         )
-        self._delete = session.prepare(f"DELETE FROM {table} USING TIMESTAMP ? WHERE user_id = ?")
+        widths = {row[0] for row in session.execute(f"SELECT width FROM {self._settings.keyspace}.bundles")}
+        tables = [f"{self._settings.keyspace}.{schema.representations_table(w)}" for w in widths | {self._width}]
+        self._deletes = [session.prepare(f"DELETE FROM {t} USING TIMESTAMP ? WHERE user_id = ?") for t in tables]
 
     def _register_bundle(self) -> None:
         session, keyspace, bundle = self._session, self._settings.keyspace, self._bundle
@@ -236,10 +238,11 @@ class Store:
         return self._session.execute_async(_batch(self._insert, rows))
 
     async def erase(self, erased: Sequence[tuple[str, int]], generation_id: int) -> None:
-        """Delete these users' rows of every bundle of this width; (user, offset of the erasure record)."""
+        """Delete these users' rows of every bundle; (user, offset of the erasure record)."""
         epoch, execute = self.reading.epoch, self._session.execute_async
         values = [(schema.write_timestamp(epoch, offset, generation_id), user) for user, offset in erased]
-        await asyncio.gather(*(self._confirmed(partial(execute, self._delete, value)) for value in values))
+        sends = [partial(execute, delete, value) for value in values for delete in self._deletes]
+        await asyncio.gather(*(self._confirmed(send) for send in sends))
 
     async def _confirmed(self, send: Callable[[], Any]) -> Any:
         """Send a request and await its answer, again and again while Cassandra is away or overloaded."""

@@ -31,6 +31,8 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
+from streams.errors import BrokerError
+
 logger = logging.getLogger(__name__)
 
 BATCH_TOPICS: set[str] = set()  # topics delivered as batches in this process (Faust builds the parts itself)
@@ -148,6 +150,11 @@ class BatchConsumer(AiokafkaConsumer):  # type: ignore[misc]
 
     def _look_for_a_gap(self, tp: TP, records: list[Any]) -> None:
         expected, first = self._expected.get(tp), records[0].offset
+        if expected is not None and first < expected:  # the client went back to the beginning by itself
+            raise BrokerError(
+                f"{tp.topic} partition {tp.partition} goes on at offset {first} where {expected} comes next: "
+                "it was made again or cut; a new start looks at it afresh"
+            )
         self._expected[tp] = records[-1].offset + 1
         if expected is not None and first > expected:
             self.add_future(self._explain_gap(tp, expected, first))
@@ -204,6 +211,7 @@ class BatchConsumer(AiokafkaConsumer):  # type: ignore[misc]
         for ledger in self._ledgers.values():
             ledger.drop_before(self.app.consumer_generation_id)
         await super().perform_seek()
+        await self._forget_commits_beyond_the_end()
         self._expected = {tp: offset for tp, offset in self._committed_offset.items() if offset is not None}
         # That leaves a partition without a committed offset where it stands: what was fetched of it and discarded while
         # the flow was stopped would never be delivered.
@@ -211,6 +219,16 @@ class BatchConsumer(AiokafkaConsumer):  # type: ignore[misc]
         if unread:
             with contextlib.suppress(IllegalStateError):  # one has left meanwhile: its next assignment seeks again
                 await self._thread.seek_to_beginning(*(ensure_aiokafka_TP(tp) for tp in unread))
+
+    async def _forget_commits_beyond_the_end(self) -> None:
+        """A commit that lies behind a partition's end is of an earlier incarnation of the topic: read it all."""
+        tps = [tp for tp in self.assignment() if tp.topic in BATCH_TOPICS and self._committed_offset[tp]]
+        if tps:
+            for tp, end in (await self.highwaters(*(ensure_aiokafka_TP(tp) for tp in tps))).items():
+                tp = ensure_TP(tp)
+                if self._committed_offset[tp] > end:
+                    logger.error("%s: the commit %d lies beyond its end %d", tp, self._committed_offset[tp], end)
+                    self._committed_offset[tp] = self._read_offset[tp] = None
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         try:

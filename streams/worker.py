@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     measures.users.set_function(lambda: len(arena))
     measures.store_retries.set_function(lambda: store.retries)
     publisher = Publisher(settings, group(settings, bundle), bundle.bundle_id, bundle.manifest.items)
-    rebuild = Rebuilder(settings, bundle, stepper).rebuild
+    rebuild = Rebuilder(settings, bundle, stepper, measures).rebuild
     pipeline = Pipeline(Processor(bundle, stepper, arena), store, publisher, measures, rebuild)
     watchdog = Watchdog(settings.stall_limit_s, lambda: pipeline.in_flight)
     source = Source(settings, bundle, store)

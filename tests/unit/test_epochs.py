@@ -30,3 +30,18 @@ def test_added_partitions_are_held_until_the_group_is_behind_the_barrier() -> No
 def test_partitions_added_twice_are_held_from_the_last_epoch_on() -> None:
     epochs = [FIRST, Epoch(4, NOW, 4, (10, 20))]
     assert reading(epochs, NOW, 8, {0: 99, 1: 99}) == Reading(4, frozenset([3, 4]), frozenset([4, 5, 6, 7]))
+
+
+def test_a_group_that_begins_anew_passes_one_barrier_after_the_other() -> None:
+    epochs = [FIRST, Epoch(4, NOW, 4, (10, 20)), Epoch(5, NOW, 8, (11, 21, 3, 4))]
+    all_of_it = frozenset([3, 4, 5])
+    assert reading(epochs, NOW, 8, NONE) == Reading(3, all_of_it, frozenset([2, 3, 4, 5, 6, 7]), (10, 20))
+    between = Reading(4, all_of_it, frozenset([4, 5, 6, 7]), (11, 21, 3, 4))
+    assert reading(epochs, NOW, 8, {0: 10, 1: 20}) == between
+    assert reading(epochs, NOW, 8, {0: 11, 1: 21, 2: 3, 3: 4}) == Reading(5, all_of_it)
+
+
+def test_what_waits_for_a_barrier_goes_on_waiting_when_the_topic_grows_again() -> None:
+    epochs = [FIRST, Epoch(4, NOW, 4, (10, 20))]
+    held = frozenset([2, 3, 4, 5, 6, 7])
+    assert reading(epochs, NOW, 8, {0: 10, 1: 19}) == Reading(3, frozenset([3, 4]), held, (10, 20))
