@@ -50,3 +50,18 @@ async def read_partition(
         records = (await consumer.getmany(tp, timeout_ms=1000)).get(tp, [])
         start = await consumer.position(tp)  # past records too that hold no data, as of an aborted transaction
         yield [record for record in records if record.offset < end]
+
+
+async def is_anything(settings: Settings, topic: str, partition: int, start: int, end: int) -> bool:
+    """True where a record stands between the offsets; markers of transactions are none. Raises BrokerError."""
+    consumer = AIOKafkaConsumer(enable_auto_commit=False, auto_offset_reset="earliest", **broker_arguments(settings))
+    try:
+        await consumer.start()
+        async for records in read_partition(consumer, topic, partition, start, end):
+            if records:
+                return True
+        return False
+    except KafkaError as error:
+        raise BrokerError(f"topic {topic} at {settings.broker} could not be read: {error!r}") from error
+    finally:
+        await consumer.stop()

@@ -1,17 +1,21 @@
 """The behaviour topic as this group of workers reads it: its epoch, and which partitions are not to be read yet."""
 
+import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from export.bundle import Bundle
 from streams.epochs import Epoch, Reading, reading
 from streams.names import group
+from streams.reading import is_anything
 from streams.settings import Settings
 from streams.store import Store
 from streams.topics import Topic, describe_topic, ensure_topics
 
 logger = logging.getLogger(__name__)
+
+MOST_MARKERS = 16  # at a partition's end: one for each transaction that ended without a record behind it
 
 
 class Source:
@@ -62,11 +66,24 @@ class Source:
         topic = describe_topic(self._settings, self._settings.behavior_topic, self._group)
         while True:
             epochs = self._store.epochs(topic.name)
-            found = reading(epochs, topic.topic_id, topic.partitions, passed(topic))
+            done = passed(topic)
+            found = reading(epochs, topic.topic_id, topic.partitions, done)
+            if found is not None and found.barrier:
+                done = asyncio.run(_past_markers(self._settings, topic, done, found.barrier))
+                found = reading(epochs, topic.topic_id, topic.partitions, done)
             if found is not None:
                 return topic, found
             number = max((epoch.number for epoch in epochs), default=-1) + 1
             self._store.begin_epoch(topic.name, Epoch(number, topic.topic_id, topic.partitions, ()))
+
+
+async def _past_markers(
+    settings: Settings, topic: Topic, done: Mapping[int, int], barrier: Sequence[int]
+) -> dict[int, int]:
+    """`done`, moved up to the barrier where only a transaction's markers lie between: nobody can commit those."""
+    short = [(p, end) for p, end in enumerate(barrier) if 0 < end - done[p] <= MOST_MARKERS]
+    over = {p: end for p, end in short if not await is_anything(settings, topic.name, p, done[p], end)}
+    return {**done, **over}
 
 
 def passed(topic: Topic) -> Mapping[int, int]:

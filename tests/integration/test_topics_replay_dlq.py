@@ -22,7 +22,7 @@ from streams.codec import Erasure, Rejected, decode
 from streams.contracts import MAX_VALUE_BYTES, dead_letter, erasure_marker
 from streams.errors import BrokerError, InputError, SettingsError
 from streams.local import LocalServices, local_services
-from streams.reading import read_topic
+from streams.reading import is_anything, read_topic
 from streams.replay import LARGEST_BYTES, Replay
 from streams.settings import Settings
 from streams.topics import broker_admin, describe_topic, ensure_topics
@@ -74,6 +74,23 @@ def test_missing_outputs_of_an_existing_topic_get_its_count(settings: Settings) 
         admin.create_topics({settings.behavior_topic: {"num_partitions": 5}})
     ensure_topics(settings)
     assert describe_topic(settings, settings.evaluation_topic).partitions == 5
+
+
+def test_the_marker_at_the_end_of_a_transaction_is_no_record(settings: Settings) -> None:
+    ensure_topics(settings)
+    topic = settings.behavior_topic
+
+    async def run() -> tuple[bool, bool]:
+        producer = AIOKafkaProducer(bootstrap_servers=settings.broker, transactional_id=topic)
+        await producer.start()
+        async with producer.transaction():
+            for _ in range(3):
+                await producer.send(topic, b"x", key=b"x", partition=0)
+        await producer.stop()
+        return await is_anything(settings, topic, 0, 2, 4), await is_anything(settings, topic, 0, 3, 4)
+
+    assert asyncio.run(run()) == (True, False)
+    assert describe_topic(settings, topic).end_offsets[0] == 4
 
 
 def test_an_output_topic_with_fewer_partitions_grows(settings: Settings) -> None:
