@@ -123,14 +123,12 @@ def build(
 
     async def start() -> None:
         await publisher.start()
-        watchdog.start()
         print(f"thalweg worker: metrics at {await endpoints.start()}/metrics", flush=True)
 
     async def stop() -> None:
         await endpoints.stop()
         await publisher.stop()
         store.close()
-        watchdog.ended()
 
     app.outputs, app.outputs_stop = start, stop
     return app

@@ -14,6 +14,7 @@ What is not guaranteed: a batch may be delivered again after a crash, a rebalanc
 it must recognise what is already applied.
 """
 
+import asyncio
 import contextlib
 import logging
 from collections import defaultdict, deque
@@ -21,11 +22,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.protocol.group import LeaveGroupRequest
 from faust.serializers.schemas import Schema
 from faust.transport.consumer import ensure_TP
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ensure_aiokafka_TP
 from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer
 from faust.transport.drivers.aiokafka import Transport as AiokafkaTransport
-from faust.transport.drivers.aiokafka import ensure_aiokafka_TP
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -36,6 +38,7 @@ from streams.errors import BrokerError
 logger = logging.getLogger(__name__)
 
 BATCH_TOPICS: set[str] = set()  # topics delivered as batches in this process (Faust builds the parts itself)
+LEAVE_AFTER_S = 1.0  # a group at rest is left in less
 
 
 class LedgerEntry:
@@ -107,6 +110,27 @@ class BatchSchema(Schema):  # type: ignore[misc]
         return decode
 
 
+class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Leaves its group while that rebalances, too.
+
+    A stop waits for the rebalance it is in, which lasts until the session of a member that died has ended; and the
+    request to leave would queue behind the one to join. On a connection of its own it is answered at once.
+    """
+
+    async def on_thread_stop(self) -> None:
+        leaving = asyncio.create_task(self._leave_a_rebalance())
+        await super().on_thread_stop()
+        leaving.cancel()
+
+    async def _leave_a_rebalance(self) -> None:
+        await asyncio.sleep(LEAVE_AFTER_S)
+        coordinator = self._ensure_consumer()._coordinator
+        if coordinator.member_id and coordinator.coordinator_id is not None:
+            with contextlib.suppress(KafkaError):  # the session ends by itself, later
+                request = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
+                await coordinator._client.send(coordinator.coordinator_id, request)
+
+
 class BatchConsumer(AiokafkaConsumer):  # type: ignore[misc]
     """Faust's aiokafka consumer with a batch ledger for each partition of a batch topic."""
 
@@ -115,6 +139,9 @@ class BatchConsumer(AiokafkaConsumer):  # type: ignore[misc]
         self._ledgers: defaultdict[TP, Ledger] = defaultdict(Ledger)
         self.held: set[TP] = set()  # assigned, and not to be read yet
         self._expected: dict[TP, int] = {}  # offset of the record that comes next
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     @property
     def batches_in_flight(self) -> int:

@@ -45,7 +45,10 @@ class Progress:
 
 
 class Watchdog:
-    """A thread that ends the process where progress stops, or where a stop takes too long."""
+    """A thread that ends the process where progress stops, or where a stop takes too long.
+
+    It watches until the process is gone: the last of a stop, such as leaving the group, can hang as well.
+    """
 
     def __init__(self, limit_s: float, unconfirmed: Callable[[], int]) -> None:
         """unconfirmed: how many batches are in flight, for the last words."""
@@ -53,26 +56,22 @@ class Watchdog:
         self.progress = Progress(time.monotonic())
         self._unconfirmed = unconfirmed
         self._stopping_since_s: float | None = None
-        self._ended = threading.Event()
 
     def start(self) -> None:
         self.progress = Progress(time.monotonic())
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def stopping(self) -> None:
-        """The worker has been asked to stop, or fails: it has STOP_LIMIT_S."""
+        """The worker has been asked to stop, or fails: it has STOP_LIMIT_S, whatever it is doing."""
         if self._stopping_since_s is None:
             self._stopping_since_s = time.monotonic()
-
-    def ended(self) -> None:
-        """The worker has stopped by itself."""
-        self._ended.set()
 
     def health(self) -> Health:
         return self.progress.health(time.monotonic(), self.limit_s)
 
     def _watch(self) -> None:
-        while not self._ended.wait(CHECK_S):
+        while True:
+            time.sleep(CHECK_S)
             now_s = time.monotonic()
             if self._stopping_since_s is not None:
                 if now_s - self._stopping_since_s > STOP_LIMIT_S:

@@ -28,6 +28,18 @@ from streams.topics import ensure_topics
 from streams.watchdog import Watchdog
 
 
+class Worker(faust.Worker):  # type: ignore[misc]
+    """Tells the application of a signal at once: what it is doing then may be what does not end."""
+
+    def _on_sigint(self) -> None:
+        self.app.stopping()
+        super()._on_sigint()
+
+    def _on_sigterm(self) -> None:
+        self.app.stopping()
+        super()._on_sigterm()
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", help="folder of the bundle (default: the setting `bundle`)")
     parser.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
@@ -55,9 +67,10 @@ def run(args: argparse.Namespace) -> int:
     watchdog = Watchdog(settings.stall_limit_s, lambda: pipeline.in_flight)
     source = Source(settings, bundle, store)
     app = application.build(settings, bundle, source, pipeline, store, publisher, measures, watchdog)
-    worker = faust.Worker(app, loglevel=args.log_level, redirect_stdouts=False, quiet=True)
+    worker = Worker(app, loglevel=args.log_level, redirect_stdouts=False, quiet=True)
     worker.override_logging = False
     worker.spinner = None  # its escape codes would stand in every log
+    watchdog.start()
     return _execute(worker)
 
 

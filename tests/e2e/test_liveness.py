@@ -79,3 +79,20 @@ def test_without_kafka_a_worker_ends_within_its_limit_and_says_why(
     said = worker.log.read_text()
     assert "has work and confirmed none for 20 s" in said
     assert len(said.splitlines()) < LINES_A_MINUTE
+
+
+def test_a_worker_stops_at_once_while_its_group_waits_for_a_dead_member(deployment: Deployment) -> None:
+    deployment.settings = deployment.settings_with(session_timeout_s=20)
+    stays, dies, joins = (deployment.worker(name) for name in ("stays", "dies", "joins"))
+    stays.start()
+    dies.start()
+    deployment.send(shopping(500, 50, seed=4))
+    deployment.wait_until_committed()
+    dies.kill()
+    joins.start(wait=False)
+    time.sleep(10)  # the one that stays knows by its heartbeat, every 7 s; the dead one's session goes on for 9 s more
+    for worker in (stays, joins):
+        began = time.monotonic()
+        worker.stop()
+        assert time.monotonic() - began < 5, worker.last_lines()
+    assert "everything it took is confirmed" in stays.log.read_text()
