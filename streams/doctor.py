@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.text import Text
 
 from export.bundle import Bundle
+from export.stepper import Stepper, providers
 from streams import schema
 from streams.errors import SettingsError, StoreError, ThalwegError
 from streams.local.state import read_state
 from streams.names import bundle_path, group
 from streams.settings import PREFIX, Settings, load_settings
-from streams.stepper import Stepper, providers
 from streams.store import connect, row_bytes, rows_per_batch
 from streams.topics import broker_admin, describe_topic
 

@@ -15,6 +15,7 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer
 
 from export.bundle import Bundle
+from export.stepper import Stepper
 from streams.arena import NO_OFFSET, Arena, StoredUser
 from streams.codec import Outcome, Rejected, decode_batch
 from streams.contracts import FIELD, SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TOPIC, header_texts
@@ -24,7 +25,6 @@ from streams.reading import read_partition, read_topic
 from streams.security import broker_arguments
 from streams.settings import Settings, load_settings
 from streams.source import Source
-from streams.stepper import Stepper
 from streams.store import DamagedRow, Store
 from streams.topics import Topic, describe_topic
 

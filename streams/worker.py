@@ -10,6 +10,7 @@ import logging
 import faust
 
 from export.bundle import Bundle
+from export.stepper import Stepper
 from streams import app as application
 from streams.agents import Pipeline
 from streams.arena import Arena
@@ -22,7 +23,6 @@ from streams.quiet import Limit, one_line
 from streams.rebuild import Rebuilder
 from streams.settings import load_settings
 from streams.source import Source
-from streams.stepper import Stepper
 from streams.store import Store
 from streams.topics import ensure_topics
 from streams.watchdog import Watchdog

@@ -15,8 +15,8 @@ import faust
 import numpy as np
 
 from export.bundle import Bundle
+from export.stepper import Stepper
 from streams.settings import Settings
-from streams.stepper import Stepper
 from streams.store import connect
 
 BROKER, CASSANDRA, TOPIC, BUNDLE, EVENTS = *sys.argv[1:5], int(sys.argv[5])

@@ -6,8 +6,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from encoder.errors import BundleError
 from export.bundle import Bundle
-from streams.errors import BundleError
 
 # Scores of one tile of events over the catalogue are kept under 4 MB, so that they are counted while still in cache.
 TILE_SCORES = 1_000_000
