@@ -20,6 +20,10 @@ def providers() -> list[str]:
     return ["CPUExecutionProvider"]
 
 
+def ort_version() -> str:
+    return str(ort.__version__)
+
+
 def _has_cuda_device() -> bool:
     # The GPU package offers its provider on every machine: look for a driver before a session logs a failure.
     return any(Path(trace).exists() for trace in ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/dxg"))

@@ -5,6 +5,8 @@ its letters) lists the offsets that were sent again, after the broker confirmed 
 not shown and never sent a second time. A crash between the two sends them again: an event_id that is among the last
 ones of its user is then recognised by the worker.
 
+A letter that a replay wrote a second time counts once: the place of its original tells.
+
 Letters of a user who was erased after them are neither shown nor sent (`streams.erasures`): they stay in the topic
 until its retention takes them.
 """
@@ -133,6 +135,7 @@ class _Markers:
         self.resent: set[Position] = set()
         self.erasures = Erasures()
         self.hidden = 0  # letters that the erasures covered, counted as the letters are read
+        self._seen: set[tuple[str, Place]] = set()
 
     def add(self, record: Any) -> None:
         headers = header_texts(record.headers)
@@ -142,10 +145,18 @@ class _Markers:
             self.erasures.add(headers, record.partition, record.timestamp)
 
     def hide(self, record: Any, headers: dict[str, str]) -> bool:
-        """Whether the record is no letter to be shown."""
-        if RESENT in headers or ERASED in headers or (record.partition, record.offset) in self.resent:
+        """Whether the record is no letter to be shown. Letters in the order of their partitions."""
+        if RESENT in headers or ERASED in headers:
             return True
-        covered = self.erasures.cover(_place(record, headers), record.key, record.value)
+        place = _place(record, headers)
+        if place.offset >= 0:
+            source = (headers.get(SOURCE_TOPIC, ""), place)
+            if source in self._seen:  # a replay after a crash wrote it again
+                return True
+            self._seen.add(source)
+        if (record.partition, record.offset) in self.resent:
+            return True
+        covered = self.erasures.cover(place, record.key, record.value)
         self.hidden += covered
         return covered
 

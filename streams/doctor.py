@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import aiokafka.codec
-import onnxruntime
 from rich.console import Console
 from rich.text import Text
 
 from export.bundle import Bundle
-from export.stepper import Stepper, providers
+from export.stepper import Stepper, ort_version, providers
 from streams import schema
 from streams.errors import SettingsError, StoreError, ThalwegError
 from streams.local.state import read_state
@@ -142,22 +141,19 @@ def _bundle(bundle: Bundle) -> Finding:
 
 
 def _runtime(bundle: Bundle | None) -> Iterator[Finding]:
+    runtime = ort_version()
     asked = providers()[0]
     if bundle is None:
-        yield Finding(
-            "note", "onnxruntime", f"{onnxruntime.__version__}: {asked} would be asked for; no bundle to try it"
-        )
+        yield Finding("note", "onnxruntime", f"{runtime}: {asked} would be asked for; no bundle to try it")
         return
     used = Stepper(bundle).provider
     if used == asked:
-        yield Finding("ok", "onnxruntime", f"{onnxruntime.__version__}: steps on {used}")
+        yield Finding("ok", "onnxruntime", f"{runtime}: steps on {used}")
     else:
         remedy = (
             "install the CUDA and cuDNN libraries that this version of onnxruntime-gpu names; until then the CPU works"
         )
-        yield Finding(
-            "note", "onnxruntime", f"{onnxruntime.__version__}: {asked} could not start, steps on {used}", remedy
-        )
+        yield Finding("note", "onnxruntime", f"{runtime}: {asked} could not start, steps on {used}", remedy)
 
 
 def _http(settings: Settings) -> Finding:

@@ -34,7 +34,10 @@ class Limit(logging.Filter):
 
 
 def one_line(record: logging.LogRecord) -> bool:
-    """A filter that leaves the traceback off errors of ours: their text says all."""
-    if record.exc_info and isinstance(record.exc_info[1], ThalwegError):
+    """A filter that leaves the traceback off errors of ours, and off those of clients whose service is away."""
+    ours = bool(record.exc_info) and isinstance(record.exc_info[1], ThalwegError)  # type: ignore[index]
+    if ours and record.name == "faust.worker":
+        return False  # the command ends with its text
+    if ours or record.name.startswith(("cassandra", "aiokafka")):
         record.exc_info = None
     return True

@@ -173,7 +173,9 @@ def _with_secrets(values: dict[str, Any], where: str) -> dict[str, Any]:
             try:
                 values[name] = Path(path).read_text().removesuffix("\n")
             except (OSError, UnicodeDecodeError, TypeError) as error:
-                raise SettingsError(f"{name}_file ({where}) = {path!r} cannot be read: {error}") from None
+                why = error.strerror if isinstance(error, OSError) else error
+                spelled = f"{name}_file, {PREFIX}{name.upper()}_FILE in the environment"
+                raise SettingsError(f"{spelled} ({where}) = {path!r} cannot be read: {why}") from None
         if isinstance(values.get(name), str):
             values[name] = Secret(values[name])
     return values

@@ -31,7 +31,7 @@ CLOCK_AND_IO = {"asyncio", "time", "socket", "threading", "subprocess"}
 IMPURE = CLOCK_AND_IO | {"faust", "aiokafka", "kafka", "cassandra", "onnxruntime"}
 ONLY = {
     "faust": {"streams.agents", "streams.app", "streams.transport", "streams.worker", "streams.monitor"},
-    "onnxruntime": {"streams.doctor", "export"},
+    "onnxruntime": {"export"},
     "cassandra": {"streams.store", "streams.doctor", "streams.local", "tests"},
 }
 

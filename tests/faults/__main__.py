@@ -65,7 +65,7 @@ def _table(rows: list[Row]) -> Table:
 
 
 def _object(rows: list[Row], args: argparse.Namespace) -> dict[str, object]:
-    fields = ("name", "faults", "events", "lost", "double_applied", "recovery_s")
+    fields = ("name", "faults", "events", "lost", "double_applied", "recovery_s", "evaluated_again")
     return {
         "scenarios": [{field: getattr(row, field) for field in fields} for row in rows],
         "seed": args.seed,
