@@ -4,7 +4,7 @@ import argparse
 
 from rich.console import Console
 
-from encoder.datasets import FORMATS, load_log
+from encoder.datasets import COLUMNS_HELP, FORMATS, load_log
 from encoder.errors import InputError
 from encoder.log import EventLog
 
@@ -12,7 +12,8 @@ from encoder.log import EventLog
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     """LOG, its format, and which part of it in time."""
     parser.add_argument("log", metavar="LOG", help="event log")
-    parser.add_argument("--format", choices=sorted(FORMATS), help="default: by the file's name, parquet or jsonl")
+    parser.add_argument("--format", choices=FORMATS, help="default: by the file's name, parquet, csv or jsonl")
+    parser.add_argument("--columns", metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--first", type=float, metavar="FRACTION", help="only this first part of the log, in time")
     part.add_argument("--rest", type=float, metavar="FRACTION", help="only what follows this first part")
@@ -24,7 +25,7 @@ def add_threads_argument(parser: argparse.ArgumentParser) -> None:
 
 def read_log(args: argparse.Namespace, console: Console) -> EventLog:
     """The log, or the part of it, that the arguments name; says what became of its rows."""
-    log, report = load_log(args.log, args.format)
+    log, report = load_log(args.log, args.format, args.columns)
     console.print(str(report), highlight=False, soft_wrap=True)
     if args.first is not None:
         log = log.split(args.first)[0]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.datasets.rows import Batch
+from encoder.datasets.rows import Batch, Unusable
 from encoder.events import BehaviorEvent
 from encoder.log import MISSING, Column, EventLog
 
@@ -68,9 +68,9 @@ class ColumnBuilder:
     def add(self, batch: Batch) -> None:
         lines: list[int] = []
         events: list[BehaviorEvent] = []
-        for line, event in enumerate(batch.events, batch.first_line):
-            if isinstance(event, str):
-                self.report.reject(line, batch.raw[line - batch.first_line], event)
+        for line, raw, event in zip(batch.lines, batch.raw, batch.events, strict=True):
+            if isinstance(event, Unusable):
+                self.report.reject(line, raw, event.reason)
             else:
                 lines.append(line)
                 events.append(event)
