@@ -32,6 +32,14 @@ class LogReport:
         if len(self.examples) < _EXAMPLES:
             self.examples.append(f"line {line}: {reason}: {raw[:120].decode(errors='replace')}")
 
+    def counts(self) -> dict[str, int]:
+        return {
+            "rows": self.rows,
+            "kept": self.kept,
+            "duplicates": self.duplicates,
+            "unparsable": self.unparsable,
+        }
+
     def __str__(self) -> str:
         text = f"{self.rows:,} rows: {self.kept:,} kept, {self.duplicates:,} duplicates, {self.unparsable:,} unparsable"
         return "\n".join([text, *(f"  {example}" for example in self.examples)])
