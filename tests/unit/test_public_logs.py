@@ -1,14 +1,17 @@
 """Public logs in their publishers' own formats: a few lines each, as published, and one that is none."""
 
 import json
+import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from encoder.datasets import FORMATS, load_log, replay_records
 from encoder.errors import InputError
 from encoder.events import BehaviorEvent
+from streams.codec import Rejected, decode
 
 SHARED = Path(__file__).parents[3] / "shared/data"
 
@@ -20,20 +23,23 @@ def write(folder: Path, *lines: str) -> Path:
 
 
 def loaded(path: Path, name: str, kept: int, reasons: list[str]) -> list[BehaviorEvent]:
-    """The events; every row is kept or counted with its reason, and replay sends each as the event that load gives."""
+    """The events. Every row is kept or counted with its reason, and replay sends each as a worker takes it, or not."""
     log, report = load_log(path, name)
     assert (report.kept, report.unparsable, report.duplicates) == (kept, len(reasons), 0)
     for example, reason in zip(report.examples, reasons, strict=True):
         assert reason in example
     events = list(log.events())
-    records = list(replay_records(path, name))
-    assert len(records) == report.rows
-    sent = {value.decode(): key.decode() for key, value in records}
-    for event in events:
-        assert sorted(sent[text] for text in sent if f'"{event.event_id}"' in text) == [event.user_id]
-    values = [json.loads(text) for text in sent if '"event_id"' in text]
-    assert sorted(value["event_id"] for value in values) == sorted(event.event_id for event in events)
+    taken = [decode(key, value, int(time.time() * 1000)) for key, value in replay_records(path, name)]
+    assert len(taken) == report.rows
+    assert sum(isinstance(outcome, Rejected) for outcome in taken) == len(reasons)
+    sent = {outcome.event_id: outcome for outcome in taken if isinstance(outcome, BehaviorEvent)}
+    assert {event.event_id: _plain(event) for event in events} == {key: _plain(event) for key, event in sent.items()}
     return events
+
+
+def _plain(event: BehaviorEvent) -> dict[str, object]:
+    fields = msgspec.to_builtins(event)
+    return fields | {"attributes": {name: str(value) for name, value in (event.attributes or {}).items()}}
 
 
 def test_yoochoose_clicks(tmp_path: Path) -> None:
