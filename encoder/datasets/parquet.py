@@ -18,7 +18,7 @@ from encoder.events import BehaviorEvent
 if TYPE_CHECKING:
     import pyarrow
 
-_TEXTS = ("event_id", "user_id", "item_id", "action", "session_id", "category")
+_TEXTS = frozenset(("event_id", "user_id", "item_id", "action", "session_id", "category"))
 
 
 class Parquet:
@@ -52,18 +52,21 @@ class Parquet:
                 first_line += len(rows)
 
     def _event(self, column_of: dict[str, str], row: dict[str, Any], line: int) -> BehaviorEvent | Unusable:
-        fields: dict[str, Any] = {"event_id": f"parquet-{line}", "action": self._columns.action}
+        fields: dict[str, Any] = {"event_id": f"parquet-{line}", "action": self._columns.action, "attributes": None}
         attributes: dict[str, Any] = {}
         for name, column in column_of.items():
             value = row[column]
-            if name == "attributes":
-                attributes.update(value or {})
+            if name in _TEXTS:
+                fields[name] = value if value.__class__ is str else _text(value)
             elif name.startswith(ATTRIBUTE):
                 attributes[name.removeprefix(ATTRIBUTE)] = value
-            else:
-                fields[name] = _text(value) if name in _TEXTS else value
-        # a struct column holds every attribute in every row; those a row does not have come as nulls
-        fields["attributes"] = {name: value for name, value in attributes.items() if value is not None} or None
+            elif name != "attributes":
+                fields[name] = value
+            elif value:
+                attributes.update(value)
+        if attributes:
+            # a struct column holds every attribute in every row; those a row does not have come as nulls
+            fields["attributes"] = {name: value for name, value in attributes.items() if value is not None} or None
         try:
             fields["event_time_ms"] = self._time_ms(fields["event_time_ms"])
             return msgspec.convert(fields, BehaviorEvent)

@@ -76,6 +76,9 @@ def rejection(event: BehaviorEvent, latest_ms: int) -> str | None:
         return f"event_time_ms {event.event_time_ms} is {side}"
     if event.price is not None and not abs(event.price) < float("inf"):
         return f"price {event.price} is not finite"
+    for name, value in (event.attributes or {}).items():
+        if isinstance(value, float) and not abs(value) < float("inf"):
+            return f"attribute {name} {value} is not finite"
     return None
 
 

@@ -43,7 +43,6 @@ def _click(cells: list[str], line: int) -> BehaviorEvent:
 
 def _buy(cells: list[str], line: int) -> BehaviorEvent:
     session, time, item, price, quantity = cells
-    count = int(quantity)
     return BehaviorEvent(
         event_id=f"yoochoose-buys-{line}",  # a session's clicks have lines of their own
         user_id=session,
@@ -52,7 +51,7 @@ def _buy(cells: list[str], line: int) -> BehaviorEvent:
         event_time_ms=from_iso(time),
         session_id=session,
         price=float(price) or None,
-        attributes={"quantity": count} if count else None,
+        attributes={"quantity": quantity} if quantity not in ("", "0") else None,
     )
 
 

@@ -177,6 +177,11 @@ def test_movielens(tmp_path: Path, lines: list[str]) -> None:
     assert second.event_id == f"movielens-{len(lines) - 2}"
 
 
+def test_a_rating_that_is_not_finite_is_no_event(tmp_path: Path) -> None:
+    path = write(tmp_path, "1::2::5::1112486027", "1::2::nan::1112486027")
+    loaded(path, "movielens", 1, ["line 2: attribute rating nan is not finite"])
+
+
 def test_otto_lines_are_sessions_of_many_events(tmp_path: Path) -> None:
     events = [
         '{"aid":59625,"ts":1661724000278,"type":"clicks"}',
