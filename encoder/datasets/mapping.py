@@ -75,9 +75,8 @@ class Columns:
         own = {name: name for name in _FIELDS if name in header and (name != "action" or self.action is None)}
         columns = {**own, **self.named}
         needed = [name for name in _REQUIRED if name != "action" or self.action is None]
-        absent = [
-            column for column in (*columns.values(), *(n for n in needed if n not in columns)) if column not in header
-        ]
+        wanted = [*columns.values(), *(name for name in needed if name not in columns)]
+        absent = [column for column in wanted if column not in header]
         if absent:
             shown = ", ".join(header[:_SHOWN]) + (", ..." if len(header) > _SHOWN else "")
             raise InputError(

@@ -16,7 +16,6 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 
-from encoder.events import BehaviorEvent
 from streams import cli, dlq
 from streams import replay as replay_module
 from streams.codec import Erasure, Rejected, decode
@@ -253,23 +252,6 @@ def test_the_command_sends_every_line_of_a_log_also_broken_ones(
     counts = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (counts["sent"], counts["failed"]) == (502, 0)
     assert sorted(record.value for record in read_all(settings, settings.behavior_topic)) == sorted(lines)
-
-
-def test_the_command_sends_a_table_of_any_columns_as_events(
-    settings: Settings, thalweg: Callable[..., int], tmp_path: Path
-) -> None:
-    log = tmp_path / "events.csv"
-    log.write_text("who,what,at\n" + "".join(f"u{n % 7},i{n},{n + 0.5}\n" for n in range(50)) + "u1,i1,soon\n")
-    columns = "user_id=who,item_id=what,event_time_ms=at[s],action:=see"
-    assert thalweg("replay", log, "--columns", columns, "--rest", 0.5) == 0
-    records = read_all(settings, settings.behavior_topic)
-    outcomes = [decode(record.key, record.value, record.timestamp) for record in records]
-    rejected = [
-        record.value for record, outcome in zip(records, outcomes, strict=True) if isinstance(outcome, Rejected)
-    ]
-    assert rejected == [b"u1,i1,soon"]
-    events = sorted((e for e in outcomes if isinstance(e, BehaviorEvent)), key=lambda event: event.event_time_ms)
-    assert [(e.event_id, e.event_time_ms) for e in events] == [(f"csv-{n + 2}", n * 1000 + 500) for n in range(25, 50)]
 
 
 def test_the_command_names_a_topic_that_is_not_there(
