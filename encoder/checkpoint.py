@@ -5,6 +5,7 @@ weights.pt        the model's tensors
 baselines.npz     counts of the training log for the baselines
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -31,7 +32,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     settings: TrainingSettings
     metrics: dict[str, float | int]  # on the validation part
     epochs: list[dict[str, float | int]]
-    data: dict[str, Any]  # fingerprint of the training log
+    data: dict[str, Any]  # fingerprint of the training log, and how it came from the file's rows
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,11 @@ class Checkpoint:
         return self.description.vocabulary
 
 
-def save(trained: Trained, log: EventLog, path: Path | str) -> None:
-    """Write a checkpoint of what was trained on `log` into the folder `path`."""
+def save(trained: Trained, log: EventLog, path: Path | str, origin: Mapping[str, Any] | None = None) -> None:
+    """Write a checkpoint of what was trained on `log` into the folder `path`.
+
+    origin: what became of the rows of the file and what preparation left out; stands with the log's fingerprint.
+    """
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     description = Description(
@@ -57,7 +61,7 @@ def save(trained: Trained, log: EventLog, path: Path | str) -> None:
         settings=trained.settings,
         metrics=dict(trained.metrics),
         epochs=[dict(epoch) for epoch in trained.epochs],
-        data=fingerprint(log),
+        data={**fingerprint(log), **(origin or {})},
     )
     torch.save(trained.model.state_dict(), path / "weights.pt")
     counts = trained.baselines

@@ -28,7 +28,7 @@ from kafka.partitioner.default import murmur2
 from rich.console import Console
 from rich.status import Status
 
-from encoder.datasets import FORMATS, format_of, replay_records
+from encoder.datasets import COLUMNS_HELP, FORMATS, replay_records
 from streams.errors import BrokerError, InputError
 from streams.security import broker_arguments
 from streams.settings import Settings, load_settings
@@ -194,7 +194,8 @@ class Batches:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("log", type=Path, help="event log")
-    parser.add_argument("--format", choices=FORMATS, help="format of the log (default: by its name, else jsonl)")
+    parser.add_argument("--format", choices=FORMATS, help="default: by the file's name, parquet, csv or jsonl")
+    parser.add_argument("--columns", metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--first", type=float, metavar="FRACTION", help="only the first part of the log in time")
     part.add_argument("--rest", type=float, metavar="FRACTION", help="only what comes after that first part")
@@ -209,7 +210,7 @@ def run(args: argparse.Namespace) -> int:
     named = {"THALWEG_BROKER": args.bootstrap} if args.bootstrap else {}
     settings = load_settings({**os.environ, **named})  # so that no local service's password goes to another broker
     settings = msgspec.structs.replace(settings, behavior_topic=args.topic or settings.behavior_topic)
-    records = replay_records(args.log, args.format or format_of(args.log), first=args.first, rest=args.rest)
+    records = replay_records(args.log, args.format, args.columns, first=args.first, rest=args.rest)
     replay = Replay(settings, settings.behavior_topic, args.rate)
     if args.topic is None:
         ensure_topics(settings)

@@ -8,12 +8,20 @@ from rich.console import Console
 from rich.table import Table
 
 from encoder.commands.checkpoints import check_checkpoint
-from encoder.commands.logs import add_log_arguments, add_threads_argument, read_log
+from encoder.commands.logs import (
+    add_log_arguments,
+    add_preparation_arguments,
+    add_threads_argument,
+    prepare_log,
+    read_log,
+)
+from encoder.preparation import Preparation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder that `thalweg train` wrote")
     add_log_arguments(parser)
+    add_preparation_arguments(parser, Preparation())
     add_threads_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the metrics as one JSON object on the last line")
 
@@ -21,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
     check_checkpoint(args.checkpoint)
-    log = read_log(args, console)
+    log, _ = prepare_log(args, read_log(args, console)[0], console)
     # only now: torch takes seconds to load
     import torch
 

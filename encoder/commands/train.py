@@ -6,16 +6,25 @@ import time
 from types import TracebackType
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from encoder.commands.logs import add_log_arguments, add_threads_argument, read_log
+from encoder.commands.logs import (
+    add_log_arguments,
+    add_preparation_arguments,
+    add_threads_argument,
+    prepare_log,
+    read_log,
+)
+from encoder.preparation import MAX_EVENTS_PER_DAY, Preparation
 from encoder.training_settings import TrainingSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = TrainingSettings()
     add_log_arguments(parser)
+    add_preparation_arguments(parser, Preparation(drop_repeats=True, max_events_per_day=MAX_EVENTS_PER_DAY))
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the checkpoint to write")
     for name, text in (
         ("width", "components of state and representation"),
@@ -32,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
-    log = read_log(args, console)
+    log, rows = read_log(args, console)
+    log, preparation = prepare_log(args, log, console, args.min_support)
     # only now: torch takes seconds to load, and a log that cannot be used is named without it
     import torch
 
@@ -51,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     with EpochBars(console) as bars:
         trained = train(log, settings, bars.show)
     seconds = time.perf_counter() - started
-    checkpoint.save(trained, log, args.out)
+    origin = {"rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
+    checkpoint.save(trained, log, args.out, origin)
     result: dict[str, Any] = {
         "checkpoint": args.out,
         "events": len(log),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.datasets.rows import Batch
+from encoder.datasets.rows import Batch, Unusable
 from encoder.events import BehaviorEvent
 from encoder.log import MISSING, Column, EventLog
 
@@ -31,6 +31,14 @@ class LogReport:
         self.unparsable += 1
         if len(self.examples) < _EXAMPLES:
             self.examples.append(f"line {line}: {reason}: {raw[:120].decode(errors='replace')}")
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "rows": self.rows,
+            "kept": self.kept,
+            "duplicates": self.duplicates,
+            "unparsable": self.unparsable,
+        }
 
     def __str__(self) -> str:
         text = f"{self.rows:,} rows: {self.kept:,} kept, {self.duplicates:,} duplicates, {self.unparsable:,} unparsable"
@@ -68,9 +76,9 @@ class ColumnBuilder:
     def add(self, batch: Batch) -> None:
         lines: list[int] = []
         events: list[BehaviorEvent] = []
-        for line, event in enumerate(batch.events, batch.first_line):
-            if isinstance(event, str):
-                self.report.reject(line, batch.raw[line - batch.first_line], event)
+        for line, raw, event in zip(batch.lines, batch.raw, batch.events, strict=True):
+            if isinstance(event, Unusable):
+                self.report.reject(line, raw, event.reason)
             else:
                 lines.append(line)
                 events.append(event)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from encoder.datasets.rows import Batch, line_batches, open_bytes
+from encoder.datasets.rows import Batch, Unusable, line_batches, open_bytes
 from encoder.events import BehaviorEvent
 
 
@@ -21,26 +21,26 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class JsonLines:
+    holds_records = True
+
     def batches(self, path: Path) -> Iterator[Batch]:
         decode = msgspec.json.Decoder(BehaviorEvent).decode
         first_line = 1
         with open_bytes(path) as file:
             for raw in line_batches(iter(file)):
-                events: list[BehaviorEvent | str] = []
+                events: list[BehaviorEvent | Unusable] = []
                 for line in raw:
                     try:
                         events.append(decode(line))
                     except _UNREADABLE as error:
-                        events.append(str(error))
-                yield Batch(first_line, raw, events)
+                        events.append(Unusable(str(error), _user_of(line)))
+                yield Batch(range(first_line, first_line + len(raw)), raw, events)
                 first_line += len(raw)
 
-    def value(self, raw: bytes, event: BehaviorEvent | str) -> bytes:
-        return raw
 
-    def user_of(self, raw: bytes) -> str:
-        try:
-            return msgspec.json.decode(raw, type=_OnlyUser).user_id
-        except _UNREADABLE:
-            found = _USER_ID.search(raw)
-            return found[1].decode(errors="replace") if found else ""
+def _user_of(line: bytes) -> str:
+    try:
+        return msgspec.json.decode(line, type=_OnlyUser).user_id
+    except _UNREADABLE:
+        found = _USER_ID.search(line)
+        return found[1].decode(errors="replace") if found else ""

@@ -3,11 +3,11 @@
 import gzip
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, NamedTuple, Protocol, cast
 
 from encoder.errors import InputError
 from encoder.events import BehaviorEvent
@@ -16,28 +16,35 @@ BATCH_ROWS = 8192
 DAY_MS = 86_400_000
 
 
+class Unusable(NamedTuple):
+    """What stands in the place of an event where a row is none."""
+
+    reason: str
+    user_id: str = ""  # "" where the row has none
+
+
 @dataclass
 class Batch:
-    """Consecutive rows of a file. `events[i]` is a str, the reason, where row i is not an event."""
+    """Consecutive rows of a file, one event each. A line that holds several events gives as many rows."""
 
-    first_line: int  # number of row 0 in the file, counted from 1
+    lines: Sequence[int]  # each row's line in the file, counted from 1
     raw: list[bytes]  # the rows as they stand in the file, without line ends
-    events: list[BehaviorEvent | str]
+    events: list[BehaviorEvent | Unusable]
 
 
 class LogFormat(Protocol):
     """One way to write an event log."""
 
+    @property
+    def holds_records(self) -> bool:
+        """Whether a row as it stands is the record of its event; else records are the events as JSON.
+
+        Rows that are no events go into the behaviour topic as they stand in any case.
+        """
+        ...
+
     def batches(self, path: Path) -> Iterator[Batch]:
         """The file's rows in order, each exactly once. Raises InputError where the whole file is not of this format."""
-        ...
-
-    def value(self, raw: bytes, event: BehaviorEvent | str) -> bytes:
-        """The record value by which a row enters the behaviour topic; rows that are no events go as they stand."""
-        ...
-
-    def user_of(self, raw: bytes) -> str:
-        """The user id of a row that is not an event, "" where it has none."""
         ...
 
 
@@ -50,8 +57,8 @@ def checked_batches(log_format: LogFormat, path: Path) -> Iterator[Batch]:
     try:
         for batch in log_format.batches(path):
             for row, event in enumerate(batch.events):
-                if not isinstance(event, str) and (reason := rejection(event, latest_ms)):
-                    batch.events[row] = reason
+                if not isinstance(event, Unusable) and (reason := rejection(event, latest_ms)):
+                    batch.events[row] = Unusable(reason, event.user_id)
             yield batch
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
@@ -69,6 +76,9 @@ def rejection(event: BehaviorEvent, latest_ms: int) -> str | None:
         return f"event_time_ms {event.event_time_ms} is {side}"
     if event.price is not None and not abs(event.price) < float("inf"):
         return f"price {event.price} is not finite"
+    for name, value in (event.attributes or {}).items():
+        if isinstance(value, float) and not abs(value) < float("inf"):
+            return f"attribute {name} {value} is not finite"
     return None
 
 

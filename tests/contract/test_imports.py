@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PURE = (
     "encoder.metrics",
+    "encoder.preparation",
     "streams.arena",
     "streams.codec",
     "streams.epochs",

@@ -1,0 +1,78 @@
+"""`thalweg train` and `thalweg evaluate` on a log as it is: what they leave out, say, and write down."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from encoder import checkpoint
+from streams import cli
+
+COLUMNS = "user_id=who,item_id=what,event_time_ms=at[s],action:=see"
+Thalweg = Callable[..., str]
+
+
+@pytest.fixture
+def thalweg(capsys: pytest.CaptureFixture[str]) -> Thalweg:
+    def run(*arguments: object) -> str:
+        assert cli.main([str(argument) for argument in arguments]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """40 users of 10 events each, the first event of each twice, and one of 30 events in 30 s."""
+    rows = [(f"u{user}", f"i{(user + n) % 7}", user * 100 + n * 7_200) for user in range(40) for n in range(10)]
+    rows += rows[::10]
+    rows += [("robot", f"i{n % 7}", 50_000 + n) for n in range(30)]
+    path = tmp_path / "log.csv"
+    path.write_text("who,what,at\n" + "".join(f"{who},{what},{at}\n" for who, what, at in rows) + "broken\n")
+    return path
+
+
+def test_train_prepares_and_writes_it_down_and_evaluate_only_where_asked(
+    thalweg: Thalweg, log: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "checkpoint"
+    train = ["train", log, "--columns", COLUMNS, "--out", out, "--max-epochs", 1, "--width", 8]
+    said = thalweg(*train, "--max-events-per-day", 20)
+    for line in (
+        "471 rows: 470 kept, 0 duplicates, 1 unparsable",
+        "400 of 470 events after preparation",
+        "40 exact repeats (same user, item, action and time): left out",
+        "1 users above 20 events in 24 hours (bots), with 30 events: left out",
+        "0 of 7 items below 2 events, with 0 events: unknown items to the model",
+        "missing: category in 400, price in 400, brand in 400",
+    ):
+        assert line in said
+    data = checkpoint.load(out).description.data
+    assert data["rows"] == {"rows": 471, "kept": 470, "duplicates": 0, "unparsable": 1}
+    assert (data["events"], data["preparation"]["repeats"], data["preparation"]["bot_events"]) == (400, 40, 30)
+    assert data["preparation"]["settings"]["max_events_per_day"] == 20
+
+    def evaluated(*arguments: object) -> int:
+        lines = thalweg("evaluate", out, log, "--columns", COLUMNS, "--json", *arguments)
+        result = json.loads(lines.splitlines()[-1])
+        return int(result["warm"]["model"]["n"] + result["first"]["model"]["n"])
+
+    assert evaluated() == 470
+    assert evaluated("--drop-repeats", "--max-events-per-day", 20) == 400
+    assert "430 of 470 events" in thalweg(*train)
+    assert "470 of 470 events" in thalweg(*train, "--no-drop-repeats", "--max-events-per-day", 0)
+
+
+def test_what_is_left_of_nothing_is_named(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", log, "--columns", COLUMNS, "--out", log.parent / "never", "--min-user-events", 99]
+    assert cli.main([str(argument) for argument in arguments]) == 1
+    said = capsys.readouterr()
+    assert "41 users below 99 events, with 430 events: left out" in said.out
+    assert "is left: check --max-events-per-day and --min-user-events" in said.err
+
+
+def test_preparation_follows_the_cut_in_time(thalweg: Thalweg, log: Path, tmp_path: Path) -> None:
+    train = ["train", log, "--columns", COLUMNS, "--out", tmp_path / "c", "--max-epochs", 1, "--width", 8]
+    first = thalweg(*train, "--first", 0.5)
+    assert "of 235 events after preparation" in first  # half of the log as it is, as `thalweg replay` cuts it
