@@ -12,6 +12,11 @@ from encoder.log import EventLog
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     """LOG, its format, and which part of it in time."""
     parser.add_argument("log", metavar="LOG", help="event log")
+    add_part_arguments(parser)
+
+
+def add_part_arguments(parser: argparse.ArgumentParser) -> None:
+    """The format of an event log, and which part of it in time."""
     parser.add_argument("--format", choices=sorted(FORMATS), help="default: by the file's name, parquet or jsonl")
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--first", type=float, metavar="FRACTION", help="only this first part of the log, in time")
