@@ -52,8 +52,8 @@ def page(result: dict[str, Any]) -> str:
             f'<p class="leak">{escape(leak)}</p>' if leak else "",
             f"<p>{result['events']:,} events of {result['users']:,} users scored, {history['events']:,} earlier events "
             f"of {history['users']:,} of them stepped first. Each item is ranked among all {result['catalogue']:,} "
-            "under the representation before its event, ties against the model; an item outside the catalogue is a miss. "
-            "Intervals are 95%, by resampling users.</p>",
+            "under the representation before its event, ties against the model; an item outside the catalogue is a "
+            "miss. Intervals are 95%, by resampling users.</p>",
             *(f"<h2>{heading}</h2>{content}" for heading, content in sections.items() if content),
             "</body></html>\n",
         ]

@@ -26,10 +26,10 @@ def summary(ranks: NDArray[np.int64], user: NDArray[np.int64]) -> dict[str, Any]
 
     One relevant item an event: recall is the hit rate. None for every metric without events.
     """
-    metrics: dict[str, Any] = {"n": len(ranks), "users": len(np.unique(user))}
+    metrics: dict[str, Any] = {}
     for k in CUTOFFS:
         metrics |= {name: value if len(ranks) else None for name, value in ranking_metrics(ranks, k).items()}
-    return metrics | {"interval": intervals(user, ranks)}
+    return {**metrics, "n": len(ranks), "users": len(np.unique(user)), "interval": intervals(user, ranks)}
 
 
 def slices(scored: ScoredEvents, actions: list[str], items: int) -> Iterator[tuple[str, str, Mask]]:

@@ -2,29 +2,22 @@
 
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from export.evaluation.bootstrap import NAMES
 
-PARTS = {"all": "all", "warm": "with history", "cold": "first of a user"}
+EVERY = tuple(f"{metric}@{k}" for metric in ("recall", "mrr", "ndcg") for k in (5, 10, 20))
+SHORT = ("recall@10", "recall@20", "mrr@20", "ndcg@20")
+WIDE = 120  # columns of a terminal that has room for EVERY
 
 
 def print_result(console: Console, result: dict[str, Any]) -> None:
-    console.print(_metrics(result))
-    console.print(_slices(result))
-    lists = result["lists"]
-    recommended, actual = lists["percentile_recommended"], lists["percentile_actual"]
-    console.print(
-        f"top 20 of {lists['lists']:,} events: coverage {number(lists['coverage'])} of the catalogue, popularity "
-        f"percentile {number(recommended)} (actual items {number(actual)})"
-        + (
-            ""
-            if lists["arp_recommended"] is None
-            else f", mean events of an item {number(lists['arp_recommended'], 1)} ({number(lists['arp_actual'], 1)})"
-        ),
-        soft_wrap=True,
-    )
+    """All that an `evaluation.evaluate_bundle` found; fewer cutoffs where the console is narrow."""
+    console.print(_metrics(result, EVERY if console.width >= WIDE else SHORT))
+    console.print(_slices(result["slices"]))
+    console.print(_lists(result["lists"]), soft_wrap=True, highlight=False)
     if result["compare"]:
         console.print(_comparison(result))
     if result["robustness"]:
@@ -33,88 +26,100 @@ def print_result(console: Console, result: dict[str, Any]) -> None:
         console.print(_freshness(result["freshness"]))
 
 
-def number(value: float | None, digits: int = 4) -> str:
+def _number(value: float | None, digits: int = 4) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def interval(bounds: list[float] | None) -> str:
-    return "-" if bounds is None else f"{bounds[0]:.4f} to {bounds[1]:.4f}"
-
-
-def _metrics(result: dict[str, Any]) -> Table:
-    table = Table(title=f"{result['bundle_id']}: the next item among {result['catalogue']:,}, ties against the model")
-    names = [f"{metric}@{k}" for metric in ("recall", "mrr", "ndcg") for k in (5, 10, 20)]
-    for heading in ("events", "ranked by"):
+def _table(title: str, texts: list[str], numbers: list[str]) -> Table:
+    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    for heading in texts:
         table.add_column(heading)
-    for heading in ["n", *names]:
+    for heading in numbers:
         table.add_column(heading, justify="right")
+    return table
+
+
+def _metrics(result: dict[str, Any], names: tuple[str, ...]) -> Table:
+    title = f"{result['bundle_id']}: the next item among {result['catalogue']:,}, ties against the ranking"
+    table = _table(title, ["events", "ranked by"], ["n", *names])
     rankings = {"model": result["metrics"], **(result["baselines"] or {})}
-    for part, text in PARTS.items():
+    for part in result["metrics"]:
         for by, metrics in rankings.items():
             of = metrics[part]
-            table.add_row(text, by, f"{of['n']:,}", *(number(of[name]) for name in names))
+            table.add_row(part, by, f"{of['n']:,}", *(_number(of[name]) for name in names))
     return table
 
 
-def _slices(result: dict[str, Any]) -> Table:
-    table = Table(title="Slices, with 95% intervals by resampling users")
-    for heading in ("slice", ""):
-        table.add_column(heading)
-    for heading in ("n", "users", *(text for name in NAMES for text in (name, "95%"))):
-        table.add_column(heading, justify="right")
-    for group, labels in result["slices"].items():
-        for position, (label, of) in enumerate(labels.items()):
-            cells = [text for name in NAMES for text in (number(of[name]), interval(of["interval"][name]))]
-            table.add_row("" if position else group, label, f"{of['n']:,}", f"{of['users']:,}", *cells)
+def _slices(slices: dict[str, Any]) -> Table:
+    headings = ["n", *(text for name in NAMES for text in (name, "95%"))]
+    table = _table("Slices, with 95% intervals by resampling users", ["slice"], headings)
+    for group, labels in slices.items():
+        table.add_row(group, style="bold")
+        for label, of in labels.items():
+            cells = [text for name in NAMES for text in (_number(of[name]), _range(of["interval"][name]))]
+            table.add_row(f"  {label}", f"{of['n']:,}", *cells)
     return table
+
+
+def _range(interval: list[float] | None, form: str = ".4f") -> str:
+    return "-" if interval is None else f"{interval[0]:{form}} {interval[1]:{form}}"
+
+
+def _lists(lists: dict[str, Any]) -> str:
+    text = (
+        f"Top 20 before {lists['lists']:,} events: {_number(lists['coverage'])} of the catalogue covered; popularity "
+        f"percentile {_number(lists['percentile_recommended'])}, of actual items {_number(lists['percentile_actual'])}"
+    )
+    if lists["arp_recommended"] is None:
+        return text
+    return f"{text}; events of an item {_number(lists['arp_recommended'], 1)} and {_number(lists['arp_actual'], 1)}"
 
 
 def _comparison(result: dict[str, Any]) -> Table:
     compare = result["compare"]
-    table = Table(title=f"{result['bundle_id']} less {compare['bundle_id']} ({compare['catalogue']:,} items)")
-    table.add_column("events")
-    for heading in ("n", *(text for name in NAMES for text in (name, "95%", "p"))):
-        table.add_column(heading, justify="right")
+    title = f"{result['bundle_id']} less {compare['bundle_id']} ({compare['catalogue']:,} items)"
+    table = _table(title, ["events"], ["n", *(text for name in NAMES for text in (name, "95%", "p"))])
     for part, of in compare["difference"].items():
-        table.add_row(part.replace("_", " "), f"{of['n']:,}", *_difference(of))
+        found = [of[name] for name in NAMES]
+        cells = [
+            text
+            for one in found
+            for text in (
+                ("-", "-", "-")
+                if one is None
+                else (f"{one['difference']:+.4f}", _range(one["interval"], "+.4f"), f"{one['p']:.3f}")
+            )
+        ]
+        table.add_row(part.replace("_", " "), f"{of['n']:,}", *cells)
     return table
 
 
-def _difference(of: dict[str, Any]) -> list[str]:
-    cells: list[str] = []
-    for name in NAMES:
-        found = of[name]
-        cells += ["-"] * 3 if found is None else [
-            f"{found['difference']:+.4f}",
-            interval(found["interval"]),
-            f"{found['p']:.3f}",
-        ]  # fmt: skip
-    return cells
-
-
 def _robustness(curves: dict[str, Any]) -> Table:
-    table = Table(title="Recall@20 / MRR@20 of users with history, with a share of the history disturbed")
-    table.add_column("history")
     shares = list(next(iter(curves.values())))
-    for share in shares:
-        table.add_column("clean" if share == "0" else f"{float(share):.0%}", justify="right")
+    headings = ["clean" if share == "0" else f"{float(share):.0%}" for share in shares]
+    title = "Recall@20 and MRR@20 of users with history, a share of the history disturbed"
+    table = _table(title, ["history"], headings)
     for kind, points in curves.items():
-        table.add_row(kind, *(" / ".join(number(points[share][name]) for name in NAMES) for share in shares))
+        for name in NAMES:
+            first = kind if name == NAMES[0] else ""
+            table.add_row(first, *(_number(points[share][name]) for share in shares))
     return table
 
 
 def _freshness(found: dict[str, Any]) -> Table:
-    table = Table(title="Users with history: the live state and frozen ones; gain = live less frozen")
-    for heading in ("state", "events"):
-        table.add_column(heading)
-    for heading in ("n", *NAMES, *(text for name in NAMES for text in (f"gain {name}", "95%", "p"))):
-        table.add_column(heading, justify="right")
+    title = "Users with history: the live state and frozen ones; gain: live less frozen, on the same events"
+    table = _table(title, ["state", "events"], ["n", *NAMES, *(f"gain {name}" for name in NAMES)])
 
-    def add(state: str, events: str, of: dict[str, Any], gain: list[str]) -> None:
-        table.add_row(state, events, f"{of['n']:,}", *(number(of[name]) for name in NAMES), *gain)
+    def add(state: str, events: str, of: dict[str, Any], gain: dict[str, Any] | None) -> None:
+        gains = [_gain(gain[name]) if gain else "" for name in NAMES]
+        table.add_row(state, events, f"{of['n']:,}", *(_number(of[name]) for name in NAMES), *gains)
 
-    add("live", "all", found["live"], [""] * 6)
+    add("live", "all", found["live"], None)
     for lag, of in found["frozen"].items():
-        add(f"{lag} ago", "all", of["all"], _difference(of["gain"]))
-        add("", "with an event so old", of["older"]["frozen"], _difference(of["older"]["gain"]))
+        add(f"{lag} old", "all", of["all"], of["gain"])
+        add("", "with an event so old", of["older"]["frozen"], of["older"]["gain"])
     return table
+
+
+def _gain(found: dict[str, Any] | None) -> str:
+    return "-" if found is None else f"{found['difference']:+.4f} (p {found['p']:.3f})"
