@@ -67,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
     print_result(console, result)
     if args.report is not None:
         written = write_report(result, Path(args.report))
-        console.print(f"report in {args.report}, its figures in {written}", soft_wrap=True, highlight=False)
+        console.print(
+            f"report in {args.report}, its figures in {written}", soft_wrap=True, highlight=False, markup=False
+        )
     if (leak := warning(result["leak"])) is not None:
         console.print(leak, style="bold red", soft_wrap=True)
     if args.json:
@@ -97,6 +99,7 @@ def _history(args: argparse.Namespace, log: EventLog, console: Console) -> Event
         f"history: {len(history):,} events of {args.history} before the scored ones, {len(whole) - len(history):,} not "
         "before them and left out",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     return history

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from encoder.commands.logs import add_part_arguments, read_log
@@ -72,7 +73,7 @@ def _names(bundle: Bundle) -> dict[str, str]:
 def _table(result: dict[str, Any], names: dict[str, str]) -> Table:
     item_id = result["item_id"]
     table = Table(
-        title=f"User {result['user_id']}: item {names[item_id]}, rank {result['rank']}, score {result['score']:.4f}, "
+        title=f"User {escape(result['user_id'])}: item {escape(names[item_id])}, rank {result['rank']}, score {result['score']:.4f}, "
         "and what each event did to that",
     )
     for heading in ("time (UTC)", "action", "item"):
@@ -82,8 +83,8 @@ def _table(result: dict[str, Any], names: dict[str, str]) -> Table:
     for event in result["events"]:
         table.add_row(
             f"{datetime.fromtimestamp(event['event_time_ms'] / 1000, UTC):%Y-%m-%d %H:%M:%S}",
-            event["action"],
-            names.get(event["item_id"], event["item_id"]),
+            escape(event["action"]),
+            escape(names.get(event["item_id"], event["item_id"])),
             f"{event['moved_cosine']:.4f}",
             f"{event['moved_l2']:.4f}",
             f"{event['score_change']:+.4f}",

@@ -4,6 +4,7 @@ from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from export.evaluation.bootstrap import NAMES
@@ -57,7 +58,7 @@ def _slices(slices: dict[str, Any]) -> Table:
         table.add_row(group, style="bold")
         for label, of in labels.items():
             cells = [text for name in NAMES for text in (_number(of[name]), _range(of["interval"][name]))]
-            table.add_row(f"  {label}", f"{of['n']:,}", *cells)
+            table.add_row(f"  {escape(label)}", f"{of['n']:,}", *cells)
     return table
 
 

@@ -45,7 +45,7 @@ def random_log(events: int = 400, users: int = 25, seed: int = 0, start_ms: int 
             (
                 f"u{draw.integers(users)}",
                 f"item-{draw.integers(1, ITEMS + 6)}",  # the last few are not in the catalogue
-                str(draw.choice(["view", "cart", "wave"])),
+                str(draw.choice(["view", "cart", "[/b]<i>"])),
                 int(time_ms),
             )
             for time_ms in times
