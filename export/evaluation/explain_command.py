@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from export.stepper import Stepper
 
     found = explain(bundle, Stepper(bundle), log, args.user, args.item)
+    # score_change: with the event less without it; see `explanation.Explanation`
     result: dict[str, Any] = {
         "bundle_id": bundle.bundle_id,
         "user_id": args.user,
@@ -71,14 +73,17 @@ def _names(bundle: Bundle) -> dict[str, str]:
 
 
 def _table(result: dict[str, Any], names: dict[str, str]) -> Table:
+    """cosine, L2: how far the event moved the representation; score: what it added to the item's."""
     item_id = result["item_id"]
     table = Table(
-        title=f"User {escape(result['user_id'])}: item {escape(names[item_id])}, rank {result['rank']}, score {result['score']:.4f}, "
-        "and what each event did to that",
+        title=f"User {escape(result['user_id'])}: item {escape(names[item_id])}, rank {result['rank']}, "
+        f"score {result['score']:.4f}, and what each event did to that",
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
     )
     for heading in ("time (UTC)", "action", "item"):
         table.add_column(heading)
-    for heading in ("moved, cosine", "moved, L2", "score by it", "rank without it"):
+    for heading in ("cosine", "L2", "score", "rank without it"):
         table.add_column(heading, justify="right")
     for event in result["events"]:
         table.add_row(
