@@ -82,7 +82,7 @@ def _table(result: dict[str, Any], names: dict[str, str]) -> Table:
         padding=(0, 1, 0, 0),
     )
     for heading in ("time (UTC)", "action", "item"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for heading in ("cosine", "L2", "score", "rank without it"):
         table.add_column(heading, justify="right")
     for event in result["events"]:
