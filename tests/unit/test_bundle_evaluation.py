@@ -15,10 +15,11 @@ from export.evaluation.evaluation import evaluate_bundle
 from export.evaluation.explanation import explain
 from export.evaluation.freshness import seen_before
 from export.evaluation.leak import find_leak, warning
-from export.evaluation.lists import top_items
+from export.evaluation.lists import describe_lists, top_items
 from export.evaluation.perturbation import Perturbed, perturb
 from export.evaluation.report import page
 from export.evaluation.scored import ScoredEvents, gaps_ms
+from export.evaluation.slices import slices
 from export.stepper import Stepper
 from streams.cli import main
 from tests.bundles import tiny_bundle
@@ -206,6 +207,50 @@ def test_top_items_are_the_best_of_the_catalogue(bundle: Bundle) -> None:
     assert np.array_equal(np.sort(top_items(found, bundle.item_vectors)), np.sort(best))
 
 
+def test_lists_say_how_much_and_how_popular(bundle: Bundle, stepper: Stepper) -> None:
+    scored = ScoredEvents.of(random_log(), bundle.vocabulary)
+    popularity = np.arange(ITEMS, -1, -1) ** 2
+    popularity[0] = 0
+    lists = describe_lists(bundle, stepper, scored, popularity)
+    shown: list[int] = []
+    for _, found in representations.representations(bundle, stepper, scored.sequences, scored.users, scored.steps):
+        shown += (np.argsort(-(found @ bundle.item_vectors[1:].T), axis=1)[:, :20] + 1).ravel().tolist()
+    known = scored.item[scored.item > 0].tolist()
+    assert lists["lists"] * 20 == len(shown)
+    assert lists["coverage"] == len(set(shown)) / ITEMS
+    for name, items in (("recommended", shown), ("actual", known)):
+        assert lists[f"percentile_{name}"] == pytest.approx(np.mean([(ITEMS - item) / (ITEMS - 1) for item in items]))
+        assert lists[f"arp_{name}"] == pytest.approx(np.mean([popularity[item] for item in items]))
+
+
+def test_slices_by_the_edges(bundle: Bundle) -> None:
+    times_ms = np.cumsum([0, 0, 59_999, 60_000, 3_599_999, 3_600_000, 86_399_999, 86_400_000])
+    items = ["item-1", "item-6", "item-7", "item-60", "new", "item-1", "item-1", "item-1"]
+    log = event_log([("u", item, "view", 10**12 + int(t)) for item, t in zip(items, times_ms, strict=True)])
+    scored = ScoredEvents.of(log, bundle.vocabulary)
+    found = {
+        (group, label): np.flatnonzero(mask).tolist()
+        for group, label, mask in slices(scored, bundle.vocabulary.actions, ITEMS)
+    }
+    assert found == {
+        ("user", "cold (first event)"): [0],
+        ("user", "warm"): [1, 2, 3, 4, 5, 6, 7],
+        ("events of history", "1-2"): [1, 2],
+        ("events of history", "3-5"): [3, 4, 5],
+        ("events of history", "6-10"): [6, 7],
+        ("state age", "under 1 min"): [1, 2],
+        ("state age", "under 1 h"): [3, 4],
+        ("state age", "under 1 day"): [5, 6],
+        ("state age", "1 day and more"): [7],
+        ("item", "known"): [0, 1, 2, 3, 5, 6, 7],
+        ("item", "unseen (always a miss)"): [4],
+        ("item popularity decile", "1 (most popular)"): [0, 1, 5, 6, 7],
+        ("item popularity decile", "2"): [2],
+        ("item popularity decile", "10 (least popular)"): [3],
+        ("action", "view"): list(range(8)),
+    }
+
+
 def test_events_not_later_than_training_are_a_leak(bundle: Bundle) -> None:
     import msgspec
 
@@ -221,7 +266,7 @@ def test_events_not_later_than_training_are_a_leak(bundle: Bundle) -> None:
 
 def test_an_evaluation_is_json_and_a_page_of_its_own(bundle: Bundle, tmp_path: Path) -> None:
     other = tiny_bundle(tmp_path / "other", items=ITEMS - 10, width=16, seed=1)
-    history, log = random_log().split(0.5)
+    history, log = random_log().split(0.05)
     result = evaluate_bundle(bundle, log, history, compare=other, is_robustness_wanted=True, is_freshness_wanted=True)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     metrics = result["metrics"]
@@ -235,7 +280,18 @@ def test_an_evaluation_is_json_and_a_page_of_its_own(bundle: Bundle, tmp_path: P
     assert result["slices"]["item"]["unseen (always a miss)"]["recall@20"] == 0
     assert result["robustness"]["dropped"]["0"]["recall@20"] == metrics["warm"]["recall@20"]
     assert result["freshness"]["live"] == metrics["warm"]
-    assert result["compare"]["difference"]["all"]["n"] == len(log)
+    compared = result["compare"]
+    assert compared["metrics"] == evaluate_bundle(other, log, history)["metrics"]
+    for name in ("recall@20", "mrr@20"):
+        for part in ("all", "warm"):
+            less = metrics[part][name] - compared["metrics"][part][name]
+            assert compared["difference"][part][name]["difference"] == pytest.approx(less)
+        for lag, of in result["freshness"]["frozen"].items():
+            less = metrics["warm"][name] - of["all"][name]
+            assert of["gain"][name]["difference"] == pytest.approx(less), lag
+            assert of["older"]["live"]["n"] == of["older"]["frozen"]["n"] == of["with_state"] <= metrics["warm"]["n"]
+    assert of["with_state"] < metrics["warm"]["n"] < len(log)  # a week: some have nothing so old
+    assert compared["difference"]["all"]["n"] == len(log)
     assert result["compare"]["difference"]["known_to_both"]["n"] < result["slices"]["item"]["known"]["n"]
     text = page(result)
     assert "<svg" in text
