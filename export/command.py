@@ -29,7 +29,11 @@ def run(args: argparse.Namespace) -> int:
         trained.vocabulary,
         args.out,
         metrics={"split": "last part of the training log, before the pass over all of it", **description.metrics},
-        training={"settings": msgspec.to_builtins(description.settings), "data": description.data},
+        training={
+            "settings": msgspec.to_builtins(description.settings),
+            "data": description.data,
+            "epochs": description.epochs,
+        },
     )
     manifest, parity = bundle.manifest, bundle.manifest.parity
     console.print(

@@ -1,4 +1,7 @@
-"""`thalweg evaluate`: offline metrics of a trained model beside the baselines of its training log."""
+"""`thalweg evaluate CHECKPOINT LOG`: offline metrics of a trained model beside the baselines of its training log.
+
+Its arguments stand in `export.evaluation.command`, with those of the form for bundles.
+"""
 
 import argparse
 import json
@@ -8,22 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from encoder.commands.checkpoints import check_checkpoint
-from encoder.commands.logs import (
-    add_log_arguments,
-    add_preparation_arguments,
-    add_threads_argument,
-    prepare_log,
-    read_log,
-)
-from encoder.preparation import Preparation
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder that `thalweg train` wrote")
-    add_log_arguments(parser)
-    add_preparation_arguments(parser, Preparation())
-    add_threads_argument(parser)
-    parser.add_argument("--json", action="store_true", help="print the metrics as one JSON object on the last line")
+from encoder.commands.logs import prepare_log, read_log
 
 
 def run(args: argparse.Namespace) -> int:

@@ -13,6 +13,11 @@ from encoder.preparation import Preparation, PreparationReport, prepare
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     """LOG, its format, and which part of it in time."""
     parser.add_argument("log", metavar="LOG", help="event log")
+    add_part_arguments(parser)
+
+
+def add_part_arguments(parser: argparse.ArgumentParser) -> None:
+    """The format of an event log, and which part of it in time."""
     parser.add_argument("--format", choices=FORMATS, help="default: by the file's name, parquet, csv or jsonl")
     parser.add_argument("--columns", metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)
     part = parser.add_mutually_exclusive_group()

@@ -12,6 +12,13 @@ ROOT = Path(__file__).parents[2]
 PURE = (
     "encoder.metrics",
     "encoder.preparation",
+    "export.evaluation.bootstrap",
+    "export.evaluation.freshness",
+    "export.evaluation.leak",
+    "export.evaluation.perturbation",
+    "export.evaluation.plots",
+    "export.evaluation.scored",
+    "export.evaluation.slices",
     "streams.arena",
     "streams.codec",
     "streams.epochs",
@@ -75,12 +82,16 @@ def within_any(imports: set[str], library: str) -> bool:
 
 
 def test_pure_modules_do_no_io_and_know_no_clock() -> None:
-    known = {name: imports for p in ("streams", "encoder") for name, imports in modules(p)}
+    known = {name: imports for p in ("streams", "encoder", "export") for name, imports in modules(p)}
     assert [(m, i) for m in PURE for i in known[m] if within(i, IMPURE)] == []
 
 
-def test_a_worker_never_loads_torch() -> None:
-    code = "import sys, streams.worker, streams.verify; sys.exit('torch' in sys.modules)"
+@pytest.mark.parametrize(
+    "loaded",
+    ["streams.worker, streams.verify", "export.evaluation.evaluation, export.evaluation.report"],
+)
+def test_what_runs_on_a_bundle_never_loads_torch(loaded: str) -> None:
+    code = f"import sys, {loaded}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

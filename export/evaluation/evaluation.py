@@ -1,0 +1,168 @@
+"""The whole evaluation of a bundle over a log, as one object.
+
+Every event's item is ranked over the bundle's whole catalogue under the representation before the event, ties against
+the model, an item outside the catalogue is a miss, users start without history or with that of a history log. That is
+what a worker does with the same events, so its figures are the same.
+
+    bundle_id, catalogue     the model and its number of items
+    events, users            scored
+    history                  {"events", "users"} of the scored users that were stepped first
+    leak                     see `leak.find_leak`
+    metrics                  {"all", "warm": with history, which is what the monitor scores, "cold"} -> `slices.summary`
+    baselines                {"popularity", "last_item"} -> {"all", "warm", "cold"} -> summary, as counted in the whole
+                             history log; None without one
+    lists                    see `lists.describe_lists`
+    slices                   group -> label -> summary
+    compare                  None, or {"bundle_id", "catalogue", "leak", "metrics", "difference": {"all", "warm",
+                             "known_to_both"} -> {"n", "recall@20", "mrr@20"} as of `bootstrap.difference`, this bundle
+                             less that}
+    robustness               None, or kind -> share ("0" is clean) -> {"n", "recall@20", "mrr@20"} of users with
+                             history; see `perturbation`
+    freshness                None, or see `freshness.freshness`
+    training                 the manifest's
+    seconds                  {"replay": stepping and ranking, "all"}
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.baselines import Baselines
+from encoder.log import EventLog
+from encoder.metrics import mrr, recall
+from encoder.sequences import Sequences
+from export.bundle import Bundle
+from export.evaluation.bootstrap import K, difference
+from export.evaluation.freshness import freshness
+from export.evaluation.leak import find_leak
+from export.evaluation.lists import describe_lists
+from export.evaluation.perturbation import PERTURBATIONS, SHARES, perturb
+from export.evaluation.representations import ranks
+from export.evaluation.scored import Indices, ScoredEvents
+from export.evaluation.slices import slices, summary
+from export.stepper import Stepper
+
+Ranks = NDArray[np.int64]
+Say = Callable[[str], None]  # told what is computed now
+
+
+def evaluate_bundle(
+    bundle: Bundle,
+    log: EventLog,
+    history: EventLog | None = None,
+    *,
+    compare: Bundle | None = None,
+    is_robustness_wanted: bool = False,
+    is_freshness_wanted: bool = False,
+    threads: int = 1,
+    say: Say = lambda text: None,
+) -> dict[str, Any]:
+    """Score every event of `log`. Raises InputError where `history` is not earlier. See the module for the result."""
+    began = time.perf_counter()
+    stepper = Stepper(bundle, threads)
+    scored = ScoredEvents.of(log, bundle.vocabulary, history)
+    counts = None if history is None else Baselines.of(Sequences.of(history, bundle.vocabulary), bundle.manifest.items)
+
+    def ranks_of(sequences: Sequences, seen: Indices) -> Ranks:
+        return ranks(bundle, stepper, sequences, scored.users, seen, scored.item)
+
+    say("ranking every event before it is stepped")
+    live = ranks_of(scored.sequences, scored.steps)
+    replayed = time.perf_counter()
+    say("coverage, slices and intervals")
+    in_history = scored.sequences.row < 0
+    result: dict[str, Any] = {
+        "bundle_id": bundle.bundle_id,
+        "catalogue": bundle.manifest.items,
+        "events": len(log),
+        "users": len(scored.user_ids),
+        "history": {"events": int(in_history.sum()), "users": len(np.unique(scored.user[in_history]))},
+        "leak": find_leak(log, bundle.manifest),
+        "metrics": _parts(scored, live),
+        "baselines": None if counts is None else _baselines(counts, scored),
+        "lists": describe_lists(bundle, stepper, scored, None if counts is None else counts.popularity),
+        "slices": {},
+        "compare": None,
+        "robustness": None,
+        "freshness": None,
+        "training": {**bundle.manifest.training, "metrics": bundle.manifest.metrics},
+    }
+    for group, label, mask in slices(scored, bundle.vocabulary.actions, bundle.manifest.items):
+        result["slices"].setdefault(group, {})[label] = summary(live[mask], scored.users[mask])
+    if compare is not None:
+        say(f"the same events under {compare.bundle_id}")
+        result["compare"] = _comparison(scored, live, compare, log, history, threads)
+    if is_robustness_wanted:
+        result["robustness"] = _robustness(scored, live, ranks_of, bundle.manifest.items, say)
+    if is_freshness_wanted:
+        say("states frozen an hour, a day, a week ago")
+        result["freshness"] = freshness(scored, live, lambda seen: ranks_of(scored.sequences, seen))
+    seconds = {"replay": round(replayed - began, 2), "all": round(time.perf_counter() - began, 2)}
+    built: dict[str, Any] = msgspec.to_builtins({**result, "seconds": seconds})
+    return built
+
+
+def _parts(scored: ScoredEvents, found: Ranks) -> dict[str, Any]:
+    user, warm = scored.users, scored.steps > 0
+    return {
+        "all": summary(found, user),
+        "warm": summary(found[warm], user[warm]),
+        "cold": summary(found[~warm], user[~warm]),
+    }
+
+
+def _baselines(counts: Baselines, scored: ScoredEvents) -> dict[str, Any]:
+    previous = scored.sequences.previous_item()[scored.target]
+    return {
+        "popularity": _parts(scored, counts.popularity_ranks(scored.item)),
+        "last_item": _parts(scored, counts.last_item_ranks(previous, scored.item)),
+    }
+
+
+def _comparison(
+    scored: ScoredEvents, live: Ranks, other: Bundle, log: EventLog, history: EventLog | None, threads: int
+) -> dict[str, Any]:
+    theirs = ScoredEvents.of(log, other.vocabulary, history)  # the same events in the same order, other indices
+    found = ranks(other, Stepper(other, threads), theirs.sequences, theirs.users, theirs.steps, theirs.item)
+    parts = {
+        "all": np.ones(len(live), bool),
+        "warm": scored.steps > 0,
+        "known_to_both": (scored.item > 0) & (theirs.item > 0),
+    }
+    return {
+        "bundle_id": other.bundle_id,
+        "catalogue": other.manifest.items,
+        "leak": find_leak(log, other.manifest),
+        "metrics": _parts(theirs, found),
+        "difference": {
+            name: {"n": int(mask.sum()), **difference(scored.users[mask], live[mask], found[mask])}
+            for name, mask in parts.items()
+        },
+    }
+
+
+def _robustness(
+    scored: ScoredEvents, live: Ranks, ranks_of: Callable[[Sequences, Indices], Ranks], items: int, say: Say
+) -> dict[str, Any]:
+    warm = scored.steps > 0
+
+    def point(found: Ranks) -> dict[str, Any]:
+        kept = found[warm]
+        return {
+            "n": len(kept),
+            f"recall@{K}": recall(kept, K) if len(kept) else None,
+            f"mrr@{K}": mrr(kept, K) if len(kept) else None,
+        }
+
+    curves: dict[str, Any] = {}
+    for kind in PERTURBATIONS:
+        curves[kind] = {"0": point(live)}
+        for share in SHARES:
+            say(f"{share:.0%} of the history {kind}")
+            perturbed = perturb(scored, kind, share, items)
+            curves[kind][f"{share:g}"] = point(ranks_of(perturbed.sequences, perturbed.seen))
+    return curves

@@ -1,0 +1,64 @@
+"""What `thalweg evaluate` says before a deployment is what the live system then measures."""
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+
+from encoder.datasets import load_log
+from encoder.metrics import MISS, ranking_metrics
+from export.evaluation.scored import ScoredEvents
+from streams.cli import main
+from streams.monitor.scoreboard import Scoreboard
+from tests.deployment import Deployment
+from tests.e2e.test_worker import shopping
+
+
+def evaluated(*arguments: str) -> dict:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main(["evaluate", *arguments, "--json"]) == 0
+    result: dict = json.loads(printed.getvalue().splitlines()[-1])
+    return result
+
+
+def test_offline_and_online_metrics_are_the_same(deployment: Deployment, tmp_path: Path) -> None:
+    # In order of time, as they come: what arrives late is another history in the stream than in the log.
+    sent = sorted(shopping(6_000, 250, seed=21), key=lambda one: json.loads(one[1])["event_time_ms"])
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b"\n".join(value for _, value in sent) + b"\n")
+    worker = deployment.worker()
+    worker.start()
+    deployment.send(sent)
+    deployment.wait_until_committed()
+    worker.stop()
+    evaluations = deployment.evaluations()
+    assert len(evaluations) == len(sent)
+
+    offline = evaluated("--bundle", str(deployment.bundle.path), "--events", str(path))
+    assert offline["slices"]["item"]["unseen (always a miss)"]["n"] > 100
+    log, _ = load_log(path)
+    scored = ScoredEvents.of(log, deployment.bundle.vocabulary)
+    order = {
+        (scored.user_ids[user], steps): at
+        for at, (user, steps) in enumerate(zip(scored.users.tolist(), scored.steps.tolist(), strict=True))
+    }
+    online = np.full(len(sent), -1)
+    for event in evaluations:
+        online[order[event.user_id, event.steps]] = MISS if event.rank is None else event.rank
+    assert (online >= 0).all()
+    warm = scored.steps > 0
+    for part, ranks in (("all", online), ("warm", online[warm]), ("cold", online[~warm])):
+        expected = ranking_metrics(ranks)
+        assert 0 < expected["recall@20"] < 1
+        assert {name: offline["metrics"][part][name] for name in expected} == expected
+
+    board = Scoreboard(deployment.bundle.bundle_id, window_ms=10_000, rolling_events=1_000)
+    for event in evaluations:
+        board.observe(event, 0)
+    shown = board.cumulative()
+    assert shown.events == offline["metrics"]["warm"]["n"]
+    for name in ("recall@20", "mrr@20"):  # a sum in another order: equal but for the last digits
+        np.testing.assert_allclose(shown.metrics["model"][name], offline["metrics"]["warm"][name], rtol=1e-12)

@@ -1,0 +1,52 @@
+"""Plots: well-formed, and everything drawn lies within the picture."""
+
+import re
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import pytest
+
+from export.evaluation.plots import Bar, Line, bars, lines
+
+DRAWN = [
+    lines("Two & two", "share", [Line("a<b", [(0, 0.5), (40, 0.1)]), Line("c", [(0, 0.5), (20, float("nan"))])]),
+    lines("one point", "epoch", [Line("loss", [(1, 0.0)])]),
+    lines("below zero", "epoch", [Line("x", [(1, -2.0), (2, -1.0)])]),
+    bars("Bars", [Bar("all", 0.25, [0.2, 0.5]), Bar("none", 0.0, [0.0, 0.0]), Bar("bare", 0.5)]),
+    bars("nothing found", [Bar("all", 0.0)]),
+]
+
+
+@pytest.mark.parametrize("figure", DRAWN)
+def test_a_figure_is_well_formed_and_keeps_to_its_frame(figure: str) -> None:
+    svg = ElementTree.fromstring(re.search(r"<svg.*</svg>", figure)[0])  # type: ignore[index]
+    width, height = (float(svg.attrib[name]) for name in ("width", "height"))
+    for shape in svg.iter():
+        at = shape.attrib
+        xs = [float(at[name]) for name in ("x", "x1", "x2", "cx") if name in at]
+        ys = [float(at[name]) for name in ("y", "y1", "y2", "cy") if name in at]
+        for x, y in (point.split(",") for point in at.get("points", "").split()):
+            xs, ys = [*xs, float(x)], [*ys, float(y)]
+        if shape.tag == "rect":
+            xs.append(float(at["x"]) + float(at["width"]))
+        assert all(0 <= x <= width for x in xs), (shape.tag, at)
+        assert all(0 <= y <= height for y in ys), (shape.tag, at)
+
+
+def test_bars_and_lines_are_drawn_to_scale() -> None:
+    widths = [float(w) for w in re.findall(r'<rect [^>]*width="([\d.]+)"', bars("b", [Bar("a", 0.1), Bar("b", 0.4)]))]
+    assert widths[1] == pytest.approx(4 * widths[0], abs=0.3)
+    drawn = lines("l", "x", [Line("a", [(0, 0.0), (1, 0.5), (2, 1.0)])])
+    points = re.search(r'points="([^"]+)"', drawn)[1].split()  # type: ignore[index]
+    steps = [
+        (float(b.split(",")[0]) - float(a.split(",")[0]), float(b.split(",")[1]) - float(a.split(",")[1]))
+        for a, b in pairwise(points)
+    ]
+    assert steps[0] == pytest.approx(steps[1], abs=0.2)
+    assert steps[0][1] < 0  # upwards
+
+
+def test_names_from_a_log_cannot_leave_the_text() -> None:
+    drawn = bars("<b>", [Bar('</text><script>"', 0.5)])
+    assert "<script>" not in drawn
+    assert lines("nothing", "x", [Line("a", [(0, float("nan"))])]) == bars("nothing", []) == ""
