@@ -7,7 +7,7 @@ from torch.nn import functional
 from encoder.cells.cell import Cell
 from encoder.errors import InputError
 
-HEAD = 8  # keys, and values, of a head of HGRN2: a state of 8 numbers for each of the output
+HEADS, KEYS = 4, 8  # of HGRN2, keys in each head: a state of 8 numbers for each of the output
 NORM_EPSILON = 1e-3  # under the variance of outputs of about 1: a norm must not blow up rounding where they are near 0
 LONGEST_MEMORY = 4.0  # largest bias of a gate that keeps: at first, 1 / (1 - sigmoid(4)), some 50 events
 
@@ -57,26 +57,29 @@ class HGRN2Cell(Cell):
     A head's state is a matrix M of keys by values: M(t) = diag(f) M(t-1) + (1 - f) v with f = sigmoid(W x), v = V x; it
     is read by the query q = silu(Q x) and normalised over all heads. Tying the key to the gate makes every row of M a
     moving average of v, so the state stays within the range of v however long the history. The model's head is
-    the output projection. S = 8H: heads, keys, values.
+    the output projection. S = 8H: keys, heads, values, so that one value meets all keys in long runs of memory.
     """
 
     def __init__(self, input_width: int, hidden: int) -> None:
-        super().__init__(input_width, state_width=hidden * HEAD, output_width=hidden)
-        if hidden % HEAD:
-            raise InputError(f"cell 'hgrn2' has heads of {HEAD}: its width {hidden} must be a multiple of that")
-        self.heads = hidden // HEAD
-        self.map = nn.Linear(input_width, 3 * hidden)  # rows: forget, query, value
+        super().__init__(input_width, state_width=hidden * KEYS, output_width=hidden)
+        if hidden % HEADS:
+            raise InputError(f"cell 'hgrn2' has {HEADS} heads: its width {hidden} must be a multiple of that")
+        self.values = hidden // HEADS
+        self.widths = [KEYS * HEADS, KEYS * HEADS, hidden]  # forget, query, value: the map's rows
+        self.map = nn.Linear(input_width, sum(self.widths))
         with torch.no_grad():
-            self.map.bias[:hidden] = torch.linspace(0.0, LONGEST_MEMORY, HEAD).repeat(self.heads)
+            self.map.bias[: KEYS * HEADS] = torch.linspace(0.0, LONGEST_MEMORY, KEYS).repeat_interleave(HEADS)
 
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         outputs, state = self.sequence(inputs.unsqueeze(1), state)
         return outputs.squeeze(1), state
 
     def sequence(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        shape = (*inputs.shape[:2], self.heads, HEAD)
-        forget, query, value = (part.view(shape) for part in self.map(inputs).chunk(3, dim=-1))
-        keep, key = torch.sigmoid(forget).unsqueeze(-1), torch.sigmoid(-forget).unsqueeze(-1)
-        states = scan(keep, key * value.unsqueeze(-2), state.view(-1, self.heads, HEAD, HEAD))
-        read = (functional.silu(query).unsqueeze(-1) * states).sum(dim=-2).flatten(2)
+        batch, steps, _ = inputs.shape
+        forget, query, value = torch.split(self.map(inputs), self.widths, dim=2)
+        forget, query = (part.reshape(batch, steps, KEYS, HEADS, 1) for part in (forget, query))
+        value = value.reshape(batch, steps, 1, HEADS, self.values)
+        before = state.reshape(batch, KEYS, HEADS, self.values)
+        states = scan(torch.sigmoid(forget), torch.sigmoid(-forget) * value, before)
+        read = (functional.silu(query) * states).sum(dim=2).flatten(2)
         return functional.layer_norm(read, read.shape[2:], eps=NORM_EPSILON), states[:, -1].flatten(1)

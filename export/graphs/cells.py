@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from encoder.cells import Cell, GRUCell, HGRN2Cell, LSTMCell, MinGRUCell, RNNCell, Stack
-from encoder.cells.linear import HEAD, NORM_EPSILON
+from encoder.cells.linear import HEADS, KEYS, NORM_EPSILON
 from encoder.errors import BundleError
 from encoder.model import UserModel
 from export.graphs.builder import Graph, array
@@ -149,27 +149,26 @@ def _hgrn2(cell: HGRN2Cell, graph: Graph, mapped: Map, state: str) -> tuple[str,
     """next = v + f (M - v) for every head's matrix M of keys by values, f = sigmoid(x); read by silu(q), normalised."""
     hidden = cell.output_width
     event = mapped(*_doubles((cell.map.weight, cell.map.bias)))
-    thirds = graph.constant("thirds", np.array([hidden] * 3, np.int64))
-    columns = graph.constant("columns", np.array([-1, cell.heads, HEAD, 1], np.int64))
-    rows = graph.constant("rows", np.array([-1, cell.heads, 1, HEAD], np.int64))
-    matrices = graph.constant("matrices", np.array([-1, cell.heads, HEAD, HEAD], np.int64))
-    flat = graph.constant("flat", np.array([-1, cell.state_width], np.int64))
-    outputs = graph.constant("outputs", np.array([-1, hidden], np.int64))
+    widths = graph.constant("map_widths", np.array(cell.widths, np.int64))
+    of_keys = graph.constant("of_keys", np.array([-1, KEYS, HEADS, 1], np.int64))
+    of_values = graph.constant("of_values", np.array([-1, 1, HEADS, cell.values], np.int64))
+    of_both = graph.constant("of_both", np.array([-1, KEYS, HEADS, cell.values], np.int64))
+    of_state = graph.constant("of_state", np.array([-1, cell.state_width], np.int64))
+    of_output = graph.constant("of_output", np.array([-1, hidden], np.int64))
+    keys = graph.constant("keys_axis", np.array([1], np.int64))
     scale = graph.constant("scale", np.ones(hidden, np.float32))
-    keys = graph.constant("keys", np.array([2], np.int64))
 
-    forget, query_in, new = graph.split("Split", [event, thirds], ["forget", "query_in", "new"], axis=1)
-    keep = graph.add("Reshape", [graph.add("Sigmoid", [forget], "keep_flat"), columns], "keep")
-    value = graph.add("Reshape", [new, rows], "value")
-    before = graph.add("Reshape", [state, matrices], "before")
+    forget, query_in, new = graph.split("Split", [event, widths], ["forget", "query_in", "new"], axis=1)
+    keep = graph.add("Reshape", [graph.add("Sigmoid", [forget], "keep_flat"), of_keys], "keep")
+    value = graph.add("Reshape", [new, of_values], "value")
+    before = graph.add("Reshape", [state, of_both], "before")
     kept = graph.add("Mul", [keep, graph.add("Sub", [before, value], "difference")], "kept")
     after = graph.add("Add", [value, kept], "after")
     gated = graph.add("Mul", [query_in, graph.add("Sigmoid", [query_in], "query_gate")], "query_flat")
-    query = graph.add("Reshape", [gated, columns], "query")
-    read = graph.add("ReduceSum", [graph.add("Mul", [query, after], "product"), keys], "read", keepdims=0)
-    read = graph.add("Reshape", [read, outputs], "read_flat")
+    answers = graph.add("Mul", [graph.add("Reshape", [gated, of_keys], "query"), after], "answers")
+    read = graph.add("Reshape", [graph.add("ReduceSum", [answers, keys], "read", keepdims=0), of_output], "read_flat")
     output = graph.add("LayerNormalization", [read, scale], "output", axis=1, epsilon=NORM_EPSILON)
-    return output, graph.add("Reshape", [after, flat], "next_state")
+    return output, graph.add("Reshape", [after, of_state], "next_state")
 
 
 def _doubles(weights: tuple[Tensor, ...]) -> list[Tensor]:
