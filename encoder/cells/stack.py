@@ -1,9 +1,14 @@
 """Several cells on top of each other, as one."""
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from encoder.cells.cell import Cell
+
+Form = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # a cell's step or its sequence
 
 
 class Stack(Cell):
@@ -17,20 +22,20 @@ class Stack(Cell):
     @property
     def layers(self) -> list[Cell]:
         """The cells, first to last."""
-        return [cell for cell in self.cells if isinstance(cell, Cell)]
+        return cast(list[Cell], list(self.cells))
 
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        return self._run("step", inputs, state)
+        return self._run(lambda layer: layer.step, inputs, state)
 
     def sequence(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        return self._run("sequence", inputs, state)
+        return self._run(lambda layer: layer.sequence, inputs, state)
 
-    def _run(self, form: str, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def _run(self, form: Callable[[Cell], Form], inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         layers = self.layers
         before = torch.split(state, [layer.state_width for layer in layers], dim=1)
         after: list[Tensor] = []
         for layer, part in zip(layers, before, strict=True):
-            output, next_part = getattr(layer, form)(inputs, part)
+            output, next_part = form(layer)(inputs, part)
             inputs = inputs + output if after else output
             after.append(next_part)
         return inputs, torch.cat(after, dim=1)
