@@ -30,6 +30,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     items: int
     actions: int
     cell: str = "gru"
+    layers: int = 1  # of the cell
     width: int = 64
     hidden: int = 64
     dropout: float = 0.2  # share of inputs and of outputs dropped in training
@@ -51,7 +52,7 @@ class UserModel(nn.Module):
         self.items = nn.Embedding(config.items + 1, config.width)
         self.actions = nn.Embedding(config.actions + 1, config.width)
         self.gaps = nn.Embedding(len(config.gap_boundaries_ms) + 1, config.width)
-        self.cell = make_cell(config.cell, config.width, config.hidden)
+        self.cell = make_cell(config.cell, config.width, config.hidden, config.layers)
         self.head = nn.Linear(self.cell.output_width, config.width)
         self.shortcut = nn.Linear(config.width, config.width, bias=False)
         self.following = nn.Embedding(config.items + 1, config.width)

@@ -59,6 +59,7 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
             items=len(vocabulary.items),
             actions=len(vocabulary.actions),
             cell=settings.cell,
+            layers=settings.layers,
             width=settings.width,
             hidden=settings.hidden,
             dropout=settings.dropout,

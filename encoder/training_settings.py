@@ -2,11 +2,14 @@
 
 import msgspec
 
+CELL_NAMES = ("rnn", "lstm", "gru", "mingru", "hgrn2")  # those of encoder.cells.CELLS
+
 
 class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How a model is shaped and trained. The defaults are meant for a log of ten thousand to some million events."""
 
-    cell: str = "gru"
+    cell: str = "gru"  # one of CELL_NAMES
+    layers: int = 1
     width: int = 64
     hidden: int = 64
     dropout: float = 0.2

@@ -13,7 +13,7 @@ from encoder.model import UserModel
 
 SEQUENCES = 64
 STEPS = 1_000
-TOLERANCE = 1e-5  # largest absolute difference of a state or representation component, float32
+TOLERANCE = 1e-5  # largest difference of a state or representation component over the largest one if above 1, float32
 
 
 def prove_parity(model: UserModel, path: Path, seed: int = 0) -> dict[str, Any]:
@@ -28,11 +28,12 @@ def prove_parity(model: UserModel, path: Path, seed: int = 0) -> dict[str, Any]:
     mask = np.arange(STEPS) < lengths[:, None]
     representation_diff = float(np.abs(representations - expected)[mask].max())
     state_diff = float(np.abs(states - expected_states).max())
-    scale = float(np.abs(expected[mask]).max())
     rank_errors = _rank_errors(model, path, representations[mask][:: max(1, int(mask.sum()) // 2_000)], seed)
-    tolerance = TOLERANCE * max(1.0, scale)
+    # An LSTM's memory counts without bound, and what float32 rounds off grows with it.
+    state_tolerance = TOLERANCE * max(1.0, float(np.abs(expected_states).max()))
+    tolerance = TOLERANCE * max(1.0, float(np.abs(expected[mask]).max()))
     for what, value, limit in (
-        ("states", state_diff, TOLERANCE),
+        ("states", state_diff, state_tolerance),
         ("representations", representation_diff, tolerance),
         ("ranks", rank_errors, 0),
     ):
@@ -43,7 +44,7 @@ def prove_parity(model: UserModel, path: Path, seed: int = 0) -> dict[str, Any]:
         "steps": int(lengths.sum()),
         "longest": int(lengths.max()),
         "state_max_abs_diff": _rounded(state_diff),
-        "state_tolerance": TOLERANCE,
+        "state_tolerance": _rounded(state_tolerance),
         "representation_max_abs_diff": _rounded(representation_diff),
         "representation_tolerance": _rounded(tolerance),
         "rank_errors": rank_errors,

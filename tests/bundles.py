@@ -14,10 +14,11 @@ torch.set_num_threads(1)  # for models this small a second thread costs more tha
 ACTIONS = ["view", "cart", "purchase"]
 
 
-def tiny_model(items: int = 500, width: int = 32, seed: int = 0) -> UserModel:
+def tiny_model(items: int = 500, width: int = 32, seed: int = 0, cell: str = "gru", layers: int = 1) -> UserModel:
     """A model whose state is wider than its representation, so that mixing them up fails."""
     torch.manual_seed(seed)
-    model = UserModel(ModelConfig(items=items, actions=len(ACTIONS), width=width, hidden=width + 8))
+    shape = ModelConfig(items=items, actions=len(ACTIONS), cell=cell, layers=layers, width=width, hidden=width + 8)
+    model = UserModel(shape)
     model.start_from_popularity(torch.arange(items, 0, -1))
     for weight in (model.shortcut.weight, model.following.weight):  # zero until trained
         torch.nn.init.normal_(weight, std=0.1)

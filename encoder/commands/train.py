@@ -18,7 +18,7 @@ from encoder.commands.logs import (
     read_log,
 )
 from encoder.preparation import MAX_EVENTS_PER_DAY, Preparation
-from encoder.training_settings import TrainingSettings
+from encoder.training_settings import CELL_NAMES, TrainingSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_log_arguments(parser)
     add_preparation_arguments(parser, Preparation(drop_repeats=True, max_events_per_day=MAX_EVENTS_PER_DAY))
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the checkpoint to write")
+    parser.add_argument("--cell", choices=CELL_NAMES, default=defaults.cell, help=f"default {defaults.cell}")
     for name, text in (
-        ("width", "components of state and representation"),
+        ("layers", "cells on top of each other"),
+        ("width", "components of each layer's output and of the representation"),
         ("min_support", "events an item needs to be in the catalogue"),
         ("max_epochs", "passes over the log at most"),
         ("seed", "of weights and order"),
@@ -52,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     settings = TrainingSettings(
         seed=args.seed,
+        cell=args.cell,
+        layers=args.layers,
         max_epochs=args.max_epochs,
         width=args.width,
         hidden=args.width,

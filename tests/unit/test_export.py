@@ -2,15 +2,23 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
 
+from encoder.cells import CELLS, Cell
 from encoder.errors import BundleError, InputError
 from export import exporter, parity
 from export.bundle import FILES, Bundle
-from export.graphs import predict_graph
+from export.graphs import predict_graph, step_graph
 from tests.bundles import tiny_bundle, tiny_model
+
+# Operators of step graphs; ONNX Runtime has kernels of all of them for both.
+ON_CPU_AND_CUDA = {
+    *("Add", "Cast", "Concat", "Gather", "Gemm", "GreaterOrEqual", "LayerNormalization", "Mul", "ReduceSum", "Reshape"),
+    *("Sigmoid", "Split", "Sub", "Tanh", "Unsqueeze"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +92,39 @@ def test_a_step_is_the_models_step_at_every_gap_boundary(bundle: Bundle) -> None
     got = session(bundle, "step.onnx").run(None, {name: value.numpy() for name, value in feeds.items()})
     for one, other in zip(got, expected, strict=True):
         np.testing.assert_allclose(one, other.numpy(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_thousand_steps_of_the_graph_are_one_pass_of_the_sequence_form(cell: str, layers: int) -> None:
+    users, steps = 8, 1_000
+    model = tiny_model(100, cell=cell, layers=layers)
+    with torch.no_grad():  # as large as trained: gates that open and close
+        model.items.weight[:, 1:] *= 5
+        for parameter in model.cell.parameters():
+            parameter *= 1.5
+    graph = step_graph(model)
+    assert {node.op_type for node in onnx.load_from_string(graph).graph.node} <= ON_CPU_AND_CUDA
+    step = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    generator = torch.Generator().manual_seed(0)
+    item, action = (torch.randint(0, most, (users, steps), generator=generator) for most in (101, 4))
+    gap_ms = torch.randint(-1, 10**8, (users, steps), generator=generator)
+    first = torch.randn(users, model.cell.state_width, generator=generator)
+    with torch.no_grad():
+        expected, last = model.sequence(item, action, gap_ms, first)
+    state = first.numpy()
+    for t in range(steps):
+        feeds = {"item": item[:, t], "action": action[:, t], "gap_ms": gap_ms[:, t]}
+        state, representation = step.run(None, {**{name: x.numpy() for name, x in feeds.items()}, "state": state})
+        np.testing.assert_allclose(representation, expected[:, t], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(state, last, rtol=0, atol=1e-5)
+
+
+def test_a_cell_without_a_graph_is_named() -> None:
+    model = tiny_model(100)
+    model.cell = type("OtherCell", (Cell,), {"step": None, "sequence": None})(32, 40, 40)
+    with pytest.raises(BundleError, match="no graph is known for cell OtherCell"):
+        step_graph(model)
 
 
 def test_ranks_count_ties_against_the_model_and_nothing_for_unknown() -> None:

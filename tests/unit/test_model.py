@@ -1,18 +1,20 @@
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 from encoder import checkpoint
-from encoder.cells import CELLS, make_cell
+from encoder.cells import CELLS, Cell, make_cell
+from encoder.cells.linear import scan
 from encoder.errors import InputError
 from encoder.evaluation import evaluate, model_ranks
 from encoder.log import EventLog
 from encoder.optimizer import AdamW
 from encoder.sequences import Sequences
 from encoder.training import Trained, train
-from encoder.training_settings import TrainingSettings
+from encoder.training_settings import CELL_NAMES, TrainingSettings
 from encoder.vocabulary import Vocabulary
 from tests.bundles import tiny_model
 from tests.logs import event_log
@@ -20,22 +22,79 @@ from tests.logs import event_log
 SMALL = TrainingSettings(width=16, hidden=16, max_epochs=4, events_per_step=64, window=8)
 
 
-@pytest.mark.parametrize("name", CELLS)
-def test_a_cell_steps_as_its_sequence_form_runs(name: str) -> None:
+@pytest.fixture(params=[(name, layers) for name in CELLS for layers in (1, 2)], ids=lambda p: f"{p[0]}-{p[1]}")
+def cell(request: pytest.FixtureRequest) -> Cell:
+    """A cell of 6 inputs whose gates saturate now and then, as trained ones do."""
+    name, layers = request.param
     torch.manual_seed(1)
-    cell = make_cell(name, 6, 10)
-    inputs, state = torch.randn(3, 50, 6), torch.randn(3, cell.state_width)
+    cell = make_cell(name, 6, 12, layers)
     with torch.no_grad():
-        outputs, last = cell.sequence(inputs, state)
-        for t in range(inputs.shape[1]):
-            output, state = cell.step(inputs[:, t], state)
-            np.testing.assert_allclose(output, outputs[:, t], rtol=0, atol=1e-6)
-    np.testing.assert_allclose(state, last, rtol=0, atol=1e-6)
+        for parameter in cell.parameters():
+            parameter *= 2
+    return cell
+
+
+@torch.no_grad()
+def test_a_cell_steps_as_its_sequence_form_runs(cell: Cell) -> None:
+    inputs, state = torch.randn(3, 50, 6), torch.randn(3, cell.state_width)
+    outputs, last = cell.sequence(inputs, state)
+    assert outputs.shape == (3, 50, cell.output_width)
+    for t in range(inputs.shape[1]):
+        output, state = cell.step(inputs[:, t], state)
+        np.testing.assert_allclose(output, outputs[:, t], rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(state, last, rtol=2e-6, atol=2e-6)
+
+
+@torch.no_grad()
+def test_a_state_is_handed_on_from_window_to_window(cell: Cell) -> None:
+    inputs, state = torch.randn(3, 50, 6), torch.randn(3, cell.state_width)
+    outputs, last = cell.sequence(inputs, state)
+    parts = []
+    for window in inputs.split([1, 32, 17], dim=1):
+        part, state = cell.sequence(window, state)
+        parts.append(part)
+    np.testing.assert_allclose(torch.cat(parts, dim=1), outputs, rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(state, last, rtol=2e-6, atol=2e-6)
+
+
+def test_every_weight_of_a_cell_learns_from_the_last_output(cell: Cell) -> None:
+    outputs, _ = cell.sequence(torch.randn(3, 50, 6), cell.initial_state(3))
+    (outputs[:, -1] * torch.randn(cell.output_width)).sum().backward()
+    for name, parameter in cell.named_parameters():
+        gradient = torch.zeros(1) if parameter.grad is None else parameter.grad
+        assert gradient.any(), name
+        assert gradient.isfinite().all(), name
+
+
+def test_a_scan_of_gates_from_closed_to_open_is_the_recurrence() -> None:
+    generator = torch.Generator().manual_seed(0)
+    gates = 30 * torch.randn(4, 1_000, 8, generator=generator)  # products underflow, logarithms would be -30 and less
+    keep, added = torch.sigmoid(gates).requires_grad_(), torch.randn(4, 1_000, 8, generator=generator)
+    state = torch.randn(4, 8, generator=generator)
+    got = scan(keep, added, state)
+    exact, largest = state.double(), 0.0
+    for t in range(1_000):
+        exact = keep[:, t].detach().double() * exact + added[:, t].double()
+        largest = max(largest, float(exact.abs().max()))
+        np.testing.assert_allclose(got[:, t].detach(), exact, rtol=0, atol=1e-6 * largest)
+    (gradient,) = torch.autograd.grad(got.sum(), keep)
+    assert gradient.isfinite().all()
 
 
 def test_an_unknown_cell_is_refused() -> None:
-    with pytest.raises(InputError, match="'lru' is unknown; known: gru"):
+    with pytest.raises(InputError, match="'lru' is unknown; known: rnn, lstm, gru, mingru, hgrn2"):
         make_cell("lru", 4, 4)
+
+
+def test_a_shape_that_a_cell_cannot_have_is_refused() -> None:
+    with pytest.raises(InputError, match="0 layers"):
+        make_cell("gru", 4, 4, layers=0)
+    with pytest.raises(InputError, match="width 10 must be a multiple"):
+        make_cell("hgrn2", 4, 10)
+
+
+def test_the_command_names_the_cells_there_are() -> None:
+    assert tuple(CELLS) == CELL_NAMES
 
 
 def test_an_untrained_model_ranks_by_popularity() -> None:
@@ -96,6 +155,28 @@ def test_a_checkpoint_is_read_back_as_it_was(trained: Trained, tmp_path: Path) -
     assert np.array_equal(model_ranks(loaded.model, sequences), model_ranks(trained.model, sequences))
     assert np.array_equal(loaded.baselines.pair_counts, trained.baselines.pair_counts)
     assert loaded.description.data["events"] == len(log)
+
+
+def test_a_checkpoint_from_before_there_were_layers_is_read(trained: Trained, tmp_path: Path) -> None:
+    checkpoint.save(trained, cyclic_log(), tmp_path)
+    description = msgspec.json.decode((tmp_path / "checkpoint.json").read_bytes())
+    del description["model"]["layers"], description["settings"]["layers"]
+    (tmp_path / "checkpoint.json").write_bytes(msgspec.json.encode(description))
+    loaded = checkpoint.load(tmp_path)
+    assert (loaded.model.config.layers, loaded.description.settings.layers) == (1, 1)
+    # the names that a file of weights from then has
+    assert {name for name in loaded.model.state_dict() if name.startswith("cell.")} == {
+        f"cell.gru.{kind}_{side}_l0" for kind in ("weight", "bias") for side in ("ih", "hh")
+    }
+
+
+@pytest.mark.parametrize(("cell", "layers"), [("gru", 2), ("mingru", 1), ("hgrn2", 2)])
+def test_other_cells_are_trained_and_kept_the_same_way(cell: str, layers: int, tmp_path: Path) -> None:
+    other = train(cyclic_log(), msgspec.structs.replace(SMALL, cell=cell, layers=layers))
+    assert other.metrics["mrr@20"] > 0.9
+    checkpoint.save(other, cyclic_log(), tmp_path)
+    loaded = checkpoint.load(tmp_path)
+    assert (loaded.model.config.cell, loaded.model.config.layers) == (cell, layers)
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,28 @@
+"""The interface that every cell has."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+
+class Cell(nn.Module, ABC):
+    """Widths: E inputs, S state, H output."""
+
+    def __init__(self, input_width: int, state_width: int, output_width: int) -> None:
+        super().__init__()
+        self.input_width = input_width
+        self.state_width = state_width
+        self.output_width = output_width
+
+    def initial_state(self, batch: int) -> Tensor:
+        """(batch, S) float32 state of users without history."""
+        return torch.zeros(batch, self.state_width, device=next(self.parameters()).device)
+
+    @abstractmethod
+    def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, E) inputs of one event, (B, S) state -> (B, H) output, (B, S) next state."""
+
+    @abstractmethod
+    def sequence(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, E) inputs, (B, S) state before them -> (B, T, H) outputs, (B, S) state after all T events."""

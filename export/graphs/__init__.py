@@ -1,0 +1,97 @@
+"""A trained model as two ONNX graphs: a step of the cell, and the rank of an item over the catalogue.
+
+The graphs are built by hand, since a step is small enough that every operator counts: everything that depends on an
+event alone (embeddings, their product with the cell's input weights, biases) is folded into two tables, so that a step
+is two lookups, one matrix product with the state, the gates and the head.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from encoder.model import UserModel
+from export.graphs.builder import Graph, array, floats
+from export.graphs.cells import add_cell, pairs
+
+
+def step_graph(model: UserModel) -> bytes:
+    """step.onnx: item, action, gap_ms (B,) int64, state (B, S) float32 -> next_state (B, S), representation (B, D)."""
+    graph = Graph()
+    bucket = _gap_bucket(graph, model)
+    context = _context(graph, model, bucket)
+    output = add_cell(graph, model, context)
+    _representation(graph, model, output, context)
+    integers = [helper.make_tensor_value_info(n, TensorProto.INT64, ["batch"]) for n in ("item", "action", "gap_ms")]
+    return graph.model(
+        "step",
+        [*integers, floats("state", model.cell.state_width)],
+        [floats("next_state", model.cell.state_width), floats("representation", model.config.width)],
+    )
+
+
+def predict_graph(item_vectors: NDArray[np.float32]) -> bytes:
+    """predict.onnx: representation (B, D) float32, item (B,) int64 -> rank (B,) int32, 0 for the unknown item.
+
+    item_vectors: (N, D) of items 1..N. Ties count against the model. The target's score is read from the same product
+    as the others, so equal vectors tie exactly. Counting the items that score *lower* and taking them from N gives
+    the same number, and the worst rank, not the best, where a representation is not a number.
+    """
+    graph = Graph()
+    count = len(item_vectors)
+    graph.constant("item_vectors", np.ascontiguousarray(item_vectors.T))
+    graph.constant("zero", np.array(0, np.int64))
+    graph.constant("one", np.array(1, np.int64))
+    graph.constant("columns", np.array([1], np.int64))
+    graph.constant("catalogue", np.array(count, np.int32))
+    graph.constant("no_rank", np.array(0, np.int32))
+    scores = graph.add("MatMul", ["representation", "item_vectors"], "scores")
+    known = graph.add("Max", [graph.add("Sub", ["item", "one"], "position"), "zero"], "known")
+    column = graph.add("Unsqueeze", [known, "columns"], "column")
+    target = graph.add("GatherElements", [scores, column], "target", axis=1)
+    lower = graph.add("Less", [scores, target], "lower")
+    # A sum of bytes as an integer matrix product: a quarter of the memory traffic of a float sum.
+    graph.constant("ones", np.ones((count, 1), np.uint8))
+    flags = graph.add("Cast", [lower], "flags", to=TensorProto.UINT8)
+    below = graph.add("MatMulInteger", [flags, "ones"], "below")
+    beaten = graph.add("Squeeze", [below, "columns"], "beaten")
+    rank = graph.add("Sub", ["catalogue", beaten], "rank_known")
+    unknown = graph.add("Equal", ["item", "zero"], "unknown")
+    graph.add("Where", [unknown, "no_rank", rank], "rank")
+    return graph.model(
+        "predict",
+        [
+            floats("representation", item_vectors.shape[1]),
+            helper.make_tensor_value_info("item", TensorProto.INT64, ["batch"]),
+        ],
+        [helper.make_tensor_value_info("rank", TensorProto.INT32, ["batch"])],
+    )
+
+
+def _gap_bucket(graph: Graph, model: UserModel) -> str:
+    """(B,) int64: how many boundaries a gap has reached. Integer comparisons, so the same bucket as in training."""
+    graph.constant("boundaries_ms", model.gap_boundaries_ms.numpy())
+    graph.constant("last_axis", np.array([1], np.int64))
+    column = graph.add("Unsqueeze", ["gap_ms", "last_axis"], "gap_column")
+    reached = graph.add("GreaterOrEqual", [column, "boundaries_ms"], "reached")
+    counted = graph.add("Cast", [reached], "counted", to=TensorProto.INT64)
+    return graph.add("ReduceSum", [counted, "last_axis"], "gap_bucket", keepdims=0)
+
+
+def _context(graph: Graph, model: UserModel, bucket: str) -> str:
+    """(B,) int64 row of the table over (action, gap bucket)."""
+    graph.constant("buckets", np.array(model.gaps.num_embeddings, np.int64))
+    row = graph.add("Mul", ["action", "buckets"], "action_row")
+    return graph.add("Add", [row, bucket], "context")
+
+
+def _representation(graph: Graph, model: UserModel, output: str, context: str) -> None:
+    """The head of the cell's output, plus what the event gives by itself: two tables."""
+    shortcut = model.shortcut.weight.double().T
+    own = model.items.weight.double() @ shortcut + model.following.weight.double()
+    graph.constant("item_following", array(own))
+    graph.constant("context_following", array(pairs(model) @ shortcut + model.head.bias.double()))
+    graph.constant("head_weight", array(model.head.weight.T))
+    item = graph.add("Gather", ["item_following", "item"], "item_following_part")
+    other = graph.add("Gather", ["context_following", context], "context_following_part")
+    event = graph.add("Add", [item, other], "following_part")
+    graph.add("Gemm", [output, "head_weight", event], "representation")
