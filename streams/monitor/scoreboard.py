@@ -17,7 +17,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     unknown_items: int  # of these, outside the model's catalogue
     without_history: int  # not scored: first events of users
     metrics: dict[str, dict[str, float]]  # not a number where there are no events
-    heads: dict[str, float]  # of the action and the time; empty without heads
+    heads: dict[str, float] = {}  # of the action and the time; empty without heads
 
     @classmethod
     def of(cls, tally: Tally) -> "Scores":

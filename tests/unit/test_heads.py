@@ -1,4 +1,4 @@
-"""The heads' likelihood against numeric integration, what they learn, and that they cost the next item nothing."""
+"""The heads' likelihood against numeric integration, and what the heads learn."""
 
 import math
 
@@ -8,21 +8,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from encoder import training
-from encoder.evaluation import evaluate, head_outputs
+from encoder.evaluation import head_metrics, head_outputs
 from encoder.heads import Heads, log_likelihood
 from encoder.log import EventLog
-from encoder.model import ModelConfig
+from encoder.model import ModelConfig, UserModel
 from encoder.optimizer import AdamW
-from encoder.sequences import Sequences
+from encoder.sequences import Sequences, windows
 from encoder.time_mixture import MIN_SCALE, TimeMixture, log_upper_tail
-from encoder.training import train
-from encoder.training_settings import TrainingSettings
+from encoder.training import window_loss
 from encoder.vocabulary import Vocabulary
 from tests.bundles import tiny_model
 from tests.logs import event_log
-
-SMALL = TrainingSettings(width=16, hidden=16, max_epochs=2, events_per_step=64, window=8)
 
 
 def mixtures(n: int = 20) -> NDArray[np.float32]:
@@ -137,16 +133,23 @@ def habits() -> EventLog:
     return event_log(rows)
 
 
-@pytest.fixture(scope="module")
-def trained() -> training.Trained:
-    return train(habits(), msgspec.structs.replace(SMALL, max_epochs=8, patience=8))
-
-
-def test_heads_learn_what_follows_and_when(trained: training.Trained) -> None:
-    heads = evaluate(trained.model, trained.vocabulary, trained.baselines, habits())["heads"]
+def test_heads_teach_the_model_to_remember_what_they_need() -> None:
+    torch.manual_seed(0)
+    log = habits()
+    vocabulary = Vocabulary.of(log, 1)
+    sequences = Sequences.of(log, vocabulary)
+    model = UserModel(ModelConfig(items=5, actions=2, width=16, hidden=16, heads=True))
+    optimizer = AdamW(model.parameters(), 0.02, 0.0)
+    for _ in range(60):
+        for window in windows(sequences, np.arange(len(sequences)), steps=24):
+            users = len(window.item)
+            optimizer.zero_grad()
+            window_loss(model, window, model.initial_state(users), model.initial_representation(users))
+            optimizer.step(1.0, 1.0)
+    heads = head_metrics(model, vocabulary, log, sequences)
     assert heads["action"]["accuracy"] > 0.95 > heads["action"]["most_frequent"] + 0.4
     assert heads["time"]["log_mae"] < 0.4
-    assert heads["time"]["n"] == len(habits()) - 20
+    assert heads["time"]["n"] == len(log) - 20
     assert heads["churn"] == {}, "a log of a day says nothing of a whole day's silence"
 
 
