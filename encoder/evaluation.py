@@ -58,7 +58,7 @@ def head_metrics(model: UserModel, vocabulary: Vocabulary, log: EventLog, sequen
             churn[f"{days}d"] = churn_metrics(mixture, known, churned, days)
     return {
         "action": action_metrics(probability, sequences.action, vocabulary.actions),
-        "time": time_metrics(mixture[later - 1], sequences.gap_ms[later]),
+        "time": time_metrics(mixture[later - 1], sequences.gap_ms[later], end_ms - time_ms[later - 1]),
         "churn": churn,
     }
 

@@ -57,27 +57,30 @@ def class_scores(confusion: Ints) -> list[dict[str, float]]:
     ]
 
 
-def time_metrics(mixture: NDArray[np.floating], gap_ms: Ints) -> dict[str, Any]:
-    """(n, 3K) mixtures from before events of users with history, (n,) gaps that came -> metrics.
+def time_metrics(mixture: NDArray[np.floating], gap_ms: Ints, watched_ms: Ints) -> dict[str, Any]:
+    """(n, 3K) mixtures from before events of users with history, (n,) gaps that came, (n,) time from the event before
+    to the log's end -> metrics.
 
     The prediction is the median. Errors are of y = log(OFFSET_S + gap in s), in which a minute for two and a day for
     two weigh the same, and, as a mean and a median, of seconds; the mean is ruled by the few longest gaps.
-    calibration_error: see `calibration_error`.
+    Only gaps within what was watched could come: `deciles` are of P(up to gap) / P(up to watched), uniform where
+    mixtures are right, however short the log.
     """
     gap_s = gap_ms / 1000
     foreseen = TimeMixture(mixture)
     expected_s = foreseen.median_s()
     log_error = np.log(OFFSET_S + expected_s) - np.log(OFFSET_S + gap_s)
     error_s = np.abs(expected_s - gap_s)
-    quantile = foreseen.cumulative(gap_s)
+    seen = np.maximum(foreseen.cumulative(watched_ms / 1000), np.finfo(np.float64).tiny)
+    counts = deciles(np.minimum(foreseen.cumulative(gap_s) / seen, 1.0))
     return {
         "log_likelihood": mean(foreseen.log_density(gap_s)),
         "log_mse": mean(log_error**2),
         "log_mae": mean(np.abs(log_error)),
         "mae_s": mean(error_s),
         "median_absolute_error_s": float(np.median(error_s)) if len(error_s) else float("nan"),
-        "deciles": [share(count, len(gap_ms)) for count in deciles(quantile).tolist()],
-        "calibration_error": calibration_error(deciles(quantile)),
+        "deciles": [share(count, len(gap_ms)) for count in counts.tolist()],
+        "calibration_error": calibration_error(counts),
         "n": len(gap_ms),
     }
 

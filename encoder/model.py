@@ -58,7 +58,8 @@ class UserModel(nn.Module):
         self.head = nn.Linear(self.cell.output_width, config.width)
         self.shortcut = nn.Linear(config.width, config.width, bias=False)
         self.following = nn.Embedding(config.items + 1, config.width)
-        self.heads = Heads(config.width, config.actions) if config.heads else None
+        with torch.random.fork_rng(devices=[]):  # what else is drawn is the same with heads and without
+            self.heads = Heads(config.width, config.actions) if config.heads else None
         self.dropout = nn.Dropout(config.dropout)
         self.register_buffer("gap_boundaries_ms", torch.tensor(config.gap_boundaries_ms, dtype=torch.int64))
         for embedding in (self.items, self.actions, self.gaps):

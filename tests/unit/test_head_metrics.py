@@ -66,14 +66,19 @@ def mixture_of(mean: float, scale: float, n: int) -> np.ndarray:
 
 def test_right_forecasts_are_calibrated_and_wrong_ones_are_not() -> None:
     gap_ms = (np.expm1(np.random.default_rng(0).normal(6, 1, 20_000)) * 1000).astype(np.int64)
-    right = time_metrics(mixture_of(6, 1, len(gap_ms)), gap_ms)
-    late = time_metrics(mixture_of(8, 1, len(gap_ms)), gap_ms)
+    always = np.full(len(gap_ms), 10**15)
+    right = time_metrics(mixture_of(6, 1, len(gap_ms)), gap_ms, always)
+    late = time_metrics(mixture_of(8, 1, len(gap_ms)), gap_ms, always)
     assert right["calibration_error"] < 0.02 < 0.5 < late["calibration_error"]
     assert sum(right["deciles"]) == pytest.approx(1)
     assert right["log_mse"] == pytest.approx(1, abs=0.05)
     assert right["log_mae"] == pytest.approx(math.sqrt(2 / math.pi), abs=0.02)
     assert right["log_likelihood"] == pytest.approx(-6 - 0.5 - 0.5 * math.log(2 * math.pi), abs=0.05)
     assert late["log_likelihood"] == pytest.approx(right["log_likelihood"] - 2, abs=0.1)
+    short = gap_ms < 200_000  # all that a log of 200 s shows
+    watched = np.full(int(short.sum()), 200_000)
+    cut = time_metrics(mixture_of(6, 1, len(watched)), gap_ms[short], watched)
+    assert cut["calibration_error"] < 0.03, "short gaps only, as right forecasts have it"
     assert calibration_error(deciles(np.linspace(0, 1, 1_000))) == pytest.approx(0, abs=1e-3)
     assert calibration_error(np.array([50] + [0] * 9)) == pytest.approx(0.9)
 
@@ -108,7 +113,10 @@ def test_the_monitor_counts_what_offline_metrics_reckon() -> None:
     came, mixture = rng.integers(0, 3, n), mixture_of(3, 1, n)
     probability = rng.dirichlet(np.ones(3), n)
     gap_ms = (np.expm1(rng.normal(3, 1, n).clip(0)) * 1000).astype(np.int64)
-    offline, board = time_metrics(mixture, gap_ms), Scoreboard("gru-1", window_ms=1000, rolling_events=10_000)
+    offline, board = (
+        time_metrics(mixture, gap_ms, np.full(n, 10**15)),
+        Scoreboard("gru-1", window_ms=1000, rolling_events=10_000),
+    )
     foresight = Foresight.of(probability.astype(np.float32), mixture, came, gap_ms, names)
     scores = ("action_probability", "predicted_action", "time_log_likelihood", "time_quantile", "expected_gap_ms")
     for offset, row in enumerate(foresight.rows()):
