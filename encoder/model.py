@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from encoder.cells import make_cell
+from encoder.heads import Heads
 
 _S, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
@@ -36,6 +37,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     dropout: float = 0.2  # share of inputs and of outputs dropped in training
     unknown_share: float = 0.01  # of training inputs whose item or action is hidden, so that "unknown" is trained
     gap_boundaries_ms: tuple[int, ...] = GAP_BOUNDARIES_MS
+    heads: bool = False  # of the next action and the time to it, beside the next item
 
 
 class UserModel(nn.Module):
@@ -56,6 +58,8 @@ class UserModel(nn.Module):
         self.head = nn.Linear(self.cell.output_width, config.width)
         self.shortcut = nn.Linear(config.width, config.width, bias=False)
         self.following = nn.Embedding(config.items + 1, config.width)
+        with torch.random.fork_rng(devices=[]):  # what else is drawn is the same with heads and without
+            self.heads = Heads(config.width, config.actions) if config.heads else None
         self.dropout = nn.Dropout(config.dropout)
         self.register_buffer("gap_boundaries_ms", torch.tensor(config.gap_boundaries_ms, dtype=torch.int64))
         for embedding in (self.items, self.actions, self.gaps):

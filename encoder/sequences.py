@@ -15,7 +15,8 @@ class Sequences:
     """Users' events one user after another, each user's in the order of the log.
 
     User u has the positions starts[u] to starts[u + 1]. item, action: (n,) int64, 0 unknown. gap_ms: (n,) int64, time
-    since the user's event before, -1 for a first event. row: (n,) the event's row in the log.
+    since the user's event before, -1 for a first event. row: (n,) the event's row in the log. open_ms: (n,) int64, time
+    from a user's last event to the end of the log, in which nothing followed, -1 for other events; None: not known.
     """
 
     starts: NDArray[np.int64]  # (users + 1,)
@@ -23,6 +24,7 @@ class Sequences:
     action: NDArray[np.int64]
     gap_ms: NDArray[np.int64]
     row: NDArray[np.int64]
+    open_ms: NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, log: EventLog, vocabulary: Vocabulary) -> "Sequences":
@@ -32,6 +34,7 @@ class Sequences:
         first = np.ones(len(user), bool)
         first[1:] = user[1:] != user[:-1]
         starts = np.flatnonzero(first)
+        last = np.roll(first, -1)
         gap_ms = np.where(first, -1, np.diff(log.time_ms[row], prepend=0))  # never negative: a log is sorted by time
         return cls(
             starts=np.append(starts, len(user)).astype(np.int64),
@@ -39,6 +42,7 @@ class Sequences:
             action=vocabulary.action_index(log)[row],
             gap_ms=gap_ms,
             row=row,
+            open_ms=np.where(last, log.time_ms.max(initial=0) - log.time_ms[row], -1),
         )
 
     def __len__(self) -> int:
@@ -71,6 +75,7 @@ class Window:
     item: NDArray[np.int64]
     action: NDArray[np.int64]
     gap_ms: NDArray[np.int64]
+    open_ms: NDArray[np.int64]  # (B, T), -1 for padding
     position: NDArray[np.int64]  # (B, T) of the event in the sequences, -1 for padding
     is_first: bool  # whether these users start here
 
@@ -90,6 +95,7 @@ def windows(sequences: Sequences, users: NDArray[np.int64], steps: int) -> Itera
             item=np.where(real, sequences.item[position], 0),
             action=np.where(real, sequences.action[position], 0),
             gap_ms=np.where(real, sequences.gap_ms[position], 0),
+            open_ms=np.where(real, -1 if sequences.open_ms is None else sequences.open_ms[position], -1),
             position=position,
             is_first=begin == 0,
         )

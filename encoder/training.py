@@ -12,6 +12,7 @@ from torch.nn import functional
 from encoder.baselines import Baselines
 from encoder.errors import InputError
 from encoder.evaluation import model_ranks
+from encoder.heads import heads_loss
 from encoder.log import EventLog
 from encoder.metrics import ranking_metrics
 from encoder.model import ModelConfig, UserModel
@@ -23,6 +24,9 @@ from encoder.vocabulary import Vocabulary
 CLIP_NORM = 1.0
 REFRESH_RATE = 0.2  # of the learning rate, in the pass over the whole log
 SELECTION = "mrr@20"  # the validation metric that chooses the epoch
+# Of the heads' loss beside the next item's. Mean validation MRR@20 of seven seeds, 5 epochs: simulated shop of 30,000
+# events .2370, without heads .2371; REES46 .1899, without .1876. Three seeds: at 0.2 the shop's fell, at 1 both.
+HEADS_WEIGHT = 0.05
 CHUNK_LOGITS = 16_000_000  # logits held at a time: 64 MB, so that a large catalogue fits into memory
 
 # Called within and at the end of each epoch: its number from 0, the share of it that is done, its metrics at its end.
@@ -63,6 +67,7 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
             width=settings.width,
             hidden=settings.hidden,
             dropout=settings.dropout,
+            heads=True,
         )
     )
     items = len(vocabulary.items)
@@ -138,15 +143,16 @@ class _Fit:
 
 def window_loss(model: UserModel, window: Window, state: Tensor, before: Tensor) -> tuple[float, int, Tensor, Tensor]:
     """Add the gradients of a window's mean loss: cross-entropy of each known item over the whole catalogue, under the
-    representation before its event.
+    representation before its event, and HEADS_WEIGHT of that of the heads.
 
-    state, before: (B, S) and (B, D) of the users when the window begins. Returns the sum of losses, the number of known
-    items, and (B, S) and (B, D) when it ends, cut from the gradient.
+    state, before: (B, S) and (B, D) of the users when the window begins. Returns the sum of the items' losses, the
+    number of known items, and (B, S) and (B, D) when it ends, cut from the gradient.
     """
     item, action, gap_ms = (torch.from_numpy(part) for part in (window.item, window.action, window.gap_ms))
     after, state = model.sequence(item, action, gap_ms, state)
     known = item > 0
-    predicted = torch.cat([before.unsqueeze(1), after[:, :-1]], dim=1)[known]
+    before_each = torch.cat([before.unsqueeze(1), after[:, :-1]], dim=1)
+    predicted = before_each[known]
     target = item[known] - 1
     total = 0.0
     if len(target):
@@ -158,5 +164,9 @@ def window_loss(model: UserModel, window: Window, state: Tensor, before: Tensor)
             loss = functional.cross_entropy(logits, target[begin : begin + rows], reduction="sum")
             (loss / len(target)).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
-        predicted.backward(leaf.grad)  # type: ignore[no-untyped-call]
+        parts, gradients = [predicted], [leaf.grad]
+        if model.heads is not None:
+            parts.append(HEADS_WEIGHT * heads_loss(model.heads, window, before_each, after))
+            gradients.append(None)
+        torch.autograd.backward(parts, gradients)
     return total, len(target), state.detach(), after[:, -1].detach()

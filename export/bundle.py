@@ -6,7 +6,7 @@ Layout of a bundle folder:
 
     manifest.json        the Manifest below; `bundle_id` is a hash of everything else
     step.onnx            (item, action, gap_ms, state) -> (next_state, representation)
-    predict.onnx         (representation, item) -> rank
+    predict.onnx         (representation, item) -> rank; with heads also action_probability and time_mixture
     vocabulary.json      {"items": [...], "actions": [...]}; position p holds index p + 1, index 0 is "unknown"
     item_vectors.npy     (N + 1, D) float32, row = item index, row 0 (unknown) is never ranked
     initial.npz          state (S,) float32 and representation (D,) float32 of a user without history
@@ -29,8 +29,11 @@ MANIFEST = "manifest.json"
 FILES = ("step.onnx", "predict.onnx", "vocabulary.json", "item_vectors.npy", "initial.npz")
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bundle says of itself. Widths: S state, D representation, N items of the catalogue."""
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a bundle says of itself. Widths: S state, D representation, N items of the catalogue.
+
+    Defaults are left out, so that a bundle from before a field keeps its id.
+    """
 
     format: int
     bundle_id: str
@@ -43,6 +46,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, Any]  # offline metrics on the validation split, with their protocol
     training: dict[str, Any]  # settings and data fingerprint of the training run
     files: dict[str, str]  # file name -> SHA-256, hexadecimal
+    heads: dict[str, int] = {}  # beside the rank: output of predict.onnx -> its columns
 
 
 class Bundle:

@@ -13,6 +13,7 @@ from encoder.model import UserModel
 from encoder.vocabulary import Vocabulary
 from export.bundle import FORMAT, MANIFEST, Bundle, Manifest, bundle_id, hash_files
 from export.graphs import predict_graph, step_graph
+from export.graphs.heads import head_widths
 from export.parity import prove_parity
 
 
@@ -51,6 +52,7 @@ def export_model(
             metrics=metrics or {},
             training=training or {},
             files=hash_files(draft),
+            heads={} if model.heads is None else head_widths(model.heads),
         )
         manifest = msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest))
         text = msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2)
@@ -64,7 +66,7 @@ def export_model(
 def _write_files(model: UserModel, vocabulary: Vocabulary, path: Path) -> None:
     vectors = model.items.weight.detach().numpy()
     (path / "step.onnx").write_bytes(step_graph(model))
-    (path / "predict.onnx").write_bytes(predict_graph(vectors[1:]))
+    (path / "predict.onnx").write_bytes(predict_graph(vectors[1:], model.heads))
     (path / "vocabulary.json").write_bytes(msgspec.json.encode(vocabulary))
     np.save(path / "item_vectors.npy", vectors)
     np.savez(

@@ -28,7 +28,9 @@ def prove_parity(model: UserModel, path: Path, seed: int = 0) -> dict[str, Any]:
     mask = np.arange(STEPS) < lengths[:, None]
     representation_diff = float(np.abs(representations - expected)[mask].max())
     state_diff = float(np.abs(states - expected_states).max())
-    rank_errors = _rank_errors(model, path, representations[mask][:: max(1, int(mask.sum()) // 2_000)], seed)
+    sample = representations[mask][:: max(1, int(mask.sum()) // 2_000)]
+    rank_errors = _rank_errors(model, path, sample, seed)
+    head_diff = _head_diff(model, path, sample)
     # An LSTM's memory counts without bound, and what float32 rounds off grows with it.
     state_tolerance = TOLERANCE * max(1.0, float(np.abs(expected_states).max()))
     tolerance = TOLERANCE * max(1.0, float(np.abs(expected[mask]).max()))
@@ -36,6 +38,7 @@ def prove_parity(model: UserModel, path: Path, seed: int = 0) -> dict[str, Any]:
         ("states", state_diff, state_tolerance),
         ("representations", representation_diff, tolerance),
         ("ranks", rank_errors, 0),
+        ("heads", head_diff, TOLERANCE),
     ):
         if not value <= limit:
             raise BundleError(f"parity of {what} failed: {value:g} is above {limit:g}; the model cannot be exported")
@@ -48,6 +51,7 @@ def prove_parity(model: UserModel, path: Path, seed: int = 0) -> dict[str, Any]:
         "representation_max_abs_diff": _rounded(representation_diff),
         "representation_tolerance": _rounded(tolerance),
         "rank_errors": rank_errors,
+        **({} if model.heads is None else {"head_max_rel_diff": _rounded(head_diff), "head_tolerance": TOLERANCE}),
     }
 
 
@@ -124,7 +128,7 @@ def _rank_errors(model: UserModel, path: Path, representations: NDArray[np.float
     errors = 0
     for start in range(0, len(item), 256):
         part = slice(start, start + 256)
-        (ranks,) = session.run(None, {"representation": representations[part], "item": item[part]})
+        (ranks,) = session.run(("rank",), {"representation": representations[part], "item": item[part]})
         scores = representations[part].astype(np.float64) @ vectors.T
         target = scores[np.arange(len(scores)), np.maximum(item[part] - 1, 0)][:, None]
         slack = 1e-5 * max(1.0, float(np.abs(scores).max()))
@@ -133,6 +137,20 @@ def _rank_errors(model: UserModel, path: Path, representations: NDArray[np.float
         known = item[part] > 0
         errors += int((known & ((ranks < best) | (ranks > worst))).sum() + (~known & (ranks != 0)).sum())
     return errors
+
+
+@torch.no_grad()
+def _head_diff(model: UserModel, path: Path, representations: NDArray[np.float32]) -> float:
+    """Largest difference of a number of the heads, relative to its size where that is above 1; 0 without heads."""
+    if model.heads is None:
+        return 0.0
+    feeds = {"representation": representations, "item": np.zeros(len(representations), np.int64)}
+    got = _session(path / "predict.onnx").run(("action_probability", "time_mixture"), feeds)
+    expected = [output.numpy() for output in model.heads.outputs(torch.from_numpy(representations))]
+    return max(
+        float((np.abs(one - other) / np.maximum(1, np.abs(other))).max())
+        for one, other in zip(got, expected, strict=True)
+    )
 
 
 def _rounded(value: float) -> float:

@@ -48,10 +48,11 @@ class IncomingEvent(BehaviorEvent, frozen=True, gc=False, kw_only=True):
     ] = None
 
 
-class EvaluationEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class EvaluationEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """How well a user's representation foresaw the next event: scored before the event was applied.
 
-    Exactly one for every applied event. A replay repeats the id: count each id once.
+    Exactly one for every applied event. A replay repeats the id: count each id once. Fields with a default come from a
+    bundle's heads: without heads they are left out, and those of the time also at steps 0.
     """
 
     id: RecordId
@@ -66,6 +67,19 @@ class EvaluationEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     steps: Annotated[int, Meta(ge=0, description="events applied before this one; 0: scored with the prior")]
     state_age_ms: Annotated[int, Meta(ge=0, description="time since the user's last event; null at steps 0")] | None
     event_time_ms: TimeMs
+    action_probability: (
+        Annotated[float, Meta(ge=0, le=1, description="of this action; one that the bundle does not know: of any such")]
+        | None
+    ) = None
+    predicted_action: Annotated[str, Meta(description="the most probable one that the bundle knows")] | None = None
+    time_log_likelihood: (
+        Annotated[float, Meta(description="log density of state_age_ms under the distribution foreseen, per second")]
+        | None
+    ) = None
+    time_quantile: (
+        Annotated[float, Meta(ge=0, le=1, description="probability foreseen of at most state_age_ms")] | None
+    ) = None
+    expected_gap_ms: Annotated[int, Meta(ge=0, description="median of the distribution foreseen")] | None = None
 
 
 class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -194,3 +208,10 @@ class MetricsEvent(msgspec.Struct, frozen=True, kw_only=True):
             examples=[{"model": {"recall@20": 0.31, "mrr@20": 0.11, "ndcg@20": 0.15}}],
         ),
     ]
+    heads: Annotated[
+        dict[str, float],
+        Meta(
+            description="metric of the model's action and time over `events`; empty without heads",
+            examples=[{"action_accuracy": 0.8, "action_macro_f1": 0.4, "time_calibration_error": 0.03}],
+        ),
+    ] = {}

@@ -16,6 +16,7 @@ from encoder.events import BehaviorEvent
 from export.bundle import Bundle
 from streams.arena import NO_OFFSET, RECENT, Arena
 from streams.codec import Erasure, Outcome, Rejected
+from streams.foresight import Foresight
 from streams.rejection import quote
 from streams.waves import waves
 
@@ -31,7 +32,9 @@ class Graphs(Protocol):
         state: NDArray[np.float32],
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
 
-    def rank(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> NDArray[np.int32]: ...
+    def predict(
+        self, representation: NDArray[np.float32], item: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]: ...
 
 
 class Row:
@@ -111,12 +114,14 @@ class Result(msgspec.Struct, kw_only=True):
     """Everything that follows from a micro-batch, before any of it has left the process.
 
     ranks: (n,) int32 under the state before each event, 0 for an item outside the catalogue; empty if not asked for.
+    foresight: what the heads foresaw beside the item; None if not asked for or without heads.
     state, representation: (rows, S) and (rows, D) float32 after the batch.
     """
 
     columns: Columns
     rows: list[Row]
     ranks: NDArray[np.int32]
+    foresight: Foresight | None = None
     state: NDArray[np.float32]
     representation: NDArray[np.float32]
     rejected: list[tuple[Any, Rejected]]  # (record, why)
@@ -138,6 +143,7 @@ class Processor:
     def __init__(self, bundle: Bundle, graphs: Graphs, arena: Arena) -> None:
         self._items = bundle.item_index
         self._actions = bundle.action_index
+        self._action_names = list(bundle.action_index)
         self._initial_state = bundle.initial_state
         self._initial_representation = bundle.initial_representation
         self._graphs = graphs
@@ -159,13 +165,12 @@ class Processor:
         """Apply one partition's records, in order. The arena holds the new states when this returns.
 
         records: anything with `.offset` and `.timestamp` (ms); outcomes: what the codec made of each.
-        sequence: number of this batch, for the arena's order of use. evaluate: compute ranks.
+        sequence: number of this batch, for the arena's order of use. evaluate: compute ranks and foresight.
         """
         result = self._plan(partition, records, outcomes)
         representations = self._step(result, evaluate)
         if evaluate and len(result.columns.event):
-            items = np.array(result.columns.item, np.int64)
-            result.ranks = self._graphs.rank(representations, items)
+            self._score(result, representations)
         self._keep(partition, result, sequence)
         return result
 
@@ -262,6 +267,15 @@ class Processor:
             result.state[target] = state
             result.representation[target] = representation
         return before
+
+    def _score(self, result: Result, representations: NDArray[np.float32]) -> None:
+        """Ranks and foresight under the (n, D) representations before each event."""
+        item, action, gap_ms = (
+            np.array(column, np.int64) for column in (result.columns.item, result.columns.action, result.columns.gap_ms)
+        )
+        result.ranks, probability, mixture = self._graphs.predict(representations, item)
+        if probability.shape[1]:
+            result.foresight = Foresight.of(probability, mixture, action, gap_ms, self._action_names)
 
     def _keep(self, partition: int, result: Result, sequence: int) -> None:
         arena = self.arena

@@ -7,6 +7,7 @@ not: an output may be in its topic twice (a crash before it was committed, then 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from streams.contracts import (
     record_id,
 )
 from streams.errors import BrokerError
+from streams.foresight import NOTHING
 from streams.processor import Result
 from streams.security import broker_arguments
 from streams.settings import Settings
@@ -112,9 +114,12 @@ class Publisher:
         bundle_id, catalogue = self._bundle_id, self._catalogue
         prefix = record_id(self._settings.behavior_topic, partition, 0)[:-1]
         ranks = result.ranks.tolist()
-        for event, offset, rank, steps, gap_ms, previous in zip(
-            columns.event, columns.offset, ranks, columns.steps, columns.gap_ms, columns.previous_item, strict=True
+        foresight = repeat(NOTHING, len(ranks)) if result.foresight is None else result.foresight.rows()
+        for event, offset, rank, steps, gap_ms, previous, foreseen in zip(
+            *(columns.event, columns.offset, ranks, columns.steps, columns.gap_ms, columns.previous_item, foresight),
+            strict=True,
         ):
+            action_probability, predicted_action, time_log_likelihood, time_quantile, expected_gap_ms = foreseen
             value = EvaluationEvent(
                 id=f"{prefix}{offset}",
                 user_id=event.user_id,
@@ -128,6 +133,11 @@ class Publisher:
                 steps=steps,
                 state_age_ms=gap_ms if steps else None,
                 event_time_ms=event.event_time_ms,
+                action_probability=action_probability,
+                predicted_action=predicted_action,
+                time_log_likelihood=time_log_likelihood,
+                time_quantile=time_quantile,
+                expected_gap_ms=expected_gap_ms,
             )
             yield event.user_id.encode(), encode(value)
 

@@ -17,10 +17,16 @@ ACTIONS = ["view", "cart", "purchase"]
 def tiny_model(items: int = 500, width: int = 32, seed: int = 0, cell: str = "gru", layers: int = 1) -> UserModel:
     """A model whose state is wider than its representation, so that mixing them up fails."""
     torch.manual_seed(seed)
-    shape = ModelConfig(items=items, actions=len(ACTIONS), cell=cell, layers=layers, width=width, hidden=width + 8)
+    actions = len(ACTIONS)
+    shape = ModelConfig(
+        items=items, actions=actions, cell=cell, layers=layers, width=width, hidden=width + 8, heads=True
+    )
     model = UserModel(shape)
     model.start_from_popularity(torch.arange(items, 0, -1))
     for weight in (model.shortcut.weight, model.following.weight):  # zero until trained
+        torch.nn.init.normal_(weight, std=0.1)
+    assert model.heads is not None
+    for weight in (model.heads.action.weight, model.heads.time.weight):
         torch.nn.init.normal_(weight, std=0.1)
     return model.eval()
 

@@ -28,6 +28,8 @@ def run(args: argparse.Namespace) -> int:
     trained = checkpoint.load(args.checkpoint)
     result = evaluate(trained.model, trained.vocabulary, trained.baselines, log)
     console.print(_table(result))
+    if "heads" in result:
+        console.print(_heads(result["heads"]))
     if args.json:
         print(json.dumps(result))
     return 0
@@ -43,4 +45,29 @@ def _table(result: dict[str, Any]) -> Table:
     for part, text in (("warm", "with history"), ("first", "first of a user")):
         for by, metrics in result[part].items():
             table.add_row(text, by, *(f"{metrics[name]:.4f}" for name in names), f"{metrics['n']:,}")
+    return table
+
+
+def _heads(heads: dict[str, Any]) -> Table:
+    """What the model tells of the next event beside its item."""
+    table = Table(title="Next action, time to it, and risk of none", show_header=False)
+    action, time = heads["action"], heads["time"]
+    by_action = ", ".join(f"{name or 'unknown'} {scores['f1']:.3f}" for name, scores in action["by_action"].items())
+    table.add_row(
+        "action",
+        f"accuracy {action['accuracy']:.4f} (most frequent: {action['most_frequent']:.4f}), precision "
+        f"{action['precision']:.3f}, recall {action['recall']:.3f}, F1 {action['f1']:.3f} ({by_action})",
+    )
+    table.add_row(
+        "time",
+        f"log-likelihood {time['log_likelihood']:.3f} nats, median error {time['median_absolute_error_s']:.0f} s, of "
+        f"log seconds MSE {time['log_mse']:.3f} and MAE {time['log_mae']:.3f}, calibration error "
+        f"{time['calibration_error']:.3f}",
+    )
+    for days, churn in heads["churn"].items():
+        table.add_row(
+            f"churn {days}",
+            f"AUC {churn['auc']:.4f}, Brier {churn['brier']:.4f} (constant: {churn['constant_brier']:.4f}), risk "
+            f"{churn['mean_risk']:.3f} for {churn['churned']:.3f} that churned, {churn['n']:,} events",
+        )
     return table

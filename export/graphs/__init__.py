@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from encoder.heads import Heads
 from encoder.model import UserModel
 from export.graphs.builder import Graph, array, floats
 from export.graphs.cells import add_cell, pairs
+from export.graphs.heads import add_heads, head_widths
 
 
 def step_graph(model: UserModel) -> bytes:
@@ -29,8 +31,10 @@ def step_graph(model: UserModel) -> bytes:
     )
 
 
-def predict_graph(item_vectors: NDArray[np.float32]) -> bytes:
+def predict_graph(item_vectors: NDArray[np.float32], heads: Heads | None = None) -> bytes:
     """predict.onnx: representation (B, D) float32, item (B,) int64 -> rank (B,) int32, 0 for the unknown item.
+
+    With heads also action_probability (B, A + 1) and time_mixture (B, 3K), float32, of the representation alone.
 
     item_vectors: (N, D) of items 1..N. Ties count against the model. The target's score is read from the same product
     as the others, so equal vectors tie exactly. Counting the items that score *lower* and taking them from N gives
@@ -57,13 +61,17 @@ def predict_graph(item_vectors: NDArray[np.float32]) -> bytes:
     rank = graph.add("Sub", ["catalogue", beaten], "rank_known")
     unknown = graph.add("Equal", ["item", "zero"], "unknown")
     graph.add("Where", [unknown, "no_rank", rank], "rank")
+    outputs = [helper.make_tensor_value_info("rank", TensorProto.INT32, ["batch"])]
+    if heads is not None:
+        add_heads(graph, heads)
+        outputs += [floats(name, width) for name, width in head_widths(heads).items()]
     return graph.model(
         "predict",
         [
             floats("representation", item_vectors.shape[1]),
             helper.make_tensor_value_info("item", TensorProto.INT64, ["batch"]),
         ],
-        [helper.make_tensor_value_info("rank", TensorProto.INT32, ["batch"])],
+        outputs,
     )
 
 

@@ -14,6 +14,14 @@ QUALITY = {
     "ndcg": "Mean of 1 / log2(1 + rank) of the actual item, 0 beyond k",
 }
 
+HEADS = {
+    "action_accuracy": ("action_accuracy", "Share of events whose action was the most probable one"),
+    "action_macro_f1": ("action_macro_f1", "Mean over actions of the F1 of naming the most probable one"),
+    "time_log_likelihood": ("time_log_likelihood", "Mean log density, per second, of the time to the next event"),
+    "time_median_absolute_error_s": ("time_median_absolute_error_seconds", "Median error of the expected time"),
+    "time_calibration_error": ("time_calibration_error", "Share of events in a wrong decile of the time foreseen"),
+}
+
 
 class MonitorCollector(Collector):
     def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
@@ -30,6 +38,7 @@ class MonitorCollector(Collector):
         yield from (records, undecodable, lag)
         yield from _counts(now)
         yield from _quality(now)
+        yield from _heads(now)
 
 
 def _counts(now: Snapshot) -> Iterator[Metric]:
@@ -56,6 +65,18 @@ def _quality(now: Snapshot) -> Iterator[Metric]:
                 for metric, value in metrics.items():
                     name, k = metric.split("@")
                     families[name].add_metric([bundle_id, scorer, k, window], value)
+    yield from families.values()
+
+
+def _heads(now: Snapshot) -> Iterator[Metric]:
+    families = {
+        metric: GaugeMetricFamily(f"thalweg_online_{name}", text, labels=["bundle", "window"])
+        for metric, (name, text) in HEADS.items()
+    }
+    for bundle_id, bundle in now.bundles.items():
+        for window, scores in (("rolling", bundle.rolling), ("cumulative", bundle.cumulative)):
+            for metric, value in scores.heads.items():
+                families[metric].add_metric([bundle_id, window], value)
     yield from families.values()
 
 

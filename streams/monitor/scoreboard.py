@@ -17,6 +17,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     unknown_items: int  # of these, outside the model's catalogue
     without_history: int  # not scored: first events of users
     metrics: dict[str, dict[str, float]]  # not a number where there are no events
+    heads: dict[str, float] = {}  # of the action and the time; empty without heads
 
     @classmethod
     def of(cls, tally: Tally) -> "Scores":
@@ -25,6 +26,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
             unknown_items=tally.unknown_items,
             without_history=tally.without_history,
             metrics=tally.metrics(),
+            heads=tally.heads.metrics(),
         )
 
     def by_scorer(self) -> dict[str, dict[str, float]]:
@@ -63,6 +65,7 @@ class Scoreboard:
         tally = self.windows.open
         if event.steps:
             tally.add(event.rank, self._popularity.rank(item), self._last_item.rank(previous_item, item))
+            tally.heads.add(event)
         else:
             tally.without_history += 1
         self._last_item.observe(previous_item, item)

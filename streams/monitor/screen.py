@@ -5,6 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from streams.monitor.exposition import HEADS
 from streams.monitor.monitor import BundleScores, Snapshot
 from streams.monitor.windows import CUTOFFS, SCORERS
 
@@ -36,7 +37,7 @@ def _bundle(bundle_id: str, scores: BundleScores) -> Table:
     table = Table(
         title=f"{bundle_id}",
         caption=f"{all_time.events:,} events of users with history, {unknown:.1%} with an item outside the catalogue; "
-        f"{all_time.without_history:,} first events; {scores.duplicates:,} duplicates",
+        f"{all_time.without_history:,} first events; {scores.duplicates:,} duplicates{_heads(rolling.heads)}",
         box=box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
@@ -52,6 +53,17 @@ def _bundle(bundle_id: str, scores: BundleScores) -> Table:
             cells = [figure(values[f"{name}@{k}"]) for k in CUTOFFS for name in NAMES]
             table.add_row(f"  {LABELS[scorer]}", *cells, style="bold" if scorer == "model" else "")
     return table
+
+
+def _heads(heads: dict[str, float]) -> str:
+    """A line on the heads' scores over the last events, where there are heads."""
+    if not heads:
+        return ""
+    action, f1, log_likelihood, error_s, calibration = (figure(heads.get(name, float("nan"))) for name in HEADS)
+    return (
+        f"\nnext action {action} right, macro F1 {f1}; time to it: log-likelihood {log_likelihood}, "
+        f"median error {error_s} s, calibration error {calibration}"
+    )
 
 
 def line(snapshot: Snapshot) -> str:

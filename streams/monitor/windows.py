@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from encoder.metrics import MISS, mrr, ndcg, recall
 from streams.monitor.baselines import DEPTH
+from streams.monitor.head_tally import HeadTally
 
 SCORERS = ("model", "popularity", "last_item")
 CUTOFFS = (10, 20)
@@ -27,13 +28,14 @@ GAINS: dict[str, NDArray[np.float64]] = {
 class Tally:
     """How often each rank occurred for each scorer, over the same events."""
 
-    __slots__ = ("events", "ranks", "unknown_items", "without_history")
+    __slots__ = ("events", "heads", "ranks", "unknown_items", "without_history")
 
     def __init__(self) -> None:
         self.events = 0  # scored: of users with history
         self.unknown_items = 0  # of these, with an item outside the model's catalogue: a miss for the model
         self.without_history = 0  # first events of users: observed, not scored
         self.ranks: list[list[int]] = [[0] * (DEPTH + 1) for _ in SCORERS]  # [scorer][rank], entry 0 for a miss
+        self.heads = HeadTally()
 
     def add(self, model: int | None, popularity: int, last_item: int) -> None:
         """Count one event's ranks; the model's is None where the item is outside its catalogue."""
@@ -50,6 +52,7 @@ class Tally:
         self.events += other.events
         self.unknown_items += other.unknown_items
         self.without_history += other.without_history
+        self.heads.merge(other.heads)
         for mine, theirs in zip(self.ranks, other.ranks, strict=True):
             for rank, times in enumerate(theirs):
                 mine[rank] += times

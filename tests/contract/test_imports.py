@@ -10,8 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PURE = (
+    "encoder.head_metrics",
     "encoder.metrics",
     "encoder.preparation",
+    "encoder.time_mixture",
     "export.evaluation.bootstrap",
     "export.evaluation.freshness",
     "export.evaluation.leak",
@@ -25,8 +27,10 @@ PURE = (
     "streams.contracts",
     "streams.demo.view",
     "streams.erasures",
+    "streams.foresight",
     "streams.monitor.baselines",
     "streams.monitor.dedup",
+    "streams.monitor.head_tally",
     "streams.monitor.merge",
     "streams.monitor.scoreboard",
     "streams.monitor.windows",

@@ -58,6 +58,9 @@ def test_every_event_is_applied_evaluated_and_published_once(deployment: Deploym
     assert sorted(e.id for e in evaluations) == sorted(expected_ids(deployment))
     assert all((e.rank is None) == e.item_id.startswith("new-") for e in evaluations)
     assert all(1 <= e.rank <= e.catalogue == 500 for e in evaluations if e.rank is not None)
+    assert {e.predicted_action for e in evaluations} <= {"view", "cart", "purchase"}
+    assert all(0 <= e.action_probability <= 1 for e in evaluations if e.action_probability is not None)
+    assert all((e.time_quantile is None) == (e.expected_gap_ms is None) == (e.steps == 0) for e in evaluations)
     by_user: dict[str, list[int]] = {}
     for e in evaluations:  # in the order of a partition, which is a user's order
         by_user.setdefault(e.user_id, []).append(e.steps)

@@ -9,9 +9,12 @@ import torch
 
 from encoder.cells import CELLS, Cell
 from encoder.errors import BundleError, InputError
+from encoder.model import ModelConfig, UserModel
+from encoder.vocabulary import Vocabulary
 from export import exporter, parity
 from export.bundle import FILES, Bundle
 from export.graphs import predict_graph, step_graph
+from export.stepper import Stepper
 from tests.bundles import tiny_bundle, tiny_model
 
 # Operators of step graphs; ONNX Runtime has kernels of all of them for both.
@@ -38,6 +41,8 @@ def test_a_bundle_says_what_it_is_and_was_proven(bundle: Bundle) -> None:
     assert manifest.parity["longest"] == 1_000
     assert manifest.parity["state_max_abs_diff"] <= manifest.parity["state_tolerance"] == 1e-5
     assert manifest.parity["rank_errors"] == 0
+    assert manifest.heads == {"action_probability": 4, "time_mixture": 12}
+    assert manifest.parity["head_max_rel_diff"] <= manifest.parity["head_tolerance"] == 1e-5
     assert bundle.item_vectors.shape == (101, 32)
 
 
@@ -136,6 +141,42 @@ def test_ranks_count_ties_against_the_model_and_nothing_for_unknown() -> None:
     (ranks,) = predict.run(None, {"representation": representation, "item": np.array([0, 1, 2, 3, 4, 5, 1])})
     assert ranks.dtype == np.int32
     assert ranks.tolist() == [0, 1, 3, 3, 5, 5, 5]  # a representation that is no number: the worst rank
+
+
+def test_the_stepper_gives_what_the_heads_give_in_tiles(bundle: Bundle) -> None:
+    stepper, heads = Stepper(bundle), tiny_model(100).heads
+    stepper._tile = 7
+    representation = np.random.default_rng(0).normal(size=(50, 32)).astype(np.float32)
+    item = np.arange(50)
+    ranks, action, time = stepper.predict(representation, item)
+    assert np.array_equal(ranks, stepper.rank(representation, item))
+    assert heads is not None
+    with torch.no_grad():
+        for got, expected in zip((action, time), heads.outputs(torch.from_numpy(representation)), strict=True):
+            np.testing.assert_allclose(got, expected.numpy(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(time[:, :4].sum(axis=1), 1, rtol=1e-6)
+
+
+def test_heads_that_were_exported_wrong_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.graphs.heads.MIN_SCALE", 0.1001)
+    with pytest.raises(BundleError, match="parity of heads failed"):
+        tiny_bundle(tmp_path / "b", items=20)
+
+
+def test_a_bundle_without_heads_is_read_as_ever(tmp_path: Path) -> None:
+    old = Bundle.load(Path(__file__).parents[2] / "streams" / "demo" / "bundle")
+    model = UserModel(ModelConfig(items=20, actions=3, width=8, hidden=8))
+    vocabulary = Vocabulary([f"i{i}" for i in range(20)], ["view", "cart", "purchase"])
+    new = exporter.export_model(model, vocabulary, tmp_path / "b")
+    for bundle in (old, new):
+        width = bundle.manifest.representation_width
+        ranks, action, time = Stepper(bundle).predict(np.zeros((3, width), np.float32), np.array([0, 1, 2]))
+        assert ranks[0] == 0
+        assert ranks[1] > 0
+        if not bundle.manifest.heads:
+            assert action.shape == time.shape == (3, 0)
+    assert "heads" not in msgspec.json.decode((new.path / "manifest.json").read_bytes())
+    assert "head_tolerance" not in new.manifest.parity
 
 
 def test_initial_values_are_the_models(bundle: Bundle) -> None:

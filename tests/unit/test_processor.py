@@ -4,13 +4,19 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from encoder.time_mixture import TimeMixture
 from streams.arena import Arena, StoredUser
 from streams.codec import decode_batch
+from streams.contracts import EvaluationEvent
+from streams.foresight import Foresight
 from streams.processor import Processor, Result, Row
+from streams.publisher import Publisher
+from streams.settings import Settings
 
 WIDTH, ITEMS = 4, 5
 
@@ -34,10 +40,18 @@ class Recurrence:
         state = np.tanh(state * 0.7 + drive).astype(np.float32)
         return state, state * 2
 
-    def rank(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> NDArray[np.int32]:
+    def predict(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> Any:
         scores = representation @ self.vectors[1:].T
         ranks = (scores >= scores[np.arange(len(item)), np.maximum(item, 1) - 1][:, None]).sum(axis=1)
-        return np.where(item == 0, 0, ranks).astype(np.int32)
+        return np.where(item == 0, 0, ranks).astype(np.int32), *self.heads(representation)
+
+    def heads(self, representation: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities of an unknown action, view and purchase; a mixture that moves with the representation."""
+        n = len(representation)
+        probability = np.tile(np.array([0.1, 0.7, 0.2], np.float32), (n, 1))
+        mean = np.tile(np.array([0.0, 3.0, 6.0, 9.0], np.float32), (n, 1)) + representation[:, :1]
+        quarters, scales = np.full((n, 4), 0.25), np.full((n, 4), 1.5)
+        return probability, np.concatenate([quarters, mean, scales], axis=1, dtype=np.float32)
 
 
 class TinyBundle:
@@ -213,3 +227,43 @@ def test_a_record_that_comes_again_has_its_user_s_row_published_again() -> None:
     assert [result.rows[i].user_id for i in result.changed_rows()] == ["c"]
     assert [result.rows[i].user_id for i in result.updated_rows()] == ["a", "b", "c"]
     np.testing.assert_array_equal(result.representation[0], rows.users["a"].representation)
+
+
+def test_action_and_time_are_foreseen_before_the_step_and_a_first_event_has_no_time() -> None:
+    target, rows = processor(), Rows()
+    log = [record(0, "a", "i1", "x", 5_000), record(1, "a", "i2", "y", 25_000), record(2, "a", "i3", "z", 25_000)]
+    other = msgspec.json.encode(msgspec.json.decode(log[1].value or b"") | {"action": "wave"})
+    result = feed(target, rows, [log[0], log[1]._replace(value=other), log[2]], 1)
+    publisher = Publisher(Settings(), "group", "gru-1", ITEMS)
+    first, second, third = (
+        msgspec.json.decode(value or b"", type=EvaluationEvent) for _, value in publisher.evaluations(0, result)
+    )
+    assert (first.action_probability, first.predicted_action) == (pytest.approx(0.7), "view")
+    assert (first.time_log_likelihood, first.time_quantile, first.expected_gap_ms) == (None, None, None)
+    assert (second.action_probability, second.predicted_action) == (pytest.approx(0.1), "view"), "of an unknown action"
+
+    whole = processor()
+    before = feed(whole, Rows(), log[:1], 1).representation
+    foreseen = TimeMixture(Recurrence().heads(before)[1])
+    assert second.time_log_likelihood == pytest.approx(foreseen.log_density(20.0)[0], abs=1e-3)
+    assert second.time_quantile == pytest.approx(foreseen.cumulative(20.0)[0], abs=1e-3)
+    assert second.expected_gap_ms == pytest.approx(foreseen.median_s()[0] * 1000, abs=1)
+    assert third.time_quantile == 0.0, "a gap of nothing"
+
+
+def test_a_representation_that_is_no_number_has_no_time_and_stops_nothing() -> None:
+    nothing = np.full((1, 4), np.nan, np.float32)
+    foresight = Foresight.of(
+        nothing, np.full((1, 12), np.nan, np.float32), np.array([1]), np.array([5]), ["a", "b", "c"]
+    )
+    [(_, _, *time)] = foresight.rows()
+    assert time == [None, None, None]
+
+
+def test_without_heads_an_evaluation_event_is_what_it_was() -> None:
+    target, rows = processor(), Rows()
+    result = feed(target, rows, [record(0, "a", "i1", "x", 5)], 1)
+    result.foresight = None
+    [(_, value)] = Publisher(Settings(), "group", "gru-1", ITEMS).evaluations(0, result)
+    required = [field.name for field in msgspec.structs.fields(EvaluationEvent) if field.required]
+    assert list(msgspec.json.decode(value or b"")) == required

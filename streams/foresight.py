@@ -1,0 +1,64 @@
+"""What the heads foresaw of each event beside its item: its action and its time. Pure.
+
+Scored from the representation before the event, as the rank is.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.time_mixture import TimeMixture
+
+# Of one event: action_probability, predicted_action, time_log_likelihood, time_quantile, expected_gap_ms
+Row = tuple[float | None, str | None, float | None, float | None, int | None]
+NOTHING: Row = (None, None, None, None, None)
+
+
+class Foresight(msgspec.Struct, frozen=True, kw_only=True):
+    """Scores of n events, each an array of (n,); those of the time are not a number for users' first events
+    and where a representation is none."""
+
+    action_probability: NDArray[np.floating]  # of the action that came
+    predicted_action: list[str]  # the most probable one of the known actions
+    time_log_likelihood: NDArray[np.float64]  # log density of the gap that came, per second
+    time_quantile: NDArray[np.float64]  # share of the gap's distribution that lies up to the gap that came
+    expected_gap_ms: NDArray[np.float64]  # median of the gap's distribution, in whole milliseconds
+
+    @classmethod
+    def of(
+        cls,
+        action_probability: NDArray[np.float32],
+        time_mixture: NDArray[np.float32],
+        action: NDArray[np.int64],
+        gap_ms: NDArray[np.int64],
+        names: Sequence[str],
+    ) -> "Foresight":
+        """(n, A + 1) and (n, 3K) of the heads, (n,) action that came and gap, -1 for a first event; the A names."""
+        timed = (gap_ms >= 0) & np.isfinite(time_mixture).all(axis=1)
+        foreseen, gap_s = TimeMixture(time_mixture[timed]), gap_ms[timed] / 1000
+
+        def where_timed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            column = np.full(len(timed), np.nan)
+            column[timed] = values
+            return column
+
+        return cls(
+            action_probability=action_probability[np.arange(len(action)), action].astype(np.float64).round(6),
+            predicted_action=[names[index] for index in action_probability[:, 1:].argmax(axis=1).tolist()],
+            time_log_likelihood=where_timed(foreseen.log_density(gap_s).round(4)),
+            time_quantile=where_timed(foreseen.cumulative(gap_s).round(4)),
+            expected_gap_ms=where_timed((foreseen.median_s() * 1000).round()),
+        )
+
+    def rows(self) -> Iterator[Row]:
+        """Each event's scores, for its EvaluationEvent."""
+        columns = self.action_probability, self.time_log_likelihood, self.time_quantile, self.expected_gap_ms
+        for action, probability, log_likelihood, quantile, expected in zip(
+            self.predicted_action, *(column.tolist() for column in columns), strict=True
+        ):
+            if quantile == quantile:
+                yield probability, action, log_likelihood, quantile, int(expected)
+            else:
+                yield probability, action, None, None, None
