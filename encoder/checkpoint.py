@@ -17,6 +17,7 @@ import torch
 
 from encoder.baselines import Baselines
 from encoder.errors import InputError
+from encoder.features import BRAND
 from encoder.log import EventLog
 from encoder.model import ModelConfig, UserModel
 from encoder.training import Trained
@@ -88,12 +89,17 @@ def load(path: Path | str) -> Checkpoint:
 
 
 def fingerprint(log: EventLog) -> dict[str, Any]:
-    """Size, span and SHA-256 of what a model sees of a log: who did what to which item, and when."""
+    """Size, span and SHA-256 of what a model sees of a log: who did what to which item, and when, and what it was."""
     digest = sha256()
-    for names, codes in ((log.user_ids, log.user), (log.item_ids, log.item), (log.actions, log.action)):
+    columns = [(log.user_ids, log.user), (log.item_ids, log.item), (log.actions, log.action)]
+    columns += [(log.categories, log.category)]
+    if BRAND in log.attributes:
+        columns.append(log.attributes[BRAND])
+    for names, codes in columns:
         digest.update(msgspec.json.encode(names))
         digest.update(np.ascontiguousarray(codes, np.int64).tobytes())
     digest.update(np.ascontiguousarray(log.time_ms, np.int64).tobytes())
+    digest.update(np.ascontiguousarray(log.price, np.float64).tobytes())
     return {
         "events": len(log),
         "users": len(np.unique(log.user)),

@@ -87,6 +87,7 @@ def model_ranks(model: UserModel, sequences: Sequences, scored: NDArray[np.bool_
     """
     ranks = np.full(len(sequences.item), MISS, np.int64)
     scored = np.ones(len(ranks), bool) if scored is None else scored
+    model.eval()
     vectors = model.item_vectors().T
     for window, before, _ in _stepped(model, sequences):
         known = (window.item > 0) & (window.position >= 0) & scored[window.position]
@@ -104,7 +105,8 @@ def _stepped(model: UserModel, sequences: Sequences) -> Iterator[tuple[Window, t
             if window.is_first:
                 state, last = model.initial_state(n), model.initial_representation(n)
             item, action, gap_ms = (torch.from_numpy(x) for x in (window.item, window.action, window.gap_ms))
-            after, state = model.sequence(item, action, gap_ms, state[:n])
+            features = {name: torch.from_numpy(window.features[name]) for name in model.config.features}
+            after, state = model.sequence(item, action, gap_ms, state[:n], features)
             yield window, torch.cat([last[:n].unsqueeze(1), after[:, :-1]], dim=1), after
             last = after[:, -1]
 

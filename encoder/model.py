@@ -1,12 +1,17 @@
 """The user model: embeddings, a recurrent cell and a head. Its score of an item is a dot product, nothing else."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from encoder.cells import make_cell
+from encoder.content import Content, WeekHours
+from encoder.features import BRAND, CATEGORY, PRICE, TIME, Features
 from encoder.heads import Heads
 
 _S, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -24,6 +29,8 @@ GAP_BOUNDARIES_MS: tuple[int, ...] = (
 # an untrained model ranks by popularity. Both are trained on from there.
 PRIOR_SCALE = 4.0
 
+NO_FEATURES: Mapping[str, Tensor] = MappingProxyType({})
+
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Shape of a model. width: D, of item vectors, inputs and representation; hidden: of the cell."""
@@ -38,15 +45,42 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     unknown_share: float = 0.01  # of training inputs whose item or action is hidden, so that "unknown" is trained
     gap_boundaries_ms: tuple[int, ...] = GAP_BOUNDARIES_MS
     heads: bool = False  # of the next action and the time to it, beside the next item
+    week_hours: bool = False  # whether the hour of the week is an input
+    content: tuple[str, ...] = ()  # features of an item that its vector is made of besides its id
+    categories: int = 0
+    brands: int = 0
+    price_boundaries: tuple[float, ...] = ()
+    id_dropout: float = 0.2  # share of items, drawn for every step, that are trained as if they were new
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Of encoder.features.EVENT_FEATURES, what a step looks at besides item, action and gap."""
+        return (TIME, *self.content) if self.week_hours else self.content
+
+
+def directions(items: int, width: int, generator: torch.Generator | None = None) -> Tensor:
+    """(items, width) float32 by which the ids of new items differ from that of the unknown item: random ones.
+
+    They tell two new items of one content apart, and let a user's next item be the same again. They have the size of
+    untrained ids; the first component, the prior, is left to the content.
+    """
+    direction = torch.randn(items, width, generator=generator) / math.sqrt(width)
+    direction[:, 0] = 0
+    return direction
 
 
 class UserModel(nn.Module):
     """Steps users over events. Item vectors are tied: the same rows are inputs and what representations score against.
 
-    N items, A actions; index 0 of both is "unknown". D, S: widths of representation and state.
+    N items, A actions; index 0 of both is "unknown". D, S: widths of representation and state. Where the model knows
+    content, an item's vector is that of its id plus that of its features. As an input the unknown item has the features
+    that its event names.
     """
 
     gap_boundaries_ms: Tensor
+    item_category: Tensor  # (N + 1,) int64; these three only with content
+    item_brand: Tensor  # (N + 1,) int64
+    item_price: Tensor  # (N + 1,) float32
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -62,10 +96,34 @@ class UserModel(nn.Module):
             self.heads = Heads(config.width, config.actions) if config.heads else None
         self.dropout = nn.Dropout(config.dropout)
         self.register_buffer("gap_boundaries_ms", torch.tensor(config.gap_boundaries_ms, dtype=torch.int64))
+        self.week_hours = WeekHours(config.width) if config.week_hours else None
+        self.content = self._content() if config.content else None
+        if self.content is not None:
+            unknown = torch.zeros(config.items + 1, dtype=torch.int64)
+            self.register_buffer("item_category", unknown)
+            self.register_buffer("item_brand", unknown.clone())
+            self.register_buffer("item_price", torch.full((config.items + 1,), torch.nan))
+        self._hidden: tuple[Tensor, Tensor] | None = None  # in training: (h,) items as new, (h, D) their directions
         for embedding in (self.items, self.actions, self.gaps):
             nn.init.normal_(embedding.weight, std=1 / math.sqrt(config.width))
         nn.init.zeros_(self.shortcut.weight)
         nn.init.zeros_(self.following.weight)
+
+    def _content(self) -> Content:
+        config = self.config
+        return Content(
+            config.content,
+            config.width,
+            categories=config.categories,
+            brands=config.brands,
+            price_boundaries=config.price_boundaries,
+            hidden_share=config.unknown_share,
+        )
+
+    def know_items(self, features: Features) -> None:
+        """Take over what items are. features: (N + 1,) of every item, from `encoder.features.item_features`."""
+        for buffer, name in ((self.item_category, CATEGORY), (self.item_brand, BRAND), (self.item_price, PRICE)):
+            buffer.copy_(torch.from_numpy(features[name]))
 
     def start_from_popularity(self, item_counts: Tensor) -> None:
         """Make the untrained model rank by popularity. item_counts: (N,) training events of items 1..N."""
@@ -84,36 +142,89 @@ class UserModel(nn.Module):
         """(batch, D) float32 representation of users without history: trained on every user's first event."""
         return self.head.bias.expand(batch, -1)
 
+    def hide_ids(self) -> None:
+        """Until the next call, train a share of the items, drawn by chance, as if they were new."""
+        if self.content is not None:
+            hidden = 1 + torch.nonzero(torch.rand(self.config.items) < self.config.id_dropout).flatten()
+            self._hidden = hidden, directions(len(hidden), self.config.width)
+
+    def _ids(self) -> Tensor:
+        """(N + 1, D) float32 the part of item vectors that comes from ids."""
+        ids = self.items.weight
+        if self.training and self._hidden is not None:
+            hidden, direction = self._hidden
+            ids = ids.index_copy(0, hidden, ids[0] + direction)
+        return ids
+
+    def item_table(self) -> Tensor:
+        """(N + 1, D) float32 vectors by item index."""
+        ids = self._ids()
+        if self.content is None:
+            return ids
+        content: Tensor = self.content(self._item_features())
+        return ids + content
+
     def item_vectors(self) -> Tensor:
         """(N, D) float32, row p is item p + 1."""
-        return self.items.weight[1:]
+        return self.item_table()[1:]
 
-    def inputs(self, item: Tensor, action: Tensor, gap_ms: Tensor) -> Tensor:
-        """Integer tensors of one shape (...) -> (..., D) inputs of the cell. gap_ms: -1 for a first event."""
+    def inputs(self, item: Tensor, action: Tensor, gap_ms: Tensor, features: Mapping[str, Tensor]) -> Tensor:
+        """Tensors of one shape (...) -> (..., D) inputs of the cell. gap_ms: -1 for a first event."""
         if self.training and self.config.unknown_share > 0:
-            item = item * (torch.rand(item.shape, device=item.device) >= self.config.unknown_share)
             action = action * (torch.rand(action.shape, device=action.device) >= self.config.unknown_share)
         bucket = torch.bucketize(gap_ms, self.gap_boundaries_ms, right=True)
-        inputs: Tensor = self.dropout(self.items(item) + self.actions(action) + self.gaps(bucket))
-        return inputs
+        inputs: Tensor = functional.embedding(item, self._ids()) + self.actions(action) + self.gaps(bucket)
+        if self.content is not None:
+            items = self._item_features()
+            named = {name: torch.where(item == 0, features[name], items[name][item]) for name in self.config.content}
+            inputs = inputs + self.content(named)
+        if self.week_hours is not None:
+            inputs = inputs + self.week_hours(features[TIME])
+        dropped: Tensor = self.dropout(inputs)
+        return dropped
 
-    def step(self, item: Tensor, action: Tensor, gap_ms: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,) int64 item, action and gap, (B, S) state -> (B, S) next state, (B, D) representation after the event."""
-        inputs = self.inputs(item, action, gap_ms)
+    def step(
+        self, item: Tensor, action: Tensor, gap_ms: Tensor, state: Tensor, features: Mapping[str, Tensor] = NO_FEATURES
+    ) -> tuple[Tensor, Tensor]:
+        """(B,) int64 item, action and gap, (B, S) state -> (B, S) next state, (B, D) representation after the event.
+
+        features: (B,) of the event, those of the config.
+        """
+        item = self._seen(item)
+        inputs = self.inputs(item, action, gap_ms, features)
         output, state = self.cell.step(inputs, state)
         return state, self._representation(output, inputs, item)
 
-    def sequence(self, item: Tensor, action: Tensor, gap_ms: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def sequence(
+        self, item: Tensor, action: Tensor, gap_ms: Tensor, state: Tensor, features: Mapping[str, Tensor] = NO_FEATURES
+    ) -> tuple[Tensor, Tensor]:
         """(B, T) int64 item, action and gap, (B, S) state before them -> (B, T, D) representations after each event,
-        (B, S) state after the last."""
-        inputs = self.inputs(item, action, gap_ms)
+        (B, S) state after the last. features: (B, T) of the events."""
+        item = self._seen(item)
+        inputs = self.inputs(item, action, gap_ms, features)
         outputs, state = self.cell.sequence(inputs, state)
         return self._representation(outputs, inputs, item), state
+
+    def _seen(self, item: Tensor) -> Tensor:
+        """The items as a step sees them: in training some are unknown."""
+        if self.training and self.config.unknown_share > 0:
+            item = item * (torch.rand(item.shape, device=item.device) >= self.config.unknown_share)
+        return item
+
+    def _following(self, item: Tensor) -> Tensor:
+        if self.training and self._hidden is not None:  # a new item has the unknown item's
+            is_old = torch.ones(self.config.items + 1, dtype=torch.int64).index_fill(0, self._hidden[0], 0)
+            item = item * is_old[item]
+        following: Tensor = self.following(item)
+        return following
+
+    def _item_features(self) -> Mapping[str, Tensor]:
+        return {CATEGORY: self.item_category, BRAND: self.item_brand, PRICE: self.item_price}
 
     def _representation(self, output: Tensor, inputs: Tensor, item: Tensor) -> Tensor:
         # What follows the last event comes straight from it, so that the state is free for what came before: a linear
         # map of its inputs for items of any support, and a vector of the item's own, which learns single successors.
         # Both depend on the event alone, so export folds them into its tables.
-        from_event: Tensor = self.shortcut(inputs) + self.dropout(self.following(item))
+        from_event: Tensor = self.shortcut(inputs) + self.dropout(self._following(item))
         from_state: Tensor = self.head(self.dropout(output))
         return from_state + from_event

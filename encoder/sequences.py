@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.features import Features, event_features
 from encoder.log import EventLog
 from encoder.vocabulary import Vocabulary
 
@@ -15,8 +16,9 @@ class Sequences:
     """Users' events one user after another, each user's in the order of the log.
 
     User u has the positions starts[u] to starts[u + 1]. item, action: (n,) int64, 0 unknown. gap_ms: (n,) int64, time
-    since the user's event before, -1 for a first event. row: (n,) the event's row in the log. open_ms: (n,) int64, time
-    from a user's last event to the end of the log, in which nothing followed, -1 for other events; None: not known.
+    since the user's event before, -1 for a first event. row: (n,) the event's row in the log. features: (n,) of each
+    event, by name. open_ms: (n,) int64, time from a user's last event to the end of the log, in which nothing followed,
+    -1 for other events; None: not known.
     """
 
     starts: NDArray[np.int64]  # (users + 1,)
@@ -24,6 +26,7 @@ class Sequences:
     action: NDArray[np.int64]
     gap_ms: NDArray[np.int64]
     row: NDArray[np.int64]
+    features: Features
     open_ms: NDArray[np.int64] | None = None
 
     @classmethod
@@ -42,6 +45,7 @@ class Sequences:
             action=vocabulary.action_index(log)[row],
             gap_ms=gap_ms,
             row=row,
+            features={name: values[row] for name, values in event_features(log, vocabulary).items()},
             open_ms=np.where(last, log.time_ms.max(initial=0) - log.time_ms[row], -1),
         )
 
@@ -78,6 +82,7 @@ class Window:
     open_ms: NDArray[np.int64]  # (B, T), -1 for padding
     position: NDArray[np.int64]  # (B, T) of the event in the sequences, -1 for padding
     is_first: bool  # whether these users start here
+    features: Features  # (B, T) of each event, by name; those of some event where it is padding
 
 
 def windows(sequences: Sequences, users: NDArray[np.int64], steps: int) -> Iterator[Window]:
@@ -98,6 +103,7 @@ def windows(sequences: Sequences, users: NDArray[np.int64], steps: int) -> Itera
             open_ms=np.where(real, -1 if sequences.open_ms is None else sequences.open_ms[position], -1),
             position=position,
             is_first=begin == 0,
+            features={name: values[position] for name, values in sequences.features.items()},
         )
 
 

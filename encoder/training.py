@@ -12,6 +12,7 @@ from torch.nn import functional
 from encoder.baselines import Baselines
 from encoder.errors import InputError
 from encoder.evaluation import model_ranks
+from encoder.features import TIME, item_features, known_features, price_boundaries
 from encoder.heads import heads_loss
 from encoder.log import EventLog
 from encoder.metrics import ranking_metrics
@@ -50,7 +51,7 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
     """Train on the first part of a log in time, stop by the rest of it, then pass once over all of it, so that the
     model knows the newest items. The same log and settings give the same model.
 
-    Raises InputError where the log is too short to split.
+    Raises InputError where the log is too short to split, or to know the hours of a week.
     """
     torch.manual_seed(settings.seed)
     fit, validation = log.split(1 - settings.validation)
@@ -58,6 +59,9 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
         raise InputError(f"a log of {len(log)} events is too short to train on: give a longer one")
     vocabulary = Vocabulary.of(log, settings.min_support)
     sequences, whole = Sequences.of(fit, vocabulary), Sequences.of(log, vocabulary)
+    known = known_features(log, vocabulary)
+    if settings.week_hours and TIME not in known:
+        raise InputError("the log spans less than a week: train without the hours of the week, or give a longer log")
     model = UserModel(
         ModelConfig(
             items=len(vocabulary.items),
@@ -68,8 +72,16 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
             hidden=settings.hidden,
             dropout=settings.dropout,
             heads=True,
+            week_hours=settings.week_hours,
+            content=tuple(name for name in known if name in settings.content),
+            categories=len(vocabulary.categories),
+            brands=len(vocabulary.brands),
+            price_boundaries=price_boundaries(log),
+            id_dropout=settings.id_dropout,
         )
     )
+    if model.config.content:
+        model.know_items(item_features(log, vocabulary))
     items = len(vocabulary.items)
     model.start_from_popularity(torch.from_numpy(Baselines.of(sequences, items).popularity[1:]))
     run = _Fit(model, settings, progress)
@@ -149,7 +161,9 @@ def window_loss(model: UserModel, window: Window, state: Tensor, before: Tensor)
     number of known items, and (B, S) and (B, D) when it ends, cut from the gradient.
     """
     item, action, gap_ms = (torch.from_numpy(part) for part in (window.item, window.action, window.gap_ms))
-    after, state = model.sequence(item, action, gap_ms, state)
+    model.hide_ids()
+    features = {name: torch.from_numpy(window.features[name]) for name in model.config.features}
+    after, state = model.sequence(item, action, gap_ms, state, features)
     known = item > 0
     before_each = torch.cat([before.unsqueeze(1), after[:, :-1]], dim=1)
     predicted = before_each[known]

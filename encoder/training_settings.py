@@ -2,6 +2,8 @@
 
 import msgspec
 
+from encoder.features import ITEM_FEATURES
+
 CELL_NAMES = ("rnn", "lstm", "gru", "mingru", "hgrn2")  # those of encoder.cells.CELLS
 
 
@@ -13,6 +15,9 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     width: int = 64
     hidden: int = 64
     dropout: float = 0.2
+    week_hours: bool = False  # whether the hour of the week is an input
+    content: tuple[str, ...] = ITEM_FEATURES  # of items that their vectors are made of, where the log has them
+    id_dropout: float = 0.2  # share of items, drawn for every step, that are trained as if they were new
     min_support: int = 2  # events of an item to be in the catalogue; rarer ones train the unknown item
     validation: float = 0.1  # last share of the log, in time, that decides when to stop
     max_epochs: int = 7  # the learning rate falls along a cosine to 0 at their end

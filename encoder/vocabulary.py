@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.errors import InputError
+from encoder.features import BRAND
 
 if TYPE_CHECKING:
     from encoder.log import EventLog
@@ -20,10 +21,13 @@ class Vocabulary(msgspec.Struct, frozen=True):
     items: list[str]
     actions: list[str]
     item_names: list[str] | None = None  # names for people, where the log has them
+    categories: list[str] = []
+    brands: list[str] = []
 
     @classmethod
     def of(cls, log: EventLog, min_support: int) -> Vocabulary:
-        """Items with at least `min_support` events and all actions of a log, the most frequent first.
+        """Items, categories and brands with at least `min_support` events and all actions of a log, the most frequent
+        first.
 
         Raises InputError where no item has that support.
         """
@@ -35,7 +39,14 @@ class Vocabulary(msgspec.Struct, frozen=True):
             )
         actions = _by_frequency(log.actions, log.action, 1)
         names = log.item_names
-        return cls(items, actions, None if names is None else [names.get(item, item) for item in items])
+        brands = log.attributes.get(BRAND)
+        return cls(
+            items,
+            actions,
+            None if names is None else [names.get(item, item) for item in items],
+            categories=_by_frequency(log.categories, log.category, min_support),
+            brands=[] if brands is None else _by_frequency(*brands, min_support),
+        )
 
     def item_index(self, log: EventLog) -> NDArray[np.int64]:
         """(n,) index of every event's item, 0 where the item is not in the vocabulary."""
@@ -45,13 +56,23 @@ class Vocabulary(msgspec.Struct, frozen=True):
         """(n,) index of every event's action, 0 where the action is not in the vocabulary."""
         return _indices(log.actions, self.actions)[log.action]
 
+    def category_index(self, log: EventLog) -> NDArray[np.int64]:
+        """(n,) index of every event's category, 0 where it has none or one that is not in the vocabulary."""
+        return _indices(log.categories, self.categories)[log.category]
+
+    def brand_index(self, log: EventLog) -> NDArray[np.int64]:
+        """(n,) index of every event's brand, 0 where it has none or one that is not in the vocabulary."""
+        brands = log.attributes.get(BRAND)
+        return np.zeros(len(log), np.int64) if brands is None else _indices(brands.names, self.brands)[brands.codes]
+
 
 def _by_frequency(names: list[str], codes: NDArray[np.integer], min_support: int) -> list[str]:
-    counts = np.bincount(codes, minlength=len(names)).tolist()
+    counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
     kept = [(-count, name) for name, count in zip(names, counts, strict=True) if count >= max(1, min_support)]
     return [name for _, name in sorted(kept)]
 
 
 def _indices(names: list[str], known: list[str]) -> NDArray[np.int64]:
+    """(len(names) + 1,) index of each name; the last is that of code -1, which stands for no name."""
     index = {name: i for i, name in enumerate(known, 1)}
-    return np.array([index.get(name, 0) for name in names], np.int64)
+    return np.array([*(index.get(name, 0) for name in names), 0], np.int64)

@@ -5,9 +5,10 @@ Free of torch: the live system reads bundles through this module, `export.graphs
 Layout of a bundle folder:
 
     manifest.json        the Manifest below; `bundle_id` is a hash of everything else
-    step.onnx            (item, action, gap_ms, state) -> (next_state, representation)
+    step.onnx            (item, action, gap_ms, features of the manifest, state) -> (next_state, representation)
     predict.onnx         (representation, item) -> rank; with heads also action_probability and time_mixture
-    vocabulary.json      {"items": [...], "actions": [...]}; position p holds index p + 1, index 0 is "unknown"
+    vocabulary.json      {"items": [...], "actions": [...], "categories": [...], "brands": [...]}; position p holds
+                         index p + 1, index 0 is "unknown"
     item_vectors.npy     (N + 1, D) float32, row = item index, row 0 (unknown) is never ranked
     initial.npz          state (S,) float32 and representation (D,) float32 of a user without history
 """
@@ -47,6 +48,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     training: dict[str, Any]  # settings and data fingerprint of the training run
     files: dict[str, str]  # file name -> SHA-256, hexadecimal
     heads: dict[str, int] = {}  # beside the rank: output of predict.onnx -> its columns
+    features: tuple[str, ...] = ()  # inputs of a step besides item, action and gap, of encoder.features.EVENT_FEATURES
 
 
 class Bundle:
@@ -58,10 +60,17 @@ class Bundle:
         self.vocabulary = vocabulary
         self.item_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.items, 1)}
         self.action_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.actions, 1)}
+        self.category_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.categories, 1)}
+        self.brand_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.brands, 1)}
         self.item_vectors: NDArray[np.float32] = np.load(path / "item_vectors.npy")
         with np.load(path / "initial.npz") as initial:
             self.initial_state: NDArray[np.float32] = initial["state"]
             self.initial_representation: NDArray[np.float32] = initial["representation"]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Inputs of a step besides item, action and gap."""
+        return self.manifest.features
 
     @property
     def bundle_id(self) -> str:

@@ -7,26 +7,36 @@ import msgspec
 from rich.console import Console
 
 from encoder.commands.checkpoints import check_checkpoint
+from encoder.datasets import FORMATS, load_log
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder that `thalweg train` wrote")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the bundle to write")
+    parser.add_argument(
+        "--items", metavar="LOG", help="also take in this log's items that training has not seen, by their content"
+    )
+    parser.add_argument("--format", choices=sorted(FORMATS), help="of that log; default: by the file's name")
     parser.add_argument("--json", action="store_true", help="print the manifest as one JSON object on the last line")
 
 
 def run(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
     check_checkpoint(args.checkpoint)
+    log = None if args.items is None else load_log(args.items, args.format)[0]
     # only now: torch takes seconds to load
     from encoder import checkpoint
+    from encoder.catalogue import extend
     from export.exporter import export_model
 
     trained = checkpoint.load(args.checkpoint)
     description = trained.description
+    model, vocabulary = trained.model, trained.vocabulary
+    if log is not None:
+        model, vocabulary = extend(model, vocabulary, log)
     bundle = export_model(
-        trained.model,
-        trained.vocabulary,
+        model,
+        vocabulary,
         args.out,
         metrics={"split": "last part of the training log, before the pass over all of it", **description.metrics},
         training={
@@ -40,6 +50,10 @@ def run(args: argparse.Namespace) -> int:
         f"{manifest.bundle_id} in {args.out}: {manifest.items:,} items, state {manifest.state_width}, "
         f"representation {manifest.representation_width}"
     )
+    if log is not None:
+        console.print(
+            f"{manifest.items - len(trained.vocabulary.items):,} of these items are untrained, known by their content"
+        )
     console.print(
         f"parity over {parity['steps']:,} steps of {parity['sequences']} sequences: states within "
         f"{parity['state_max_abs_diff']:g}, representations within {parity['representation_max_abs_diff']:g}",

@@ -48,6 +48,7 @@ def export_model(
             representation_width=model.config.width,
             items=model.config.items,
             actions=model.config.actions,
+            features=model.config.features,
             parity=parity,
             metrics=metrics or {},
             training=training or {},
@@ -64,7 +65,7 @@ def export_model(
 
 
 def _write_files(model: UserModel, vocabulary: Vocabulary, path: Path) -> None:
-    vectors = model.items.weight.detach().numpy()
+    vectors = model.item_table().detach().numpy()
     (path / "step.onnx").write_bytes(step_graph(model))
     (path / "predict.onnx").write_bytes(predict_graph(vectors[1:], model.heads))
     (path / "vocabulary.json").write_bytes(msgspec.json.encode(vocabulary))

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from encoder.errors import BundleError
+from encoder.features import BRAND, CATEGORY, HOUR_MS, PRICE, TIME, Features
 from encoder.model import UserModel
 
 SEQUENCES = 64
@@ -23,8 +24,9 @@ def prove_parity(model: UserModel, path: Path, seed: int = 0) -> dict[str, Any]:
     1,000 events, the batch shrinking as they end. Raises BundleError where a difference exceeds its tolerance.
     """
     lengths, item, action, gap_ms = _random_sequences(model, seed)
-    states, representations = _stepped(model, path, lengths, item, action, gap_ms)
-    expected_states, expected = _trained_form(model, lengths, item, action, gap_ms)
+    features = _random_features(model, seed)
+    states, representations = _stepped(model, path, lengths, item, action, gap_ms, features)
+    expected_states, expected = _trained_form(model, lengths, item, action, gap_ms, features)
     mask = np.arange(STEPS) < lengths[:, None]
     representation_diff = float(np.abs(representations - expected)[mask].max())
     state_diff = float(np.abs(states - expected_states).max())
@@ -70,6 +72,25 @@ def _random_sequences(
     return lengths, rng.integers(0, config.items + 1, shape), rng.integers(0, config.actions + 1, shape), gap_ms
 
 
+def _random_features(model: UserModel, seed: int) -> Features:
+    """(64, 1000) of each feature of the model, with every edge of time and price, and what is missing or unknown."""
+    rng = np.random.default_rng(seed + 1)
+    config, shape = model.config, (SEQUENCES, STEPS)
+    time_ms = rng.integers(0, 4_102_444_800_000, shape)  # to the year 2100
+    edge_ms = time_ms // HOUR_MS * HOUR_MS + rng.integers(-1, 2, shape)
+    bounds = np.array([0.0, *config.price_boundaries], np.float32)
+    around = np.stack([np.nextafter(bounds, np.float32(-np.inf)), bounds, np.nextafter(bounds, np.float32(np.inf))])
+    edges = rng.choice(np.append(around, np.float32(np.nan)), shape)
+    price = np.exp(rng.uniform(-5, 12, shape)).astype(np.float32)
+    features: Features = {
+        TIME: np.where(rng.random(shape) < 0.3, np.maximum(edge_ms, 0), time_ms),
+        CATEGORY: rng.integers(0, config.categories + 1, shape),
+        BRAND: rng.integers(0, config.brands + 1, shape),
+        PRICE: np.where(rng.random(shape) < 0.5, edges, price),
+    }
+    return {name: features[name] for name in config.features}
+
+
 def _session(path: Path) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1  # one order of summation: the same bundle from the same model
@@ -84,6 +105,7 @@ def _stepped(
     item: NDArray[np.int64],
     action: NDArray[np.int64],
     gap_ms: NDArray[np.int64],
+    features: Features,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(64, S) state after each sequence's last event, (64, 1000, D) representation after each event."""
     session = _session(path / "step.onnx")
@@ -91,7 +113,8 @@ def _stepped(
     representations = np.zeros((*item.shape, model.config.width), np.float32)
     for t in range(STEPS):
         active = int((lengths > t).sum())
-        feeds = {"item": item[:active, t], "action": action[:active, t], "gap_ms": gap_ms[:active, t]}
+        values = {"item": item, "action": action, "gap_ms": gap_ms, **features}
+        feeds = {name: value[:active, t] for name, value in values.items()}
         states[:active], representations[:active, t] = session.run(None, {**feeds, "state": states[:active]})
     return states, representations
 
@@ -103,6 +126,7 @@ def _trained_form(
     item: NDArray[np.int64],
     action: NDArray[np.int64],
     gap_ms: NDArray[np.int64],
+    features: Features,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What `_stepped` gives, by the model's sequence form: from each length at which sequences end to the next."""
     model.eval()
@@ -111,10 +135,13 @@ def _trained_form(
     begin = 0
     for end in np.unique(lengths).tolist():
         active = int((lengths >= end).sum())
-        items, actions, gaps = (
-            torch.from_numpy(np.ascontiguousarray(values[:active, begin:end])) for values in (item, action, gap_ms)
+        items, actions, gaps, *others = (
+            torch.from_numpy(np.ascontiguousarray(values[:active, begin:end]))
+            for values in (item, action, gap_ms, *features.values())
         )
-        representations[:active, begin:end], states[:active] = model.sequence(items, actions, gaps, states[:active])
+        representations[:active, begin:end], states[:active] = model.sequence(
+            items, actions, gaps, states[:active], dict(zip(features, others, strict=True))
+        )
         begin = end
     return states.numpy(), representations.numpy()
 

@@ -7,6 +7,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from encoder.errors import BundleError
+from encoder.features import Features
 from export.bundle import Bundle
 
 # Scores of one tile of events over the catalogue are kept under 4 MB, so that they are counted while still in cache.
@@ -54,9 +55,13 @@ class Stepper:
         action: NDArray[np.int64],
         gap_ms: NDArray[np.int64],
         state: NDArray[np.float32],
+        features: Features,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(B,) item, action and gap in ms, (B, S) state -> (B, S) next state, (B, D) representation."""
-        inputs = {"item": item, "action": action, "gap_ms": gap_ms, "state": state}
+        """(B,) item, action and gap in ms, (B, S) state -> (B, S) next state, (B, D) representation.
+
+        features: (B,) of the events, those that the bundle names.
+        """
+        inputs = {"item": item, "action": action, "gap_ms": gap_ms, "state": state, **features}
         next_state, representation = self._step.run(("next_state", "representation"), inputs)
         return next_state, representation
 

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from encoder.events import BehaviorEvent
+from encoder.features import Features
 from export.bundle import Bundle
 from streams.arena import NO_OFFSET, RECENT, Arena
 from streams.codec import Erasure, Outcome, Rejected
+from streams.features import FeatureReader
 from streams.foresight import Foresight
 from streams.rejection import quote
 from streams.waves import waves
@@ -30,6 +32,7 @@ class Graphs(Protocol):
         action: NDArray[np.int64],
         gap_ms: NDArray[np.int64],
         state: NDArray[np.float32],
+        features: Features,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
 
     def predict(
@@ -144,6 +147,7 @@ class Processor:
         self._items = bundle.item_index
         self._actions = bundle.action_index
         self._action_names = list(bundle.action_index)
+        self._features = FeatureReader(bundle)
         self._initial_state = bundle.initial_state
         self._initial_representation = bundle.initial_representation
         self._graphs = graphs
@@ -258,12 +262,16 @@ class Processor:
         item = np.array(columns.item, np.int64)
         action = np.array(columns.action, np.int64)
         gap_ms = np.array(columns.gap_ms, np.int64)
+        features = self._features.of(columns.event)
         before = np.empty((len(rows) if evaluate else 0, result.representation.shape[1]), np.float32)
         for wave in waves(rows):
             target = rows[wave]
             if evaluate:
                 before[wave] = result.representation[target]
-            state, representation = self._graphs.step(item[wave], action[wave], gap_ms[wave], result.state[target])
+            of_wave = {name: values[wave] for name, values in features.items()}
+            state, representation = self._graphs.step(
+                item[wave], action[wave], gap_ms[wave], result.state[target], of_wave
+            )
             result.state[target] = state
             result.representation[target] = representation
         return before

@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default = getattr(defaults, name)
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, type=int, default=default, metavar="N", help=f"{text} (default {default})")
+    parser.add_argument(
+        "--week-hours", action="store_true", help="the hour of the week (UTC) is an input, too: for logs of some weeks"
+    )
     add_threads_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
 
@@ -60,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         width=args.width,
         hidden=args.width,
         min_support=args.min_support,
+        week_hours=args.week_hours,
     )
     started = time.perf_counter()
     with EpochBars(console) as bars:

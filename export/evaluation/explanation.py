@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.errors import InputError
+from encoder.features import TIME, Features, event_features
 from encoder.log import EventLog
 from export.bundle import Bundle
 from export.evaluation.scored import gaps_ms
@@ -37,7 +38,7 @@ def explain(bundle: Bundle, stepper: Stepper, log: EventLog, user_id: str, item_
     events = _events_of(log, user_id)
     item = bundle.vocabulary.item_index(events)
     action = bundle.vocabulary.action_index(events)
-    representation = leave_one_out(bundle, stepper, item, action, events.time_ms)
+    representation = leave_one_out(bundle, stepper, item, action, event_features(events, bundle.vocabulary))
     whole, without = representation[-1:], representation[:-1]
     scores = bundle.item_vectors[1:] @ whole[0]
     explained = int(scores.argmax()) + 1 if item_id is None else _index(bundle, item_id)
@@ -65,10 +66,10 @@ def leave_one_out(
     stepper: Stepper,
     item: NDArray[np.int64],
     action: NDArray[np.int64],
-    time_ms: NDArray[np.int64],
+    features: Features,
 ) -> NDArray[np.float32]:
     """(n,) events of a user in order of time -> (n + 1, D): row i without event i, the last row with all of them."""
-    n = len(item)
+    n, time_ms = len(item), features[TIME].astype(np.int64)
     user = np.zeros(n, np.int64)
     gap_ms = gaps_ms(user, time_ms)
     state = np.tile(bundle.initial_state, (n + 1, 1))
@@ -81,8 +82,9 @@ def leave_one_out(
         gaps = np.full(len(active), gap_ms[step])
         if step:  # the row that lacks the event just before
             gaps[step - 1] = time_ms[step] - time_ms[step - 2] if step > 1 else -1
+        event = {name: np.full(len(active), features[name][step]) for name in bundle.features}
         state[active], representation[active] = stepper.step(
-            np.full(len(active), item[step]), np.full(len(active), action[step]), gaps, state[active]
+            np.full(len(active), item[step]), np.full(len(active), action[step]), gaps, state[active], event
         )
     return representation
 

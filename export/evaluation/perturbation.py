@@ -84,4 +84,5 @@ def _arrived(scored: ScoredEvents, order: Indices, item: Indices) -> Sequences:
         action=scored.sequences.action[order],
         gap_ms=gaps_ms(user, scored.time_ms[order]),
         row=scored.sequences.row[order],
+        features={name: values[order] for name, values in scored.sequences.features.items()},
     )

@@ -64,7 +64,8 @@ def _table(
     for step in range(int(lengths[0])):
         active = int(np.searchsorted(-lengths, -step))
         at = starts[:active] + step
+        features = {name: sequences.features[name][at] for name in bundle.features}
         state, table[row[:active] + step + 1] = stepper.step(
-            sequences.item[at], sequences.action[at], sequences.gap_ms[at], state[:active]
+            sequences.item[at], sequences.action[at], sequences.gap_ms[at], state[:active], features
         )
     return first, table

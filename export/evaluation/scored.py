@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.errors import InputError
+from encoder.features import event_features
 from encoder.log import EventLog
 from encoder.sequences import Sequences
 from encoder.vocabulary import Vocabulary
@@ -49,12 +50,14 @@ class ScoredEvents:
         user = user[order]
         time_ms = np.concatenate([part.time_ms for part in parts])[order]
         lengths = np.bincount(user, minlength=len(user_ids))
+        features = [event_features(part, vocabulary) for part in parts]
         sequences = Sequences(
             starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             item=np.concatenate([vocabulary.item_index(part) for part in parts])[order],
             action=np.concatenate([vocabulary.action_index(part) for part in parts])[order],
             gap_ms=gaps_ms(user, time_ms),
             row=row,
+            features={name: np.concatenate([part[name] for part in features])[order] for name in features[0]},
         )
         target = np.flatnonzero(row >= 0)
         return cls(user_ids, sequences, user, time_ms, target, row[target])

@@ -1,8 +1,9 @@
 """A trained model as two ONNX graphs: a step of the cell, and the rank of an item over the catalogue.
 
 The graphs are built by hand, since a step is small enough that every operator counts: everything that depends on an
-event alone (embeddings, their product with the cell's input weights, biases) is folded into two tables, so that a step
-is two lookups, one matrix product with the state, the gates and the head.
+event alone (embeddings, their product with the cell's input weights, biases) is folded into tables, one of items, one
+of action and gap together and one of each further feature, so that a step is these lookups, one matrix product with
+the state, the gates and the head.
 """
 
 import numpy as np
@@ -12,21 +13,24 @@ from onnx import TensorProto, helper
 from encoder.heads import Heads
 from encoder.model import UserModel
 from export.graphs.builder import Graph, array, floats
-from export.graphs.cells import add_cell, pairs
+from export.graphs.cells import add_cell
+from export.graphs.event import add_event_part, add_feature_rows, feature_inputs
 from export.graphs.heads import add_heads, head_widths
 
 
 def step_graph(model: UserModel) -> bytes:
-    """step.onnx: item, action, gap_ms (B,) int64, state (B, S) float32 -> next_state (B, S), representation (B, D)."""
+    """step.onnx: item, action, gap_ms (B,) int64, the model's features (B,), state (B, S) float32 -> next_state (B, S),
+    representation (B, D)."""
     graph = Graph()
     bucket = _gap_bucket(graph, model)
     context = _context(graph, model, bucket)
+    add_feature_rows(graph, model)
     output = add_cell(graph, model, context)
     _representation(graph, model, output, context)
     integers = [helper.make_tensor_value_info(n, TensorProto.INT64, ["batch"]) for n in ("item", "action", "gap_ms")]
     return graph.model(
         "step",
-        [*integers, floats("state", model.cell.state_width)],
+        [*integers, *feature_inputs(model), floats("state", model.cell.state_width)],
         [floats("next_state", model.cell.state_width), floats("representation", model.config.width)],
     )
 
@@ -93,13 +97,8 @@ def _context(graph: Graph, model: UserModel, bucket: str) -> str:
 
 
 def _representation(graph: Graph, model: UserModel, output: str, context: str) -> None:
-    """The head of the cell's output, plus what the event gives by itself: two tables."""
-    shortcut = model.shortcut.weight.double().T
-    own = model.items.weight.double() @ shortcut + model.following.weight.double()
-    graph.constant("item_following", array(own))
-    graph.constant("context_following", array(pairs(model) @ shortcut + model.head.bias.double()))
+    """The head of the cell's output, plus what the event gives by itself."""
+    weight, bias, own = (w.double() for w in (model.shortcut.weight, model.head.bias, model.following.weight))
+    event = add_event_part(graph, model, context, "following", weight, bias, own)
     graph.constant("head_weight", array(model.head.weight.T))
-    item = graph.add("Gather", ["item_following", "item"], "item_following_part")
-    other = graph.add("Gather", ["context_following", context], "context_following_part")
-    event = graph.add("Add", [item, other], "following_part")
     graph.add("Gemm", [output, "head_weight", event], "representation")

@@ -16,6 +16,7 @@ from encoder.cells.linear import HEADS, KEYS, NORM_EPSILON
 from encoder.errors import BundleError
 from encoder.model import UserModel
 from export.graphs.builder import Graph, array
+from export.graphs.event import add_event_part
 
 # (P, E) weight and (P,) bias of a map of a layer's inputs, float64 -> name of its (B, P) float32 result in the graph.
 Map = Callable[[Tensor, Tensor], str]
@@ -43,18 +44,9 @@ def add_cell(graph: Graph, model: UserModel, context: str) -> str:
     return output
 
 
-def pairs(model: UserModel) -> Tensor:
-    """(actions · buckets, D) float64: the part of a cell's inputs that an action and a gap give."""
-    return (model.actions.weight.double()[:, None, :] + model.gaps.weight.double()[None, :, :]).flatten(0, 1)
-
-
 def _table_map(graph: Graph, model: UserModel, context: str) -> Map:
     def mapped(weight: Tensor, bias: Tensor) -> str:
-        items = graph.constant("item_table", array(model.items.weight.double() @ weight.T))
-        contexts = graph.constant("context_table", array(pairs(model) @ weight.T + bias))
-        item = graph.add("Gather", [items, "item"], "item_part")
-        other = graph.add("Gather", [contexts, context], "context_part")
-        return graph.add("Add", [item, other], "event_part")
+        return add_event_part(graph, model, context, "event", weight, bias)
 
     return mapped
 

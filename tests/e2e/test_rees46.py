@@ -39,7 +39,9 @@ def test_rees46_trained_streamed_and_verified(services: LocalServices, tmp_path:
     log = ["--format", "rees46", str(LOG)]
     thalweg("train", *log, "--first", "0.7", "--max-epochs", "2", "--out", str(tmp_path / "checkpoint"))
     thalweg("export", str(tmp_path / "checkpoint"), "--out", str(tmp_path / "bundle"))
-    deployment = Deployment(services, Bundle.load(tmp_path / "bundle"), tmp_path)
+    bundle = Bundle.load(tmp_path / "bundle")
+    assert bundle.features == ("category", "brand", "price")
+    deployment = Deployment(services, bundle, tmp_path)
     environment = {
         f"THALWEG_{name.upper()}": str(value)
         for name in deployment.settings.__struct_fields__

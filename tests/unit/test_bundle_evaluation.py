@@ -63,7 +63,7 @@ def one_by_one(
     for item, action, time_ms in events:
         gap_ms = -1 if last is None else max(0, time_ms - last)
         last = time_ms if last is None else max(last, time_ms)
-        state, after = stepper.step(*(np.array([value], np.int64) for value in (item, action, gap_ms)), state)
+        state, after = stepper.step(*(np.array([value], np.int64) for value in (item, action, gap_ms)), state, {})
         found.append(after[0])
     return found
 

@@ -35,7 +35,7 @@ class Recurrence:
 
     vectors = np.random.default_rng(0).normal(size=(ITEMS + 1, WIDTH)).astype(np.float32)
 
-    def step(self, item: Any, action: Any, gap_ms: Any, state: NDArray[np.float32]) -> Any:
+    def step(self, item: Any, action: Any, gap_ms: Any, state: NDArray[np.float32], features: Any) -> Any:
         drive = self.vectors[item] + action[:, None] * 0.1 + np.log1p(gap_ms + 1)[:, None] * 0.01
         state = np.tanh(state * 0.7 + drive).astype(np.float32)
         return state, state * 2
@@ -57,6 +57,7 @@ class Recurrence:
 class TinyBundle:
     item_index: ClassVar = {f"i{n}": n for n in range(1, ITEMS + 1)}
     action_index: ClassVar = {"view": 1, "purchase": 2}
+    features = ()
     initial_state = np.full(WIDTH, 0.25, np.float32)
     initial_representation = np.full(WIDTH, 0.5, np.float32)
 
@@ -207,6 +208,38 @@ def test_a_user_that_an_older_epoch_stored_elsewhere_goes_on_with_its_history() 
     log = [record(0, "a", "i2", "y", 6)]
     result = target.process(1, log, decode_batch(log), 2)
     assert (result.columns.offset, result.columns.steps) == ([0], [1])
+
+
+def test_a_step_is_given_the_features_of_its_events_and_no_others() -> None:
+    class Described(TinyBundle):
+        features = ("category", "price")
+        category_index: ClassVar = {"cups": 1, "pots": 2}
+
+    class Noting(Recurrence):
+        steps: ClassVar[list[Any]] = []
+
+        def step(self, item: Any, action: Any, gap_ms: Any, state: NDArray[np.float32], features: Any) -> Any:
+            self.steps.append({name: values.tolist() for name, values in features.items()})
+            return super().step(item, action, gap_ms, state, features)
+
+    graphs = Noting()
+    target = Processor(Described(), graphs, Arena(9, WIDTH, WIDTH))  # type: ignore[arg-type]
+    log = []
+    for offset, (user, fields) in enumerate(
+        [
+            ("a", {"category": "pots", "price": 2}),
+            ("b", {"category": "cups"}),
+            ("a", {"category": "hats", "price": 0.5}),
+        ]
+    ):
+        plain = record(offset, user, "i1", f"e{offset}", offset)
+        assert plain.value is not None
+        log.append(plain._replace(value=msgspec.json.encode({**msgspec.json.decode(plain.value), **fields})))
+    target.process(0, log, decode_batch(log), 1)
+    [first, second] = graphs.steps
+    assert first["category"] == [2, 1]
+    assert (first["price"][0], np.isnan(first["price"][1])) == (2.0, True)
+    assert second == {"category": [0], "price": [0.5]}
 
 
 def test_an_event_in_a_partition_that_its_user_does_not_belong_to_is_set_aside() -> None:

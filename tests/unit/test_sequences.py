@@ -67,6 +67,7 @@ def random_sequences(users: int = 40) -> Sequences:
         action=rng.integers(1, 3, n),
         gap_ms=rng.integers(0, 9, n),
         row=np.arange(n),
+        features={},
     )
 
 

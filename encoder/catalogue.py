@@ -1,0 +1,52 @@
+"""Items that training has not seen: a catalogue beyond it, with vectors from what the items are."""
+
+import msgspec
+import numpy as np
+import torch
+
+from encoder.errors import InputError
+from encoder.features import item_features
+from encoder.log import EventLog
+from encoder.model import UserModel, directions
+from encoder.vocabulary import Vocabulary
+
+SEED = 0  # of the directions of new items: the same catalogue gives the same bundle
+
+
+def extend(model: UserModel, vocabulary: Vocabulary, log: EventLog) -> tuple[UserModel, Vocabulary]:
+    """A model and a vocabulary that also have the items of `log`, after those that they had.
+
+    A new item has the unknown item's id and a direction of its own, and its content, the latest in the log; the others
+    stay as they are.
+
+    Raises InputError where the model's items have no content: new ones could not be told apart.
+    """
+    if not model.config.content:
+        raise InputError(
+            "the model knows items by their ids alone, so it can have no others: train it on a log whose items have "
+            "a category, brand or price"
+        )
+    known = set(vocabulary.items)
+    new = sorted({log.item_ids[code] for code in np.unique(log.item).tolist()} - known)
+    names = log.item_names or {}
+    wider = msgspec.structs.replace(
+        vocabulary,
+        items=vocabulary.items + new,
+        item_names=None
+        if vocabulary.item_names is None
+        else vocabulary.item_names + [names.get(item, item) for item in new],
+    )
+    extended = UserModel(msgspec.structs.replace(model.config, items=len(wider.items)))
+    features = item_features(log, wider)
+    weights = {}
+    for name, target in extended.state_dict().items():
+        value = model.state_dict()[name]
+        if value.shape != target.shape:  # a row for each item: a new one has that of the unknown item
+            value = torch.cat([value, value[:1].expand(len(new), *value.shape[1:])])
+        weights[name] = value
+    first = len(vocabulary.items) + 1
+    for feature, values in features.items():
+        weights[f"item_{feature}"][first:] = torch.from_numpy(values[first:])
+    weights["items.weight"][first:] += directions(len(new), model.config.width, torch.Generator().manual_seed(SEED))
+    extended.load_state_dict(weights)
+    return extended.eval(), wider

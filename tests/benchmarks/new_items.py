@@ -1,0 +1,171 @@
+"""Items that training has never seen, found by their content; and what the features do for known items.
+
+`python -m tests.benchmarks.new_items [LOG --format FORMAT] [--seeds N] [--ablation]`: prints one JSON object; without
+LOG, of the simulator's log. A fifth of the items is withheld: their events are taken out of the first 70% of the log,
+which is trained on. Then the catalogue is extended by every item of the log, and the events of the withheld items in
+the last 30% are ranked over all of it, ties against the model, users starting without history. Beside the model stand
+popularity, which ranks all of them last; a random order of the items without training events; the popularity of an
+item's category and brand; and the last item of the user, then what shares its category and brand.
+
+`--ablation`: metrics on the validation part (the last tenth of the first 70%) with and without content and hours.
+"""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from encoder.baselines import Baselines
+from encoder.catalogue import extend
+from encoder.datasets import FORMATS, load_log
+from encoder.datasets.simulator import Shop
+from encoder.evaluation import model_ranks
+from encoder.features import BRAND, CATEGORY, ITEM_FEATURES, TIME, Features, item_features, known_features
+from encoder.log import EventLog
+from encoder.metrics import ranking_metrics
+from encoder.sequences import Sequences
+from encoder.training import train
+from encoder.training_settings import TrainingSettings
+from encoder.vocabulary import Vocabulary
+
+TRAINED = 0.7
+WITHHELD = 0.2
+SIMULATED = {"seed": 7, "items": 2_000, "users": 3_000}
+
+ABLATION: dict[str, tuple[bool, tuple[str, ...]]] = {
+    "id": (False, ()),
+    "id and hour of the week": (True, ()),
+    "id and content": (False, ITEM_FEATURES),
+    "id, content and hour of the week": (True, ITEM_FEATURES),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("log", nargs="?", help="event log (default: 100,000 events of the simulator)")
+    parser.add_argument("--format", choices=sorted(FORMATS))
+    parser.add_argument("--events", type=int, default=100_000, help="of the simulator")
+    parser.add_argument("--epochs", type=int, default=TrainingSettings().max_epochs)
+    parser.add_argument("--seeds", type=int, default=1, help="choices of withheld items and of weights to average over")
+    parser.add_argument("--ablation", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    log = load_log(args.log, args.format)[0] if args.log else Shop(**SIMULATED).simulate(args.events)
+    settings = TrainingSettings(max_epochs=args.epochs)
+    result = ablation(log, settings, args.seeds) if args.ablation else new_items(log, settings, args.seeds)
+    print(json.dumps(result, indent=2))
+    return 0
+
+
+def ablation(log: EventLog, settings: TrainingSettings, seeds: int) -> dict[str, Any]:
+    """Means over seeds of the validation metrics."""
+    fit = log.split(TRAINED)[0]
+    found = {}
+    is_week = TIME in known_features(fit, Vocabulary.of(fit, settings.min_support))
+    for name, (week_hours, content) in ABLATION.items():
+        if week_hours and not is_week:
+            continue
+        runs = []
+        for seed in range(seeds):
+            chosen = msgspec.structs.replace(settings, week_hours=week_hours, content=content, seed=seed)
+            runs.append(train(fit, chosen).metrics)
+        found[name] = {key: round(float(np.mean([run[key] for run in runs])), 4) for key in ("recall@20", "mrr@20")}
+        print(name, found[name], file=sys.stderr, flush=True)
+    return found
+
+
+def new_items(log: EventLog, settings: TrainingSettings, seeds: int) -> dict[str, Any]:
+    """Every run, their means, and the model's mean recall as a multiple of the others'."""
+    runs = [withheld(log, msgspec.structs.replace(settings, seed=seed)) for seed in range(seeds)]
+    mean = _mean(runs)
+    recall_of = {by: metrics["recall@20"] for by, metrics in mean["withheld_items"].items()}
+    recall_of["random_among_new"] = mean["random_among_new_recall@20"]
+    others = ("category_popularity", "random_among_new", "like_last_item")
+    factors = {by: round(recall_of["model"] / recall_of[by], 2) for by in others}
+    return {"recall@20_of_withheld_items_over_that_of": factors, "mean": mean, "runs": runs}
+
+
+def withheld(log: EventLog, settings: TrainingSettings) -> dict[str, Any]:
+    """One choice of withheld items. Ranks over the catalogue of every item of the log."""
+    random = np.random.default_rng(settings.seed)
+    items = np.unique(log.item)
+    hidden = random.choice(items, int(WITHHELD * len(items)), replace=False)
+    first, test = log.split(TRAINED)
+    trained = train(first[~np.isin(first.item, hidden)], settings)
+    model, vocabulary = extend(trained.model, trained.vocabulary, log)
+    sequences = Sequences.of(test, vocabulary)
+    item = sequences.item
+    is_hidden = np.isin(test.item[sequences.row], hidden)
+    is_known = (item > 0) & (item <= len(trained.vocabulary.items))
+    counts = np.zeros(len(vocabulary.items) + 1, np.int64)
+    counts[: len(trained.baselines.popularity)] = trained.baselines.popularity
+    popularity = Baselines(counts, trained.baselines.pairs, trained.baselines.pair_counts)
+    ranks = {
+        "model": model_ranks(model, sequences),
+        "popularity": popularity.popularity_ranks(item),
+        "category_popularity": _by_category(item_features(log, vocabulary), counts, item, random),
+        "like_last_item": _like_last(item_features(log, vocabulary), sequences, random),
+    }
+    is_first = sequences.steps() == 0
+    new = int((counts[1:] == 0).sum())
+    return {
+        "catalogue": len(vocabulary.items),
+        "trained_items": len(trained.vocabulary.items),
+        "without_training_events": new,
+        "random_among_new_recall@20": round(20 / new, 4),
+        "withheld_items": {by: _metrics(of[is_hidden]) for by, of in ranks.items()},
+        "withheld_items_with_history": {by: _metrics(of[is_hidden & ~is_first]) for by, of in ranks.items()},
+        "trained_items_with_history": {by: _metrics(of[is_known & ~is_first]) for by, of in ranks.items()},
+    }
+
+
+def _by_category(
+    features: Features, counts: NDArray[np.int64], item: NDArray[np.int64], random: np.random.Generator
+) -> NDArray[np.int64]:
+    """(n,) rank of each item by the training events an item of its category and brand has, equals in random order."""
+    group = np.unique(features[CATEGORY] * 100_003 + features[BRAND], return_inverse=True)[1]
+    trained = counts > 0
+    total = np.bincount(group, weights=counts)
+    size = np.maximum(1, np.bincount(group, weights=trained))
+    score = (total / size)[group]
+    order = np.lexsort((random.random(len(score)), -score))
+    order = order[order > 0]
+    rank = np.zeros(len(score), np.int64)
+    rank[order] = np.arange(1, len(order) + 1)
+    return rank[item]
+
+
+def _like_last(features: Features, sequences: Sequences, random: np.random.Generator) -> NDArray[np.int64]:
+    """(n,) rank by likeness to the user's last item: itself, then category and brand, then category, then brand;
+    equals in random order."""
+    category, brand = features[CATEGORY], features[BRAND]
+    previous = np.maximum(sequences.previous_item(), 0)
+    ranks = np.zeros(len(previous), np.int64)
+    for event, (last, item) in enumerate(zip(previous.tolist(), sequences.item.tolist(), strict=True)):
+        score = 2.0 * ((category == category[last]) & (category > 0)) + ((brand == brand[last]) & (brand > 0))
+        score[last] = 4
+        score[0] = -1
+        ranks[event] = (score > score[item]).sum() + random.integers(1, (score == score[item]).sum() + 1)
+    return ranks
+
+
+def _metrics(ranks: NDArray[np.int64]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in ranking_metrics(ranks).items()}
+
+
+def _mean(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        key: _mean([run[key] for run in runs])
+        if isinstance(value, dict)
+        else round(float(np.mean([run[key] for run in runs])), 4)
+        for key, value in runs[0].items()
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
