@@ -13,6 +13,8 @@ from encoder.cells import make_cell
 from encoder.content import Content, WeekHours
 from encoder.features import BRAND, CATEGORY, PRICE, TIME, Features
 from encoder.heads import Heads
+from encoder.neighbours import Neighbours
+from encoder.traces import Traces
 
 _S, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
@@ -44,6 +46,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     dropout: float = 0.2  # share of inputs and of outputs dropped in training
     unknown_share: float = 0.01  # of training inputs whose item or action is hidden, so that "unknown" is trained
     gap_boundaries_ms: tuple[int, ...] = GAP_BOUNDARIES_MS
+    traces: bool = False  # whether sums of the inputs, forgotten at fixed rates, stand beside the cell
     heads: bool = False  # of the next action and the time to it, beside the next item
     week_hours: bool = False  # whether the hour of the week is an input
     content: tuple[str, ...] = ()  # features of an item that its vector is made of besides its id
@@ -90,6 +93,7 @@ class UserModel(nn.Module):
         self.gaps = nn.Embedding(len(config.gap_boundaries_ms) + 1, config.width)
         self.cell = make_cell(config.cell, config.width, config.hidden, config.layers)
         self.head = nn.Linear(self.cell.output_width, config.width)
+        self.traces = Traces(config.width, config.width) if config.traces else None
         self.shortcut = nn.Linear(config.width, config.width, bias=False)
         self.following = nn.Embedding(config.items + 1, config.width)
         with torch.random.fork_rng(devices=[]):  # what else is drawn is the same with heads and without
@@ -103,6 +107,7 @@ class UserModel(nn.Module):
             self.register_buffer("item_category", unknown)
             self.register_buffer("item_brand", unknown.clone())
             self.register_buffer("item_price", torch.full((config.items + 1,), torch.nan))
+        self.neighbours: Neighbours | None = None  # in training
         self._hidden: tuple[Tensor, Tensor] | None = None  # in training: (h,) items as new, (h, D) their directions
         for embedding in (self.items, self.actions, self.gaps):
             nn.init.normal_(embedding.weight, std=1 / math.sqrt(config.width))
@@ -134,9 +139,22 @@ class UserModel(nn.Module):
             self.items.weight[0, 0] = 0.0
             self.items.weight[1:, 0] = (log_share - log_share.mean()) / PRIOR_SCALE
 
+    @property
+    def state_width(self) -> int:
+        """S: of the cell and the traces, in this order."""
+        return self.cell.state_width + (0 if self.traces is None else self.traces.state_width)
+
     def initial_state(self, batch: int) -> Tensor:
         """(batch, S) float32 state of users without history."""
-        return self.cell.initial_state(batch)
+        traces = self.state_width - self.cell.state_width
+        return functional.pad(self.cell.initial_state(batch), (0, traces))
+
+    def lean_on(self, neighbours: Neighbours | None) -> None:
+        """Let ids lean on their items' neighbours while training; None: take what they gave over into the ids."""
+        if neighbours is None:
+            with torch.no_grad():
+                self.items.weight.copy_(self._ids())
+        self.neighbours = neighbours
 
     def initial_representation(self, batch: int) -> Tensor:
         """(batch, D) float32 representation of users without history: trained on every user's first event."""
@@ -151,6 +169,8 @@ class UserModel(nn.Module):
     def _ids(self) -> Tensor:
         """(N + 1, D) float32 the part of item vectors that comes from ids."""
         ids = self.items.weight
+        if self.neighbours is not None:
+            ids = self.neighbours(ids)
         if self.training and self._hidden is not None:
             hidden, direction = self._hidden
             ids = ids.index_copy(0, hidden, ids[0] + direction)
@@ -192,8 +212,12 @@ class UserModel(nn.Module):
         """
         item = self._seen(item)
         inputs = self.inputs(item, action, gap_ms, features)
-        output, state = self.cell.step(inputs, state)
-        return state, self._representation(output, inputs, item)
+        output, cell_state = self.cell.step(inputs, state[:, : self.cell.state_width])
+        representation = self._representation(output, inputs, item)
+        if self.traces is None:
+            return cell_state, representation
+        traced, traces = self.traces.step(inputs, state[:, self.cell.state_width :])
+        return torch.cat([cell_state, traces], dim=1), representation + traced
 
     def sequence(
         self, item: Tensor, action: Tensor, gap_ms: Tensor, state: Tensor, features: Mapping[str, Tensor] = NO_FEATURES
@@ -202,8 +226,12 @@ class UserModel(nn.Module):
         (B, S) state after the last. features: (B, T) of the events."""
         item = self._seen(item)
         inputs = self.inputs(item, action, gap_ms, features)
-        outputs, state = self.cell.sequence(inputs, state)
-        return self._representation(outputs, inputs, item), state
+        outputs, cell_state = self.cell.sequence(inputs, state[:, : self.cell.state_width])
+        representations = self._representation(outputs, inputs, item)
+        if self.traces is None:
+            return representations, cell_state
+        traced, traces = self.traces.sequence(inputs, state[:, self.cell.state_width :])
+        return representations + traced, torch.cat([cell_state, traces], dim=1)
 
     def _seen(self, item: Tensor) -> Tensor:
         """The items as a step sees them: in training some are unknown."""

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from encoder.baselines import Baselines
 from encoder.errors import InputError
@@ -15,8 +14,10 @@ from encoder.evaluation import model_ranks
 from encoder.features import TIME, item_features, known_features, price_boundaries
 from encoder.heads import heads_loss
 from encoder.log import EventLog
+from encoder.losses import Loss, make_loss
 from encoder.metrics import ranking_metrics
 from encoder.model import ModelConfig, UserModel
+from encoder.neighbours import Neighbours
 from encoder.optimizer import AdamW, cosine
 from encoder.sequences import Sequences, Window, batches, windows
 from encoder.training_settings import TrainingSettings
@@ -71,6 +72,7 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
             width=settings.width,
             hidden=settings.hidden,
             dropout=settings.dropout,
+            traces=settings.traces,
             heads=True,
             week_hours=settings.week_hours,
             content=tuple(name for name in known if name in settings.content),
@@ -83,10 +85,15 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
     if model.config.content:
         model.know_items(item_features(log, vocabulary))
     items = len(vocabulary.items)
-    model.start_from_popularity(torch.from_numpy(Baselines.of(sequences, items).popularity[1:]))
-    run = _Fit(model, settings, progress)
+    counts = torch.from_numpy(Baselines.of(sequences, items).popularity[1:])
+    model.start_from_popularity(counts)
+    if settings.neighbours:
+        model.lean_on(Neighbours(sequences, items, settings.width))
+    run = _Fit(model, settings, make_loss(settings.loss, counts, settings.negatives), progress)
     epochs = run.until_no_better(sequences, whole, whole.row >= len(fit))
     run.refresh(whole, len(epochs))
+    if settings.neighbours:
+        model.lean_on(None)
     best = max(epochs, key=lambda metrics: metrics[SELECTION])
     return Trained(model, vocabulary, Baselines.of(whole, items), settings, epochs, best)
 
@@ -94,8 +101,9 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
 class _Fit:
     """One run of the optimiser over a model."""
 
-    def __init__(self, model: UserModel, settings: TrainingSettings, progress: Progress | None) -> None:
+    def __init__(self, model: UserModel, settings: TrainingSettings, loss: Loss, progress: Progress | None) -> None:
         self._model = model
+        self._loss = loss
         self._settings = settings
         self._progress = progress or (lambda epoch, share, metrics: None)
         self._random = np.random.default_rng(settings.seed)
@@ -144,7 +152,7 @@ class _Fit:
                 if window.is_first:
                     state, before = model.initial_state(users), model.initial_representation(users)
                 self._optimizer.zero_grad()
-                loss, known, state, before = window_loss(model, window, state[:users], before[:users])
+                loss, known, state, before = window_loss(model, self._loss, window, state[:users], before[:users])
                 if known:
                     self._optimizer.step(cosine((epoch + done / len(sequences.item)) / epochs), CLIP_NORM)
                 total, events = total + loss, events + known
@@ -153,9 +161,11 @@ class _Fit:
         return total / max(1, events)
 
 
-def window_loss(model: UserModel, window: Window, state: Tensor, before: Tensor) -> tuple[float, int, Tensor, Tensor]:
-    """Add the gradients of a window's mean loss: cross-entropy of each known item over the whole catalogue, under the
-    representation before its event, and HEADS_WEIGHT of that of the heads.
+def window_loss(
+    model: UserModel, criterion: Loss, window: Window, state: Tensor, before: Tensor
+) -> tuple[float, int, Tensor, Tensor]:
+    """Add the gradients of a window's mean loss: that of each known item in the catalogue, under the representation
+    before its event, and HEADS_WEIGHT of that of the heads.
 
     state, before: (B, S) and (B, D) of the users when the window begins. Returns the sum of the items' losses, the
     number of known items, and (B, S) and (B, D) when it ends, cut from the gradient.
@@ -171,14 +181,15 @@ def window_loss(model: UserModel, window: Window, state: Tensor, before: Tensor)
     total = 0.0
     if len(target):
         # The catalogue's part is differentiated chunk by chunk, so that only one chunk of logits is ever held.
-        leaf = predicted.detach().requires_grad_()
+        vectors = model.item_vectors()
+        leaves = [part.detach().requires_grad_() for part in (predicted, vectors)]
         rows = max(1, CHUNK_LOGITS // model.config.items)
         for begin in range(0, len(target), rows):
-            logits = leaf[begin : begin + rows] @ model.item_vectors().T
-            loss = functional.cross_entropy(logits, target[begin : begin + rows], reduction="sum")
+            part = slice(begin, begin + rows)
+            loss = criterion(leaves[0][part], leaves[1], target[part])
             (loss / len(target)).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
-        parts, gradients = [predicted], [leaf.grad]
+        parts, gradients = [predicted, vectors], [leaf.grad for leaf in leaves]
         if model.heads is not None:
             parts.append(HEADS_WEIGHT * heads_loss(model.heads, window, before_each, after))
             gradients.append(None)

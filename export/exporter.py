@@ -44,7 +44,7 @@ def export_model(
             format=FORMAT,
             bundle_id="",
             cell=model.config.cell,
-            state_width=model.cell.state_width,
+            state_width=model.state_width,
             representation_width=model.config.width,
             items=model.config.items,
             actions=model.config.actions,

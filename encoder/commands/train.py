@@ -18,7 +18,7 @@ from encoder.commands.logs import (
     read_log,
 )
 from encoder.preparation import MAX_EVENTS_PER_DAY, Preparation
-from encoder.training_settings import CELL_NAMES, TrainingSettings
+from encoder.training_settings import CELL_NAMES, LOSS_NAMES, TrainingSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,10 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_preparation_arguments(parser, Preparation(drop_repeats=True, max_events_per_day=MAX_EVENTS_PER_DAY))
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the checkpoint to write")
     parser.add_argument("--cell", choices=CELL_NAMES, default=defaults.cell, help=f"default {defaults.cell}")
+    parser.add_argument("--loss", choices=LOSS_NAMES, default=defaults.loss, help=f"default {defaults.loss}")
     for name, text in (
         ("layers", "cells on top of each other"),
         ("width", "components of each layer's output and of the representation"),
         ("min_support", "events an item needs to be in the catalogue"),
+        ("negatives", "items that --loss sampled and bpr-max draw for a step"),
         ("max_epochs", "passes over the log at most"),
         ("seed", "of weights and order"),
     ):
@@ -59,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         cell=args.cell,
         layers=args.layers,
+        loss=args.loss,
+        negatives=args.negatives,
         max_epochs=args.max_epochs,
         width=args.width,
         hidden=args.width,

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from encoder.heads import Heads
 from encoder.model import UserModel
 from export.graphs.builder import Graph, array, floats
-from export.graphs.cells import add_cell
+from export.graphs.cells import add_cell, add_traces
 from export.graphs.event import add_event_part, add_feature_rows, feature_inputs
 from export.graphs.heads import add_heads, head_widths
 
@@ -25,13 +25,12 @@ def step_graph(model: UserModel) -> bytes:
     bucket = _gap_bucket(graph, model)
     context = _context(graph, model, bucket)
     add_feature_rows(graph, model)
-    output = add_cell(graph, model, context)
-    _representation(graph, model, output, context)
+    _add_state(graph, model, context)
     integers = [helper.make_tensor_value_info(n, TensorProto.INT64, ["batch"]) for n in ("item", "action", "gap_ms")]
     return graph.model(
         "step",
-        [*integers, *feature_inputs(model), floats("state", model.cell.state_width)],
-        [floats("next_state", model.cell.state_width), floats("representation", model.config.width)],
+        [*integers, *feature_inputs(model), floats("state", model.state_width)],
+        [floats("next_state", model.state_width), floats("representation", model.config.width)],
     )
 
 
@@ -96,9 +95,22 @@ def _context(graph: Graph, model: UserModel, bucket: str) -> str:
     return graph.add("Add", [row, bucket], "context")
 
 
-def _representation(graph: Graph, model: UserModel, output: str, context: str) -> None:
+def _add_state(graph: Graph, model: UserModel, context: str) -> None:
+    """Add next_state and representation."""
+    if model.traces is None:
+        _representation(graph, model, add_cell(graph, model, context, "state")[0], context, "representation")
+        return
+    widths = graph.constant("state_widths", np.array([model.cell.state_width, model.traces.state_width], np.int64))
+    of_cell, of_traces = graph.split("Split", ["state", widths], ["cell_state", "trace_state"], axis=1)
+    output, cell_state = add_cell(graph.part("cell_"), model, context, of_cell)
+    traced, traces = add_traces(graph.part("trace_"), model.traces, model, context, of_traces)
+    graph.add("Concat", [cell_state, traces], "next_state", axis=1)
+    graph.add("Add", [_representation(graph, model, output, context, "untraced"), traced], "representation")
+
+
+def _representation(graph: Graph, model: UserModel, output: str, context: str, name: str) -> str:
     """The head of the cell's output, plus what the event gives by itself."""
     weight, bias, own = (w.double() for w in (model.shortcut.weight, model.head.bias, model.following.weight))
     event = add_event_part(graph, model, context, "following", weight, bias, own)
     graph.constant("head_weight", array(model.head.weight.T))
-    graph.add("Gemm", [output, "head_weight", event], "representation")
+    return graph.add("Gemm", [output, "head_weight", event], name)

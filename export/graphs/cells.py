@@ -15,6 +15,7 @@ from encoder.cells import Cell, GRUCell, HGRN2Cell, LSTMCell, MinGRUCell, RNNCel
 from encoder.cells.linear import HEADS, KEYS, NORM_EPSILON
 from encoder.errors import BundleError
 from encoder.model import UserModel
+from encoder.traces import DECAYS, Traces
 from export.graphs.builder import Graph, array
 from export.graphs.event import add_event_part
 
@@ -22,26 +23,36 @@ from export.graphs.event import add_event_part
 Map = Callable[[Tensor, Tensor], str]
 
 
-def add_cell(graph: Graph, model: UserModel, context: str) -> str:
-    """Add the model's cell: from item, context (B,) int64 and state (B, S) to next_state (B, S).
+def add_cell(graph: Graph, model: UserModel, context: str, state: str) -> tuple[str, str]:
+    """Add the model's cell: from item, context (B,) int64 and its state (B, S).
 
-    Returns the name of the cell's output (B, H).
+    Returns the names of the cell's output (B, H) and its next state (B, S).
     """
     cell = model.cell
     if not isinstance(cell, Stack):
-        return add_layer(cell, graph, _table_map(graph, model, context), "state")[0]
+        return add_layer(cell, graph, _table_map(graph, model, context), state)
     layers = cell.layers
     widths = graph.constant("layer_widths", np.array([layer.state_width for layer in layers], np.int64))
-    before = graph.split("Split", ["state", widths], [f"layer{n}_state" for n in range(len(layers))], axis=1)
+    before = graph.split("Split", [state, widths], [f"layer{n}_state" for n in range(len(layers))], axis=1)
     output, after = "", []
-    for n, (layer, state) in enumerate(zip(layers, before, strict=True)):
+    for n, (layer, own) in enumerate(zip(layers, before, strict=True)):
         part = graph.part(f"layer{n}_")
         inputs, mapped = output, _computed_map(part, output) if n else _table_map(part, model, context)
-        output, next_state = add_layer(layer, part, mapped, state)
+        output, next_state = add_layer(layer, part, mapped, own)
         output = part.add("Add", [inputs, output], "residual") if n else output
         after.append(next_state)
-    graph.add("Concat", after, "next_state", axis=1)
-    return output
+    return output, graph.add("Concat", after, "next_state", axis=1)
+
+
+def add_traces(graph: Graph, traces: Traces, model: UserModel, context: str, state: str) -> tuple[str, str]:
+    """Add the traces. Returns the names of their sum (B, D) and of the next ones (B, K·D)."""
+    weight = traces.map.weight.detach().double()
+    event = add_event_part(graph, model, context, "event", weight, torch.zeros(len(weight), dtype=torch.float64))
+    kept = graph.add("Mul", [state, graph.constant("decays", array(traces.decays))], "kept")
+    after = graph.add("Add", [kept, event], "next_state")
+    by_rate = graph.constant("by_rate", np.array([-1, len(DECAYS), traces.output_width], np.int64))
+    rates = graph.constant("rates_axis", np.array([1], np.int64))
+    return graph.add("ReduceSum", [graph.add("Reshape", [after, by_rate], "rates"), rates], "sum", keepdims=0), after
 
 
 def _table_map(graph: Graph, model: UserModel, context: str) -> Map:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from encoder.evaluation import head_metrics, head_outputs
 from encoder.heads import Heads, log_likelihood
 from encoder.log import EventLog
+from encoder.losses import FullSoftmax
 from encoder.model import ModelConfig, UserModel
 from encoder.optimizer import AdamW
 from encoder.sequences import Sequences, windows
@@ -144,7 +145,7 @@ def test_heads_teach_the_model_to_remember_what_they_need() -> None:
         for window in windows(sequences, np.arange(len(sequences)), steps=24):
             users = len(window.item)
             optimizer.zero_grad()
-            window_loss(model, window, model.initial_state(users), model.initial_representation(users))
+            window_loss(model, FullSoftmax(), window, model.initial_state(users), model.initial_representation(users))
             optimizer.step(1.0, 1.0)
     heads = head_metrics(model, vocabulary, log, sequences)
     assert heads["action"]["accuracy"] > 0.95 > heads["action"]["most_frequent"] + 0.4

@@ -1,0 +1,49 @@
+"""Items that come near each other in users' histories, so that a rare item can lean on its neighbours."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from encoder.sequences import Sequences
+
+SPAN = 3  # events apart at most; nearer ones weigh more, 1 / distance
+PRIOR = 1.0  # weight of no neighbour: few sightings are trusted little
+
+
+class Neighbours(nn.Module):
+    """Vectors of items plus a share, learnt for each component, of the mean of their neighbours' vectors: one layer of
+    a graph convolution (Kipf & Welling 2017), on the items' side alone. Serving does not know it: what it gives is
+    taken over into the vectors after training."""
+
+    def __init__(self, sequences: Sequences, items: int, width: int) -> None:
+        super().__init__()
+        self.share = nn.Parameter(torch.zeros(width))  # an untrained model is what it is without
+        self._matrix = neighbour_matrix(sequences, items)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(N + 1, D) vectors -> (N + 1, D)."""
+        return vectors + self.share * torch.sparse.mm(self._matrix, vectors)
+
+
+def neighbour_matrix(sequences: Sequences, items: int) -> Tensor:
+    """(N + 1, N + 1) float32 sparse: row i holds the share of each item among what came near item i, in both
+    directions. Rows of items that were seen little sum to less than 1, that of the unknown item to 0."""
+    rows: list[NDArray[np.int64]] = []
+    columns: list[NDArray[np.int64]] = []
+    weights: list[NDArray[np.float64]] = []
+    item, steps = sequences.item, sequences.steps()
+    for distance in range(1, SPAN + 1):
+        later = np.flatnonzero(steps >= distance)  # positions whose user has an event that much before
+        one, other = item[later - distance], item[later]
+        near = (one > 0) & (other > 0) & (one != other)
+        for a, b in ((one[near], other[near]), (other[near], one[near])):
+            rows.append(a)
+            columns.append(b)
+            weights.append(np.full(len(a), 1 / distance))
+    row, column, weight = np.concatenate(rows), np.concatenate(columns), np.concatenate(weights)
+    total = np.bincount(row, weights=weight, minlength=items + 1) + PRIOR
+    indices = torch.from_numpy(np.stack([row, column]))
+    values = torch.from_numpy((weight / total[row]).astype(np.float32))
+    shape = (items + 1, items + 1)
+    return torch.sparse_coo_tensor(indices, values, shape, check_invariants=True).coalesce()

@@ -1,0 +1,82 @@
+"""The linear memory beside the cell, and items that lean on their neighbours."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from encoder.model import ModelConfig, UserModel
+from encoder.neighbours import PRIOR, Neighbours, neighbour_matrix
+from encoder.sequences import Sequences
+from encoder.traces import DECAYS, Traces
+from encoder.vocabulary import Vocabulary
+from export.exporter import export_model
+
+
+@pytest.fixture
+def traces() -> Traces:
+    torch.manual_seed(0)
+    traces = Traces(6, 4)
+    torch.nn.init.normal_(traces.map.weight)
+    return traces
+
+
+@torch.no_grad()
+def test_a_trace_forgets_at_its_rate(traces: Traces) -> None:
+    inputs = torch.randn(1, 6)
+    _, state = traces.step(inputs, torch.zeros(1, traces.state_width))
+    later, _ = traces.step(torch.zeros(1, 6), state)
+    by_rate = traces.map(inputs).view(len(DECAYS), 4)
+    torch.testing.assert_close(later[0], (torch.tensor(DECAYS)[:, None] * by_rate).sum(dim=0))
+
+
+@torch.no_grad()
+def test_steps_equal_the_sequence(traces: Traces) -> None:
+    inputs, state = torch.randn(3, 200, 6), torch.randn(3, traces.state_width)
+    outputs, last = traces.sequence(inputs, state)
+    for t in range(200):
+        output, state = traces.step(inputs[:, t], state)
+        torch.testing.assert_close(output, outputs[:, t], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(state, last, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("cell", "layers"), [("gru", 1), ("lstm", 2), ("hgrn2", 1)])
+def test_a_model_with_traces_is_exported_as_it_was_trained(cell: str, layers: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = UserModel(ModelConfig(items=9, actions=2, cell=cell, layers=layers, width=8, hidden=8, traces=True))
+    assert model.traces is not None
+    torch.nn.init.normal_(model.traces.map.weight, std=0.3)
+    bundle = export_model(model, Vocabulary([f"i{n}" for n in range(9)], ["a", "b"]), tmp_path / "bundle")
+    assert bundle.manifest.state_width == model.cell.state_width + len(DECAYS) * 8
+    assert bundle.manifest.parity["rank_errors"] == 0
+
+
+def sequences(*users: list[int]) -> Sequences:
+    item = np.array([item for user in users for item in user], np.int64)
+    starts = np.cumsum([0, *(len(user) for user in users)]).astype(np.int64)
+    return Sequences(starts, item, np.ones_like(item), np.zeros_like(item), np.arange(len(item)), {})
+
+
+def test_neighbours_come_from_one_user_and_weigh_by_their_distance() -> None:
+    matrix = neighbour_matrix(sequences([1, 2, 3, 4], [5, 0, 5, 1]), 5).to_dense().numpy()
+    assert matrix[0].tolist() == [0] * 6
+    assert matrix[1, 2:5] == pytest.approx(np.array([1, 1 / 2, 1 / 3]) / (11 / 6 + 1 + 1 / 3 + PRIOR))
+    assert matrix[1, 5] == pytest.approx((1 + 1 / 3) / (11 / 6 + 1 + 1 / 3 + PRIOR))
+    assert matrix[4, 5] == 0
+    assert matrix[5, 5] == 0
+    assert (matrix > 0).tolist() == (matrix.T > 0).tolist()
+
+
+def test_what_neighbours_gave_is_taken_over_after_training() -> None:
+    torch.manual_seed(0)
+    model = UserModel(ModelConfig(items=5, actions=1, width=4, hidden=4)).eval()
+    neighbours = Neighbours(sequences([1, 2, 3, 4], [5, 1]), 5, 4)
+    torch.nn.init.normal_(neighbours.share)
+    plain = model.item_vectors().clone()
+    model.lean_on(neighbours)
+    leaning = model.item_vectors().clone()
+    assert not torch.allclose(plain, leaning)
+    model.lean_on(None)
+    assert torch.equal(model.item_vectors(), leaning)
+    assert not any("neighbours" in name for name in model.state_dict())
