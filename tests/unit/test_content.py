@@ -94,7 +94,15 @@ def _short_proof() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
-    return train(kinds_log(6), SMALL)
+    return train(kinds_log(6), msgspec.structs.replace(SMALL, max_epochs=8))
+
+
+def favourite_kinds(model: UserModel, vocabulary: Vocabulary, representation: torch.Tensor) -> list[str]:
+    """Of each representation (B, D), the kind whose items score highest on average."""
+    with torch.no_grad():
+        scores = (representation @ model.item_vectors().T).numpy()
+    means = [scores[:, [name.startswith(kind) for name in vocabulary.items]].mean(axis=1) for kind in KINDS]
+    return [KINDS[place] for place in np.argmax(means, axis=0).tolist()]
 
 
 def model_with_everything(items: int = 30) -> UserModel:
@@ -312,8 +320,7 @@ def test_an_item_that_training_has_not_seen_is_found_by_its_content(trained: Tra
     features = {CATEGORY: zeros, BRAND: zeros, PRICE: torch.full((3, 1), NAN)}
     with torch.no_grad():
         after, _ = model.sequence(new, zeros + 1, zeros - 1, model.initial_state(3), features)
-        best = (after[:, 0] @ model.item_vectors().T).argmax(dim=1)
-    assert [vocabulary.items[place][:3] for place in best.tolist()] == list(KINDS)  # it counts as a step, too
+    assert favourite_kinds(model, vocabulary, after[:, 0]) == list(KINDS)  # it counts as a step, too
 
 
 def test_an_item_outside_the_catalogue_counts_by_what_its_event_says(trained: Trained) -> None:
@@ -323,8 +330,7 @@ def test_an_item_outside_the_catalogue_counts_by_what_its_event_says(trained: Tr
     features = {CATEGORY: category, BRAND: zeros, PRICE: torch.full((3, 1), NAN)}
     with torch.no_grad():
         after, _ = model.sequence(zeros, zeros + 1, zeros - 1, model.initial_state(3), features)
-        best = (after[:, 0] @ model.item_vectors().T).argmax(dim=1)
-    assert [vocabulary.items[place][:3] for place in best.tolist()] == list(KINDS)
+    assert favourite_kinds(model, vocabulary, after[:, 0]) == list(KINDS)
 
 
 def test_an_item_of_unknown_content_is_where_the_unknown_item_is(trained: Trained) -> None:
