@@ -23,7 +23,8 @@ class Neighbours(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(N + 1, D) vectors -> (N + 1, D)."""
-        return vectors + self.share * torch.sparse.mm(self._matrix, vectors)
+        near: Tensor = torch.sparse.mm(self._matrix, vectors)
+        return vectors + self.share * near
 
 
 def neighbour_matrix(sequences: Sequences, items: int) -> Tensor:

@@ -37,4 +37,4 @@ class Traces(nn.Module):
         return self._sum(states), states[:, -1]
 
     def _sum(self, traces: Tensor) -> Tensor:
-        return traces.unflatten(-1, (len(DECAYS), self.output_width)).sum(dim=-2)
+        return torch.stack(traces.chunk(len(DECAYS), dim=-1)).sum(dim=0)

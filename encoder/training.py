@@ -24,7 +24,6 @@ from encoder.training_settings import TrainingSettings
 from encoder.vocabulary import Vocabulary
 
 CLIP_NORM = 1.0
-REFRESH_RATE = 0.2  # of the learning rate, in the pass over the whole log
 SELECTION = "mrr@20"  # the validation metric that chooses the epoch
 # Of the heads' loss beside the next item's. Mean validation MRR@20 of seven seeds, 5 epochs: simulated shop of 30,000
 # events .2370, without heads .2371; REES46 .1899, without .1876. Three seeds: at 0.2 the shop's fell, at 1 both.
@@ -32,7 +31,7 @@ HEADS_WEIGHT = 0.05
 CHUNK_LOGITS = 16_000_000  # logits held at a time: 64 MB, so that a large catalogue fits into memory
 
 # Called within and at the end of each epoch: its number from 0, the share of it that is done, its metrics at its end.
-# The last pass, over the whole log, has no metrics.
+# The passes over the whole log have no metrics.
 Progress = Callable[[int, float, dict[str, float] | None], None]
 
 
@@ -45,12 +44,14 @@ class Trained:
     baselines: Baselines
     settings: TrainingSettings
     epochs: list[dict[str, float]]  # loss and validation metrics of each epoch
-    metrics: dict[str, float]  # those of the best epoch, from before the model saw the validation part
+    metrics: dict[str, float]  # those of the best epoch, by a model that had not seen the validation part
+    passes: float  # over the whole log, of all training
 
 
 def train(log: EventLog, settings: TrainingSettings, progress: Progress | None = None) -> Trained:
-    """Train on the first part of a log in time, stop by the rest of it, then pass once over all of it, so that the
-    model knows the newest items. The same log and settings give the same model.
+    """Train on the first part of a log in time to see, by the rest of it, how many epochs are best; then train anew, on
+    all of it, for as many: the newest events tell most about the next ones. The same log and settings give the same
+    model.
 
     Raises InputError where the log is too short to split, or to know the hours of a week.
     """
@@ -60,12 +61,32 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
         raise InputError(f"a log of {len(log)} events is too short to train on: give a longer one")
     vocabulary = Vocabulary.of(log, settings.min_support)
     sequences, whole = Sequences.of(fit, vocabulary), Sequences.of(log, vocabulary)
+    run = _Fit(_untrained(log, vocabulary, sequences, settings), sequences, settings, progress)
+    epochs = run.until_no_better(whole, whole.row >= len(fit))
+    best = max(range(len(epochs)), key=lambda epoch: epochs[epoch][SELECTION])
+    torch.manual_seed(settings.seed)
+    again = _Fit(_untrained(log, vocabulary, whole, settings), whole, settings, progress)
+    again.epochs(best + 1, len(epochs))
+    return Trained(
+        again.model,
+        vocabulary,
+        Baselines.of(whole, len(vocabulary.items)),
+        settings,
+        epochs,
+        epochs[best],
+        passes=len(epochs) * len(fit) / len(log) + best + 1,
+    )
+
+
+def _untrained(log: EventLog, vocabulary: Vocabulary, sequences: Sequences, settings: TrainingSettings) -> UserModel:
+    """A model that ranks by the popularity in the sequences, which are of the log or of a part of it."""
     known = known_features(log, vocabulary)
     if settings.week_hours and TIME not in known:
         raise InputError("the log spans less than a week: train without the hours of the week, or give a longer log")
+    items = len(vocabulary.items)
     model = UserModel(
         ModelConfig(
-            items=len(vocabulary.items),
+            items=items,
             actions=len(vocabulary.actions),
             cell=settings.cell,
             layers=settings.layers,
@@ -84,63 +105,57 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
     )
     if model.config.content:
         model.know_items(item_features(log, vocabulary))
-    items = len(vocabulary.items)
-    counts = torch.from_numpy(Baselines.of(sequences, items).popularity[1:])
-    model.start_from_popularity(counts)
+    model.start_from_popularity(torch.from_numpy(Baselines.of(sequences, items).popularity[1:]))
     if settings.neighbours:
         model.lean_on(Neighbours(sequences, items, settings.width))
-    run = _Fit(model, settings, make_loss(settings.loss, counts, settings.negatives), progress)
-    epochs = run.until_no_better(sequences, whole, whole.row >= len(fit))
-    run.refresh(whole, len(epochs))
-    if settings.neighbours:
-        model.lean_on(None)
-    best = max(epochs, key=lambda metrics: metrics[SELECTION])
-    return Trained(model, vocabulary, Baselines.of(whole, items), settings, epochs, best)
+    return model
 
 
 class _Fit:
     """One run of the optimiser over a model."""
 
-    def __init__(self, model: UserModel, settings: TrainingSettings, loss: Loss, progress: Progress | None) -> None:
-        self._model = model
-        self._loss = loss
+    def __init__(
+        self, model: UserModel, sequences: Sequences, settings: TrainingSettings, progress: Progress | None
+    ) -> None:
+        self.model = model
+        self._sequences = sequences
+        counts = torch.from_numpy(Baselines.of(sequences, model.config.items).popularity[1:])
+        self._loss = make_loss(settings.loss, counts, settings.negatives)
         self._settings = settings
         self._progress = progress or (lambda epoch, share, metrics: None)
         self._random = np.random.default_rng(settings.seed)
         self._optimizer = AdamW(model.parameters(), settings.learning_rate, settings.weight_decay)
 
-    def until_no_better(
-        self, sequences: Sequences, whole: Sequences, is_validation: NDArray[np.bool_]
-    ) -> list[dict[str, float]]:
-        """Train until the validation score stops to improve. Leaves the weights of the best epoch in the model."""
+    def until_no_better(self, whole: Sequences, is_validation: NDArray[np.bool_]) -> list[dict[str, float]]:
+        """Train until the validation score stops to improve. Returns loss and validation metrics of each epoch."""
         epochs: list[dict[str, float]] = []
-        weights: dict[str, Tensor] = {}
         best = 0
         for epoch in range(self._settings.max_epochs):
-            loss = self._epoch(sequences, epoch, self._settings.max_epochs, epoch)
-            metrics = {"loss": loss, **ranking_metrics(model_ranks(self._model, whole, is_validation))}
+            loss = self._epoch(epoch, epoch)
+            metrics = {"loss": loss, **ranking_metrics(model_ranks(self.model, whole, is_validation))}
             epochs.append(metrics)
             self._progress(epoch, 1.0, metrics)
-            if not weights or metrics[SELECTION] > epochs[best][SELECTION]:
-                best, weights = epoch, {name: value.clone() for name, value in self._model.state_dict().items()}
+            if metrics[SELECTION] > epochs[best][SELECTION]:
+                best = epoch
             elif epoch - best >= self._settings.patience:
                 break
-        self._model.load_state_dict(weights)
         return epochs
 
-    def refresh(self, sequences: Sequences, number: int) -> None:
-        """One more pass, at a lower rate, over a log whose first part the model has seen. number: for progress."""
-        rate = self._settings.learning_rate * REFRESH_RATE
-        self._optimizer = AdamW(self._model.parameters(), rate, self._settings.weight_decay)
-        self._epoch(sequences, 0, 1, number)
-        self._model.eval()
+    def epochs(self, count: int, number: int) -> None:
+        """Train for the first `count` epochs of the schedule, and leave the model as it is used. number: of the first
+        one, for progress."""
+        for epoch in range(count):
+            self._epoch(epoch, number + epoch)
+        if self._settings.neighbours:
+            self.model.lean_on(None)
+        self.model.eval()
 
-    def _epoch(self, sequences: Sequences, epoch: int, epochs: int, number: int) -> float:
-        """Pass `epoch` of a run of `epochs` over all users in random order, shown as pass `number`.
+    def _epoch(self, epoch: int, number: int) -> float:
+        """Pass `epoch` of the schedule over all users in random order, shown as pass `number`.
 
         Returns the mean loss of an event in nats.
         """
-        settings, model = self._settings, self._model
+        settings, model, sequences = self._settings, self.model, self._sequences
         model.train()
         order = self._random.permutation(len(sequences))
         groups = batches(sequences.lengths[order], settings.events_per_step, settings.window)
@@ -154,7 +169,7 @@ class _Fit:
                 self._optimizer.zero_grad()
                 loss, known, state, before = window_loss(model, self._loss, window, state[:users], before[:users])
                 if known:
-                    self._optimizer.step(cosine((epoch + done / len(sequences.item)) / epochs), CLIP_NORM)
+                    self._optimizer.step(cosine((epoch + done / len(sequences.item)) / settings.max_epochs), CLIP_NORM)
                 total, events = total + loss, events + known
                 done += int((window.position >= 0).sum())
                 self._progress(number, done / len(sequences.item), None)

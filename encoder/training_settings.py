@@ -15,7 +15,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     layers: int = 1
     width: int = 64
     hidden: int = 64
-    dropout: float = 0.2
+    dropout: float = 0.5
     traces: bool = True  # whether sums of the inputs, forgotten at fixed rates, stand beside the cell
     neighbours: bool = True  # whether items lean on what came near them in users' histories, while training
     loss: str = "softmax"  # one of LOSS_NAMES
@@ -29,6 +29,6 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     patience: int = 2  # epochs without a better validation score before stopping
     events_per_step: int = 512  # events whose losses make one optimiser step
     window: int = 64  # events through which a gradient flows back
-    learning_rate: float = 0.01
-    weight_decay: float = 0.1
+    learning_rate: float = 0.015
+    weight_decay: float = 0.4
     seed: int = 0

@@ -1,0 +1,117 @@
+"""Quality of representations by the protocols that published figures use.
+
+`python -m tests.benchmarks.quality --data DIR`, where DIR holds `yoochoose/train_full.tsv.gz` and `test.tsv.gz`
+(SessionId, ItemId, Time) and `beauty/beauty.csv.gz` (user, item, ts, pos). Settings are TrainingSettings' defaults or
+`--set NAME=VALUE`. Prints one JSON object on the last line.
+
+yoochoose: every click of a test session after its first, from the clicks before it; items unseen in training are
+dropped. beauty: leave-one-out, every user's last item from all before it. Ranks over all training items, ties against
+the model. `--validation` holds out the end of the training part in the same way, to choose settings by.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from encoder.datasets import load_log
+from encoder.evaluation import model_ranks
+from encoder.log import EventLog
+from encoder.metrics import mrr, ndcg, recall
+from encoder.sequences import Sequences
+from encoder.training import train
+from encoder.training_settings import TrainingSettings
+
+DAY_MS = 86_400_000
+BEAUTY_COLUMNS = "user_id=user,item_id=item,event_time_ms=ts[s],action:=rate"
+
+Split = tuple[EventLog, EventLog, NDArray[np.bool_]]  # training, what is stepped in the test, which events are scored
+
+
+def yoochoose(data: Path, is_validation: bool) -> Split:
+    whole, _ = load_log(data / "yoochoose" / "train_full.tsv.gz", "yoochoose")
+    if not is_validation:
+        test, _ = load_log(data / "yoochoose" / "test.tsv.gz", "yoochoose")
+        return whole, _known(test, whole), np.ones(0, bool)
+    last_ms = np.zeros(len(whole.user_ids), np.int64)
+    np.maximum.at(last_ms, whole.user, whole.time_ms)
+    is_held_out = last_ms[whole.user] >= whole.time_ms[-1] - DAY_MS
+    return whole[~is_held_out], _known(whole[is_held_out], whole[~is_held_out]), np.ones(0, bool)
+
+
+def beauty(data: Path, is_validation: bool) -> Split:
+    whole, _ = load_log(data / "beauty" / "beauty.csv.gz", "csv", BEAUTY_COLUMNS)
+    if is_validation:
+        whole = whole[~_is_last(whole)]
+    is_last = _is_last(whole)
+    return whole[~is_last], whole, is_last
+
+
+def _is_last(log: EventLog) -> NDArray[np.bool_]:
+    """(n,) whether the event is its user's last."""
+    last = np.zeros(len(log.user_ids), np.int64)
+    last[log.user] = np.arange(len(log))  # later rows overwrite earlier ones
+    return last[log.user] == np.arange(len(log))
+
+
+def _known(log: EventLog, training: EventLog) -> EventLog:
+    names = {training.item_ids[code] for code in np.unique(training.item)}
+    return log[np.array([item in names for item in log.item_ids])[log.item]]
+
+
+DATASETS = {"yoochoose": yoochoose, "beauty": beauty}
+
+
+def run(split: Split, settings: TrainingSettings) -> dict[str, Any]:
+    """Train and score once."""
+    training, stepped, scored = split
+    began_s = time.process_time()
+    trained = train(training, settings)
+    cpu_s = time.process_time() - began_s
+    sequences = Sequences.of(stepped, trained.vocabulary)
+    is_scored = scored[sequences.row] if len(scored) else sequences.steps() > 0
+    ranks = model_ranks(trained.model, sequences, is_scored)
+    steps = len(training) - len(np.unique(training.user))
+    return {
+        "recall@20": recall(ranks, 20),
+        "mrr@20": mrr(ranks, 20),
+        "recall@10": recall(ranks, 10),
+        "ndcg@10": ndcg(ranks, 10),
+        "n": len(ranks),
+        "epochs": len(trained.epochs),
+        "cpu_s": round(cpu_s, 1),
+        "transitions_per_cpu_s": round(trained.passes * steps / cpu_s),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.quality", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--dataset", choices=DATASETS, action="append", help="default: all")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N")
+    parser.add_argument("--validation", action="store_true", help="score the end of the training part instead")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of TrainingSettings")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    changes = dict(change.split("=", 1) for change in args.set)
+    changed = msgspec.convert(msgspec.to_builtins(TrainingSettings()) | changes, TrainingSettings, strict=False)
+    result: dict[str, Any] = {"settings": msgspec.to_builtins(changed), "validation": args.validation}
+    for name in args.dataset or DATASETS:
+        split = DATASETS[name](args.data, args.validation)
+        runs = [run(split, msgspec.structs.replace(changed, seed=seed)) for seed in range(args.seeds)]
+        for number, one in enumerate(runs):
+            print(name, number, {key: round(value, 4) for key, value in one.items()}, flush=True)
+        means = {key: float(np.mean([one[key] for one in runs])) for key in runs[0]}
+        spread = {key: float(np.std([one[key] for one in runs], ddof=1)) for key in runs[0]} if len(runs) > 1 else {}
+        result[name] = {"mean": means, "standard_deviation": spread}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
