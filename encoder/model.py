@@ -53,7 +53,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     categories: int = 0
     brands: int = 0
     price_boundaries: tuple[float, ...] = ()
-    id_dropout: float = 0.2  # share of items, drawn for every step, that are trained as if they were new
+    id_dropout: float = 0.1  # share of items, drawn for every step, that are trained as if they were new
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     negatives: int = 512  # items drawn for a step of the other losses
     week_hours: bool = False  # whether the hour of the week is an input
     content: tuple[str, ...] = ITEM_FEATURES  # of items that their vectors are made of, where the log has them
-    id_dropout: float = 0.2  # share of items, drawn for every step, that are trained as if they were new
+    id_dropout: float = 0.1  # share of items, drawn for every step, that are trained as if they were new
     min_support: int = 2  # events of an item to be in the catalogue; rarer ones train the unknown item
     validation: float = 0.1  # last share of the log, in time, that decides when to stop
     max_epochs: int = 7  # the learning rate falls along a cosine to 0 at their end
