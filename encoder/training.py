@@ -55,6 +55,14 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
 
     Raises InputError where the log is too short to split, or to know the hours of a week.
     """
+    return train_on_all(log, settings, validate(log, settings, progress), progress)
+
+
+def validate(log: EventLog, settings: TrainingSettings, progress: Progress | None = None) -> list[dict[str, float]]:
+    """Train on the first part of a log in time. Returns loss, and metrics on the rest of it, of each epoch.
+
+    Raises InputError as `train` does.
+    """
     torch.manual_seed(settings.seed)
     fit, validation = log.split(1 - settings.validation)
     if not len(fit) or not len(validation):
@@ -62,19 +70,31 @@ def train(log: EventLog, settings: TrainingSettings, progress: Progress | None =
     vocabulary = Vocabulary.of(log, settings.min_support)
     sequences, whole = Sequences.of(fit, vocabulary), Sequences.of(log, vocabulary)
     run = _Fit(_untrained(log, vocabulary, sequences, settings), sequences, settings, progress)
-    epochs = run.until_no_better(whole, whole.row >= len(fit))
-    best = max(range(len(epochs)), key=lambda epoch: epochs[epoch][SELECTION])
+    return run.until_no_better(whole, whole.row >= len(fit))
+
+
+def best_epoch(epochs: list[dict[str, float]]) -> int:
+    """The number, from 0, of the epoch with the best validation score."""
+    return max(range(len(epochs)), key=lambda epoch: epochs[epoch][SELECTION])
+
+
+def train_on_all(
+    log: EventLog, settings: TrainingSettings, epochs: list[dict[str, float]], progress: Progress | None = None
+) -> Trained:
+    """Train on all of a log, for as many epochs as were best in `epochs`, which `validate` returned."""
     torch.manual_seed(settings.seed)
-    again = _Fit(_untrained(log, vocabulary, whole, settings), whole, settings, progress)
-    again.epochs(best + 1, len(epochs))
+    vocabulary = Vocabulary.of(log, settings.min_support)
+    whole, best = Sequences.of(log, vocabulary), best_epoch(epochs)
+    run = _Fit(_untrained(log, vocabulary, whole, settings), whole, settings, progress)
+    run.epochs(best + 1, len(epochs))
     return Trained(
-        again.model,
+        run.model,
         vocabulary,
         Baselines.of(whole, len(vocabulary.items)),
         settings,
         epochs,
         epochs[best],
-        passes=len(epochs) * len(fit) / len(log) + best + 1,
+        passes=len(epochs) * (1 - settings.validation) + best + 1,
     )
 
 

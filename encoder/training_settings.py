@@ -32,3 +32,14 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     learning_rate: float = 0.015
     weight_decay: float = 0.4
     seed: int = 0
+
+
+# What `thalweg train --tune` tries, by name; values in their order, where they have one.
+SPACE: dict[str, tuple[str | int | float, ...]] = {
+    "cell": ("gru", "hgrn2", "mingru", "lstm"),
+    "width": (32, 48, 64, 96, 128),
+    "dropout": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+    "weight_decay": (0.05, 0.1, 0.2, 0.4, 0.8),
+    "learning_rate": (0.005, 0.0075, 0.01, 0.015, 0.02),
+    "events_per_step": (256, 512, 1024),
+}

@@ -18,7 +18,7 @@ from encoder.commands.logs import (
     read_log,
 )
 from encoder.preparation import MAX_EVENTS_PER_DAY, Preparation
-from encoder.training_settings import CELL_NAMES, LOSS_NAMES, TrainingSettings
+from encoder.training_settings import CELL_NAMES, LOSS_NAMES, SPACE, TrainingSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--week-hours", action="store_true", help="the hour of the week (UTC) is an input, too: for logs of some weeks"
     )
+    parser.add_argument(
+        "--tune", type=float, metavar="MINUTES", help="try other settings on the last part of the log for this long"
+    )
     add_threads_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
 
@@ -54,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from encoder import checkpoint
-    from encoder.training import train
+    from encoder.training import train, train_on_all
+    from encoder.tuning import tune
 
     torch.set_num_threads(args.threads)
     settings = TrainingSettings(
@@ -71,7 +75,11 @@ def run(args: argparse.Namespace) -> int:
     )
     started = time.perf_counter()
     with EpochBars(console) as bars:
-        trained = train(log, settings, bars.show)
+        if args.tune is None:
+            trained = train(log, settings, bars.show)
+        else:
+            settings, epochs = tune(log, settings, args.tune * 60, bars.tried)
+            trained = train_on_all(log, settings, epochs, bars.show)
     seconds = time.perf_counter() - started
     origin = {"rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
     checkpoint.save(trained, log, args.out, origin)
@@ -107,6 +115,12 @@ class EpochBars:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bars.stop()
+
+    def tried(self, settings: TrainingSettings, metrics: dict[str, float], is_best: bool) -> None:
+        """A `encoder.tuning.Tried`."""
+        values = ", ".join(f"{name} {getattr(settings, name)}" for name in SPACE)
+        mark = "  best so far" if is_best else ""
+        self._bars.console.print(f"validation mrr@20 {metrics['mrr@20']:.4f} by {values}{mark}", highlight=False)
 
     def show(self, epoch: int, share: float, metrics: dict[str, float] | None) -> None:
         """A `encoder.training.Progress`."""

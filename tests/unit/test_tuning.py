@@ -1,0 +1,32 @@
+"""The search for settings within a stated time."""
+
+from encoder.datasets.simulator import Shop
+from encoder.training import SELECTION, best_epoch, train_on_all, validate
+from encoder.training_settings import SPACE, TrainingSettings
+from encoder.tuning import tune
+
+
+def test_the_best_try_by_validation_wins_and_the_time_is_kept() -> None:
+    log = Shop(7, 60, 40).simulate(1_500)
+    base = TrainingSettings(width=32, hidden=32, max_epochs=1)
+    now_s = 0.0
+    scores: list[tuple[TrainingSettings, float, bool]] = []
+
+    def clock() -> float:
+        nonlocal now_s
+        now_s += 1.0  # each look at the clock takes a second: a try takes one, its round three
+        return now_s
+
+    settings, epochs = tune(
+        log, base, 12.0, lambda s, metrics, best: scores.append((s, metrics[SELECTION], best)), clock
+    )
+    assert 2 <= len(scores) <= 4
+    assert scores[0][0] == base
+    assert epochs[best_epoch(epochs)][SELECTION] == max(score for _, score, _ in scores)
+    assert settings == [s for s, _, is_best in scores if is_best][-1]
+    assert len({s for s, _, _ in scores}) == len(scores)
+    for tried, _, _ in scores[1:]:
+        assert all(getattr(tried, name) in SPACE[name] for name in SPACE if getattr(tried, name) != getattr(base, name))
+        assert tried.hidden == tried.width
+    assert validate(log, settings) == epochs
+    assert train_on_all(log, settings, epochs).metrics == epochs[best_epoch(epochs)]
