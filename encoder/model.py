@@ -108,6 +108,7 @@ class UserModel(nn.Module):
             self.register_buffer("item_brand", unknown.clone())
             self.register_buffer("item_price", torch.full((config.items + 1,), torch.nan))
         self.neighbours: Neighbours | None = None  # in training
+        self._leaning: Tensor | None = None  # (N + 1, D) what the neighbours made of the ids, since the last change
         self._hidden: tuple[Tensor, Tensor] | None = None  # in training: (h,) items as new, (h, D) their directions
         for embedding in (self.items, self.actions, self.gaps):
             nn.init.normal_(embedding.weight, std=1 / math.sqrt(config.width))
@@ -151,17 +152,24 @@ class UserModel(nn.Module):
 
     def lean_on(self, neighbours: Neighbours | None) -> None:
         """Let ids lean on their items' neighbours while training; None: take what they gave over into the ids."""
+        self.eval()
         if neighbours is None:
             with torch.no_grad():
                 self.items.weight.copy_(self._ids())
-        self.neighbours = neighbours
+        self.neighbours, self._leaning = neighbours, None
+
+    def train(self, mode: bool = True) -> "UserModel":
+        """As torch has it; what the last step computed for all items is not used any more."""
+        self._leaning = None
+        return super().train(mode)
 
     def initial_representation(self, batch: int) -> Tensor:
         """(batch, D) float32 representation of users without history: trained on every user's first event."""
         return self.head.bias.expand(batch, -1)
 
-    def hide_ids(self) -> None:
+    def begin_step(self) -> None:
         """Until the next call, train a share of the items, drawn by chance, as if they were new."""
+        self._leaning = None
         if self.content is not None:
             hidden = 1 + torch.nonzero(torch.rand(self.config.items) < self.config.id_dropout).flatten()
             self._hidden = hidden, directions(len(hidden), self.config.width)
@@ -170,7 +178,9 @@ class UserModel(nn.Module):
         """(N + 1, D) float32 the part of item vectors that comes from ids."""
         ids = self.items.weight
         if self.neighbours is not None:
-            ids = self.neighbours(ids)
+            if self._leaning is None:  # inputs and scores of a step share it
+                self._leaning = self.neighbours(ids)
+            ids = self._leaning
         if self.training and self._hidden is not None:
             hidden, direction = self._hidden
             ids = ids.index_copy(0, hidden, ids[0] + direction)

@@ -9,6 +9,7 @@ from encoder.sequences import Sequences
 
 SPAN = 3  # events apart at most; nearer ones weigh more, 1 / distance
 PRIOR = 1.0  # weight of no neighbour: few sightings are trusted little
+KEPT = 16  # neighbours of an item, those of most weight: what a step of training costs grows with them
 
 
 class Neighbours(nn.Module):
@@ -29,7 +30,8 @@ class Neighbours(nn.Module):
 
 def neighbour_matrix(sequences: Sequences, items: int) -> Tensor:
     """(N + 1, N + 1) float32 sparse: row i holds the share of each item among what came near item i, in both
-    directions. Rows of items that were seen little sum to less than 1, that of the unknown item to 0."""
+    directions, for the KEPT nearest of each. Rows of items that were seen little sum to less than 1, that of the
+    unknown item to 0."""
     rows: list[NDArray[np.int64]] = []
     columns: list[NDArray[np.int64]] = []
     weights: list[NDArray[np.float64]] = []
@@ -42,9 +44,15 @@ def neighbour_matrix(sequences: Sequences, items: int) -> Tensor:
             rows.append(a)
             columns.append(b)
             weights.append(np.full(len(a), 1 / distance))
-    row, column, weight = np.concatenate(rows), np.concatenate(columns), np.concatenate(weights)
-    total = np.bincount(row, weights=weight, minlength=items + 1) + PRIOR
-    indices = torch.from_numpy(np.stack([row, column]))
-    values = torch.from_numpy((weight / total[row]).astype(np.float32))
+    codes = np.concatenate(rows) * (items + 1) + np.concatenate(columns)
+    pairs, pair_of = np.unique(codes, return_inverse=True)
+    weight = np.bincount(pair_of, weights=np.concatenate(weights), minlength=len(pairs))
+    row, column = np.divmod(pairs, items + 1)
+    share = weight / (np.bincount(row, weights=weight, minlength=items + 1) + PRIOR)[row]
+    order = np.lexsort((-share, row))  # rows one after another, in each the largest share first
+    place = np.arange(len(order)) - np.searchsorted(row, row)  # rows are sorted: of an entry within its row
+    kept = order[place < KEPT]
+    indices = torch.from_numpy(np.stack([row[kept], column[kept]]))
+    values = torch.from_numpy(share[kept].astype(np.float32))
     shape = (items + 1, items + 1)
     return torch.sparse_coo_tensor(indices, values, shape, check_invariants=True).coalesce()

@@ -144,7 +144,9 @@ class _Fit:
         self._settings = settings
         self._progress = progress or (lambda epoch, share, metrics: None)
         self._random = np.random.default_rng(settings.seed)
-        self._optimizer = AdamW(model.parameters(), settings.learning_rate, settings.weight_decay)
+        steps = max(1.0, len(sequences.item) / settings.events_per_step)  # of an epoch, roughly
+        decay = settings.weight_decay / (steps * settings.learning_rate)
+        self._optimizer = AdamW(model.parameters(), settings.learning_rate, decay)
 
     def until_no_better(self, whole: Sequences, is_validation: NDArray[np.bool_]) -> list[dict[str, float]]:
         """Train until the validation score stops to improve. Returns loss and validation metrics of each epoch."""
@@ -206,7 +208,7 @@ def window_loss(
     number of known items, and (B, S) and (B, D) when it ends, cut from the gradient.
     """
     item, action, gap_ms = (torch.from_numpy(part) for part in (window.item, window.action, window.gap_ms))
-    model.hide_ids()
+    model.begin_step()
     features = {name: torch.from_numpy(window.features[name]) for name in model.config.features}
     after, state = model.sequence(item, action, gap_ms, state, features)
     known = item > 0

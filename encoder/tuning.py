@@ -36,7 +36,8 @@ def tune(
     """
     draw = random.Random(settings.seed)
     began_s, longest_s = clock(), 0.0
-    best, best_epochs = settings, []
+    best = settings
+    best_epochs: Epochs = []
     seen: set[TrainingSettings] = set()
     candidate: TrainingSettings | None = settings
     while candidate is not None:

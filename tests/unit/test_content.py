@@ -353,7 +353,7 @@ def test_an_extended_model_is_exported_and_proven(trained: Trained, tmp_path: Pa
 def test_ranks_are_those_of_the_whole_vectors_also_amid_training(trained: Trained) -> None:
     sequences = Sequences.of(kinds_log(6), trained.vocabulary)
     expected = model_ranks(trained.model, sequences)
-    trained.model.train().hide_ids()
+    trained.model.train().begin_step()
     assert model_ranks(trained.model, sequences).tolist() == expected.tolist()
 
 
