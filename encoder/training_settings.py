@@ -15,7 +15,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     layers: int = 1
     width: int = 64
     hidden: int = 64
-    dropout: float = 0.4
+    dropout: float = 0.3
     traces: bool = True  # whether sums of the inputs, forgotten at fixed rates, stand beside the cell
     neighbours: bool = True  # whether items lean on what came near them in users' histories, while training
     loss: str = "softmax"  # one of LOSS_NAMES
