@@ -45,7 +45,6 @@ class Trained:
     settings: TrainingSettings
     epochs: list[dict[str, float]]  # loss and validation metrics of each epoch
     metrics: dict[str, float]  # those of the best epoch, by a model that had not seen the validation part
-    passes: float  # over the whole log, of all training
 
 
 def train(log: EventLog, settings: TrainingSettings, progress: Progress | None = None) -> Trained:
@@ -94,7 +93,6 @@ def train_on_all(
         settings,
         epochs,
         epochs[best],
-        passes=len(epochs) * (1 - settings.validation) + best + 1,
     )
 
 

@@ -25,7 +25,7 @@ from encoder.evaluation import model_ranks
 from encoder.log import EventLog
 from encoder.metrics import mrr, ndcg, recall
 from encoder.sequences import Sequences
-from encoder.training import train
+from encoder.training import best_epoch, train
 from encoder.training_settings import TrainingSettings
 
 DAY_MS = 86_400_000
@@ -77,6 +77,7 @@ def run(split: Split, settings: TrainingSettings) -> dict[str, Any]:
     sequences = Sequences.of(stepped, trained.vocabulary)
     is_scored = scored[sequences.row] if len(scored) else sequences.steps() > 0
     ranks = model_ranks(trained.model, sequences, is_scored)
+    passes = len(trained.epochs) * (1 - settings.validation) + best_epoch(trained.epochs) + 1  # over all of the log
     steps = len(training) - len(np.unique(training.user))
     return {
         "recall@20": recall(ranks, 20),
@@ -86,7 +87,7 @@ def run(split: Split, settings: TrainingSettings) -> dict[str, Any]:
         "n": len(ranks),
         "epochs": len(trained.epochs),
         "cpu_s": round(cpu_s, 1),
-        "transitions_per_cpu_s": round(trained.passes * steps / cpu_s),
+        "transitions_per_cpu_s": round(passes * steps / cpu_s),
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from encoder.model import ModelConfig, UserModel
-from encoder.neighbours import PRIOR, Neighbours, neighbour_matrix
+from encoder.neighbours import KEPT, PRIOR, Neighbours, neighbour_matrix
 from encoder.sequences import Sequences
 from encoder.traces import DECAYS, Traces
 from encoder.vocabulary import Vocabulary
@@ -66,6 +66,32 @@ def test_neighbours_come_from_one_user_and_weigh_by_their_distance() -> None:
     assert matrix[4, 5] == 0
     assert matrix[5, 5] == 0
     assert (matrix > 0).tolist() == (matrix.T > 0).tolist()
+
+
+def test_an_item_keeps_its_nearest_neighbours() -> None:
+    others = list(range(2, KEPT + 6))
+    users = [[1, other] for other in others] + [[1, other] for other in others[:KEPT]]
+    row = neighbour_matrix(sequences(*users), max(others)).to_dense()[1]
+    assert row.nonzero().flatten().tolist() == others[:KEPT]
+    assert row[2] == pytest.approx(2 / (2 * KEPT + 4 + PRIOR))  # of all that came near, also of those left out
+
+
+def test_training_learns_how_much_to_lean_and_steps_forget_the_last_one() -> None:
+    torch.manual_seed(0)
+    model = UserModel(ModelConfig(items=5, actions=1, width=4, hidden=4))
+    neighbours = Neighbours(sequences([1, 2, 3, 4], [5, 1]), 5, 4)
+    model.lean_on(neighbours)
+    model.train()
+    for _ in range(2):  # a second step on the first one's graph would fail
+        model.begin_step()
+        model.item_vectors().square().sum().backward()
+    assert neighbours.share.grad is not None
+    assert neighbours.share.grad.any()
+    with torch.no_grad():
+        neighbours.share += 1
+    before = model.item_vectors().clone()
+    model.begin_step()
+    assert not torch.allclose(before, model.item_vectors())
 
 
 def test_what_neighbours_gave_is_taken_over_after_training() -> None:
