@@ -1,4 +1,4 @@
-"""The distribution of the time to a user's next event, as the time head gives it. Pure numpy, free of torch.
+"""The distribution of the time to a user's next event, as the time head gives it. Pure, and free of torch.
 
 The gap t >= 0 in seconds is seen as y = log(OFFSET_S + t), and y follows a mixture of K normal distributions cut off at
 y(0), so that no probability lies on negative gaps: t + OFFSET_S is a cut-off mixture of log-normals. The density of t
@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_ndtr, ndtr
 
 COMPONENTS = 4  # K
 OFFSET_S = 1.0  # logs often know whole seconds only, and a gap of zero has no logarithm
@@ -56,29 +57,18 @@ class TimeMixture:
 
     def median_s(self) -> Floats:
         """The gap that is exceeded half of the time, to a thousandth of OFFSET_S and itself."""
-        half = (np.exp(self._log_kept) / 2).astype(np.float32)
-        steps = _TABLE_STEPS / self._scale.astype(np.float32)
-        origin = _TABLE_MIDDLE - self._mean.astype(np.float32) * steps
-        low = np.full(half.shape, _SHORTEST_LOG, np.float32)
-        weight, width = self._weight.astype(np.float32), np.float32(_LONGEST_LOG)
-        for _ in range(_HALVINGS):  # by a table: exact tails would take several times as long
+        half = np.exp(self._log_kept) / 2
+        low, width = np.full(half.shape, _SHORTEST_LOG), _LONGEST_LOG
+        for _ in range(_HALVINGS):
             width /= 2
             middle = low + width
-            place = np.clip(middle * steps + origin, 0, len(_TABLE) - 1).astype(np.int32)
-            low = np.where((weight * _TABLE[place]).sum(axis=0) > half, middle, low)
-        return np.exp(low.astype(np.float64) + width / 2) - OFFSET_S
+            above = (self._weight * ndtr((self._mean - middle) / self._scale)).sum(axis=0)
+            low = np.where(above > half, middle, low)
+        return np.exp(low + width / 2) - OFFSET_S
 
     def _log_above(self, y: Times) -> Floats:
         """Log of the mixture's mass above y, before it is cut off."""
-        return _log_sum(self._log_weight + log_upper_tail((y - self._mean) / self._scale))
-
-
-def log_upper_tail(z: NDArray[np.floating]) -> Floats:
-    """Log of P(Z > z) of a standard normal Z, to a relative 1e-8 of it, without underflow."""
-    size = np.abs(z).astype(np.float64)
-    mapped = (size - _CENTRE) / (size + _CENTRE)
-    far: Floats = np.log(np.polynomial.chebyshev.chebval(mapped, _TAIL) / (size + _CENTRE)) - 0.5 * size * size
-    return np.where(z > 0, far, np.log1p(-np.exp(far)))
+        return _log_sum(self._log_weight + log_ndtr((self._mean - y) / self._scale))
 
 
 def _log_time(gap_s: Times) -> Floats:
@@ -91,29 +81,3 @@ def _log_sum(terms: Floats) -> Floats:
     largest = terms.max(axis=0)
     total: Floats = largest + np.log(np.exp(terms - largest).sum(axis=0))
     return total
-
-
-# P(Z > z) exp(z² / 2) (z + _CENTRE) is smooth and bounded over all z >= 0, which (z - _CENTRE) / (z + _CENTRE) maps to
-# -1..1: a short Chebyshev series gives it.
-_CENTRE = 3.0
-_DEGREE = 12
-
-
-def _scaled_tail(mapped: Floats) -> Floats:
-    values = []
-    for z in (_CENTRE * (1 + mapped) / (1 - mapped)).tolist():
-        if z < 20:
-            tail = 0.5 * math.erfc(z / math.sqrt(2)) * math.exp(z * z / 2)
-        else:  # its asymptotic series
-            tail = (1 - 1 / z**2 + 3 / z**4 - 15 / z**6) / (z * math.sqrt(2 * math.pi))
-        values.append(tail * (z + _CENTRE))
-    return np.array(values)
-
-
-_TAIL: Floats = np.polynomial.chebyshev.chebinterpolate(_scaled_tail, _DEGREE)  # type: ignore[arg-type]
-
-# P(Z > z) for z from -8 to 8 in steps of 1 / 4,096.
-_TABLE_STEPS = 4_096
-_TABLE_MIDDLE = 8 * _TABLE_STEPS
-_TABLE = np.exp(log_upper_tail(np.arange(2 * _TABLE_MIDDLE + 1) / _TABLE_STEPS - 8)).astype(np.float32)
-_TABLE[-1] = 0.0  # of all further z

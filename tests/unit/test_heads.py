@@ -15,7 +15,7 @@ from encoder.losses import FullSoftmax
 from encoder.model import ModelConfig, UserModel
 from encoder.optimizer import AdamW
 from encoder.sequences import Sequences, windows
-from encoder.time_mixture import MIN_SCALE, TimeMixture, log_upper_tail
+from encoder.time_mixture import MIN_SCALE, TimeMixture
 from encoder.training import window_loss
 from encoder.vocabulary import Vocabulary
 from tests.bundles import tiny_model
@@ -45,11 +45,14 @@ def test_the_density_integrates_to_one_and_to_the_survival() -> None:
             assert 1 - integral(mixture, gap_s) == pytest.approx(left, abs=1e-3)
 
 
-def test_the_tail_of_a_normal_is_that_of_torch_without_underflow() -> None:
-    z = np.linspace(-40, 60, 5_001)
-    expected = torch.special.log_ndtr(torch.from_numpy(-z)).numpy()
-    np.testing.assert_allclose(log_upper_tail(z), expected, rtol=0, atol=1e-8)
-    assert log_upper_tail(np.array([1e6]))[0] == pytest.approx(-5e11, rel=1e-9)
+def test_far_tails_do_not_underflow() -> None:
+    """Four equal components, far below what is asked: their tail is that of torch's normal, less what is cut off."""
+    mixture = np.array([[0.25] * 4 + [1.0] * 4 + [0.1] * 4])
+    z = torch.tensor([(math.log(1 + gap_s) - 1) / 0.1 for gap_s in (1e3, 1e6, 1e9)], dtype=torch.float64)
+    kept = float(torch.special.log_ndtr(torch.tensor(10.0, dtype=torch.float64)))
+    left = [float(TimeMixture(mixture).log_survival(gap_s)[0]) for gap_s in (1e3, 1e6, 1e9)]
+    assert left == pytest.approx((torch.special.log_ndtr(-z) - kept).tolist(), rel=1e-9)
+    assert left[2] < -10_000
 
 
 def test_silence_is_conditional_on_what_was_waited_and_half_of_it_lies_at_the_median() -> None:
