@@ -222,7 +222,7 @@ def window_loss(
         for begin in range(0, len(target), rows):
             part = slice(begin, begin + rows)
             loss = criterion(leaves[0][part], leaves[1], target[part])
-            (loss / len(target)).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss / len(target))
             total += float(loss.detach())
         parts, gradients = [predicted, vectors], [leaf.grad for leaf in leaves]
         if model.heads is not None:

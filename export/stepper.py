@@ -42,7 +42,7 @@ class Stepper:
         try:
             self._step = ort.InferenceSession(bundle.path / "step.onnx", options, providers=chosen)
             self._predict = ort.InferenceSession(bundle.path / "predict.onnx", options, providers=chosen)
-        except Exception as error:
+        except Exception as error:  # its errors have no common root
             raise BundleError(f"ONNX Runtime cannot load the graphs of {bundle.path}: {error}") from error
         self.provider = str(self._step.get_providers()[0])
         self.catalogue = bundle.manifest.items

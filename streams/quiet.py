@@ -35,7 +35,7 @@ class Limit(logging.Filter):
 
 def one_line(record: logging.LogRecord) -> bool:
     """A filter that leaves the traceback off errors of ours, and off those of clients whose service is away."""
-    ours = bool(record.exc_info) and isinstance(record.exc_info[1], ThalwegError)  # type: ignore[index]
+    ours = isinstance(record.exc_info[1] if record.exc_info else None, ThalwegError)
     if ours and record.name == "faust.worker":
         return False  # the command ends with its text
     if ours or record.name.startswith(("cassandra", "aiokafka")):

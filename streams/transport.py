@@ -119,8 +119,10 @@ class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def on_thread_stop(self) -> None:
         leaving = asyncio.create_task(self._leave_a_rebalance())
-        await super().on_thread_stop()
-        leaving.cancel()
+        try:
+            await super().on_thread_stop()
+        finally:
+            leaving.cancel()
 
     async def _leave_a_rebalance(self) -> None:
         await asyncio.sleep(LEAVE_AFTER_S)

@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
+from export.evaluation import perturbation
 from export.evaluation.bootstrap import NAMES
 from export.evaluation.leak import warning
-from export.evaluation.perturbation import __doc__ as PERTURBED  # noqa: N812
 from export.evaluation.plots import Bar, Line, bars, lines
 from export.evaluation.tables import print_result
 
@@ -83,7 +83,7 @@ def _robustness(curves: dict[str, Any] | None) -> str:
         )
         for name in NAMES
     ]
-    return "".join(figures) + f"<pre>{escape((PERTURBED or '').strip())}</pre>"
+    return "".join(figures) + f"<pre>{escape((perturbation.__doc__ or '').strip())}</pre>"
 
 
 def _freshness(found: dict[str, Any] | None) -> str:

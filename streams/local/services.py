@@ -58,7 +58,7 @@ class LocalServices:
         try:
             for service in self.services.values():
                 service.start(wait=False)
-        except BaseException:
+        except BaseException:  # Ctrl-C as well: nothing is left running
             self.kill()
             raise
 
@@ -67,7 +67,7 @@ class LocalServices:
         try:
             for service in self.services.values():
                 service.wait_until_it_answers()
-        except BaseException:
+        except BaseException:  # Ctrl-C as well: nothing is left running
             self.kill()
             raise
 

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     write_state(state)  # before they answer: an `up` that is killed meanwhile leaves what `down` can end
     try:
         services.wait_until_they_answer()
-    except BaseException:
+    except BaseException:  # Ctrl-C as well: the services are gone, so nobody may look for them
         forget_state()
         raise
     print(f"up in {time.monotonic() - began:.1f} s; `thalweg down` ends both")

@@ -59,5 +59,5 @@ def test_bpr_max_falls_as_the_target_rises_and_counts_no_target_as_its_negative(
 def test_gradients_are_finite(name: str, case: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
     predicted, vectors, target = case
     leaves = (predicted.requires_grad_(), vectors.requires_grad_())
-    make_loss(name, torch.ones(ITEMS), 64)(*leaves, target).backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(make_loss(name, torch.ones(ITEMS), 64)(*leaves, target))
     assert all(leaf.grad is not None and torch.isfinite(leaf.grad).all() and leaf.grad.any() for leaf in leaves)
