@@ -15,15 +15,17 @@ ACTIONS = ["view", "cart", "purchase"]
 
 
 def tiny_model(items: int = 500, width: int = 32, seed: int = 0, cell: str = "gru", layers: int = 1) -> UserModel:
-    """A model whose state is wider than its representation, so that mixing them up fails."""
+    """A model of all the parts that training gives one; its state is wider than its representation, so that mixing
+    them up fails."""
     torch.manual_seed(seed)
     actions = len(ACTIONS)
     shape = ModelConfig(
-        items=items, actions=actions, cell=cell, layers=layers, width=width, hidden=width + 8, heads=True
+        items=items, actions=actions, cell=cell, layers=layers, width=width, hidden=width + 8, traces=True, heads=True
     )
     model = UserModel(shape)
     model.start_from_popularity(torch.arange(items, 0, -1))
-    for weight in (model.shortcut.weight, model.following.weight):  # zero until trained
+    assert model.traces is not None
+    for weight in (model.shortcut.weight, model.following.weight, model.traces.map.weight):  # zero until trained
         torch.nn.init.normal_(weight, std=0.1)
     assert model.heads is not None
     for weight in (model.heads.action.weight, model.heads.time.weight):

@@ -36,7 +36,7 @@ def session(bundle: Bundle, name: str) -> ort.InferenceSession:
 def test_a_bundle_says_what_it_is_and_was_proven(bundle: Bundle) -> None:
     manifest = bundle.manifest
     assert (manifest.cell, manifest.items, manifest.actions) == ("gru", 100, 3)
-    assert (manifest.state_width, manifest.representation_width) == (40, 32)
+    assert (manifest.state_width, manifest.representation_width) == (40 + 3 * 32, 32)
     assert manifest.parity["sequences"] == 64
     assert manifest.parity["longest"] == 1_000
     assert manifest.parity["state_max_abs_diff"] <= manifest.parity["state_tolerance"] == 1e-5
@@ -90,7 +90,7 @@ def test_a_step_is_the_models_step_at_every_gap_boundary(bundle: Bundle) -> None
     gap_ms = torch.cat([edges - 1, edges, edges + 1, torch.tensor([2**62])]).clamp(min=-1)
     n = len(gap_ms)
     item, action = torch.arange(n) % 101, torch.arange(n) % 4
-    state = torch.randn(n, 40, generator=torch.Generator().manual_seed(0))
+    state = torch.randn(n, model.state_width, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = model.step(item, action, gap_ms, state)
     feeds = {"item": item, "action": action, "gap_ms": gap_ms, "state": state}
@@ -114,7 +114,7 @@ def test_a_thousand_steps_of_the_graph_are_one_pass_of_the_sequence_form(cell: s
     generator = torch.Generator().manual_seed(0)
     item, action = (torch.randint(0, most, (users, steps), generator=generator) for most in (101, 4))
     gap_ms = torch.randint(-1, 10**8, (users, steps), generator=generator)
-    first = torch.randn(users, model.cell.state_width, generator=generator)
+    first = torch.randn(users, model.state_width, generator=generator)
     with torch.no_grad():
         expected, last = model.sequence(item, action, gap_ms, first)
     state = first.numpy()
