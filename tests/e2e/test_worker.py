@@ -252,8 +252,9 @@ def test_two_writers_of_the_same_position_leave_one_state_whole(deployment: Depl
     store.connect()
     draw = np.random.default_rng(0)
     users = [Row(f"user-{i}", None) for i in range(30)]
-    state = draw.normal(size=(30, 40)).astype(np.float32)
-    vector = draw.normal(size=(30, 32)).astype(np.float32)
+    manifest = deployment.bundle.manifest
+    state = draw.normal(size=(30, manifest.state_width)).astype(np.float32)
+    vector = draw.normal(size=(30, manifest.representation_width)).astype(np.float32)
 
     async def write() -> None:
         for generation_id, factor in ((7, np.float32(1)), (9, np.float32(1 + 1e-6)), (8, np.float32(1 - 1e-6))):
