@@ -31,6 +31,19 @@ class Baselines:
         popularity[0] = 0
         return cls(popularity, pairs, pair_counts)
 
+    def widened(self, items: int) -> "Baselines":
+        """The same counts over at least as many items, the new ones after the others."""
+        previous, item = np.divmod(self.pairs, len(self.popularity))
+        popularity = np.pad(self.popularity, (0, items + 1 - len(self.popularity)))
+        return Baselines(popularity, previous * (items + 1) + item, self.pair_counts)
+
+    def __add__(self, other: "Baselines") -> "Baselines":
+        """The sum of counts over the same items."""
+        pairs, place = np.unique(np.concatenate([self.pairs, other.pairs]), return_inverse=True)
+        counts = np.zeros(len(pairs), np.int64)
+        np.add.at(counts, place, np.concatenate([self.pair_counts, other.pair_counts]))
+        return Baselines(self.popularity + other.popularity, pairs, counts)
+
     def popularity_ranks(self, item: NDArray[np.int64]) -> NDArray[np.int64]:
         """(n,) item indices -> (n,) rank of each by training events, ties against it, MISS for index 0."""
         return np.where(item > 0, self._rank_of_item()[item], MISS)

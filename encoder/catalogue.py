@@ -7,7 +7,7 @@ import torch
 from encoder.errors import InputError
 from encoder.features import item_features
 from encoder.log import EventLog
-from encoder.model import UserModel, directions
+from encoder.model import ModelConfig, UserModel, directions
 from encoder.vocabulary import Vocabulary
 
 SEED = 0  # of the directions of new items: the same catalogue gives the same bundle
@@ -36,17 +36,25 @@ def extend(model: UserModel, vocabulary: Vocabulary, log: EventLog) -> tuple[Use
         if vocabulary.item_names is None
         else vocabulary.item_names + [names.get(item, item) for item in new],
     )
-    extended = UserModel(msgspec.structs.replace(model.config, items=len(wider.items)))
-    features = item_features(log, wider)
-    weights = {}
-    for name, target in extended.state_dict().items():
-        value = model.state_dict()[name]
-        if value.shape != target.shape:  # a row for each item: a new one has that of the unknown item
-            value = torch.cat([value, value[:1].expand(len(new), *value.shape[1:])])
-        weights[name] = value
+    extended = widened(model, msgspec.structs.replace(model.config, items=len(wider.items)))
     first = len(vocabulary.items) + 1
-    for feature, values in features.items():
-        weights[f"item_{feature}"][first:] = torch.from_numpy(values[first:])
-    weights["items.weight"][first:] += directions(len(new), model.config.width, torch.Generator().manual_seed(SEED))
-    extended.load_state_dict(weights)
+    for feature, values in item_features(log, wider).items():
+        getattr(extended, f"item_{feature}")[first:] = torch.from_numpy(values[first:])
+    with torch.no_grad():
+        extended.items.weight[first:] += directions(len(new), model.config.width, torch.Generator().manual_seed(SEED))
     return extended.eval(), wider
+
+
+def widened(model: UserModel, config: ModelConfig) -> UserModel:
+    """The model with the weights of `model`, and more items, actions, categories or brands, as `config` says.
+
+    What is new stands after what was there, with the weights of what is unknown.
+    """
+    wider = UserModel(config)
+    weights = {}
+    for name, target in wider.state_dict().items():
+        value = model.state_dict()[name]
+        more = len(target) - len(value)  # rows by index, the unknown's first
+        weights[name] = torch.cat([value, value[:1].expand(more, *value.shape[1:])]) if more else value
+    wider.load_state_dict(weights)
+    return wider

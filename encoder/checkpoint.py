@@ -48,6 +48,14 @@ class Checkpoint:
     def vocabulary(self) -> Vocabulary:
         return self.description.vocabulary
 
+    @property
+    def identity(self) -> str:
+        """SHA-256 of shape, names, settings and weights."""
+        digest = sha256(msgspec.json.encode(self.description))
+        for weights in self.model.state_dict().values():
+            digest.update(weights.numpy().tobytes())
+        return digest.hexdigest()
+
 
 def save(trained: Trained, log: EventLog, path: Path | str, origin: Mapping[str, Any] | None = None) -> None:
     """Write a checkpoint of what was trained on `log` into the folder `path`.

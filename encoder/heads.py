@@ -68,8 +68,10 @@ def heads_loss(heads: Heads, window: Window, before: Tensor, after: Tensor) -> T
 
     before, after: (B, T, D) representations before and after each event. A first event has no gap.
     """
-    action, gap_ms, open_ms = (torch.from_numpy(part) for part in (window.action, window.gap_ms, window.open_ms))
-    real, last = torch.from_numpy(window.position >= 0), open_ms >= 0
+    action, gap_ms, open_ms = (
+        torch.from_numpy(part).to(before.device) for part in (window.action, window.gap_ms, window.open_ms)
+    )
+    real, last = torch.from_numpy(window.position >= 0).to(before.device), open_ms >= 0
     timed = gap_ms[real] >= 0
     actions, times = heads(before[real])
     _, silences = heads(after[last])

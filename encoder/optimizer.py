@@ -5,6 +5,7 @@ torch.optim's first optimiser loads torch's compiler, which takes longer than tr
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,18 @@ class AdamW:
         self._moments: list[tuple[nn.Parameter, Tensor, Tensor]] = [
             (parameter, torch.zeros_like(parameter), torch.zeros_like(parameter)) for parameter in parameters
         ]
+
+    def state(self) -> dict[str, Any]:
+        """What steps so far have left, apart from the parameters: to go on with in another process."""
+        return {"steps": self._steps, "moments": [(mean, square) for _, mean, square in self._moments]}
+
+    @torch.no_grad()
+    def take(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave for the same parameters."""
+        self._steps = state["steps"]
+        for (_, mean, square), (old_mean, old_square) in zip(self._moments, state["moments"], strict=True):
+            mean.copy_(old_mean)
+            square.copy_(old_square)
 
     def zero_grad(self) -> None:
         for parameter, _, _ in self._moments:

@@ -70,10 +70,9 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Window:
-    """Consecutive events of several users, padded to (B, T) with index 0, the longest users first.
+    """Consecutive events of several users, padded to (B, T) with index 0.
 
-    Users of a batch come in windows of at most T events one after another; user b of a window is user b of the one
-    before it, so a state is carried on by cutting it to the first B rows.
+    A user of more than T events comes in several windows: the state is carried on from the row that `before` names.
     """
 
     item: NDArray[np.int64]
@@ -81,30 +80,43 @@ class Window:
     gap_ms: NDArray[np.int64]
     open_ms: NDArray[np.int64]  # (B, T), -1 for padding
     position: NDArray[np.int64]  # (B, T) of the event in the sequences, -1 for padding
-    is_first: bool  # whether these users start here
+    before: NDArray[np.int64]  # (B,) row of the same user in the window before this one, -1: the user starts here
     features: Features  # (B, T) of each event, by name; those of some event where it is padding
+
+    @property
+    def is_first(self) -> bool:
+        """Whether all these users start here."""
+        return bool((self.before < 0).all())
+
+
+def window(
+    sequences: Sequences, starts: NDArray[np.int64], lengths: NDArray[np.int64], before: NDArray[np.int64]
+) -> Window:
+    """(B,) first positions, (B,) numbers of events from there, (B,) rows before -> the window of these events."""
+    offset = np.arange(int(lengths.max()))
+    real = offset < lengths[:, None]
+    position = np.where(real, starts[:, None] + offset, -1)
+    return Window(
+        item=np.where(real, sequences.item[position], 0),
+        action=np.where(real, sequences.action[position], 0),
+        gap_ms=np.where(real, sequences.gap_ms[position], 0),
+        open_ms=np.where(real, -1 if sequences.open_ms is None else sequences.open_ms[position], -1),
+        position=position,
+        before=before,
+        features={name: values[position] for name, values in sequences.features.items()},
+    )
 
 
 def windows(sequences: Sequences, users: NDArray[np.int64], steps: int) -> Iterator[Window]:
-    """The users' events in windows of at most `steps` events. users: (B,) indices of sequences, in any order."""
+    """The users' events in windows of at most `steps` events, the longest users first, so that user b of a window is
+    user b of the one before it. users: (B,) indices of sequences, in any order."""
     users = users[np.argsort(-sequences.lengths[users], kind="stable")]
     lengths = sequences.lengths[users]
     starts = sequences.starts[users]
     for begin in range(0, int(lengths[0]), steps):
         active = int((lengths > begin).sum())
-        width = min(steps, int(lengths[0]) - begin)
-        offset = begin + np.arange(width)
-        real = offset < lengths[:active, None]
-        position = np.where(real, starts[:active, None] + offset, -1)
-        yield Window(
-            item=np.where(real, sequences.item[position], 0),
-            action=np.where(real, sequences.action[position], 0),
-            gap_ms=np.where(real, sequences.gap_ms[position], 0),
-            open_ms=np.where(real, -1 if sequences.open_ms is None else sequences.open_ms[position], -1),
-            position=position,
-            is_first=begin == 0,
-            features={name: values[position] for name, values in sequences.features.items()},
-        )
+        before = np.arange(active) if begin else np.full(active, -1)
+        yield window(sequences, starts[:active] + begin, np.minimum(lengths[:active] - begin, steps), before)
 
 
 def batches(lengths: NDArray[np.int64], events: int, steps: int) -> list[NDArray[np.int64]]:

@@ -5,6 +5,7 @@ import msgspec
 from encoder.features import ITEM_FEATURES
 
 LOSS_NAMES = ("softmax", "sampled", "bpr-max")  # those of encoder.losses.LOSSES
+BATCHING_NAMES = ("padded", "parallel")
 CELL_NAMES = ("rnn", "lstm", "gru", "mingru", "hgrn2")  # those of encoder.cells.CELLS
 
 
@@ -28,6 +29,9 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_epochs: int = 7  # the learning rate falls along a cosine to 0 at their end
     patience: int = 2  # epochs without a better validation score before stopping
     events_per_step: int = 512  # events whose losses make one optimiser step
+    batching: str = (
+        "padded"  # one of BATCHING_NAMES: users of similar length together, or lanes of one user after another
+    )
     window: int = 64  # events through which a gradient flows back
     learning_rate: float = 0.015
     # Share of a weight that an epoch at the full learning rate takes away: the same for long logs and short ones, as

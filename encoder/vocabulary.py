@@ -48,6 +48,32 @@ class Vocabulary(msgspec.Struct, frozen=True):
             brands=[] if brands is None else _by_frequency(*brands, min_support),
         )
 
+    def extended(self, log: EventLog, min_support: int) -> Vocabulary:
+        """These names in their places, and after them what `of` finds in a newer log and is not among them.
+
+        Raises InputError where the log has no item of the result.
+        """
+        items = _appended(self.items, _by_frequency(log.item_ids, log.item, min_support))
+        names = log.item_names or {}
+        wider = msgspec.structs.replace(
+            self,
+            items=items,
+            actions=_appended(self.actions, _by_frequency(log.actions, log.action, 1)),
+            item_names=None
+            if self.item_names is None
+            else self.item_names + [names.get(item, item) for item in items[len(self.items) :]],
+            categories=_appended(self.categories, _by_frequency(log.categories, log.category, min_support)),
+            brands=_appended(self.brands, _by_frequency(*log.attributes[BRAND], min_support))
+            if BRAND in log.attributes
+            else self.brands,
+        )
+        if not wider.item_index(log).any():
+            raise InputError(
+                f"none of the log's {len(log.item_ids)} items is known to the model or has {min_support} events: give "
+                "a log of the same catalogue, or lower the minimum support"
+            )
+        return wider
+
     def item_index(self, log: EventLog) -> NDArray[np.int64]:
         """(n,) index of every event's item, 0 where the item is not in the vocabulary."""
         return _indices(log.item_ids, self.items)[log.item]
@@ -64,6 +90,10 @@ class Vocabulary(msgspec.Struct, frozen=True):
         """(n,) index of every event's brand, 0 where it has none or one that is not in the vocabulary."""
         brands = log.attributes.get(BRAND)
         return np.zeros(len(log), np.int64) if brands is None else _indices(brands.names, self.brands)[brands.codes]
+
+
+def _appended(known: list[str], names: list[str]) -> list[str]:
+    return list(dict.fromkeys([*known, *names]))
 
 
 def _by_frequency(names: list[str], codes: NDArray[np.integer], min_support: int) -> list[str]:

@@ -11,6 +11,8 @@ Layout of a bundle folder:
                          index p + 1, index 0 is "unknown"
     item_vectors.npy     (N + 1, D) float32, row = item index, row 0 (unknown) is never ranked
     initial.npz          state (S,) float32 and representation (D,) float32 of a user without history
+    checkpoint/          what the model was exported from, to learn on (`thalweg train --from`): in the manifest, too,
+                         but never read by what serves the bundle
 """
 
 import hashlib
@@ -98,10 +100,10 @@ class Bundle:
         return cls(path, manifest, vocabulary)
 
 
-def hash_files(path: Path) -> dict[str, str]:
-    """SHA-256 of each of the bundle's files. Raises BundleError where one is missing."""
+def hash_files(path: Path, others: tuple[str, ...] = ()) -> dict[str, str]:
+    """SHA-256 of each of the bundle's files, and of others that it carries. Raises BundleError where one is missing."""
     hashes = {}
-    for name in FILES:
+    for name in (*FILES, *others):
         try:
             hashes[name] = hashlib.sha256((path / name).read_bytes()).hexdigest()
         except FileNotFoundError:

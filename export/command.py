@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
             "data": description.data,
             "epochs": description.epochs,
         },
+        checkpoint=args.checkpoint,
     )
     manifest, parity = bundle.manifest, bundle.manifest.parity
     console.print(

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from encoder.commands.checkpoints import FILES as CHECKPOINT_FILES
+from encoder.commands.checkpoints import IN_BUNDLE
 from encoder.errors import InputError
 from encoder.model import UserModel
 from encoder.vocabulary import Vocabulary
@@ -15,6 +17,8 @@ from export.bundle import FORMAT, MANIFEST, Bundle, Manifest, bundle_id, hash_fi
 from export.graphs import predict_graph, step_graph
 from export.graphs.heads import head_widths
 from export.parity import prove_parity
+
+CARRIED = tuple(f"{IN_BUNDLE}/{name}" for name in CHECKPOINT_FILES)
 
 
 def export_model(
@@ -24,10 +28,12 @@ def export_model(
     *,
     metrics: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
+    checkpoint: Path | str | None = None,
 ) -> Bundle:
     """Write `model` as a bundle into the folder `out`, in whole or not at all, and load it back.
 
     metrics, training: go into the manifest as they are, and so into the bundle's id; keep wall-clock times out of them.
+    checkpoint: folder whose files the bundle carries, so that the model can learn on (`thalweg train --from`).
     Raises InputError where `out` holds something other than a bundle, BundleError where parity fails.
     """
     out = Path(out)
@@ -39,6 +45,10 @@ def export_model(
         draft = Path(temporary) / "bundle"
         draft.mkdir()
         _write_files(model, vocabulary, draft)
+        if checkpoint is not None:
+            (draft / IN_BUNDLE).mkdir()
+            for name in CHECKPOINT_FILES:
+                shutil.copyfile(Path(checkpoint) / name, draft / IN_BUNDLE / name)
         parity = prove_parity(model, draft)
         manifest = Manifest(
             format=FORMAT,
@@ -52,7 +62,7 @@ def export_model(
             parity=parity,
             metrics=metrics or {},
             training=training or {},
-            files=hash_files(draft),
+            files=hash_files(draft, () if checkpoint is None else CARRIED),
             heads={} if model.heads is None else head_widths(model.heads),
         )
         manifest = msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest))

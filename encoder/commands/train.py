@@ -2,14 +2,16 @@
 
 import argparse
 import json
+import os
 import time
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from encoder.commands.checkpoints import checkpoint_folder, trained_settings
 from encoder.commands.logs import (
     add_log_arguments,
     add_preparation_arguments,
@@ -17,72 +19,127 @@ from encoder.commands.logs import (
     prepare_log,
     read_log,
 )
+from encoder.errors import InputError
 from encoder.preparation import MAX_EVENTS_PER_DAY, Preparation
-from encoder.training_settings import CELL_NAMES, LOSS_NAMES, SPACE, TrainingSettings
+from encoder.training_settings import BATCHING_NAMES, CELL_NAMES, LOSS_NAMES, SPACE, TrainingSettings
+
+if TYPE_CHECKING:
+    from encoder.unfinished import Snapshot
+
+
+# Options that are settings by name, and those of them that a trained model has settled.
+SETTINGS = (
+    ("layers", "cells on top of each other"),
+    ("width", "components of each layer's output and of the representation"),
+    ("min_support", "events an item needs to be in the catalogue"),
+    ("negatives", "items that --loss sampled and bpr-max draw for a step"),
+    ("max_epochs", "passes over the log at most"),
+    ("seed", "of weights and order"),
+)
+NAMES = (*(name for name, _ in SETTINGS), "cell", "loss", "batching", "week_hours")
+SHAPE = ("cell", "layers", "width", "week_hours")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = TrainingSettings()
     add_log_arguments(parser)
     add_preparation_arguments(parser, Preparation(drop_repeats=True, max_events_per_day=MAX_EVENTS_PER_DAY))
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the checkpoint to write")
-    parser.add_argument("--cell", choices=CELL_NAMES, default=defaults.cell, help=f"default {defaults.cell}")
-    parser.add_argument("--loss", choices=LOSS_NAMES, default=defaults.loss, help=f"default {defaults.loss}")
-    for name, text in (
-        ("layers", "cells on top of each other"),
-        ("width", "components of each layer's output and of the representation"),
-        ("min_support", "events an item needs to be in the catalogue"),
-        ("negatives", "items that --loss sampled and bpr-max draw for a step"),
-        ("max_epochs", "passes over the log at most"),
-        ("seed", "of weights and order"),
-    ):
-        default = getattr(defaults, name)
-        option = "--" + name.replace("_", "-")
-        parser.add_argument(option, type=int, default=default, metavar="N", help=f"{text} (default {default})")
     parser.add_argument(
-        "--week-hours", action="store_true", help="the hour of the week (UTC) is an input, too: for logs of some weeks"
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder of the checkpoint to write; a training that was stopped goes on from its last epoch if the same "
+        "command is given again",
     )
     parser.add_argument(
-        "--tune", type=float, metavar="MINUTES", help="try other settings on the last part of the log for this long"
+        "--from",
+        dest="base",
+        metavar="PATH",
+        help="learn on from this checkpoint or bundle: LOG has the newer events; settings not given are its own",
+    )
+    # No defaults here: what is not given is that of --from.
+    parser.add_argument("--cell", choices=CELL_NAMES, help=f"default {defaults.cell}")
+    parser.add_argument("--loss", choices=LOSS_NAMES, help=f"default {defaults.loss}")
+    parser.add_argument(
+        "--batching",
+        choices=BATCHING_NAMES,
+        help="what stands beside each other in a batch: users of similar length, or lanes that each walk through one "
+        f"user after another (default {defaults.batching})",
+    )
+    for name, text in SETTINGS:
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, type=int, metavar="N", help=f"{text} (default {getattr(defaults, name)})")
+    parser.add_argument(
+        "--week-hours",
+        action="store_true",
+        default=None,
+        help="the hour of the week (UTC) is an input, too: for logs of some weeks",
+    )
+    parser.add_argument(
+        "--tune",
+        type=float,
+        metavar="MINUTES",
+        help="try other settings on the last part of the log for this long; begins anew when stopped",
+    )
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a CUDA device where there is one"
     )
     add_threads_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
 
 
 def run(args: argparse.Namespace) -> int:
-    console = Console(stderr=args.json)
+    if args.base is not None and args.tune is not None:
+        raise InputError("--tune looks for a shape, --from keeps the one there is: leave out one of them")
+    folder = None if args.base is None else checkpoint_folder(args.base)
+    is_first = int(os.environ.get("RANK", 0)) == 0  # of the processes that torchrun started: the one that speaks
+    console = Console(stderr=args.json, quiet=not is_first)
     log, rows = read_log(args, console)
-    log, preparation = prepare_log(args, log, console, args.min_support)
     # only now: torch takes seconds to load, and a log that cannot be used is named without it
+    defaults = TrainingSettings() if folder is None else trained_settings(folder)
+    settings = given_settings(args, defaults)
+    log, preparation = prepare_log(args, log, console, settings.min_support)
     import torch
 
     from encoder import checkpoint
+    from encoder.compute import Compute
+    from encoder.start import FromLog, FromModel, Start
     from encoder.training import train, train_on_all
     from encoder.tuning import tune
+    from encoder.unfinished import Unfinished
 
     torch.set_num_threads(args.threads)
-    settings = TrainingSettings(
-        seed=args.seed,
-        cell=args.cell,
-        layers=args.layers,
-        loss=args.loss,
-        negatives=args.negatives,
-        max_epochs=args.max_epochs,
-        width=args.width,
-        hidden=args.width,
-        min_support=args.min_support,
-        week_hours=args.week_hours,
-    )
+    start: Start = FromLog()
+    base = None if folder is None else checkpoint.load(folder)
+    if base is not None:
+        start = FromModel(base.model, base.vocabulary, base.baselines)
+    compute = Compute.start(args.device)
+    origin = {"rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
+    if base is not None:
+        origin["from"] = base.identity
+    identity = {
+        "log": checkpoint.fingerprint(log),
+        "settings": settings,
+        "from": origin.get("from"),
+        "processes": compute.ranks,
+        "device": compute.device.type,
+    }
+    unfinished = None
     started = time.perf_counter()
-    with EpochBars(console) as bars:
+    with EpochBars(console) as bars, compute:
         if args.tune is None:
-            trained = train(log, settings, bars.show)
+            unfinished = Unfinished(args.out, identity)
+            bars.found(unfinished.found, unfinished.was_refused)
+            trained = train(log, settings, bars.show, start=start, compute=compute, unfinished=unfinished)
         else:
             settings, epochs = tune(log, settings, args.tune * 60, bars.tried)
             trained = train_on_all(log, settings, epochs, bars.show)
     seconds = time.perf_counter() - started
-    origin = {"rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
+    if not is_first:
+        return 0
     checkpoint.save(trained, log, args.out, origin)
+    if unfinished is not None:
+        unfinished.remove()
     result: dict[str, Any] = {
         "checkpoint": args.out,
         "events": len(log),
@@ -98,6 +155,22 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(result))
     return 0
+
+
+def given_settings(args: argparse.Namespace, defaults: TrainingSettings) -> TrainingSettings:
+    """The defaults with what the arguments give. Raises InputError where that contradicts the shape of --from."""
+    given = {name: value for name in NAMES if (value := getattr(args, name)) is not None}
+    if args.base is not None:
+        for name in SHAPE:
+            trained = getattr(defaults, name)
+            if given.get(name, trained) != trained:
+                raise InputError(
+                    f"--{name.replace('_', '-')} {given[name]} contradicts --from {args.base}, which has {trained}: a "
+                    "trained model keeps its shape; leave the option out, or train anew without --from"
+                )
+    if "width" in given:
+        given["hidden"] = given["width"]
+    return msgspec.structs.replace(defaults, **given)
 
 
 class EpochBars:
@@ -121,6 +194,14 @@ class EpochBars:
         values = ", ".join(f"{name} {getattr(settings, name)}" for name in SPACE)
         mark = "  best so far" if is_best else ""
         self._bars.console.print(f"validation mrr@20 {metrics['mrr@20']:.4f} by {values}{mark}", highlight=False)
+
+    def found(self, snapshot: "Snapshot | None", was_refused: bool) -> None:
+        """Say what an earlier training has left in the folder."""
+        if was_refused:
+            self._bars.console.print("The unfinished training there is of another log or other settings: starts over")
+        elif snapshot is not None:
+            epochs = len(snapshot.epochs) + snapshot.passes
+            self._bars.console.print(f"Goes on after epoch {epochs} of a training that was stopped", highlight=False)
 
     def show(self, epoch: int, share: float, metrics: dict[str, float] | None) -> None:
         """A `encoder.training.Progress`."""

@@ -1,0 +1,161 @@
+"""What training starts from: nothing but the log, or a model that was trained before."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+import numpy as np
+import torch
+
+from encoder.baselines import Baselines
+from encoder.catalogue import widened
+from encoder.errors import InputError
+from encoder.features import PRICE, TIME, Features, item_features, known_features, price_boundaries
+from encoder.log import EventLog
+from encoder.model import PRIOR_SCALE, ModelConfig, UserModel, directions
+from encoder.neighbours import Neighbours, neighbour_matrix
+from encoder.sequences import Sequences
+from encoder.training_settings import TrainingSettings
+from encoder.vocabulary import Vocabulary
+
+# Share of the full learning rate with which a trained model learns on.
+RATE = 0.5
+
+
+class Start(Protocol):
+    """Where the weights, the names and the counts come from."""
+
+    rate: float  # share of the full learning rate
+
+    def vocabulary(self, log: EventLog, settings: TrainingSettings) -> Vocabulary: ...
+
+    def model(
+        self, log: EventLog, vocabulary: Vocabulary, sequences: Sequences, settings: TrainingSettings
+    ) -> UserModel:
+        """Before the first step. sequences: of the log or of a part of it, which alone may tell of popularity."""
+        ...
+
+    def baselines(self, sequences: Sequences, items: int) -> Baselines:
+        """Counts of all that was trained on, these sequences at last."""
+        ...
+
+
+class FromLog:
+    """An untrained model."""
+
+    rate = 1.0
+
+    def vocabulary(self, log: EventLog, settings: TrainingSettings) -> Vocabulary:
+        return Vocabulary.of(log, settings.min_support)
+
+    def model(
+        self, log: EventLog, vocabulary: Vocabulary, sequences: Sequences, settings: TrainingSettings
+    ) -> UserModel:
+        """A model that ranks by the popularity in the sequences, which are of the log or of a part of it."""
+        known = known_features(log, vocabulary)
+        if settings.week_hours and TIME not in known:
+            raise InputError(
+                "the log spans less than a week: train without the hours of the week, or give a longer log"
+            )
+        items = len(vocabulary.items)
+        model = UserModel(
+            ModelConfig(
+                items=items,
+                actions=len(vocabulary.actions),
+                cell=settings.cell,
+                layers=settings.layers,
+                width=settings.width,
+                hidden=settings.hidden,
+                dropout=settings.dropout,
+                traces=settings.traces,
+                heads=True,
+                week_hours=settings.week_hours,
+                content=tuple(name for name in known if name in settings.content),
+                categories=len(vocabulary.categories),
+                brands=len(vocabulary.brands),
+                price_boundaries=price_boundaries(log),
+                id_dropout=settings.id_dropout,
+            )
+        )
+        if model.config.content:
+            model.know_items(item_features(log, vocabulary))
+        model.start_from_popularity(torch.from_numpy(Baselines.of(sequences, items).popularity[1:]))
+        if settings.neighbours:
+            model.lean_on(Neighbours(sequences, items, settings.width))
+        return model
+
+    def baselines(self, sequences: Sequences, items: int) -> Baselines:
+        return Baselines.of(sequences, items)
+
+
+@dataclass(frozen=True)
+class FromModel:
+    """A trained model that learns on from newer events.
+
+    What it knows keeps its place and its weights; names that are new get places after the others. A new item begins as
+    what came near it in the newer events, as far as they tell, and as the unknown item for the rest; its score without
+    history is that of known items as frequent.
+    """
+
+    trained: UserModel
+    names: Vocabulary
+    counts: Baselines
+
+    rate = RATE
+
+    def vocabulary(self, log: EventLog, settings: TrainingSettings) -> Vocabulary:
+        return self.names.extended(log, settings.min_support)
+
+    def model(
+        self, log: EventLog, vocabulary: Vocabulary, sequences: Sequences, settings: TrainingSettings
+    ) -> UserModel:
+        config = msgspec.structs.replace(
+            self.trained.config,
+            items=len(vocabulary.items),
+            actions=len(vocabulary.actions),
+            categories=len(vocabulary.categories),
+            brands=len(vocabulary.brands),
+            dropout=settings.dropout,
+            id_dropout=settings.id_dropout,
+        )
+        model = widened(self.trained, config)
+        if config.content:
+            model.know_items(_latest(item_features(log, vocabulary), model))
+        self._place_new_items(model, sequences)
+        if settings.neighbours:
+            model.lean_on(Neighbours(sequences, config.items, config.width))
+        return model
+
+    def baselines(self, sequences: Sequences, items: int) -> Baselines:
+        return self.counts.widened(items) + Baselines.of(sequences, items)
+
+    @torch.no_grad()
+    def _place_new_items(self, model: UserModel, sequences: Sequences) -> None:
+        first, items = len(self.names.items) + 1, model.config.items
+        if first > items:
+            return
+        ids = model.items.weight
+        known = ids.clone()
+        known[first:] = 0
+        matrix = neighbour_matrix(sequences, items)
+        has_vector = (torch.arange(items + 1) < first).float()[:, None]
+        told = torch.sparse.mm(matrix, has_vector)[first:]
+        ids[first:] = torch.sparse.mm(matrix, known)[first:] + (1 - told) * (
+            ids[first:] + directions(items + 1 - first, model.config.width)
+        )
+        # Untrained, the first component is log frequency over PRIOR_SCALE: what training has added to it, on average.
+        newer = torch.from_numpy(Baselines.of(sequences, items).popularity).double()
+        older = torch.from_numpy(self.counts.popularity).double()
+        log_older = torch.log(older[1:] + 1)
+        log_newer = torch.log(newer[first:] * (older.sum() / newer.sum().clamp(min=1)) + 1)
+        added = (ids[1:first, 0] - log_older / PRIOR_SCALE).mean()
+        ids[first:, 0] = (log_newer / PRIOR_SCALE + added).float()
+
+
+def _latest(newer: Features, model: UserModel) -> Features:
+    """What items are: what newer events say, otherwise what the model knew."""
+    latest: Features = {}
+    for name, values in newer.items():
+        older = getattr(model, f"item_{name}").numpy()
+        latest[name] = np.where(np.isnan(values) if name == PRICE else values == 0, older, values)
+    return latest

@@ -1,0 +1,127 @@
+"""A training that is stopped and started again: the model is that of a training without a stop."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from encoder import checkpoint
+from encoder.datasets.simulator import Shop
+from encoder.log import EventLog
+from encoder.model import UserModel
+from encoder.training import Trained, best_epoch, train
+from encoder.training_settings import TrainingSettings
+from encoder.unfinished import FILE, Unfinished
+from streams import cli
+
+SETTINGS = TrainingSettings(width=16, hidden=16, max_epochs=3, events_per_step=128, loss="sampled", negatives=32)
+
+
+@pytest.fixture(scope="module")
+def log() -> EventLog:
+    return Shop(7, 60, 40).simulate(1_500)
+
+
+@pytest.fixture(scope="module")
+def whole(log: EventLog) -> Trained:
+    return train(log, SETTINGS)
+
+
+def kept(folder: Path, settings: TrainingSettings = SETTINGS) -> Unfinished:
+    return Unfinished(folder, {"settings": settings})
+
+
+def stop_after(stops: int, log: EventLog, folder: Path) -> None:
+    """Train until the process "dies" within the epoch that follows `stops` finished ones."""
+
+    def progress(epoch: int, share: float, metrics: dict[str, float] | None) -> None:
+        if epoch >= stops and share > 0.5 and metrics is None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(log, SETTINGS, progress, unfinished=kept(folder))
+
+
+def assert_same(one: UserModel, other: UserModel) -> None:
+    for name, value in one.state_dict().items():
+        assert value.numpy().tobytes() == other.state_dict()[name].numpy().tobytes(), name
+
+
+def test_stopped_in_every_epoch_it_gives_the_same_model(log: EventLog, whole: Trained, tmp_path: Path) -> None:
+    epochs = len(whole.epochs) + best_epoch(whole.epochs) + 1
+    for stops in range(epochs):  # each one stopped process after another, in both phases
+        stop_after(stops, log, tmp_path)
+        found = kept(tmp_path).found
+        assert (found is None) == (stops == 0)
+        if found is not None:
+            assert len(found.epochs) + found.passes == stops
+    torch.rand(5)  # whatever the generator did meanwhile
+    trained = train(log, SETTINGS, unfinished=kept(tmp_path))
+    assert trained.epochs == whole.epochs
+    assert_same(trained.model, whole.model)
+
+
+def test_another_training_is_not_gone_on_with(log: EventLog, tmp_path: Path) -> None:
+    stop_after(1, log, tmp_path)
+    other = kept(tmp_path, msgspec.structs.replace(SETTINGS, seed=1))
+    assert (other.found, other.was_refused) == (None, True)
+    (tmp_path / FILE).write_bytes(b"torn")
+    assert (kept(tmp_path).found, kept(tmp_path).was_refused) == (None, True)
+
+
+def test_a_snapshot_replaces_the_last_one_whole(log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_after(1, log, tmp_path)
+    before = (tmp_path / FILE).read_bytes()
+
+    def killed(content: object, file: object) -> None:
+        file.write(b"half")  # type: ignore[attr-defined]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", killed)
+    unfinished = kept(tmp_path)
+    assert unfinished.found is not None
+    with pytest.raises(KeyboardInterrupt):
+        unfinished.keep(unfinished.found)
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_a_killed_command_goes_on_when_it_is_given_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["simulate", "--events", "3000", "--out", str(tmp_path / "shop.jsonl")]) == 0
+
+    def train_into(name: str, *more: str) -> list[str]:
+        options = ["--out", str(tmp_path / name), "--width", "16", "--max-epochs", "3", "--device", "cpu", *more]
+        return ["train", str(tmp_path / "shop.jsonl"), *options]
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "streams.cli", *train_into("killed")], cwd=Path(__file__).parents[2]
+    ) as p:
+        while not (tmp_path / "killed" / FILE).exists() and p.poll() is None:
+            time.sleep(0.005)
+        os.kill(p.pid, signal.SIGKILL)
+    assert p.returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "checkpoint.json").exists()
+    capsys.readouterr()
+    assert cli.main(train_into("killed", "--seed", "5", "--max-epochs", "1")) == 0
+    assert "of another log or other settings: starts over" in capsys.readouterr().out
+    stopped = tmp_path / "killed" / FILE
+    assert not stopped.exists()  # removed when done
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "streams.cli", *train_into("again")], cwd=Path(__file__).parents[2]
+    ) as p:
+        while not (tmp_path / "again" / FILE).exists() and p.poll() is None:
+            time.sleep(0.005)
+        os.kill(p.pid, signal.SIGKILL)
+    capsys.readouterr()
+    assert cli.main(train_into("again")) == 0
+    assert "Goes on after epoch" in capsys.readouterr().out
+    assert cli.main(train_into("whole")) == 0
+    again, whole = (checkpoint.load(tmp_path / name) for name in ("again", "whole"))
+    assert again.description == whole.description
+    assert_same(again.model, whole.model)
