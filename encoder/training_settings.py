@@ -7,6 +7,7 @@ from encoder.features import ITEM_FEATURES
 LOSS_NAMES = ("softmax", "sampled", "bpr-max")  # those of encoder.losses.LOSSES
 BATCHING_NAMES = ("padded", "parallel")
 CELL_NAMES = ("rnn", "lstm", "gru", "mingru", "hgrn2")  # those of encoder.cells.CELLS
+FROM_EPOCHS = 3  # max_epochs of a trained model that learns on, see encoder.start.RATE
 
 
 class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):

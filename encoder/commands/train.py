@@ -21,7 +21,7 @@ from encoder.commands.logs import (
 )
 from encoder.errors import InputError
 from encoder.preparation import MAX_EVENTS_PER_DAY, Preparation
-from encoder.training_settings import BATCHING_NAMES, CELL_NAMES, LOSS_NAMES, SPACE, TrainingSettings
+from encoder.training_settings import BATCHING_NAMES, CELL_NAMES, FROM_EPOCHS, LOSS_NAMES, SPACE, TrainingSettings
 
 if TYPE_CHECKING:
     from encoder.unfinished import Snapshot
@@ -33,7 +33,7 @@ SETTINGS = (
     ("width", "components of each layer's output and of the representation"),
     ("min_support", "events an item needs to be in the catalogue"),
     ("negatives", "items that --loss sampled and bpr-max draw for a step"),
-    ("max_epochs", "passes over the log at most"),
+    ("max_epochs", f"passes over the log at most, with --from {FROM_EPOCHS}"),
     ("seed", "of weights and order"),
 )
 NAMES = (*(name for name, _ in SETTINGS), "cell", "loss", "batching", "week_hours")
@@ -159,6 +159,8 @@ def run(args: argparse.Namespace) -> int:
 
 def given_settings(args: argparse.Namespace, defaults: TrainingSettings) -> TrainingSettings:
     """The defaults with what the arguments give. Raises InputError where that contradicts the shape of --from."""
+    if args.base is not None:
+        defaults = msgspec.structs.replace(defaults, max_epochs=FROM_EPOCHS)
     given = {name: value for name in NAMES if (value := getattr(args, name)) is not None}
     if args.base is not None:
         for name in SHAPE:

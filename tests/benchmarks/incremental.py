@@ -1,10 +1,10 @@
 """What learning on from newer events gives, and costs, beside training anew on all of them and beside no update.
 
-`python -m tests.benchmarks.incremental --data DIR`, where DIR holds `yoochoose/train_full.tsv.gz` and `test.tsv.gz`, and
-`rees46/2019-Oct.csv.gz` or another name by `--rees46`. The training part is cut at 80% of its events in time: a model is
-trained on the first part ("none": no update), learns on from the rest ("incremental"), or is trained on both ("full").
-All are scored on the test part, over events of users with history; an item that a model does not know is a miss. Costs
-are CPU seconds of the process, validation included. Prints one JSON object on the last line.
+`python -m tests.benchmarks.incremental --data DIR`, where DIR holds `yoochoose/train_full.tsv.gz`, `test.tsv.gz` and
+`rees46/2019-Oct.csv.gz`, whose first 70% are its training part. The training part is cut at 80% of its events in time:
+a model is trained on the first part ("none": no update), learns on from the rest ("incremental"), or is trained on both
+("full"). All are scored on the test part, over events of users with history; an item that a model does not know is a
+miss. Costs are CPU seconds of the process, validation included. Prints one JSON object on the last line.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 
@@ -24,7 +25,7 @@ from encoder.preparation import MAX_EVENTS_PER_DAY, Preparation, prepare
 from encoder.sequences import Sequences
 from encoder.start import FromModel
 from encoder.training import Trained, train
-from encoder.training_settings import TrainingSettings
+from encoder.training_settings import FROM_EPOCHS, TrainingSettings
 
 OLDER = 0.8  # share of the training part that is there before the update
 REES46_TRAINING = 0.7
@@ -45,7 +46,9 @@ def compare(training: EventLog, test: EventLog, settings: TrainingSettings) -> d
     older, newer = training.split(OLDER)
     base, base_s = timed(lambda: train(older, settings))
     start = FromModel(base.model, base.vocabulary, base.baselines)
-    updated, updated_s = timed(lambda: train(newer, settings, start=start))
+    updated, updated_s = timed(
+        lambda: train(newer, msgspec.structs.replace(settings, max_epochs=FROM_EPOCHS), start=start)
+    )
     full, full_s = timed(lambda: train(training, settings))
     runs = {"none": (base, base_s), "incremental": (updated, updated_s), "full": (full, full_s)}
     return {
@@ -57,7 +60,6 @@ def compare(training: EventLog, test: EventLog, settings: TrainingSettings) -> d
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.incremental", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--rees46", default="2019-Oct.csv.gz", metavar="NAME", help="file in DIR/rees46")
     parser.add_argument("--dataset", choices=("yoochoose", "rees46"), action="append", help="default: both")
     parser.add_argument("--seeds", type=int, default=1, metavar="N")
     args = parser.parse_args()
@@ -69,7 +71,7 @@ def main() -> None:
             test, _ = load_log(args.data / name / "test.tsv.gz", name)
             support = 1
         else:
-            whole, _ = load_log(args.data / name / args.rees46, name)
+            whole, _ = load_log(args.data / name / "2019-Oct.csv.gz", name)
             training, test = whole.split(REES46_TRAINING)
             support = TrainingSettings().min_support
         training, _ = prepare(training, Preparation(drop_repeats=True, max_events_per_day=MAX_EVENTS_PER_DAY))
