@@ -62,6 +62,10 @@ class Compute:
         """The forward pass belongs in here."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.is_half else nullcontext()
 
+    def draws(self) -> AbstractContextManager[object]:
+        """What is drawn or made in here without naming a device is on this one: steps belong in here."""
+        return nullcontext() if self.device == CPU else self.device
+
     def tensor(self, array: NDArray[np.generic]) -> Tensor:
         """The array on the device."""
         return torch.from_numpy(array).to(self.device)

@@ -104,18 +104,19 @@ def _stepped(model: UserModel, sequences: Sequences) -> Iterator[tuple[Window, t
             n = len(window.item)
             if window.is_first:
                 state, last = model.initial_state(n), model.initial_representation(n)
-            item, action, gap_ms = (torch.from_numpy(x) for x in (window.item, window.action, window.gap_ms))
-            features = {name: torch.from_numpy(window.features[name]) for name in model.config.features}
+            device = model.head.weight.device
+            item, action, gap_ms = (torch.from_numpy(x).to(device) for x in (window.item, window.action, window.gap_ms))
+            features = {name: torch.from_numpy(window.features[name]).to(device) for name in model.config.features}
             after, state = model.sequence(item, action, gap_ms, state[:n], features)
             yield window, torch.cat([last[:n].unsqueeze(1), after[:, :-1]], dim=1), after
             last = after[:, -1]
 
 
 def _ranks(representations: torch.Tensor, item: torch.Tensor, vectors: torch.Tensor) -> NDArray[np.int64]:
-    rows = max(1, SCORES // vectors.shape[1])
+    item, rows = item.to(vectors.device), max(1, SCORES // vectors.shape[1])
     parts = [np.zeros(0, np.int64)]
     for begin in range(0, len(item), rows):
         scores = representations[begin : begin + rows] @ vectors
         target = scores.gather(1, item[begin : begin + rows, None] - 1)
-        parts.append((scores >= target).sum(dim=1).numpy())
+        parts.append((scores >= target).sum(dim=1).cpu().numpy())
     return np.concatenate(parts)

@@ -17,10 +17,12 @@ class Neighbours(nn.Module):
     a graph convolution (Kipf & Welling 2017), on the items' side alone. Serving does not know it: what it gives is
     taken over into the vectors after training."""
 
+    _matrix: Tensor
+
     def __init__(self, sequences: Sequences, items: int, width: int) -> None:
         super().__init__()
         self.share = nn.Parameter(torch.zeros(width))  # an untrained model is what it is without
-        self._matrix = neighbour_matrix(sequences, items)
+        self.register_buffer("_matrix", neighbour_matrix(sequences, items), persistent=False)  # moves with the module
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(N + 1, D) vectors -> (N + 1, D)."""

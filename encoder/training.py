@@ -216,19 +216,20 @@ class _Fit:
         model.train()
         total, events, done, places = 0.0, 0, 0.0, len(self._sequences.item)
         state = before = torch.empty(0)
-        for window in compute.together(self._windows()):
-            self._optimizer.zero_grad()
-            known = seen = 0
-            if window is not None:
-                state, before = carried(model, window, state, before, compute)
-                loss, known, state, before = window_loss(model, self._loss, window, state, before, compute)
-                total, events, seen = total + loss, events + known, int((window.position >= 0).sum())
-            compute.average_gradients(model.parameters(), known)
-            known_of_all, seen_of_all = compute.sum(known, seen)
-            if known_of_all:
-                self._optimizer.step(cosine((epoch + done / places) / settings.max_epochs), CLIP_NORM)
-            done += seen_of_all
-            self._progress(number, done / places, None)
+        with compute.draws():
+            for window in compute.together(self._windows()):
+                self._optimizer.zero_grad()
+                known = seen = 0
+                if window is not None:
+                    state, before = carried(model, window, state, before, compute)
+                    loss, known, state, before = window_loss(model, self._loss, window, state, before, compute)
+                    total, events, seen = total + loss, events + known, int((window.position >= 0).sum())
+                compute.average_gradients(model.parameters(), known)
+                known_of_all, seen_of_all = compute.sum(known, seen)
+                if known_of_all:
+                    self._optimizer.step(cosine((epoch + done / places) / settings.max_epochs), CLIP_NORM)
+                done += seen_of_all
+                self._progress(number, done / places, None)
         total, known_of_all = compute.sum(total, events)
         return total / max(1, known_of_all)
 

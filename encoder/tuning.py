@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from encoder.compute import Compute
 from encoder.log import EventLog
-from encoder.training import SELECTION, best_epoch, validate
+from encoder.training import ONE_CPU, SELECTION, best_epoch, validate
 from encoder.training_settings import SPACE, TrainingSettings
 
 CHANGED = 2  # settings at most that a try changes of the best so far
@@ -26,6 +27,7 @@ def tune(
     limit_s: float,
     tried: Tried | None = None,
     clock: Callable[[], float] = time.monotonic,
+    compute: Compute = ONE_CPU,
 ) -> tuple[TrainingSettings, Epochs]:
     """The settings with the best validation score and their epochs, for `train_on_all`.
 
@@ -43,7 +45,7 @@ def tune(
     while candidate is not None:
         seen.add(candidate)
         try_began_s = clock()
-        epochs = validate(log, candidate)
+        epochs = validate(log, candidate, compute=compute)
         longest_s = max(longest_s, clock() - try_began_s)
         is_best = not best_epochs or _score(epochs) > _score(best_epochs)
         if is_best:

@@ -34,7 +34,7 @@ class Unfinished:
 
     def _read(self) -> Snapshot | None:
         try:
-            content = torch.load(self._path, weights_only=True)
+            content = torch.load(self._path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             return None
         except Exception:  # whatever damaged bytes make of torch's reader: there is nothing to go on from

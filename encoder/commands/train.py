@@ -91,6 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.base is not None and args.tune is not None:
         raise InputError("--tune looks for a shape, --from keeps the one there is: leave out one of them")
+    if args.tune is not None and "WORLD_SIZE" in os.environ:
+        raise InputError("--tune goes by the clock, which processes do not share: start it without torchrun")
     folder = None if args.base is None else checkpoint_folder(args.base)
     is_first = int(os.environ.get("RANK", 0)) == 0  # of the processes that torchrun started: the one that speaks
     console = Console(stderr=args.json, quiet=not is_first)
@@ -132,8 +134,8 @@ def run(args: argparse.Namespace) -> int:
             bars.found(unfinished.found, unfinished.was_refused)
             trained = train(log, settings, bars.show, start=start, compute=compute, unfinished=unfinished)
         else:
-            settings, epochs = tune(log, settings, args.tune * 60, bars.tried)
-            trained = train_on_all(log, settings, epochs, bars.show)
+            settings, epochs = tune(log, settings, args.tune * 60, bars.tried, compute=compute)
+            trained = train_on_all(log, settings, epochs, bars.show, compute=compute)
     seconds = time.perf_counter() - started
     if not is_first:
         return 0

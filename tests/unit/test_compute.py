@@ -1,0 +1,169 @@
+"""Processes that share a training, and half precision: both on the CPU here."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing
+
+from encoder import checkpoint
+from encoder.compute import CPU, Compute
+from encoder.datasets.simulator import Shop
+from encoder.errors import InputError
+from encoder.losses import FullSoftmax
+from encoder.sequences import Window, windows
+from encoder.training import train, window_loss
+from encoder.training_settings import TrainingSettings
+from encoder.unfinished import FILE, Unfinished
+from streams import cli
+from tests.bundles import tiny_model
+from tests.unit.test_sequences import random_sequences
+
+ROOT = Path(__file__).parents[2]
+USERS = np.arange(12)
+
+
+def first_window(users: np.ndarray) -> Window:
+    return next(windows(random_sequences(), users, 8))
+
+
+def gradients(window: Window | None, compute: Compute) -> dict[str, torch.Tensor]:
+    """Of one step, as the processes of `compute` make it together."""
+    torch.set_num_threads(1)
+    model = tiny_model(items=8).eval()  # no dropout: the same function whoever has which users
+    known = 0
+    if window is not None:
+        n = len(window.item)
+        state, before = model.initial_state(n), model.initial_representation(n)
+        _, known, _, _ = window_loss(model, FullSoftmax(), window, state, before, compute)
+    compute.average_gradients(model.parameters(), known)
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+def one_process(rank: int, port: int, folder: str) -> None:
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2"}
+    with Compute.start("cpu") as compute:
+        assert (compute.rank, compute.ranks) == (rank, 2)
+        parts = list(compute.together(range(3 - rank)))
+        shares = gradients(first_window(USERS[:5] if rank else USERS[5:]), compute)
+        idle = gradients(None if rank else first_window(USERS), compute)
+        torch.save((parts, shares, idle, compute.generators()), f"{folder}/{rank}.pt")
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("localhost", 0))
+        return int(bound.getsockname()[1])
+
+
+def test_two_processes_make_the_step_of_one_on_all_their_users(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(one_process, (free_port(), str(tmp_path)), nprocs=2)
+    parts, shares, idle, generators = zip(*(torch.load(tmp_path / f"{rank}.pt") for rank in range(2)), strict=True)
+    assert parts == ([0, 1, 2], [0, 1, None])
+    alone = gradients(first_window(USERS), Compute())
+    for of_ranks in (shares, idle):
+        assert of_ranks[0].keys() == of_ranks[1].keys() == alone.keys()
+        for name, gradient in alone.items():
+            assert torch.equal(of_ranks[0][name], of_ranks[1][name]), name
+            np.testing.assert_allclose(of_ranks[0][name], gradient, rtol=1e-4, atol=1e-6, err_msg=name)
+    assert len(generators[0]) == 2
+    assert all(torch.equal(a, b) for a, b in zip(*generators, strict=True))
+
+
+def torchrun(*arguments: str, timeout_s: float = 300) -> str:
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        str(free_port()),
+    ]
+    ended = subprocess.run(
+        [*command, "-m", "streams.cli", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout_s,
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return ended.stdout
+
+
+def test_torchrun_trains_and_one_process_writes(tmp_path: Path) -> None:
+    log = str(tmp_path / "shop.jsonl")
+    assert cli.main(["simulate", "--events", "1000", "--out", log]) == 0
+    options = ["--width", "16", "--max-epochs", "1", "--device", "cpu"]
+    said = torchrun("train", log, "--out", str(tmp_path / "two"), *options)
+    assert said.count("Checkpoint in") == 1
+    assert not (tmp_path / "two" / FILE).exists()
+    assert cli.main(["train", log, "--out", str(tmp_path / "one"), *options]) == 0
+    two, one = (checkpoint.load(tmp_path / name).description for name in ("two", "one"))
+    assert two.epochs[0]["loss"] == pytest.approx(one.epochs[0]["loss"], rel=0.1)
+    assert two.epochs[0]["loss"] != one.epochs[0]["loss"]  # twice as many events a step
+
+
+def one_process_that_stops(rank: int, port: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2"}
+    log = Shop(7, 60, 40).simulate(1_000)
+    settings = TrainingSettings(width=16, hidden=16, max_epochs=2, events_per_step=128, batching="parallel", window=16)
+
+    def stop(epoch: int, share: float, metrics: dict[str, float] | None) -> None:
+        if epoch == 1 and share > 0.5:
+            raise KeyboardInterrupt
+
+    with Compute.start("cpu") as compute:
+        whole = train(log, settings, compute=compute)
+        with pytest.raises(KeyboardInterrupt):
+            train(log, settings, stop, compute=compute, unfinished=Unfinished(folder, {}))
+        unfinished = Unfinished(folder, {})
+        assert unfinished.found is not None
+        again = train(log, settings, compute=compute, unfinished=unfinished)
+    torch.save((whole.model.state_dict(), again.model.state_dict()), f"{folder}/{rank}.pt")
+
+
+def test_two_processes_hold_one_model_and_go_on_to_it_after_a_stop(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(one_process_that_stops, (free_port(), str(tmp_path)), nprocs=2)
+    first, *others = [model for rank in range(2) for model in torch.load(tmp_path / f"{rank}.pt")]
+    for other in others:
+        for name, value in first.items():
+            assert value.numpy().tobytes() == other[name].numpy().tobytes(), name
+
+
+def test_in_bfloat16_the_loss_and_its_gradients_agree() -> None:
+    def step(compute: Compute) -> tuple[float, torch.Tensor, set[torch.dtype]]:
+        model = tiny_model(items=8).eval()
+        window = first_window(USERS)
+        n = len(window.item)
+        seen: set[torch.dtype] = set()
+        model.head.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+        total, known, state, _ = window_loss(
+            model, FullSoftmax(), window, model.initial_state(n), model.initial_representation(n), compute
+        )
+        assert state.dtype == torch.float32
+        assert {p.grad.dtype for p in model.parameters() if p.grad is not None} == {torch.float32}
+        flat = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        return total / known, flat, seen
+
+    full, full_gradient, full_seen = step(Compute())
+    half, half_gradient, half_seen = step(Compute(CPU, is_half=True))
+    assert (full_seen, half_seen) == ({torch.float32}, {torch.bfloat16})
+    assert half == pytest.approx(full, rel=5e-3)
+    assert half != full
+    assert float(torch.cosine_similarity(half_gradient, full_gradient, dim=0)) > 0.999
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match="--device cuda: torch finds no CUDA device here; use --device cpu"):
+        Compute.start("cuda")
+    assert Compute.start("auto") == Compute()
