@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,13 @@ from encoder.commands.logs import (
     read_log,
 )
 from encoder.errors import InputError
+from encoder.log import EventLog
 from encoder.preparation import MAX_EVENTS_PER_DAY, Preparation
 from encoder.training_settings import BATCHING_NAMES, CELL_NAMES, FROM_EPOCHS, LOSS_NAMES, SPACE, TrainingSettings
 
 if TYPE_CHECKING:
-    from encoder.unfinished import Snapshot
+    from encoder.training import Trained
+    from encoder.unfinished import Snapshot, Unfinished
 
 
 # Options that are settings by name, and those of them that a trained model has settled.
@@ -93,52 +96,21 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--tune looks for a shape, --from keeps the one there is: leave out one of them")
     if args.tune is not None and "WORLD_SIZE" in os.environ:
         raise InputError("--tune goes by the clock, which processes do not share: start it without torchrun")
-    folder = None if args.base is None else checkpoint_folder(args.base)
+    base = None if args.base is None else checkpoint_folder(args.base)
     is_first = int(os.environ.get("RANK", 0)) == 0  # of the processes that torchrun started: the one that speaks
     console = Console(stderr=args.json, quiet=not is_first)
     log, rows = read_log(args, console)
-    # only now: torch takes seconds to load, and a log that cannot be used is named without it
-    defaults = TrainingSettings() if folder is None else trained_settings(folder)
-    settings = given_settings(args, defaults)
+    settings = given_settings(args, TrainingSettings() if base is None else trained_settings(base))
     log, preparation = prepare_log(args, log, console, settings.min_support)
-    import torch
-
-    from encoder import checkpoint
-    from encoder.compute import Compute
-    from encoder.start import FromLog, FromModel, Start
-    from encoder.training import train, train_on_all
-    from encoder.tuning import tune
-    from encoder.unfinished import Unfinished
-
-    torch.set_num_threads(args.threads)
-    start: Start = FromLog()
-    base = None if folder is None else checkpoint.load(folder)
-    if base is not None:
-        start = FromModel(base.model, base.vocabulary, base.baselines)
-    compute = Compute.start(args.device)
-    origin = {"rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
-    if base is not None:
-        origin["from"] = base.identity
-    identity = {
-        "log": checkpoint.fingerprint(log),
-        "settings": settings,
-        "from": origin.get("from"),
-        "processes": compute.ranks,
-        "device": compute.device.type,
-    }
-    unfinished = None
     started = time.perf_counter()
-    with EpochBars(console) as bars, compute:
-        if args.tune is None:
-            unfinished = Unfinished(args.out, identity)
-            bars.found(unfinished.found, unfinished.was_refused)
-            trained = train(log, settings, bars.show, start=start, compute=compute, unfinished=unfinished)
-        else:
-            settings, epochs = tune(log, settings, args.tune * 60, bars.tried, compute=compute)
-            trained = train_on_all(log, settings, epochs, bars.show, compute=compute)
+    trained, unfinished, origin = fit(args, log, settings, base, console)
     seconds = time.perf_counter() - started
     if not is_first:
         return 0
+    # only now: torch takes seconds to load, and a log that cannot be used is named without it
+    from encoder import checkpoint
+
+    origin |= {"rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
     checkpoint.save(trained, log, args.out, origin)
     if unfinished is not None:
         unfinished.remove()
@@ -157,6 +129,36 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(result))
     return 0
+
+
+def fit(
+    args: argparse.Namespace, log: EventLog, settings: TrainingSettings, base: Path | None, console: Console
+) -> "tuple[Trained, Unfinished | None, dict[str, Any]]":
+    """What was trained, what of it is kept until it is written, and which checkpoint it learnt on from, if from one."""
+    import torch
+
+    from encoder import checkpoint
+    from encoder.compute import Compute
+    from encoder.start import FromLog, FromModel, Start
+    from encoder.training import train, train_on_all
+    from encoder.tuning import tune
+    from encoder.unfinished import Unfinished
+
+    torch.set_num_threads(args.threads)
+    start: Start = FromLog()
+    origin: dict[str, Any] = {}
+    if base is not None:
+        known = checkpoint.load(base)
+        start, origin = FromModel(known.model, known.vocabulary, known.baselines), {"from": known.identity}
+    with EpochBars(console) as bars, Compute.start(args.device) as compute:
+        if args.tune is not None:
+            settings, epochs = tune(log, settings, args.tune * 60, bars.tried, compute=compute)
+            return train_on_all(log, settings, epochs, bars.show, compute=compute), None, origin
+        where = {"processes": compute.ranks, "device": compute.device.type}
+        identity = {"log": checkpoint.fingerprint(log), "settings": settings, **where, **origin}
+        unfinished = Unfinished(args.out, identity)
+        bars.found(unfinished.found, unfinished.was_refused)
+        return train(log, settings, bars.show, start=start, compute=compute, unfinished=unfinished), unfinished, origin
 
 
 def given_settings(args: argparse.Namespace, defaults: TrainingSettings) -> TrainingSettings:

@@ -52,7 +52,8 @@ def one_process(rank: int, port: int, folder: str) -> None:
         parts = list(compute.together(range(3 - rank)))
         shares = gradients(first_window(USERS[:5] if rank else USERS[5:]), compute)
         idle = gradients(None if rank else first_window(USERS), compute)
-        torch.save((parts, shares, idle, compute.generators()), f"{folder}/{rank}.pt")
+        torch.save((parts, shares, idle, compute.generators()), f"{folder}/step-{rank}.pt")
+        torch.save(models_with_and_without_a_stop(compute, folder), f"{folder}/models-{rank}.pt")
 
 
 def free_port() -> int:
@@ -61,9 +62,18 @@ def free_port() -> int:
         return int(bound.getsockname()[1])
 
 
-def test_two_processes_make_the_step_of_one_on_all_their_users(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(one_process, (free_port(), str(tmp_path)), nprocs=2)
-    parts, shares, idle, generators = zip(*(torch.load(tmp_path / f"{rank}.pt") for rank in range(2)), strict=True)
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with what each of two processes has saved."""
+    folder = tmp_path_factory.mktemp("processes")
+    torch.multiprocessing.spawn(one_process, (free_port(), str(folder)), nprocs=2)
+    return folder
+
+
+def test_two_processes_make_the_step_of_one_on_all_their_users(two_processes: Path) -> None:
+    parts, shares, idle, generators = zip(
+        *(torch.load(two_processes / f"step-{rank}.pt") for rank in range(2)), strict=True
+    )
     assert parts == ([0, 1, 2], [0, 1, None])
     alone = gradients(first_window(USERS), Compute())
     for of_ranks in (shares, idle):
@@ -111,9 +121,7 @@ def test_torchrun_trains_and_one_process_writes(tmp_path: Path) -> None:
     assert two.epochs[0]["loss"] != one.epochs[0]["loss"]  # twice as many events a step
 
 
-def one_process_that_stops(rank: int, port: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2"}
+def models_with_and_without_a_stop(compute: Compute, folder: str) -> list[dict[str, torch.Tensor]]:
     log = Shop(7, 60, 40).simulate(1_000)
     settings = TrainingSettings(width=16, hidden=16, max_epochs=2, events_per_step=128, batching="parallel", window=16)
 
@@ -121,19 +129,18 @@ def one_process_that_stops(rank: int, port: int, folder: str) -> None:
         if epoch == 1 and share > 0.5:
             raise KeyboardInterrupt
 
-    with Compute.start("cpu") as compute:
-        whole = train(log, settings, compute=compute)
-        with pytest.raises(KeyboardInterrupt):
-            train(log, settings, stop, compute=compute, unfinished=Unfinished(folder, {}))
-        unfinished = Unfinished(folder, {})
-        assert unfinished.found is not None
-        again = train(log, settings, compute=compute, unfinished=unfinished)
-    torch.save((whole.model.state_dict(), again.model.state_dict()), f"{folder}/{rank}.pt")
+    whole = train(log, settings, compute=compute)
+    with pytest.raises(KeyboardInterrupt):
+        train(log, settings, stop, compute=compute, unfinished=Unfinished(folder, {}))
+    unfinished = Unfinished(folder, {})
+    assert unfinished.found is not None
+    again = train(log, settings, compute=compute, unfinished=unfinished)
+    return [whole.model.state_dict(), again.model.state_dict()]
 
 
-def test_two_processes_hold_one_model_and_go_on_to_it_after_a_stop(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(one_process_that_stops, (free_port(), str(tmp_path)), nprocs=2)
-    first, *others = [model for rank in range(2) for model in torch.load(tmp_path / f"{rank}.pt")]
+def test_two_processes_hold_one_model_and_go_on_to_it_after_a_stop(two_processes: Path) -> None:
+    first, *others = [model for rank in range(2) for model in torch.load(two_processes / f"models-{rank}.pt")]
+    assert len(others) == 3
     for other in others:
         for name, value in first.items():
             assert value.numpy().tobytes() == other[name].numpy().tobytes(), name

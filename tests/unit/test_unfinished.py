@@ -1,6 +1,7 @@
 """A training that is stopped and started again: the model is that of a training without a stop."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,30 +99,21 @@ def test_a_killed_command_goes_on_when_it_is_given_again(tmp_path: Path, capsys:
         options = ["--out", str(tmp_path / name), "--width", "16", "--max-epochs", "3", "--device", "cpu", *more]
         return ["train", str(tmp_path / "shop.jsonl"), *options]
 
-    with subprocess.Popen(
-        [sys.executable, "-m", "streams.cli", *train_into("killed")], cwd=Path(__file__).parents[2]
-    ) as p:
-        while not (tmp_path / "killed" / FILE).exists() and p.poll() is None:
+    command = [sys.executable, "-m", "streams.cli", *train_into("killed")]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as process:
+        while not (tmp_path / "killed" / FILE).exists() and process.poll() is None:
             time.sleep(0.005)
-        os.kill(p.pid, signal.SIGKILL)
-    assert p.returncode == -signal.SIGKILL
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "checkpoint.json").exists()
+    shutil.copytree(tmp_path / "killed", tmp_path / "other")
     capsys.readouterr()
-    assert cli.main(train_into("killed", "--seed", "5", "--max-epochs", "1")) == 0
+    assert cli.main(train_into("other", "--seed", "5", "--max-epochs", "1")) == 0
     assert "of another log or other settings: starts over" in capsys.readouterr().out
-    stopped = tmp_path / "killed" / FILE
-    assert not stopped.exists()  # removed when done
-
-    with subprocess.Popen(
-        [sys.executable, "-m", "streams.cli", *train_into("again")], cwd=Path(__file__).parents[2]
-    ) as p:
-        while not (tmp_path / "again" / FILE).exists() and p.poll() is None:
-            time.sleep(0.005)
-        os.kill(p.pid, signal.SIGKILL)
-    capsys.readouterr()
-    assert cli.main(train_into("again")) == 0
+    assert not (tmp_path / "other" / FILE).exists()  # removed when done
+    assert cli.main(train_into("killed")) == 0
     assert "Goes on after epoch" in capsys.readouterr().out
     assert cli.main(train_into("whole")) == 0
-    again, whole = (checkpoint.load(tmp_path / name) for name in ("again", "whole"))
+    again, whole = (checkpoint.load(tmp_path / name) for name in ("killed", "whole"))
     assert again.description == whole.description
     assert_same(again.model, whole.model)
