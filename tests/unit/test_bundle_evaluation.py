@@ -396,6 +396,8 @@ def test_the_commands(bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixt
     explained = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert explained["item_id"] == "item-3"
     assert len(explained["events"]) > 5
+    known = [event["is_in_catalogue"] for event in explained["events"]]
+    assert known == [event["item_id"] in bundle.item_index for event in explained["events"]]
 
     for wrong, named in (
         (["evaluate", "--bundle", str(bundle.path)], "give --bundle DIR with --events LOG"),
