@@ -10,13 +10,17 @@ from encoder.head_metrics import (
     DAY_MS,
     TimeScores,
     action_metrics,
+    auc,
     churn_metrics,
     churn_outcomes,
     mean,
     time_metrics,
 )
 from encoder.time_mixture import TimeMixture
+from export.evaluation.freshness import seen_before
 from export.evaluation.scored import ScoredEvents
+
+RECENT = 2  # horizons that the rule of churn looks back
 
 
 class Foreseen(NamedTuple):
@@ -31,8 +35,9 @@ def head_metrics(scored: ScoredEvents, foreseen: Foreseen, names: list[str]) -> 
     """Metrics of `encoder.head_metrics` over the scored events. names: the A known actions.
 
     {"action": {"all", "warm", "cold"} -> metrics, "time": metrics of users with history, "churn": {"1d", ...} ->
-    metrics after every event whose outcome the log shows (horizons that it never shows are left out), "log_days": how
-    long a time was scored}
+    metrics after every event whose outcome the log shows (horizons that it never shows are left out), and "count_auc":
+    of the rule that the fewer events in the last RECENT horizons, the higher the risk; "log_days": how long a time was
+    scored}
     """
     warm, action, age_ms = scored.steps > 0, _action(scored), scored.age_ms
     time_ms = scored.time_ms[scored.target]
@@ -79,5 +84,13 @@ def _churn(scored: ScoredEvents, foreseen: Foreseen, end_ms: int) -> dict[str, A
         known, churned = churn_outcomes(of.gap_ms, of.starts, scored.time_ms, end_ms, days)
         known, churned = known[scored.target], churned[scored.target]
         if known.any():
-            found[f"{days}d"] = churn_metrics(foreseen.after, known, churned, days)
+            count = recent_events(scored, RECENT * days * DAY_MS)[known]
+            rule = {"count_auc": auc(-count.astype(np.float64), churned[known])}
+            found[f"{days}d"] = churn_metrics(foreseen.after, known, churned, days) | rule
     return found
+
+
+def recent_events(scored: ScoredEvents, within_ms: int) -> NDArray[np.int64]:
+    """(m,) how many of the user's events, up to each scored one, are at most so much older than it."""
+    older = seen_before(scored, within_ms + 1)
+    return scored.steps + 1 - np.minimum(older, scored.steps + 1)

@@ -12,6 +12,7 @@ from export.evaluation.tables import no_churn
 PARTS = {"all": "all events", "warm": "users with history", "cold": "first events of users"}
 SCORERS = {"model": "model", "popularity": "popularity", "last_item": "last item's co-occurrence"}
 TITLES = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
+CHURN = ("auc", "count_auc", "brier", "constant_brier", "mean_risk", "churned")
 SHOWN = ("recall@5", "recall@10", "recall@20", "mrr@20", "ndcg@20")
 
 
@@ -115,7 +116,7 @@ def _churn(heads: dict[str, Any]) -> str:
         return f"<p>{escape(no_churn(heads))}.</p>"
     rows, figures = [], []
     for horizon, of in heads["churn"].items():
-        numbers = [_number(of[name]) for name in ("auc", "brier", "constant_brier", "mean_risk", "churned")]
+        numbers = [_number(of[name]) for name in CHURN]
         rows.append([horizon, f"{of['n']:,}", *numbers])
         groups = [(row["risk"], row["churned"]) for row in of["reliability"]]
         figures.append(
@@ -125,8 +126,11 @@ def _churn(heads: dict[str, Any]) -> str:
                 [Line("share that churned", groups), Line("right", [(risk, risk) for risk, _ in groups])],
             )
         )
-    text = "<p>Only events that lie a horizon before the log's end count: of later ones the outcome is not known.</p>"
-    headings = ["horizon", "n", "AUC", "Brier", "Brier of a constant", "mean risk", "churned"]
+    text = (
+        "<p>Only events that lie a horizon before the log's end are judged: of later ones the outcome is not known. "
+        "Counting: the fewer of the user's events in the last two horizons, the higher the risk.</p>"
+    )
+    headings = ["horizon", "n", "AUC", "AUC of counting", "Brier", "Brier of a constant", "mean risk", "churned"]
     return text + _table(headings, rows) + _figures(figures)
 
 

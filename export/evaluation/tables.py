@@ -124,8 +124,8 @@ def _time(time: dict[str, Any]) -> str:
 
 
 def _churn(churn: dict[str, Any]) -> Table:
-    names = ("auc", "brier", "constant_brier", "mean_risk", "churned")
-    headings = ["n", "AUC", "Brier", "of a constant", "mean risk", "churned"]
+    names = ("auc", "count_auc", "brier", "constant_brier", "mean_risk", "churned")
+    headings = ["n", "AUC", "of counting", "Brier", "of a constant", "mean risk", "churned"]
     table = _table("Churn: no event for so long, after events whose outcome the log shows", ["horizon"], headings)
     for horizon, of in churn.items():
         table.add_row(horizon, f"{of['n']:,}", *(_number(of[name]) for name in names))

@@ -14,6 +14,7 @@ from export.evaluation.bootstrap import difference, gains, intervals, resampled_
 from export.evaluation.evaluation import evaluate_bundle, predicted
 from export.evaluation.explanation import explain
 from export.evaluation.freshness import seen_before
+from export.evaluation.heads import recent_events
 from export.evaluation.leak import find_leak, warning
 from export.evaluation.lists import describe_lists, top_items
 from export.evaluation.perturbation import Perturbed, perturb
@@ -118,6 +119,15 @@ def test_heads_are_scored_by_what_the_graph_says_before_and_after_each_event(bun
     assert (cold["action_accuracy"], cold["time_log_likelihood"]) == (right[~warm].mean(), None)
     assert result["slices"]["user"]["warm"]["time_log_likelihood"] == pytest.approx(heads["time"]["log_likelihood"])
     assert cold["popularity"]["mrr@20"] == result["baselines"]["popularity"]["cold"]["mrr@20"]
+
+
+def test_recent_events_are_counted_up_to_each_scored_one(bundle: Bundle) -> None:
+    history, log = random_log().split(0.3)
+    scored = ScoredEvents.of(log, bundle.vocabulary, history)
+    within_ms = 3 * 86_400_000
+    for at, found in zip(scored.target.tolist(), recent_events(scored, within_ms).tolist(), strict=True):
+        own = scored.time_ms[int(scored.sequences.starts[scored.user[at]]) : at + 1]
+        assert found == int((own >= own[-1] - within_ms).sum())
 
 
 def test_before_any_event_the_model_ranks_by_the_prior(bundle: Bundle, stepper: Stepper) -> None:
