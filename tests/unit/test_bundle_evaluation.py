@@ -399,6 +399,9 @@ def test_the_commands(bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixt
     result = json.loads(printed.out.strip().splitlines()[-1])
     assert (result["events"], result["history"]["events"] > 150) == (200, True)
     assert "UNCHECKED" in printed.err
+    shown = " ".join(printed.err.split())
+    for text in ("Next action", "Time to the next event,", "Churn: no event for so long", "popularity"):
+        assert text in shown
     assert json.loads(page_at.with_suffix(".json").read_text()) == result
     assert page_at.read_text() == page(result)
 
