@@ -41,6 +41,7 @@ polyline.line { fill: none } rect { stroke: none !important }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: .92em; margin: .6em 0; white-space: nowrap }
 th, td { padding: .3em .8em .3em 0; border-bottom: 1px solid var(--rule); text-align: right }
 th { font-weight: 600 } th:first-child, td:first-child { text-align: left }
+td:first-child { white-space: normal; min-width: 9em }
 pre { font: 12px/1.35 ui-monospace, Menlo, Consolas, monospace; overflow-x: auto; background: var(--panel);
   padding: 1em; border-radius: 8px } details > summary { cursor: pointer; color: var(--soft) }
 pre.note { white-space: pre-wrap } .leak { color: #fff; background: #b3261e; padding: .8em; border-radius: 8px }
@@ -100,7 +101,7 @@ def _cards(result: dict[str, Any]) -> str:
             cards.append((_duration(error_s), "median error of the time", "to a user's next event"))
         for horizon, of in list(heads["churn"].items())[-1:]:
             if of["auc"] is not None:
-                cards.append((f"{of['auc']:.3f}", f"AUC of churn, {horizon}", f"{of['churned']:.1%} churned"))
+                cards.append((f"{of['auc']:.3f}", f"AUC of churn, {horizon}", f"by counting: {of['count_auc']:.3f}"))
     drawn = (f'<div class="card"><b>{value}</b>{text}<br><span>{note}</span></div>' for value, text, note in cards)
     return f'<div class="cards">{"".join(drawn)}</div>'
 
