@@ -42,7 +42,7 @@ class Trained:
             "parameters": sum(weight.numel() for weight in trained.model.cell.parameters()),
             "state_width": bundle.manifest.state_width,
             "state_diff": parity["state_max_abs_diff"],
-            "largest_state": parity["state_tolerance"] / TOLERANCE,
+            "largest_state": round(parity["state_tolerance"] / TOLERANCE, 1),
             "representation_diff": parity["representation_max_abs_diff"],
             "validation_mrr@20": round(trained.metrics["mrr@20"], 4),
         }
@@ -75,7 +75,8 @@ def main() -> None:
     torch.set_num_threads(1)
     log, _ = load_log(args.log, args.format, args.columns)
     log = log if args.first is None else log.split(args.first)[0]
-    log, _ = prepare(log, Preparation(drop_repeats=True, max_events_per_day=MAX_EVENTS_PER_DAY), args.min_support)
+    settings = Preparation(drop_repeats=True, max_events_per_day=MAX_EVENTS_PER_DAY, min_support=args.min_support)
+    log, _ = prepare(log, settings)
     with tempfile.TemporaryDirectory() as folder:
         cells = [
             Trained(log, TrainingSettings(cell=cell, min_support=args.min_support), Path(folder)) for cell in CELL_NAMES
