@@ -22,7 +22,6 @@ from export.evaluation.report import page
 from export.evaluation.scored import ScoredEvents, gaps_ms
 from export.evaluation.slices import slices
 from export.stepper import Stepper
-from streams.cli import main
 from tests.bundles import tiny_bundle
 from tests.logs import event_log
 
@@ -381,43 +380,3 @@ def test_an_explanation_is_the_history_without_the_event(bundle: Bundle, stepper
         explain(bundle, stepper, log, "nobody")
     with pytest.raises(InputError, match="item 'no-item' is not in the catalogue"):
         explain(bundle, stepper, log, "u1", "no-item")
-
-
-def write(log: EventLog, path: Path) -> Path:
-    import msgspec
-
-    path.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in log.events()))
-    return path
-
-
-def test_the_commands(bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = str(write(random_log(), tmp_path / "log.jsonl"))
-    page_at = tmp_path / "out" / "page.html"
-    of = ["--bundle", str(bundle.path), "--events", log]
-    assert main(["evaluate", *of, "--rest", "0.5", "--history", log, "--report", str(page_at), "--json"]) == 0
-    printed = capsys.readouterr()
-    result = json.loads(printed.out.strip().splitlines()[-1])
-    assert (result["events"], result["history"]["events"] > 150) == (200, True)
-    assert "UNCHECKED" in printed.err
-    shown = " ".join(printed.err.split())
-    for text in ("Next action", "Time to the next event,", "Churn: no event for so long", "popularity"):
-        assert text in shown
-    assert json.loads(page_at.with_suffix(".json").read_text()) == result
-    assert page_at.read_text() == page(result)
-
-    assert main(["explain", "u1", *of, "--item", "item-3", "--json"]) == 0
-    explained = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    assert explained["item_id"] == "item-3"
-    assert len(explained["events"]) > 5
-    known = [event["is_in_catalogue"] for event in explained["events"]]
-    assert known == [event["item_id"] in bundle.item_index for event in explained["events"]]
-
-    for wrong, named in (
-        (["evaluate", "--bundle", str(bundle.path)], "give --bundle DIR with --events LOG"),
-        (["evaluate"], "nothing to evaluate"),
-        (["evaluate", "checkpoint", log, "--freshness"], "--freshness needs --bundle"),
-        (["evaluate", *of, "--history", log], "no event of --history"),
-        (["evaluate", *of, "--report", "page.txt"], "name a file that ends in .html"),
-    ):
-        assert main(wrong) == 1
-        assert named in capsys.readouterr().err
