@@ -32,7 +32,7 @@ GAP_BOUNDARIES_MS: tuple[int, ...] = (
 # an untrained model ranks by popularity. Both are trained on from there.
 PRIOR_SCALE = 4.0
 
-Reader = Callable[[Tensor, Tensor], None]
+Reader = Callable[[Tensor, Tensor], Tensor]  # (N + 1, D) table, (n,) rows of it, each once -> (n, D)
 
 NO_FEATURES: Mapping[str, Tensor] = MappingProxyType({})
 
@@ -111,7 +111,7 @@ class UserModel(nn.Module):
             self.register_buffer("item_brand", unknown.clone())
             self.register_buffer("item_price", torch.full((config.items + 1,), torch.nan))
         self.neighbours: Neighbours | None = None  # in training
-        self.before_reading: Reader = lambda table, rows: None  # called with what a step of some items reads of tables
+        self.read: Reader = lambda table, rows: functional.embedding(rows, table)  # what a step of some items needs
         self._rows: Tensor | None = None  # in training: (n,) items that a step needs, 0 first; None: all N + 1
         self._place: Tensor | None = None  # (N + 1,) place of each item among those
         self._ids_of_step: Tensor | None = None  # (n, D) since the last change: inputs and scores of a step share it
@@ -177,8 +177,8 @@ class UserModel(nn.Module):
         """Until the next call, train a share of the items, drawn by chance, as if they were new.
 
         items: int64 indices, of any shape, of those that the step needs; None: all. With some of them, the item table
-        has the rows of these alone, in their order with 0 first, and the tables' gradients are sparse: a step costs
-        what it needs, not what the catalogue holds.
+        has the rows of these alone, in their order with 0 first: a step costs what it needs, not what the catalogue
+        holds.
         """
         self._ids_of_step = self._rows = self._place = None
         count = self.config.items + 1
@@ -203,8 +203,8 @@ class UserModel(nn.Module):
         if rows is None:
             ids = ids if self.neighbours is None else self.neighbours(ids)
         else:
-            look_up = partial(self._look_up, self.items)
-            ids = look_up(rows) if self.neighbours is None else self.neighbours.of_rows(look_up, rows)
+            read = partial(self.read, self.items.weight)
+            ids = read(rows) if self.neighbours is None else self.neighbours.of_rows(read, rows)
         if self._hidden is not None:
             hidden, direction = self._hidden
             ids = ids.index_copy(0, hidden, ids[0] + direction)
@@ -286,12 +286,7 @@ class UserModel(nn.Module):
             following: Tensor = self.following(item)
             return following
         rows, place = torch.unique(item, return_inverse=True)
-        return functional.embedding(place, self._look_up(self.following, rows))
-
-    def _look_up(self, table: nn.Embedding, rows: Tensor) -> Tensor:
-        """(n, D) rows of a table, each once, with a sparse gradient."""
-        self.before_reading(table.weight, rows)
-        return functional.embedding(rows, table.weight, sparse=True)
+        return functional.embedding(place, self.read(self.following.weight, rows))
 
     def _item_features(self) -> Mapping[str, Tensor]:
         return {CATEGORY: self.item_category, BRAND: self.item_brand, PRICE: self.item_price}

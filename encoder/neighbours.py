@@ -31,12 +31,12 @@ class Neighbours(nn.Module):
         near: Tensor = torch.sparse.mm(self._matrix, vectors)
         return vectors + self.share * near
 
-    def of_rows(self, look_up: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-        """(n, D) of the items `rows`, as `forward` gives them. look_up: vectors of items, each asked for once: of these
-        and of their neighbours."""
+    def of_rows(self, read: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """(n, D) of the items `rows`, as `forward` gives them. read: gives the vectors of items, each asked for once:
+        these and their neighbours."""
         near, share = self._near[rows], self._share_of[rows]
         needed, place = torch.unique(torch.cat([rows[:, None], near], dim=1), return_inverse=True)
-        vectors = look_up(needed)
+        vectors = read(needed)
         mean = functional.embedding_bag(place[:, 1:], vectors, per_sample_weights=share, mode="sum")
         return functional.embedding(place[:, 0], vectors) + self.share * mean
 

@@ -20,8 +20,8 @@ def cosine(done: float) -> float:
 class AdamW:
     """Steps parameters along their gradients; a parameter without a gradient stays as it is.
 
-    Of a table with sparse gradients only the rows in them are stepped, if the others are caught up with before they are
-    read: a row without a gradient moves by what is left of its momentum and by its weight decay, both of which add up
+    Of a table that is read by `read` only the rows that were read are stepped. The others catch up when they are read
+    next: without a gradient a row moves by what is left of its momentum and by its weight decay, both of which add up
     in closed form. The weights are those of dense gradients, up to how much the learning rate changes meanwhile.
     """
 
@@ -45,88 +45,83 @@ class AdamW:
         ]
         # Of a table: (rows,) float64 number of the step that a row is as of, and `_log_kept` of then.
         self._as_of: dict[Tensor, tuple[Tensor, Tensor]] = {}
+        # Of a table: (n,) rows that were read for this step, their (n, D) weights, means and squares.
+        self._read: dict[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
 
     def zero_grad(self) -> None:
+        self._read.clear()
         for parameter, _, _ in self._moments:
             parameter.grad = None
+
+    def read(self, table: Tensor, rows: Tensor) -> Tensor:
+        """(n, D) rows of a parameter as they are now, for the next step to go along their gradient. rows: (n,) int64,
+        each once; one reading of a table for a step."""
+        self._read[table] = rows, *self._caught_up(table, rows)
+        return self._read[table][1].requires_grad_()
 
     @torch.no_grad()
     def step(self, rate: float, clip_norm: float) -> None:
         """One update at this share of the learning rate, the gradient of all parameters cut to the norm `clip_norm`."""
-        self._clip(clip_norm)
+        whole = [parts for parts in self._moments if parts[0].grad is not None]
+        some = [parts for _, *parts in self._read.values() if parts[0].grad is not None]
+        self._clip([weight.grad for weight, _, _ in (*whole, *some) if weight.grad is not None], clip_norm)
         self._steps += 1
         first, second = self._betas
         self._correction = (1 - second**self._steps) ** 0.5
         learning_rate = self._learning_rate * rate
         self._size = learning_rate / (1 - first**self._steps)
         self._log_kept += math.log1p(-learning_rate * self._weight_decay)
-        for parameter, mean, square in self._moments:
-            if parameter.grad is None:
-                continue
-            gradient, rows = parameter.grad, None
-            parts: tuple[Tensor, ...] = (parameter, mean, square)
-            if gradient.is_sparse:
-                rows, gradient = gradient.indices()[0], gradient.values()
-                parts = tuple(part[rows] for part in parts)
-            weight, means, squares = parts
-            means.lerp_(gradient, 1 - first)
-            squares.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+        for weight, mean, square in (*whole, *some):
+            assert weight.grad is not None
+            mean.lerp_(weight.grad, 1 - first)
+            square.mul_(second).addcmul_(weight.grad, weight.grad, value=1 - second)
             weight.mul_(1 - learning_rate * self._weight_decay)
-            weight.addcdiv_(means, self._root(squares), value=-self._size)
-            if rows is not None:
-                self._put(parameter, rows, parts)
-
-    @torch.no_grad()
-    def catch_up(self, parameter: Tensor, rows: Tensor | None = None) -> None:
-        """Bring rows of a table, None for all, to where the steps since their last gradient have moved them. rows: (n,)
-        int64, each once."""
-        at = self._index(parameter)
-        if parameter not in self._as_of:
-            beginning = torch.zeros(len(parameter), dtype=torch.float64)
-            self._as_of[parameter] = beginning, beginning.clone()
-        steps, log_kept = self._as_of[parameter]
-        behind = torch.nonzero((steps if rows is None else steps[rows]) < self._steps).flatten()
-        rows = behind if rows is None else rows[behind]
-        _, means, squares = self._moments[at]
-        mean, square = means[rows], squares[rows]
-        first, second = self._betas
-        missed = self._steps - steps[rows]
-        # In the k-th step without a gradient the mean is first^k and the root second^(k / 2) of what it was.
-        ratio = first / second**0.5
-        moved = ratio * (1 - ratio**missed) / (1 - ratio) * self._size
-        weight = parameter[rows] * torch.exp(self._log_kept - log_kept[rows]).float()[:, None]
-        weight -= moved.float()[:, None] * mean / self._root(square)
-        mean *= (first**missed).float()[:, None]
-        square *= (second**missed).float()[:, None]
-        self._put(parameter, rows, (weight, mean, square))
+            weight.addcdiv_(mean, self._root(square), value=-self._size)
+        for table, (rows, *parts) in self._read.items():
+            if parts[0].grad is not None:
+                self._put(table, rows, parts)
 
     def settle(self) -> None:
         """Catch up with all rows of all tables: before they are read as a whole."""
-        for parameter in self._as_of:
-            self.catch_up(parameter)
+        for table in self._as_of:
+            rows = torch.arange(len(table))
+            self._put(table, rows, self._caught_up(table, rows))
 
-    def _put(self, parameter: Tensor, rows: Tensor, parts: tuple[Tensor, ...]) -> None:
-        for whole, part in zip(self._moments[self._index(parameter)], parts, strict=True):
+    @torch.no_grad()
+    def _caught_up(self, table: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(n, D) weights, means and squares of rows after all steps so far."""
+        if table not in self._as_of:
+            beginning = torch.zeros(len(table), dtype=torch.float64)
+            self._as_of[table] = beginning, beginning.clone()
+        steps, log_kept = self._as_of[table]
+        first, second = self._betas
+        missed = (self._steps - steps[rows])[:, None]
+        weight, mean, square = (part[rows] for part in self._parts(table))
+        # In the k-th step without a gradient the mean is first^k and the root second^(k / 2) of what it was.
+        ratio = first / second**0.5
+        moved = ratio * (1 - ratio**missed) / (1 - ratio) * self._size
+        weight *= torch.exp(self._log_kept - log_kept[rows]).float()[:, None]
+        if self._steps:
+            weight -= mean / self._root(square) * moved.float()
+        return weight, mean.mul_((first**missed).float()), square.mul_((second**missed).float())
+
+    @torch.no_grad()
+    def _put(self, table: Tensor, rows: Tensor, parts: Iterable[Tensor]) -> None:
+        for whole, part in zip(self._parts(table), parts, strict=True):
             whole.index_copy_(0, rows, part)
-        steps, log_kept = self._as_of[parameter]
+        steps, log_kept = self._as_of[table]
         steps[rows], log_kept[rows] = float(self._steps), self._log_kept
+
+    def _parts(self, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return next(parts for parts in self._moments if parts[0] is table)
 
     def _root(self, square: Tensor) -> Tensor:
         return (square.sqrt() / self._correction).add_(self._epsilon)
 
-    def _index(self, parameter: Tensor) -> int:
-        return next(at for at, (known, _, _) in enumerate(self._moments) if known is parameter)
-
-    def _clip(self, norm: float) -> None:
+    @staticmethod
+    def _clip(gradients: list[Tensor], norm: float) -> None:
         """Scale all gradients so that together they have at most this norm."""
-        values = []
-        for parameter, _, _ in self._moments:
-            if parameter.grad is not None and parameter.grad.is_sparse:
-                parameter.grad = parameter.grad.coalesce()
-                values.append(parameter.grad.values())
-            elif parameter.grad is not None:
-                values.append(parameter.grad)
-        total = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(value) for value in values]))
+        total = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(part) for part in gradients]))
         share = (norm / (total + 1e-6)).clamp(max=1.0)
-        for value in values:
-            value.mul_(share)
+        for part in gradients:
+            part.mul_(share)

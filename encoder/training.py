@@ -144,7 +144,7 @@ class _Fit:
         steps = max(1.0, len(sequences.item) / settings.events_per_step)  # of an epoch, roughly
         decay = settings.weight_decay / (steps * settings.learning_rate)
         self._optimizer = AdamW(model.parameters(), settings.learning_rate, decay)
-        model.before_reading = self._optimizer.catch_up
+        model.read = self._optimizer.read
 
     def until_no_better(self, whole: Sequences, is_validation: NDArray[np.bool_]) -> list[dict[str, float]]:
         """Train until the validation score stops to improve. Returns loss and validation metrics of each epoch."""
