@@ -91,8 +91,9 @@ class AdamW:
     def _caught_up(self, table: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(n, D) weights, means and squares of rows after all steps so far."""
         if table not in self._as_of:
-            beginning = torch.zeros(len(table), dtype=torch.float64)
-            self._as_of[table] = beginning, beginning.clone()
+            now = torch.tensor([self._steps, self._log_kept], dtype=torch.float64)
+            steps, log_kept = now[:, None].repeat(1, len(table))
+            self._as_of[table] = steps, log_kept
         steps, log_kept = self._as_of[table]
         first, second = self._betas
         missed = (self._steps - steps[rows])[:, None]

@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.throughput", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--dataset", choices=DATASETS, action="append", help="default: all")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of TrainingSettings")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     args = parser.parse_args()
     torch.set_num_threads(1)
     settings = settings_of(args.set)

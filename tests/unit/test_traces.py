@@ -106,26 +106,3 @@ def test_what_neighbours_gave_is_taken_over_after_training() -> None:
     model.lean_on(None)
     assert torch.equal(model.item_vectors(), leaning)
     assert not any("neighbours" in name for name in model.state_dict())
-
-
-def test_some_items_of_a_step_have_the_vectors_that_all_would_give_them() -> None:
-    """With neighbours, and items as new among them; what is read is those rows and their neighbours', each once."""
-    torch.manual_seed(0)
-    model = UserModel(ModelConfig(items=6, actions=1, width=4, hidden=4))
-    neighbours = Neighbours(sequences([1, 2, 3, 4], [5, 1], [6]), 6, 4)
-    torch.nn.init.normal_(neighbours.share)
-    model.lean_on(neighbours)
-    model.train()
-    model.begin_step()
-    whole = model.item_table()
-    asked = []
-    read = model.read
-    model.read = lambda table, rows: asked.append(rows.tolist()) or read(table, rows)
-    items = torch.tensor([[5, 2], [5, 0]])
-    model.begin_step(items)
-    torch.testing.assert_close(model.item_table(), whole[[0, 2, 5]])
-    assert model.place(items).tolist() == [[2, 1], [2, 0]]
-    torch.testing.assert_close(model.item_table()[model.place(items)], whole[items])
-    assert asked == [[0, 1, 2, 3, 4, 5]]
-    model.eval()
-    torch.testing.assert_close(model.item_table(), whole)
