@@ -28,7 +28,6 @@ SELECTION = "mrr@20"  # the validation metric that chooses the epoch
 # Of the heads' loss beside the next item's. Mean validation MRR@20 of seven seeds, 5 epochs: simulated shop of 30,000
 # events .2370, without heads .2371; REES46 .1899, without .1876. Three seeds: at 0.2 the shop's fell, at 1 both.
 HEADS_WEIGHT = 0.05
-CHUNK_LOGITS = 16_000_000  # logits held at a time: 64 MB, so that a large catalogue fits into memory
 
 # Called within and at the end of each epoch: its number from 0, the share of it that is done, its metrics at its end.
 # The passes over the whole log have no metrics.
@@ -145,6 +144,7 @@ class _Fit:
         steps = max(1.0, len(sequences.item) / settings.events_per_step)  # of an epoch, roughly
         decay = settings.weight_decay / (steps * settings.learning_rate)
         self._optimizer = AdamW(model.parameters(), settings.learning_rate, decay)
+        model.read = self._optimizer.read
 
     def until_no_better(self, whole: Sequences, is_validation: NDArray[np.bool_]) -> list[dict[str, float]]:
         """Train until the validation score stops to improve. Returns loss and validation metrics of each epoch."""
@@ -193,6 +193,7 @@ class _Fit:
                 total, events = total + loss, events + known
                 done += int((window.position >= 0).sum())
                 self._progress(number, done / len(sequences.item), None)
+        self._optimizer.settle()
         return total / max(1, events)
 
 
@@ -206,27 +207,21 @@ def window_loss(
     number of known items, and (B, S) and (B, D) when it ends, cut from the gradient.
     """
     item, action, gap_ms = (torch.from_numpy(part) for part in (window.item, window.action, window.gap_ms))
-    model.begin_step()
+    drawn = criterion.draw()
+    model.begin_step(None if drawn is None else torch.cat([item.flatten(), drawn.position + 1]))
     features = {name: torch.from_numpy(window.features[name]) for name in model.config.features}
     after, state = model.sequence(item, action, gap_ms, state, features)
     known = item > 0
     before_each = torch.cat([before.unsqueeze(1), after[:, :-1]], dim=1)
-    predicted = before_each[known]
-    target = item[known] - 1
+    target = item[known]
     total = 0.0
     if len(target):
-        # The catalogue's part is differentiated chunk by chunk, so that only one chunk of logits is ever held.
-        vectors = model.item_vectors()
-        leaves = [part.detach().requires_grad_() for part in (predicted, vectors)]
-        rows = max(1, CHUNK_LOGITS // model.config.items)
-        for begin in range(0, len(target), rows):
-            part = slice(begin, begin + rows)
-            loss = criterion(leaves[0][part], leaves[1], target[part])
-            torch.autograd.backward(loss / len(target))
-            total += float(loss.detach())
-        parts, gradients = [predicted, vectors], [leaf.grad for leaf in leaves]
+        if drawn is not None:
+            drawn = drawn._replace(position=model.place(drawn.position + 1) - 1)
+        loss = criterion(before_each[known], model.item_vectors(), model.place(target) - 1, drawn)
+        total = float(loss.detach())
+        mean = loss / len(target)
         if model.heads is not None:
-            parts.append(HEADS_WEIGHT * heads_loss(model.heads, window, before_each, after))
-            gradients.append(None)
-        torch.autograd.backward(parts, gradients)
+            mean = mean + HEADS_WEIGHT * heads_loss(model.heads, window, before_each, after)
+        mean.backward()  # type: ignore[no-untyped-call]
     return total, len(target), state.detach(), after[:, -1].detach()

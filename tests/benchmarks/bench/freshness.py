@@ -23,7 +23,9 @@ def freshness(arena: Arena, rates: Sequence[float], seconds: float) -> dict[str,
     worker = WorkerProcess(settings, arena.work / "fresh.log")
     worker.start()
     try:
-        return {f"{rate:.0f}": _at(worker, Replay(settings, settings.behavior_topic, rate), rate, seconds) for rate in rates}
+        return {
+            f"{rate:.0f}": _at(worker, Replay(settings, settings.behavior_topic, rate), rate, seconds) for rate in rates
+        }
     finally:
         worker.stop()
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 
 from export.bundle import Bundle
+from export.exporter import export_model
 from streams.local import LocalServices
 from streams.replay import Replay
 from streams.settings import Settings
 from streams.topics import ensure_topics
 from tests.bundles import tiny_model, vocabulary_of
-from export.exporter import export_model
 
 ITEMS, WIDTH, USERS = 5_000, 64, 20_000
 RIVAL_EVENTS = "bench.rivals.events"  # the same events, their time named as the rivals expect it

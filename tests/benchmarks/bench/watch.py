@@ -58,7 +58,7 @@ class Growth:
         return self._end() - self._before
 
     def _end(self) -> int:
-        found = self._admin.list_partition_offsets({tp: OffsetSpec.LATEST for tp in self._partitions})
+        found = self._admin.list_partition_offsets(dict.fromkeys(self._partitions, OffsetSpec.LATEST))
         return sum(result.offset for result in found.values())
 
     def close(self) -> None:
