@@ -1,8 +1,8 @@
 """Where a training computes: the device, the precision, and the processes that share it.
 
 Several processes, started by torchrun, each take a part of every epoch's batches and add their gradients before each
-step, so that all of them hold the same model. Gradients are made by `torch.autograd.backward` part by part, so they are
-added after it by hand: torch's DistributedDataParallel hooks into a forward pass that training does not use.
+step, so that all of them hold the same model. They are added by hand: torch's DistributedDataParallel hooks into a
+forward pass that training does not use.
 """
 
 import os
@@ -28,7 +28,8 @@ class Compute:
     """One process's share of a training."""
 
     device: torch.device = CPU
-    is_half: bool = False  # whether matrix products of the forward pass are in bfloat16; weights are float32 always
+    # Whether matrix products of the forward pass are in bfloat16. Weights and the softmax's logits are float32 always.
+    is_half: bool = False
     rank: int = 0  # of this process
     ranks: int = 1  # processes
 

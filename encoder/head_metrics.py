@@ -3,15 +3,17 @@
 Actions are indices, 0 unknown; times are mixtures of `encoder.time_mixture`.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoder.time_mixture import OFFSET_S, TimeMixture
 
-CHURN_DAYS = (1, 7)
+CHURN_DAYS = (1, 7, 30)
 DAY_MS = 86_400_000
+CENTRAL = (0.5, 0.8, 0.9)  # shares of the time's distribution that its central intervals hold
+RISK_GROUPS = 10  # of a reliability table
 
 Ints = NDArray[np.integer]
 Mask = NDArray[np.bool_]
@@ -57,31 +59,61 @@ def class_scores(confusion: Ints) -> list[dict[str, float]]:
     ]
 
 
+class TimeScores(NamedTuple):
+    """Of n events, float64, rounded as evaluation events carry them: sums offline and online are the same."""
+
+    log_likelihood: NDArray[np.float64]  # log density of the gap that came, per second; 4 decimals
+    quantile: NDArray[np.float64]  # share of the gap's distribution that lies up to the gap that came; 4 decimals
+    expected_ms: NDArray[np.float64]  # median of the gap's distribution, whole milliseconds
+
+    @classmethod
+    def of(cls, foreseen: TimeMixture, gap_ms: Ints) -> "TimeScores":
+        """n mixtures from before events of users with history, (n,) gaps that came."""
+        gap_s = gap_ms / 1000
+        return cls(
+            foreseen.log_density(gap_s).round(4),
+            foreseen.cumulative(gap_s).round(4),
+            (foreseen.median_s() * 1000).round(),
+        )
+
+
 def time_metrics(mixture: NDArray[np.floating], gap_ms: Ints, watched_ms: Ints) -> dict[str, Any]:
     """(n, 3K) mixtures from before events of users with history, (n,) gaps that came, (n,) time from the event before
     to the log's end -> metrics.
 
     The prediction is the median. Errors are of y = log(OFFSET_S + gap in s), in which a minute for two and a day for
     two weigh the same, and, as a mean and a median, of seconds; the mean is ruled by the few longest gaps.
-    Only gaps within what was watched could come: `deciles` are of P(up to gap) / P(up to watched), uniform where
-    mixtures are right, however short the log.
+    `deciles` and `calibration_error` are of P(up to gap), as the monitor counts them. Only gaps within what was watched
+    could come: those of `watched` are of P(up to gap) / P(up to watched), uniform where mixtures are right, however
+    short the log, and so is its `coverage`: central interval -> share of gaps in it.
     """
-    gap_s = gap_ms / 1000
     foreseen = TimeMixture(mixture)
-    expected_s = foreseen.median_s()
-    log_error = np.log(OFFSET_S + expected_s) - np.log(OFFSET_S + gap_s)
-    error_s = np.abs(expected_s - gap_s)
+    scores = TimeScores.of(foreseen, gap_ms)
+    log_error = np.log(OFFSET_S + scores.expected_ms / 1000) - np.log(OFFSET_S + gap_ms / 1000)
+    error_s = np.abs(scores.expected_ms - gap_ms) / 1000
     seen = np.maximum(foreseen.cumulative(watched_ms / 1000), np.finfo(np.float64).tiny)
-    counts = deciles(np.minimum(foreseen.cumulative(gap_s) / seen, 1.0))
+    quantile = np.minimum(foreseen.cumulative(gap_ms / 1000) / seen, 1.0)
     return {
-        "log_likelihood": mean(foreseen.log_density(gap_s)),
+        "log_likelihood": mean(scores.log_likelihood),
         "log_mse": mean(log_error**2),
         "log_mae": mean(np.abs(log_error)),
         "mae_s": mean(error_s),
         "median_absolute_error_s": float(np.median(error_s)) if len(error_s) else float("nan"),
-        "deciles": [share(count, len(gap_ms)) for count in counts.tolist()],
-        "calibration_error": calibration_error(counts),
+        **calibration(scores.quantile),
+        "watched": {
+            **calibration(quantile),
+            "coverage": {f"{part:.0%}": mean(np.abs(quantile - 0.5) <= part / 2) for part in CENTRAL},
+        },
         "n": len(gap_ms),
+    }
+
+
+def calibration(quantile: NDArray[np.floating]) -> dict[str, Any]:
+    """(n,) probability integrals -> the share of them in each tenth of 0..1, and how far from even that is."""
+    counts = deciles(quantile)
+    return {
+        "deciles": [share(count, len(quantile)) for count in counts.tolist()],
+        "calibration_error": calibration_error(counts),
     }
 
 
@@ -109,13 +141,15 @@ def churn_outcomes(gap_ms: Ints, starts: Ints, time_ms: Ints, end_ms: int, days:
     return time_ms + horizon_ms <= end_ms, following_ms > horizon_ms
 
 
-def churn_metrics(mixture: NDArray[np.floating], known: Mask, churned: Mask, days: float) -> dict[str, float]:
+def churn_metrics(mixture: NDArray[np.floating], known: Mask, churned: Mask, days: float) -> dict[str, Any]:
     """(n, 3K) mixtures from after events and the outcomes of `churn_outcomes` -> AUC and Brier score of the risk.
 
     `constant_brier` is that of always naming the share that churned, which no one could have known beforehand.
+    `reliability`: the events in RISK_GROUPS of equal size by ascending risk, [{"risk", "churned", "n"}].
     """
     risk, churned = TimeMixture(mixture[known]).silence(days * DAY_MS / 1000), churned[known]
-    rate = mean(churned.astype(np.float64))
+    rate = mean(churned)
+    groups = np.array_split(np.argsort(risk, kind="stable"), RISK_GROUPS)
     return {
         "auc": auc(risk, churned),
         "brier": mean((risk - churned) ** 2),
@@ -123,6 +157,11 @@ def churn_metrics(mixture: NDArray[np.floating], known: Mask, churned: Mask, day
         "mean_risk": mean(risk),
         "churned": rate,
         "n": len(risk),
+        "reliability": [
+            {"risk": mean(risk[group]), "churned": mean(churned[group]), "n": len(group)}
+            for group in groups
+            if len(group)
+        ],
     }
 
 
@@ -140,5 +179,5 @@ def share(count: float, total: int) -> float:
     return float(count / total) if total else float("nan")
 
 
-def mean(values: NDArray[np.floating] | list[float]) -> float:
+def mean(values: NDArray[np.floating] | Mask | list[float]) -> float:
     return float(np.mean(values)) if len(values) else float("nan")

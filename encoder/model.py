@@ -1,7 +1,8 @@
 """The user model: embeddings, a recurrent cell and a head. Its score of an item is a dot product, nothing else."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import msgspec
@@ -31,6 +32,8 @@ GAP_BOUNDARIES_MS: tuple[int, ...] = (
 # an untrained model ranks by popularity. Both are trained on from there.
 PRIOR_SCALE = 4.0
 
+Reader = Callable[[Tensor, Tensor], Tensor]  # (N + 1, D) table, (n,) rows of it, each once -> (n, D)
+
 NO_FEATURES: Mapping[str, Tensor] = MappingProxyType({})
 
 
@@ -59,6 +62,11 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     def features(self) -> tuple[str, ...]:
         """Of encoder.features.EVENT_FEATURES, what a step looks at besides item, action and gap."""
         return (TIME, *self.content) if self.week_hours else self.content
+
+
+def read_rows(table: Tensor, rows: Tensor) -> Tensor:
+    """A `Reader` whose rows have their gradients in the table."""
+    return functional.embedding(rows, table)
 
 
 def directions(items: int, width: int, generator: torch.Generator | None = None) -> Tensor:
@@ -108,8 +116,11 @@ class UserModel(nn.Module):
             self.register_buffer("item_brand", unknown.clone())
             self.register_buffer("item_price", torch.full((config.items + 1,), torch.nan))
         self.neighbours: Neighbours | None = None  # in training
-        self._leaning: Tensor | None = None  # (N + 1, D) what the neighbours made of the ids, since the last change
-        self._hidden: tuple[Tensor, Tensor] | None = None  # in training: (h,) items as new, (h, D) their directions
+        self.read: Reader = read_rows  # what a step of some items needs
+        self._rows: Tensor | None = None  # in training: (n,) items that a step needs, 0 first; None: all N + 1
+        self._place: Tensor | None = None  # (N + 1,) place of each item among those
+        self._ids_of_step: Tensor | None = None  # (n, D) since the last change: inputs and scores of a step share it
+        self._hidden: tuple[Tensor, Tensor] | None = None  # in training: (h,) places of items as new, (h, D) directions
         for embedding in (self.items, self.actions, self.gaps):
             nn.init.normal_(embedding.weight, std=1 / math.sqrt(config.width))
         nn.init.zeros_(self.shortcut.weight)
@@ -156,42 +167,65 @@ class UserModel(nn.Module):
         if neighbours is None:
             with torch.no_grad():
                 self.items.weight.copy_(self._ids())
-        self.neighbours, self._leaning = neighbours, None
+        self.neighbours = neighbours
 
     def train(self, mode: bool = True) -> "UserModel":
         """As torch has it; what the last step computed for all items is not used any more."""
-        self._leaning = None
+        self._rows = self._place = self._ids_of_step = self._hidden = None
         return super().train(mode)
 
     def initial_representation(self, batch: int) -> Tensor:
         """(batch, D) float32 representation of users without history: trained on every user's first event."""
         return self.head.bias.expand(batch, -1)
 
-    def begin_step(self) -> None:
-        """Until the next call, train a share of the items, drawn by chance, as if they were new."""
-        self._leaning = None
+    def begin_step(self, items: Tensor | None = None) -> None:
+        """Until the next call, train a share of the items, drawn by chance, as if they were new.
+
+        items: int64 indices, of any shape, of those that the step needs; None: all. With some of them, the item table
+        has the rows of these alone, in their order with 0 first: a step costs what it needs, not what the catalogue
+        holds.
+        """
+        self._ids_of_step = self._rows = self._place = None
+        count = self.config.items + 1
+        if items is not None:
+            self._rows = torch.unique(functional.pad(items.flatten(), (1, 0)))
+            self._place = self._rows.new_zeros(count)
+            self._place[self._rows] = torch.arange(len(self._rows), device=items.device)
+            count = len(self._rows)
         if self.content is not None:
-            hidden = 1 + torch.nonzero(torch.rand(self.config.items) < self.config.id_dropout).flatten()
+            hidden = 1 + torch.nonzero(torch.rand(count - 1) < self.config.id_dropout).flatten()
             self._hidden = hidden, directions(len(hidden), self.config.width)
 
+    def place(self, item: Tensor) -> Tensor:
+        """(...) int64 rows of items in the item table, which are their indices unless the step has only some."""
+        return item if self._place is None else self._place[item]
+
     def _ids(self) -> Tensor:
-        """(N + 1, D) float32 the part of item vectors that comes from ids."""
-        ids = self.items.weight
-        if self.neighbours is not None:
-            if self._leaning is None:  # inputs and scores of a step share it
-                self._leaning = self.neighbours(ids)
-            ids = self._leaning
-        if self.training and self._hidden is not None:
+        """(n, D) float32 the part of item vectors that comes from ids."""
+        if self._ids_of_step is not None:
+            return self._ids_of_step
+        ids, rows = self.items.weight, self._rows
+        if rows is None:
+            ids = ids if self.neighbours is None else self.neighbours(ids)
+        else:
+            read = partial(self.read, self.items.weight)
+            ids = read(rows) if self.neighbours is None else self.neighbours.of_rows(read, rows)
+        if self._hidden is not None:
             hidden, direction = self._hidden
             ids = ids.index_copy(0, hidden, ids[0] + direction)
+        if ids is not self.items.weight:
+            self._ids_of_step = ids
         return ids
 
     def item_table(self) -> Tensor:
-        """(N + 1, D) float32 vectors by item index."""
+        """(N + 1, D) float32 vectors by item index, or by `place`."""
         ids = self._ids()
         if self.content is None:
             return ids
-        content: Tensor = self.content(self._item_features())
+        features = self._item_features()
+        if self._rows is not None:
+            features = {name: values[self._rows] for name, values in features.items()}
+        content: Tensor = self.content(features)
         return ids + content
 
     def item_vectors(self) -> Tensor:
@@ -203,7 +237,7 @@ class UserModel(nn.Module):
         if self.training and self.config.unknown_share > 0:
             action = action * (torch.rand(action.shape, device=action.device) >= self.config.unknown_share)
         bucket = torch.bucketize(gap_ms, self.gap_boundaries_ms, right=True)
-        inputs: Tensor = functional.embedding(item, self._ids()) + self.actions(action) + self.gaps(bucket)
+        inputs: Tensor = functional.embedding(self.place(item), self._ids()) + self.actions(action) + self.gaps(bucket)
         if self.content is not None:
             items = self._item_features()
             named = {name: torch.where(item == 0, features[name], items[name][item]) for name in self.config.content}
@@ -251,10 +285,13 @@ class UserModel(nn.Module):
 
     def _following(self, item: Tensor) -> Tensor:
         if self.training and self._hidden is not None:  # a new item has the unknown item's
-            is_old = torch.ones(self.config.items + 1, dtype=torch.int64).index_fill(0, self._hidden[0], 0)
-            item = item * is_old[item]
-        following: Tensor = self.following(item)
-        return following
+            is_old = torch.ones(len(self._ids()), dtype=torch.int64).index_fill(0, self._hidden[0], 0)
+            item = item * is_old[self.place(item)]
+        if self._rows is None:
+            following: Tensor = self.following(item)
+            return following
+        rows, place = torch.unique(item, return_inverse=True)
+        return functional.embedding(place, self.read(self.following.weight, rows))
 
     def _item_features(self) -> Mapping[str, Tensor]:
         return {CATEGORY: self.item_category, BRAND: self.item_brand, PRICE: self.item_price}

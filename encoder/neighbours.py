@@ -1,9 +1,12 @@
 """Items that come near each other in users' histories, so that a rare item can lean on its neighbours."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from encoder.sequences import Sequences
 
@@ -18,16 +21,30 @@ class Neighbours(nn.Module):
     taken over into the vectors after training."""
 
     _matrix: Tensor
+    _near: Tensor
+    _share_of: Tensor
 
     def __init__(self, sequences: Sequences, items: int, width: int) -> None:
         super().__init__()
         self.share = nn.Parameter(torch.zeros(width))  # an untrained model is what it is without
-        self.register_buffer("_matrix", neighbour_matrix(sequences, items), persistent=False)  # moves with the module
+        matrix = neighbour_matrix(sequences, items)
+        near, share_of = _padded(matrix)
+        for name, tensor in (("_matrix", matrix), ("_near", near), ("_share_of", share_of)):
+            self.register_buffer(name, tensor, persistent=False)  # moves with the module, and is not saved
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(N + 1, D) vectors -> (N + 1, D)."""
         near: Tensor = torch.sparse.mm(self._matrix, vectors)
         return vectors + self.share * near
+
+    def of_rows(self, read: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """(n, D) of the items `rows`, as `forward` gives them. read: gives the vectors of items, each asked for once:
+        these and their neighbours."""
+        near, share = self._near[rows], self._share_of[rows]
+        needed, place = torch.unique(torch.cat([rows[:, None], near], dim=1), return_inverse=True)
+        vectors = read(needed)
+        mean = functional.embedding_bag(place[:, 1:], vectors, per_sample_weights=share, mode="sum")
+        return functional.embedding(place[:, 0], vectors) + self.share * mean
 
 
 def neighbour_matrix(sequences: Sequences, items: int) -> Tensor:
@@ -58,3 +75,13 @@ def neighbour_matrix(sequences: Sequences, items: int) -> Tensor:
     values = torch.from_numpy(share[kept].astype(np.float32))
     shape = (items + 1, items + 1)
     return torch.sparse_coo_tensor(indices, values, shape, check_invariants=True).coalesce()
+
+
+def _padded(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """(N + 1, KEPT) int64 neighbours of each item, (N + 1, KEPT) float32 their shares; 0 where there are fewer."""
+    row, column = matrix.indices()
+    place = torch.arange(len(row)) - torch.searchsorted(row, row)
+    near = torch.zeros(len(matrix), KEPT, dtype=torch.int64)
+    share = torch.zeros(len(matrix), KEPT)
+    near[row, place], share[row, place] = column, matrix.values()
+    return near, share

@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from encoder.cells.linear import scan
-
 DECAYS = (0.3, 0.6, 0.9)  # share that an event leaves to the next: memories of about one, three and ten events
+SMALLEST = 1e-20  # a share below is none: float32 does not see it beside the newest event
 
 
 class Traces(nn.Module):
@@ -33,8 +32,26 @@ class Traces(nn.Module):
 
     def sequence(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, E) inputs, (B, K·D) state -> (B, T, D) sums after each event, (B, K·D) state after the last."""
-        states = scan(self.decays.expand(1, inputs.shape[1], -1), self.map(inputs), state)
-        return self._sum(states), states[:, -1]
+        # The rates are fixed, so what each event leaves to each later one is one matrix for all users. The map comes
+        # after the sums: it is linear too, and then D numbers of an event pass through them, not K·D.
+        steps = inputs.shape[1]
+        left, kept = self._powers(steps)
+        summed = torch.einsum("kts,bse->btke", left, inputs)
+        weight = self.map.weight.view(len(DECAYS), self.output_width, -1)  # (K, D, E)
+        before = state.view(len(state), len(DECAYS), self.output_width)  # (B, K, D)
+        sums = torch.einsum("btke,kde->btd", summed, weight) + torch.einsum("kt,bkd->btd", kept, before)
+        last = torch.einsum("bke,kde->bkd", summed[:, -1], weight) + kept[:, -1, None] * before
+        return sums, last.flatten(1)
+
+    @staticmethod
+    def _powers(steps: int) -> tuple[Tensor, Tensor]:
+        """(K, T, T) float32 share of event s in the traces after event t, (K, T) of the state before the first."""
+        decay = torch.tensor(DECAYS, dtype=torch.float64)[:, None]
+        power = decay ** torch.arange(steps + 1)
+        power[power < SMALLEST] = 0.0  # numbers below float32's normal ones are slow to multiply
+        distance = torch.arange(steps)[:, None] - torch.arange(steps)
+        left = torch.where(distance >= 0, power[:, distance.clamp(min=0)], 0.0)
+        return left.float(), power[:, 1:].float()
 
     def _sum(self, traces: Tensor) -> Tensor:
         return torch.stack(traces.chunk(len(DECAYS), dim=-1)).sum(dim=0)

@@ -17,7 +17,7 @@ from encoder.lanes import lanes
 from encoder.log import EventLog
 from encoder.losses import Loss, make_loss
 from encoder.metrics import ranking_metrics
-from encoder.model import UserModel
+from encoder.model import UserModel, read_rows
 from encoder.optimizer import AdamW, cosine
 from encoder.sequences import Sequences, Window, batches, windows
 from encoder.start import FromLog, Start
@@ -30,7 +30,6 @@ SELECTION = "mrr@20"  # the validation metric that chooses the epoch
 # Of the heads' loss beside the next item's. Mean validation MRR@20 of seven seeds, 5 epochs: simulated shop of 30,000
 # events .2370, without heads .2371; REES46 .1899, without .1876. Three seeds: at 0.2 the shop's fell, at 1 both.
 HEADS_WEIGHT = 0.05
-CHUNK_LOGITS = 16_000_000  # logits held at a time: 64 MB, so that a large catalogue fits into memory
 
 FROM_LOG, ONE_CPU = FromLog(), Compute()
 
@@ -155,6 +154,7 @@ class _Fit:
         # A trained model keeps what it learnt from older events as long as if they were in the log.
         decay = settings.weight_decay * counts_share(sequences, counts) / (steps * settings.learning_rate)
         self._optimizer = AdamW(self.model.parameters(), settings.learning_rate * start.rate, decay)
+        self.model.read = self._optimizer.read
 
     def until_no_better(self, whole: Sequences, is_scored: NDArray[np.bool_]) -> list[dict[str, float]]:
         """Train until the validation score stops to improve. Returns loss and validation metrics of each epoch."""
@@ -181,6 +181,7 @@ class _Fit:
         if self._settings.neighbours:
             self.model.lean_on(None)
         self.model.eval()
+        self.model.read = read_rows  # a trained model does not hold on to its optimiser
 
     def _go_on(self, *, is_validation: bool) -> Snapshot | None:
         """Take over what an earlier process left of this run, if it did. is_validation: whether this run is that of
@@ -230,6 +231,7 @@ class _Fit:
                     self._optimizer.step(cosine((epoch + done / places) / settings.max_epochs), CLIP_NORM)
                 done += seen_of_all
                 self._progress(number, done / places, None)
+            self._optimizer.settle()
         total, known_of_all = compute.sum(total, events)
         return total / max(1, known_of_all)
 
@@ -281,30 +283,27 @@ def window_loss(
     number of known items, and (B, S) and (B, D) when it ends, cut from the gradient.
     """
     item, action, gap_ms = (compute.tensor(part) for part in (window.item, window.action, window.gap_ms))
-    model.begin_step()
+    drawn = criterion.draw()
+    if drawn is None or compute.ranks > 1:  # gradients of rows that each process reads for itself cannot be averaged
+        model.begin_step()
+    else:
+        model.begin_step(torch.cat([item.flatten(), drawn.position + 1]))
     features = {name: compute.tensor(window.features[name]) for name in model.config.features}
     with compute.half():
         after, state = model.sequence(item, action, gap_ms, state, features)
     after, state = after.float(), state.float()
     known = item > 0
     before_each = torch.cat([before.unsqueeze(1), after[:, :-1]], dim=1)
-    predicted = before_each[known]
-    target = item[known] - 1
+    target = item[known]
     total = 0.0
     if len(target):
-        # The catalogue's part is differentiated chunk by chunk, so that only one chunk of logits is ever held.
-        vectors = model.item_vectors()
-        leaves = [part.detach().requires_grad_() for part in (predicted, vectors)]
-        rows = max(1, CHUNK_LOGITS // model.config.items)
-        for begin in range(0, len(target), rows):
-            part = slice(begin, begin + rows)
-            with compute.half():
-                loss = criterion(leaves[0][part], leaves[1], target[part])
-            torch.autograd.backward(loss / len(target))
-            total += float(loss.detach())
-        parts, gradients = [predicted, vectors], [leaf.grad for leaf in leaves]
+        if drawn is not None:
+            drawn = drawn._replace(position=model.place(drawn.position + 1) - 1)
+        with compute.half():
+            loss = criterion(before_each[known], model.item_vectors(), model.place(target) - 1, drawn)
+        total = float(loss.detach())
+        mean = loss / len(target)
         if model.heads is not None:
-            parts.append(HEADS_WEIGHT * heads_loss(model.heads, window, before_each, after))
-            gradients.append(None)
-        torch.autograd.backward(parts, gradients)
+            mean = mean + HEADS_WEIGHT * heads_loss(model.heads, window, before_each, after)
+        mean.backward()  # type: ignore[no-untyped-call]
     return total, len(target), state.detach(), after[:, -1].detach()

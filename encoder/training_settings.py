@@ -4,7 +4,7 @@ import msgspec
 
 from encoder.features import ITEM_FEATURES
 
-LOSS_NAMES = ("softmax", "sampled", "bpr-max")  # those of encoder.losses.LOSSES
+LOSS_NAMES = ("auto", "softmax", "sampled", "bpr-max")  # those of encoder.losses.LOSSES
 BATCHING_NAMES = ("padded", "parallel")
 CELL_NAMES = ("rnn", "lstm", "gru", "mingru", "hgrn2")  # those of encoder.cells.CELLS
 FROM_EPOCHS = 3  # max_epochs of a trained model that learns on, see encoder.start.RATE
@@ -20,8 +20,8 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     dropout: float = 0.3
     traces: bool = True  # whether sums of the inputs, forgotten at fixed rates, stand beside the cell
     neighbours: bool = True  # whether items lean on what came near them in users' histories, while training
-    loss: str = "softmax"  # one of LOSS_NAMES
-    negatives: int = 512  # items drawn for a step of the other losses
+    loss: str = "auto"  # one of LOSS_NAMES; auto: the full softmax, sampled for a large catalogue
+    negatives: int = 1_024  # items drawn for a step of the losses other than the full softmax
     week_hours: bool = False  # whether the hour of the week is an input
     content: tuple[str, ...] = ITEM_FEATURES  # of items that their vectors are made of, where the log has them
     id_dropout: float = 0.1  # share of items, drawn for every step, that are trained as if they were new

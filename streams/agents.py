@@ -2,6 +2,7 @@
 
 The order of one batch, and what it waits for:
 
+    join      records that came for the partition while another batch was processed are one batch (`streams.intake`)
     restore   rows of users not in memory are read
     process   decode, step, rank; the arena holds the new states from here on
     publish   evaluation events and dead letters are confirmed
@@ -30,6 +31,7 @@ from mode import CrashingSupervisor
 
 from streams.arena import StoredUser
 from streams.codec import Outcome, decode_batch
+from streams.intake import Delivery, Intake
 from streams.measures import Measures
 from streams.processor import Processor, Result
 from streams.publisher import Publisher
@@ -37,13 +39,14 @@ from streams.store import DamagedRow, Store
 
 logger = logging.getLogger(__name__)
 
-# Batches between process and ack: one computes, one is being published, one written, one updated, and two wait, so that
-# no side idles when another takes longer for once. More only lengthen the wait at a rebalance.
-BATCHES_IN_FLIGHT = 6
+# Between process and ack: enough that no stage idles while another one waits for a broker or a database, which takes
+# some 20 ms a batch. More only lengthen the wait at a rebalance. The events of a full worker's batches are about a second
+# of work, and 100 MB.
+BATCHES_IN_FLIGHT = 16
+EVENTS_IN_FLIGHT = 48_000
 
 
 T = TypeVar("T")
-Ack = Callable[[], Any]
 Rebuild = Callable[[int, Sequence[str], int], Awaitable[list[StoredUser]]]  # (partition, users, up to this offset)
 
 
@@ -64,7 +67,8 @@ class Pipeline:
         # The graphs and numpy release the interpreter's lock: a batch computes while the loop confirms those before it.
         # One thread: batches are processed in turn, and so is what else touches the arena.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="processor")
-        self._room = asyncio.Semaphore(BATCHES_IN_FLIGHT)
+        self._events = 0  # in flight
+        self._ended = asyncio.Event()
         self._published: asyncio.Future[None] | None = None
         self._written: asyncio.Future[None] | None = None
         self._updated: asyncio.Future[None] | None = None
@@ -72,37 +76,42 @@ class Pipeline:
         self.in_flight = 0  # batches taken and not confirmed
         self.on_failure: Callable[[BaseException], Any] = lambda error: None  # whoever ends the worker, even when idle
 
-    async def take(
-        self, partition: int, generation_id: int, records: Sequence[Any], ack: Ack, is_current: Callable[[], bool]
-    ) -> None:
+    async def take(self, delivery: Delivery) -> None:
         """Process one record batch; returns when the next may come. Raises what an earlier batch failed with.
 
-        is_current: False once the partition may belong to another worker; the batch is dropped then, unacknowledged,
-        since the rows that were read for it may be older than that worker's.
+        One that is not current is dropped, unacknowledged: the rows that were read for it may be older than those of
+        the worker that has the partition by now.
         """
-        await self._room.acquire()
-        self._raise_failure()
+        await self._wait_for_room()
         started_s = time.perf_counter()
         self._sequence += 1
-        sequence = self._sequence
-        outcomes, missing = await self._in_thread(self._prepare, records, sequence)
+        sequence, partition = self._sequence, delivery.partition
+        outcomes, missing, result = await self._in_thread(self._begin, delivery, sequence)
         if missing:
             await self._make_room(len(missing))
             # Whom a batch still on its way erases has a row that is about to go: there is no history to restore.
             self._erased_in = {u: s for u, s in self._erased_in.items() if s > self._confirmed}
-            stored = await self._restore(partition, [u for u in missing if u not in self._erased_in], records[0].offset)
+            wanted = [user_id for user_id in missing if user_id not in self._erased_in]
+            stored = await self._restore(partition, wanted, delivery.records[0].offset)
             self._raise_failure()
             await self._in_thread(self._processor.arena.insert, stored, partition, sequence)
-        result = await self._in_thread(self._process, partition, records, outcomes, sequence, is_current)
+            result = await self._in_thread(self._process, delivery, outcomes, sequence)
         if result is None:
-            self._room.release()
             return
         self._erased_in.update((user_id, sequence) for user_id, _ in result.erased)
         self._measures.processed(time.perf_counter() - started_s)
         self.in_flight += 1
-        task = asyncio.create_task(self._confirm(partition, generation_id, records, result, sequence, ack))
+        self._events += len(delivery.records)
+        task = asyncio.create_task(self._confirm(delivery, result, sequence))
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(partial(self._done, len(delivery.records)))
+
+    async def _wait_for_room(self) -> None:
+        self._raise_failure()
+        while self.in_flight >= BATCHES_IN_FLIGHT or self._events >= EVENTS_IN_FLIGHT:
+            self._ended.clear()
+            await self._ended.wait()
+            self._raise_failure()
 
     async def _restore(self, partition: int, user_ids: Sequence[str], before_offset: int) -> list[StoredUser]:
         """Stored users; those whose row is damaged are rebuilt from the topic."""
@@ -119,20 +128,17 @@ class Pipeline:
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
-    def _prepare(self, records: Sequence[Any], sequence: int) -> tuple[list[Outcome], list[str]]:
-        outcomes = decode_batch(records)
-        return outcomes, self._processor.missing(outcomes, sequence)
+    def _begin(self, delivery: Delivery, sequence: int) -> tuple[list[Outcome], list[str], Result | None]:
+        """What the records are, whose rows are missing, and the batch's result where none is."""
+        outcomes = decode_batch(delivery.records)
+        missing = self._processor.missing(outcomes, sequence)
+        return outcomes, missing, None if missing else self._process(delivery, outcomes, sequence)
 
-    def _process(
-        self,
-        partition: int,
-        records: Sequence[Any],
-        outcomes: list[Outcome],
-        sequence: int,
-        is_current: Callable[[], bool],
-    ) -> Result | None:
+    def _process(self, delivery: Delivery, outcomes: list[Outcome], sequence: int) -> Result | None:
         # Asked here, at the last moment: whoever changes partitions afterwards finds this batch's users in the arena.
-        return self._processor.process(partition, records, outcomes, sequence) if is_current() else None
+        if not delivery.is_current():
+            return None
+        return self._processor.process(delivery.partition, delivery.records, outcomes, sequence)
 
     async def drop_partitions(self, partitions: Sequence[int]) -> None:
         """Forget the users of partitions that another worker may own from now on."""
@@ -153,9 +159,8 @@ class Pipeline:
                 await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
             self._raise_failure()
 
-    async def _confirm(
-        self, partition: int, generation_id: int, records: Sequence[Any], result: Result, sequence: int, ack: Ack
-    ) -> None:
+    async def _confirm(self, delivery: Delivery, result: Result, sequence: int) -> None:
+        partition, generation_id = delivery.partition, delivery.generation_id
         loop = asyncio.get_running_loop()
         published_before, self._published = self._published, loop.create_future()
         written_before, self._written = self._written, loop.create_future()
@@ -185,9 +190,9 @@ class Pipeline:
             await self._publisher.update(partition, result)
             if updated_before is not None:
                 await updated_before
-            ack()
+            delivery.ack()
             updated.set_result(None)
-            self._measures.confirmed(partition, records[-1].offset, result)
+            self._measures.confirmed(partition, delivery.records[-1].offset, result)
         except BaseException as error:
             for future in (published, written, updated):
                 if not future.done():
@@ -195,9 +200,10 @@ class Pipeline:
                     future.exception()  # seen: whoever waits raises it, nobody has to
             raise
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._room.release()
+    def _done(self, events: int, task: asyncio.Task[None]) -> None:
         self.in_flight -= 1
+        self._events -= events
+        self._ended.set()
         if task.cancelled():
             return
         error = task.exception()
@@ -216,8 +222,9 @@ def _is_current(app: faust.App, generation_id: int) -> bool:
     return bool(generation_id == app.consumer_generation_id)
 
 
-def follow(app: faust.App, topic: faust.Topic, pipeline: Pipeline) -> None:
+def follow(app: faust.App, topic: faust.Topic, pipeline: Pipeline, batch_max_events: int) -> None:
     """Register the agent on the behaviour topic, and forget users whenever partitions may have changed hands."""
+    intake = Intake(pipeline.take, batch_max_events)
 
     # An exception ends the process: a restarted agent would go on behind the lost batch (see faust-streaming's default
     # supervisor), and a new worker replays from the last commit.
@@ -225,15 +232,17 @@ def follow(app: faust.App, topic: faust.Topic, pipeline: Pipeline) -> None:
     async def representations(stream: faust.Stream) -> None:
         async for event in stream.noack().events():
             message = event.message
-            await pipeline.take(
-                message.partition,
-                message.generation_id,
-                message.value,
-                ack=partial(message.ack, app.consumer),
-                is_current=partial(_is_current, app, message.generation_id),
+            await intake.offer(
+                Delivery(
+                    message.partition,
+                    message.generation_id,
+                    message.value,
+                    ack=partial(message.ack, app.consumer),
+                    is_current=partial(_is_current, app, message.generation_id),
+                )
             )
 
-    pipeline.on_failure = lambda error: app.add_future(app.crash(error))
+    pipeline.on_failure = intake.on_failure = lambda error: app.add_future(app.crash(error))
 
     async def forget(_: Any, partitions: set[TP], **__: Any) -> None:
         await pipeline.drop_partitions([tp.partition for tp in partitions])

@@ -109,7 +109,7 @@ def build(
     topic = app.topic(
         settings.behavior_topic, schema=transport.BatchSchema(key_type=bytes, value_type=bytes), maxsize=QUEUED_BATCHES
     )
-    follow(app, topic, pipeline)
+    follow(app, topic, pipeline, settings.batch_max_events)
     measures.lag.read = _lag(app, settings.behavior_topic, measures)
     endpoints = Endpoints(
         settings.http_host, settings.http_port, measures.registry, watchdog.health, lambda: _has_assignment(app)

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.head_metrics import TimeScores
 from encoder.time_mixture import TimeMixture
 
 # Of one event: action_probability, predicted_action, time_log_likelihood, time_quantile, expected_gap_ms
@@ -37,7 +38,7 @@ class Foresight(msgspec.Struct, frozen=True, kw_only=True):
     ) -> "Foresight":
         """(n, A + 1) and (n, 3K) of the heads, (n,) action that came and gap, -1 for a first event; the A names."""
         timed = (gap_ms >= 0) & np.isfinite(time_mixture).all(axis=1)
-        foreseen, gap_s = TimeMixture(time_mixture[timed]), gap_ms[timed] / 1000
+        scores = TimeScores.of(TimeMixture(time_mixture[timed]), gap_ms[timed])
 
         def where_timed(values: NDArray[np.float64]) -> NDArray[np.float64]:
             column = np.full(len(timed), np.nan)
@@ -47,9 +48,9 @@ class Foresight(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             action_probability=action_probability[np.arange(len(action)), action].astype(np.float64).round(6),
             predicted_action=[names[index] for index in action_probability[:, 1:].argmax(axis=1).tolist()],
-            time_log_likelihood=where_timed(foreseen.log_density(gap_s).round(4)),
-            time_quantile=where_timed(foreseen.cumulative(gap_s).round(4)),
-            expected_gap_ms=where_timed((foreseen.median_s() * 1000).round()),
+            time_log_likelihood=where_timed(scores.log_likelihood),
+            time_quantile=where_timed(scores.quantile),
+            expected_gap_ms=where_timed(scores.expected_ms),
         )
 
     def rows(self) -> Iterator[Row]:

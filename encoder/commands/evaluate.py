@@ -4,9 +4,9 @@ Its arguments stand in `export.evaluation.command`, with those of the form for b
 """
 
 import argparse
-import json
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     if "heads" in result:
         console.print(_heads(result["heads"]))
     if args.json:
-        print(json.dumps(result))
+        print(msgspec.json.encode(result).decode())  # what is not a number has no place in JSON: null
     return 0
 
 
@@ -62,7 +62,7 @@ def _heads(heads: dict[str, Any]) -> Table:
         "time",
         f"log-likelihood {time['log_likelihood']:.3f} nats, median error {time['median_absolute_error_s']:.0f} s, of "
         f"log seconds MSE {time['log_mse']:.3f} and MAE {time['log_mae']:.3f}, calibration error "
-        f"{time['calibration_error']:.3f}",
+        f"{time['watched']['calibration_error']:.3f}",
     )
     for days, churn in heads["churn"].items():
         table.add_row(

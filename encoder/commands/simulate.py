@@ -18,6 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--events", type=int, default=100_000, help="number of events (default 100000)")
     parser.add_argument("--users", type=int, default=3_000, help="number of users (default 3000)")
     parser.add_argument("--items", type=int, default=2_000, help="number of items (default 2000)")
+    parser.add_argument("--days", type=int, default=30, help="days that the log spans (default 30)")
+    parser.add_argument(
+        "--churn", type=float, default=0.0, help="share of users who leave, their visits rarer before (default 0)"
+    )
     parser.add_argument("--seed", type=int, default=7, help="same seed and counts, same bytes (default 7)")
     parser.add_argument("--late", type=float, default=0.0, help="share of events that arrive late (default 0)")
     parser.add_argument("--duplicate", type=float, default=0.0, help="duplicates on top, as a share (default 0)")
@@ -28,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
-    shop = Shop(args.seed, args.items, args.users)
+    shop = Shop(args.seed, args.items, args.users, args.days, args.churn)
     trace = shop.trace(args.events)
     simulated_s = time.perf_counter() - started
     records = faults(trace.log, args.late, args.duplicate, args.malformed, args.seed)

@@ -12,7 +12,9 @@ what a worker does with the same events, so its figures are the same.
     baselines                {"popularity", "last_item"} -> {"all", "warm", "cold"} -> summary, as counted in the whole
                              history log; None without one
     lists                    see `lists.describe_lists`
-    slices                   group -> label -> summary
+    slices                   group -> label -> summary, with "popularity": {"recall@20", "mrr@20"} where a history log
+                             was counted, and "action_accuracy" and "time_log_likelihood" where there are heads
+    heads                    None without heads, or see `heads.head_metrics`
     compare                  None, or {"bundle_id", "catalogue", "leak", "metrics", "difference": {"all", "warm",
                              "known_to_both"} -> {"n", "recall@20", "mrr@20"} as of `bootstrap.difference`, this bundle
                              less that}
@@ -38,10 +40,11 @@ from encoder.sequences import Sequences
 from export.bundle import Bundle
 from export.evaluation.bootstrap import K, difference
 from export.evaluation.freshness import freshness
+from export.evaluation.heads import Foreseen, HeadScores, head_metrics
 from export.evaluation.leak import find_leak
 from export.evaluation.lists import describe_lists
 from export.evaluation.perturbation import PERTURBATIONS, SHARES, perturb
-from export.evaluation.representations import ranks
+from export.evaluation.representations import predictions, ranks
 from export.evaluation.scored import Indices, ScoredEvents
 from export.evaluation.slices import slices, summary
 from export.stepper import Stepper
@@ -71,7 +74,7 @@ def evaluate_bundle(
         return ranks(bundle, stepper, sequences, scored.users, seen, scored.item)
 
     say("ranking every event before it is stepped")
-    live = ranks_of(scored.sequences, scored.steps)
+    live, foreseen = predicted(bundle, stepper, scored)
     replayed = time.perf_counter()
     say("coverage, slices and intervals")
     in_history = scored.sequences.row < 0
@@ -85,14 +88,13 @@ def evaluate_bundle(
         "metrics": _parts(scored, live),
         "baselines": None if counts is None else _baselines(counts, scored),
         "lists": describe_lists(bundle, stepper, scored, None if counts is None else counts.popularity),
-        "slices": {},
+        "slices": _slices(bundle, scored, live, foreseen, counts),
+        "heads": head_metrics(scored, foreseen, bundle.vocabulary.actions) if bundle.manifest.heads else None,
         "compare": None,
         "robustness": None,
         "freshness": None,
         "training": {**bundle.manifest.training, "metrics": bundle.manifest.metrics},
     }
-    for group, label, mask in slices(scored, bundle.vocabulary.actions, bundle.manifest.items):
-        result["slices"].setdefault(group, {})[label] = summary(live[mask], scored.users[mask])
     if compare is not None:
         say(f"the same events under {compare.bundle_id}")
         result["compare"] = _comparison(scored, live, compare, log, history, threads)
@@ -102,8 +104,41 @@ def evaluate_bundle(
         say("states frozen an hour, a day, a week ago")
         result["freshness"] = freshness(scored, live, lambda seen: ranks_of(scored.sequences, seen))
     seconds = {"replay": round(replayed - began, 2), "all": round(time.perf_counter() - began, 2)}
-    built: dict[str, Any] = msgspec.to_builtins({**result, "seconds": seconds})
+    # What is not a number has no place in JSON: null.
+    built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode({**result, "seconds": seconds}))
     return built
+
+
+def _slices(
+    bundle: Bundle, scored: ScoredEvents, live: Ranks, foreseen: Foreseen, counts: Baselines | None
+) -> dict[str, Any]:
+    heads = HeadScores.of(scored, foreseen) if bundle.manifest.heads else None
+    popularity = None if counts is None else counts.popularity_ranks(scored.item)
+    found: dict[str, Any] = {}
+    for group, label, mask in slices(scored, bundle.vocabulary.actions, bundle.manifest.items):
+        of = summary(live[mask], scored.users[mask])
+        if popularity is not None:
+            of["popularity"] = {f"recall@{K}": recall(popularity[mask], K), f"mrr@{K}": mrr(popularity[mask], K)}
+        if heads is not None:
+            of |= heads.means(mask)
+        found.setdefault(group, {})[label] = of
+    return found
+
+
+def predicted(bundle: Bundle, stepper: Stepper, scored: ScoredEvents) -> tuple[Ranks, Foreseen]:
+    """(m,) ranks of the scored events, and what the heads say before and after each of them.
+
+    A user's scored events are its last ones, so what is said after one is said before the next: one further pair a
+    user, after all of its events, and everything is known from one pass.
+    """
+    count, users = len(scored.target), len(scored.user_ids)
+    user = np.concatenate([scored.users, np.arange(users)])
+    seen = np.concatenate([scored.steps, scored.sequences.lengths])
+    item = np.concatenate([scored.item, np.zeros(users, np.int64)])
+    order = np.argsort(user, kind="stable")
+    found, action, time_mixture = predictions(bundle, stepper, scored.sequences, user[order], seen[order], item[order])
+    at = np.flatnonzero(order < count)
+    return found[at], Foreseen(action[at], time_mixture[at], time_mixture[at + 1])
 
 
 def _parts(scored: ScoredEvents, found: Ranks) -> dict[str, Any]:

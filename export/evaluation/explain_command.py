@@ -11,7 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from encoder.commands.logs import add_part_arguments, read_log
+from encoder.events import BehaviorEvent
+from encoder.features import BRAND
 from export.bundle import Bundle
+
+WIDE = 100  # columns of a terminal that has room for what an item is made of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
                 "event_time_ms": event.event_time_ms,
                 "action": event.action,
                 "item_id": event.item_id,
+                "is_in_catalogue": event.item_id in bundle.item_index,
+                "content": " ".join(_content(event)),
                 "moved_cosine": float(cosine),
                 "moved_l2": float(l2),
                 "score_change": found.score - float(score),
@@ -61,10 +67,15 @@ def run(args: argparse.Namespace) -> int:
             )
         ],
     }
-    console.print(_table(result, _names(bundle)))
+    console.print(_table(result, _names(bundle), is_wide=console.width >= WIDE))
     if args.json:
         print(json.dumps(result))
     return 0
+
+
+def _content(event: BehaviorEvent) -> list[str]:
+    """What the event says of its item: for people, to whom an id says nothing."""
+    return [str(value) for value in ((event.attributes or {}).get(BRAND), event.category) if value]
 
 
 def _names(bundle: Bundle) -> dict[str, str]:
@@ -72,8 +83,9 @@ def _names(bundle: Bundle) -> dict[str, str]:
     return dict(zip(bundle.vocabulary.items, bundle.vocabulary.item_names or bundle.vocabulary.items, strict=True))
 
 
-def _table(result: dict[str, Any], names: dict[str, str]) -> Table:
-    """cosine, L2: how far the event moved the representation; score: what it added to the item's."""
+def _table(result: dict[str, Any], names: dict[str, str], *, is_wide: bool) -> Table:
+    """cosine, L2: how far the event moved the representation; score: what it added to the item's. The event that
+    moved it most stands in bold; new: the item is not in the catalogue."""
     item_id = result["item_id"]
     table = Table(
         title=f"User {escape(result['user_id'])}: item {escape(names[item_id])}, rank {result['rank']}, "
@@ -85,14 +97,17 @@ def _table(result: dict[str, Any], names: dict[str, str]) -> Table:
         table.add_column(heading, no_wrap=True)
     for heading in ("cosine", "L2", "score", "rank without it"):
         table.add_column(heading, justify="right")
+    most = max(event["moved_l2"] for event in result["events"])
     for event in result["events"]:
         table.add_row(
             f"{datetime.fromtimestamp(event['event_time_ms'] / 1000, UTC):%Y-%m-%d %H:%M:%S}",
             escape(event["action"]),
-            escape(names.get(event["item_id"], event["item_id"])),
+            escape(" ".join([names.get(event["item_id"], event["item_id"]), *([event["content"]] if is_wide else [])]))
+            + ("" if event["is_in_catalogue"] else " [dim](new)[/]"),
             f"{event['moved_cosine']:.4f}",
             f"{event['moved_l2']:.4f}",
             f"{event['score_change']:+.4f}",
             f"{event['rank_without']:,}",
+            style="bold" if event["moved_l2"] == most else "",
         )
     return table

@@ -46,6 +46,27 @@ def ranks(
     return found
 
 
+def predictions(
+    bundle: Bundle,
+    stepper: Stepper,
+    sequences: Sequences,
+    user: NDArray[np.int64],
+    seen: NDArray[np.int64],
+    item: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """`ranks` and what the heads give: (m, A + 1) probabilities of the next action, (m, 3K) mixtures of its time.
+
+    Without heads both have 0 columns.
+    """
+    found = np.zeros(len(item), np.int64)
+    parts = []
+    for pairs, representation in representations(bundle, stepper, sequences, user, seen):
+        found[pairs], *heads = stepper.predict(representation, item[pairs])
+        parts.append(heads)
+    action, time = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return found, action, time
+
+
 def _table(
     bundle: Bundle, stepper: Stepper, sequences: Sequences, begin: int, end: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -7,10 +7,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from encoder.head_metrics import CHURN_DAYS
 from export.evaluation.bootstrap import NAMES
 
 EVERY = tuple(f"{metric}@{k}" for metric in ("recall", "mrr", "ndcg") for k in (5, 10, 20))
 SHORT = ("recall@10", "recall@20", "mrr@20", "ndcg@20")
+SCORES = ("precision", "recall", "f1")
 WIDE = 120  # columns of a terminal that has room for EVERY
 
 
@@ -19,6 +21,8 @@ def print_result(console: Console, result: dict[str, Any]) -> None:
     console.print(_metrics(result, EVERY if console.width >= WIDE else SHORT))
     console.print(_slices(result["slices"]))
     console.print(_lists(result["lists"]), soft_wrap=True, highlight=False)
+    if result["heads"]:
+        print_heads(console, result["heads"])
     if result["compare"]:
         console.print(_comparison(result))
     if result["robustness"]:
@@ -52,12 +56,17 @@ def _metrics(result: dict[str, Any], names: tuple[str, ...]) -> Table:
 
 
 def _slices(slices: dict[str, Any]) -> Table:
+    first = next(iter(next(iter(slices.values())).values()))
+    beside = [name for name in ("action_accuracy", "time_log_likelihood") if name in first]
     headings = ["n", *(text for name in NAMES for text in (name, "95%"))]
+    headings += [f"popularity {NAMES[0]}"] * ("popularity" in first) + [name.replace("_", " ") for name in beside]
     table = _table("Slices, with 95% intervals by resampling users", ["slice"], headings)
     for group, labels in slices.items():
         table.add_row(group, style="bold")
         for label, of in labels.items():
             cells = [text for name in NAMES for text in (_number(of[name]), _range(of["interval"][name]))]
+            cells += [_number(of["popularity"][NAMES[0]])] if "popularity" in of else []
+            cells += [_number(of[name]) for name in beside]
             table.add_row(f"  {escape(label)}", f"{of['n']:,}", *cells)
     return table
 
@@ -74,6 +83,53 @@ def _lists(lists: dict[str, Any]) -> str:
     if lists["arp_recommended"] is None:
         return text
     return f"{text}; events of an item {_number(lists['arp_recommended'], 1)} and {_number(lists['arp_actual'], 1)}"
+
+
+def print_heads(console: Console, heads: dict[str, Any]) -> None:
+    """What a `heads.head_metrics` found."""
+    actions = _table("Next action", ["events", "action"], ["n", "precision", "recall", "F1"])
+    for part, of in heads["action"].items():
+        if of["n"]:
+            best = f"accuracy {_number(of['accuracy'])}, always the commonest {_number(of['most_frequent'])}; macro:"
+            actions.add_row(part, best, f"{of['n']:,}", *(_number(of[name]) for name in SCORES), style="bold")
+        for name, scores in of["by_action"].items():
+            cells = [f"{scores['n']:,}", *(_number(scores[name]) for name in SCORES)]
+            actions.add_row("", escape(name or "unknown"), *cells)
+    console.print(actions)
+    if heads["time"]["n"]:
+        console.print(_time(heads["time"]), soft_wrap=True, highlight=False)
+    if heads["churn"]:
+        console.print(_churn(heads["churn"]))
+    else:
+        console.print(no_churn(heads), soft_wrap=True, highlight=False)
+
+
+def no_churn(heads: dict[str, Any]) -> str:
+    return (
+        f"Churn: not to be judged, since the scored events span {24 * heads['log_days']:.2f} hours, less than the "
+        f"shortest horizon, {CHURN_DAYS[0]} day"
+    )
+
+
+def _time(time: dict[str, Any]) -> str:
+    coverage = ", ".join(f"{_number(share, 3)} in the {of}" for of, share in time["watched"]["coverage"].items())
+    return (
+        f"Time to the next event, {time['n']:,} events of users with history: log-likelihood "
+        f"{_number(time['log_likelihood'], 3)} nats (density per second); of log(1 s + time) MSE "
+        f"{_number(time['log_mse'], 3)}, MAE {_number(time['log_mae'], 3)}; of seconds MAE "
+        f"{_number(time['mae_s'], 1)}, median error {_number(time['median_absolute_error_s'], 1)}; of what the log "
+        f"could show {coverage} central interval, calibration error "
+        f"{_number(time['watched']['calibration_error'], 3)}"
+    )
+
+
+def _churn(churn: dict[str, Any]) -> Table:
+    names = ("auc", "count_auc", "brier", "constant_brier", "mean_risk", "churned")
+    headings = ["n", "AUC", "of counting", "Brier", "of a constant", "mean risk", "churned"]
+    table = _table("Churn: no event for so long, after events whose outcome the log shows", ["horizon"], headings)
+    for horizon, of in churn.items():
+        table.add_row(horizon, f"{of['n']:,}", *(_number(of[name]) for name in names))
+    return table
 
 
 def _comparison(result: dict[str, Any]) -> Table:

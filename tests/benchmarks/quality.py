@@ -91,6 +91,12 @@ def run(split: Split, settings: TrainingSettings) -> dict[str, Any]:
     }
 
 
+def settings_of(changes: list[str]) -> TrainingSettings:
+    """The defaults with NAME=VALUE changes."""
+    changed = msgspec.to_builtins(TrainingSettings()) | dict(change.split("=", 1) for change in changes)
+    return msgspec.convert(changed, TrainingSettings, strict=False)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.quality", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
@@ -100,8 +106,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of TrainingSettings")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    changes = dict(change.split("=", 1) for change in args.set)
-    changed = msgspec.convert(msgspec.to_builtins(TrainingSettings()) | changes, TrainingSettings, strict=False)
+    changed = settings_of(args.set)
     result: dict[str, Any] = {"settings": msgspec.to_builtins(changed), "validation": args.validation}
     for name in args.dataset or DATASETS:
         split = DATASETS[name](args.data, args.validation)

@@ -4,13 +4,18 @@ import contextlib
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from encoder.datasets import load_log
 from encoder.metrics import MISS, ranking_metrics
+from export.evaluation.evaluation import predicted
 from export.evaluation.scored import ScoredEvents
+from export.stepper import Stepper
 from streams.cli import main
+from streams.contracts import EvaluationEvent
+from streams.foresight import Foresight
 from streams.monitor.scoreboard import Scoreboard
 from tests.deployment import Deployment
 from tests.e2e.test_worker import shopping
@@ -45,10 +50,9 @@ def test_offline_and_online_metrics_are_the_same(deployment: Deployment, tmp_pat
         (scored.user_ids[user], steps): at
         for at, (user, steps) in enumerate(zip(scored.users.tolist(), scored.steps.tolist(), strict=True))
     }
-    online = np.full(len(sent), -1)
-    for event in evaluations:
-        online[order[event.user_id, event.steps]] = MISS if event.rank is None else event.rank
-    assert (online >= 0).all()
+    events = sorted(evaluations, key=lambda event: order[event.user_id, event.steps])
+    assert [order[event.user_id, event.steps] for event in events] == list(range(len(sent)))
+    online = np.array([MISS if event.rank is None else event.rank for event in events])
     warm = scored.steps > 0
     for part, ranks in (("all", online), ("warm", online[warm]), ("cold", online[~warm])):
         expected = ranking_metrics(ranks)
@@ -62,3 +66,35 @@ def test_offline_and_online_metrics_are_the_same(deployment: Deployment, tmp_pat
     assert shown.events == offline["metrics"]["warm"]["n"]
     for name in ("recall@20", "mrr@20"):  # a sum in another order: equal but for the last digits
         np.testing.assert_allclose(shown.metrics["model"][name], offline["metrics"]["warm"][name], rtol=1e-12)
+    check_heads(deployment, scored, events, shown.heads, offline["heads"])
+
+
+def check_heads(
+    deployment: Deployment,
+    scored: ScoredEvents,
+    events: list[EvaluationEvent],
+    online: dict[str, float],
+    offline: dict[str, Any],
+) -> None:
+    """events: those of the stream in the order of the scored ones; online: what the monitor shows of them."""
+    action, time = offline["action"]["warm"], offline["time"]
+    assert 0 < action["accuracy"] < 1
+    assert online["action_accuracy"] == action["accuracy"]
+    np.testing.assert_allclose(online["action_macro_f1"], action["f1"], rtol=1e-12)
+    np.testing.assert_allclose(online["time_log_likelihood"], time["log_likelihood"], rtol=1e-12)
+    assert online["time_calibration_error"] == time["calibration_error"]
+    median_s = time["median_absolute_error_s"]
+    np.testing.assert_allclose(online["time_median_absolute_error_s"], median_s, rtol=0.05)  # the monitor's classes
+
+    vocabulary = deployment.bundle.vocabulary
+    _, foreseen = predicted(deployment.bundle, Stepper(deployment.bundle), scored)
+    actions = scored.sequences.action[scored.target]
+    rows = Foresight.of(foreseen.action, foreseen.before, actions, scored.age_ms, vocabulary.actions).rows()
+    for event, row in zip(events, rows, strict=True):
+        assert row == (
+            event.action_probability,
+            event.predicted_action,
+            event.time_log_likelihood,
+            event.time_quantile,
+            event.expected_gap_ms,
+        ), event

@@ -1,4 +1,4 @@
-"""A real log by the commands that a user calls: train on its first 70%, stream the rest, verify."""
+"""A real log by the commands that a user calls: train on its first 70%, stream the rest, verify; with every cell."""
 
 import json
 import os
@@ -7,14 +7,26 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
+from encoder.checkpoint import load
+from encoder.datasets import load_log
+from encoder.log import EventLog
+from encoder.sequences import Sequences, batches, windows
+from encoder.training_settings import CELL_NAMES
 from export.bundle import Bundle
+from streams.arena import StoredUser
+from streams.cli import main
 from streams.local import LocalServices
+from streams.store import Store
 from tests.deployment import Deployment
 
 LOG = Path(__file__).parents[3] / "shared" / "data" / "rees46" / "2019-Oct.csv.gz"
 ROWS = 17_435
+pytestmark = pytest.mark.skipif(not LOG.exists(), reason=f"no REES46 log at {LOG}; it is not part of the project")
 
 
 def thalweg(*arguments: str, **environment: str) -> str:
@@ -34,7 +46,14 @@ def last_object(printed: str) -> dict[str, Any]:
     return parsed
 
 
-@pytest.mark.skipif(not LOG.exists(), reason=f"the REES46 log is not at {LOG}; it is not part of the project")
+def environment_of(deployment: Deployment) -> dict[str, str]:
+    return {
+        f"THALWEG_{name.upper()}": str(value)
+        for name in deployment.settings.__struct_fields__
+        if (value := getattr(deployment.settings, name)) is not None
+    }
+
+
 def test_rees46_trained_streamed_and_verified(services: LocalServices, tmp_path: Path) -> None:
     log = ["--format", "rees46", str(LOG)]
     thalweg("train", *log, "--first", "0.7", "--max-epochs", "2", "--out", str(tmp_path / "checkpoint"))
@@ -42,11 +61,7 @@ def test_rees46_trained_streamed_and_verified(services: LocalServices, tmp_path:
     bundle = Bundle.load(tmp_path / "bundle")
     assert bundle.features == ("category", "brand", "price")
     deployment = Deployment(services, bundle, tmp_path)
-    environment = {
-        f"THALWEG_{name.upper()}": str(value)
-        for name in deployment.settings.__struct_fields__
-        if (value := getattr(deployment.settings, name)) is not None
-    }
+    environment = environment_of(deployment)
     worker = deployment.worker()
     worker.start()
     sent = last_object(thalweg("replay", *log, "--rest", "0.7", "--json", **environment))["sent"]
@@ -65,3 +80,58 @@ def test_rees46_trained_streamed_and_verified(services: LocalServices, tmp_path:
     assert verified["mismatches"] == []
     assert verified["max_abs_diff"] <= 1e-5
     print(json.dumps({**outcomes, "sent": sent, "verify": verified}))
+
+
+def trained_form(checkpoint: Path, log: EventLog) -> dict[str, NDArray[np.float32]]:
+    """Each user's representation after all of its events, by the model's sequence form, the one it was trained in."""
+    trained = load(checkpoint)
+    sequences = Sequences.of(log, trained.vocabulary)
+    found = {}
+    for users in batches(sequences.lengths, events=4_096, steps=int(sequences.lengths.max())):
+        [window] = windows(sequences, users, int(sequences.lengths.max()))
+        values = (window.item, window.action, window.gap_ms)
+        features = {name: torch.from_numpy(window.features[name]) for name in trained.model.config.features}
+        state = trained.model.initial_state(len(users))
+        with torch.no_grad():
+            after, _ = trained.model.sequence(*(torch.from_numpy(value) for value in values), state, features)
+        for row, position in enumerate(window.position):
+            last = int((position >= 0).sum()) - 1
+            found[log.user_ids[log.user[sequences.row[position[last]]]]] = after[row, last].numpy()
+    return found
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_what_is_streamed_is_what_was_trained(
+    cell: str, services: LocalServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = ["--format", "rees46", str(LOG)]
+    checkpoint, exported = str(tmp_path / "checkpoint"), str(tmp_path / "bundle")
+    train = ["train", *log, "--first", "0.7", "--max-epochs", "1", "--cell", cell, "--threads", "1"]
+    assert main([*train, "--out", checkpoint]) == 0
+    assert main(["export", checkpoint, "--out", exported]) == 0
+    bundle = Bundle.load(exported)
+    assert bundle.manifest.cell == cell
+    assert bundle.manifest.parity["longest"] == 1_000
+    assert bundle.manifest.parity["state_max_abs_diff"] <= 1e-5
+    assert bundle.manifest.parity["representation_max_abs_diff"] <= 1e-5
+
+    deployment = Deployment(services, bundle, tmp_path)
+    for name, value in environment_of(deployment).items():
+        monkeypatch.setenv(name, value)
+    worker = deployment.worker()
+    worker.start()
+    assert main(["replay", *log, "--rest", "0.7"]) == 0
+    deployment.wait_until_committed()
+    worker.stop()
+    verified = deployment.verify()
+    assert (verified.mismatches, verified.users, verified.events) == ([], 1_648, 5_236)
+    assert verified.max_abs_diff <= 1e-5
+
+    expected = trained_form(tmp_path / "checkpoint", load_log(LOG, "rees46")[0].split(0.7)[1])
+    store = Store(deployment.settings, bundle)
+    store.connect()
+    stored = {user.user_id: user.representation for user in store.scan() if isinstance(user, StoredUser)}
+    store.close()
+    assert stored.keys() == expected.keys()
+    for user_id, representation in stored.items():
+        np.testing.assert_allclose(representation, expected[user_id], rtol=0, atol=1e-5)

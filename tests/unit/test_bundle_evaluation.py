@@ -11,9 +11,10 @@ from encoder.log import EventLog
 from export.bundle import Bundle
 from export.evaluation import perturbation, representations
 from export.evaluation.bootstrap import difference, gains, intervals, resampled_means
-from export.evaluation.evaluation import evaluate_bundle
+from export.evaluation.evaluation import evaluate_bundle, predicted
 from export.evaluation.explanation import explain
 from export.evaluation.freshness import seen_before
+from export.evaluation.heads import recent_events
 from export.evaluation.leak import find_leak, warning
 from export.evaluation.lists import describe_lists, top_items
 from export.evaluation.perturbation import Perturbed, perturb
@@ -21,7 +22,6 @@ from export.evaluation.report import page
 from export.evaluation.scored import ScoredEvents, gaps_ms
 from export.evaluation.slices import slices
 from export.stepper import Stepper
-from streams.cli import main
 from tests.bundles import tiny_bundle
 from tests.logs import event_log
 
@@ -84,6 +84,57 @@ def ranks_one_by_one(bundle: Bundle, stepper: Stepper, log: EventLog) -> list[in
 def live_ranks(bundle: Bundle, stepper: Stepper, scored: ScoredEvents) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     of = (scored.sequences, scored.users, scored.steps, scored.item)
     return representations.ranks(bundle, stepper, *of)
+
+
+def test_heads_are_scored_by_what_the_graph_says_before_and_after_each_event(bundle: Bundle, stepper: Stepper) -> None:
+    history, log = random_log(users=120).split(0.3)
+    scored = ScoredEvents.of(log, bundle.vocabulary, history)
+    ranks, foreseen = predicted(bundle, stepper, scored)
+    assert np.array_equal(ranks, live_ranks(bundle, stepper, scored))
+    sequences, actions = scored.sequences, scored.sequences.action[scored.target]
+    for user in range(len(scored.user_ids)):
+        own = slice(int(sequences.starts[user]), int(sequences.starts[user + 1]))
+        events = zip(sequences.item[own].tolist(), sequences.action[own].tolist(), scored.time_ms[own], strict=True)
+        said = one_by_one(bundle, stepper, [(item, action, int(time_ms)) for item, action, time_ms in events])
+        _, action, mixture = stepper.predict(np.stack(said), np.zeros(len(said), np.int64))
+        for at in np.flatnonzero(scored.users == user).tolist():
+            step = int(scored.steps[at])
+            np.testing.assert_allclose(foreseen.action[at], action[step], rtol=1e-5)
+            np.testing.assert_allclose(foreseen.before[at], mixture[step], rtol=1e-5)
+            np.testing.assert_allclose(foreseen.after[at], mixture[step + 1], rtol=1e-5)
+
+    result = evaluate_bundle(bundle, log, history)
+    heads, warm = result["heads"], scored.steps > 0
+    right = foreseen.action[:, 1:].argmax(axis=1) + 1 == actions
+    assert heads["action"]["all"]["accuracy"] == right.mean()
+    assert heads["action"]["warm"]["accuracy"] == right[warm].mean()
+    assert heads["action"]["cold"]["n"] == int((~warm).sum()) > 0
+    assert heads["time"]["n"] == result["metrics"]["warm"]["n"]
+    assert list(heads["churn"]) == ["1d", "7d"], "14 days are scored: a silence of 30 cannot have been seen"
+    end_ms = int(log.time_ms.max())
+    for horizon, of in heads["churn"].items():
+        assert of["n"] == int((log.time_ms + int(horizon[:-1]) * 86_400_000 <= end_ms).sum())
+    cold = result["slices"]["user"]["cold (first event)"]
+    assert (cold["action_accuracy"], cold["time_log_likelihood"]) == (right[~warm].mean(), None)
+    assert result["slices"]["user"]["warm"]["time_log_likelihood"] == pytest.approx(heads["time"]["log_likelihood"])
+    assert cold["popularity"]["mrr@20"] == result["baselines"]["popularity"]["cold"]["mrr@20"]
+
+
+def test_recent_events_are_counted_up_to_each_scored_one(bundle: Bundle) -> None:
+    history, log = random_log().split(0.3)
+    scored = ScoredEvents.of(log, bundle.vocabulary, history)
+    within_ms = 3 * 86_400_000
+    for at, found in zip(scored.target.tolist(), recent_events(scored, within_ms).tolist(), strict=True):
+        own = scored.time_ms[int(scored.sequences.starts[scored.user[at]]) : at + 1]
+        assert found == int((own >= own[-1] - within_ms).sum())
+
+
+def test_before_any_event_the_model_ranks_by_the_prior(bundle: Bundle, stepper: Stepper) -> None:
+    log = event_log([(f"u{i}", f"item-{i + 1}", "view", 10**12 + i) for i in range(ITEMS)])
+    _, prior = stepper.predict(np.tile(bundle.initial_representation, (2, 1)), np.zeros(2, np.int64))[:2]
+    found, foreseen = predicted(bundle, stepper, ScoredEvents.of(log, bundle.vocabulary))
+    assert sorted(found.tolist()) == list(range(1, ITEMS + 1)), "one list for all"
+    np.testing.assert_allclose(foreseen.action, np.tile(prior[0], (ITEMS, 1)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("events_at_once", [1, 50, 10**6])
@@ -329,38 +380,3 @@ def test_an_explanation_is_the_history_without_the_event(bundle: Bundle, stepper
         explain(bundle, stepper, log, "nobody")
     with pytest.raises(InputError, match="item 'no-item' is not in the catalogue"):
         explain(bundle, stepper, log, "u1", "no-item")
-
-
-def write(log: EventLog, path: Path) -> Path:
-    import msgspec
-
-    path.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in log.events()))
-    return path
-
-
-def test_the_commands(bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = str(write(random_log(), tmp_path / "log.jsonl"))
-    page_at = tmp_path / "out" / "page.html"
-    of = ["--bundle", str(bundle.path), "--events", log]
-    assert main(["evaluate", *of, "--rest", "0.5", "--history", log, "--report", str(page_at), "--json"]) == 0
-    printed = capsys.readouterr()
-    result = json.loads(printed.out.strip().splitlines()[-1])
-    assert (result["events"], result["history"]["events"] > 150) == (200, True)
-    assert "UNCHECKED" in printed.err
-    assert json.loads(page_at.with_suffix(".json").read_text()) == result
-    assert page_at.read_text() == page(result)
-
-    assert main(["explain", "u1", *of, "--item", "item-3", "--json"]) == 0
-    explained = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    assert explained["item_id"] == "item-3"
-    assert len(explained["events"]) > 5
-
-    for wrong, named in (
-        (["evaluate", "--bundle", str(bundle.path)], "give --bundle DIR with --events LOG"),
-        (["evaluate"], "nothing to evaluate"),
-        (["evaluate", "checkpoint", log, "--freshness"], "--freshness needs --bundle"),
-        (["evaluate", *of, "--history", log], "no event of --history"),
-        (["evaluate", *of, "--report", "page.txt"], "name a file that ends in .html"),
-    ):
-        assert main(wrong) == 1
-        assert named in capsys.readouterr().err

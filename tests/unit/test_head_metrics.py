@@ -78,7 +78,11 @@ def test_right_forecasts_are_calibrated_and_wrong_ones_are_not() -> None:
     short = gap_ms < 200_000  # all that a log of 200 s shows
     watched = np.full(int(short.sum()), 200_000)
     cut = time_metrics(mixture_of(6, 1, len(watched)), gap_ms[short], watched)
-    assert cut["calibration_error"] < 0.03, "short gaps only, as right forecasts have it"
+    assert cut["watched"]["calibration_error"] < 0.03, "short gaps only, as right forecasts have it"
+    assert cut["watched"]["coverage"] == pytest.approx({"50%": 0.5, "80%": 0.8, "90%": 0.9}, abs=0.02)
+    assert cut["calibration_error"] > 0.3, "a monitor does not know how long was watched"
+    narrow = time_metrics(mixture_of(6, 0.5, len(gap_ms)), gap_ms, always)["watched"]["coverage"]
+    assert narrow["90%"] < 0.7, "spread too little: too many gaps lie outside the interval"
     assert calibration_error(deciles(np.linspace(0, 1, 1_000))) == pytest.approx(0, abs=1e-3)
     assert calibration_error(np.array([50] + [0] * 9)) == pytest.approx(0.9)
 
@@ -105,6 +109,10 @@ def test_a_risk_that_tells_churners_apart_has_a_high_auc_and_a_low_brier_score()
     found = churn_metrics(mixture, np.ones(100, bool), churned, days=1)
     assert (found["auc"], found["n"], found["churned"], found["constant_brier"]) == (1.0, 100, 0.5, 0.25)
     assert found["brier"] < 0.001
+    table = found["reliability"]
+    assert [row["n"] for row in table] == [10] * 10
+    assert [row["churned"] for row in table] == [0.0] * 5 + [1.0] * 5
+    assert [row["risk"] for row in table] == pytest.approx([0.0] * 5 + [1.0] * 5, abs=0.03)
 
 
 def test_the_monitor_counts_what_offline_metrics_reckon() -> None:
@@ -129,9 +137,9 @@ def test_the_monitor_counts_what_offline_metrics_reckon() -> None:
         actions = action_metrics(probability, came, names)
         assert found["action_accuracy"] == pytest.approx(actions["accuracy"])
         assert found["action_macro_f1"] == pytest.approx(actions["f1"])
-        assert found["time_log_likelihood"] == pytest.approx(offline["log_likelihood"], abs=1e-3)
+        assert found["time_log_likelihood"] == pytest.approx(offline["log_likelihood"], rel=1e-12)
         assert found["time_median_absolute_error_s"] == pytest.approx(offline["median_absolute_error_s"], rel=0.05)
-        assert found["time_calibration_error"] == pytest.approx(offline["calibration_error"], abs=0.01)
+        assert found["time_calibration_error"] == offline["calibration_error"]
 
 
 def test_actions_without_end_do_not_fill_the_monitor() -> None:

@@ -1,63 +1,112 @@
 """Losses over the catalogue."""
 
+import math
+
 import pytest
 import torch
+from torch.nn import functional
 
+from encoder import losses
 from encoder.errors import InputError
-from encoder.losses import LOSSES, BPRMax, FullSoftmax, Negatives, SampledSoftmax, make_loss
+from encoder.losses import FULL_ITEMS, LOSSES, BPRMax, Drawn, FullSoftmax, Loss, Negatives, SampledSoftmax, make_loss
 from encoder.training_settings import LOSS_NAMES
 
 ITEMS, WIDTH, ROWS = 30, 5, 4
+Case = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def _of(loss: Loss, case: Case) -> torch.Tensor:
+    return loss(*case, loss.draw())
 
 
 @pytest.fixture
-def case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def case() -> Case:
     torch.manual_seed(3)
     return torch.randn(ROWS, WIDTH), torch.randn(ITEMS, WIDTH), torch.tensor([0, 7, 7, 29])
 
 
 def test_every_name_has_a_loss() -> None:
     assert tuple(LOSSES) == LOSS_NAMES
-    with pytest.raises(InputError, match="'hinge' is unknown; known: softmax"):
+    with pytest.raises(InputError, match="'hinge' is unknown; known: auto, softmax"):
         make_loss("hinge", torch.ones(3), 2)
 
 
-def test_the_sampled_softmax_comes_to_the_full_one(case: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
+def test_a_large_catalogue_is_sampled() -> None:
+    assert isinstance(make_loss("auto", torch.ones(FULL_ITEMS), 2), FullSoftmax)
+    assert isinstance(make_loss("auto", torch.ones(FULL_ITEMS + 1), 2), SampledSoftmax)
+
+
+def test_the_sampled_softmax_comes_to_the_full_one(case: Case) -> None:
     """Its sum over the catalogue is unbiased: with many draws it is that of all items, whatever their chances."""
     counts = torch.arange(ITEMS) ** 2
     full = FullSoftmax()(*case)
-    sampled = SampledSoftmax(Negatives(counts, 400_000))(*case)
+    sampled = _of(SampledSoftmax(Negatives(counts, 400_000)), case)
     assert float(sampled) == pytest.approx(float(full), rel=0.01)
-    few = torch.stack([SampledSoftmax(Negatives(counts, 20))(*case) for _ in range(200)])
+    few = torch.stack([_of(SampledSoftmax(Negatives(counts, 20)), case) for _ in range(200)])
     assert float(few.mean()) == pytest.approx(float(full), rel=0.15)
     assert float(few.std()) > 0
 
 
 def test_negatives_are_drawn_by_their_share() -> None:
     torch.manual_seed(0)
-    drawn, log_expected = Negatives(torch.tensor([3, 15, 0]), 70_000).draw()  # shares 2 : 4 : 1
-    counts = torch.bincount(drawn, minlength=3)
-    assert counts.tolist() == pytest.approx([20_000, 40_000, 10_000], rel=0.05)
-    assert torch.exp(log_expected[drawn == 1][0]) == pytest.approx(40_000, rel=1e-4)
+    drawn = Negatives(torch.tensor([3, 15, 0]), 70_000).draw()  # shares 2 : 4 : 1
+    assert drawn.position.tolist() == [0, 1, 2]
+    assert drawn.times.tolist() == pytest.approx([20_000, 40_000, 10_000], rel=0.05)
+    assert drawn.expected.tolist() == pytest.approx([20_000, 40_000, 10_000], rel=1e-4)
 
 
 def test_bpr_max_falls_as_the_target_rises_and_counts_no_target_as_its_negative(
-    case: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    case: Case,
 ) -> None:
     predicted, vectors, target = case
     loss = BPRMax(Negatives(torch.ones(ITEMS), 500))
-    torch.manual_seed(1)
-    before = loss(predicted, vectors, target)
-    torch.manual_seed(1)
+    drawn = loss.draw()
+    before = loss(predicted, vectors, target, drawn)
     lifted = vectors.index_add(0, target[:1], 3 * predicted[:1] / predicted[0].norm())
-    assert loss(predicted[:1], lifted, target[:1]) < before
-    two = BPRMax(Negatives(torch.tensor([10**9, 0]), 4))(predicted[:1], vectors[:2], torch.tensor([1]))
+    assert loss(predicted[:1], lifted, target[:1], drawn) < before
+    two = _of(BPRMax(Negatives(torch.tensor([10**9, 0]), 4)), (predicted[:1], vectors[:2], torch.tensor([1])))
     assert torch.isfinite(two)
 
 
 @pytest.mark.parametrize("name", LOSS_NAMES)
-def test_gradients_are_finite(name: str, case: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
+def test_gradients_are_finite(name: str, case: Case) -> None:
     predicted, vectors, target = case
     leaves = (predicted.requires_grad_(), vectors.requires_grad_())
-    torch.autograd.backward(make_loss(name, torch.ones(ITEMS), 64)(*leaves, target))
+    torch.autograd.backward(_of(make_loss(name, torch.ones(ITEMS), 64), (*leaves, target)))
     assert all(leaf.grad is not None and torch.isfinite(leaf.grad).all() and leaf.grad.any() for leaf in leaves)
+
+
+def _by_autograd(case: Case, drawn: Drawn | None) -> list[torch.Tensor]:
+    """Loss and gradients of the same formula by torch's own operations, in float64."""
+    predicted, vectors = (part.detach().double().requires_grad_() for part in case[:2])
+    scores, target = predicted @ vectors.T, case[2]
+    if drawn is None:
+        loss = functional.cross_entropy(scores, target, reduction="sum")
+    else:
+        others = scores[:, drawn.position] + torch.log(drawn.times / drawn.expected)
+        others = others.masked_fill(drawn.position == target[:, None], -math.inf)
+        own = scores.gather(1, target[:, None])
+        loss = (torch.cat([own, others], dim=1).logsumexp(dim=1) - own[:, 0]).sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert predicted.grad is not None
+    assert vectors.grad is not None
+    return [loss.detach(), predicted.grad, vectors.grad]
+
+
+@pytest.mark.parametrize("name", ["softmax", "sampled"])
+@pytest.mark.parametrize("chunk_logits", [1, 60, 10**6])
+def test_the_gradients_written_by_hand_are_those_of_autograd(
+    name: str, chunk_logits: int, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "CHUNK_LOGITS", chunk_logits)
+    loss = make_loss(name, torch.arange(ITEMS), 40)
+    drawn = loss.draw()
+    predicted, vectors = case[0].requires_grad_(), case[1].requires_grad_()
+    value = loss(predicted, vectors, case[2], drawn)
+    (2 * value).backward()  # type: ignore[no-untyped-call]
+    expected = _by_autograd(case, drawn)
+    assert predicted.grad is not None
+    assert vectors.grad is not None
+    found = [value.detach(), predicted.grad / 2, vectors.grad / 2]
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours.double(), theirs, atol=1e-4, rtol=1e-4)

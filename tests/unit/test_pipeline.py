@@ -6,6 +6,7 @@ from typing import Any
 
 from streams.agents import Pipeline
 from streams.arena import StoredUser
+from streams.intake import Delivery
 from streams.measures import Measures
 from tests.unit.test_processor import Record, processor, record, stored
 
@@ -50,7 +51,7 @@ def test_an_event_right_after_an_erasure_finds_no_history() -> None:
         pipeline = Pipeline(processor(), store, SlowPublisher(), Measures(), no_rebuild)  # type: ignore[arg-type]
 
         async def take(*records: Record) -> None:
-            await pipeline.take(0, 1, records, ack=lambda: None, is_current=lambda: True)
+            await pipeline.take(Delivery(0, 1, records, ack=lambda: None, is_current=lambda: True))
 
         await take(*(record(i, "u", "i1", f"e{i}", i) for i in range(5)))
         await asyncio.sleep(0.1)

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from export.evaluation.plots import Bar, Line, bars, lines
+from export.evaluation.plots import Bar, Line, bars, lines, ticks
 
 DRAWN = [
     lines("Two & two", "share", [Line("a<b", [(0, 0.5), (40, 0.1)]), Line("c", [(0, 0.5), (20, float("nan"))])]),
@@ -14,6 +14,8 @@ DRAWN = [
     lines("below zero", "epoch", [Line("x", [(1, -2.0), (2, -1.0)])]),
     bars("Bars", [Bar("all", 0.25, [0.2, 0.5]), Bar("none", 0.0, [0.0, 0.0]), Bar("bare", 0.5)]),
     bars("nothing found", [Bar("all", 0.0)]),
+    bars("Marked", [Bar("all", 0.25), Bar("a label that is far too long to stand beside its bar", 0.1)], mark=0.4),
+    lines("not from zero", "epoch", [Line("x", [(1, 7.3), (2, 6.1)])], is_from_zero=False),
 ]
 
 
@@ -31,6 +33,14 @@ def test_a_figure_is_well_formed_and_keeps_to_its_frame(figure: str) -> None:
             xs.append(float(at["x"]) + float(at["width"]))
         assert all(0 <= x <= width for x in xs), (shape.tag, at)
         assert all(0 <= y <= height for y in ys), (shape.tag, at)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0, 1, [0, 0.5, 1]), (0, 0.33, [0, 0.1, 0.2, 0.3, 0.4]), (1, 7, [0, 2, 4, 6, 8]), (-2, -1, [-2, -1.5, -1])],
+)
+def test_ticks_are_round_and_hold_the_values(low: float, high: float, expected: list[float]) -> None:
+    assert ticks(low, high) == pytest.approx(expected)
 
 
 def test_bars_and_lines_are_drawn_to_scale() -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from encoder.commands import simulate
 from encoder.datasets import load_log
 from encoder.datasets.simulator import Shop, Trace, ceiling, faults
+from encoder.datasets.simulator.departure import DECLINE_DAYS, kept_events
 from encoder.datasets.simulator.oracle import next_item, previous_rows
 from encoder.datasets.simulator.shop import END, PROMOTION
 from encoder.errors import InputError
@@ -83,6 +85,32 @@ def test_users_come_at_their_hour(shop: Shop, trace: Trace) -> None:
     assert (np.minimum(apart, 24 - apart) < 4).mean() > 0.9
 
 
+def test_users_who_leave_come_less_often_and_stay_shorter_before(trace: Trace) -> None:
+    day_ms = 86_400_000
+    assert np.array_equal(Shop(seed=7, items=600, users=800, churn=0.0).simulate(EVENTS).time_ms, trace.log.time_ms)
+    loyal, leaving = (Shop(seed=7, items=600, users=300, days=90, churn=churn).simulate(EVENTS) for churn in (0, 0.5))
+    assert len(leaving) == EVENTS
+    silence_days = []
+    for log in (loyal, leaving):
+        last_ms = np.zeros(300, np.int64)
+        np.maximum.at(last_ms, log.user, log.time_ms)
+        silence_days.append((log.time_ms[-1] - last_ms) / day_ms)
+    assert (silence_days[0] > 21).mean() < 0.15
+    assert 0.25 < (silence_days[1] > 21).mean() < 0.6
+
+    count, gone_s = 20_000, 60 * day_ms / 1000
+    before_days = np.random.default_rng(0).uniform(-10, 42, count)
+    nobody = np.zeros(count, np.int64)
+    start_s = gone_s - before_days * day_ms / 1000
+    kept = kept_events(nobody, start_s, np.full(count, 10), np.array([gone_s]), np.random.default_rng(1))
+    assert (kept[before_days > DECLINE_DAYS] == 10).all()
+    assert (kept[before_days < 0] == 0).all()
+    week = (before_days > 6.5) & (before_days < 7.5)  # a third of the decline is left
+    assert (kept[week] > 0).mean() == pytest.approx(1 / 3, abs=0.08)
+    assert set(kept[week]) == {0, 4}
+    assert (kept_events(nobody, start_s, np.full(count, 10), np.array([np.inf]), np.random.default_rng(1)) == 10).all()
+
+
 def test_the_oracle_knows_the_true_distribution(shop: Shop, trace: Trace) -> None:
     """Its probabilities sum to 1, and events happen as often as it says (calibration in the mean, to 4 sigma)."""
     before = previous_rows(trace.log)
@@ -147,9 +175,9 @@ def test_command_writes_what_load_log_reads(tmp_path: Path, capsys: pytest.Captu
     assert "oracle (the ceiling)" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("counts", [{"items": 3}, {"users": 0}, {"seed": -1}])
-def test_impossible_shops_are_refused(counts: dict[str, int]) -> None:
-    with pytest.raises(InputError, match="of a simulated shop: give at least"):
+@pytest.mark.parametrize("counts", [{"items": 3}, {"users": 0}, {"seed": -1}, {"churn": 2}])
+def test_impossible_shops_are_refused(counts: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="of a simulated shop: give a"):
         Shop(**counts)
 
 

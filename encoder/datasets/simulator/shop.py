@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.datasets.simulator.catalogue import make_catalogue
+from encoder.datasets.simulator.departure import LOST, departures_s, kept_events
 from encoder.datasets.simulator.draws import Floats, Ints
 from encoder.datasets.simulator.population import DAY_S, STAPLES, make_population, session_starts
 from encoder.errors import InputError
@@ -27,6 +28,7 @@ TOPIC, TASTE, STAPLE, POPULAR = 0.55, 0.13, 0.1, 0.22  # where the eye goes when
 PROMOTION = (0.55, 0.75)  # while it lasts, as fractions of the log's time,
 PROMOTED = 0.6  # this share of the popular draws goes to promoted items,
 DISCOUNT = 0.25  # which cost this much less
+DEPARTURE_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,19 @@ class Trace:
 class Shop:
     """`items` and `users` with fixed tastes; `simulate` gives the same events for the same arguments and seed.
 
-    Raises InputError where a count is too small to make a shop of.
+    churn: share of the users who leave within the log's time, see `departure`. Raises InputError where a count is too
+    small to make a shop of, or the share is none.
     """
 
-    def __init__(self, seed: int = 7, items: int = 2_000, users: int = 3_000, days: int = 30) -> None:
+    def __init__(
+        self, seed: int = 7, items: int = 2_000, users: int = 3_000, days: int = 30, churn: float = 0.0
+    ) -> None:
         for name, value, least in (("seed", seed, 0), ("items", items, 20), ("users", users, 1), ("days", days, 1)):
             if value < least:
                 raise InputError(f"{name} {value} of a simulated shop: give at least {least}")
-        self.seed, self.days = seed, days
+        if not 0 <= churn <= 1:
+            raise InputError(f"churn {churn} of a simulated shop: give a share of the users, 0 to 1")
+        self.seed, self.days, self.churn = seed, days, churn
         random = np.random.default_rng(seed)
         self.catalogue = make_catalogue(items, random)
         self.population = make_population(users, self.catalogue, random)
@@ -74,15 +81,25 @@ class Shop:
         topic = self._topics(user, at, random)
         item, action = self._walk(user, length, first, topic, at, random)
         time_ms = np.round((start_s[session] + since_s) * 1000.0).astype(np.int64)
-        order = np.argsort(time_ms, kind="stable")[:events]
+        happens = np.arange(len(session)) - first[session] < self._kept(events, user, start_s, length)[session]
+        time_ms[~happens] = np.iinfo(np.int64).max
+        order = np.argsort(time_ms, kind="stable")[: min(events, int(happens.sum()))]
         session = session[order]
         log = self._log(user[session], item[order], action[order], time_ms[order], session, at[session])
         return Trace(log, topic[session], at[session])
 
+    def _kept(self, events: int, user: Ints, start_s: Floats, length: Ints) -> Ints:
+        """(S,) how many events of each session happen. Draws on its own: a shop that nobody leaves stays as it is."""
+        if not self.churn:
+            return length
+        random = np.random.default_rng((self.seed, events, DEPARTURE_SEED))
+        gone_s = departures_s(self.population.users, self.churn, self.days, random)
+        return kept_events(user, start_s, length, gone_s, random)
+
     def _sessions(self, events: int, random: np.random.Generator) -> tuple[Ints, Ints]:
         """(user, number of events) of the sessions, by user; more than `events` in all, so that the end can be cut."""
         users = self.population.users
-        count = int(events * SESSION_END * 1.03) + 100
+        count = int(events * SESSION_END * 1.03 / (1 - self.churn * LOST)) + 100
         per_user = random.multinomial(max(0, count - users), self.population.activity) + 1
         user = np.repeat(np.arange(users), per_user)
         return user, random.geometric(SESSION_END, len(user))

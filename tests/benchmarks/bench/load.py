@@ -1,0 +1,57 @@
+"""The events of the benchmark, and the topics that they stand in."""
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from export.bundle import Bundle
+from export.exporter import export_model
+from streams.local import LocalServices
+from streams.replay import Replay
+from streams.settings import Settings
+from streams.topics import ensure_topics
+from tests.bundles import tiny_model, vocabulary_of
+
+ITEMS, WIDTH, USERS = 5_000, 64, 20_000
+RIVAL_EVENTS = "bench.rivals.events"  # the same events, their time named as the rivals expect it
+RIVAL_OUTPUTS = ("evalout-faust", "evalout-quix", "evalout-bw", "evalout-ks", "plain.evaluations")
+
+
+def events(
+    count: int, users: int = USERS, items: int = ITEMS, time_field: str = "event_time_ms"
+) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of each event, the same for the same arguments: users and items drawn uniformly, so that nothing
+    can be won by a cache."""
+    draw = random.Random(0)
+    start_ms = int(time.time() * 1000) - 86_400_000
+    for i in range(count):
+        user = f"user-{draw.randrange(users)}"
+        value = {
+            "event_id": f"{i:012d}",
+            "user_id": user,
+            "item_id": f"item-{draw.randrange(items)}",
+            "action": ("view", "cart", "purchase")[i % 3],
+            time_field: start_ms + i,
+        }
+        yield user.encode(), msgspec.json.encode(value)
+
+
+def bundle(folder: Path, items: int = ITEMS, is_whole: bool = False) -> Bundle:
+    """A GRU of width 64 over `items` items, as the rivals have it; whole: with all that `thalweg train` gives one by
+    default, which is traces and heads."""
+    model = tiny_model(items, WIDTH, hidden=WIDTH, is_whole=is_whole)
+    return export_model(model, vocabulary_of([f"item-{i}" for i in range(items)]), folder)
+
+
+def prepare(services: LocalServices, folder: Path, count: int) -> Settings:
+    """Settings of a Thalweg over a topic with `count` events, and the same events for the rivals."""
+    settings = Settings(broker=services.kafka.address, cassandra=services.cassandra.address, bundle=str(folder))
+    ensure_topics(settings)
+    for name in (*RIVAL_OUTPUTS, RIVAL_EVENTS):
+        ensure_topics(msgspec.structs.replace(settings, evaluation_topic=name))
+    Replay(settings, settings.behavior_topic).run(events(count))
+    Replay(settings, RIVAL_EVENTS).run(events(count, time_field="ts"))
+    return settings

@@ -1,0 +1,92 @@
+"""What each cell costs and gives: `python -m tests.benchmarks.cells LOG --format NAME`.
+
+Every cell is trained by the defaults and exported. Prints, as one JSON object a line: parameters of the cell and width
+of the state (with traces), largest differences of the parity proof over 1,000 steps (`export.parity`; the largest state
+beside them, by its tolerance), MRR@20 on the validation part, and the processor's time of a step of 256 users, median
+of rounds in which the cells take turns.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from encoder.commands.logs import add_log_arguments
+from encoder.datasets import load_log
+from encoder.log import EventLog
+from encoder.preparation import MAX_EVENTS_PER_DAY, Preparation, prepare
+from encoder.training import train
+from encoder.training_settings import CELL_NAMES, TrainingSettings
+from export.exporter import export_model
+from export.parity import TOLERANCE, random_features
+from export.stepper import Stepper
+
+USERS = 256
+ROUNDS, STEPS = 15, 100
+
+
+class Trained:
+    """One cell, trained and exported, and how long its rounds took."""
+
+    def __init__(self, log: EventLog, settings: TrainingSettings, folder: Path) -> None:
+        trained = train(log, settings)
+        bundle = export_model(trained.model, trained.vocabulary, folder / settings.cell)
+        parity = bundle.manifest.parity
+        self.row: dict[str, Any] = {
+            "cell": settings.cell,
+            "parameters": sum(weight.numel() for weight in trained.model.cell.parameters()),
+            "state_width": bundle.manifest.state_width,
+            "state_diff": parity["state_max_abs_diff"],
+            "largest_state": round(parity["state_tolerance"] / TOLERANCE, 1),
+            "representation_diff": parity["representation_max_abs_diff"],
+            "validation_mrr@20": round(trained.metrics["mrr@20"], 4),
+        }
+        self._stepper = Stepper(bundle)
+        draw = np.random.default_rng(0)
+        self._events = [
+            draw.integers(0, high, USERS) for high in (bundle.manifest.items, bundle.manifest.actions, 10**6)
+        ]
+        features = random_features(trained.model, 0).items()
+        self._features = {name: values.ravel()[:USERS] for name, values in features}
+        self._state = np.tile(bundle.initial_state, (USERS, 1))
+        self._step_us: list[float] = []
+
+    def round(self) -> None:
+        item, action, gap_ms = self._events
+        began_s = time.process_time()
+        for _ in range(STEPS):
+            self._stepper.step(item, action, gap_ms, self._state, self._features)
+        self._step_us.append((time.process_time() - began_s) / STEPS * 1e6)
+
+    def result(self) -> dict[str, Any]:
+        return {**self.row, "step_us": round(float(np.median(self._step_us)))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.cells", description=__doc__)
+    add_log_arguments(parser)
+    parser.add_argument("--min-support", type=int, default=TrainingSettings().min_support)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    log, _ = load_log(args.log, args.format, args.columns)
+    log = log if args.first is None else log.split(args.first)[0]
+    settings = Preparation(drop_repeats=True, max_events_per_day=MAX_EVENTS_PER_DAY, min_support=args.min_support)
+    log, _ = prepare(log, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        cells = [
+            Trained(log, TrainingSettings(cell=cell, min_support=args.min_support), Path(folder)) for cell in CELL_NAMES
+        ]
+        for _ in range(ROUNDS):
+            for cell in cells:
+                cell.round()
+    for cell in cells:
+        print(json.dumps(cell.result()))
+
+
+if __name__ == "__main__":
+    main()

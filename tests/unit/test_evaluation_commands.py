@@ -1,0 +1,57 @@
+"""`thalweg evaluate` and `explain` as a user calls them."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from encoder.log import EventLog
+from export.bundle import Bundle
+from export.evaluation.report import page
+from streams.cli import main
+from tests.bundles import tiny_bundle
+from tests.unit.test_bundle_evaluation import ITEMS, random_log
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny_bundle(tmp_path_factory.mktemp("bundle") / "one", items=ITEMS, width=16)
+
+
+def write(log: EventLog, path: Path) -> Path:
+    path.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in log.events()))
+    return path
+
+
+def test_the_commands(bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = str(write(random_log(), tmp_path / "log.jsonl"))
+    page_at = tmp_path / "out" / "page.html"
+    of = ["--bundle", str(bundle.path), "--events", log]
+    assert main(["evaluate", *of, "--rest", "0.5", "--history", log, "--report", str(page_at), "--json"]) == 0
+    printed = capsys.readouterr()
+    result = json.loads(printed.out.strip().splitlines()[-1])
+    assert (result["events"], result["history"]["events"] > 150) == (200, True)
+    assert "UNCHECKED" in printed.err
+    shown = " ".join(printed.err.split())
+    for text in ("Next action", "Time to the next event,", "Churn: no event for so long", "popularity"):
+        assert text in shown
+    assert json.loads(page_at.with_suffix(".json").read_text()) == result
+    assert page_at.read_text() == page(result)
+
+    assert main(["explain", "u1", *of, "--item", "item-3", "--json"]) == 0
+    explained = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert explained["item_id"] == "item-3"
+    assert len(explained["events"]) > 5
+    known = [event["is_in_catalogue"] for event in explained["events"]]
+    assert known == [event["item_id"] in bundle.item_index for event in explained["events"]]
+
+    for wrong, named in (
+        (["evaluate", "--bundle", str(bundle.path)], "give --bundle DIR with --events LOG"),
+        (["evaluate"], "nothing to evaluate"),
+        (["evaluate", "checkpoint", log, "--freshness"], "--freshness needs --bundle"),
+        (["evaluate", *of, "--history", log], "no event of --history"),
+        (["evaluate", *of, "--report", "page.txt"], "name a file that ends in .html"),
+    ):
+        assert main(wrong) == 1
+        assert named in capsys.readouterr().err
