@@ -2,30 +2,28 @@
 
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 import torch.multiprocessing
 
-from encoder import checkpoint
 from encoder.compute import CPU, Compute
 from encoder.datasets.simulator import Shop
 from encoder.errors import InputError
-from encoder.losses import FullSoftmax
+from encoder.losses import FullSoftmax, make_loss
+from encoder.optimizer import AdamW
 from encoder.sequences import Window, windows
-from encoder.training import train, window_loss
+from encoder.training import CLIP_NORM, train, window_loss
 from encoder.training_settings import TrainingSettings
-from encoder.unfinished import FILE, Unfinished
-from streams import cli
+from encoder.unfinished import Unfinished
 from tests.bundles import tiny_model
 from tests.unit.test_sequences import random_sequences
 
-ROOT = Path(__file__).parents[2]
 USERS = np.arange(12)
+DRAWN = ("sampled", "bpr-max")  # losses that one process computes from the rows of some items
 
 
 def first_window(users: np.ndarray) -> Window:
@@ -45,6 +43,22 @@ def gradients(window: Window | None, compute: Compute) -> dict[str, torch.Tensor
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
+def means(users: np.ndarray, compute: Compute, loss: str) -> list[torch.Tensor]:
+    """Of the gradients, as a step with drawn items leaves them in the optimiser; all processes draw the same ones."""
+    model = tiny_model(items=8).eval()
+    optimizer = AdamW(model.parameters(), 0.01, 0.0)
+    model.read = optimizer.read
+    window, n = first_window(users), len(users)
+    torch.manual_seed(5)
+    criterion = make_loss(loss, torch.ones(8), 4)
+    _, known, _, _ = window_loss(
+        model, criterion, window, model.initial_state(n), model.initial_representation(n), compute
+    )
+    compute.average_gradients(model.parameters(), known)
+    optimizer.step(1.0, CLIP_NORM)
+    return [mean for mean, _ in optimizer.state()["moments"]]
+
+
 def one_process(rank: int, port: int, folder: str) -> None:
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2"}
     with Compute.start("cpu") as compute:
@@ -53,6 +67,9 @@ def one_process(rank: int, port: int, folder: str) -> None:
         shares = gradients(first_window(USERS[:5] if rank else USERS[5:]), compute)
         idle = gradients(None if rank else first_window(USERS), compute)
         torch.save((parts, shares, idle, compute.generators()), f"{folder}/step-{rank}.pt")
+        torch.save(
+            {loss: means(USERS[:5] if rank else USERS[5:], compute, loss) for loss in DRAWN}, f"{folder}/{rank}.pt"
+        )
         torch.save(models_with_and_without_a_stop(compute, folder), f"{folder}/models-{rank}.pt")
 
 
@@ -85,45 +102,18 @@ def test_two_processes_make_the_step_of_one_on_all_their_users(two_processes: Pa
     assert all(torch.equal(a, b) for a, b in zip(*generators, strict=True))
 
 
-def torchrun(*arguments: str, timeout_s: float = 300) -> str:
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--master-port",
-        str(free_port()),
-    ]
-    ended = subprocess.run(
-        [*command, "-m", "streams.cli", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=timeout_s,
-    )
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    return ended.stdout
-
-
-def test_torchrun_trains_and_one_process_writes(tmp_path: Path) -> None:
-    log = str(tmp_path / "shop.jsonl")
-    assert cli.main(["simulate", "--events", "1000", "--out", log]) == 0
-    options = ["--width", "16", "--max-epochs", "1", "--device", "cpu"]
-    said = torchrun("train", log, "--out", str(tmp_path / "two"), *options)
-    assert said.count("Checkpoint in") == 1
-    assert not (tmp_path / "two" / FILE).exists()
-    assert cli.main(["train", log, "--out", str(tmp_path / "one"), *options]) == 0
-    two, one = (checkpoint.load(tmp_path / name).description for name in ("two", "one"))
-    assert two.epochs[0]["loss"] == pytest.approx(one.epochs[0]["loss"], rel=0.1)
-    assert two.epochs[0]["loss"] != one.epochs[0]["loss"]  # twice as many events a step
+@pytest.mark.parametrize("loss", DRAWN)
+def test_two_processes_share_the_rows_of_drawn_items(two_processes: Path, loss: str) -> None:
+    first, second = (torch.load(two_processes / f"{rank}.pt")[loss] for rank in range(2))
+    for of_first, of_second, alone in zip(first, second, means(USERS, Compute(), loss), strict=True):
+        assert torch.equal(of_first, of_second)
+        np.testing.assert_allclose(of_first, alone, rtol=1e-4, atol=1e-6)
 
 
 def models_with_and_without_a_stop(compute: Compute, folder: str) -> list[dict[str, torch.Tensor]]:
     log = Shop(7, 60, 40).simulate(1_000)
-    settings = TrainingSettings(width=16, hidden=16, max_epochs=2, events_per_step=128, batching="parallel", window=16)
+    shape = TrainingSettings(width=16, hidden=16, max_epochs=2, events_per_step=128, batching="parallel", window=16)
+    settings = msgspec.structs.replace(shape, loss="sampled", negatives=32)
 
     def stop(epoch: int, share: float, metrics: dict[str, float] | None) -> None:
         if epoch == 1 and share > 0.5:
@@ -146,15 +136,18 @@ def test_two_processes_hold_one_model_and_go_on_to_it_after_a_stop(two_processes
             assert value.numpy().tobytes() == other[name].numpy().tobytes(), name
 
 
-def test_in_bfloat16_the_loss_and_its_gradients_agree() -> None:
+@pytest.mark.parametrize("loss", ["softmax", *DRAWN])
+def test_in_bfloat16_the_loss_and_its_gradients_agree(loss: str) -> None:
     def step(compute: Compute) -> tuple[float, torch.Tensor, set[torch.dtype]]:
         model = tiny_model(items=8).eval()
         window = first_window(USERS)
         n = len(window.item)
         seen: set[torch.dtype] = set()
+        torch.manual_seed(5)
+        criterion = make_loss(loss, torch.ones(8), 4)
         model.head.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
         total, known, state, _ = window_loss(
-            model, FullSoftmax(), window, model.initial_state(n), model.initial_representation(n), compute
+            model, criterion, window, model.initial_state(n), model.initial_representation(n), compute
         )
         assert state.dtype == torch.float32
         assert {p.grad.dtype for p in model.parameters() if p.grad is not None} == {torch.float32}

@@ -1,25 +1,17 @@
 """A training that is stopped and started again: the model is that of a training without a stop."""
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
 
-from encoder import checkpoint
 from encoder.datasets.simulator import Shop
 from encoder.log import EventLog
-from encoder.model import UserModel
+from encoder.model import UserModel, read_rows
 from encoder.training import Trained, best_epoch, train
 from encoder.training_settings import TrainingSettings
 from encoder.unfinished import FILE, Unfinished
-from streams import cli
 
 SETTINGS = TrainingSettings(width=16, hidden=16, max_epochs=3, events_per_step=128, loss="sampled", negatives=32)
 
@@ -92,28 +84,5 @@ def test_a_snapshot_replaces_the_last_one_whole(log: EventLog, tmp_path: Path, m
     assert (tmp_path / FILE).read_bytes() == before
 
 
-def test_a_killed_command_goes_on_when_it_is_given_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["simulate", "--events", "3000", "--out", str(tmp_path / "shop.jsonl")]) == 0
-
-    def train_into(name: str, *more: str) -> list[str]:
-        options = ["--out", str(tmp_path / name), "--width", "16", "--max-epochs", "3", "--device", "cpu", *more]
-        return ["train", str(tmp_path / "shop.jsonl"), *options]
-
-    command = [sys.executable, "-m", "streams.cli", *train_into("killed")]
-    with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as process:
-        while not (tmp_path / "killed" / FILE).exists() and process.poll() is None:
-            time.sleep(0.005)
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    assert not (tmp_path / "killed" / "checkpoint.json").exists()
-    shutil.copytree(tmp_path / "killed", tmp_path / "other")
-    capsys.readouterr()
-    assert cli.main(train_into("other", "--seed", "5", "--max-epochs", "1")) == 0
-    assert "of another log or other settings: starts over" in capsys.readouterr().out
-    assert not (tmp_path / "other" / FILE).exists()  # removed when done
-    assert cli.main(train_into("killed")) == 0
-    assert "Goes on after epoch" in capsys.readouterr().out
-    assert cli.main(train_into("whole")) == 0
-    again, whole = (checkpoint.load(tmp_path / name) for name in ("killed", "whole"))
-    assert again.description == whole.description
-    assert_same(again.model, whole.model)
+def test_a_trained_model_lets_go_of_its_optimiser(whole: Trained) -> None:
+    assert whole.model.read is read_rows
