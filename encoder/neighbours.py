@@ -34,7 +34,8 @@ class Neighbours(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(N + 1, D) vectors -> (N + 1, D)."""
-        near: Tensor = torch.sparse.mm(self._matrix, vectors)
+        with torch.autocast(vectors.device.type, enabled=False):  # a sparse product in bfloat16 has no gradient
+            near: Tensor = torch.sparse.mm(self._matrix, vectors)
         return vectors + self.share * near
 
     def of_rows(self, read: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:

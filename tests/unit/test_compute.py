@@ -162,6 +162,16 @@ def test_in_bfloat16_the_loss_and_its_gradients_agree(loss: str) -> None:
     assert float(torch.cosine_similarity(half_gradient, full_gradient, dim=0)) > 0.999
 
 
+@pytest.mark.parametrize("loss", ["softmax", "sampled"])
+def test_in_bfloat16_all_of_a_training_learns_the_same(loss: str) -> None:
+    log = Shop(7, 60, 40).simulate(600)
+    settings = TrainingSettings(width=16, hidden=16, max_epochs=1, events_per_step=128, loss=loss, negatives=32)
+    assert settings.neighbours
+    full, half = (train(log, settings, compute=Compute(CPU, is_half=is_half)).epochs[0] for is_half in (False, True))
+    assert half["loss"] == pytest.approx(full["loss"], rel=5e-3)
+    assert half["loss"] != full["loss"]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match="--device cuda: torch finds no CUDA device here; use --device cpu"):
