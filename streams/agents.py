@@ -40,10 +40,10 @@ from streams.store import DamagedRow, Store
 logger = logging.getLogger(__name__)
 
 # Between process and ack, which take about 0.1 s, most of it until the next transaction of updates: enough for some 600
-# batches a second, more than come. The events of a worker under full load are about two seconds of work, and 100 MB; more
-# would only lengthen the wait at a rebalance.
+# batches a second, more than come. The events of a worker under full load are about two seconds of work, and 100 MB;
+# more would only lengthen the wait at a rebalance.
 BATCHES_IN_FLIGHT = 64
-EVENTS_IN_FLIGHT = 48_000
+EVENTS_IN_FLIGHT = 64_000
 
 
 T = TypeVar("T")

@@ -21,8 +21,8 @@ from streams.errors import BrokerError
 
 Pair = tuple[bytes | None, bytes | None]
 
-# Between the beginnings of a partition's transactions: one costs some 2 ms of CPU here and as much at the broker, however
-# little is in it. Rows can be read long before; of a user that changed twice meanwhile only the last update is sent.
+# Between the beginnings of a partition's transactions: one costs some 2 ms of CPU here and as much at the broker,
+# however little is in it. Rows can be read long before; of a user that changed twice only the last update is sent.
 TRANSACTION_EVERY_S = 0.1
 
 # An abandoned transaction is ended by the partition's next owner, or by the broker after this; it holds up readers of

@@ -29,8 +29,8 @@ from streams.store import Store
 from streams.topics import ensure_topics
 from streams.watchdog import Watchdog
 
-# A thread that wants the interpreter waits this long for one that computes, and a batch's way crosses threads some eight
-# times. Switches that come to nothing cost little: the work of a batch is done in few, large calls.
+# A thread that wants the interpreter waits this long for one that computes, and a batch's way crosses threads some
+# eight times. Switches that come to nothing cost little: the work of a batch is done in few, large calls.
 SWITCH_S = 0.0005
 COLLECT_AFTER = 50_000  # containers made and not freed: about two batches at full load, some MB
 
