@@ -155,7 +155,10 @@ def run(arena: Arena, contender: Contender, turn: int) -> dict[str, float]:
     try:
         assert process.pid is not None, "just started"
         start = wait(growth, contender.warm, process.pid, services, LIMIT_S)
-        return between(start, wait(growth, contender.count, process.pid, services, LIMIT_S))
+        figures = between(start, wait(growth, contender.count, process.pid, services, LIMIT_S))
+        if isinstance(process, WorkerProcess) and (reading := process.read()) is not None:
+            figures["rows_per_event"] = reading.count("thalweg_rows_written_total") / reading.records("applied")
+        return figures
     except TimeoutError as error:
         raise TimeoutError(f"{contender.name}: {error}{process.last_lines()}") from None
     finally:
