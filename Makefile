@@ -8,7 +8,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 SYNC := $(UV) sync --frozen --quiet
 RUN := .venv/bin
 
-.PHONY: demo test faults unit check format bundle clean
+.PHONY: demo test faults bench bench-quick unit check format bundle clean
 
 demo: .venv/run ## the whole loop on a simulated shop
 	@$(RUN)/thalweg demo $(ARGS)
@@ -18,6 +18,12 @@ test: .venv/test ## unit, contract, integration and end-to-end tests on a real K
 
 faults: .venv/test ## kill, freeze and take away everything, then count what was lost (ARGS='--scale long')
 	@$(RUN)/python -m tests.faults $(ARGS)
+
+bench: .venv/test $(UV) ## the whole job by Thalweg and by its rivals, side by side (ARGS=--json)
+	@$(RUN)/python -m tests.benchmarks.bench $(ARGS)
+
+bench-quick: .venv/test ## the same while developing: Thalweg and plain Faust alone, in two minutes
+	@$(RUN)/python -m tests.benchmarks.bench --quick $(ARGS)
 
 unit: .venv/test
 	@$(RUN)/pytest tests/unit tests/contract $(ARGS)

@@ -31,7 +31,7 @@ from mode import CrashingSupervisor
 
 from streams.arena import StoredUser
 from streams.codec import Outcome, decode_batch
-from streams.intake import Delivery, Intake
+from streams.intake import Delivery, Gate, Intake
 from streams.measures import Measures
 from streams.processor import Processor, Result
 from streams.publisher import Publisher
@@ -39,14 +39,15 @@ from streams.store import DamagedRow, Store
 
 logger = logging.getLogger(__name__)
 
-# Between process and ack: enough that no stage idles while another one waits for a broker or a database, which takes
-# some 20 ms a batch. More only lengthen the wait at a rebalance. The events of a full worker's batches are about a second
-# of work, and 100 MB.
-BATCHES_IN_FLIGHT = 16
-EVENTS_IN_FLIGHT = 48_000
+# Between process and ack, which take about 0.1 s, most of it until the next transaction of updates: enough for some 600
+# batches a second, more than come. The events of a worker under full load are about two seconds of work, and 100 MB;
+# more would only lengthen the wait at a rebalance.
+BATCHES_IN_FLIGHT = 64
+EVENTS_IN_FLIGHT = 64_000
 
 
 T = TypeVar("T")
+Batch = tuple[int, Result]  # its number, what follows from it
 Rebuild = Callable[[int, Sequence[str], int], Awaitable[list[StoredUser]]]  # (partition, users, up to this offset)
 
 
@@ -62,7 +63,9 @@ class Pipeline:
         self._measures = measures
         self._rebuild = rebuild
         self._sequence = 0
-        self._confirmed = 0
+        self._unstored: set[int] = set()  # batches in the arena whose rows are not confirmed
+        self._reserved = 0  # free slots of the arena for users whose rows are being read
+        self._gate = Gate()  # shared by batches on their way into the arena; alone: whoever makes room in it
         self._erased_in: dict[str, int] = {}  # user -> last batch that erased it and may not have reached the store yet
         # The graphs and numpy release the interpreter's lock: a batch computes while the loop confirms those before it.
         # One thread: batches are processed in turn, and so is what else touches the arena.
@@ -77,27 +80,29 @@ class Pipeline:
         self.on_failure: Callable[[BaseException], Any] = lambda error: None  # whoever ends the worker, even when idle
 
     async def take(self, delivery: Delivery) -> None:
-        """Process one record batch; returns when the next may come. Raises what an earlier batch failed with.
+        """Process one record batch; returns when the partition's next may come. Raises what an earlier batch failed
+        with. Batches of several partitions may be taken at a time.
 
         One that is not current is dropped, unacknowledged: the rows that were read for it may be older than those of
         the worker that has the partition by now.
         """
         await self._wait_for_room()
         started_s = time.perf_counter()
-        self._sequence += 1
-        sequence, partition = self._sequence, delivery.partition
-        outcomes, missing, result = await self._in_thread(self._begin, delivery, sequence)
-        if missing:
-            await self._make_room(len(missing))
-            # Whom a batch still on its way erases has a row that is about to go: there is no history to restore.
-            self._erased_in = {u: s for u, s in self._erased_in.items() if s > self._confirmed}
-            wanted = [user_id for user_id in missing if user_id not in self._erased_in]
-            stored = await self._restore(partition, wanted, delivery.records[0].offset)
-            self._raise_failure()
-            await self._in_thread(self._processor.arena.insert, stored, partition, sequence)
-            result = await self._in_thread(self._process, delivery, outcomes, sequence)
-        if result is None:
+        async with self._gate.shared():
+            outcomes, missing, batch = await self._in_thread(self._begin, delivery)
+            has_room = self._reserved + len(missing) <= self._processor.arena.free_slots()
+            if missing and has_room:
+                self._reserved += len(missing)
+                batch = await self._restore(delivery, outcomes, missing)
+                self._reserved -= len(missing)
+        if not has_room:
+            async with self._gate.alone():
+                missing = await self._in_thread(self._processor.missing, outcomes, self._sequence + 1)
+                await self._make_room(len(missing))
+                batch = await self._restore(delivery, outcomes, missing)
+        if batch is None:
             return
+        sequence, result = batch
         self._erased_in.update((user_id, sequence) for user_id, _ in result.erased)
         self._measures.processed(time.perf_counter() - started_s)
         self.in_flight += 1
@@ -113,7 +118,17 @@ class Pipeline:
             await self._ended.wait()
             self._raise_failure()
 
-    async def _restore(self, partition: int, user_ids: Sequence[str], before_offset: int) -> list[StoredUser]:
+    async def _restore(self, delivery: Delivery, outcomes: list[Outcome], missing: list[str]) -> Batch | None:
+        """Process a batch after the stored rows of the users that are not in memory are read."""
+        # Whom a batch still on its way erases has a row that is about to go: there is no history to restore.
+        stored_up_to = self._stored_up_to()
+        self._erased_in = {u: s for u, s in self._erased_in.items() if s > stored_up_to}
+        wanted = [user_id for user_id in missing if user_id not in self._erased_in]
+        stored = await self._read(delivery.partition, wanted, delivery.records[0].offset)
+        self._raise_failure()
+        return await self._in_thread(self._process, delivery, outcomes, stored)
+
+    async def _read(self, partition: int, user_ids: Sequence[str], before_offset: int) -> list[StoredUser]:
         """Stored users; those whose row is damaged are rebuilt from the topic."""
         rows = await self._store.read(user_ids)
         stored = [row for row in rows if isinstance(row, StoredUser)]
@@ -128,17 +143,26 @@ class Pipeline:
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
-    def _begin(self, delivery: Delivery, sequence: int) -> tuple[list[Outcome], list[str], Result | None]:
-        """What the records are, whose rows are missing, and the batch's result where none is."""
+    def _begin(self, delivery: Delivery) -> tuple[list[Outcome], list[str], Batch | None]:
+        """What the records are, whose rows are missing, and the processed batch where none is."""
         outcomes = decode_batch(delivery.records)
-        missing = self._processor.missing(outcomes, sequence)
-        return outcomes, missing, None if missing else self._process(delivery, outcomes, sequence)
+        missing = self._processor.missing(outcomes, self._sequence + 1)
+        return outcomes, missing, None if missing else self._process(delivery, outcomes)
 
-    def _process(self, delivery: Delivery, outcomes: list[Outcome], sequence: int) -> Result | None:
+    def _process(self, delivery: Delivery, outcomes: list[Outcome], stored: Sequence[StoredUser] = ()) -> Batch | None:
         # Asked here, at the last moment: whoever changes partitions afterwards finds this batch's users in the arena.
         if not delivery.is_current():
             return None
-        return self._processor.process(delivery.partition, delivery.records, outcomes, sequence)
+        self._sequence += 1
+        self._unstored.add(self._sequence)
+        arena = self._processor.arena
+        # One that strayed into another partition as well may have been restored for that one meanwhile.
+        arena.insert([user for user in stored if user.user_id not in arena], delivery.partition, self._sequence)
+        return self._sequence, self._processor.process(delivery.partition, delivery.records, outcomes, self._sequence)
+
+    def _stored_up_to(self) -> int:
+        """The number of the last batch that is stored with all before it."""
+        return min(self._unstored, default=self._sequence + 1) - 1
 
     async def drop_partitions(self, partitions: Sequence[int]) -> None:
         """Forget the users of partitions that another worker may own from now on."""
@@ -148,7 +172,7 @@ class Pipeline:
     async def _make_room(self, wanted: int) -> None:
         while True:
             waits = bool(self._tasks)  # asked before: the last one may end while room is being made
-            if await self._in_thread(self._processor.arena.make_room, wanted, self._confirmed):
+            if await self._in_thread(self._processor.arena.make_room, wanted, self._stored_up_to()):
                 return
             if not waits:
                 capacity = self._processor.arena.capacity
@@ -184,7 +208,7 @@ class Pipeline:
             )
             if written_before is not None:
                 await written_before
-            self._confirmed = sequence
+            self._unstored.discard(sequence)
             written.set_result(None)
             self._measures.stored(result, time.time() * 1000)
             await self._publisher.update(partition, result)

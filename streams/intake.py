@@ -5,8 +5,9 @@ batch is at work, the larger the next one is, and the fewer rows and requests an
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 
@@ -21,62 +22,64 @@ class Delivery(NamedTuple):
 
 
 class Intake:
-    """A queue of deliveries in front of `take`, which gets them in order, joined where they wait for one partition."""
+    """A queue for each partition in front of `take`, which gets a partition's deliveries one after another, those that
+    wait joined, and several partitions' at a time."""
 
     def __init__(self, take: Callable[[Delivery], Awaitable[None]], most_events: int) -> None:
         """most_events: of a joined batch; about as many may wait before `offer` does."""
         self._take = take
         self._most_events = most_events
-        self._waiting: deque[Delivery] = deque()
+        self._waiting: defaultdict[int, deque[Delivery]] = defaultdict(deque)
         self._events = 0  # in _waiting
         self._taken = asyncio.Event()
-        self._runner: asyncio.Task[None] | None = None
+        self._runners: dict[int, asyncio.Task[None]] = {}
+        self._failure: BaseException | None = None
         self.on_failure: Callable[[BaseException], Any] = lambda error: None
 
     async def offer(self, delivery: Delivery) -> None:
         """Queue a delivery; returns when the next may come. Raises what `take` failed with."""
         self._raise_failure()
-        self._waiting.append(delivery)
+        partition = delivery.partition
+        self._waiting[partition].append(delivery)
         self._events += len(delivery.records)
-        if self._runner is None or self._runner.done():
-            self._runner = asyncio.create_task(self._run())
-            self._runner.add_done_callback(self._ended)
+        runner = self._runners.get(partition)
+        if runner is None or runner.done():
+            self._runners[partition] = asyncio.create_task(self._run(partition))
+            self._runners[partition].add_done_callback(self._ended)
         while self._events >= self._most_events:
             self._taken.clear()
             await self._taken.wait()
             self._raise_failure()
 
-    async def _run(self) -> None:
-        while self._waiting:
-            joined = self._next()
+    async def _run(self, partition: int) -> None:
+        while self._waiting[partition]:
+            joined = self._next(self._waiting[partition])
             self._taken.set()
             await self._take(joined)
 
-    def _next(self) -> Delivery:
-        """The delivery that waited longest, with what waits of the same partition and generation behind it."""
-        first = self._waiting.popleft()
-        found, size, others = [first], len(first.records), deque[Delivery]()
-        is_open = True  # until one would be too many: those after it must stay behind it
-        for other in self._waiting:
-            is_same = (other.partition, other.generation_id) == (first.partition, first.generation_id)
-            if is_same and is_open and size + len(other.records) <= self._most_events:
-                found.append(other)
-                size += len(other.records)
-            else:
-                is_open = is_open and not is_same
-                others.append(other)
-        self._waiting = others
+    def _next(self, waiting: deque[Delivery]) -> Delivery:
+        """The delivery that waited longest, with those behind it of its generation, up to a full batch."""
+        found = [waiting.popleft()]
+        size = len(found[0].records)
+        while (
+            waiting
+            and waiting[0].generation_id == found[0].generation_id
+            and size + len(waiting[0].records) <= self._most_events
+        ):
+            found.append(waiting.popleft())
+            size += len(found[-1].records)
         self._events -= size
-        return first if len(found) == 1 else _joined(found)
+        return found[0] if len(found) == 1 else _joined(found)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._taken.set()
         if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = error
             self.on_failure(error)
 
     def _raise_failure(self) -> None:
-        if self._runner is not None and self._runner.done() and not self._runner.cancelled():
-            self._runner.result()
+        if self._failure is not None:
+            raise self._failure
 
 
 def _joined(deliveries: Sequence[Delivery]) -> Delivery:
@@ -86,3 +89,38 @@ def _joined(deliveries: Sequence[Delivery]) -> Delivery:
 
     records = [record for delivery in deliveries for record in delivery.records]
     return deliveries[0]._replace(records=records, ack=ack)
+
+
+class Gate:
+    """Lets many pass at a time, or one alone."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._is_closed = False
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def shared(self) -> AsyncIterator[None]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._is_closed)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Once those inside have left; nobody enters meanwhile."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._is_closed)
+            self._is_closed = True
+            await self._changed.wait_for(lambda: self._inside == 0)
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._is_closed = False
+                self._changed.notify_all()

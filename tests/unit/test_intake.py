@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -23,16 +24,18 @@ def play(offers: Sequence[Offer], most_events: int, slow: bool) -> tuple[list[De
         taken.append(delivery)
         delivery.ack()
 
+    async def all_taken() -> None:
+        while len(acked) < len(offers):
+            await asyncio.sleep(0.001)  # noqa: ASYNC110
+
     async def run() -> None:
         intake = Intake(take, most_events)
         number = 0
         for index, (partition, generation_id, count) in enumerate(offers):
             records = list(range(number, number + count))
             number += count
-            ack = lambda index=index: acked.append(index)  # noqa: E731
-            await intake.offer(Delivery(partition, generation_id, records, ack, lambda: True))
-        while len(acked) < len(offers):
-            await asyncio.sleep(0.001)
+            await intake.offer(Delivery(partition, generation_id, records, partial(acked.append, index), lambda: True))
+        await asyncio.wait_for(all_taken(), timeout=5)
 
     asyncio.run(run())
     return taken, acked

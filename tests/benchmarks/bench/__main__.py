@@ -1,58 +1,127 @@
 """Thalweg beside what users would build instead, on the same services, events and machine.
 
-`python -m tests.benchmarks.bench [--rounds N] [--only NAME ...] [--json]`. Everybody does the whole job for every event:
-parse, look up the user's state, rank the item among 5,000, step a GRU of width 64, store, publish an evaluation event.
-Progress is the growth of that output topic, watched from outside; CPU is what the processes used meanwhile.
+`make bench` (ARGS=--json, --quick, --rounds N, --only NAME ..., --rivals DIR, --plot FILE.svg). Everybody does the
+whole job for every event: parse, look up the user's state, rank the item among 5,000, step a GRU of width 64, store,
+publish an evaluation event. They run in turns on the same Kafka and Cassandra; progress is the growth of the output
+topic, watched from outside, and CPU what processes used meanwhile. `thalweg_whole` is the model that `thalweg train`
+gives by default: traces, and heads that are scored, too.
 """
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+from export.bundle import Bundle
 from streams.local import local_services
 from tests.benchmarks.bench import load
 from tests.benchmarks.bench.contenders import Arena, Contender, plain_faust, rivals, run, thalweg
+from tests.benchmarks.bench.floor import floor
+from tests.benchmarks.bench.freshness import freshness
+from tests.benchmarks.bench.plot import svg
 
+RIVALS = Path(os.environ.get("THALWEG_BENCH_RIVALS", Path(__file__).parents[4] / "shared" / "peers"))
 REST_S = 5.0  # for Cassandra to compact what the one before wrote
+NAMES = {
+    "thalweg": "Thalweg",
+    "thalweg_whole": "Thalweg, default model",
+    "kstreams": "Kafka Streams, micro-batches",
+    "kstreams_event": "Kafka Streams, one by one",
+    "bytewax": "Bytewax",
+    "quix": "Quix Streams",
+    "plain_faust": "plain Faust",
+}
+Figures = dict[str, float]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--events", type=int, default=400_000)
-    parser.add_argument("--only", nargs="+", metavar="NAME")
-    parser.add_argument("--rivals", type=Path, default=Path(__file__).parents[4] / "shared" / "peers", metavar="DIR")
+    parser.add_argument("--events", type=int, default=1_200_000)
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=NAMES, help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--rivals", type=Path, default=RIVALS, metavar="DIR", help="also THALWEG_BENCH_RIVALS")
+    parser.add_argument("--quick", action="store_true", help="one round of Thalweg and plain Faust, fewer events")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg")
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     args = parser.parse_args()
-    found: dict[str, list[dict[str, float]]] = {}
+    if args.quick:
+        args.rounds, args.events, args.only = 1, 400_000, args.only or ["thalweg", "plain_faust"]
     with tempfile.TemporaryDirectory(prefix="thalweg-bench-") as folder, local_services() as services:
         work = Path(folder)
         bundle, whole = load.bundle(work / "bundle"), load.bundle(work / "whole", is_whole=True)
         arena = Arena(services, load.prepare(services, bundle.path, args.events), work)
-        contenders: list[Contender] = [
+        contenders = [
             thalweg(arena, "thalweg", bundle, args.events // 4, args.events),
             thalweg(arena, "thalweg_whole", whole, args.events // 4, args.events),
             plain_faust(arena, bundle),
             *rivals(arena, args.rivals, lambda line: print(line, flush=True)),
         ]
-        for turn in range(args.rounds):
-            for contender in contenders:
-                if args.only and contender.name not in args.only:
-                    continue
-                time.sleep(REST_S)
-                figures = run(arena, contender, turn)
-                found.setdefault(contender.name, []).append(figures)
-                print(f"{contender.name:15} " + "  ".join(f"{k} {v:,.0f}" for k, v in figures.items()), flush=True)
-    medians = {
-        name: {key: statistics.median(one[key] for one in runs) for key in runs[0]} for name, runs in found.items()
-    }
+        chosen = [contender for contender in contenders if not args.only or contender.name in args.only]
+        result = _summary(_rounds(arena, chosen, args.rounds))
+        if "thalweg" in result:
+            result |= _limits(arena, bundle, result["thalweg"], 5.0 if args.quick else 20.0)
+    if args.plot is not None:
+        args.plot.write_text(svg({name: result[name]["events_per_s"] for name in NAMES if name in result}, NAMES))
     if args.json:
-        print(json.dumps(medians))
+        print(json.dumps(result))
     return 0
+
+
+def _rounds(arena: Arena, contenders: list[Contender], rounds: int) -> dict[str, list[Figures]]:
+    """Figures of every run. One that fails is left out, with a line that says why."""
+    found: dict[str, list[Figures]] = {}
+    for turn in range(rounds):
+        for contender in contenders:
+            time.sleep(REST_S)
+            try:
+                figures = run(arena, contender, turn)
+            except TimeoutError as error:
+                print(error, flush=True)
+                continue
+            found.setdefault(contender.name, []).append(figures)
+            print(f"{NAMES[contender.name]:28} {_shown(figures)}", flush=True)
+    return found
+
+
+def _summary(found: dict[str, list[Figures]]) -> dict[str, Any]:
+    """Median of each figure and the spread of the rate, by contender, and Thalweg's ratio to each other one."""
+    result: dict[str, Any] = {}
+    print(f"\nmedian of {max(map(len, found.values()), default=0)}")
+    for name, runs in found.items():
+        rates = [one["events_per_s"] for one in runs]
+        medians = {key: statistics.median(one[key] for one in runs) for key in runs[0]}
+        result[name] = {**medians, "events_per_s_spread": [min(rates), max(rates)]}
+        print(f"{NAMES[name]:28} {_shown(medians)}  ({min(rates):,.0f} to {max(rates):,.0f})")
+    if "thalweg" in result:
+        own = result["thalweg"]["events_per_s"]
+        result["ratio"] = {name: own / result[name]["events_per_s"] for name in found if name != "thalweg"}
+        print("Thalweg is " + ", ".join(f"{ratio:.2f} times {NAMES[name]}" for name, ratio in result["ratio"].items()))
+    return result
+
+
+def _limits(arena: Arena, bundle: Bundle, own: Figures, seconds: float) -> dict[str, Any]:
+    """The floor under Thalweg's CPU time, and freshness by load."""
+    parts = floor(arena.settings, bundle, own["rows_per_event"])
+    share = parts["sum"] / own["cpu_us_per_event"]
+    print("floor, us CPU an event: " + ", ".join(f"{part} {us:.1f}" for part, us in parts.items()))
+    print(f"the floor is {share:.2f} of what Thalweg uses")
+    by_load = freshness(arena, (100.0, own["events_per_s"] / 4, own["events_per_s"] / 2), seconds)
+    for load_name, figures in by_load.items():
+        print(f"at {load_name} events/s: " + ", ".join(f"{key} {value:,.1f}" for key, value in figures.items()))
+    return {"floor_us_per_event": parts, "floor_share": share, "freshness_ms": by_load}
+
+
+def _shown(figures: Figures) -> str:
+    return (
+        f"{figures['events_per_s']:8,.0f} events/s  {figures['cpu_us_per_event']:6,.0f} us CPU an event  "
+        f"+ {figures['kafka_cpu_us_per_event']:.0f} Kafka + {figures['cassandra_cpu_us_per_event']:.0f} Cassandra  "
+        f"{figures['rss_mb']:6,.0f} MB"
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from streams.local.processes import Service
 from streams.settings import Settings
 from streams.store import connect
 from tests.benchmarks.bench.load import RIVAL_EVENTS
-from tests.benchmarks.bench.watch import Growth, Sample, between, sessions, wait
+from tests.benchmarks.bench.watch import Growth, between, sessions, wait
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 240.0  # of one run to its last event: Kafka Streams is built on its first
@@ -154,10 +154,11 @@ def run(arena: Arena, contender: Contender, turn: int) -> dict[str, float]:
     process.start(wait=False)
     try:
         assert process.pid is not None, "just started"
-        samples: list[Sample] = []
-        for events in (contender.warm, contender.count):
-            samples.append(wait(growth, events, process.pid, services, LIMIT_S))
-        return between(*samples)
+        start = wait(growth, contender.warm, process.pid, services, LIMIT_S)
+        figures = between(start, wait(growth, contender.count, process.pid, services, LIMIT_S))
+        if isinstance(process, WorkerProcess) and (reading := process.read()) is not None:
+            figures["rows_per_event"] = reading.count("thalweg_rows_written_total") / reading.records("applied")
+        return figures
     except TimeoutError as error:
         raise TimeoutError(f"{contender.name}: {error}{process.last_lines()}") from None
     finally:

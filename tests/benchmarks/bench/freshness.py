@@ -11,6 +11,7 @@ from streams.replay import Replay
 from streams.topics import ensure_topics
 from tests.benchmarks.bench.contenders import Arena
 from tests.benchmarks.bench.load import events
+from tests.benchmarks.bench.watch import cpu_s
 
 WARM_S = 8.0  # users' rows are read once, pages are touched, the broker knows the topic
 
@@ -24,23 +25,31 @@ def freshness(arena: Arena, rates: Sequence[float], seconds: float) -> dict[str,
     worker.start()
     try:
         return {
-            f"{rate:.0f}": _at(worker, Replay(settings, settings.behavior_topic, rate), rate, seconds) for rate in rates
+            f"{rate:.0f}": _at(arena, worker, Replay(settings, settings.behavior_topic, rate), rate, seconds)
+            for rate in rates
         }
     finally:
         worker.stop()
 
 
-def _at(worker: WorkerProcess, replay: Replay, rate: float, seconds: float) -> dict[str, float]:
+def _at(arena: Arena, worker: WorkerProcess, replay: Replay, rate: float, seconds: float) -> dict[str, float]:
+    processes = {"": worker.pid, "kafka_": arena.services.kafka.pid, "cassandra_": arena.services.cassandra.pid}
     sender = threading.Thread(target=replay.run, args=[events(int(rate * (WARM_S + seconds)) + 1)])
     sender.start()
     time.sleep(WARM_S)
-    before = _read(worker)
+    before, used_s = _read(worker), {name: cpu_s(pid or 0) for name, pid in processes.items()}
     time.sleep(seconds)
     now = _read(worker)
+    used_s = {name: cpu_s(pid or 0) - used_s[name] for name, pid in processes.items()}
     replay.stop()
     sender.join()
-    found = {f"p{100 * q:g}_ms": now.freshness_ms(q, before) or 0.0 for q in (0.5, 0.99, 0.999)}
-    return {"events_per_s": (now.records("applied") - before.records("applied")) / seconds, **found}
+    n = now.records("applied") - before.records("applied")
+    return {
+        "events_per_s": n / seconds,
+        **{f"p{100 * q:g}_ms": now.freshness_ms(q, before) or 0.0 for q in (0.5, 0.99, 0.999)},
+        **{f"{name}cpu_us_per_event": used / max(1, n) * 1e6 for name, used in used_s.items()},
+        "batches_per_s": (now.count("thalweg_batches_total") - before.count("thalweg_batches_total")) / seconds,
+    }
 
 
 def _read(worker: WorkerProcess) -> Reading:
