@@ -111,7 +111,7 @@ def test_two_processes_share_the_rows_of_drawn_items(two_processes: Path, loss: 
 
 
 def models_with_and_without_a_stop(compute: Compute, folder: str) -> list[dict[str, torch.Tensor]]:
-    log = Shop(7, 60, 40).simulate(1_000)
+    log = Shop(7, 60, 40).simulate(500)
     shape = TrainingSettings(width=16, hidden=16, max_epochs=2, events_per_step=128, batching="parallel", window=16)
     settings = msgspec.structs.replace(shape, loss="sampled", negatives=32)
 
