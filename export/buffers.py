@@ -9,8 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class Buffer:
-    """A tensor on a device (`cpu` or `cuda`), filled from and fetched through page-locked host memory where ONNX Runtime
-    offers it. The first axis is the batch."""
+    """A tensor on a device (`cpu` or `cuda`), filled from and fetched through page-locked host memory where there is any.
+
+    The first axis is the batch.
+    """
 
     def __init__(self, shape: tuple[int, ...], dtype: type, device: str) -> None:
         self.value = ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype, device)

@@ -12,7 +12,8 @@ Layout of a bundle folder:
     item_vectors.npy     (N + 1, D) float32, row = item index, row 0 (unknown) is never ranked
     initial.npz          state (S,) float32 and representation (D,) float32 of a user without history
 
-and, exported for a GPU, the graphs of `export.resident`: gpu_step.onnx, gpu_predict.onnx, gpu_read.onnx, gpu_write.onnx.
+and, exported for a GPU, the graphs of `export.resident`: gpu_step.onnx, gpu_predict.onnx, gpu_read.onnx and
+gpu_write.onnx.
 """
 
 import hashlib

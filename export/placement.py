@@ -29,6 +29,6 @@ def check_placement(profile: Path, provider: str) -> int:
     if wrong:
         raise BundleError(
             f"{len(wrong)} of {len(ran)} nodes do not stay on {provider}: {', '.join(wrong[:5])}; this version of ONNX "
-            "Runtime has no kernel for them there: run with CUDA_VISIBLE_DEVICES= (empty) and an onnxruntime without CUDA"
+            "Runtime has no kernel for them there: export the bundle without --gpu"
         )
     return len(ran)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from threading import get_ident
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -23,7 +24,7 @@ from export.buffers import Buffer, bound
 from export.bundle import Bundle
 from export.canary import Canary
 from export.placement import check_placement
-from export.stepper import CPU, CUDA
+from export.stepper import CPU, CUDA, CUDA_OPTIONS
 
 SIZES = (64, 256, 1024, 4096)
 MAX_SCORES = 2**28  # of one run over the catalogue: 1 GiB in float32, and about as much again while they are counted
@@ -76,14 +77,14 @@ class Resident:
         for part, batch in self._parts(len(slots)):
             batch.slot.put(slots[part], self.capacity)
             batch.rows.put(rows[part], 0)
-            self._run("write", batch)
+            self.run("write", batch)
 
     def read(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(n, S) states and (n, D) representations of (n,) slots."""
         rows = np.empty((len(slots), self._memory.shape()[1]), np.float32)
         for part, batch in self._parts(len(slots)):
             batch.slot.put(slots[part], self.capacity)
-            self._run("read", batch)
+            self.run("read", batch)
             rows[part] = batch.rows.fetch(len(slots[part]))
         return rows[:, : self._state_width], rows[:, self._state_width :]
 
@@ -111,18 +112,25 @@ class Resident:
                 self._warm_up(batch)
             self._step(batch, events[part], price[part])
             if evaluate:
-                self._run("predict", batch)
+                self.run("predict", batch)
                 for whole, given in zip((ranks, *heads), batch.predicted.values(), strict=True):
                     whole[part] = given.fetch(len(slots[part]))
         action_probability, time_mixture = heads or [np.empty((n, 0), np.float32)] * 2
         return ranks, action_probability, time_mixture
 
-    def _step(self, batch: "Batch", events: NDArray[np.int64], price: NDArray[np.float32]) -> None:
+    def run(self, name: str, batch: "Batch") -> None:
+        """Run a graph (step, predict, read or write) over what stands in a batch's buffers, to its end."""
+        options = ort.RunOptions()
+        if self.provider == CUDA:
+            options.add_run_config_entry("gpu_graph_id", str(batch.size))  # a captured graph for each batch size
+        self._sessions[name].run_with_iobinding(batch.bindings[name], options)
+
+    def _step(self, batch: "Batch", events: NDArray[np.int64], price: NDArray[Any]) -> None:
         """Step (n, K) events, n up to the batch's size, their slots in column 0."""
         batch.event.put(events, [self.capacity] + [0] * (len(self._columns) - 1))
         if batch.price is not None:
             batch.price.put(price, np.nan)
-        self._run("step", batch)
+        self.run("step", batch)
 
     def _parts(self, n: int) -> Iterator[tuple[slice, "Batch"]]:
         """Cut n into the largest batches, and what is left into the smallest that holds it."""
@@ -143,7 +151,7 @@ class Resident:
             named = {"slot": slot, **trial.inputs}
             events = np.stack([named[name] for name in self._columns], axis=1)
             self._step(batch, events, trial.inputs.get(PRICE, np.empty(0, np.float32)))
-            self._run("predict", batch)
+            self.run("predict", batch)
             trial.check(*self.read(slot), batch.predicted["rank"].fetch(1), f"{self.provider}, batches of {batch.size}")
 
     def _session(self, path: Path, profile: Path) -> ort.InferenceSession:
@@ -152,13 +160,12 @@ class Resident:
         options.log_severity_level = 3
         options.enable_profiling = True  # until the constructor ends: says where each node ran
         options.profile_file_prefix = str(profile)
-        chosen: list[str | tuple[str, dict[str, str]]] = [CPU]
+        of_provider: dict[str, str] = {}
         if self.provider == CUDA:
-            # TF32 keeps 10 bits of a factor's mantissa: states and ranks would not be those of the CPU.
-            chosen = [(CUDA, {"enable_cuda_graph": "1", "use_tf32": "0"})]
+            of_provider = CUDA_OPTIONS | {"enable_cuda_graph": "1"}
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
-            session = ort.InferenceSession(path, options, providers=chosen)
+            session = ort.InferenceSession(path, options, providers=[(self.provider, of_provider)])
         except Exception as error:  # its errors have no common root
             raise BundleError(f"ONNX Runtime cannot run {path} on {self.provider} alone: {error}") from error
         if session.get_providers()[0] != self.provider:
@@ -167,12 +174,6 @@ class Resident:
                 "this version of onnxruntime-gpu names"
             )
         return session
-
-    def _run(self, name: str, batch: "Batch") -> None:
-        options = ort.RunOptions()
-        if self.provider == CUDA:
-            options.add_run_config_entry("gpu_graph_id", str(batch.size))  # a captured graph for each batch size
-        self._sessions[name].run_with_iobinding(batch.bindings[name], options)
 
 
 class Batch:

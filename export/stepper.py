@@ -11,6 +11,8 @@ from encoder.features import Features
 from export.bundle import Bundle
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+# TF32 keeps 10 bits of a factor's mantissa: states and ranks would not be those of the CPU.
+CUDA_OPTIONS = {"use_tf32": "0"}
 
 # Scores of one tile of events over the catalogue are kept under 4 MB, so that they are counted while still in cache.
 TILE_SCORES = 1_000_000
@@ -40,7 +42,7 @@ class Stepper:
         options.intra_op_num_threads = threads  # one: a GRU step is too small to share, and cores belong to workers
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        chosen = [CPU] if on_cpu else providers()
+        chosen = [(name, CUDA_OPTIONS if name == CUDA else {}) for name in ([CPU] if on_cpu else providers())]
         try:
             self._step = ort.InferenceSession(bundle.path / "step.onnx", options, providers=chosen)
             self._predict = ort.InferenceSession(bundle.path / "predict.onnx", options, providers=chosen)

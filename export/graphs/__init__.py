@@ -88,8 +88,10 @@ def predict_graph(item_vectors: NDArray[np.float32], heads: Heads | None = None,
 
 
 def _sum_on_cpu(graph: Graph, lower: str, count: int) -> str:
-    """(B, 1) int32: how many of the (B, N) flags are set, as an integer matrix product of bytes: a quarter of the memory
-    traffic of a float sum."""
+    """(B, 1) int32: how many of the (B, N) flags are set.
+
+    A sum of bytes as an integer matrix product: a quarter of the memory traffic of a float sum.
+    """
     graph.constant("ones", np.ones((count, 1), np.uint8))
     flags = graph.add("Cast", [lower], "flags", to=TensorProto.UINT8)
     return graph.add("MatMulInteger", [flags, "ones"], "below")
