@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class Buffer:
-    """A tensor on a device (`cpu` or `cuda`), filled from and fetched through page-locked host memory where there is any.
+    """A tensor on a device (`cpu` or `cuda`), filled and fetched through page-locked host memory where there is any.
 
     The first axis is the batch.
     """

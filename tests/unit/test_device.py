@@ -1,5 +1,6 @@
 """A worker whose states stay on a device does what one with states in the CPU's memory does."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 
 from export.bundle import Bundle
 from export.resident import Resident
-from export.stepper import Stepper
+from export.stepper import CUDA, Stepper
+from streams import worker
 from streams.arena import Arena
 from streams.codec import decode_batch
 from streams.device import ROWS_AN_EVENT, DeviceProcessor
 from streams.processor import Processor, Result
+from streams.settings import Settings
 from tests.bundles import tiny_bundle
 from tests.unit.test_processor import Record, Rows, feed
 
@@ -112,3 +115,25 @@ def test_more_new_users_than_the_memory_has_room_for_are_an_error(bundle: Bundle
 def test_graphs_for_a_gpu_change_nothing_else_of_a_bundle(bundle: Bundle, tmp_path: Path) -> None:
     plain = tiny_bundle(tmp_path / "b", items=50)
     assert {**plain.manifest.files} == {n: h for n, h in bundle.manifest.files.items() if not n.startswith("gpu_")}
+
+
+@pytest.mark.parametrize("has_graphs", [False, True])
+def test_the_worker_keeps_its_states_on_a_gpu_where_bundle_and_machine_can(
+    has_graphs: bool,
+    bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(worker, "Resident", partial(Resident, on_cpu=True))
+    given = bundle if has_graphs else tiny_bundle(tmp_path / "b", items=20)
+    arena = Arena(CAPACITY, given.manifest.state_width, given.manifest.representation_width)
+    stepper = Stepper(given, on_cpu=True)
+    made = worker._processor(given, stepper, arena, Settings())
+    assert type(made) is Processor, "no GPU"
+    assert "on CPUExecutionProvider, states in the CPU's memory\n" in capsys.readouterr().out
+    stepper.provider = CUDA
+    made = worker._processor(given, stepper, arena, Settings())
+    assert isinstance(made, DeviceProcessor) == has_graphs
+    said = capsys.readouterr().out
+    assert ("states on the GPU\n" in said, "export the bundle with --gpu" in said) == (has_graphs, not has_graphs)
