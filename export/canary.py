@@ -40,12 +40,12 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
             if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
                 raise BundleError(
                     f"the canary's {what} on {where} is {difference:g} off the CPU's: this device, or this version of "
-                    "ONNX Runtime on it, does not step as it should; run the worker on the CPU"
+                    "ONNX Runtime on it, does not step as it should: export the bundle without --gpu"
                 )
         if abs(int(rank[0]) - self.rank) > 1 + self.items // 1000:
             raise BundleError(
-                f"the canary's rank on {where} is {rank[0]}, on the CPU {self.rank}, of {self.items} items: run the "
-                "worker on the CPU"
+                f"the canary's rank on {where} is {rank[0]}, on the CPU {self.rank}, of {self.items} items: export "
+                "the bundle without --gpu"
             )
 
 
