@@ -8,7 +8,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 SYNC := $(UV) sync --frozen --quiet
 RUN := .venv/bin
 
-.PHONY: demo test faults bench bench-quick unit check format bundle clean
+.PHONY: demo test faults bench bench-quick unit check gpu-check format bundle clean
 
 demo: .venv/run ## the whole loop on a simulated shop
 	@$(RUN)/thalweg demo $(ARGS)
@@ -30,6 +30,9 @@ unit: .venv/test
 
 check: .venv/test ## the fast loop: format, lint, types, unit tests
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy && $(RUN)/pytest -q tests/unit tests/contract
+
+gpu-check: .venv/test ## states on a GPU: parity with the CPU, rates against the roofline (ARGS=--json)
+	@$(RUN)/python -m tests.gpu_check $(ARGS)
 
 format: .venv/test
 	@$(RUN)/ruff format . && $(RUN)/ruff check --fix .

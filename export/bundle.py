@@ -13,6 +13,9 @@ Layout of a bundle folder:
     initial.npz          state (S,) float32 and representation (D,) float32 of a user without history
     checkpoint/          what the model was exported from, to learn on (`thalweg train --from`): in the manifest, too,
                          but never read by what serves the bundle
+
+and, exported for a GPU, the graphs of `export.resident`: gpu_step.onnx, gpu_predict.onnx, gpu_read.onnx and
+gpu_write.onnx.
 """
 
 import hashlib
@@ -30,6 +33,7 @@ from encoder.vocabulary import Vocabulary
 FORMAT = 1
 MANIFEST = "manifest.json"
 FILES = ("step.onnx", "predict.onnx", "vocabulary.json", "item_vectors.npy", "initial.npz")
+GPU_FILES = ("gpu_step.onnx", "gpu_predict.onnx", "gpu_read.onnx", "gpu_write.onnx")
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -78,6 +82,11 @@ class Bundle:
     def bundle_id(self) -> str:
         return self.manifest.bundle_id
 
+    @property
+    def has_gpu_graphs(self) -> bool:
+        """Whether it was exported with the graphs of states that stay on a GPU."""
+        return GPU_FILES[0] in self.manifest.files
+
     @classmethod
     def load(cls, path: Path | str) -> "Bundle":
         path = Path(path)
@@ -91,8 +100,9 @@ class Bundle:
             raise BundleError(
                 f"{path} has bundle format {manifest.format}, this version reads {FORMAT}: export the model again"
             )
-        actual = hash_files(path)
-        changed = sorted(name for name in FILES if manifest.files.get(name) != actual[name])
+        has_gpu_graphs = any(name in manifest.files for name in GPU_FILES)
+        actual = hash_files(path, FILES + GPU_FILES if has_gpu_graphs else FILES)
+        changed = sorted(name for name in actual if manifest.files.get(name) != actual[name])
         if changed or manifest.bundle_id != bundle_id(manifest):
             what = ", ".join(changed) or MANIFEST
             raise BundleError(f"bundle {path} was changed after its export ({what} does not match): export it again")
@@ -100,10 +110,10 @@ class Bundle:
         return cls(path, manifest, vocabulary)
 
 
-def hash_files(path: Path, others: tuple[str, ...] = ()) -> dict[str, str]:
-    """SHA-256 of each of the bundle's files, and of others that it carries. Raises BundleError where one is missing."""
+def hash_files(path: Path, names: tuple[str, ...] = FILES) -> dict[str, str]:
+    """SHA-256 of each of these files of a bundle. Raises BundleError where one is missing."""
     hashes = {}
-    for name in (*FILES, *others):
+    for name in names:
         try:
             hashes[name] = hashlib.sha256((path / name).read_bytes()).hexdigest()
         except FileNotFoundError:

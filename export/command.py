@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--items", metavar="LOG", help="also take in this log's items that training has not seen, by their content"
     )
     parser.add_argument("--format", choices=sorted(FORMATS), help="of that log; default: by the file's name")
+    parser.add_argument(
+        "--gpu", action="store_true", help="also write the graphs with which a worker keeps its states on a GPU"
+    )
     parser.add_argument("--json", action="store_true", help="print the manifest as one JSON object on the last line")
 
 
@@ -45,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
             "epochs": description.epochs,
         },
         checkpoint=args.checkpoint,
+        for_gpu=args.gpu,
     )
     manifest, parity = bundle.manifest, bundle.manifest.parity
     console.print(

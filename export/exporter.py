@@ -13,9 +13,10 @@ from encoder.commands.checkpoints import IN_BUNDLE
 from encoder.errors import InputError
 from encoder.model import UserModel
 from encoder.vocabulary import Vocabulary
-from export.bundle import FORMAT, MANIFEST, Bundle, Manifest, bundle_id, hash_files
+from export.bundle import FILES, FORMAT, GPU_FILES, MANIFEST, Bundle, Manifest, bundle_id, hash_files
 from export.graphs import predict_graph, step_graph
 from export.graphs.heads import head_widths
+from export.graphs.resident import read_graph, resident_step_graph, write_graph
 from export.parity import prove_parity
 
 CARRIED = tuple(f"{IN_BUNDLE}/{name}" for name in CHECKPOINT_FILES)
@@ -29,11 +30,13 @@ def export_model(
     metrics: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
     checkpoint: Path | str | None = None,
+    for_gpu: bool = False,
 ) -> Bundle:
     """Write `model` as a bundle into the folder `out`, in whole or not at all, and load it back.
 
     metrics, training: go into the manifest as they are, and so into the bundle's id; keep wall-clock times out of them.
     checkpoint: folder whose files the bundle carries, so that the model can learn on (`thalweg train --from`).
+    for_gpu: also write the graphs of states that stay on a GPU, which repeat the model's tables.
     Raises InputError where `out` holds something other than a bundle, BundleError where parity fails.
     """
     out = Path(out)
@@ -49,6 +52,8 @@ def export_model(
             (draft / IN_BUNDLE).mkdir()
             for name in CHECKPOINT_FILES:
                 shutil.copyfile(Path(checkpoint) / name, draft / IN_BUNDLE / name)
+        if for_gpu:
+            _write_gpu_files(model, draft)
         parity = prove_parity(model, draft)
         manifest = Manifest(
             format=FORMAT,
@@ -62,7 +67,7 @@ def export_model(
             parity=parity,
             metrics=metrics or {},
             training=training or {},
-            files=hash_files(draft, () if checkpoint is None else CARRIED),
+            files=hash_files(draft, FILES + (GPU_FILES if for_gpu else ()) + (() if checkpoint is None else CARRIED)),
             heads={} if model.heads is None else head_widths(model.heads),
         )
         manifest = msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest))
@@ -85,3 +90,11 @@ def _write_files(model: UserModel, vocabulary: Vocabulary, path: Path) -> None:
         state=model.initial_state(1)[0].numpy(),
         representation=model.initial_representation(1)[0].detach().numpy(),
     )
+
+
+def _write_gpu_files(model: UserModel, path: Path) -> None:
+    vectors = model.item_table().detach().numpy()[1:]
+    (path / "gpu_step.onnx").write_bytes(resident_step_graph(model))
+    (path / "gpu_predict.onnx").write_bytes(predict_graph(vectors, model.heads, is_for_gpu=True))
+    (path / "gpu_read.onnx").write_bytes(read_graph(model))
+    (path / "gpu_write.onnx").write_bytes(write_graph(model))

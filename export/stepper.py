@@ -10,15 +10,19 @@ from encoder.errors import BundleError
 from encoder.features import Features
 from export.bundle import Bundle
 
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+# TF32 keeps 10 bits of a factor's mantissa: states and ranks would not be those of the CPU.
+CUDA_OPTIONS = {"use_tf32": "0"}
+
 # Scores of one tile of events over the catalogue are kept under 4 MB, so that they are counted while still in cache.
 TILE_SCORES = 1_000_000
 
 
 def providers() -> list[str]:
     """The execution providers to ask for: CUDA where the library and a device are there, else the CPU."""
-    if "CUDAExecutionProvider" in ort.get_available_providers() and _has_cuda_device():
-        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    return ["CPUExecutionProvider"]
+    if CUDA in ort.get_available_providers() and _has_cuda_device():
+        return [CUDA, CPU]
+    return [CPU]
 
 
 def ort_version() -> str:
@@ -31,14 +35,14 @@ def _has_cuda_device() -> bool:
 
 
 class Stepper:
-    """The step and predict graphs of a bundle. `provider` says where they run."""
+    """The step and predict graphs of a bundle. `provider` says where they run; on_cpu: on the CPU in any case."""
 
-    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 1, *, on_cpu: bool = False) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads  # one: a GRU step is too small to share, and cores belong to workers
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        chosen = providers()
+        chosen = [(name, CUDA_OPTIONS if name == CUDA else {}) for name in ([CPU] if on_cpu else providers())]
         try:
             self._step = ort.InferenceSession(bundle.path / "step.onnx", options, providers=chosen)
             self._predict = ort.InferenceSession(bundle.path / "predict.onnx", options, providers=chosen)

@@ -47,6 +47,7 @@ class Arena:
         self.last_time_ms = np.zeros(capacity, np.int64)
         self.recent = np.zeros((capacity, RECENT), np.uint64)
         self.last_used = np.full(capacity, -1, np.int64)  # sequence number of the batch that last touched the slot
+        self.stale = np.zeros(capacity, np.bool_)  # slots written here alone, for who keeps a copy on a device
         self.last_item: dict[int, str] = {}
         self._user: list[str | None] = []
         self._slot: dict[str, int] = {}
@@ -92,6 +93,7 @@ class Arena:
         slots = [self.allocate(user.user_id) for user in users]
         self.state[slots] = [user.state for user in users]
         self.representation[slots] = [user.representation for user in users]
+        self.stale[slots] = True
         moved = [user.partition != partition and not user.is_current for user in users]
         self.partition[slots] = [partition if m else user.partition for m, user in zip(moved, users, strict=True)]
         self.offset[slots] = [NO_OFFSET if m else user.offset for m, user in zip(moved, users, strict=True)]
@@ -150,5 +152,6 @@ class Arena:
         self.last_item.pop(slot, None)
         self.state[slot] = 0.0  # an erased user leaves nothing behind in memory
         self.representation[slot] = 0.0
+        self.stale[slot] = True
         self.recent[slot] = 0
         self._free.append(slot)

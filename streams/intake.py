@@ -51,6 +51,10 @@ class Intake:
             await self._taken.wait()
             self._raise_failure()
 
+    async def idle(self) -> None:
+        """Wait until all that was offered is taken. Raises what `take` failed with."""
+        await asyncio.gather(*self._runners.values())
+
     async def _run(self, partition: int) -> None:
         while self._waiting[partition]:
             joined = self._next(self._waiting[partition])

@@ -278,11 +278,19 @@ class Processor:
 
     def _score(self, result: Result, representations: NDArray[np.float32]) -> None:
         """Ranks and foresight under the (n, D) representations before each event."""
-        item, action, gap_ms = (
-            np.array(column, np.int64) for column in (result.columns.item, result.columns.action, result.columns.gap_ms)
-        )
-        result.ranks, probability, mixture = self._graphs.predict(representations, item)
+        self._foresee(result, *self._graphs.predict(representations, np.array(result.columns.item, np.int64)))
+
+    def _foresee(
+        self,
+        result: Result,
+        ranks: NDArray[np.int32],
+        probability: NDArray[np.float32],
+        mixture: NDArray[np.float32],
+    ) -> None:
+        """Put into the result what `Graphs.predict` gave for its events."""
+        result.ranks = ranks
         if probability.shape[1]:
+            action, gap_ms = (np.array(c, np.int64) for c in (result.columns.action, result.columns.gap_ms))
             result.foresight = Foresight.of(probability, mixture, action, gap_ms, self._action_names)
 
     def _keep(self, partition: int, result: Result, sequence: int) -> None:

@@ -12,10 +12,12 @@ import sys
 import faust
 
 from export.bundle import Bundle
-from export.stepper import Stepper
+from export.resident import Resident
+from export.stepper import CUDA, Stepper
 from streams import app as application
 from streams.agents import Pipeline
 from streams.arena import Arena
+from streams.device import ROWS_AN_EVENT, DeviceProcessor
 from streams.errors import ThalwegError
 from streams.measures import Measures
 from streams.names import bundle_path, group
@@ -23,7 +25,7 @@ from streams.processor import Processor
 from streams.publisher import Publisher
 from streams.quiet import Limit, one_line
 from streams.rebuild import Rebuilder
-from streams.settings import load_settings
+from streams.settings import Settings, load_settings
 from streams.source import Source
 from streams.store import Store
 from streams.topics import ensure_topics
@@ -63,14 +65,14 @@ def run(args: argparse.Namespace) -> int:
     store = Store(settings, bundle)
     store.connect()
     stepper = Stepper(bundle)
-    print(f"thalweg worker: bundle {bundle.bundle_id} on {stepper.provider}", flush=True)
     arena = Arena(settings.arena_max_users, bundle.manifest.state_width, bundle.manifest.representation_width)
+    processor = _processor(bundle, stepper, arena, settings)
     measures = Measures()
     measures.users.set_function(lambda: len(arena))
     measures.store_retries.set_function(lambda: store.retries)
     publisher = Publisher(settings, group(settings, bundle), bundle.bundle_id, bundle.manifest.items)
     rebuild = Rebuilder(settings, bundle, stepper, measures).rebuild
-    pipeline = Pipeline(Processor(bundle, stepper, arena), store, publisher, measures, rebuild)
+    pipeline = Pipeline(processor, store, publisher, measures, rebuild)
     watchdog = Watchdog(settings.stall_limit_s, lambda: pipeline.in_flight)
     source = Source(settings, bundle, store)
     app = application.build(settings, bundle, source, pipeline, store, publisher, measures, watchdog)
@@ -81,6 +83,21 @@ def run(args: argparse.Namespace) -> int:
     _rest_the_collector()
     sys.setswitchinterval(SWITCH_S)
     return _execute(worker)
+
+
+def _processor(bundle: Bundle, stepper: Stepper, arena: Arena, settings: Settings) -> Processor:
+    """With the states on the GPU where there is one and the bundle has graphs for it.
+
+    On the CPU the plain path is cheaper, by 5% to 22% of an event's CPU time (5,000 items): it pads and copies less.
+    """
+    on_gpu = stepper.provider == CUDA
+    where = "states on the GPU" if on_gpu and bundle.has_gpu_graphs else "states in the CPU's memory"
+    hint = "; export the bundle with --gpu to keep them on the GPU" if on_gpu and not bundle.has_gpu_graphs else ""
+    print(f"thalweg worker: bundle {bundle.bundle_id} on {stepper.provider}, {where}{hint}", flush=True)
+    if not (on_gpu and bundle.has_gpu_graphs):
+        return Processor(bundle, stepper, arena)
+    resident = Resident(bundle, arena.capacity + ROWS_AN_EVENT * settings.batch_max_events)
+    return DeviceProcessor(bundle, stepper, arena, resident)
 
 
 def _rest_the_collector() -> None:

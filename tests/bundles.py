@@ -48,10 +48,10 @@ def tiny_model(
     return model.eval()
 
 
-def tiny_bundle(path: Path, items: int = 500, width: int = 32, seed: int = 0) -> Bundle:
+def tiny_bundle(path: Path, items: int = 500, width: int = 32, seed: int = 0, for_gpu: bool = False) -> Bundle:
     """Export a tiny model of items item-1..item-N and the actions view, cart, purchase into the folder `path`."""
     model = tiny_model(items, width, seed)
-    return export_model(model, vocabulary_of([f"item-{i}" for i in range(1, items + 1)]), path)
+    return export_model(model, vocabulary_of([f"item-{i}" for i in range(1, items + 1)]), path, for_gpu=for_gpu)
 
 
 def vocabulary_of(items: list[str]) -> Vocabulary:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from encoder.errors import BundleError
 from encoder.heads import Heads
 from encoder.model import UserModel
 from export.graphs.builder import Graph, array, floats
@@ -17,15 +18,14 @@ from export.graphs.cells import add_cell, add_traces
 from export.graphs.event import add_event_part, add_feature_rows, feature_inputs
 from export.graphs.heads import add_heads, head_widths
 
+FLOAT_INTEGERS = 2**24  # a float32 sum of ones is exact up to here
+
 
 def step_graph(model: UserModel) -> bytes:
     """step.onnx: item, action, gap_ms (B,) int64, the model's features (B,), state (B, S) float32 -> next_state (B, S),
     representation (B, D)."""
     graph = Graph()
-    bucket = _gap_bucket(graph, model)
-    context = _context(graph, model, bucket)
-    add_feature_rows(graph, model)
-    _add_state(graph, model, context)
+    add_step(graph, model)
     integers = [helper.make_tensor_value_info(n, TensorProto.INT64, ["batch"]) for n in ("item", "action", "gap_ms")]
     return graph.model(
         "step",
@@ -34,7 +34,15 @@ def step_graph(model: UserModel) -> bytes:
     )
 
 
-def predict_graph(item_vectors: NDArray[np.float32], heads: Heads | None = None) -> bytes:
+def add_step(graph: Graph, model: UserModel) -> None:
+    """Add next_state and representation, from the names item, action, gap_ms, state and those of the features."""
+    bucket = _gap_bucket(graph, model)
+    context = _context(graph, model, bucket)
+    add_feature_rows(graph, model)
+    _add_state(graph, model, context)
+
+
+def predict_graph(item_vectors: NDArray[np.float32], heads: Heads | None = None, *, is_for_gpu: bool = False) -> bytes:
     """predict.onnx: representation (B, D) float32, item (B,) int64 -> rank (B,) int32, 0 for the unknown item.
 
     With heads also action_probability (B, A + 1) and time_mixture (B, 3K), float32, of the representation alone.
@@ -42,9 +50,13 @@ def predict_graph(item_vectors: NDArray[np.float32], heads: Heads | None = None)
     item_vectors: (N, D) of items 1..N. Ties count against the model. The target's score is read from the same product
     as the others, so equal vectors tie exactly. Counting the items that score *lower* and taking them from N gives
     the same number, and the worst rank, not the best, where a representation is not a number.
+
+    is_for_gpu: count by operators that CUDA has kernels of; a catalogue is then limited to 16 million items.
     """
     graph = Graph()
     count = len(item_vectors)
+    if is_for_gpu and count > FLOAT_INTEGERS:
+        raise BundleError(f"{count} items cannot be counted in float32: graphs for a GPU take up to {FLOAT_INTEGERS}")
     graph.constant("item_vectors", np.ascontiguousarray(item_vectors.T))
     graph.constant("zero", np.array(0, np.int64))
     graph.constant("one", np.array(1, np.int64))
@@ -56,10 +68,7 @@ def predict_graph(item_vectors: NDArray[np.float32], heads: Heads | None = None)
     column = graph.add("Unsqueeze", [known, "columns"], "column")
     target = graph.add("GatherElements", [scores, column], "target", axis=1)
     lower = graph.add("Less", [scores, target], "lower")
-    # A sum of bytes as an integer matrix product: a quarter of the memory traffic of a float sum.
-    graph.constant("ones", np.ones((count, 1), np.uint8))
-    flags = graph.add("Cast", [lower], "flags", to=TensorProto.UINT8)
-    below = graph.add("MatMulInteger", [flags, "ones"], "below")
+    below = _sum_on_gpu(graph, lower) if is_for_gpu else _sum_on_cpu(graph, lower, count)
     beaten = graph.add("Squeeze", [below, "columns"], "beaten")
     rank = graph.add("Sub", ["catalogue", beaten], "rank_known")
     unknown = graph.add("Equal", ["item", "zero"], "unknown")
@@ -76,6 +85,24 @@ def predict_graph(item_vectors: NDArray[np.float32], heads: Heads | None = None)
         ],
         outputs,
     )
+
+
+def _sum_on_cpu(graph: Graph, lower: str, count: int) -> str:
+    """(B, 1) int32: how many of the (B, N) flags are set.
+
+    A sum of bytes as an integer matrix product: a quarter of the memory traffic of a float sum.
+    """
+    graph.constant("ones", np.ones((count, 1), np.uint8))
+    flags = graph.add("Cast", [lower], "flags", to=TensorProto.UINT8)
+    return graph.add("MatMulInteger", [flags, "ones"], "below")
+
+
+def _sum_on_gpu(graph: Graph, lower: str) -> str:
+    """The same by a float sum: CUDA has an integer product of signed bytes only, and the CPU would take the node over,
+    with every score."""
+    flags = graph.add("Cast", [lower], "flags", to=TensorProto.FLOAT)
+    total = graph.add("ReduceSum", [flags, "columns"], "total")
+    return graph.add("Cast", [total], "below", to=TensorProto.INT32)
 
 
 def _gap_bucket(graph: Graph, model: UserModel) -> str:

@@ -28,6 +28,7 @@ PURE = (
     "streams.epochs",
     "streams.contracts",
     "streams.demo.view",
+    "streams.device",
     "streams.erasures",
     "streams.foresight",
     "streams.monitor.baselines",

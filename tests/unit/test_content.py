@@ -366,8 +366,9 @@ def test_export_takes_in_the_items_of_a_log(trained: Trained, tmp_path: Path) ->
     lines = [msgspec.json.encode(event) for event in kinds_log(9).events()]
     (tmp_path / "shop.jsonl").write_bytes(b"\n".join(lines))
     arguments = ["export", str(tmp_path / "c"), "--items", str(tmp_path / "shop.jsonl"), "--out", str(tmp_path / "b")]
-    assert main(arguments) == 0
+    assert main([*arguments, "--gpu"]) == 0
     made = Bundle.load(tmp_path / "b")
+    assert made.has_gpu_graphs
     assert set(made.item_index) == {f"{kind}{n}" for kind in KINDS for n in range(9)}
     assert made.features == ITEM_FEATURES
 

@@ -24,10 +24,6 @@ def play(offers: Sequence[Offer], most_events: int, slow: bool) -> tuple[list[De
         taken.append(delivery)
         delivery.ack()
 
-    async def all_taken() -> None:
-        while len(acked) < len(offers):
-            await asyncio.sleep(0.001)  # noqa: ASYNC110
-
     async def run() -> None:
         intake = Intake(take, most_events)
         number = 0
@@ -35,7 +31,7 @@ def play(offers: Sequence[Offer], most_events: int, slow: bool) -> tuple[list[De
             records = list(range(number, number + count))
             number += count
             await intake.offer(Delivery(partition, generation_id, records, partial(acked.append, index), lambda: True))
-        await asyncio.wait_for(all_taken(), timeout=5)
+        await asyncio.wait_for(intake.idle(), timeout=5)
 
     asyncio.run(run())
     return taken, acked

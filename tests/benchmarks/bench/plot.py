@@ -16,10 +16,11 @@ def svg(events_per_s: Mapping[str, float], names: Mapping[str, str]) -> str:
         'font-family="system-ui, sans-serif" font-size="13"><title>Events per second, the whole job</title>'
     ]
     for number, (name, value) in enumerate(ordered):
-        top, colour = number * ROW, OWN if name.startswith("thalweg") else OTHER
+        top, length = number * ROW, value * scale
+        colour, shown = OWN if name.startswith("thalweg") else OTHER, escape(names.get(name, name))
         parts += [
-            f'<text x="{LABEL - 8}" y="{top + 19}" text-anchor="end" fill="{TEXT}">{escape(names.get(name, name))}</text>',
-            f'<rect x="{LABEL}" y="{top + 6}" width="{max(1.0, value * scale):.1f}" height="18" rx="2" fill="{colour}"/>',
-            f'<text x="{LABEL + value * scale + 6:.1f}" y="{top + 19}" fill="{TEXT}">{value:,.0f}</text>',
+            f'<text x="{LABEL - 8}" y="{top + 19}" text-anchor="end" fill="{TEXT}">{shown}</text>',
+            f'<rect x="{LABEL}" y="{top + 6}" width="{length:.1f}" height="18" rx="2" fill="{colour}"/>',
+            f'<text x="{LABEL + length + 6:.1f}" y="{top + 19}" fill="{TEXT}">{value:,.0f}</text>',
         ]
     return "\n".join([*parts, "</svg>\n"])

@@ -1,0 +1,119 @@
+"""Micro-batches over states that stay on a device. Pure but for the memory it calls.
+
+The memory holds a copy of the arena's rows, slot for slot, and behind them the rows of users that have no slot yet. A
+batch steps the copy in place and reads back the rows that it changed, once, for the arena and the store. What only the
+arena has written (users restored, erased, dropped, or new) is sent before the next step and after every batch, so that
+between two batches the copy is the arena, and it keeps nothing of an erased user either.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.features import Features
+from export.bundle import Bundle
+from streams.arena import Arena
+from streams.codec import Outcome
+from streams.processor import Graphs, Processor, Result, Row
+from streams.waves import waves
+
+ROWS_AN_EVENT = 2  # at most, of users without a slot: one for a user and one for what follows its erasure
+
+
+Predicted = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]  # as of Graphs.predict
+
+
+class Memory(Protocol):
+    """The part of an `export.resident.Resident` that the processor calls."""
+
+    capacity: int
+
+    def write(
+        self, slots: NDArray[np.int64], state: NDArray[np.float32], representation: NDArray[np.float32]
+    ) -> None: ...
+
+    def read(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+
+    def step(
+        self,
+        slots: NDArray[np.int64],
+        item: NDArray[np.int64],
+        action: NDArray[np.int64],
+        gap_ms: NDArray[np.int64],
+        features: Features,
+        evaluate: bool = True,
+    ) -> Predicted: ...
+
+
+class DeviceProcessor(Processor):
+    """Applies micro-batches to an arena and to its copy in `memory`.
+
+    The memory's capacity is the arena's and ROWS_AN_EVENT for each event of the largest batch.
+    """
+
+    def __init__(self, bundle: Bundle, graphs: Graphs, arena: Arena, memory: Memory) -> None:
+        super().__init__(bundle, graphs, arena)
+        self._memory = memory
+
+    def process(
+        self, partition: int, records: Sequence[Any], outcomes: Sequence[Outcome], sequence: int, evaluate: bool = True
+    ) -> Result:
+        """As of `Processor`. Raises IndexError where more users without a slot come than the memory has room for."""
+        self._send()
+        result = self._plan(partition, records, outcomes)
+        if result.columns.event:
+            predicted = self._step_in_place(result, evaluate)
+            if evaluate:
+                self._foresee(result, *predicted)
+        self._keep(partition, result, sequence)
+        return result
+
+    def _send(self) -> None:
+        """Bring the copy up to what the arena alone has written."""
+        slots = np.flatnonzero(self.arena.stale)
+        if len(slots):
+            self._memory.write(slots, self.arena.state[slots], self.arena.representation[slots])
+            self.arena.stale[slots] = False
+
+    def _step_in_place(self, result: Result, evaluate: bool) -> Predicted:
+        """Step wave by wave, and read the rows to keep into the result. Returns what was predicted for each event."""
+        places = self._places(result.rows)
+        new = places >= self.arena.capacity
+        self._memory.write(places[new], result.state[new], result.representation[new])
+        columns = result.columns
+        place = places[columns.row]
+        item = np.array(columns.item, np.int64)
+        action = np.array(columns.action, np.int64)
+        gap_ms = np.array(columns.gap_ms, np.int64)
+        features = self._features.of(columns.event)
+        order, parts = [], []
+        for wave in waves(place):
+            of_wave = {name: values[wave] for name, values in features.items()}
+            parts.append(self._memory.step(place[wave], item[wave], action[wave], gap_ms[wave], of_wave, evaluate))
+            order.append(wave)
+        kept = result.changed_rows()
+        result.state[kept], result.representation[kept] = self._memory.read(places[kept])
+        self._memory.write(places[new], np.zeros_like(result.state[new]), np.zeros_like(result.representation[new]))
+        back = np.argsort(np.concatenate(order)) if evaluate else np.empty(0, np.int64)
+        ranks, probability, mixture = (np.concatenate(arrays)[back] for arrays in zip(*parts, strict=True))
+        return ranks, probability, mixture
+
+    def _places(self, rows: list[Row]) -> NDArray[np.int64]:
+        """(rows,) where each is in the memory: in its slot, or behind all slots."""
+        places = np.array([-1 if row.slot is None else row.slot for row in rows], np.int64)
+        new = np.flatnonzero(places < 0)
+        room = self._memory.capacity - self.arena.capacity
+        if len(new) > room:
+            raise IndexError(
+                f"a batch has {len(new)} users without a slot and the memory on the device room for {room}"
+            )
+        places[new] = self.arena.capacity + np.arange(len(new))
+        return places
+
+    def _keep(self, partition: int, result: Result, sequence: int) -> None:
+        super()._keep(partition, result, sequence)
+        new = [row.user_id for i in result.changed_rows() if (row := result.rows[i]).slot is None]
+        self.arena.stale[[slot for user_id in new if (slot := self.arena.slot(user_id)) is not None]] = True
+        self._send()
