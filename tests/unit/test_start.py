@@ -19,7 +19,7 @@ from encoder.sequences import Sequences
 from encoder.start import FromModel
 from encoder.training import Trained, train
 from encoder.training_settings import FROM_EPOCHS, TrainingSettings
-from export.bundle import Bundle
+from export.bundle import FILES, GPU_FILES, Bundle
 from streams import cli
 from tests.logs import event_log
 
@@ -150,8 +150,10 @@ def test_a_checkpoint_and_its_bundle_give_the_same_update(trained_folder: Path) 
         assert value.numpy().tobytes() == b.model.state_dict()[name].numpy().tobytes(), name
     log, _ = load_log(trained_folder / "shop.jsonl")
     assert checkpoint.fingerprint(log.split(0.5)[1])["sha256"] == a.description.data["sha256"]
-    assert cli.main(["export", str(trained_folder / "a"), "--out", str(trained_folder / "next")]) == 0
-    assert Bundle.load(trained_folder / "next").manifest.training["data"]["from"] == first.identity
+    assert cli.main(["export", str(trained_folder / "a"), "--out", str(trained_folder / "next"), "--gpu"]) == 0
+    manifest = Bundle.load(trained_folder / "next").manifest
+    assert manifest.training["data"]["from"] == first.identity
+    assert {*FILES, *GPU_FILES, "checkpoint/weights.pt"} < set(manifest.files)
 
 
 def test_the_bundle_that_carries_a_checkpoint_is_checked(
