@@ -20,6 +20,7 @@ from streams.codec import Erasure, Outcome, Rejected
 from streams.features import FeatureReader
 from streams.foresight import Foresight
 from streams.rejection import quote
+from streams.sampling import EVERYTHING, Sample
 from streams.waves import waves
 
 
@@ -116,13 +117,15 @@ class Columns:
 class Result(msgspec.Struct, kw_only=True):
     """Everything that follows from a micro-batch, before any of it has left the process.
 
-    ranks: (n,) int32 under the state before each event, 0 for an item outside the catalogue; empty if not asked for.
-    foresight: what the heads foresaw beside the item; None if not asked for or without heads.
+    evaluated: positions among the columns of the n events that were scored, in order; empty if not asked for.
+    ranks: (n,) int32 under the state before each of these, 0 for an item outside the catalogue.
+    foresight: what the heads foresaw of them beside the item; None if not asked for or without heads.
     state, representation: (rows, S) and (rows, D) float32 after the batch.
     """
 
     columns: Columns
     rows: list[Row]
+    evaluated: list[int]
     ranks: NDArray[np.int32]
     foresight: Foresight | None = None
     state: NDArray[np.float32]
@@ -143,7 +146,7 @@ class Result(msgspec.Struct, kw_only=True):
 class Processor:
     """Applies micro-batches to an arena, one after another."""
 
-    def __init__(self, bundle: Bundle, graphs: Graphs, arena: Arena) -> None:
+    def __init__(self, bundle: Bundle, graphs: Graphs, arena: Arena, sample: Sample = EVERYTHING) -> None:
         self._items = bundle.item_index
         self._actions = bundle.action_index
         self._action_names = list(bundle.action_index)
@@ -151,6 +154,7 @@ class Processor:
         self._initial_state = bundle.initial_state
         self._initial_representation = bundle.initial_representation
         self._graphs = graphs
+        self._sample = sample
         self.arena = arena
 
     def missing(self, outcomes: Sequence[Outcome], sequence: int) -> list[str]:
@@ -169,12 +173,15 @@ class Processor:
         """Apply one partition's records, in order. The arena holds the new states when this returns.
 
         records: anything with `.offset` and `.timestamp` (ms); outcomes: what the codec made of each.
-        sequence: number of this batch, for the arena's order of use. evaluate: compute ranks and foresight.
+        sequence: number of this batch, for the arena's order of use. evaluate: compute ranks and foresight of the
+        sample's events.
         """
         result = self._plan(partition, records, outcomes)
-        representations = self._step(result, evaluate)
-        if evaluate and len(result.columns.event):
-            self._score(result, representations)
+        if evaluate:
+            result.evaluated = self._sample.due(partition, result.columns.offset)
+        representations = self._step(result, bool(result.evaluated))
+        if result.evaluated:
+            self._score(result, representations[result.evaluated])
         self._keep(partition, result, sequence)
         return result
 
@@ -236,6 +243,7 @@ class Processor:
         return Result(
             columns=columns,
             rows=rows,
+            evaluated=[],
             ranks=np.empty(0, np.int32),
             state=state,
             representation=representation,
@@ -277,9 +285,10 @@ class Processor:
         return before
 
     def _score(self, result: Result, representations: NDArray[np.float32]) -> None:
-        """Ranks and foresight under the (n, D) representations before each event."""
+        """Ranks and foresight under the (n, D) representations before each event that is evaluated."""
+        columns = result.columns
         item, action, gap_ms = (
-            np.array(column, np.int64) for column in (result.columns.item, result.columns.action, result.columns.gap_ms)
+            np.array(column, np.int64)[result.evaluated] for column in (columns.item, columns.action, columns.gap_ms)
         )
         result.ranks, probability, mixture = self._graphs.predict(representations, item)
         if probability.shape[1]:

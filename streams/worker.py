@@ -23,6 +23,7 @@ from streams.processor import Processor
 from streams.publisher import Publisher
 from streams.quiet import Limit, one_line
 from streams.rebuild import Rebuilder
+from streams.sampling import Sample
 from streams.settings import load_settings
 from streams.source import Source
 from streams.store import Store
@@ -70,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     measures.store_retries.set_function(lambda: store.retries)
     publisher = Publisher(settings, group(settings, bundle), bundle.bundle_id, bundle.manifest.items)
     rebuild = Rebuilder(settings, bundle, stepper, measures).rebuild
-    pipeline = Pipeline(Processor(bundle, stepper, arena), store, publisher, measures, rebuild)
+    sample = Sample(settings.behavior_topic, settings.evaluation_share)
+    pipeline = Pipeline(Processor(bundle, stepper, arena, sample), store, publisher, measures, rebuild)
     watchdog = Watchdog(settings.stall_limit_s, lambda: pipeline.in_flight)
     source = Source(settings, bundle, store)
     app = application.build(settings, bundle, source, pipeline, store, publisher, measures, watchdog)

@@ -122,6 +122,28 @@ def test_bundles_are_scored_apart_and_other_records_are_counted_with_their_reaso
     assert list(now.bundles)[-1] in ("gru-1", "gru-2")
 
 
+def test_a_sample_is_marked_as_one_and_counts_for_all_where_the_share_was_changed() -> None:
+    board = Scoreboard("gru-1", window_ms=1000, rolling_events=100)
+    for offset in range(40):  # 10 events are hits, 300 are misses
+        share = None if offset < 10 else 0.1
+        board.observe(evaluation(offset, rank=1 if share is None else 99, share=share), time_ms=0)
+    board.observe(evaluation(40, steps=0, share=0.1), time_ms=0)
+    scores = board.cumulative()
+    assert (scores.events, scores.without_history) == (40, 1)
+    assert scores.share == pytest.approx(41 / 320)
+    assert scores.metrics["model"]["recall@20"] == pytest.approx(10 / 310)
+    over = board.at(2_000)
+    assert over is not None
+    assert (over.events, over.share) == (40, scores.share)
+
+
+def test_without_a_sample_the_share_is_one() -> None:
+    board = Scoreboard("gru-1", window_ms=1000, rolling_events=100)
+    for offset in range(1000):
+        board.observe(evaluation(offset, steps=offset % 3), time_ms=0)
+    assert board.cumulative().share == 1
+
+
 lumps = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9)), max_size=60)
 
 
