@@ -8,6 +8,7 @@ import asyncio
 import logging
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -148,17 +149,18 @@ class Store:
     def _write_item_vectors(self) -> None:
         table = f"{self._settings.keyspace}.{schema.item_vectors_table(self._width)}"
         insert = self._session.prepare(f"INSERT INTO {table} (bundle_id, item_id, vector) VALUES (?, ?, ?)")
-        vectors = self._bundle.item_vectors[1:].astype(">f4")
-        rows = [
-            [self._bundle_key, item.encode(), vector.tobytes()]
-            for item, vector in zip(self._bundle.vocabulary.items, vectors, strict=True)
-        ]
-        pending: list[Any] = []
-        for start in range(0, len(rows), self._rows_per_batch):
-            part = rows[start : start + self._rows_per_batch]
-            pending.append(self._session.execute_async(_batch(insert, part)))
+        items, vectors = self._bundle.vocabulary.items, self._bundle.item_vectors[1:]
+        size = rows_per_batch(4 * self._width + ROW_OVERHEAD_BYTES)
+        pending: deque[Any] = deque()
+        for start in range(0, len(items), size):
+            part = slice(start, start + size)
+            rows = [
+                [self._bundle_key, item.encode(), vector.tobytes()]
+                for item, vector in zip(items[part], vectors[part].astype(">f4"), strict=True)
+            ]
+            pending.append(self._session.execute_async(_batch(insert, rows)))
             if len(pending) == BATCHES_IN_FLIGHT:
-                pending.pop(0).result()
+                pending.popleft().result()
         for response in pending:
             response.result()
 
