@@ -198,7 +198,7 @@ class Processor:
             row.offset = offset
             row.steps = steps
             row.last_time_ms = last_time_ms
-            row.last_item = arena.last_item.get(slot)
+            row.last_item = arena.last_item[slot]
             row.recent = recent if recent[-1] else [digest for digest in recent if digest]
         return rows
 
@@ -311,7 +311,7 @@ class Processor:
         arena.last_time_ms[slots] = [row.last_time_ms for row in rows]
         arena.last_used[slots] = sequence
         arena.recent[slots] = [row.recent + [0] * (RECENT - len(row.recent)) for row in rows]
-        arena.last_item.update((slot, row.last_item) for slot, row in zip(slots, rows, strict=True) if row.last_item)
+        arena.keep_last_items(slots, [row.last_item for row in rows])
 
 
 def _elsewhere(user_id: str, partition: int) -> Rejected:
