@@ -67,6 +67,7 @@ class Measures:
         self._evaluated = Counter(
             "thalweg_evaluated_events", "Applied events that were ranked and published.", registry=self.registry
         )
+        self._rows = Counter("thalweg_rows_written", "Rows of users written to Cassandra.", registry=self.registry)
         self._batches = Counter("thalweg_batches", "Micro-batches processed.", registry=self.registry)
         self._busy = Counter(
             "thalweg_processing_seconds", "Restoring, decoding, ranking and stepping.", registry=self.registry
@@ -90,6 +91,7 @@ class Measures:
 
     def stored(self, result: Result, now_ms: float) -> None:
         """A micro-batch's rows can be read."""
+        self._rows.inc(len(result.changed_rows()))
         if result.columns.timestamp_ms:
             self.freshness.observe(now_ms - np.array(result.columns.timestamp_ms, np.float64))
 
