@@ -1,10 +1,10 @@
 """What users and items cost: throughput, CPU and memory by the number of users, of items and of workers.
 
-`python -m tests.benchmarks.scale [--users N ...] [--items N ...] [--events N] [--json]`: events of users drawn uniformly,
-so that nothing can be won by a cache, on a fresh topic; the arena holds all users. The model is of all the parts that
-training gives one. Users vary over the first number of items, items over the first number of users, and the same topic is
-read by one worker and by two that share its partitions. Larger catalogues are evaluated by a sample, as many events as
-keep the scores to those of 10,000 items an event. Figures are of the last four fifths of a topic.
+`python -m tests.benchmarks.scale [--users N ...] [--items N ...] [--events N] [--json]`: events of users drawn
+uniformly, so that nothing can be won by a cache, on a fresh topic; the arena holds all users. The model is of all the
+parts that training gives one. Users vary over the first number of items, items over the first number of users, and the
+same topic is read by one worker and by two that share its partitions. Larger catalogues are evaluated by a sample, as
+many events as keep the scores to those of 10,000 items an event. Figures are of the last four fifths of a topic.
 """
 
 import argparse
@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-import msgspec
 
 from export.bundle import Bundle
 from streams.demo.worker_process import Reading, WorkerProcess
