@@ -1,5 +1,6 @@
 """Windows, deduplication and headline population of the scoreboard, against plain lists and `encoder.metrics`."""
 
+import io
 import math
 from types import SimpleNamespace
 
@@ -8,9 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from encoder.metrics import mrr, ndcg, recall
 from streams.contracts import EvaluationEvent, MetricsEvent
+from streams.monitor import screen
+from streams.monitor.exposition import registry
 from streams.monitor.merge import BUFFER_RECORDS, PartitionMerge
 from streams.monitor.monitor import Monitor
 from streams.monitor.scoreboard import Scoreboard
@@ -135,6 +139,27 @@ def test_a_sample_is_marked_as_one_and_counts_for_all_where_the_share_was_change
     over = board.at(2_000)
     assert over is not None
     assert (over.events, over.share) == (40, scores.share)
+
+
+def test_whoever_looks_at_the_monitor_is_told_of_a_sample() -> None:
+    def seen(share: float | None) -> tuple[str, str, float, float]:
+        monitor = Monitor(Settings(), "evaluations")
+        monitor.observe([record(evaluation(offset, share=share), 0) for offset in range(20)])
+        now = monitor._take_snapshot()
+        console = Console(record=True, width=200, file=io.StringIO())
+        console.print(screen.render(now))
+        exposed = registry(lambda: now)
+        names = "thalweg_monitor_evaluation_share", "thalweg_monitor_estimated_events"
+        values = [exposed.get_sample_value(name, {"bundle": "gru-1"}) or 0.0 for name in names]
+        return " ".join(console.export_text().split()), screen.line(now), values[0], values[1]
+
+    table, line, share, total = seen(0.05)
+    assert "estimates: 5.00% of the events were evaluated, of which there were about 400 with history" in table
+    assert "(estimates, 5.00% of all)" in line
+    assert (share, total) == (0.05, 400)
+    table, line, share, total = seen(None)
+    assert "estimates" not in table + line
+    assert (share, total) == (1, 20)
 
 
 def test_without_a_sample_the_share_is_one() -> None:
