@@ -167,11 +167,14 @@ def _wait(workers: Sequence[WorkerProcess], holds: Callable[[], bool]) -> None:
 
 
 def per_user(figures: dict[str, float], earlier: Sequence[dict[str, float]], bundle: Bundle) -> dict[str, float]:
-    """Bytes of memory that a further user takes, against the first case, and how many times its state and vector."""
-    if not earlier or figures["users_in_memory"] <= 2 * earlier[0]["users_in_memory"]:
+    """Bytes of memory that a further user takes, against the case before, and how many times its state and vector.
+
+    Batches in flight have more rows where users repeat less: at few users that is most of the difference.
+    """
+    if not earlier or figures["users"] <= earlier[-1]["users"]:
         return {}
-    further = figures["users_in_memory"] - earlier[0]["users_in_memory"]
-    size = (figures["rss_mb"] - earlier[0]["rss_mb"]) * MB / further
+    further = figures["users_in_memory"] - earlier[-1]["users_in_memory"]
+    size = (figures["rss_mb"] - earlier[-1]["rss_mb"]) * MB / further
     vectors = FLOAT_BYTES * (bundle.manifest.state_width + bundle.manifest.representation_width)
     return {"bytes_per_user": size, "times_its_vectors": size / vectors}
 
