@@ -122,6 +122,10 @@ def measure(services: LocalServices, bundle: Bundle, case: Case, folder: Path) -
         _wait(workers, lambda: all(worker.has_partitions() for worker in workers))
         ready_s = time.monotonic()
         start, before = reached(workers, services, case.events // 5)
+        if start.events > case.events // 2:
+            raise SystemExit(
+                f"{start.events:,} of {case.events:,} events were done before all workers were ready: raise --events"
+            )
         end, after = reached(workers, services, case.events)
     finally:
         for worker in workers:
