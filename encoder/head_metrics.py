@@ -40,8 +40,9 @@ def action_metrics(probability: NDArray[np.floating], action: Ints, names: list[
     }
 
 
-def class_scores(confusion: Ints) -> list[dict[str, float]]:
-    """(C, C) counts [came, predicted] -> precision, recall, F1 and n of each class; {} where it never occurs in either.
+def class_scores(confusion: Ints | NDArray[np.float64]) -> list[dict[str, float]]:
+    """(C, C) counts or weights [came, predicted] -> precision, recall, F1 and n of each class; {} where it never occurs
+    in either.
 
     A figure without events behind it is 0, as in F1's own formula.
     """

@@ -68,7 +68,8 @@ class Bundle:
         self.action_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.actions, 1)}
         self.category_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.categories, 1)}
         self.brand_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.brands, 1)}
-        self.item_vectors: NDArray[np.float32] = np.load(path / "item_vectors.npy")
+        # Mapped: read once, when a bundle is registered, and no part of a worker's own memory.
+        self.item_vectors: NDArray[np.float32] = np.load(path / "item_vectors.npy", mmap_mode="r")
         with np.load(path / "initial.npz") as initial:
             self.initial_state: NDArray[np.float32] = initial["state"]
             self.initial_representation: NDArray[np.float32] = initial["representation"]
@@ -115,7 +116,8 @@ def hash_files(path: Path, names: tuple[str, ...] = FILES) -> dict[str, str]:
     hashes = {}
     for name in names:
         try:
-            hashes[name] = hashlib.sha256((path / name).read_bytes()).hexdigest()
+            with (path / name).open("rb") as file:
+                hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             raise BundleError(f"bundle {path} is incomplete: {name} is missing; export it again") from None
     return hashes

@@ -1,5 +1,6 @@
 """The proof that the exported graphs compute what the trained model computes."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from encoder.model import UserModel
 
 SEQUENCES = 64
 STEPS = 1_000
+SCORES = 16_000_000  # of events over the catalogue at a time, 128 MB as float64
 TOLERANCE = 1e-5  # largest difference of a state or representation component over the largest one if above 1, float32
 
 
@@ -161,8 +163,7 @@ def _rank_errors(model: UserModel, path: Path, representations: NDArray[np.float
     session = _session(path / "predict.onnx")
     vectors = model.item_vectors().detach().double().numpy()
     errors = 0
-    for start in range(0, len(item), 256):
-        part = slice(start, start + 256)
+    for part in _tiles(len(item), config.items):
         (ranks,) = session.run(("rank",), {"representation": representations[part], "item": item[part]})
         scores = representations[part].astype(np.float64) @ vectors.T
         target = scores[np.arange(len(scores)), np.maximum(item[part] - 1, 0)][:, None]
@@ -179,13 +180,20 @@ def _head_diff(model: UserModel, path: Path, representations: NDArray[np.float32
     """Largest difference of a number of the heads, relative to its size where that is above 1; 0 without heads."""
     if model.heads is None:
         return 0.0
-    feeds = {"representation": representations, "item": np.zeros(len(representations), np.int64)}
-    got = _session(path / "predict.onnx").run(("action_probability", "time_mixture"), feeds)
-    expected = [output.numpy() for output in model.heads.outputs(torch.from_numpy(representations))]
-    return max(
-        float((np.abs(one - other) / np.maximum(1, np.abs(other))).max())
-        for one, other in zip(got, expected, strict=True)
-    )
+    session, worst = _session(path / "predict.onnx"), np.float32(0)
+    for part in _tiles(len(representations), model.config.items):  # the run ranks as well, whoever asks for it
+        some = representations[part]
+        feeds = {"representation": some, "item": np.zeros(len(some), np.int64)}
+        got = session.run(("action_probability", "time_mixture"), feeds)
+        for one, other in zip(got, (o.numpy() for o in model.heads.outputs(torch.from_numpy(some))), strict=True):
+            worst = np.maximum(worst, (np.abs(one - other) / np.maximum(1, np.abs(other))).max())  # keeps not-a-number
+    return float(worst)
+
+
+def _tiles(events: int, items: int) -> Iterator[slice]:
+    """Stretches of the events whose scores over the catalogue fit into memory."""
+    size = max(1, min(256, SCORES // max(1, items)))
+    return (slice(start, start + size) for start in range(0, events, size))
 
 
 def _rounded(value: float) -> float:

@@ -4,6 +4,7 @@ A column is allocated for the whole capacity at once; the operating system hands
 written, so there is nothing to grow and nothing to copy.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -48,7 +49,7 @@ class Arena:
         self.recent = np.zeros((capacity, RECENT), np.uint64)
         self.last_used = np.full(capacity, -1, np.int64)  # sequence number of the batch that last touched the slot
         self.stale = np.zeros(capacity, np.bool_)  # slots written here alone, for who keeps a copy on a device
-        self.last_item: dict[int, str] = {}
+        self.last_item: list[str | None] = []
         self._user: list[str | None] = []
         self._slot: dict[str, int] = {}
         self._free: list[int] = []
@@ -77,6 +78,7 @@ class Arena:
         elif len(self._user) < self.capacity:
             slot = len(self._user)
             self._user.append(user_id)
+            self.last_item.append(None)
         else:
             raise IndexError(f"the arena is full with {self.capacity} users")
         self._slot[user_id] = slot
@@ -103,8 +105,12 @@ class Arena:
         for slot, user in zip(slots, users, strict=True):
             self.recent[slot] = 0
             self.recent[slot, : len(user.recent)] = user.recent
-            if user.last_item is not None:
-                self.last_item[slot] = user.last_item
+        self.keep_last_items(slots, [user.last_item for user in users])
+
+    def keep_last_items(self, slots: Sequence[int], items: Sequence[str | None]) -> None:
+        """The name of an item is kept once, for however many users it is the last one of."""
+        for slot, item in zip(slots, items, strict=True):
+            self.last_item[slot] = None if item is None else sys.intern(item)
 
     def forget(self, user_id: str) -> None:
         """Drop a user, if there."""
@@ -149,7 +155,7 @@ class Arena:
         self._user[slot] = None
         self.partition[slot] = -1
         self.last_used[slot] = -1
-        self.last_item.pop(slot, None)
+        self.last_item[slot] = None
         self.state[slot] = 0.0  # an erased user leaves nothing behind in memory
         self.representation[slot] = 0.0
         self.stale[slot] = True

@@ -51,8 +51,9 @@ class IncomingEvent(BehaviorEvent, frozen=True, gc=False, kw_only=True):
 class EvaluationEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """How well a user's representation foresaw the next event: scored before the event was applied.
 
-    Exactly one for every applied event. A replay repeats the id: count each id once. Fields with a default come from a
-    bundle's heads: without heads they are left out, and those of the time also at steps 0.
+    Exactly one for every applied event, or for every one of a sample of them. A replay repeats the id: count each id
+    once. Fields with a default may be left out: `share` where every event is evaluated, the others without heads, and
+    those of the time also at steps 0.
     """
 
     id: RecordId
@@ -80,6 +81,13 @@ class EvaluationEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_
         Annotated[float, Meta(ge=0, le=1, description="probability foreseen of at most state_age_ms")] | None
     ) = None
     expected_gap_ms: Annotated[int, Meta(ge=0, description="median of the distribution foreseen")] | None = None
+    share: (
+        Annotated[
+            float,
+            Meta(gt=0, le=1, description="of the events, chosen by a hash of their ids; this one stands for 1 / share"),
+        ]
+        | None
+    ) = None
 
 
 class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -201,6 +209,16 @@ class MetricsEvent(msgspec.Struct, frozen=True, kw_only=True):
     events: Annotated[int, Meta(ge=0, description="scored: of users with history (steps >= 1)")]
     unknown_items: Annotated[int, Meta(ge=0, description="of these, outside the catalogue: a miss for the model")]
     without_history: Annotated[int, Meta(ge=0, description="first events of users, not scored")]
+    share: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="of all events, those that were evaluated. Below 1 `metrics` and `heads` are unbiased "
+            "estimates, and the counts above divided by it estimate those of all events; the baselines learned from "
+            "the sample only",
+        ),
+    ] = 1.0
     metrics: Annotated[
         dict[str, dict[str, float | None]],
         Meta(

@@ -17,6 +17,7 @@ from export.bundle import Bundle
 from streams.arena import Arena
 from streams.codec import Outcome
 from streams.processor import Graphs, Processor, Result, Row
+from streams.sampling import EVERYTHING, Sample
 from streams.waves import waves
 
 ROWS_AN_EVENT = 2  # at most, of users without a slot: one for a user and one for what follows its erasure
@@ -53,8 +54,10 @@ class DeviceProcessor(Processor):
     The memory's capacity is the arena's and ROWS_AN_EVENT for each event of the largest batch.
     """
 
-    def __init__(self, bundle: Bundle, graphs: Graphs, arena: Arena, memory: Memory) -> None:
-        super().__init__(bundle, graphs, arena)
+    def __init__(
+        self, bundle: Bundle, graphs: Graphs, arena: Arena, memory: Memory, sample: Sample = EVERYTHING
+    ) -> None:
+        super().__init__(bundle, graphs, arena, sample)
         self._memory = memory
 
     def process(
@@ -63,10 +66,12 @@ class DeviceProcessor(Processor):
         """As of `Processor`. Raises IndexError where more users without a slot come than the memory has room for."""
         self._send()
         result = self._plan(partition, records, outcomes)
+        if evaluate:
+            result.evaluated = self._sample.due(partition, result.columns.offset)
         if result.columns.event:
-            predicted = self._step_in_place(result, evaluate)
-            if evaluate:
-                self._foresee(result, *predicted)
+            ranks, probability, mixture = self._step_in_place(result, bool(result.evaluated))
+            if due := result.evaluated:
+                self._foresee(result, ranks[due], probability[due], mixture[due])
         self._keep(partition, result, sequence)
         return result
 

@@ -64,6 +64,10 @@ class Measures:
         )
         for outcome in ("applied", "already_applied", "dead_letter", "erased"):
             self._records.labels(outcome)
+        self._evaluated = Counter(
+            "thalweg_evaluated_events", "Applied events that were ranked and published.", registry=self.registry
+        )
+        self._rows = Counter("thalweg_rows_written", "Rows of users written to Cassandra.", registry=self.registry)
         self._batches = Counter("thalweg_batches", "Micro-batches processed.", registry=self.registry)
         self._busy = Counter(
             "thalweg_processing_seconds", "Restoring, decoding, ranking and stepping.", registry=self.registry
@@ -87,12 +91,14 @@ class Measures:
 
     def stored(self, result: Result, now_ms: float) -> None:
         """A micro-batch's rows can be read."""
+        self._rows.inc(len(result.changed_rows()))
         if result.columns.timestamp_ms:
             self.freshness.observe(now_ms - np.array(result.columns.timestamp_ms, np.float64))
 
     def confirmed(self, partition: int, last_offset: int, result: Result) -> None:
         """A micro-batch is stored and published: only now do its records count."""
         self._records.labels("applied").inc(len(result.columns.event))
+        self._evaluated.inc(len(result.evaluated))
         self._records.labels("already_applied").inc(result.already_applied)
         self._records.labels("dead_letter").inc(len(result.rejected))
         self._records.labels("erased").inc(len(result.erased))

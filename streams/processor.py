@@ -20,6 +20,7 @@ from streams.codec import Erasure, Outcome, Rejected
 from streams.features import FeatureReader
 from streams.foresight import Foresight
 from streams.rejection import quote
+from streams.sampling import EVERYTHING, Sample
 from streams.waves import waves
 
 
@@ -116,13 +117,15 @@ class Columns:
 class Result(msgspec.Struct, kw_only=True):
     """Everything that follows from a micro-batch, before any of it has left the process.
 
-    ranks: (n,) int32 under the state before each event, 0 for an item outside the catalogue; empty if not asked for.
-    foresight: what the heads foresaw beside the item; None if not asked for or without heads.
+    evaluated: positions among the columns of the n events that were scored, in order; empty if not asked for.
+    ranks: (n,) int32 under the state before each of these, 0 for an item outside the catalogue.
+    foresight: what the heads foresaw of them beside the item; None if not asked for or without heads.
     state, representation: (rows, S) and (rows, D) float32 after the batch.
     """
 
     columns: Columns
     rows: list[Row]
+    evaluated: list[int]
     ranks: NDArray[np.int32]
     foresight: Foresight | None = None
     state: NDArray[np.float32]
@@ -143,7 +146,7 @@ class Result(msgspec.Struct, kw_only=True):
 class Processor:
     """Applies micro-batches to an arena, one after another."""
 
-    def __init__(self, bundle: Bundle, graphs: Graphs, arena: Arena) -> None:
+    def __init__(self, bundle: Bundle, graphs: Graphs, arena: Arena, sample: Sample = EVERYTHING) -> None:
         self._items = bundle.item_index
         self._actions = bundle.action_index
         self._action_names = list(bundle.action_index)
@@ -151,6 +154,7 @@ class Processor:
         self._initial_state = bundle.initial_state
         self._initial_representation = bundle.initial_representation
         self._graphs = graphs
+        self._sample = sample
         self.arena = arena
 
     def missing(self, outcomes: Sequence[Outcome], sequence: int) -> list[str]:
@@ -169,12 +173,15 @@ class Processor:
         """Apply one partition's records, in order. The arena holds the new states when this returns.
 
         records: anything with `.offset` and `.timestamp` (ms); outcomes: what the codec made of each.
-        sequence: number of this batch, for the arena's order of use. evaluate: compute ranks and foresight.
+        sequence: number of this batch, for the arena's order of use. evaluate: compute ranks and foresight of the
+        sample's events.
         """
         result = self._plan(partition, records, outcomes)
-        representations = self._step(result, evaluate)
-        if evaluate and len(result.columns.event):
-            self._score(result, representations)
+        if evaluate:
+            result.evaluated = self._sample.due(partition, result.columns.offset)
+        representations = self._step(result, bool(result.evaluated))
+        if result.evaluated:
+            self._score(result, representations[result.evaluated])
         self._keep(partition, result, sequence)
         return result
 
@@ -191,7 +198,7 @@ class Processor:
             row.offset = offset
             row.steps = steps
             row.last_time_ms = last_time_ms
-            row.last_item = arena.last_item.get(slot)
+            row.last_item = arena.last_item[slot]
             row.recent = recent if recent[-1] else [digest for digest in recent if digest]
         return rows
 
@@ -236,6 +243,7 @@ class Processor:
         return Result(
             columns=columns,
             rows=rows,
+            evaluated=[],
             ranks=np.empty(0, np.int32),
             state=state,
             representation=representation,
@@ -277,8 +285,9 @@ class Processor:
         return before
 
     def _score(self, result: Result, representations: NDArray[np.float32]) -> None:
-        """Ranks and foresight under the (n, D) representations before each event."""
-        self._foresee(result, *self._graphs.predict(representations, np.array(result.columns.item, np.int64)))
+        """Ranks and foresight under the (n, D) representations before each event that is evaluated."""
+        item = np.array(result.columns.item, np.int64)[result.evaluated]
+        self._foresee(result, *self._graphs.predict(representations, item))
 
     def _foresee(
         self,
@@ -287,10 +296,11 @@ class Processor:
         probability: NDArray[np.float32],
         mixture: NDArray[np.float32],
     ) -> None:
-        """Put into the result what `Graphs.predict` gave for its events."""
+        """Put into the result what `Graphs.predict` gave for its evaluated events."""
         result.ranks = ranks
         if probability.shape[1]:
-            action, gap_ms = (np.array(c, np.int64) for c in (result.columns.action, result.columns.gap_ms))
+            columns = result.columns
+            action, gap_ms = (np.array(c, np.int64)[result.evaluated] for c in (columns.action, columns.gap_ms))
             result.foresight = Foresight.of(probability, mixture, action, gap_ms, self._action_names)
 
     def _keep(self, partition: int, result: Result, sequence: int) -> None:
@@ -310,7 +320,7 @@ class Processor:
         arena.last_time_ms[slots] = [row.last_time_ms for row in rows]
         arena.last_used[slots] = sequence
         arena.recent[slots] = [row.recent + [0] * (RECENT - len(row.recent)) for row in rows]
-        arena.last_item.update((slot, row.last_item) for slot, row in zip(slots, rows, strict=True) if row.last_item)
+        arena.keep_last_items(slots, [row.last_item for row in rows])
 
 
 def _elsewhere(user_id: str, partition: int) -> Rejected:

@@ -109,30 +109,30 @@ class Publisher:
                 await self._updates.publish(partition, pairs)
 
     def evaluations(self, partition: int, result: Result) -> Iterator[Pair]:
-        """Key and value of an evaluation event for every applied event, in order."""
+        """Key and value of an evaluation event for every event that was scored, in order."""
         columns, encode = result.columns, self._encode
         bundle_id, catalogue = self._bundle_id, self._catalogue
+        share = None if self._settings.evaluation_share == 1 else self._settings.evaluation_share
         prefix = record_id(self._settings.behavior_topic, partition, 0)[:-1]
         ranks = result.ranks.tolist()
         foresight = repeat(NOTHING, len(ranks)) if result.foresight is None else result.foresight.rows()
-        for event, offset, rank, steps, gap_ms, previous, foreseen in zip(
-            *(columns.event, columns.offset, ranks, columns.steps, columns.gap_ms, columns.previous_item, foresight),
-            strict=True,
-        ):
+        for at, rank, foreseen in zip(result.evaluated, ranks, foresight, strict=True):
+            event, steps = columns.event[at], columns.steps[at]
             action_probability, predicted_action, time_log_likelihood, time_quantile, expected_gap_ms = foreseen
             value = EvaluationEvent(
-                id=f"{prefix}{offset}",
+                id=f"{prefix}{columns.offset[at]}",
                 user_id=event.user_id,
                 bundle_id=bundle_id,
                 item_id=event.item_id,
                 action=event.action,
-                previous_item_id=previous,
+                previous_item_id=columns.previous_item[at],
                 rank=rank or None,
                 reciprocal_rank=1.0 / rank if rank else 0.0,
                 catalogue=catalogue,
                 steps=steps,
-                state_age_ms=gap_ms if steps else None,
+                state_age_ms=columns.gap_ms[at] if steps else None,
                 event_time_ms=event.event_time_ms,
+                share=share,
                 action_probability=action_probability,
                 predicted_action=predicted_action,
                 time_log_likelihood=time_log_likelihood,

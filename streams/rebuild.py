@@ -84,7 +84,7 @@ def _stored(arena: Arena, user_id: str, slot: int) -> StoredUser:
         offset=int(arena.offset[slot]),
         steps=int(arena.steps[slot]),
         last_time_ms=int(arena.last_time_ms[slot]),
-        last_item=arena.last_item.get(slot),
+        last_item=arena.last_item[slot],
         recent=[digest for digest in arena.recent[slot].tolist() if digest],
         state=arena.state[slot].copy(),
         representation=arena.representation[slot].copy(),

@@ -8,6 +8,8 @@ import asyncio
 import logging
 import socket
 import struct
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -148,19 +150,37 @@ class Store:
     def _write_item_vectors(self) -> None:
         table = f"{self._settings.keyspace}.{schema.item_vectors_table(self._width)}"
         insert = self._session.prepare(f"INSERT INTO {table} (bundle_id, item_id, vector) VALUES (?, ?, ?)")
-        vectors = self._bundle.item_vectors[1:].astype(">f4")
-        rows = [
-            [self._bundle_key, item.encode(), vector.tobytes()]
-            for item, vector in zip(self._bundle.vocabulary.items, vectors, strict=True)
-        ]
-        pending: list[Any] = []
-        for start in range(0, len(rows), self._rows_per_batch):
-            part = rows[start : start + self._rows_per_batch]
-            pending.append(self._session.execute_async(_batch(insert, part)))
+        items, vectors = self._bundle.vocabulary.items, self._bundle.item_vectors[1:]
+        size = rows_per_batch(4 * self._width + ROW_OVERHEAD_BYTES)
+        pending: deque[tuple[BatchStatement, Any]] = deque()
+        for start in range(0, len(items), size):
+            part = slice(start, start + size)
+            rows = [
+                [self._bundle_key, item.encode(), vector.tobytes()]
+                for item, vector in zip(items[part], vectors[part].astype(">f4"), strict=True)
+            ]
+            batch = _batch(insert, rows)
+            pending.append((batch, self._session.execute_async(batch)))
             if len(pending) == BATCHES_IN_FLIGHT:
-                pending.pop(0).result()
-        for response in pending:
-            response.result()
+                self._confirm(*pending.popleft())
+        for batch, response in pending:
+            self._confirm(batch, response)
+
+    def _confirm(self, batch: BatchStatement, response: Any) -> None:
+        """Await the answer, sending again while Cassandra is overloaded, as it is by 1,000,000 vectors on two cores.
+        Raises what it answered to the last try, after about 10 s."""
+        wait_s = FIRST_RETRY_S
+        while True:
+            try:
+                response.result()
+                return
+            except (OperationTimedOut, RequestExecutionException):
+                if wait_s > LAST_RETRY_S:
+                    raise
+                self.retries += 1
+                time.sleep(wait_s)
+                wait_s *= 2
+                response = self._session.execute_async(batch)
 
     async def read(self, user_ids: Sequence[str]) -> list[StoredUser | DamagedRow]:
         """The stored rows of these users; users without one are left out."""

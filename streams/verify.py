@@ -194,7 +194,7 @@ class Recompute:
                     f"user {user_id!r}: stored {row.steps} steps up to partition {row.partition} offset {row.offset}, "
                     f"recomputed {steps} steps up to partition {partition} offset {offset}"
                 )
-            elif row.last_time_ms != arena.last_time_ms[slot] or row.last_item != arena.last_item.get(slot):
+            elif row.last_time_ms != arena.last_time_ms[slot] or row.last_item != arena.last_item[slot]:
                 found.differs(f"user {user_id!r}: time or item of the last event differ after {steps} steps")
             else:
                 self._compare_vectors(row, slot)

@@ -25,6 +25,7 @@ from streams.processor import Processor
 from streams.publisher import Publisher
 from streams.quiet import Limit, one_line
 from streams.rebuild import Rebuilder
+from streams.sampling import Sample
 from streams.settings import Settings, load_settings
 from streams.source import Source
 from streams.store import Store
@@ -94,10 +95,11 @@ def _processor(bundle: Bundle, stepper: Stepper, arena: Arena, settings: Setting
     where = "states on the GPU" if on_gpu and bundle.has_gpu_graphs else "states in the CPU's memory"
     hint = "; export the bundle with --gpu to keep them on the GPU" if on_gpu and not bundle.has_gpu_graphs else ""
     print(f"thalweg worker: bundle {bundle.bundle_id} on {stepper.provider}, {where}{hint}", flush=True)
+    sample = Sample(settings.behavior_topic, settings.evaluation_share)
     if not (on_gpu and bundle.has_gpu_graphs):
-        return Processor(bundle, stepper, arena)
+        return Processor(bundle, stepper, arena, sample)
     resident = Resident(bundle, arena.capacity + ROWS_AN_EVENT * settings.batch_max_events)
-    return DeviceProcessor(bundle, stepper, arena, resident)
+    return DeviceProcessor(bundle, stepper, arena, resident, sample)
 
 
 def _rest_the_collector() -> None:

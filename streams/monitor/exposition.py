@@ -46,12 +46,24 @@ def _counts(now: Snapshot) -> Iterator[Metric]:
     unknown = CounterMetricFamily("thalweg_monitor_unknown_items", "Scored, outside the catalogue", labels=["bundle"])
     first = CounterMetricFamily("thalweg_monitor_without_history", "First events of users", labels=["bundle"])
     duplicates = CounterMetricFamily("thalweg_monitor_duplicates", "Ids that had been counted", labels=["bundle"])
+    share = GaugeMetricFamily(
+        "thalweg_monitor_evaluation_share",
+        "Of all events, those evaluated: below 1 quality is estimated",
+        labels=["bundle"],
+    )
+    total = GaugeMetricFamily(
+        "thalweg_monitor_estimated_events",
+        "Events of users with history, evaluated or not: an estimate below share 1",
+        labels=["bundle"],
+    )
     for bundle_id, scores in now.bundles.items():
+        share.add_metric([bundle_id], scores.cumulative.share)
+        total.add_metric([bundle_id], scores.cumulative.events / scores.cumulative.share)
         scored.add_metric([bundle_id], scores.cumulative.events)
         unknown.add_metric([bundle_id], scores.cumulative.unknown_items)
         first.add_metric([bundle_id], scores.cumulative.without_history)
         duplicates.add_metric([bundle_id], scores.duplicates)
-    yield from (scored, unknown, first, duplicates)
+    yield from (scored, unknown, first, duplicates, share, total)
 
 
 def _quality(now: Snapshot) -> Iterator[Metric]:

@@ -1,7 +1,7 @@
 """Tallies of what the heads foresaw: the action and the time of the next event. Pure; windows add up."""
 
 import math
-from collections import Counter
+from collections import defaultdict
 
 import numpy as np
 
@@ -19,30 +19,33 @@ class HeadTally:
     __slots__ = ("_actions", "_deciles", "_errors", "_log_likelihood", "_times")
 
     def __init__(self) -> None:
-        self._actions: Counter[tuple[str, str]] = Counter()  # (came, predicted)
-        self._times = 0
+        self._actions: defaultdict[tuple[str, str], float] = defaultdict(float)  # (came, predicted)
+        self._times = 0.0
         self._log_likelihood = 0.0
-        self._deciles = [0] * 10
-        self._errors: Counter[int] = Counter()  # class of |expected - came|
+        self._deciles = [0.0] * 10
+        self._errors: defaultdict[int, float] = defaultdict(float)  # class of |expected - came|
 
-    def add(self, event: EvaluationEvent) -> None:
+    def add(self, event: EvaluationEvent, weight: float = 1.0) -> None:
+        """weight: how many events it stands for, as in `Tally.add`."""
         if event.predicted_action is not None:
             pair = event.action, event.predicted_action
             is_rare = len(self._actions) >= _PAIRS and pair not in self._actions and pair[0] != pair[1]
-            self._actions[("", pair[1]) if is_rare else pair] += 1
+            self._actions[("", pair[1]) if is_rare else pair] += weight
         if event.time_log_likelihood is not None and event.time_quantile is not None:
-            self._times += 1
-            self._log_likelihood += event.time_log_likelihood
-            self._deciles[min(9, int(event.time_quantile * 10))] += 1
+            self._times += weight
+            self._log_likelihood += weight * event.time_log_likelihood
+            self._deciles[min(9, int(event.time_quantile * 10))] += weight
             error_ms = abs((event.expected_gap_ms or 0) - (event.state_age_ms or 0))
-            self._errors[round(math.log1p(error_ms) / _RATIO)] += 1
+            self._errors[round(math.log1p(error_ms) / _RATIO)] += weight
 
     def merge(self, other: "HeadTally") -> None:
-        self._actions.update(other._actions)
+        for pair, count in other._actions.items():
+            self._actions[pair] += count
         self._times += other._times
         self._log_likelihood += other._log_likelihood
         self._deciles = [mine + theirs for mine, theirs in zip(self._deciles, other._deciles, strict=True)]
-        self._errors.update(other._errors)
+        for error, count in other._errors.items():
+            self._errors[error] += count
 
     def metrics(self) -> dict[str, float]:
         """Metric -> value, as `encoder.head_metrics` defines them; without those that nothing was counted for."""
@@ -57,7 +60,7 @@ class HeadTally:
 
     def _action_metrics(self) -> dict[str, float]:
         index = {name: i for i, name in enumerate(sorted({name for pair in self._actions for name in pair}))}
-        confusion = np.zeros((len(index), len(index)), np.int64)
+        confusion = np.zeros((len(index), len(index)))
         for (came, predicted), count in self._actions.items():
             confusion[index[came], index[predicted]] = count
         return {
@@ -66,9 +69,9 @@ class HeadTally:
         }
 
     def _median_error_s(self) -> float:
-        below = 0
+        below = 0.0
         for place in sorted(self._errors):
             below += self._errors[place]
             if 2 * below >= self._times:
-                return math.expm1(place * _RATIO) / 1000
-        raise AssertionError("a median of no events")
+                break
+        return math.expm1(place * _RATIO) / 1000

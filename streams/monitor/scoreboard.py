@@ -16,6 +16,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     events: int  # scored: of users with history
     unknown_items: int  # of these, outside the model's catalogue
     without_history: int  # not scored: first events of users
+    share: float = 1.0  # of all events, those that were evaluated: below 1 the metrics are estimates, see MetricsEvent
     metrics: dict[str, dict[str, float]]  # not a number where there are no events
     heads: dict[str, float] = {}  # of the action and the time; empty without heads
 
@@ -25,6 +26,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
             events=tally.events,
             unknown_items=tally.unknown_items,
             without_history=tally.without_history,
+            share=tally.share,
             metrics=tally.metrics(),
             heads=tally.heads.metrics(),
         )
@@ -41,7 +43,7 @@ class Scoreboard:
     each bundle has baselines of its own that saw exactly its events.
 
     Scored are the events of users with history (steps >= 1); an unknown item is a miss for the model. The baselines
-    observe every event, and are scored on exactly the events that the model is scored on.
+    observe every event that was evaluated, and are scored on exactly the events that the model is scored on.
     """
 
     def __init__(self, bundle_id: str, window_ms: int, rolling_events: int) -> None:
@@ -63,11 +65,12 @@ class Scoreboard:
         over = self.windows.at(time_ms)
         item, previous_item = event.item_id, event.previous_item_id
         tally = self.windows.open
+        weight = 1.0 if event.share is None else 1.0 / event.share
         if event.steps:
-            tally.add(event.rank, self._popularity.rank(item), self._last_item.rank(previous_item, item))
-            tally.heads.add(event)
+            tally.add(event.rank, self._popularity.rank(item), self._last_item.rank(previous_item, item), weight)
+            tally.heads.add(event, weight)
         else:
-            tally.without_history += 1
+            tally.add_first(weight)
         self._last_item.observe(previous_item, item)
         self._popularity.add(item)
         return None if over is None else self._metrics_event(*over)

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from streams.monitor.exposition import HEADS
 from streams.monitor.monitor import BundleScores, Snapshot
+from streams.monitor.scoreboard import Scores
 from streams.monitor.windows import CUTOFFS, SCORERS
 
 LABELS = {"model": "model", "popularity": "popularity so far", "last_item": "after the last item"}
@@ -37,7 +38,8 @@ def _bundle(bundle_id: str, scores: BundleScores) -> Table:
     table = Table(
         title=f"{bundle_id}",
         caption=f"{all_time.events:,} events of users with history, {unknown:.1%} with an item outside the catalogue; "
-        f"{all_time.without_history:,} first events; {scores.duplicates:,} duplicates{_heads(rolling.heads)}",
+        f"{all_time.without_history:,} first events; {scores.duplicates:,} duplicates{_sample(all_time)}"
+        f"{_heads(rolling.heads)}",
         box=box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
@@ -53,6 +55,16 @@ def _bundle(bundle_id: str, scores: BundleScores) -> Table:
             cells = [figure(values[f"{name}@{k}"]) for k in CUTOFFS for name in NAMES]
             table.add_row(f"  {LABELS[scorer]}", *cells, style="bold" if scorer == "model" else "")
     return table
+
+
+def _sample(scores: Scores) -> str:
+    """A line on what was not evaluated, where the scores are estimates."""
+    if scores.share == 1:
+        return ""
+    return (
+        f"\nestimates: {scores.share:.2%} of the events were evaluated, of which there were about "
+        f"{scores.events / scores.share:,.0f} with history; the baselines learned from the sample"
+    )
 
 
 def _heads(heads: dict[str, float]) -> str:
@@ -72,8 +84,12 @@ def line(snapshot: Snapshot) -> str:
     if latest is None:
         return f"{snapshot.records:,} records, no evaluation events yet"
     metrics = latest.rolling.metrics
+    estimated = "" if latest.rolling.share == 1 else f" (estimates, {latest.rolling.share:.2%} of all)"
     parts = [
         f"{LABELS[scorer]} R@20 {figure(metrics[scorer]['recall@20'])} MRR@20 {figure(metrics[scorer]['mrr@20'])}"
         for scorer in SCORERS
     ]
-    return f"{snapshot.records:,} records, {snapshot.lag:,} to go; last {latest.rolling.events:,}: " + "; ".join(parts)
+    return (
+        f"{snapshot.records:,} records, {snapshot.lag:,} to go; last {latest.rolling.events:,}{estimated}: "
+        + "; ".join(parts)
+    )

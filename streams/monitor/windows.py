@@ -28,30 +28,47 @@ GAINS: dict[str, NDArray[np.float64]] = {
 class Tally:
     """How often each rank occurred for each scorer, over the same events."""
 
-    __slots__ = ("events", "heads", "ranks", "unknown_items", "without_history")
+    __slots__ = ("events", "heads", "ranks", "stands_for", "unknown_items", "without_history")
 
     def __init__(self) -> None:
         self.events = 0  # scored: of users with history
         self.unknown_items = 0  # of these, with an item outside the model's catalogue: a miss for the model
         self.without_history = 0  # first events of users: observed, not scored
-        self.ranks: list[list[int]] = [[0] * (DEPTH + 1) for _ in SCORERS]  # [scorer][rank], entry 0 for a miss
+        self.stands_for = 0.0  # estimate of all events, evaluated or not, that those of both counts are a sample of
+        # [scorer][rank], entry 0 for a miss. An event of a sample counts for 1 / share (Horvitz and Thompson, 1952), so
+        # that means stay unbiased where the share was changed within a window.
+        self.ranks: list[list[float]] = [[0.0] * (DEPTH + 1) for _ in SCORERS]
         self.heads = HeadTally()
 
-    def add(self, model: int | None, popularity: int, last_item: int) -> None:
+    @property
+    def share(self) -> float:
+        """Of all events, those that were evaluated; 1 where there are none."""
+        if not self.stands_for:
+            return 1.0
+        return min(1.0, round((self.events + self.without_history) / self.stands_for, 12))  # a sum of rounded weights
+
+    def add_first(self, weight: float = 1.0) -> None:
+        """Count a user's first event: observed, not scored."""
+        self.without_history += 1
+        self.stands_for += weight
+
+    def add(self, model: int | None, popularity: int, last_item: int, weight: float = 1.0) -> None:
         """Count one event's ranks; the model's is None where the item is outside its catalogue."""
         self.events += 1
+        self.stands_for += weight
         if model is None:
             self.unknown_items += 1
             model = MISS
         of_model, of_popularity, of_last_item = self.ranks
-        of_model[model if model <= DEPTH else MISS] += 1
-        of_popularity[popularity if popularity <= DEPTH else MISS] += 1
-        of_last_item[last_item if last_item <= DEPTH else MISS] += 1
+        of_model[model if model <= DEPTH else MISS] += weight
+        of_popularity[popularity if popularity <= DEPTH else MISS] += weight
+        of_last_item[last_item if last_item <= DEPTH else MISS] += weight
 
     def merge(self, other: "Tally") -> None:
         self.events += other.events
         self.unknown_items += other.unknown_items
         self.without_history += other.without_history
+        self.stands_for += other.stands_for
         self.heads.merge(other.heads)
         for mine, theirs in zip(self.ranks, other.ranks, strict=True):
             for rank, times in enumerate(theirs):
@@ -62,7 +79,7 @@ class Tally:
         if not self.events:
             return {scorer: dict.fromkeys(GAINS, float("nan")) for scorer in SCORERS}
         return {
-            scorer: {name: float(gains @ np.array(ranks)) / self.events for name, gains in GAINS.items()}
+            scorer: {name: float(gains @ np.array(ranks)) / sum(ranks) for name, gains in GAINS.items()}
             for scorer, ranks in zip(SCORERS, self.ranks, strict=True)
         }
 

@@ -25,6 +25,7 @@ class Evaluated(msgspec.Struct):
     user_id: str
     bundle_id: str
     steps: int
+    share: float | None = None
 
 
 class Updated(msgspec.Struct):
@@ -72,7 +73,15 @@ def check(settings: Settings, bundle: Bundle, truth: Truth, producers_total: int
     asyncio.run(check_evaluations(settings, bundle, truth, expected, found))
     asyncio.run(check_updates(settings, bundle, stored, expected, found))
     letters = asyncio.run(distinct_dead_letters(settings))
-    accounted = found.evaluated + expected.count(REPETITION) + letters + expected.count(ERASURE) + expected.count(LOST)
+    unevaluated = expected.events() - sum(int(due.sum()) for due in expected.evaluated.values())
+    accounted = (
+        found.evaluated
+        + unevaluated
+        + expected.count(REPETITION)
+        + letters
+        + expected.count(ERASURE)
+        + expected.count(LOST)
+    )
     if accounted != truth.records:
         found.add("sum", f"{accounted} records are accounted for, {truth.records} are in {truth.topic}")
     verification = verify(settings, bundle)
@@ -98,7 +107,8 @@ def check_steps(stored: dict[str, StoredUser], expected: Expected, found: Findin
 async def check_evaluations(
     settings: Settings, bundle: Bundle, truth: Truth, expected: Expected, found: Findings
 ) -> None:
-    """After deduplication by id: one event for each applied record, none else, each scored at its place."""
+    """After deduplication by id: one event for each applied record that is to be evaluated, none else, each scored at
+    its place."""
     decode = msgspec.json.Decoder(Evaluated).decode
     seen = {partition: np.zeros(len(column), bool) for partition, column in expected.steps_before.items()}
     async for records in read_topic(settings, settings.evaluation_topic):
@@ -108,8 +118,12 @@ async def check_evaluations(
                 continue
             topic, partition, offset = event.id.rsplit("-", 2)
             p, at = int(partition), int(offset)
-            if topic != truth.topic or p not in seen or at >= len(seen[p]) or expected.steps_before[p][at] < 0:
-                found.add("evaluation", f"id {event.id} of user {event.user_id!r} belongs to no applied record")
+            if topic != truth.topic or p not in seen or at >= len(seen[p]) or not expected.evaluated[p][at]:
+                found.add(
+                    "evaluation", f"id {event.id} of user {event.user_id!r} belongs to no applied record to score"
+                )
+            elif (event.share or 1.0) != truth.sample.share:
+                found.add("evaluation", f"id {event.id} says share {event.share} instead of {truth.sample.share}")
             elif seen[p][at]:
                 found.evaluated_again += 1
             else:
@@ -118,8 +132,8 @@ async def check_evaluations(
                 wanted = (truth.rows[p][at][0], int(expected.steps_before[p][at]))
                 if (event.user_id, event.steps) != wanted:
                     found.add("evaluation", f"id {event.id} says {(event.user_id, event.steps)} instead of {wanted}")
-    for p, column in expected.steps_before.items():
-        for at in np.flatnonzero((column >= 0) & ~seen[p]).tolist():
+    for p, due in expected.evaluated.items():
+        for at in np.flatnonzero(due & ~seen[p]).tolist():
             found.add("evaluation", f"id {truth.topic}-{p}-{at} of user {truth.rows[p][at][0]!r} is missing")
 
 

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from numpy.typing import NDArray
 
 from streams.reading import read_partition
+from streams.sampling import Sample
 from streams.settings import Settings
 from streams.topics import describe_topic
 
@@ -27,6 +28,7 @@ class Truth:
         self.topic = topic
         self.rows: dict[int, list[tuple[str, str | None]]] = {}  # partition -> (user, event id) by offset
         self.lost: dict[int, set[int]] = {}  # partition -> offsets that retention deleted before they were applied
+        self.sample = Sample(topic, settings.evaluation_share)
         self._settings = settings
 
     def read(self) -> None:
@@ -91,15 +93,27 @@ class Truth:
                     ids.add(event)
                     column[offset] = steps.get(user, 0)
                     steps[user] = int(column[offset]) + 1
-        return Expected(steps=steps, erased=erased - steps.keys(), steps_before=before)
+        return Expected(
+            steps=steps,
+            erased=erased - steps.keys(),
+            steps_before=before,
+            evaluated={partition: self._due(partition, column) for partition, column in before.items()},
+        )
+
+    def _due(self, partition: int, steps_before: NDArray[np.int32]) -> NDArray[np.bool_]:
+        due = np.zeros(len(steps_before), bool)
+        due[self.sample.due(partition, range(len(due)))] = True
+        return due & (steps_before >= 0)
 
 
 class Expected(msgspec.Struct):
-    """steps: by user that has a row. steps_before: by partition and offset; else a kind as above."""
+    """steps: by user that has a row. steps_before: by partition and offset; else a kind as above. evaluated: by the
+    same, whether there is an evaluation event; of all events where nothing is sampled."""
 
     steps: dict[str, int]
     erased: set[str]
     steps_before: dict[int, NDArray[np.int32]]
+    evaluated: dict[int, NDArray[np.bool_]]
 
     def count(self, kind: int) -> int:
         return sum(int((column == kind).sum()) for column in self.steps_before.values())

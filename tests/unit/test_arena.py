@@ -50,7 +50,7 @@ def test_a_dropped_user_leaves_nothing_and_its_slot_is_used_again() -> None:
     assert not arena.state[slot].any()
     assert not arena.recent[slot].any()
     assert arena.allocate("c") == slot
-    assert arena.last_item.get(slot) is None
+    assert arena.last_item[slot] is None
 
 
 def test_columns_hold_what_was_restored() -> None:

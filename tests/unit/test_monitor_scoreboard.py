@@ -1,5 +1,6 @@
 """Windows, deduplication and headline population of the scoreboard, against plain lists and `encoder.metrics`."""
 
+import io
 import math
 from types import SimpleNamespace
 
@@ -8,9 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from encoder.metrics import mrr, ndcg, recall
 from streams.contracts import EvaluationEvent, MetricsEvent
+from streams.monitor import screen
+from streams.monitor.exposition import registry
 from streams.monitor.merge import BUFFER_RECORDS, PartitionMerge
 from streams.monitor.monitor import Monitor
 from streams.monitor.scoreboard import Scoreboard
@@ -120,6 +124,49 @@ def test_bundles_are_scored_apart_and_other_records_are_counted_with_their_reaso
     assert now.problem.startswith("evaluations-0-7 is not an evaluation event: Expected `str`, got `int` - at `$.id`")
     assert now.latest is not None
     assert list(now.bundles)[-1] in ("gru-1", "gru-2")
+
+
+def test_a_sample_is_marked_as_one_and_counts_for_all_where_the_share_was_changed() -> None:
+    board = Scoreboard("gru-1", window_ms=1000, rolling_events=100)
+    for offset in range(40):  # 10 events are hits, 300 are misses
+        share = None if offset < 10 else 0.1
+        board.observe(evaluation(offset, rank=1 if share is None else 99, share=share), time_ms=0)
+    board.observe(evaluation(40, steps=0, share=0.1), time_ms=0)
+    scores = board.cumulative()
+    assert (scores.events, scores.without_history) == (40, 1)
+    assert scores.share == pytest.approx(41 / 320)
+    assert scores.metrics["model"]["recall@20"] == pytest.approx(10 / 310)
+    over = board.at(2_000)
+    assert over is not None
+    assert (over.events, over.share) == (40, scores.share)
+
+
+def test_whoever_looks_at_the_monitor_is_told_of_a_sample() -> None:
+    def seen(share: float | None) -> tuple[str, str, float, float]:
+        monitor = Monitor(Settings(), "evaluations")
+        monitor.observe([record(evaluation(offset, share=share), 0) for offset in range(20)])
+        now = monitor._take_snapshot()
+        console = Console(record=True, width=200, file=io.StringIO())
+        console.print(screen.render(now))
+        exposed = registry(lambda: now)
+        names = "thalweg_monitor_evaluation_share", "thalweg_monitor_estimated_events"
+        values = [exposed.get_sample_value(name, {"bundle": "gru-1"}) or 0.0 for name in names]
+        return " ".join(console.export_text().split()), screen.line(now), values[0], values[1]
+
+    table, line, share, total = seen(0.05)
+    assert "estimates: 5.00% of the events were evaluated, of which there were about 400 with history" in table
+    assert "(estimates, 5.00% of all)" in line
+    assert (share, total) == (0.05, 400)
+    table, line, share, total = seen(None)
+    assert "estimates" not in table + line
+    assert (share, total) == (1, 20)
+
+
+def test_without_a_sample_the_share_is_one() -> None:
+    board = Scoreboard("gru-1", window_ms=1000, rolling_events=100)
+    for offset in range(1000):
+        board.observe(evaluation(offset, steps=offset % 3), time_ms=0)
+    assert board.cumulative().share == 1
 
 
 lumps = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9)), max_size=60)

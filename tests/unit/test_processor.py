@@ -16,6 +16,7 @@ from streams.contracts import EvaluationEvent
 from streams.foresight import Foresight
 from streams.processor import Processor, Result, Row
 from streams.publisher import Publisher
+from streams.sampling import Sample
 from streams.settings import Settings
 
 WIDTH, ITEMS = 4, 5
@@ -176,6 +177,37 @@ def test_rank_is_taken_before_the_step_and_unknown_items_have_none() -> None:
     assert result.columns.steps == [0, 1]
     assert result.columns.gap_ms == [-1, 4]
     assert result.columns.previous_item == [None, "i1"]
+
+
+def test_only_the_sample_is_ranked_and_as_it_would_be_with_all_others() -> None:
+    class Counting(Recurrence):
+        ranked = 0
+
+        def predict(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> Any:
+            self.ranked += len(item)
+            return super().predict(representation, item)
+
+    log = [record(i, "abc"[i % 3], f"i{1 + i % 4}", f"e{i}", i * i) for i in range(200)]
+    everything = feed(processor(), Rows(), log, 1)
+    graphs = Counting()
+    arena, sample = Arena(100, WIDTH, WIDTH), Sample("events", 0.1)
+    target = Processor(TinyBundle(), graphs, arena, sample)  # type: ignore[arg-type]
+    rows, evaluated, published = Rows(), {}, []
+    publisher = Publisher(Settings(evaluation_share=0.1, behavior_topic="events"), "group", "gru-1", ITEMS)
+    for sequence, start in enumerate(range(0, 200, 30), 1):
+        result = feed(target, rows, log[start : start + 30], sequence)
+        offsets = [result.columns.offset[at] for at in result.evaluated]
+        evaluated.update(zip(offsets, result.ranks.tolist(), strict=True))
+        published += [
+            msgspec.json.decode(value or b"", type=EvaluationEvent) for _, value in publisher.evaluations(0, result)
+        ]
+    assert list(evaluated) == sample.due(0, range(200))
+    assert graphs.ranked == len(evaluated) > 5
+    assert evaluated == {at: everything.ranks[at] for at in evaluated}
+    assert {event.id: (event.rank, event.share) for event in published} == {
+        f"events-0-{offset}": (rank, 0.1) for offset, rank in evaluated.items()
+    }
+    np.testing.assert_allclose(rows.users["a"].state, everything.state[0], atol=1e-6)
 
 
 def test_an_event_sent_twice_is_already_applied_and_one_out_of_order_has_no_negative_gap() -> None:

@@ -38,6 +38,8 @@ def test_addresses_of_local_services_are_taken_where_none_are_named(tmp_path: Pa
     [
         ({"THALWEG_PARTITIONS": "many"}, "THALWEG_PARTITIONS.*'many'"),
         ({"THALWEG_PARTITIONS": "0"}, "THALWEG_PARTITIONS.*'0'"),
+        ({"THALWEG_EVALUATION_SHARE": "0"}, "THALWEG_EVALUATION_SHARE.*'0'"),
+        ({"THALWEG_EVALUATION_SHARE": "1.5"}, "THALWEG_EVALUATION_SHARE.*'1.5'"),
         ({"THALWEG_BROKERS": "kafka:9092"}, "THALWEG_BROKERS.*broker"),
         ({"THALWEG_HTTP_PORT": "70000"}, "THALWEG_HTTP_PORT.*'70000'"),
         ({"THALWEG_BROKER": "kafka"}, "THALWEG_BROKER.*'kafka'.*kafka:9092"),

@@ -60,6 +60,19 @@ def kill_in_publish_or_write(trial: Trial) -> None:
 
 
 @scenario(
+    small={"faults": 3},
+    long={"faults": 20, "rate": 2_000.0},
+    drain_s=240.0,
+    session_timeout_s=3,
+    batch_max_events=200,
+    evaluation_share=0.1,
+)
+def kill_with_a_sample_evaluated(trial: Trial) -> None:
+    """A tenth of the events is evaluated, and the worker dies around that: replays choose the same tenth."""
+    _kill_at(trial, ["publish:before", "publish:during", "write:before"])
+
+
+@scenario(
     small={"faults": 3, "users": 150},
     long={"faults": 20, "rate": 2_000.0},
     drain_s=240.0,

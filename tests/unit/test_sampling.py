@@ -1,0 +1,41 @@
+"""The sample of events that are evaluated: the same in every replay, and its means are those of all events."""
+
+import numpy as np
+import pytest
+
+from encoder.metrics import mrr, recall
+from streams.sampling import EVERYTHING, Sample
+
+
+def test_at_share_one_every_event_is_evaluated() -> None:
+    assert EVERYTHING.due(3, [5, 9, 10]) == [0, 1, 2]
+    assert Sample("events", 1.0).due(0, range(100)) == list(range(100))
+
+
+def test_an_event_is_chosen_by_its_id_alone() -> None:
+    sample = Sample("events", 0.3)
+    at_once = sample.due(1, range(1_000))
+    in_parts = [100 * part + at for part in range(10) for at in sample.due(1, range(100 * part, 100 * part + 100))]
+    assert in_parts == at_once
+    assert at_once != sample.due(2, range(1_000)), "every partition has a choice of its own"
+    assert set(Sample("events", 0.1).due(1, range(1_000))) < set(at_once), "a larger share only adds events"
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_the_mean_over_a_sample_is_an_unbiased_estimate_of_the_mean_over_all(share: float) -> None:
+    """Over 400 partitions, each a choice of its own, of the same ranks: their mean is the full one within its standard
+    error, and their spread is what a random choice would have."""
+    events, choices = 20_000, 400
+    draw = np.random.default_rng(0)
+    ranks = np.minimum(draw.zipf(1.3, events), 1_000_000)
+    ranks.sort()  # the quality drifts along the log: a choice that favours a stretch would show
+    sampled = [ranks[Sample("events", share).due(partition, range(events))] for partition in range(choices)]
+    sizes = np.array([len(sample) for sample in sampled])
+    assert abs(sizes.mean() - share * events) < 4 * np.sqrt(share * (1 - share) * events / choices)
+    for metric in (recall, mrr):
+        whole = metric(ranks, 20)
+        estimates = np.array([metric(sample, 20) for sample in sampled])
+        of_one = np.std([metric(np.array([rank]), 20) for rank in ranks])
+        expected_spread = of_one * np.sqrt((1 - share) / (share * events))
+        assert abs(estimates.mean() - whole) < 4 * expected_spread / np.sqrt(choices)
+        assert estimates.std() == pytest.approx(expected_spread, rel=0.2)
