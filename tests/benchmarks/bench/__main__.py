@@ -13,7 +13,6 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,9 @@ from tests.benchmarks.bench.contenders import Arena, Contender, plain_faust, riv
 from tests.benchmarks.bench.floor import floor
 from tests.benchmarks.bench.freshness import freshness
 from tests.benchmarks.bench.plot import svg
+from tests.benchmarks.bench.watch import calm
 
 RIVALS = Path(os.environ.get("THALWEG_BENCH_RIVALS", Path(__file__).parents[4] / "shared" / "peers"))
-REST_S = 5.0  # for Cassandra to compact what the one before wrote
 NAMES = {
     "thalweg": "Thalweg",
     "thalweg_whole": "Thalweg, default model",
@@ -77,7 +76,6 @@ def _rounds(arena: Arena, contenders: list[Contender], rounds: int) -> dict[str,
     found: dict[str, list[Figures]] = {}
     for turn in range(rounds):
         for contender in contenders:
-            time.sleep(REST_S)
             try:
                 figures = run(arena, contender, turn)
             except TimeoutError as error:
@@ -110,6 +108,7 @@ def _limits(arena: Arena, bundle: Bundle, own: Figures, seconds: float) -> dict[
     share = parts["sum"] / own["cpu_us_per_event"]
     print("floor, us CPU an event: " + ", ".join(f"{part} {us:.1f}" for part, us in parts.items()))
     print(f"the floor is {share:.2f} of what Thalweg uses")
+    calm(arena.running())
     by_load = freshness(arena, (100.0, own["events_per_s"] / 4, own["events_per_s"] / 2), seconds)
     for load_name, figures in by_load.items():
         print(f"at {load_name} events/s: " + ", ".join(f"{key} {value:,.1f}" for key, value in figures.items()))

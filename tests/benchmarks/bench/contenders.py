@@ -18,7 +18,7 @@ from streams.local.processes import Service
 from streams.settings import Settings
 from streams.store import connect
 from tests.benchmarks.bench.load import RIVAL_EVENTS
-from tests.benchmarks.bench.watch import Growth, between, sessions, wait
+from tests.benchmarks.bench.watch import Growth, between, calm, sessions, wait
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 240.0  # of one run to its last event: Kafka Streams is built on its first
@@ -42,6 +42,10 @@ class Arena(NamedTuple):
     settings: Settings
     work: Path
 
+    def running(self) -> dict[str, int]:
+        """The process of each service."""
+        return sessions([("kafka", self.services.kafka.pid), ("cassandra", self.services.cassandra.pid)])
+
 
 def thalweg(arena: Arena, name: str, bundle: Bundle, warm: int, count: int) -> Contender:
     """With a keyspace and a group of its own each turn: nothing is stored yet."""
@@ -56,7 +60,7 @@ def thalweg(arena: Arena, name: str, bundle: Bundle, warm: int, count: int) -> C
 
 def plain_faust(arena: Arena, bundle: Bundle) -> Contender:
     command = [sys.executable, str(ROOT / "tests" / "benchmarks" / "plain_faust.py")]
-    values = [arena.settings.broker, arena.settings.cassandra, arena.settings.behavior_topic, str(bundle.path), ENDLESS]
+    values = [arena.settings.broker, arena.settings.cassandra, arena.settings.behavior_topic, str(bundle.path)]
     start = _process(arena, "plain_faust", [*command, *values], {"PYTHONPATH": str(ROOT)})
     return Contender("plain_faust", "plain.evaluations", 2_000, 10_000, start)
 
@@ -148,7 +152,8 @@ def _process(
 
 def run(arena: Arena, contender: Contender, turn: int) -> dict[str, float]:
     """Figures of one run, from the warm stretch's end on. Raises TimeoutError, with the log's end."""
-    services = sessions([("kafka", arena.services.kafka.pid), ("cassandra", arena.services.cassandra.pid)])
+    services = arena.running()
+    calm(services)
     growth = Growth(arena.settings.broker, contender.output, arena.settings.partitions)
     process = contender.service(turn)
     process.start(wait=False)

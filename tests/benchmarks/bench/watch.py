@@ -12,6 +12,7 @@ from kafka.admin import OffsetSpec
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 POLL_S = 0.1
+CALM_S, CALM_SHARE, CALM_LIMIT_S = 2, 0.05, 120  # less than this share of a core for so long, or it takes too long
 
 
 class Sample(NamedTuple):
@@ -74,6 +75,15 @@ def wait(growth: Growth, events: int, session: int, services: dict[str, int], li
         time.sleep(POLL_S)
     used = {name: cpu_s(pid) for name, pid in services.items()}
     return Sample(done, time.perf_counter(), cpu_s(session), used, rss_mb(session))
+
+
+def calm(services: dict[str, int]) -> None:
+    """Wait until the services rest: Cassandra compacts for a while what the one before wrote."""
+    for _ in range(CALM_LIMIT_S // CALM_S):
+        used = sum(cpu_s(pid) for pid in services.values())
+        time.sleep(CALM_S)
+        if sum(cpu_s(pid) for pid in services.values()) - used < CALM_SHARE * CALM_S:
+            return
 
 
 def between(start: Sample, end: Sample) -> dict[str, float]:
