@@ -90,16 +90,21 @@ class Pipeline:
         started_s = time.perf_counter()
         async with self._gate.shared():
             outcomes, missing, batch = await self._in_thread(self._begin, delivery)
-            has_room = self._reserved + len(missing) <= self._processor.arena.free_slots()
-            if missing and has_room:
+            lacks_room = bool(missing) and self._reserved + len(missing) > self._processor.arena.free_slots()
+            if missing and not lacks_room:
                 self._reserved += len(missing)
                 batch = await self._restore(delivery, outcomes, missing)
                 self._reserved -= len(missing)
-        if not has_room:
+            self._go_on(delivery, batch, started_s)
+        if lacks_room:
             async with self._gate.alone():
                 missing = await self._in_thread(self._processor.missing, outcomes, self._sequence + 1)
                 await self._make_room(len(missing))
-                batch = await self._restore(delivery, outcomes, missing)
+                self._go_on(delivery, await self._restore(delivery, outcomes, missing), started_s)
+
+    def _go_on(self, delivery: Delivery, batch: Batch | None, started_s: float) -> None:
+        """Confirm what is processed in the background. Called before the gate is left: whoever makes room then finds
+        every batch that it may have to wait for."""
         if batch is None:
             return
         sequence, result = batch
@@ -146,7 +151,7 @@ class Pipeline:
     def _begin(self, delivery: Delivery) -> tuple[list[Outcome], list[str], Batch | None]:
         """What the records are, whose rows are missing, and the processed batch where none is."""
         outcomes = decode_batch(delivery.records)
-        missing = self._processor.missing(outcomes, self._sequence + 1)
+        missing = self._processor.missing(outcomes)
         return outcomes, missing, None if missing else self._process(delivery, outcomes)
 
     def _process(self, delivery: Delivery, outcomes: list[Outcome], stored: Sequence[StoredUser] = ()) -> Batch | None:
@@ -171,7 +176,7 @@ class Pipeline:
 
     async def _make_room(self, wanted: int) -> None:
         while True:
-            waits = bool(self._tasks)  # asked before: the last one may end while room is being made
+            waits = bool(self._unstored)  # asked before: the last one may be stored while room is being made
             if await self._in_thread(self._processor.arena.make_room, wanted, self._stored_up_to()):
                 return
             if not waits:

@@ -157,14 +157,15 @@ class Processor:
         self._sample = sample
         self.arena = arena
 
-    def missing(self, outcomes: Sequence[Outcome], sequence: int) -> list[str]:
+    def missing(self, outcomes: Sequence[Outcome], sequence: int | None = None) -> list[str]:
         """Users of these outcomes that are not in the arena, each once: their rows must be restored first.
 
-        Those that are there count as used by batch `sequence`, so that making room does not drop them.
+        Those that are there count as used by batch `sequence`, so that making room for it does not drop them.
         """
         users = dict.fromkeys(o.user_id for o in outcomes if not isinstance(o, Rejected))
         slots = [self.arena.slot(user_id) for user_id in users]
-        self.arena.last_used[[slot for slot in slots if slot is not None]] = sequence
+        if sequence is not None:
+            self.arena.last_used[[slot for slot in slots if slot is not None]] = sequence
         return [user_id for user_id, slot in zip(users, slots, strict=True) if slot is None]
 
     def process(

@@ -1,12 +1,16 @@
 """The order in which batches are confirmed, with a store and a publisher in memory whose answers take their time."""
 
 import asyncio
+import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
+
+import pytest
 
 from streams.agents import Pipeline
 from streams.arena import StoredUser
-from streams.intake import Delivery
+from streams.intake import Delivery, Intake
 from streams.measures import Measures
 from tests.unit.test_processor import Record, processor, record, stored
 
@@ -32,8 +36,12 @@ class SlowStore:
 
 
 class SlowPublisher:
+    def __init__(self) -> None:
+        self.evaluated: list[str] = []
+
     async def publish(self, partition: int, result: Any) -> None:
         await asyncio.sleep(0.02)
+        self.evaluated += [event.event_id for event in result.columns.event]
 
     async def update(self, partition: int, result: Any) -> None:
         await asyncio.sleep(0.005)
@@ -62,3 +70,33 @@ def test_an_event_right_after_an_erasure_finds_no_history() -> None:
 
     asyncio.run(run())
     assert store.users["u"].steps == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_partitions_side_by_side_in_a_crowded_memory_apply_each_event_once(seed: int) -> None:
+    """There is room for one batch's users and few more, so that every batch has to make some."""
+    partitions, users, batches, size = 3, 12, 12, 8
+    draw = random.Random(seed)
+    store, publisher = SlowStore(), SlowPublisher()
+    steps: dict[str, int] = {}
+    acked = []
+
+    async def run() -> None:
+        pipeline = Pipeline(processor(capacity=13), store, publisher, Measures(), no_rebuild)  # type: ignore[arg-type]
+        intake = Intake(pipeline.take, most_events=size)
+        for number in range(batches * partitions):
+            partition = number % partitions
+            names = [f"{partition}-{draw.randrange(users)}" for _ in range(size)]
+            offsets = range(number * size, number * size + size)
+            records = [record(i, user, "i1", f"e{i}", i) for i, user in zip(offsets, names, strict=True)]
+            for user in names:
+                steps[user] = steps.get(user, 0) + 1
+            await intake.offer(Delivery(partition, 1, records, partial(acked.append, number), lambda: True))
+            await asyncio.sleep(draw.choice((0, 0, 0.01)))
+        await intake.idle()
+        await asyncio.sleep(0.2)  # several times what the last batch's confirmation takes
+
+    asyncio.run(asyncio.wait_for(run(), timeout=30))
+    assert {user: row.steps for user, row in store.users.items()} == steps
+    assert sorted(publisher.evaluated) == sorted(f"e{i}" for i in range(batches * partitions * size))
+    assert sorted(acked) == list(range(batches * partitions))
