@@ -1,7 +1,9 @@
 """Who takes part: Thalweg, a plain Faust script of this project, and the rivals of a folder."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -167,5 +169,9 @@ def run(arena: Arena, contender: Contender, turn: int) -> dict[str, float]:
     except TimeoutError as error:
         raise TimeoutError(f"{contender.name}: {error}{process.last_lines()}") from None
     finally:
+        leader = process.pid
         process.stop()
+        if leader is not None:  # a script may leave its program behind
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(leader, signal.SIGKILL)
         growth.close()
