@@ -305,5 +305,5 @@ def window_loss(
         mean = loss / len(target)
         if model.heads is not None:
             mean = mean + HEADS_WEIGHT * heads_loss(model.heads, window, before_each, after)
-        mean.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(mean)
     return total, len(target), state.detach(), after[:, -1].detach()

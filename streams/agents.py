@@ -257,7 +257,7 @@ def follow(app: faust.App, topic: faust.Topic, pipeline: Pipeline, batch_max_eve
 
     # An exception ends the process: a restarted agent would go on behind the lost batch (see faust-streaming's default
     # supervisor), and a new worker replays from the last commit.
-    @app.agent(topic, name="representations", concurrency=1, supervisor_strategy=CrashingSupervisor)  # type: ignore[untyped-decorator]
+    @app.agent(topic, name="representations", concurrency=1, supervisor_strategy=CrashingSupervisor)
     async def representations(stream: faust.Stream) -> None:
         async for event in stream.noack().events():
             message = event.message

@@ -46,7 +46,7 @@ LOOK_AGAIN_S = 2.0
 POLL_INTERVAL_S = 1000.0  # far above the slowest batch: a slow batch must not cost the partition
 
 
-class App(faust.App):  # type: ignore[misc]
+class App(faust.App):
     """A Faust application that starts the outputs before the consumer and stops them after the last batch."""
 
     outputs: Callable[[], Awaitable[None]]

@@ -350,7 +350,7 @@ def _batch(prepared: PreparedStatement, rows: Sequence[list[bytes | None]]) -> B
     return batch
 
 
-class _ResultWithRawVectors(_Result):  # type: ignore[misc]
+class _ResultWithRawVectors(_Result):
     """Leaves a vector as the bytes on the wire: numpy reads them at once, the driver would make a list of floats."""
 
     column_metadata: Any
@@ -364,7 +364,7 @@ class _ResultWithRawVectors(_Result):  # type: ignore[misc]
             ]
 
 
-class _RawVectors(ProtocolHandler):  # type: ignore[misc]
+class _RawVectors(ProtocolHandler):
     message_types_by_opcode: ClassVar[dict[int, Any]] = {
         **ProtocolHandler.message_types_by_opcode,
         _Result.opcode: _ResultWithRawVectors,

@@ -78,14 +78,14 @@ class Ledger:
         self._entries = deque(e for e in self._entries if e.generation_id >= generation_id)
 
 
-class BatchMessage(ConsumerMessage):  # type: ignore[misc]
+class BatchMessage(ConsumerMessage):
     """A record batch as one Faust message; `value` is the list of aiokafka records."""
 
     __slots__ = ("entry",)
     entry: LedgerEntry | None
 
 
-class BatchScheduler(DefaultSchedulingStrategy):  # type: ignore[misc]
+class BatchScheduler(DefaultSchedulingStrategy):
     """Yields a partition's records as one list for batch topics, in stock order for all others."""
 
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
@@ -100,7 +100,7 @@ class BatchScheduler(DefaultSchedulingStrategy):  # type: ignore[misc]
             yield from super().iterate(others)
 
 
-class BatchSchema(Schema):  # type: ignore[misc]
+class BatchSchema(Schema):
     """Makes an event of a batch as it is. It cannot fail: records are decoded by the agent, one by one."""
 
     def compile(self, app: Any, **_: Any) -> Any:
@@ -110,7 +110,7 @@ class BatchSchema(Schema):  # type: ignore[misc]
         return decode
 
 
-class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
+class BatchConsumerThread(AIOKafkaConsumerThread):
     """Leaves its group while that rebalances, too.
 
     A stop waits for the rebalance it is in, which lasts until the session of a member that died has ended; and the
@@ -133,7 +133,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
                 await coordinator._client.send(coordinator.coordinator_id, request)
 
 
-class BatchConsumer(AiokafkaConsumer):  # type: ignore[misc]
+class BatchConsumer(AiokafkaConsumer):
     """Faust's aiokafka consumer with a batch ledger for each partition of a batch topic."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -291,7 +291,7 @@ async def _request_rejoin(coordinator: Any) -> None:
     coordinator.request_rejoin()
 
 
-class BatchTransport(AiokafkaTransport):  # type: ignore[misc]
+class BatchTransport(AiokafkaTransport):
     """The aiokafka transport with batch delivery."""
 
     Consumer = BatchConsumer

@@ -38,7 +38,7 @@ SWITCH_S = 0.0005
 COLLECT_AFTER = 50_000  # containers made and not freed: about two batches at full load, some MB
 
 
-class Worker(faust.Worker):  # type: ignore[misc]
+class Worker(faust.Worker):
     """Tells the application of a signal at once: what it is doing then may be what does not end."""
 
     def _on_sigint(self) -> None:
@@ -106,7 +106,7 @@ def _rest_the_collector() -> None:
     """Have the cycle collector look seldom, and not at what is there for good.
 
     A batch makes a container or two an event, all freed by their counts; by its defaults the collector walks through
-    them, and through all modules, again and again: a fifth of the worker's time. Cycles are few (an exception and its
+    them, and through all modules, again and again: an eighth of the worker's time. Cycles are few (an exception and its
     traceback), so that a look each some batches is plenty.
     """
     gc.collect()

@@ -25,7 +25,7 @@ from tests.benchmarks.bench.freshness import freshness
 from tests.benchmarks.bench.plot import svg
 from tests.benchmarks.bench.watch import calm
 
-RIVALS = Path(os.environ.get("THALWEG_BENCH_RIVALS", Path(__file__).parents[4] / "shared" / "peers"))
+RIVALS = Path(os.environ.get("BENCH_RIVALS", Path(__file__).parents[4] / "shared" / "peers"))
 NAMES = {
     "thalweg": "Thalweg",
     "thalweg_whole": "Thalweg, default model",
@@ -43,7 +43,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--events", type=int, default=1_200_000)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=NAMES, help=f"of {', '.join(NAMES)}")
-    parser.add_argument("--rivals", type=Path, default=RIVALS, metavar="DIR", help="also THALWEG_BENCH_RIVALS")
+    parser.add_argument(
+        "--rivals", type=Path, default=RIVALS, metavar="DIR", help="also BENCH_RIVALS in the environment"
+    )
     parser.add_argument("--quick", action="store_true", help="one round of Thalweg and plain Faust, fewer events")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg")
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
