@@ -215,7 +215,7 @@ class Pipeline:
                 await written_before
             self._unstored.discard(sequence)
             written.set_result(None)
-            self._measures.stored(result, time.time() * 1000)
+            self._measures.stored(result, len(changed), time.time() * 1000)
             await self._publisher.update(partition, result)
             if updated_before is not None:
                 await updated_before

@@ -1,0 +1,41 @@
+"""What waits for a partition's next transaction of updates shares it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from streams.updates import TRANSACTION_EVERY_S, Pair, Writer
+
+
+class Recorded(Writer):
+    """A writer whose transactions are kept instead of sent."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "updates", 0)
+        self.sent: list[tuple[float, list[Pair]]] = []
+
+    async def _transaction(self, pairs: list[Pair]) -> None:
+        self.sent.append((asyncio.get_running_loop().time(), pairs))
+
+
+def play(*batches: list[Pair]) -> list[tuple[float, list[Pair]]]:
+    async def run() -> Any:
+        writer = Recorded()
+        await writer.publish(batches[0])
+        await asyncio.gather(*(writer.publish(batch) for batch in batches[1:]))
+        return writer.sent
+
+    found: list[tuple[float, list[Pair]]] = asyncio.run(run())
+    return found
+
+
+def test_a_first_update_goes_at_once_and_those_that_follow_wait_for_each_other() -> None:
+    first, second = play([(b"a", b"1")], [(b"a", b"2")], [(b"b", b"1")])
+    assert (first[1], second[1]) == ([(b"a", b"1")], [(b"a", b"2"), (b"b", b"1")])
+    assert second[0] - first[0] == pytest.approx(TRANSACTION_EVERY_S, rel=0.5)
+
+
+def test_only_a_users_last_update_is_sent() -> None:
+    _, (_, pairs) = play([(b"z", b"0")], [(b"a", b"1"), (b"b", None)], [(b"a", None), (b"b", b"2")])
+    assert pairs == [(b"a", None), (b"b", b"2")]
