@@ -29,6 +29,7 @@ from streams.replay import Replay
 from streams.settings import Settings
 from streams.store import Store
 from streams.topics import ensure_topics
+from tests.benchmarks.bench.load import named
 from tests.bundles import tiny_bundle
 
 ITEMS, WIDTH = 5_000, 64
@@ -48,17 +49,9 @@ def main() -> int:
         for users in args.users:
             name = f"r{users}"
             settings = Settings(
-                broker=services.kafka.address,
-                cassandra=services.cassandra.address,
-                bundle=str(bundle.path),
-                keyspace=name,
-                group=name,
-                behavior_topic=f"{name}.events",
-                evaluation_topic=f"{name}.evaluations",
-                updates_topic=f"{name}.updates",
-                dead_letter_topic=f"{name}.dlq",
-                metrics_topic=f"{name}.metrics",
+                broker=services.kafka.address, cassandra=services.cassandra.address, bundle=str(bundle.path)
             )
+            settings = named(settings, name)
             ensure_topics(settings)
             stored_s = fill(settings, bundle, users)
             Replay(settings, settings.behavior_topic).run(events(users))

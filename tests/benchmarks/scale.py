@@ -94,21 +94,14 @@ def cases(users: Sequence[int], items: Sequence[int], events: int) -> Iterator[C
 def measure(services: LocalServices, bundle: Bundle, case: Case, folder: Path) -> dict[str, float]:
     """Figures of one case, on topics and a keyspace of its own."""
     folder.mkdir()
-    name = f"s{folder.name}"
     settings = Settings(
         broker=services.kafka.address,
         cassandra=services.cassandra.address,
         bundle=str(bundle.path),
-        keyspace=name,
-        group=name,
-        behavior_topic=f"{name}.events",
-        evaluation_topic=f"{name}.evaluations",
-        updates_topic=f"{name}.updates",
-        dead_letter_topic=f"{name}.dlq",
-        metrics_topic=f"{name}.metrics",
         arena_max_users=max(1_000_000, case.users),
         evaluation_share=min(1.0, SCORES_AN_EVENT / case.items),
     )
+    settings = load.named(settings, f"s{folder.name}")
     ensure_topics(settings)
     Replay(settings, settings.behavior_topic).run(load.events(case.events, case.users, case.items))
     homes = [folder / f"worker-{number}" for number in range(case.workers)]

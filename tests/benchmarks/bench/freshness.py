@@ -4,13 +4,11 @@ import threading
 import time
 from collections.abc import Sequence
 
-import msgspec
-
 from streams.demo.worker_process import Reading, WorkerProcess
 from streams.replay import Replay
 from streams.topics import ensure_topics
 from tests.benchmarks.bench.contenders import Arena
-from tests.benchmarks.bench.load import events
+from tests.benchmarks.bench.load import events, named
 from tests.benchmarks.bench.watch import cpu_s
 
 WARM_S = 8.0  # users' rows are read once, pages are touched, the broker knows the topic
@@ -18,8 +16,7 @@ WARM_S = 8.0  # users' rows are read once, pages are touched, the broker knows t
 
 def freshness(arena: Arena, rates: Sequence[float], seconds: float) -> dict[str, dict[str, float]]:
     """By rate in events/s: p50, p99 and p99.9 in ms, from the worker's histogram, over `seconds` each."""
-    topics = {name: f"fresh.{name}" for name in arena.settings.__struct_fields__ if name.endswith("_topic")}
-    settings = msgspec.structs.replace(arena.settings, group="fresh", keyspace="fresh", **topics)
+    settings = named(arena.settings, "fresh")
     ensure_topics(settings)
     worker = WorkerProcess(settings, arena.work / "fresh.log")
     worker.start()

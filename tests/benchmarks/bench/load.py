@@ -16,6 +16,7 @@ from streams.topics import ensure_topics
 from tests.bundles import tiny_model, vocabulary_of
 
 ITEMS, WIDTH, USERS = 5_000, 64, 20_000
+TOPICS = tuple(field for field in Settings.__struct_fields__ if field.endswith("_topic"))
 RIVAL_EVENTS = "bench.rivals.events"  # the same events, their time named as the rivals expect it
 RIVAL_OUTPUTS = ("evalout-faust", "evalout-quix", "evalout-bw", "evalout-ks", "plain.evaluations")
 
@@ -44,6 +45,12 @@ def bundle(folder: Path, items: int = ITEMS, is_whole: bool = False) -> Bundle:
     default, which is traces and heads."""
     model = tiny_model(items, WIDTH, hidden=WIDTH, is_whole=is_whole)
     return export_model(model, vocabulary_of([f"item-{i}" for i in range(items)]), folder)
+
+
+def named(settings: Settings, name: str) -> Settings:
+    """With a group, a keyspace and topics of its own."""
+    topics = {field: f"{name}.{field.removesuffix('_topic')}" for field in TOPICS}
+    return msgspec.structs.replace(settings, group=name, keyspace=name, **topics)
 
 
 def prepare(services: LocalServices, folder: Path, count: int) -> Settings:
