@@ -35,15 +35,16 @@ class Reading:
         return int(self._sum("thalweg_lag_records"))
 
     def freshness_ms(self, quantile: float, since: "Reading | None" = None) -> float | None:
-        """The upper bound of the bucket that the quantile falls into, in ms; None without a row stored `since`."""
+        """The quantile in ms, None without a row stored `since`. Within its bucket it is interpolated, as Prometheus's
+        histogram_quantile does; beyond the last bound it is that bound."""
         buckets = self._freshness()
         counts = np.array([s.value for s in buckets])
         if since is not None:
             counts -= np.array([s.value for s in since._freshness()])
         if not len(counts) or counts[-1] == 0:
             return None
-        index = int(np.searchsorted(counts, quantile * counts[-1]))
-        return float(buckets[min(index, len(buckets) - 2)].labels["le"]) * 1000
+        bounds_ms = [float(bucket.labels["le"]) * 1000 for bucket in buckets[:-1]]
+        return float(np.interp(quantile * counts[-1], [0.0, *counts[:-1]], [0.0, *bounds_ms]))
 
     def _freshness(self) -> list[Any]:
         return [s for s in self._samples if s.name == "thalweg_freshness_seconds_bucket"]

@@ -17,7 +17,7 @@ from streams.local.errors import LocalServiceError
 POLL_S = 0.05
 START_LIMIT_S = 120.0
 STOP_LIMIT_S = 20.0
-_BOUND = Path(__file__).with_name("bound.py")
+_LAUNCH = Path(__file__).with_name("launch.py")
 
 # Linux ends a bound process with the *thread* that started it, so all are started by one that lives to the end.
 _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-services")
@@ -35,8 +35,11 @@ class Service:
         answers: Callable[[], bool],
         environment: Mapping[str, str],
         bound: bool,
+        timer_slack_us: int = 0,
     ) -> None:
-        """`bound`: the process ends with this one, however this one ends (on Linux; elsewhere only an orderly end)."""
+        """bound: the process ends with this one, however this one ends (on Linux; elsewhere only an orderly end).
+        timer_slack_us: how late its threads may wake up from a timed wait; 0: as the system has it.
+        """
         self.name = name
         self.address = address  # host:port
         self.log = log
@@ -44,6 +47,7 @@ class Service:
         self._answers = answers
         self._environment = dict(environment)
         self._bound = bound
+        self._timer_slack_us = timer_slack_us
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -102,8 +106,10 @@ class Service:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         command = self._command
-        if self._bound:
-            command = [sys.executable, "-I", "-S", str(_BOUND), str(os.getpid()), *command]
+        if self._bound or self._timer_slack_us:
+            parent = os.getpid() if self._bound else 0
+            launch = [sys.executable, "-I", "-S", str(_LAUNCH), str(parent), str(1000 * self._timer_slack_us)]
+            command = [*launch, *command]
         with self.log.open("ab") as log, self.log.with_name("lock").open("ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
