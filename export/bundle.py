@@ -68,7 +68,7 @@ class Bundle:
         self.action_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.actions, 1)}
         self.category_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.categories, 1)}
         self.brand_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.brands, 1)}
-        # Mapped: read once, when a bundle is registered, and no part of a worker's own memory.
+        # Mapped: read once, when item vectors are registered, and no part of a worker's own memory.
         self.item_vectors: NDArray[np.float32] = np.load(path / "item_vectors.npy", mmap_mode="r")
         with np.load(path / "initial.npz") as initial:
             self.initial_state: NDArray[np.float32] = initial["state"]

@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     ensure_topics(settings)
     store = Store(settings, bundle)
     store.connect()
+    store.announce()
     stepper = Stepper(bundle)
     arena = Arena(settings.arena_max_users, bundle.manifest.state_width, bundle.manifest.representation_width)
     processor = _processor(bundle, stepper, arena, settings)
