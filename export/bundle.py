@@ -88,6 +88,11 @@ class Bundle:
         """Whether it was exported with the graphs of states that stay on a GPU."""
         return GPU_FILES[0] in self.manifest.files
 
+    @property
+    def gpu_ranks_in_half(self) -> bool:
+        """Whether its graphs for a GPU rank in float16: not exactly, see `half_ranks` of the manifest's parity."""
+        return "half_ranks" in self.manifest.parity
+
     @classmethod
     def load(cls, path: Path | str) -> "Bundle":
         path = Path(path)
