@@ -1,19 +1,22 @@
 """What is run, in which order, and about how long that takes."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 WINDOWED, UNIFORM = "windowed", "uniform"
 # On two cores with Kafka and Cassandra on the same ones, for the estimate alone.
-SENT_PER_S, FILLED_PER_S, VECTORS_PER_S = 70_000, 10_000, 8_000
-APPLIED_PER_S = {WINDOWED: 25_000, UNIFORM: 10_000}
+SENT_PER_S, VECTORS_PER_S = 70_000, 8_000
+EVENT_US, ROW_US = 30, 60  # of both cores, one of them the worker's
+WAITING_EVENTS = 128_000  # of four partitions' largest batches: a user's row is written once for them
+ACTIVE_USERS = 5_000  # of the moving window
 START_S, REST_S = 8, 15  # of a worker, and of services that rest before a run
 EXPORT_S, EXPORT_S_PER_ITEM = 5, 1e-4
-FIRST_EVENTS = 400_000  # waiting at a first start
+FIRST_EVENTS = 300_000  # waiting at a first start
 PARTITIONS = 4
 # Before the events to measure and behind them, drawn alike: before, so that batches have grown and a second worker has
 # joined; behind, since a partition may be a batch or two, of up to 32,000 events, ahead of the others.
-LEAD_EVENTS, TAIL_EVENTS = 150_000, 200_000
+LEAD_EVENTS, TAIL_EVENTS = 100_000, 150_000
 
 
 class Run(NamedTuple):
@@ -27,13 +30,15 @@ class Run(NamedTuple):
     def estimate_s(self, events: int) -> float:
         stretch = LEAD_EVENTS + events + TAIL_EVENTS
         sent_s = (self.users + stretch * len(self.draws)) / SENT_PER_S
-        return (
-            REST_S
-            + START_S
-            + sent_s
-            + self.users / FILLED_PER_S
-            + sum(stretch / APPLIED_PER_S[draw] for draw in self.draws)
-        )
+        filled_s = self.users * (EVENT_US + ROW_US) / 1e6
+        users = {WINDOWED: min(self.users, ACTIVE_USERS), UNIFORM: self.users}
+        return REST_S + START_S + sent_s + filled_s + sum(_applied_s(stretch, users[draw]) for draw in self.draws)
+
+
+def _applied_s(events: int, users: int) -> float:
+    """Of events whose users are drawn from so many."""
+    rows_per_event = users / WAITING_EVENTS * (1 - math.exp(-WAITING_EVENTS / users))
+    return events * (EVENT_US + ROW_US * rows_per_event) / 1e6
 
 
 def runs(users: Sequence[int], items: Sequence[int]) -> Iterator[Run]:
@@ -48,7 +53,7 @@ def runs(users: Sequence[int], items: Sequence[int]) -> Iterator[Run]:
 def first_start_estimate_s(items: int) -> float:
     """Of an export, a first start, and a start with nothing to do."""
     exported_s = EXPORT_S + items * EXPORT_S_PER_ITEM
-    registered_s = max(items / VECTORS_PER_S, FIRST_EVENTS / APPLIED_PER_S[WINDOWED])
+    registered_s = max(items / VECTORS_PER_S, _applied_s(FIRST_EVENTS, ACTIVE_USERS))
     return REST_S + exported_s + 2 * START_S + FIRST_EVENTS / SENT_PER_S + registered_s
 
 

@@ -9,9 +9,8 @@ from streams.replay import Replay
 from streams.settings import Settings
 from streams.topics import describe_topic
 from tests.benchmarks.bench import load
-from tests.benchmarks.scale.plan import LEAD_EVENTS, TAIL_EVENTS, UNIFORM, WINDOWED, Run
+from tests.benchmarks.scale.plan import ACTIVE_USERS, LEAD_EVENTS, TAIL_EVENTS, UNIFORM, WINDOWED, Run
 
-ACTIVE_USERS = 5_000  # at a time, however many there are
 EVENTS_A_MOVE = 100  # until another user takes the place of one of these: 1,000 do while a worker's batches are filled
 # Active users stand apart in memory, as users do who came at different times: this walks over all where it divides not.
 STRIDE = 7_919
