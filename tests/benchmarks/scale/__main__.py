@@ -25,7 +25,7 @@ from tests.benchmarks.scale.plan import estimate_s, runs
 FIRST_COLUMNS = {
     "items": "{:,.0f}",
     "rank_ms": "{:.3f}",
-    "first_event_s": "{:.1f}",
+    "first_confirmed_s": "{:.1f}",
     "vectors_per_s": "{:,.0f}",
     "events_per_s_beside": "{:,.0f}",
     "empty_worker_mb": "{:,.0f}",
