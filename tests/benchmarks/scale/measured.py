@@ -95,14 +95,15 @@ class Crew:
         return sum(rss_mb(worker.pid) for worker in self._workers if worker.pid is not None)
 
 
-def settings_of(services: LocalServices, bundle: Bundle, name: str) -> Settings:
-    """With topics and a keyspace of its own. The arena has the same capacity for all, so that all begin alike."""
+def settings_of(services: LocalServices, bundle: Bundle, name: str, users: int) -> Settings:
+    """With topics and a keyspace of its own. All users fit into memory; up to a million all workers begin alike."""
     items = bundle.manifest.items
     settings = Settings(
         broker=services.kafka.address,
         cassandra=services.cassandra.address,
         bundle=str(bundle.path),
         partitions=PARTITIONS,
+        arena_max_users=max(1_000_000, users),
         evaluation_share=min(1.0, SCORES_AN_EVENT / items),
     )
     settings = load.named(settings, name)
@@ -114,7 +115,7 @@ def measure(
     services: LocalServices, bundle: Bundle, run: Run, events: int, empty_mb: float, folder: Path
 ) -> list[Figures]:
     """Figures of each stretch of a run, whose users are all in memory by then. empty_mb: of a worker without users."""
-    settings = settings_of(services, bundle, f"s{folder.name}")
+    settings = settings_of(services, bundle, f"s{folder.name}", run.users)
     _forgo_item_vectors(settings, bundle)
     stretches = fill(settings, run, events)
     calm(sessions([("kafka", services.kafka.pid), ("cassandra", services.cassandra.pid)]))
@@ -175,7 +176,7 @@ def first_start(services: LocalServices, bundle: Bundle, users: int, folder: Pat
     """Of a worker that has never run: until its first batch is confirmed, and beside registering item vectors. And what
     one has in memory that has nothing to do."""
     items = bundle.manifest.items
-    settings = settings_of(services, bundle, f"f{items}")
+    settings = settings_of(services, bundle, f"f{items}", users)
     ends = send_windowed(settings, users, items, FIRST_EVENTS)
     calm(sessions([("kafka", services.kafka.pid), ("cassandra", services.cassandra.pid)]))
     figures: Figures = {"items": items}
