@@ -31,7 +31,7 @@ unit: .venv/test
 check: .venv/test ## the fast loop: format, lint, types, unit tests
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy && $(RUN)/pytest -q tests/unit tests/contract
 
-gpu-check: .venv/test ## states on a GPU: parity with the CPU, rates against the roofline (ARGS=--json)
+gpu-check: .venv/test ## states on a GPU: parity with the CPU, float16 ranks, rates against the roofline (ARGS=--json)
 	@$(RUN)/python -m tests.gpu_check $(ARGS)
 
 format: .venv/test

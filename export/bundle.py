@@ -68,7 +68,7 @@ class Bundle:
         self.action_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.actions, 1)}
         self.category_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.categories, 1)}
         self.brand_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.brands, 1)}
-        # Mapped: read once, when a bundle is registered, and no part of a worker's own memory.
+        # Mapped: read once, when item vectors are registered, and no part of a worker's own memory.
         self.item_vectors: NDArray[np.float32] = np.load(path / "item_vectors.npy", mmap_mode="r")
         with np.load(path / "initial.npz") as initial:
             self.initial_state: NDArray[np.float32] = initial["state"]
@@ -87,6 +87,11 @@ class Bundle:
     def has_gpu_graphs(self) -> bool:
         """Whether it was exported with the graphs of states that stay on a GPU."""
         return GPU_FILES[0] in self.manifest.files
+
+    @property
+    def gpu_ranks_in_half(self) -> bool:
+        """Whether its graphs for a GPU rank in float16: not exactly, see `half_ranks` of the manifest's parity."""
+        return "half_ranks" in self.manifest.parity
 
     @classmethod
     def load(cls, path: Path | str) -> "Bundle":

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from encoder.errors import BundleError
 from encoder.features import PRICE
 from export.bundle import Bundle
+from export.half import allowed_ranks
 from export.stepper import Stepper
 
 TOLERANCE = 1e-3  # of the largest component: far above what float32 rounds off, far below what another event gives
@@ -18,20 +19,20 @@ TOLERANCE = 1e-3  # of the largest component: far above what float32 rounds off,
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One event of one user. inputs: (1,) of each input of a step; state: (1, S) and representation: (1, D) before it,
-    float32; next_state, next_representation, rank: what the plain graphs give on the CPU."""
+    float32; next_state, next_representation: what the plain graphs give on the CPU; ranks: the best and the worst that
+    may be given."""
 
     inputs: dict[str, NDArray[np.int64] | NDArray[np.float32]]
     state: NDArray[np.float32]
     representation: NDArray[np.float32]
     next_state: NDArray[np.float32]
     next_representation: NDArray[np.float32]
-    rank: int
-    items: int
+    ranks: tuple[int, int]
 
     def check(
         self, state: NDArray[np.float32], representation: NDArray[np.float32], rank: NDArray[np.int32], where: str
     ) -> None:
-        """Raise BundleError where these are not the expected outcome. A rank may differ by near ties."""
+        """Raise BundleError where these are not the expected outcome."""
         for what, got, expected in (
             ("state", state, self.next_state),
             ("representation", representation, self.next_representation),
@@ -42,10 +43,11 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
                     f"the canary's {what} on {where} is {difference:g} off the CPU's: this device, or this version of "
                     "ONNX Runtime on it, does not step as it should: export the bundle without --gpu"
                 )
-        if abs(int(rank[0]) - self.rank) > 1 + self.items // 1000:
+        best, worst = self.ranks
+        if not best <= int(rank[0]) <= worst:
             raise BundleError(
-                f"the canary's rank on {where} is {rank[0]}, on the CPU {self.rank}, of {self.items} items: export "
-                "the bundle without --gpu"
+                f"the canary's rank on {where} is {rank[0]}, by the CPU it is {best} to {worst}: export the bundle "
+                "without --gpu"
             )
 
 
@@ -71,7 +73,17 @@ class Canary:
                 representation=representation,
                 next_state=next_state,
                 next_representation=next_representation,
-                rank=int(plain.rank(representation, inputs["item"])[0]),
-                items=manifest.items,
+                ranks=_allowed(bundle, plain, representation, inputs["item"]),
             )
             self.trials.append(trial)
+
+
+def _allowed(
+    bundle: Bundle, plain: Stepper, representation: NDArray[np.float32], item: NDArray[np.int64]
+) -> tuple[int, int]:
+    """Best and worst rank: float32 may move one by near ties, float16 further."""
+    if bundle.gpu_ranks_in_half:
+        best, worst = allowed_ranks(bundle, representation, item)
+        return int(best[0]), int(worst[0])
+    rank, slack = int(plain.rank(representation, item)[0]), 1 + bundle.manifest.items // 1000
+    return rank - slack, rank + slack

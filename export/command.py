@@ -8,6 +8,7 @@ from rich.console import Console
 
 from encoder.commands.checkpoints import check_checkpoint
 from encoder.datasets import FORMATS, load_log
+from encoder.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,11 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gpu", action="store_true", help="also write the graphs with which a worker keeps its states on a GPU"
     )
+    parser.add_argument(
+        "--half", action="store_true", help="with --gpu: rank in float16 there, faster and not exact; says how far off"
+    )
     parser.add_argument("--json", action="store_true", help="print the manifest as one JSON object on the last line")
 
 
 def run(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
+    if args.half and not args.gpu:
+        raise InputError("--half is about ranks on a GPU: give --gpu as well")
     check_checkpoint(args.checkpoint)
     log = None if args.items is None else load_log(args.items, args.format)[0]
     # only now: torch takes seconds to load
@@ -49,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         },
         checkpoint=args.checkpoint,
         for_gpu=args.gpu,
+        in_half=args.half,
     )
     manifest, parity = bundle.manifest, bundle.manifest.parity
     console.print(
@@ -64,6 +71,13 @@ def run(args: argparse.Namespace) -> int:
         f"{parity['state_max_abs_diff']:g}, representations within {parity['representation_max_abs_diff']:g}",
         soft_wrap=True,
     )
+    for which, lost in parity.get("half_ranks", {}).items():
+        console.print(
+            f"ranks in float16 on a GPU, {which.replace('_', ' ')}: {lost['differ_share']:.1%} differ from float32, by "
+            f"{lost['mean_abs_difference']:g} places on average and {lost['max_abs_difference']} at most; "
+            f"{lost['crosses_20_share']:.2%} cross rank 20",
+            soft_wrap=True,
+        )
     if args.json:
         print(json.dumps(msgspec.to_builtins(manifest)))
     return 0

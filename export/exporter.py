@@ -31,12 +31,14 @@ def export_model(
     training: dict[str, Any] | None = None,
     checkpoint: Path | str | None = None,
     for_gpu: bool = False,
+    in_half: bool = False,
 ) -> Bundle:
     """Write `model` as a bundle into the folder `out`, in whole or not at all, and load it back.
 
     metrics, training: go into the manifest as they are, and so into the bundle's id; keep wall-clock times out of them.
     checkpoint: folder whose files the bundle carries, so that the model can learn on (`thalweg train --from`).
     for_gpu: also write the graphs of states that stay on a GPU, which repeat the model's tables.
+    in_half: have these rank in float16, and measure what that loses.
     Raises InputError where `out` holds something other than a bundle, BundleError where parity fails.
     """
     out = Path(out)
@@ -53,8 +55,8 @@ def export_model(
             for name in CHECKPOINT_FILES:
                 shutil.copyfile(Path(checkpoint) / name, draft / IN_BUNDLE / name)
         if for_gpu:
-            _write_gpu_files(model, draft)
-        parity = prove_parity(model, draft)
+            _write_gpu_files(model, draft, in_half)
+        parity = prove_parity(model, draft, in_half=for_gpu and in_half)
         manifest = Manifest(
             format=FORMAT,
             bundle_id="",
@@ -92,9 +94,10 @@ def _write_files(model: UserModel, vocabulary: Vocabulary, path: Path) -> None:
     )
 
 
-def _write_gpu_files(model: UserModel, path: Path) -> None:
+def _write_gpu_files(model: UserModel, path: Path, in_half: bool) -> None:
     vectors = model.item_table().detach().numpy()[1:]
     (path / "gpu_step.onnx").write_bytes(resident_step_graph(model))
-    (path / "gpu_predict.onnx").write_bytes(predict_graph(vectors, model.heads, is_for_gpu=True))
+    predict = predict_graph(vectors, model.heads, is_for_gpu=True, in_half=in_half)
+    (path / "gpu_predict.onnx").write_bytes(predict)
     (path / "gpu_read.onnx").write_bytes(read_graph(model))
     (path / "gpu_write.onnx").write_bytes(write_graph(model))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from encoder.errors import BundleError
 from encoder.features import BRAND, CATEGORY, HOUR_MS, PRICE, TIME, Features
 from encoder.model import UserModel
+from export.half import what_half_loses
 
 SEQUENCES = 64
 STEPS = 1_000
@@ -19,11 +20,12 @@ SCORES = 16_000_000  # of events over the catalogue at a time, 128 MB as float64
 TOLERANCE = 1e-5  # largest difference of a state or representation component over the largest one if above 1, float32
 
 
-def prove_parity(model: UserModel, path: Path, seed: int = 0) -> dict[str, Any]:
+def prove_parity(model: UserModel, path: Path, seed: int = 0, *, in_half: bool = False) -> dict[str, Any]:
     """Step the graphs in `path` and the model over the same ragged random sequences, to be put into the manifest.
 
     The graphs run event by event, the model in its sequence form, the one it was trained in: 64 sequences of up to
-    1,000 events, the batch shrinking as they end. Raises BundleError where a difference exceeds its tolerance.
+    1,000 events, the batch shrinking as they end. in_half: also measure ranks in float16, which nothing is proven of.
+    Raises BundleError where a difference exceeds its tolerance.
     """
     lengths, item, action, gap_ms = random_sequences(model, seed)
     features = random_features(model, seed)
@@ -57,6 +59,7 @@ def prove_parity(model: UserModel, path: Path, seed: int = 0) -> dict[str, Any]:
         "representation_tolerance": _rounded(tolerance),
         "rank_errors": rank_errors,
         **({} if model.heads is None else {"head_max_rel_diff": _rounded(head_diff), "head_tolerance": TOLERANCE}),
+        **({"half_ranks": what_half_loses(sample, model.item_vectors().detach().numpy(), seed)} if in_half else {}),
     }
 
 

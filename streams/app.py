@@ -24,6 +24,7 @@ from streams.http import Endpoints
 from streams.measures import Measures
 from streams.names import group
 from streams.publisher import Publisher
+from streams.registration import Registration
 from streams.security import SCRAM, tls_context
 from streams.settings import Settings
 from streams.source import Source
@@ -120,6 +121,9 @@ def build(
     app.stopping = watchdog.stopping
     app.task(partial(_watch, app, watchdog, measures))
     app.task(state.hand_over)
+    registration = Registration(store, bundle.manifest.items, partial(_holds, app, settings.behavior_topic))
+    measures.item_vectors.set_function(lambda: registration.stored)
+    app.task(registration.run)
 
     async def start() -> None:
         await publisher.start()
@@ -127,6 +131,7 @@ def build(
 
     async def stop() -> None:
         await endpoints.stop()
+        await registration.stop()
         await publisher.stop()
         store.close()
 
@@ -216,6 +221,10 @@ def _assignment(app: faust.App) -> set[TP]:
         return set(app.consumer.assignment())
     except ConsumerNotStarted:
         return set()
+
+
+def _holds(app: faust.App, topic: str, partition: int) -> bool:
+    return not app.rebalancing and TP(topic, partition) in _assignment(app)
 
 
 def _has_assignment(app: faust.App) -> bool:

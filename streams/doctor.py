@@ -312,6 +312,18 @@ def _schema(session: Any, settings: Settings, bundle: Bundle | None) -> Iterator
             yield Finding("failed", "schema", detail, "name a keyspace that only Thalweg uses: THALWEG_KEYSPACE")
         else:
             yield Finding("ok", "schema", f"{settings.keyspace}.{table}: {len(columns)} columns")
+    if "item_vectors_stored" in existing:
+        yield _item_vectors(session, settings, bundle)
+
+
+def _item_vectors(session: Any, settings: Settings, bundle: Bundle) -> Finding:
+    query = f"SELECT items FROM {settings.keyspace}.item_vectors_stored WHERE bundle_id = %s LIMIT 1"
+    row = session.execute(query, [bundle.bundle_id]).one()
+    stored, items = 0 if row is None else row[0], bundle.manifest.items
+    detail = f"{stored:,} of {items:,} of {bundle.bundle_id} are stored"
+    if stored == items:
+        return Finding("ok", "item vectors", detail)
+    return Finding("note", "item vectors", f"{detail}: the worker that holds partition 0 writes the others")
 
 
 def expected_columns(keyspace: str, replication: int, width: int) -> dict[str, dict[str, str]]:

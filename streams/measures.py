@@ -74,6 +74,11 @@ class Measures:
         )
         self.users = Gauge("thalweg_users_in_memory", "Users in the arena.", registry=self.registry)
         self.store_retries = Gauge("thalweg_store_retries", "Requests to Cassandra sent again.", registry=self.registry)
+        self.item_vectors = Gauge(
+            "thalweg_item_vectors_stored",
+            "Item vectors of the bundle in Cassandra, as far as this worker knows.",
+            registry=self.registry,
+        )
         self.rebuilt_users = Counter(
             "thalweg_rebuilt_users", "Users whose stored row was damaged.", registry=self.registry
         )

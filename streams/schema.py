@@ -17,6 +17,11 @@ def representations_table(width: int) -> str:
     return f"representations_{width}"
 
 
+def is_representations_table(name: str) -> bool:
+    """Whether the table is one of representations, of whatever width."""
+    return re.fullmatch(r"representations_\d+", name) is not None
+
+
 def item_vectors_table(width: int) -> str:
     """The table of item vectors of `width` dimensions."""
     return f"item_vectors_{width}"
@@ -46,6 +51,11 @@ def statements(keyspace: str, replication: int, width: int) -> list[str]:
     vector vector<float, {width}>,
     PRIMARY KEY ((bundle_id, item_id))
 )""",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.item_vectors_stored (
+    bundle_id text,
+    items int,               -- so many of the bundle's items have their vectors; the first row counts
+    PRIMARY KEY (bundle_id, items)
+) WITH CLUSTERING ORDER BY (items DESC)""",
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.bundles (
     bundle_id text PRIMARY KEY,
     width int,               -- its tables are representations_<width> and item_vectors_<width>

@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     ensure_topics(settings)
     store = Store(settings, bundle)
     store.connect()
+    store.announce()
     stepper = Stepper(bundle)
     arena = Arena(settings.arena_max_users, bundle.manifest.state_width, bundle.manifest.representation_width)
     processor = _processor(bundle, stepper, arena, settings)
@@ -95,11 +96,21 @@ def _processor(bundle: Bundle, stepper: Stepper, arena: Arena, settings: Setting
     where = "states on the GPU" if on_gpu and bundle.has_gpu_graphs else "states in the CPU's memory"
     hint = "; export the bundle with --gpu to keep them on the GPU" if on_gpu and not bundle.has_gpu_graphs else ""
     print(f"thalweg worker: bundle {bundle.bundle_id} on {stepper.provider}, {where}{hint}", flush=True)
+    if on_gpu and bundle.gpu_ranks_in_half:
+        print(f"thalweg worker: {_of_half_ranks(bundle)}", flush=True)
     sample = Sample(settings.behavior_topic, settings.evaluation_share)
     if not (on_gpu and bundle.has_gpu_graphs):
         return Processor(bundle, stepper, arena, sample)
     resident = Resident(bundle, arena.capacity + ROWS_AN_EVENT * settings.batch_max_events)
     return DeviceProcessor(bundle, stepper, arena, resident, sample)
+
+
+def _of_half_ranks(bundle: Bundle) -> str:
+    near = bundle.manifest.parity["half_ranks"]["best_items"]
+    return (
+        f"ranks are in float16 and not exact: near the top {near['differ_share']:.1%} differ from float32, by up to "
+        f"{near['max_abs_difference']} places; export without --half for exact ones"
+    )
 
 
 def _rest_the_collector() -> None:

@@ -48,10 +48,13 @@ def tiny_model(
     return model.eval()
 
 
-def tiny_bundle(path: Path, items: int = 500, width: int = 32, seed: int = 0, for_gpu: bool = False) -> Bundle:
+def tiny_bundle(
+    path: Path, items: int = 500, width: int = 32, seed: int = 0, for_gpu: bool = False, in_half: bool = False
+) -> Bundle:
     """Export a tiny model of items item-1..item-N and the actions view, cart, purchase into the folder `path`."""
     model = tiny_model(items, width, seed)
-    return export_model(model, vocabulary_of([f"item-{i}" for i in range(1, items + 1)]), path, for_gpu=for_gpu)
+    vocabulary = vocabulary_of([f"item-{i}" for i in range(1, items + 1)])
+    return export_model(model, vocabulary, path, for_gpu=for_gpu, in_half=in_half)
 
 
 def vocabulary_of(items: list[str]) -> Vocabulary:

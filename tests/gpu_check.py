@@ -3,16 +3,16 @@
     python -m tests.gpu_check [--bundle DIR] [--json]
 
 Without a GPU it says so, and holds the same code on the CPU provider to the same parity. A bundle needs `--gpu` at its
-export; without one, a model of random weights is made. The roofline of a batch is the longer of two times: its FLOPs
-(matrix products only) at the device's peak, and its bytes (weights, table rows, users' rows, inputs and outputs, none
-of the intermediate results) at its bandwidth.
+export; without one, a model of random weights is made, twice: it ranks in float32, and in float16. The roofline of a
+batch is the longer of two times: its FLOPs (matrix products only) at the device's peak, and its bytes (weights, table
+rows, users' rows, inputs and outputs, none of the intermediate results) at its bandwidth.
 """
 
 import argparse
 import json
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from encoder.features import BRAND, CATEGORY, PRICE, TIME, Features
 from export.bundle import Bundle
+from export.half import allowed_ranks
 from export.resident import Batch, Resident
 from export.stepper import CUDA, Stepper, providers
 from tests.bundles import tiny_bundle
@@ -31,22 +32,24 @@ from tests.bundles import tiny_bundle
 USERS, WAVES = 10_000, 20
 STATE_TOLERANCE = 1e-4  # of the largest component, after some steps: each rounds off within 1e-5
 MEASURED_S = 1.0  # for each rate
-FLOAT_BYTES = 4
+FLOAT_BYTES, HALF_BYTES = 4, 2
+LOOKED_AT = 200  # float16 ranks of a wave that are held to what float16 allows, which takes float64
 
 
 class Peak(NamedTuple):
     bandwidth: float  # bytes/s
     flops: float | None  # float32 outside the tensor cores; None: unknown
     source: str
+    half_flops: float | None = None  # float16 on the tensor cores, summed in float32, without sparsity
 
 
 # NVIDIA's data sheets, by a part of the name that the driver gives; the first that fits counts.
 PEAKS = {
-    "H200 NVL": Peak(4.8e12, 60e12, "H200 NVL data sheet"),
-    "H200": Peak(4.8e12, 67e12, "H200 SXM data sheet"),
-    "H100 NVL": Peak(3.9e12, 60e12, "H100 NVL data sheet"),
-    "H100 PCIe": Peak(2.0e12, 51e12, "H100 PCIe data sheet"),
-    "H100": Peak(3.35e12, 67e12, "H100 SXM data sheet"),
+    "H200 NVL": Peak(4.8e12, 60e12, "H200 NVL data sheet", 835e12),
+    "H200": Peak(4.8e12, 67e12, "H200 SXM data sheet", 989e12),
+    "H100 NVL": Peak(3.9e12, 60e12, "H100 NVL data sheet", 835e12),
+    "H100 PCIe": Peak(2.0e12, 51e12, "H100 PCIe data sheet", 756e12),
+    "H100": Peak(3.35e12, 67e12, "H100 SXM data sheet", 989e12),
 }
 
 
@@ -56,10 +59,14 @@ class Cost(NamedTuple):
     flops: int  # an event
     event_bytes: int  # an event
     batch_bytes: int  # a batch, whatever its size: the weights
+    half_flops: int = 0  # an event: of the products of float16
 
     def roofline_s(self, size: int, peak: Peak) -> float:
         moved_s = (self.batch_bytes + size * self.event_bytes) / peak.bandwidth
-        return moved_s if peak.flops is None else max(moved_s, size * self.flops / peak.flops)
+        computed_s = 0.0 if peak.flops is None else size * self.flops / peak.flops
+        if peak.half_flops is not None:
+            computed_s += size * self.half_flops / peak.half_flops
+        return max(moved_s, computed_s)
 
 
 class Parity(NamedTuple):
@@ -71,28 +78,34 @@ class Parity(NamedTuple):
     rank: int  # places in the catalogue
     ranks_differing: int
     heads: float
+    ranks_looked_at: int = 0  # in float16: of so many of them ...
+    ranks_outside: int = 0  # ... so many lie outside what rounding to it allows
 
     def holds(self, items: int) -> bool:
-        """Whether they are within what float32 rounds off; a rank may move by near ties."""
+        """Whether they are within what float32 rounds off; a rank may move by near ties, and in float16 further."""
         close = max(self.state, self.representation, self.heads) <= STATE_TOLERANCE
-        return close and self.rank <= 1 + items // 1000
+        return close and (self.ranks_outside == 0 if self.ranks_looked_at else self.rank <= 1 + items // 1000)
 
 
 def cost(graph: onnx.GraphProto, user_bytes: int) -> Cost:
     """Of one of the graphs. user_bytes: of a user's row that the graph reads and writes, 0 where it does not."""
     shapes = {constant.name: list(constant.dims) for constant in graph.initializer}
-    flops = batch_bytes = table_bytes = 0
+    halves = {constant.name for constant in graph.initializer if constant.data_type == onnx.TensorProto.FLOAT16}
+    flops = half_flops = batch_bytes = table_bytes = 0
     for node in graph.node:
-        weight = next((shapes[name] for name in node.input if len(shapes.get(name, ())) == 2), None)
-        if weight is None:
+        table = next((name for name in node.input if len(shapes.get(name, ())) == 2), None)
+        if table is None:
             continue
+        weight = shapes[table]
         if node.op_type in ("MatMul", "Gemm"):
-            flops += 2 * weight[0] * weight[1]
-            batch_bytes += FLOAT_BYTES * weight[0] * weight[1]
+            is_half = table in halves
+            flops += 0 if is_half else 2 * weight[0] * weight[1]
+            half_flops += 2 * weight[0] * weight[1] if is_half else 0
+            batch_bytes += (HALF_BYTES if is_half else FLOAT_BYTES) * weight[0] * weight[1]
         elif node.op_type == "Gather":
             table_bytes += FLOAT_BYTES * weight[1]
     own = [value for value in (*graph.input, *graph.output) if not value.name.startswith("memory")]
-    return Cost(flops, table_bytes + user_bytes + sum(map(_row_bytes, own)), batch_bytes)
+    return Cost(flops, table_bytes + user_bytes + sum(map(_row_bytes, own)), batch_bytes, half_flops)
 
 
 def parity(bundle: Bundle, resident: Resident, users: int, waves: int, seed: int = 0) -> Parity:
@@ -102,17 +115,22 @@ def parity(bundle: Bundle, resident: Resident, users: int, waves: int, seed: int
     representation = rng.normal(size=(users, manifest.representation_width)).astype(np.float32)
     everyone = np.arange(users)
     resident.write(everyone, state, representation)
-    steps = rank = differing = 0
+    steps = rank = differing = looked_at = outside = 0
     heads = 0.0
     for _ in range(waves):
         slots = rng.permutation(users)[: rng.integers(1, users + 1)]
         (item, action, gap_ms), features = random_events(rng, bundle, len(slots))
-        expected = plain.predict(representation[slots], item)
+        before = representation[slots]
+        expected = plain.predict(before, item)
         got = resident.step(slots, item, action, gap_ms, features)
         state[slots], representation[slots] = plain.step(item, action, gap_ms, state[slots], features)
         moved = np.abs(got[0] - expected[0])
         steps, rank, differing = steps + len(slots), max(rank, int(moved.max())), differing + int((moved > 0).sum())
         heads = max(heads, *(difference(one, other) for one, other in zip(got[1:], expected[1:], strict=True)))
+        if bundle.gpu_ranks_in_half:
+            best, worst = allowed_ranks(bundle, before[:LOOKED_AT], item[:LOOKED_AT])
+            looked_at += len(best)
+            outside += int(((got[0][:LOOKED_AT] < best) | (got[0][:LOOKED_AT] > worst)).sum())
     got_state, got_representation = resident.read(everyone)
     return Parity(
         steps=steps,
@@ -121,6 +139,8 @@ def parity(bundle: Bundle, resident: Resident, users: int, waves: int, seed: int
         rank=rank,
         ranks_differing=differing,
         heads=heads,
+        ranks_looked_at=looked_at,
+        ranks_outside=outside,
     )
 
 
@@ -161,7 +181,7 @@ def rates(bundle: Bundle, resident: Resident, peak: Peak, measured_s: float) -> 
         for name, taken_s, of in (("step", step_s, step), ("rank", rank_s, rank)):
             row |= {
                 f"{name}s_per_s": round(batch.size / taken_s),
-                f"{name}_flops": of.flops,
+                f"{name}_flops": of.flops + of.half_flops,
                 f"{name}_bytes": round(of.event_bytes + of.batch_bytes / batch.size),
                 f"{name}_roofline_share": float(f"{of.roofline_s(batch.size, peak) / taken_s:.2g}"),
             }
@@ -202,6 +222,7 @@ def check(bundle: Bundle, on_gpu: bool, measured_s: float = MEASURED_S) -> dict[
         "nodes_on_provider": resident.nodes,
         "parity": found._asdict(),
         "parity_holds": found.holds(bundle.manifest.items),
+        "half_ranks": bundle.manifest.parity.get("half_ranks"),
     }
     if on_gpu:
         peak = device_peak(device_name(), "cuda")
@@ -221,6 +242,11 @@ def show(report: dict[str, Any]) -> None:
         f"{found['ranks_differing']} ranks differ, by up to {found['rank']}: "
         + ("holds" if report["parity_holds"] else "BROKEN")
     )
+    if found["ranks_looked_at"]:
+        print(
+            f"ranks in float16: of {found['ranks_looked_at']:,} looked at {found['ranks_outside']} are outside what "
+            "rounding to it allows"
+        )
     if "rates" not in report:
         return
     peak = report["peak"]
@@ -240,15 +266,22 @@ def main(arguments: list[str] | None = None) -> int:
     if not on_gpu:
         print("no GPU on this machine: the same code on the CPU provider is held to the same parity, and not timed")
     with tempfile.TemporaryDirectory(prefix="thalweg-") as folder:
-        items, width = (50_000, 64) if on_gpu else (1_000, 32)
-        bundle = (
-            Bundle.load(args.bundle) if args.bundle else tiny_bundle(Path(folder) / "b", items, width, for_gpu=True)
-        )
-        report = check(bundle, on_gpu)
-    show(report)
+        reports = [check(bundle, on_gpu) for bundle in bundles(args.bundle, Path(folder), on_gpu)]
+    for report in reports:
+        show(report)
     if args.json:
-        print(json.dumps(report))
-    return 0 if report["parity_holds"] else 1
+        print(json.dumps({"checks": reports}))
+    return 0 if all(report["parity_holds"] for report in reports) else 1
+
+
+def bundles(given: Path | None, folder: Path, on_gpu: bool) -> Iterator[Bundle]:
+    """The bundle that was given, or two of random weights, of which the second ranks in float16."""
+    if given is not None:
+        yield Bundle.load(given)
+        return
+    items, width = (50_000, 64) if on_gpu else (1_000, 32)
+    for name, in_half in (("float32", False), ("float16", True)):
+        yield tiny_bundle(folder / name, items, width, for_gpu=True, in_half=in_half)
 
 
 def _rank(resident: Resident, batch: Batch) -> None:

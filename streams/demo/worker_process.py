@@ -32,7 +32,11 @@ class Reading:
 
     @property
     def lag(self) -> int:
-        return int(self._sum("thalweg_lag_records"))
+        return sum(self.lags().values())
+
+    def lags(self) -> dict[int, int]:
+        """Records behind the end of each partition that the worker holds."""
+        return {int(s.labels["partition"]): int(s.value) for s in self._samples if s.name == "thalweg_lag_records"}
 
     def freshness_ms(self, quantile: float, since: "Reading | None" = None) -> float | None:
         """The quantile in ms, None without a row stored `since`. Within its bucket it is interpolated, as Prometheus's

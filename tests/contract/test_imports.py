@@ -23,6 +23,7 @@ PURE = (
     "export.evaluation.scored",
     "export.evaluation.sections",
     "export.evaluation.slices",
+    "export.half",
     "streams.arena",
     "streams.codec",
     "streams.epochs",

@@ -1,6 +1,7 @@
 """`thalweg doctor` before and after a worker's set-up, and with what is wrong."""
 
 import argparse
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from export.bundle import Bundle
 from streams import doctor, topics
 from streams.local import LocalServices
 from streams.local.ports import free_ports
+from streams.registration import Registration
 from streams.settings import Settings
 from streams.store import Store, connect
 from streams.topics import broker_admin, ensure_topics
@@ -50,9 +52,14 @@ def test_a_worker_can_start_on_empty_services_and_finds_all_afterwards(settings:
     ensure_topics(settings)
     store = Store(settings, bundle)
     store.connect()
-    store.close()
     assert by_state(settings, path, "failed") == {}
-    assert set(by_state(settings, path, "note")) == {"durability"}  # one local node, as it comes
+    notes = by_state(settings, path, "note")
+    assert set(notes) == {"durability", "item vectors"}  # one local node, as it comes
+    assert "0 of 20 of" in notes["item vectors"]
+    asyncio.run(Registration(store, bundle.manifest.items, lambda partition: True).run())
+    store.close()
+    assert set(by_state(settings, path, "note")) == {"durability"}
+    assert "20 of 20 of" in by_state(settings, path, "ok")["item vectors"]
     assert bundle.bundle_id in by_state(settings, path, "ok")["bundle"]
 
 

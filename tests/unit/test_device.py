@@ -137,3 +137,18 @@ def test_the_worker_keeps_its_states_on_a_gpu_where_bundle_and_machine_can(
     assert isinstance(made, DeviceProcessor) == has_graphs
     said = capsys.readouterr().out
     assert ("states on the GPU\n" in said, "export the bundle with --gpu" in said) == (has_graphs, not has_graphs)
+    assert "float16" not in said
+
+
+def test_the_worker_says_at_its_start_that_ranks_are_in_float16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(worker, "Resident", partial(Resident, on_cpu=True))
+    given = tiny_bundle(tmp_path / "b", items=50, for_gpu=True, in_half=True)
+    arena = Arena(CAPACITY, given.manifest.state_width, given.manifest.representation_width)
+    stepper = Stepper(given, on_cpu=True)
+    worker._processor(given, stepper, arena, Settings())
+    assert "float16" not in capsys.readouterr().out, "on the CPU they are in float32"
+    stepper.provider = CUDA
+    worker._processor(given, stepper, arena, Settings())
+    assert "ranks are in float16 and not exact: near the top " in capsys.readouterr().out

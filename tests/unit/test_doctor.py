@@ -12,7 +12,9 @@ from streams.settings import Settings
 
 def test_columns_are_read_from_the_create_statements() -> None:
     tables = doctor.expected_columns("shop", replication=1, width=64)
-    assert set(tables) == {"representations_64", "item_vectors_64", "bundles", "active_bundle", "sources"}
+    of_bundles = {"item_vectors_64", "item_vectors_stored", "bundles", "active_bundle"}
+    assert set(tables) == {"representations_64", "sources"} | of_bundles
+    assert tables["item_vectors_stored"] == {"bundle_id": "text", "items": "int"}
     assert tables["item_vectors_64"] == {"bundle_id": "text", "item_id": "text", "vector": "vector<float, 64>"}
     assert tables["representations_64"]["state"] == "blob"
     assert tables["representations_64"]["steps"] == "bigint"

@@ -31,9 +31,25 @@ def test_without_a_gpu_it_says_so_and_holds_the_cpu_to_parity(
     assert gpu_check.main(["--bundle", str(bundle.path), "--json"]) == 0
     first, *_, last = capsys.readouterr().out.splitlines()
     assert first.startswith("no GPU on this machine")
-    report = json.loads(last)
+    (report,) = json.loads(last)["checks"]
     assert (report["provider"], report["parity_holds"], "rates" in report) == ("CPUExecutionProvider", True, False)
     assert report["parity"]["steps"] > 1_000
+
+
+def test_without_a_bundle_ranks_in_float16_are_checked_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stepper, "_has_cuda_device", lambda: False)
+    monkeypatch.setattr(gpu_check, "USERS", 50)
+    assert gpu_check.main(["--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    plain, half = json.loads(lines[-1])["checks"]
+    assert (plain["half_ranks"], plain["parity"]["ranks_looked_at"]) == (None, 0)
+    assert half["half_ranks"]["best_items"]["differ_share"] > 0
+    assert half["parity"]["ranks_looked_at"] > 100
+    assert sum(line.startswith("ranks in float16: of ") for line in lines) == 1
+    monkeypatch.setattr(gpu_check, "allowed_ranks", lambda bundle, before, item: (item * 0 - 1, item * 0 - 1))
+    assert gpu_check.main([]) == 1, "ranks outside what is allowed"
 
 
 def test_broken_parity_is_an_exit_code(

@@ -151,12 +151,14 @@ def test_the_canary_finds_inputs_that_went_stale(bundle: Bundle, monkeypatch: py
         Resident(bundle, 4, on_cpu=True)
 
 
-def test_the_canary_finds_a_wrong_rank(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    upside_down = lambda vectors, heads, is_for_gpu=False: predict_graph(  # noqa: E731
-        -vectors if is_for_gpu else vectors, heads, is_for_gpu=is_for_gpu
-    )
+@pytest.mark.parametrize("in_half", [False, True])
+def test_the_canary_finds_a_wrong_rank(in_half: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def upside_down(vectors: NDArray[np.float32], heads: Any, **options: bool) -> bytes:
+        return predict_graph(-vectors if options.get("is_for_gpu") else vectors, heads, **options)
+
     monkeypatch.setattr(exporter, "predict_graph", upside_down)
-    wrong = quickly_exported(tiny_model(ITEMS), tmp_path / "b", monkeypatch)
+    monkeypatch.setattr(proof, "STEPS", 3)
+    wrong = tiny_bundle(tmp_path / "b", ITEMS, for_gpu=True, in_half=in_half)
     with pytest.raises(BundleError, match="the canary's rank"):
         Resident(wrong, 4, on_cpu=True)
 

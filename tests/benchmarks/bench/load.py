@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,21 +17,30 @@ from tests.bundles import tiny_model, vocabulary_of
 
 ITEMS, WIDTH, USERS = 5_000, 64, 20_000
 TOPICS = tuple(field for field in Settings.__struct_fields__ if field.endswith("_topic"))
+UserAt = Callable[[random.Random, int], int]
 RIVAL_EVENTS = "bench.rivals.events"  # the same events, their time named as the rivals expect it
 RIVAL_OUTPUTS = ("evalout-faust", "evalout-quix", "evalout-bw", "evalout-ks", "plain.evaluations")
 
 
 def events(
-    count: int, users: int = USERS, items: int = ITEMS, time_field: str = "event_time_ms"
+    count: int,
+    users: int = USERS,
+    items: int = ITEMS,
+    time_field: str = "event_time_ms",
+    user_at: UserAt | None = None,
+    part: str = "",
 ) -> Iterator[tuple[bytes, bytes]]:
     """Key and value of each event, the same for the same arguments: users and items drawn uniformly, so that nothing
-    can be won by a cache."""
+    can be won by a cache.
+
+    user_at: which user the i-th event is of, instead. part: begins the events' ids, where a topic has several.
+    """
     draw = random.Random(0)
     start_ms = int(time.time() * 1000) - 86_400_000
     for i in range(count):
-        user = f"user-{draw.randrange(users)}"
+        user = f"user-{draw.randrange(users) if user_at is None else user_at(draw, i)}"
         value = {
-            "event_id": f"{i:012d}",
+            "event_id": f"{part}{i:012d}",
             "user_id": user,
             "item_id": f"item-{draw.randrange(items)}",
             "action": ("view", "cart", "purchase")[i % 3],

@@ -1,0 +1,1 @@
+"""What users and items cost, for sizing: `python -m tests.benchmarks.scale`."""

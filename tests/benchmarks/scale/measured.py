@@ -1,0 +1,249 @@
+"""What workers use between two moments: figures of a run, of a first start and of one rank."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from export.bundle import Bundle
+from export.stepper import Stepper
+from streams.demo.worker_process import Reading, WorkerProcess
+from streams.local import LocalServices
+from streams.settings import Settings
+from streams.store import Store, connect
+from streams.topics import ensure_topics
+from tests.benchmarks.bench import load
+from tests.benchmarks.bench.watch import Sample, between, calm, cpu_s, rss_mb, sessions
+from tests.benchmarks.scale.plan import FIRST_EVENTS, PARTITIONS, Run
+from tests.benchmarks.scale.topic import Ends, fill, send_windowed
+
+SCORES_AN_EVENT = 10_000  # of its ranks over the catalogue, on average: 16 us of CPU
+LIMIT_S, POLL_S, SETTLED_S = 1_800.0, 0.2, 3.0
+RANKS = 256  # of one measurement
+FLOAT_BYTES, MB = 4, 2**20
+Figures = dict[str, Any]
+
+
+class Moment(NamedTuple):
+    sample: Sample  # its events: those that are confirmed in all partitions
+    rows: int  # written by then
+
+
+class Crew:
+    """The workers of one topic."""
+
+    def __init__(self, settings: Settings, services: LocalServices, folder: Path, count: int = 1) -> None:
+        folder.mkdir(parents=True)
+        homes = [folder / f"worker-{number}" for number in range(count)]
+        for home in homes:
+            home.mkdir()  # of its own: a folder's lock allows one process
+        self._workers = [WorkerProcess(settings, home / "worker.log") for home in homes]
+        self._services = sessions([("kafka", services.kafka.pid), ("cassandra", services.cassandra.pid)])
+
+    def __enter__(self) -> "Crew":
+        for worker in self._workers:
+            worker.start(wait=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.stop()
+
+    def has_partitions(self) -> bool:
+        return all(worker.has_partitions() for worker in self._workers)
+
+    def readings(self) -> list[Reading]:
+        """Of all workers; empty where one does not answer."""
+        found = [reading for worker in self._workers if (reading := worker.read()) is not None]
+        return found if len(found) == len(self._workers) else []
+
+    def count(self, metric: str) -> int:
+        return sum(reading.count(metric) for reading in self.readings())
+
+    def wait(self, holds: Callable[[], bool]) -> None:
+        """Until it holds. Raises SystemExit with the log's end where a worker ends or nothing comes of it."""
+        deadline = time.monotonic() + LIMIT_S
+        while not holds():
+            for worker in self._workers:
+                if worker.pid is None or time.monotonic() > deadline:
+                    raise SystemExit(f"a worker ended, or took over {LIMIT_S:.0f} s:\n{worker.last_lines()}")
+            time.sleep(POLL_S)
+
+    def moment(self, ends: Ends, holds: Callable[[Ends], bool]) -> Moment:
+        """The first at which it holds of what is confirmed, by partition. ends: of the topic."""
+        readings: list[Reading] = []
+        done: Ends = {}
+
+        def is_reached() -> bool:
+            nonlocal readings, done
+            readings = self.readings()
+            behind = [item for reading in readings for item in reading.lags().items()]
+            done = {partition: ends[partition] - lag for partition, lag in behind}
+            return len(done) == len(ends) and holds(done)
+
+        self.wait(is_reached)
+        at_s = time.perf_counter()
+        pids = [worker.pid for worker in self._workers if worker.pid is not None]
+        used = {name: cpu_s(pid) for name, pid in self._services.items()}
+        sample = Sample(sum(done.values()), at_s, sum(map(cpu_s, pids)), used, sum(map(rss_mb, pids)))
+        return Moment(sample, sum(reading.count("thalweg_rows_written_total") for reading in readings))
+
+    def resident_mb(self) -> float:
+        return sum(rss_mb(worker.pid) for worker in self._workers if worker.pid is not None)
+
+
+def settings_of(services: LocalServices, bundle: Bundle, name: str, users: int) -> Settings:
+    """With topics and a keyspace of its own. All users fit into memory; up to a million all workers begin alike."""
+    items = bundle.manifest.items
+    settings = Settings(
+        broker=services.kafka.address,
+        cassandra=services.cassandra.address,
+        bundle=str(bundle.path),
+        partitions=PARTITIONS,
+        arena_max_users=max(1_000_000, users),
+        evaluation_share=min(1.0, SCORES_AN_EVENT / items),
+    )
+    settings = load.named(settings, name)
+    ensure_topics(settings)
+    return settings
+
+
+def measure(
+    services: LocalServices, bundle: Bundle, run: Run, events: int, empty_mb: float, folder: Path
+) -> list[Figures]:
+    """Figures of each stretch of a run, whose users are all in memory by then. empty_mb: of a worker without users."""
+    settings = settings_of(services, bundle, f"s{folder.name}", run.users)
+    _forgo_item_vectors(settings, bundle)
+    stretches = fill(settings, run, events)
+    calm(sessions([("kafka", services.kafka.pid), ("cassandra", services.cassandra.pid)]))
+    ends, found = stretches[-1].end, []
+    with Crew(settings, services, folder, run.workers) as crew:
+        for draw, begin, end in stretches:
+            start, last = _measured(crew, ends, begin, end, events)
+            count = last.sample.events - start.sample.events
+            if count < events // 2:
+                raise SystemExit(
+                    f"{count:,} of {events:,} events were left when all workers were ready: raise --events"
+                )
+            users = crew.count("thalweg_users_in_memory")
+            found.append(
+                {
+                    "users": run.users,
+                    "items": run.items,
+                    "workers": run.workers,
+                    "draw": draw,
+                    "evaluation_share": settings.evaluation_share,
+                    "events": count,
+                    **between(start.sample, last.sample),
+                    "rows_per_event": (last.rows - start.rows) / count,
+                    "users_in_memory": users,
+                    **memory(last.sample.rss_mb - empty_mb * run.workers, users, bundle),
+                }
+            )
+    drop(settings)
+    return found
+
+
+def _forgo_item_vectors(settings: Settings, bundle: Bundle) -> None:
+    """Nobody reads them here: a million would be registered throughout the run, as a first start shows by itself."""
+    store = Store(settings, bundle)
+    store.connect()
+    asyncio.run(store.mark_item_vectors(bundle.manifest.items))
+    store.close()
+
+
+def _measured(crew: Crew, ends: Ends, begin: Ends, end: Ends, events: int) -> tuple[Moment, Moment]:
+    """From where all partitions have passed `begin` and all workers are there, to so many events later."""
+    start = crew.moment(ends, lambda done: all(done[p] >= begin[p] for p in done) and crew.has_partitions())
+    enough = min(start.sample.events + events, sum(end.values()))
+    return start, crew.moment(ends, lambda done: sum(done.values()) >= enough)
+
+
+def memory(further_mb: float, users: int, bundle: Bundle) -> dict[str, float]:
+    """Bytes a user takes beyond what a worker has without users, and how many times its state and vector that is.
+
+    Of few users most of it are batches in flight. An arena of a million slots has 20 MB of it before any user.
+    """
+    size = further_mb * MB / max(1, users)
+    vectors = FLOAT_BYTES * (bundle.manifest.state_width + bundle.manifest.representation_width)
+    return {"bytes_per_user": size, "times_its_vectors": size / vectors}
+
+
+def first_start(services: LocalServices, bundle: Bundle, users: int, folder: Path) -> Figures:
+    """Of a worker that has never run: until its first batch is confirmed, and beside registering item vectors. And what
+    one has in memory that has nothing to do."""
+    items = bundle.manifest.items
+    settings = settings_of(services, bundle, f"f{items}", users)
+    ends = send_windowed(settings, users, items, FIRST_EVENTS)
+    calm(sessions([("kafka", services.kafka.pid), ("cassandra", services.cassandra.pid)]))
+    figures: Figures = {"items": items}
+    with Crew(settings, services, folder / "first") as crew:
+        began_s = time.monotonic()
+        crew.wait(lambda: crew.count("thalweg_records_total") > 0)
+        figures["first_confirmed_s"] = time.monotonic() - began_s
+        figures |= _while_registering(crew, ends, items)
+        crew.moment(ends, lambda done: done == ends)
+    with Crew(settings, services, folder / "again") as crew:
+        crew.wait(crew.has_partitions)
+        time.sleep(SETTLED_S)
+        figures["empty_worker_mb"] = crew.resident_mb()
+    drop(settings)
+    return figures
+
+
+def _while_registering(crew: Crew, ends: Ends, items: int) -> Figures:
+    """Vectors/s until all are stored, and events/s as long as both go on; None where one is over too soon."""
+
+    def stored() -> int:
+        return crew.count("thalweg_item_vectors_stored")
+
+    total = sum(ends.values())
+    start = crew.moment(ends, lambda done: sum(done.values()) > total // 4)
+    before, began_s = stored(), time.perf_counter()
+    last = crew.moment(ends, lambda done: done == ends or stored() >= items)
+    events = last.sample.events - start.sample.events
+    taken_s = last.sample.at_s - start.sample.at_s
+    crew.wait(lambda: stored() >= items)
+    if before >= items or events < total // 10:
+        return {"vectors_per_s": None, "events_per_s_beside": None}
+    return {
+        "vectors_per_s": (items - before) / (time.perf_counter() - began_s),
+        "events_per_s_beside": events / taken_s,
+    }
+
+
+def rank_ms(bundle: Bundle) -> float:
+    """CPU time of one rank over the catalogue, of many at a time."""
+    stepper, draw, manifest = Stepper(bundle), np.random.default_rng(0), bundle.manifest
+    representation = draw.normal(size=(RANKS, manifest.representation_width)).astype(np.float32)
+    item = draw.integers(1, manifest.items + 1, RANKS)
+    stepper.rank(representation, item)
+    began_s, rounds = time.process_time(), 0
+    while (used_s := time.process_time() - began_s) < 1.0:
+        stepper.rank(representation, item)
+        rounds += 1
+    return used_s / (RANKS * rounds) * 1000
+
+
+def drop(settings: Settings) -> None:
+    """What a run stored is not compacted while the next one is measured."""
+    cluster, session = connect(settings)
+    session.execute(f"DROP KEYSPACE {settings.keyspace}", timeout=120)
+    cluster.shutdown()
+
+
+def ratios(found: Sequence[Figures]) -> list[str]:
+    """What the figures say of the number of users and of workers, in words."""
+    lines = []
+    rates = {(f["users"], f["items"], f["workers"], f["draw"]): f["events_per_s"] for f in found}
+    (users, items, _, _), *_ = rates
+    for (more, of_items, workers, draw), rate in rates.items():
+        base = rates.get((users, items, 1, draw))
+        if base is not None and of_items == items and (more, workers) != (users, 1):
+            lines.append(
+                f"{draw}: {more:,} users, {workers} workers: {rate / base:.2f} of {users:,} users with 1 worker"
+            )
+    return lines

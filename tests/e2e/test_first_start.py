@@ -1,0 +1,75 @@
+"""The first start of a worker with a catalogue that takes a while to register: events flow at once."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from export.bundle import Bundle
+from streams.demo.worker_process import WorkerProcess
+from streams.local import LocalServices
+from streams.store import connect
+from tests.bundles import tiny_bundle
+from tests.deployment import Deployment
+from tests.e2e.test_worker import shopping
+
+ITEMS = 120_000
+LIMIT_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny_bundle(tmp_path_factory.mktemp("large") / "bundle", items=ITEMS)
+
+
+def registered(worker: WorkerProcess) -> int:
+    reading = worker.read()
+    return 0 if reading is None else reading.count("thalweg_item_vectors_stored")
+
+
+def wait_for(workers: list[WorkerProcess], items: int) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while max(map(registered, workers)) < items:
+        assert time.monotonic() < deadline, f"{items} were not registered in time{workers[0].last_lines()}"
+        time.sleep(0.05)
+
+
+def rows(deployment: Deployment, query: str) -> list[tuple[object, ...]]:
+    cluster, session = connect(deployment.settings)
+    try:
+        return list(session.execute(query.format(keyspace=deployment.settings.keyspace), timeout=60))
+    finally:
+        cluster.shutdown()
+
+
+def test_events_flow_while_item_vectors_are_registered_and_a_kill_leaves_none_out(
+    services: LocalServices, large: Bundle, tmp_path: Path
+) -> None:
+    deployment = Deployment(services, large, tmp_path)
+    deployment.send(shopping(500, 50))
+    first = deployment.worker("first")
+    first.start()
+    deployment.wait_until_committed()
+    assert registered(first) < ITEMS, "events waited for the item vectors, or the catalogue is too small to tell"
+    bundle_row = rows(deployment, "SELECT bundle_id, width, items FROM {keyspace}.bundles")
+    assert bundle_row == [(large.bundle_id, 32, ITEMS)]
+    wait_for([first], 6_000)
+    first.kill()
+    left = rows(deployment, "SELECT count(*) FROM {keyspace}.item_vectors_32")[0][0]
+    assert isinstance(left, int)
+    assert 6_000 <= left < ITEMS, "killed too late: the test shows nothing"
+
+    workers = [deployment.worker(name) for name in ("second", "third")]
+    for worker in workers:
+        worker.start()
+    wait_for(workers, ITEMS)
+    deployment.send(shopping(500, 50, seed=1))
+    deployment.wait_until_committed()
+    for worker in workers:
+        worker.stop()
+    said = [worker.log.read_text() for worker in workers]
+    assert sum("all 120,000 item vectors are stored" in text for text in said) == 1, "one of them does it"
+    assert rows(deployment, "SELECT count(*) FROM {keyspace}.item_vectors_32") == [(ITEMS,)]
+    assert rows(deployment, "SELECT items FROM {keyspace}.item_vectors_stored LIMIT 1") == [(ITEMS,)]
+    found = deployment.verify()
+    assert (found.mismatches, found.events) == ([], 1_000)
