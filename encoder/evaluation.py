@@ -91,13 +91,13 @@ def model_ranks(model: UserModel, sequences: Sequences, scored: NDArray[np.bool_
     vectors = model.item_vectors().T
     for window, before, _ in _stepped(model, sequences):
         known = (window.item > 0) & (window.position >= 0) & scored[window.position]
-        representations = before[torch.from_numpy(known)]
+        representations = before[torch.from_numpy(known)][:, : model.config.width]
         ranks[window.position[known]] = _ranks(representations, torch.from_numpy(window.item[known]), vectors)
     return ranks[scored]
 
 
 def _stepped(model: UserModel, sequences: Sequences) -> Iterator[tuple[Window, torch.Tensor, torch.Tensor]]:
-    """Windows over all users, with the (B, T, D) representations before and after their events."""
+    """Windows over all users, with the (B, T, R) representations before and after their events."""
     model.eval()
     for users in batches(sequences.lengths, EVENTS, WINDOW):
         for window in windows(sequences, users, WINDOW):

@@ -18,7 +18,7 @@ FIRST_MEANS_S = (2.0, 30.0, 3_600.0, 172_800.0)  # of the untrained components: 
 
 
 class Heads(nn.Module):
-    """A small network over representations. D: their width, A: known actions, K = COMPONENTS."""
+    """A small network over representations. R: their width, A: known actions, K = COMPONENTS."""
 
     def __init__(self, width: int, actions: int) -> None:
         super().__init__()
@@ -32,12 +32,12 @@ class Heads(nn.Module):
             self.time.bias[COMPONENTS : 2 * COMPONENTS] = torch.log(OFFSET_S + torch.tensor(FIRST_MEANS_S))
 
     def forward(self, representation: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, D) float32 -> (B, A + 1) logits of the next action, 0 is unknown; (B, 3K) numbers of the time."""
+        """(B, R) float32 -> (B, A + 1) logits of the next action, 0 is unknown; (B, 3K) numbers of the time."""
         hidden = torch.tanh(self.hidden(representation))
         return self.action(hidden), self.time(hidden)
 
     def outputs(self, representation: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, D) float32 -> (B, A + 1) probabilities of the next action, (B, 3K) mixtures of `encoder.time_mixture`."""
+        """(B, R) float32 -> (B, A + 1) probabilities of the next action, (B, 3K) mixtures of `encoder.time_mixture`."""
         action, time = self(representation)
         weight, mean, scale = time.chunk(3, dim=1)
         return action.softmax(dim=1), torch.cat([weight.softmax(dim=1), mean, _scale(scale)], dim=1)
@@ -66,7 +66,7 @@ def heads_loss(heads: Heads, window: Window, before: Tensor, after: Tensor) -> T
     """Mean loss of a window's events in nats: cross-entropy of an event's action plus negative log-likelihood of its
     gap and, for a user's last event, of the silence after it.
 
-    before, after: (B, T, D) representations before and after each event. A first event has no gap.
+    before, after: (B, T, R) representations before and after each event. A first event has no gap.
     """
     action, gap_ms, open_ms = (
         torch.from_numpy(part).to(before.device) for part in (window.action, window.gap_ms, window.open_ms)

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from encoder.cells import make_cell
 from encoder.content import Content, WeekHours
+from encoder.counters import Counters
 from encoder.features import BRAND, CATEGORY, PRICE, TIME, Features
 from encoder.heads import Heads
 from encoder.neighbours import Neighbours
@@ -38,7 +39,7 @@ NO_FEATURES: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Shape of a model. width: D, of item vectors, inputs and representation; hidden: of the cell."""
+    """Shape of a model. width: D, of item vectors and inputs; hidden: of the cell."""
 
     items: int
     actions: int
@@ -50,6 +51,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     unknown_share: float = 0.01  # of training inputs whose item or action is hidden, so that "unknown" is trained
     gap_boundaries_ms: tuple[int, ...] = GAP_BOUNDARIES_MS
     traces: bool = False  # whether sums of the inputs, forgotten at fixed rates, stand beside the cell
+    counters: bool = False  # whether representations end in how often the user came
     heads: bool = False  # of the next action and the time to it, beside the next item
     week_hours: bool = False  # whether the hour of the week is an input
     content: tuple[str, ...] = ()  # features of an item that its vector is made of besides its id
@@ -83,9 +85,10 @@ def directions(items: int, width: int, generator: torch.Generator | None = None)
 class UserModel(nn.Module):
     """Steps users over events. Item vectors are tied: the same rows are inputs and what representations score against.
 
-    N items, A actions; index 0 of both is "unknown". D, S: widths of representation and state. Where the model knows
-    content, an item's vector is that of its id plus that of its features. As an input the unknown item has the features
-    that its event names.
+    N items, A actions; index 0 of both is "unknown". D, R, S: widths of item vectors, representation and state. The
+    first D components of a representation score items; where the model has counters, theirs come after these. Where it
+    knows content, an item's vector is that of its id plus that of its features. As an input the unknown item has the
+    features that its event names.
     """
 
     gap_boundaries_ms: Tensor
@@ -104,8 +107,9 @@ class UserModel(nn.Module):
         self.traces = Traces(config.width, config.width) if config.traces else None
         self.shortcut = nn.Linear(config.width, config.width, bias=False)
         self.following = nn.Embedding(config.items + 1, config.width)
+        self.counters = Counters() if config.counters else None
         with torch.random.fork_rng(devices=[]):  # what else is drawn is the same with heads and without
-            self.heads = Heads(config.width, config.actions) if config.heads else None
+            self.heads = Heads(self.representation_width, config.actions) if config.heads else None
         self.dropout = nn.Dropout(config.dropout)
         self.register_buffer("gap_boundaries_ms", torch.tensor(config.gap_boundaries_ms, dtype=torch.int64))
         self.week_hours = WeekHours(config.width) if config.week_hours else None
@@ -152,14 +156,24 @@ class UserModel(nn.Module):
             self.items.weight[1:, 0] = (log_share - log_share.mean()) / PRIOR_SCALE
 
     @property
+    def state_widths(self) -> list[int]:
+        """Of cell, traces and counters, in the order in which they stand in a state; 0 of what the model lacks."""
+        beside = [0 if part is None else part.state_width for part in (self.traces, self.counters)]
+        return [self.cell.state_width, *beside]
+
+    @property
     def state_width(self) -> int:
-        """S: of the cell and the traces, in this order."""
-        return self.cell.state_width + (0 if self.traces is None else self.traces.state_width)
+        """S."""
+        return sum(self.state_widths)
+
+    @property
+    def representation_width(self) -> int:
+        """R."""
+        return self.config.width + (0 if self.counters is None else self.counters.state_width)
 
     def initial_state(self, batch: int) -> Tensor:
         """(batch, S) float32 state of users without history."""
-        traces = self.state_width - self.cell.state_width
-        return functional.pad(self.cell.initial_state(batch), (0, traces))
+        return functional.pad(self.cell.initial_state(batch), (0, sum(self.state_widths[1:])))
 
     def lean_on(self, neighbours: Neighbours | None) -> None:
         """Let ids lean on their items' neighbours while training; None: take what they gave over into the ids."""
@@ -175,8 +189,11 @@ class UserModel(nn.Module):
         return super().train(mode)
 
     def initial_representation(self, batch: int) -> Tensor:
-        """(batch, D) float32 representation of users without history: trained on every user's first event."""
-        return self.head.bias.expand(batch, -1)
+        """(batch, R) float32 representation of users without history: trained on every user's first event."""
+        prior = self.head.bias
+        if self.counters is not None:  # as often as a user whose first event it is
+            prior = torch.cat([prior, -self.counters.usual])
+        return prior.expand(batch, -1)
 
     def begin_step(self, items: Tensor | None = None) -> None:
         """Until the next call, train a share of the items, drawn by chance, as if they were new.
@@ -229,7 +246,7 @@ class UserModel(nn.Module):
         return ids + content
 
     def item_vectors(self) -> Tensor:
-        """(N, D) float32, row p is item p + 1."""
+        """(N, D) float32, row p is item p + 1; its score is the product with the first D of a representation."""
         return self.item_table()[1:]
 
     def inputs(self, item: Tensor, action: Tensor, gap_ms: Tensor, features: Mapping[str, Tensor]) -> Tensor:
@@ -250,32 +267,40 @@ class UserModel(nn.Module):
     def step(
         self, item: Tensor, action: Tensor, gap_ms: Tensor, state: Tensor, features: Mapping[str, Tensor] = NO_FEATURES
     ) -> tuple[Tensor, Tensor]:
-        """(B,) int64 item, action and gap, (B, S) state -> (B, S) next state, (B, D) representation after the event.
+        """(B,) int64 item, action and gap, (B, S) state -> (B, S) next state, (B, R) representation after the event.
 
         features: (B,) of the event, those of the config.
         """
         item = self._seen(item)
         inputs = self.inputs(item, action, gap_ms, features)
-        output, cell_state = self.cell.step(inputs, state[:, : self.cell.state_width])
+        of_cell, of_traces, of_counters = torch.split(state, self.state_widths, dim=1)
+        output, of_cell = self.cell.step(inputs, of_cell)
         representation = self._representation(output, inputs, item)
-        if self.traces is None:
-            return cell_state, representation
-        traced, traces = self.traces.step(inputs, state[:, self.cell.state_width :])
-        return torch.cat([cell_state, traces], dim=1), representation + traced
+        if self.traces is not None:
+            traced, of_traces = self.traces.step(inputs, of_traces)
+            representation = representation + traced
+        if self.counters is not None:
+            counted, of_counters = self.counters.step(gap_ms, of_counters)
+            representation = torch.cat([representation, counted], dim=1)
+        return torch.cat([of_cell, of_traces, of_counters], dim=1), representation
 
     def sequence(
         self, item: Tensor, action: Tensor, gap_ms: Tensor, state: Tensor, features: Mapping[str, Tensor] = NO_FEATURES
     ) -> tuple[Tensor, Tensor]:
-        """(B, T) int64 item, action and gap, (B, S) state before them -> (B, T, D) representations after each event,
+        """(B, T) int64 item, action and gap, (B, S) state before them -> (B, T, R) representations after each event,
         (B, S) state after the last. features: (B, T) of the events."""
         item = self._seen(item)
         inputs = self.inputs(item, action, gap_ms, features)
-        outputs, cell_state = self.cell.sequence(inputs, state[:, : self.cell.state_width])
+        of_cell, of_traces, of_counters = torch.split(state, self.state_widths, dim=1)
+        outputs, of_cell = self.cell.sequence(inputs, of_cell)
         representations = self._representation(outputs, inputs, item)
-        if self.traces is None:
-            return representations, cell_state
-        traced, traces = self.traces.sequence(inputs, state[:, self.cell.state_width :])
-        return representations + traced, torch.cat([cell_state, traces], dim=1)
+        if self.traces is not None:
+            traced, of_traces = self.traces.sequence(inputs, of_traces)
+            representations = representations + traced
+        if self.counters is not None:
+            counted, of_counters = self.counters.sequence(gap_ms, of_counters)
+            representations = torch.cat([representations, counted], dim=2)
+        return representations, torch.cat([of_cell, of_traces, of_counters], dim=1)
 
     def _seen(self, item: Tensor) -> Tensor:
         """The items as a step sees them: in training some are unknown."""

@@ -71,6 +71,7 @@ class FromLog:
                 hidden=settings.hidden,
                 dropout=settings.dropout,
                 traces=settings.traces,
+                counters=settings.counters,
                 heads=True,
                 week_hours=settings.week_hours,
                 content=tuple(name for name in known if name in settings.content),
@@ -82,6 +83,8 @@ class FromLog:
         )
         if model.config.content:
             model.know_items(item_features(log, vocabulary))
+        if model.counters is not None:
+            model.counters.learn_what_is_usual(sequences)
         model.start_from_popularity(torch.from_numpy(Baselines.of(sequences, items).popularity[1:]))
         if settings.neighbours:
             model.lean_on(Neighbours(sequences, items, settings.width))

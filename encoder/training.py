@@ -257,7 +257,7 @@ def counts_share(sequences: Sequences, counts: NDArray[np.int64]) -> float:
 def carried(
     model: UserModel, window: Window, state: Tensor, before: Tensor, compute: Compute = ONE_CPU
 ) -> tuple[Tensor, Tensor]:
-    """(B, S) states and (B, D) representations with which a window's users begin, given those after the window before
+    """(B, S) states and (B, R) representations with which a window's users begin, given those after the window before
     it: the initial ones where a user starts here."""
     users = len(window.before)
     first_state, first_before = model.initial_state(users), model.initial_representation(users)
@@ -279,8 +279,8 @@ def window_loss(
     """Add the gradients of a window's mean loss: that of each known item in the catalogue, under the representation
     before its event, and HEADS_WEIGHT of that of the heads.
 
-    state, before: (B, S) and (B, D) of the users when the window begins. Returns the sum of the items' losses, the
-    number of known items, and (B, S) and (B, D) when it ends, cut from the gradient.
+    state, before: (B, S) and (B, R) of the users when the window begins. Returns the sum of the items' losses, the
+    number of known items, and (B, S) and (B, R) when it ends, cut from the gradient.
     """
     item, action, gap_ms = (compute.tensor(part) for part in (window.item, window.action, window.gap_ms))
     drawn = criterion.draw()
@@ -300,7 +300,8 @@ def window_loss(
         if drawn is not None:
             drawn = drawn._replace(position=model.place(drawn.position + 1) - 1)
         with compute.half():
-            loss = criterion(before_each[known], model.item_vectors(), model.place(target) - 1, drawn)
+            scoring = before_each[known][:, : model.config.width]
+            loss = criterion(scoring, model.item_vectors(), model.place(target) - 1, drawn)
         total = float(loss.detach())
         mean = loss / len(target)
         if model.heads is not None:

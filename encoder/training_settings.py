@@ -19,6 +19,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     hidden: int = 64
     dropout: float = 0.3
     traces: bool = True  # whether sums of the inputs, forgotten at fixed rates, stand beside the cell
+    counters: bool = True  # whether representations end in how often the user came
     neighbours: bool = True  # whether items lean on what came near them in users' histories, while training
     loss: str = "auto"  # one of LOSS_NAMES; auto: the full softmax, sampled for a large catalogue
     negatives: int = 1_024  # items drawn for a step of the losses other than the full softmax

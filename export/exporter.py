@@ -62,7 +62,7 @@ def export_model(
             bundle_id="",
             cell=model.config.cell,
             state_width=model.state_width,
-            representation_width=model.config.width,
+            representation_width=model.representation_width,
             items=model.config.items,
             actions=model.config.actions,
             features=model.config.features,
@@ -83,10 +83,12 @@ def export_model(
 
 def _write_files(model: UserModel, vocabulary: Vocabulary, path: Path) -> None:
     vectors = model.item_table().detach().numpy()
+    beside = model.representation_width - model.config.width
     (path / "step.onnx").write_bytes(step_graph(model))
-    (path / "predict.onnx").write_bytes(predict_graph(vectors[1:], model.heads))
+    (path / "predict.onnx").write_bytes(predict_graph(vectors[1:], model.heads, beside=beside))
     (path / "vocabulary.json").write_bytes(msgspec.json.encode(vocabulary))
-    np.save(path / "item_vectors.npy", vectors)
+    # As wide as representations: a product of the two is a score.
+    np.save(path / "item_vectors.npy", np.pad(vectors, ((0, 0), (0, beside))))
     np.savez(
         path / "initial.npz",
         state=model.initial_state(1)[0].numpy(),
@@ -96,8 +98,9 @@ def _write_files(model: UserModel, vocabulary: Vocabulary, path: Path) -> None:
 
 def _write_gpu_files(model: UserModel, path: Path, in_half: bool) -> None:
     vectors = model.item_table().detach().numpy()[1:]
+    beside = model.representation_width - model.config.width
     (path / "gpu_step.onnx").write_bytes(resident_step_graph(model))
-    predict = predict_graph(vectors, model.heads, is_for_gpu=True, in_half=in_half)
+    predict = predict_graph(vectors, model.heads, beside=beside, is_for_gpu=True, in_half=in_half)
     (path / "gpu_predict.onnx").write_bytes(predict)
     (path / "gpu_read.onnx").write_bytes(read_graph(model))
     (path / "gpu_write.onnx").write_bytes(write_graph(model))

@@ -120,10 +120,10 @@ def _stepped(
     gap_ms: NDArray[np.int64],
     features: Features,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(64, S) state after each sequence's last event, (64, 1000, D) representation after each event."""
+    """(64, S) state after each sequence's last event, (64, 1000, R) representation after each event."""
     session = _session(path / "step.onnx")
     states = model.initial_state(SEQUENCES).numpy()
-    representations = np.zeros((*item.shape, model.config.width), np.float32)
+    representations = np.zeros((*item.shape, model.representation_width), np.float32)
     for t in range(STEPS):
         active = int((lengths > t).sum())
         values = {"item": item, "action": action, "gap_ms": gap_ms, **features}
@@ -144,7 +144,7 @@ def _trained_form(
     """What `_stepped` gives, by the model's sequence form: from each length at which sequences end to the next."""
     model.eval()
     states = model.initial_state(SEQUENCES)
-    representations = torch.zeros(*item.shape, model.config.width)
+    representations = torch.zeros(*item.shape, model.representation_width)
     begin = 0
     for end in np.unique(lengths).tolist():
         active = int((lengths >= end).sum())
@@ -168,7 +168,7 @@ def _rank_errors(model: UserModel, path: Path, representations: NDArray[np.float
     errors = 0
     for part in _tiles(len(item), config.items):
         (ranks,) = session.run(("rank",), {"representation": representations[part], "item": item[part]})
-        scores = representations[part].astype(np.float64) @ vectors.T
+        scores = representations[part, : config.width].astype(np.float64) @ vectors.T
         target = scores[np.arange(len(scores)), np.maximum(item[part] - 1, 0)][:, None]
         slack = 1e-5 * max(1.0, float(np.abs(scores).max()))
         best = (scores >= target + slack).sum(axis=1) + 1

@@ -34,6 +34,7 @@ def tiny_model(
         width=width,
         hidden=width + 8 if hidden is None else hidden,
         traces=is_whole,
+        counters=is_whole,
         heads=is_whole,
     )
     model = UserModel(shape)
@@ -45,6 +46,8 @@ def tiny_model(
         parts += [model.heads.action.weight, model.heads.time.weight]
     for weight in parts:
         torch.nn.init.normal_(weight, std=0.1)
+    if model.counters is not None:
+        model.counters.usual += 1.5
     return model.eval()
 
 

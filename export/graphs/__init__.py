@@ -14,23 +14,24 @@ from encoder.errors import BundleError
 from encoder.heads import Heads
 from encoder.model import UserModel
 from export.graphs.builder import Graph, array, floats
-from export.graphs.cells import add_cell, add_traces
+from export.graphs.cells import add_cell, add_counters, add_traces
 from export.graphs.event import add_event_part, add_feature_rows, feature_inputs
 from export.graphs.heads import add_heads, head_widths
 
+GAP_COLUMN = "gap_column"  # (B, 1) int64
 FLOAT_INTEGERS = 2**24  # a float32 sum of ones is exact up to here
 
 
 def step_graph(model: UserModel) -> bytes:
     """step.onnx: item, action, gap_ms (B,) int64, the model's features (B,), state (B, S) float32 -> next_state (B, S),
-    representation (B, D)."""
+    representation (B, R)."""
     graph = Graph()
     add_step(graph, model)
     integers = [helper.make_tensor_value_info(n, TensorProto.INT64, ["batch"]) for n in ("item", "action", "gap_ms")]
     return graph.model(
         "step",
         [*integers, *feature_inputs(model), floats("state", model.state_width)],
-        [floats("next_state", model.state_width), floats("representation", model.config.width)],
+        [floats("next_state", model.state_width), floats("representation", model.representation_width)],
     )
 
 
@@ -43,13 +44,18 @@ def add_step(graph: Graph, model: UserModel) -> None:
 
 
 def predict_graph(
-    item_vectors: NDArray[np.float32], heads: Heads | None = None, *, is_for_gpu: bool = False, in_half: bool = False
+    item_vectors: NDArray[np.float32],
+    heads: Heads | None = None,
+    *,
+    beside: int = 0,
+    is_for_gpu: bool = False,
+    in_half: bool = False,
 ) -> bytes:
-    """predict.onnx: representation (B, D) float32, item (B,) int64 -> rank (B,) int32, 0 for the unknown item.
+    """predict.onnx: representation (B, R) float32, item (B,) int64 -> rank (B,) int32, 0 for the unknown item.
 
     With heads also action_probability (B, A + 1) and time_mixture (B, 3K), float32, of the representation alone.
 
-    item_vectors: (N, D) of items 1..N. Ties count against the model. The target's score is read from the same product
+    item_vectors: (N, D) of items 1..N; beside: R - D, components of a representation that do not score. Ties count against the model. The target's score is read from the same product
     as the others, so equal vectors tie exactly. Counting the items that score *lower* and taking them from N gives
     the same number, and the worst rank, not the best, where a representation is not a number.
 
@@ -67,6 +73,9 @@ def predict_graph(
     graph.constant("catalogue", np.array(count, np.int32))
     graph.constant("no_rank", np.array(0, np.int32))
     user = "representation"
+    if beside:
+        parts = graph.constant("parts", np.array([item_vectors.shape[1], beside], np.int64))
+        user = graph.split("Split", [user, parts], ["scoring", "beside"], axis=1)[0]
     if in_half:
         user = graph.add("Cast", [user], "representation_in_half", to=TensorProto.FLOAT16)
     scores = graph.add("MatMul", [user, "item_vectors"], "scores")
@@ -86,7 +95,7 @@ def predict_graph(
     return graph.model(
         "predict",
         [
-            floats("representation", item_vectors.shape[1]),
+            floats("representation", item_vectors.shape[1] + beside),
             helper.make_tensor_value_info("item", TensorProto.INT64, ["batch"]),
         ],
         outputs,
@@ -115,7 +124,7 @@ def _gap_bucket(graph: Graph, model: UserModel) -> str:
     """(B,) int64: how many boundaries a gap has reached. Integer comparisons, so the same bucket as in training."""
     graph.constant("boundaries_ms", model.gap_boundaries_ms.numpy())
     graph.constant("last_axis", np.array([1], np.int64))
-    column = graph.add("Unsqueeze", ["gap_ms", "last_axis"], "gap_column")
+    column = graph.add("Unsqueeze", ["gap_ms", "last_axis"], GAP_COLUMN)
     reached = graph.add("GreaterOrEqual", [column, "boundaries_ms"], "reached")
     counted = graph.add("Cast", [reached], "counted", to=TensorProto.INT64)
     return graph.add("ReduceSum", [counted, "last_axis"], "gap_bucket", keepdims=0)
@@ -130,19 +139,30 @@ def _context(graph: Graph, model: UserModel, bucket: str) -> str:
 
 def _add_state(graph: Graph, model: UserModel, context: str) -> None:
     """Add next_state and representation."""
-    if model.traces is None:
+    names = [name for name, width in zip(("cell", "trace", "counter"), model.state_widths, strict=True) if width]
+    if names == ["cell"]:
         _representation(graph, model, add_cell(graph, model, context, "state")[0], context, "representation")
         return
-    widths = graph.constant("state_widths", np.array([model.cell.state_width, model.traces.state_width], np.int64))
-    of_cell, of_traces = graph.split("Split", ["state", widths], ["cell_state", "trace_state"], axis=1)
-    output, cell_state = add_cell(graph.part("cell_"), model, context, of_cell)
-    traced, traces = add_traces(graph.part("trace_"), model.traces, model, context, of_traces)
-    graph.add("Concat", [cell_state, traces], "next_state", axis=1)
-    graph.add("Add", [_representation(graph, model, output, context, "untraced"), traced], "representation")
+    widths = graph.constant("state_widths", np.array([width for width in model.state_widths if width], np.int64))
+    graph.split("Split", ["state", widths], [f"{name}_state" for name in names], axis=1)
+    output, after = add_cell(graph.part("cell_"), model, context, "cell_state")
+    states, scoring = [after], "representation" if model.counters is None else "scoring"
+    if model.traces is None:
+        _representation(graph, model, output, context, scoring)
+    else:
+        untraced = _representation(graph, model, output, context, "untraced")
+        traced, after = add_traces(graph.part("trace_"), model.traces, model, context, "trace_state")
+        graph.add("Add", [untraced, traced], scoring)
+        states.append(after)
+    if model.counters is not None:
+        counted, after = add_counters(graph.part("counter_"), model.counters, GAP_COLUMN, "counter_state")
+        graph.add("Concat", [scoring, counted], "representation", axis=1)
+        states.append(after)
+    graph.add("Concat", states, "next_state", axis=1)
 
 
 def _representation(graph: Graph, model: UserModel, output: str, context: str, name: str) -> str:
-    """The head of the cell's output, plus what the event gives by itself."""
+    """(B, D) the head of the cell's output, plus what the event gives by itself."""
     weight, bias, own = (w.double() for w in (model.shortcut.weight, model.head.bias, model.following.weight))
     event = add_event_part(graph, model, context, "following", weight, bias, own)
     graph.constant("head_weight", array(model.head.weight.T))

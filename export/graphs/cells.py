@@ -9,10 +9,12 @@ from functools import singledispatch
 
 import numpy as np
 import torch
+from onnx import TensorProto
 from torch import Tensor
 
 from encoder.cells import Cell, GRUCell, HGRN2Cell, LSTMCell, MinGRUCell, RNNCell, Stack
 from encoder.cells.linear import HEADS, KEYS, NORM_EPSILON
+from encoder.counters import FOREVER_MS, Counters
 from encoder.errors import BundleError
 from encoder.model import UserModel
 from encoder.traces import DECAYS, Traces
@@ -53,6 +55,16 @@ def add_traces(graph: Graph, traces: Traces, model: UserModel, context: str, sta
     by_rate = graph.constant("by_rate", np.array([-1, len(DECAYS), traces.output_width], np.int64))
     rates = graph.constant("rates_axis", np.array([1], np.int64))
     return graph.add("ReduceSum", [graph.add("Reshape", [after, by_rate], "rates"), rates], "sum", keepdims=0), after
+
+
+def add_counters(graph: Graph, counters: Counters, gap_ms: str, state: str) -> tuple[str, str]:
+    """Add the counters. gap_ms: (B, 1) int64. Returns the names of what they give and of the next ones, (B, K) both."""
+    first = graph.add("Less", [gap_ms, graph.constant("no_gap", np.array(0, np.int64))], "is_first")
+    forever = graph.constant("forever_ms", np.array(FOREVER_MS, np.float32))
+    since = graph.add("Where", [first, forever, graph.add("Cast", [gap_ms], "gap", to=TensorProto.FLOAT)], "since_ms")
+    faded = graph.add("Mul", [since, graph.constant("rates_per_ms", array(counters.rates_per_ms))], "faded")
+    after = graph.add("Softplus", [graph.add("Sub", [state, faded], "kept")], "next_state")
+    return graph.add("Sub", [after, graph.constant("usual", array(counters.usual))], "given"), after
 
 
 def _table_map(graph: Graph, model: UserModel, context: str) -> Map:
