@@ -4,7 +4,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from encoder.cells.linear import scan
 from encoder.sequences import Sequences, batches, windows
@@ -12,6 +11,9 @@ from encoder.sequences import Sequences, batches, windows
 HALF_LIVES_DAYS = (1.0, 7.0, 30.0)
 DAY_MS = 86_400_000
 FOREVER_MS = 1e15  # before a first event: nothing is left of a count
+# What an event adds to the state: thousands of events are then no larger than what a cell holds, and neither is what
+# float32 rounds off. A power of two, so that nothing more is.
+EVENT = 2.0**-12
 WINDOW, EVENTS = 128, 4_096  # events of a user, and of a batch, that are counted at a time
 
 
@@ -21,12 +23,12 @@ class Counters(nn.Module):
     Cell and traces forget by the event: ten events of a minute and ten of a month leave much the same in them. A count
     is a rate, and how counts differ says whether the user comes less often than before. There is nothing to learn.
 
-    The state is the counts' logarithms, which stay small however many events there are. A first event (its gap is -1)
-    begins to count, whatever the state before it. What counters give is the state less its mean in training: around 0,
-    a gradient tells a high rate from a low one, and does not first have to learn what is usual.
+    The state is the counts, times EVENT. A first event (its gap is -1) begins to count, whatever the state before it.
+    What counters give is the counts' logarithms less their mean in training: around 0, a gradient tells a high rate
+    from a low one, and does not first have to learn what is usual.
     """
 
-    usual: Tensor  # (K,) float32 mean of the state after an event
+    usual: Tensor  # (K,) float32 mean logarithm of the counts after an event
     rates_per_ms: Tensor  # (K,) float32
 
     def __init__(self) -> None:
@@ -37,16 +39,15 @@ class Counters(nn.Module):
         self.register_buffer("rates_per_ms", torch.tensor(rates), persistent=False)
 
     def step(self, gap_ms: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,) int64 gap, (B, K) state -> (B, K) next state less the usual one, (B, K) next state."""
-        state = functional.softplus(state - self._faded(gap_ms))  # log(exp(state) * kept + 1)
-        return state - self.usual, state
+        """(B,) int64 gap, (B, K) state -> (B, K) what the counters give after the event, (B, K) next state."""
+        state = state * self._kept(gap_ms) + EVENT
+        return self._given(state), state
 
     def sequence(self, gap_ms: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T) int64 gaps, (B, K) state -> (B, T, K) states less the usual one after each event, (B, K) the last
-        state."""
-        kept = torch.exp(-self._faded(gap_ms))
-        states = torch.log(scan(kept, torch.ones_like(kept), torch.exp(state)))
-        return states - self.usual, states[:, -1]
+        """(B, T) int64 gaps, (B, K) state -> (B, T, K) what they give after each event, (B, K) state after the last."""
+        kept = self._kept(gap_ms).double()  # its powers lose what it rounds off as often as they are squared
+        states = scan(kept, torch.full_like(kept, EVENT), state.double()).float()
+        return self._given(states), states[:, -1]
 
     def learn_what_is_usual(self, sequences: Sequences) -> None:
         """Take the mean over all events of the sequences."""
@@ -58,7 +59,11 @@ class Counters(nn.Module):
                 total += (given + self.usual)[torch.from_numpy(window.position >= 0)].double().sum(dim=0)
         self.usual.copy_(total / max(1, len(sequences.item)))
 
-    def _faded(self, gap_ms: Tensor) -> Tensor:
-        """(...) gaps -> (..., K) float32 what they take from the state."""
+    def _kept(self, gap_ms: Tensor) -> Tensor:
+        """(...) gaps -> (..., K) float32 share of a count that is left after them."""
         since_ms = torch.where(gap_ms < 0, FOREVER_MS, gap_ms.float())
-        return since_ms.unsqueeze(-1) * self.rates_per_ms
+        return torch.exp(since_ms.unsqueeze(-1) * -self.rates_per_ms)
+
+    def _given(self, states: Tensor) -> Tensor:
+        # No count after an event is below 1. A state that is none of a user's, made up for a check, may be.
+        return torch.log(states.clamp(min=EVENT)) - (self.usual + math.log(EVENT))

@@ -4,6 +4,7 @@ Every cell meets its inputs in one linear map and nowhere else. The first layer'
 map is folded into two tables, of items and of (action, gap bucket); later layers compute theirs.
 """
 
+import math
 from collections.abc import Callable
 from functools import singledispatch
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from encoder.cells import Cell, GRUCell, HGRN2Cell, LSTMCell, MinGRUCell, RNNCell, Stack
 from encoder.cells.linear import HEADS, KEYS, NORM_EPSILON
-from encoder.counters import FOREVER_MS, Counters
+from encoder.counters import EVENT, FOREVER_MS, Counters
 from encoder.errors import BundleError
 from encoder.model import UserModel
 from encoder.traces import DECAYS, Traces
@@ -59,12 +60,17 @@ def add_traces(graph: Graph, traces: Traces, model: UserModel, context: str, sta
 
 def add_counters(graph: Graph, counters: Counters, gap_ms: str, state: str) -> tuple[str, str]:
     """Add the counters. gap_ms: (B, 1) int64. Returns the names of what they give and of the next ones, (B, K) both."""
-    first = graph.add("Less", [gap_ms, graph.constant("no_gap", np.array(0, np.int64))], "is_first")
+    is_first = graph.add("Less", [gap_ms, graph.constant("no_gap", np.array(0, np.int64))], "is_first")
     forever = graph.constant("forever_ms", np.array(FOREVER_MS, np.float32))
-    since = graph.add("Where", [first, forever, graph.add("Cast", [gap_ms], "gap", to=TensorProto.FLOAT)], "since_ms")
-    faded = graph.add("Mul", [since, graph.constant("rates_per_ms", array(counters.rates_per_ms))], "faded")
-    after = graph.add("Softplus", [graph.add("Sub", [state, faded], "kept")], "next_state")
-    return graph.add("Sub", [after, graph.constant("usual", array(counters.usual))], "given"), after
+    gap = graph.add("Cast", [gap_ms], "gap", to=TensorProto.FLOAT)
+    since = graph.add("Where", [is_first, forever, gap], "since_ms")
+    faded = graph.add("Mul", [since, graph.constant("rates_per_ms", array(-counters.rates_per_ms))], "faded")
+    kept = graph.add("Mul", [state, graph.add("Exp", [faded], "kept_share")], "kept")
+    event = graph.constant("event", np.array(EVENT, np.float32))
+    after = graph.add("Add", [kept, event], "next_state")
+    log = graph.add("Log", [graph.add("Max", [after, event], "counted")], "log")
+    usual = graph.constant("usual", array(counters.usual + math.log(EVENT)))
+    return graph.add("Sub", [log, usual], "given"), after
 
 
 def _table_map(graph: Graph, model: UserModel, context: str) -> Map:

@@ -102,7 +102,7 @@ def test_an_untrained_model_ranks_by_popularity() -> None:
     model = tiny_model(items=50)
     with torch.no_grad():
         model.items.weight[1:, 1:] = 0
-        scores = model.item_vectors() @ model.initial_representation(1)[0]
+        scores = model.item_vectors() @ model.initial_representation(1)[0, : model.config.width]
     assert (torch.diff(scores) < 0).all()  # tiny_model's counts fall from item 1 on
 
 
@@ -202,7 +202,7 @@ def test_ranks_follow_every_user_alone_and_across_windows() -> None:
             state, representation = model.initial_state(1), model.initial_representation(1)
             for position in range(int(sequences.starts[user]), int(sequences.starts[user + 1])):
                 item = int(sequences.item[position])
-                scores = (model.item_vectors() @ representation[0]).double()
+                scores = (model.item_vectors() @ representation[0, : model.config.width]).double()
                 assert abs(int((scores >= scores[item - 1] - 1e-5).sum()) - int(ranks[position])) <= 1
                 values = (
                     torch.tensor([int(c[position])]) for c in (sequences.item, sequences.action, sequences.gap_ms)

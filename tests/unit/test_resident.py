@@ -32,8 +32,8 @@ from tests.unit.test_content import model_with_everything, vocabulary_of_everyth
 ITEMS, CAPACITY = 100, 300
 # Operators with a CUDA kernel for the types used here, by the runtime's list of them; a product of uint8 has none.
 ON_CUDA = {
-    *("Add", "Cast", "Concat", "Equal", "Gather", "GatherElements", "Gemm", "GreaterOrEqual", "LayerNormalization"),
-    *("Less", "MatMul", "Max", "Mul", "ReduceSum", "Reshape", "ScatterND", "Sigmoid", "Softmax", "Softplus", "Split"),
+    *("Add", "Cast", "Concat", "Equal", "Exp", "Gather", "GatherElements", "Gemm", "GreaterOrEqual", "LayerNormalization"),
+    *("Less", "Log", "MatMul", "Max", "Mul", "ReduceSum", "Reshape", "ScatterND", "Sigmoid", "Softmax", "Softplus", "Split"),
     *("Squeeze", "Sub", "Tanh", "Unsqueeze", "Where"),
 }
 
@@ -153,7 +153,7 @@ def test_the_canary_finds_inputs_that_went_stale(bundle: Bundle, monkeypatch: py
 
 @pytest.mark.parametrize("in_half", [False, True])
 def test_the_canary_finds_a_wrong_rank(in_half: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def upside_down(vectors: NDArray[np.float32], heads: Any, **options: bool) -> bytes:
+    def upside_down(vectors: NDArray[np.float32], heads: Any, **options: Any) -> bytes:
         return predict_graph(-vectors if options.get("is_for_gpu") else vectors, heads, **options)
 
     monkeypatch.setattr(exporter, "predict_graph", upside_down)
