@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from encoder.cells.linear import scan
 from encoder.sequences import Sequences, batches, windows
 
-HALF_LIVES_DAYS = (1.0, 7.0, 30.0)
+HALF_LIVES_DAYS = (30.0, 7.0, 1.0)
+DIFFERENCE = 2.0  # logarithms of neighbouring counts differ about half as much as counts do from user to user
 DAY_MS = 86_400_000
 FOREVER_MS = 1e15  # before a first event: nothing is left of a count
 # What an event adds to the state: thousands of events are then no larger than what a cell holds, and neither is what
@@ -24,11 +25,13 @@ class Counters(nn.Module):
     is a rate, and how counts differ says whether the user comes less often than before. There is nothing to learn.
 
     The state is the counts, times EVENT. A first event (its gap is -1) begins to count, whatever the state before it.
-    What counters give is the counts' logarithms less their mean in training: around 0, a gradient tells a high rate
-    from a low one, and does not first have to learn what is usual.
+    What counters give is the logarithm of the longest lived count, and DIFFERENCE times by how much each other one
+    differs from the one before it: how often the user came, and whether more seldom of late. In a log of hours only the
+    first of them varies. Each is less its mean in training: around 0, a gradient tells high rates from low ones, and does
+    not first have to learn what is usual.
     """
 
-    usual: Tensor  # (K,) float32 mean logarithm of the counts after an event
+    usual: Tensor  # (K,) float32 mean over events
     rates_per_ms: Tensor  # (K,) float32
 
     def __init__(self) -> None:
@@ -66,4 +69,5 @@ class Counters(nn.Module):
 
     def _given(self, states: Tensor) -> Tensor:
         # No count after an event is below 1. A state that is none of a user's, made up for a check, may be.
-        return torch.log(states.clamp(min=EVENT)) - (self.usual + math.log(EVENT))
+        logs = torch.log(states.clamp(min=EVENT)) - math.log(EVENT)
+        return torch.cat([logs[..., :1], DIFFERENCE * logs.diff(dim=-1)], dim=-1) - self.usual

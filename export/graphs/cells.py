@@ -15,7 +15,7 @@ from torch import Tensor
 
 from encoder.cells import Cell, GRUCell, HGRN2Cell, LSTMCell, MinGRUCell, RNNCell, Stack
 from encoder.cells.linear import HEADS, KEYS, NORM_EPSILON
-from encoder.counters import EVENT, FOREVER_MS, Counters
+from encoder.counters import DIFFERENCE, EVENT, FOREVER_MS, Counters
 from encoder.errors import BundleError
 from encoder.model import UserModel
 from encoder.traces import DECAYS, Traces
@@ -69,8 +69,12 @@ def add_counters(graph: Graph, counters: Counters, gap_ms: str, state: str) -> t
     event = graph.constant("event", np.array(EVENT, np.float32))
     after = graph.add("Add", [kept, event], "next_state")
     log = graph.add("Log", [graph.add("Max", [after, event], "counted")], "log")
-    usual = graph.constant("usual", array(counters.usual + math.log(EVENT)))
-    return graph.add("Sub", [log, usual], "given"), after
+    differences = DIFFERENCE * (np.eye(counters.state_width) - np.eye(counters.state_width, k=1))
+    differences[:, 0] = np.eye(counters.state_width)[0]
+    usual = counters.usual.double().numpy() + math.log(EVENT) * differences.sum(axis=0)
+    constants = {"differences": differences, "minus_usual": -usual}
+    names = [graph.constant(name, value.astype(np.float32)) for name, value in constants.items()]
+    return graph.add("Gemm", [log, *names], "given"), after
 
 
 def _table_map(graph: Graph, model: UserModel, context: str) -> Map:

@@ -253,7 +253,7 @@ def test_a_difference_is_significant_where_there_is_one() -> None:
 
 
 def test_top_items_are_the_best_of_the_catalogue(bundle: Bundle) -> None:
-    found = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+    found = np.random.default_rng(0).normal(size=(5, bundle.manifest.representation_width)).astype(np.float32)
     best = np.argsort(-(found @ bundle.item_vectors[1:].T), axis=1)[:, :20] + 1
     assert np.array_equal(np.sort(top_items(found, bundle.item_vectors)), np.sort(best))
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from encoder.cells import CELLS
-from encoder.counters import DAY_MS, EVENT, HALF_LIVES_DAYS, Counters
+from encoder.counters import DAY_MS, DIFFERENCE, EVENT, HALF_LIVES_DAYS, Counters
 from encoder.model import ModelConfig, UserModel
 from encoder.sequences import Sequences
 from export.exporter import export_model
@@ -77,7 +77,9 @@ def test_representations_end_in_the_counts_and_items_in_zeros(cell: str, tmp_pat
         state, representation = stepper.step(item[:, t], action[:, t], gap_ms[:, t], state, {})
         kept = 0.5 ** (gap_ms[:, t, None] / (np.array(HALF_LIVES_DAYS) * DAY_MS)) if t else 0
         expected = expected * kept + 1
-        np.testing.assert_allclose(representation[:, -k:], np.log(expected) - 1.5, atol=1e-5)
+        month, week, day = np.log(expected).T
+        given = np.stack([month, DIFFERENCE * (week - month), DIFFERENCE * (day - week)], axis=1)
+        np.testing.assert_allclose(representation[:, -k:], given - 1.5, atol=1e-5)
         np.testing.assert_allclose(state[:, -k:] / EVENT, expected, rtol=1e-5)
 
 

@@ -182,5 +182,5 @@ def test_a_bundle_without_heads_is_read_as_ever(tmp_path: Path) -> None:
 def test_initial_values_are_the_models(bundle: Bundle) -> None:
     model = tiny_model(100)
     assert not bundle.initial_state.any()
-    expected = np.concatenate([model.head.bias.detach().numpy(), [-1.5] * 3])  # the bundles' counts are usually exp(1.5)
+    expected = np.concatenate([model.head.bias.detach().numpy(), [-1.5] * 3])  # its counters' usual is 1.5
     np.testing.assert_array_equal(bundle.initial_representation, expected)
