@@ -26,9 +26,9 @@ class Counters(nn.Module):
 
     The state is the counts, times EVENT. A first event (its gap is -1) begins to count, whatever the state before it.
     What counters give is the logarithm of the longest lived count, and DIFFERENCE times by how much each other one
-    differs from the one before it: how often the user came, and whether more seldom of late. In a log of hours only the
-    first of them varies. Each is less its mean in training: around 0, a gradient tells high rates from low ones, and does
-    not first have to learn what is usual.
+    differs from the one before it: how often the user came, and whether more seldom of late. In a log of hours only
+    the first of them varies. Each is less its mean in training: around 0, a gradient tells high rates from low ones,
+    and does not first have to learn what is usual.
     """
 
     usual: Tensor  # (K,) float32 mean over events

@@ -190,10 +190,10 @@ class UserModel(nn.Module):
 
     def initial_representation(self, batch: int) -> Tensor:
         """(batch, R) float32 representation of users without history: trained on every user's first event."""
-        prior = self.head.bias
-        if self.counters is not None:  # as often as a user whose first event it is
-            prior = torch.cat([prior, -self.counters.usual])
-        return prior.expand(batch, -1)
+        if self.counters is None:
+            return self.head.bias.expand(batch, -1)
+        # Seen as a user whose first event it is.
+        return torch.cat([self.head.bias, -self.counters.usual]).expand(batch, -1)
 
     def begin_step(self, items: Tensor | None = None) -> None:
         """Until the next call, train a share of the items, drawn by chance, as if they were new.

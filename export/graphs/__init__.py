@@ -55,9 +55,10 @@ def predict_graph(
 
     With heads also action_probability (B, A + 1) and time_mixture (B, 3K), float32, of the representation alone.
 
-    item_vectors: (N, D) of items 1..N; beside: R - D, components of a representation that do not score. Ties count against the model. The target's score is read from the same product
-    as the others, so equal vectors tie exactly. Counting the items that score *lower* and taking them from N gives
-    the same number, and the worst rank, not the best, where a representation is not a number.
+    item_vectors: (N, D) of items 1..N; beside: R - D, components of a representation that do not score. Ties count
+    against the model. The target's score is read from the same product as the others, so equal vectors tie exactly.
+    Counting the items that score *lower* and taking them from N gives the same number, and the worst rank, not the
+    best, where a representation is not a number.
 
     is_for_gpu: count by operators that CUDA has kernels of; a catalogue is then limited to 16 million items.
     in_half: score in float16, which moves ranks (`export.half`): half the bytes, and a GPU's fast products.

@@ -36,7 +36,9 @@ def resident_step_graph(model: UserModel) -> bytes:
     if PRICE in model.config.features:
         inputs.append(helper.make_tensor_value_info(PRICE, TensorProto.FLOAT, ["batch"]))
     item = helper.make_tensor_value_info("item", TensorProto.INT64, ["batch"])
-    return graph.model("step", inputs, [_memory("memory_after", model), floats("before", model.representation_width), item])
+    return graph.model(
+        "step", inputs, [_memory("memory_after", model), floats("before", model.representation_width), item]
+    )
 
 
 def read_graph(model: UserModel) -> bytes:

@@ -102,7 +102,7 @@ def trained() -> Trained:
 def favourite_kinds(model: UserModel, vocabulary: Vocabulary, representation: torch.Tensor) -> list[str]:
     """Of each representation (B, D), the kind whose items score highest on average."""
     with torch.no_grad():
-        scores = (representation @ model.item_vectors().T).numpy()
+        scores = (representation[:, : model.config.width] @ model.item_vectors().T).numpy()
     means = [scores[:, [name.startswith(kind) for name in vocabulary.items]].mean(axis=1) for kind in KINDS]
     return [KINDS[place] for place in np.argmax(means, axis=0).tolist()]
 
@@ -351,7 +351,7 @@ def test_an_extended_model_is_exported_and_proven(trained: Trained, tmp_path: Pa
     made = export_model(model, vocabulary, tmp_path / "b")
     assert made.manifest.items == 27
     assert made.manifest.parity["rank_errors"] == 0
-    np.testing.assert_array_equal(made.item_vectors, model.item_table().detach().numpy())
+    np.testing.assert_array_equal(made.item_vectors[:, : model.config.width], model.item_table().detach().numpy())
 
 
 def test_ranks_are_those_of_the_whole_vectors_also_amid_training(trained: Trained) -> None:

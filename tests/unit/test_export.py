@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from encoder.cells import CELLS, Cell
+from encoder.counters import EVENT
 from encoder.errors import BundleError, InputError
 from encoder.model import ModelConfig, UserModel
 from encoder.vocabulary import Vocabulary
@@ -115,6 +116,7 @@ def test_a_thousand_steps_of_the_graph_are_one_pass_of_the_sequence_form(cell: s
     item, action = (torch.randint(0, most, (users, steps), generator=generator) for most in (101, 4))
     gap_ms = torch.randint(-1, 10**8, (users, steps), generator=generator)
     first = torch.randn(users, model.state_width, generator=generator)
+    first[:, -model.state_widths[-1] :] = 20 * EVENT  # no user's count is below 0
     with torch.no_grad():
         expected, last = model.sequence(item, action, gap_ms, first)
     state = first.numpy()
@@ -146,7 +148,7 @@ def test_ranks_count_ties_against_the_model_and_nothing_for_unknown() -> None:
 def test_the_stepper_gives_what_the_heads_give_in_tiles(bundle: Bundle) -> None:
     stepper, heads = Stepper(bundle), tiny_model(100).heads
     stepper._tile = 7
-    representation = np.random.default_rng(0).normal(size=(50, 32)).astype(np.float32)
+    representation = np.random.default_rng(0).normal(size=(50, bundle.manifest.representation_width)).astype(np.float32)
     item = np.arange(50)
     ranks, action, time = stepper.predict(representation, item)
     assert np.array_equal(ranks, stepper.rank(representation, item))

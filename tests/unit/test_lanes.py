@@ -62,7 +62,7 @@ def test_no_lanes_for_nobody() -> None:
 def test_a_users_states_are_those_it_has_alone() -> None:
     sequences = random_sequences()
     model = tiny_model(items=8).eval()
-    after = torch.full((len(sequences.item), model.config.width), torch.nan)
+    after = torch.full((len(sequences.item), model.representation_width), torch.nan)
     state = before = torch.empty(0)
     for window in in_lanes(sequences):
         state, before = carried(model, window, state, before)

@@ -33,7 +33,7 @@ def test_items_that_are_not_folded_into_tables_step_alike(tmp_path: Path, monkey
 def test_the_size_of_a_tile_changes_no_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = tiny_bundle(tmp_path / "b", items=3_000)
     draw = np.random.default_rng(0)
-    representation = draw.normal(size=(100, 32)).astype(np.float32)
+    representation = draw.normal(size=(100, bundle.manifest.representation_width)).astype(np.float32)
     item = draw.integers(0, 3_001, 100)
     found = []
     for events in (1, 32, 100):
