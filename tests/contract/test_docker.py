@@ -15,9 +15,9 @@ from streams.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
-WIDTH = 64
+WIDTH = 67  # of a default model
 WRITE_SCHEMA = (
-    "python -c \"from streams import schema; print(';\\n\\n'.join(schema.statements('thalweg', 1, 64)) + ';')\" "
+    "python -c \"from streams import schema; print(';\\n\\n'.join(schema.statements('thalweg', 1, 67)) + ';')\" "
     "> docker/cassandra/schema.cql"
 )
 
