@@ -9,8 +9,9 @@ Layout of a bundle folder:
     predict.onnx         (representation, item) -> rank; with heads also action_probability and time_mixture
     vocabulary.json      {"items": [...], "actions": [...], "categories": [...], "brands": [...]}; position p holds
                          index p + 1, index 0 is "unknown"
-    item_vectors.npy     (N + 1, D) float32, row = item index, row 0 (unknown) is never ranked
-    initial.npz          state (S,) float32 and representation (D,) float32 of a user without history
+    item_vectors.npy     (N + 1, R) float32, row = item index, row 0 (unknown) is never ranked; zeros where a
+                         representation holds what does not score
+    initial.npz          state (S,) float32 and representation (R,) float32 of a user without history
     checkpoint/          what the model was exported from, to learn on (`thalweg train --from`): in the manifest, too,
                          but never read by what serves the bundle
 
@@ -37,7 +38,7 @@ GPU_FILES = ("gpu_step.onnx", "gpu_predict.onnx", "gpu_read.onnx", "gpu_write.on
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a bundle says of itself. Widths: S state, D representation, N items of the catalogue.
+    """What a bundle says of itself. Widths: S state, R representation, N items of the catalogue.
 
     Defaults are left out, so that a bundle from before a field keeps its id.
     """

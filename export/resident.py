@@ -72,7 +72,7 @@ class Resident:
             )
 
     def write(self, slots: NDArray[np.int64], state: NDArray[np.float32], representation: NDArray[np.float32]) -> None:
-        """Put (n, S) states and (n, D) representations into (n,) different slots."""
+        """Put (n, S) states and (n, R) representations into (n,) different slots."""
         rows = np.concatenate([state, representation], axis=1)
         for part, batch in self._parts(len(slots)):
             batch.slot.put(slots[part], self.capacity)
@@ -80,7 +80,7 @@ class Resident:
             self.run("write", batch)
 
     def read(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(n, S) states and (n, D) representations of (n,) slots."""
+        """(n, S) states and (n, R) representations of (n,) slots."""
         rows = np.empty((len(slots), self._memory.shape()[1]), np.float32)
         for part, batch in self._parts(len(slots)):
             batch.slot.put(slots[part], self.capacity)

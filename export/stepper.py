@@ -64,7 +64,7 @@ class Stepper:
         state: NDArray[np.float32],
         features: Features,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(B,) item, action and gap in ms, (B, S) state -> (B, S) next state, (B, D) representation.
+        """(B,) item, action and gap in ms, (B, S) state -> (B, S) next state, (B, R) representation.
 
         features: (B,) of the events, those that the bundle names.
         """
@@ -73,7 +73,7 @@ class Stepper:
         return next_state, representation
 
     def rank(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> NDArray[np.int32]:
-        """(B, D) representation, (B,) item -> (B,) rank of the item in the whole catalogue, 0 for an unknown item.
+        """(B, R) representation, (B,) item -> (B,) rank of the item in the whole catalogue, 0 for an unknown item.
 
         Ties count against the model: the rank is the number of items that score at least as high.
         """
