@@ -59,8 +59,12 @@ def prove_parity(model: UserModel, path: Path, seed: int = 0, *, in_half: bool =
         "representation_tolerance": _rounded(tolerance),
         "rank_errors": rank_errors,
         **({} if model.heads is None else {"head_max_rel_diff": _rounded(head_diff), "head_tolerance": TOLERANCE}),
-        **({"half_ranks": what_half_loses(sample, model.item_vectors().detach().numpy(), seed)} if in_half else {}),
+        **({"half_ranks": _half_ranks(model, sample, seed)} if in_half else {}),
     }
+
+
+def _half_ranks(model: UserModel, representations: NDArray[np.float32], seed: int) -> dict[str, dict[str, float]]:
+    return what_half_loses(representations[:, : model.config.width], model.item_vectors().detach().numpy(), seed)
 
 
 def random_sequences(
