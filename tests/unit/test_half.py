@@ -145,7 +145,9 @@ def test_half_without_gpu_is_refused(tmp_path: Path) -> None:
 
 def test_the_cpu_provider_drops_the_rounding_which_is_why_numpy_does_it(bundle: Bundle) -> None:
     """Where a later ONNX Runtime rounds, the comparison should ask it instead."""
-    representation = np.random.default_rng(0).normal(size=(200, bundle.manifest.representation_width)).astype(np.float32)
+    representation = (
+        np.random.default_rng(0).normal(size=(200, bundle.manifest.representation_width)).astype(np.float32)
+    )
     item = np.arange(200) + 1
     session = ort.InferenceSession(bundle.path / "gpu_predict.onnx", providers=["CPUExecutionProvider"])
     (got,) = session.run(["rank"], {"representation": representation, "item": item})
