@@ -169,7 +169,7 @@ class UserModel(nn.Module):
     @property
     def representation_width(self) -> int:
         """R."""
-        return self.config.width + (0 if self.counters is None else self.counters.state_width)
+        return self.config.width + (0 if self.counters is None else self.counters.width)
 
     def initial_state(self, batch: int) -> Tensor:
         """(batch, S) float32 state of users without history."""

@@ -24,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--half", action="store_true", help="with --gpu: rank in float16 there, faster and not exact; says how far off"
     )
+    parser.add_argument(
+        "--without-checkpoint",
+        action="store_true",
+        help="a smaller bundle, from which `thalweg train --from` can't go on",
+    )
     parser.add_argument("--json", action="store_true", help="print the manifest as one JSON object on the last line")
 
 
@@ -53,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
             "data": description.data,
             "epochs": description.epochs,
         },
-        checkpoint=args.checkpoint,
+        checkpoint=None if args.without_checkpoint else args.checkpoint,
         for_gpu=args.gpu,
         in_half=args.half,
     )

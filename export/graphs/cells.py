@@ -59,22 +59,31 @@ def add_traces(graph: Graph, traces: Traces, model: UserModel, context: str, sta
 
 
 def add_counters(graph: Graph, counters: Counters, gap_ms: str, state: str) -> tuple[str, str]:
-    """Add the counters. gap_ms: (B, 1) int64. Returns the names of what they give and of the next ones, (B, K) both."""
+    """Add the counters. gap_ms: (B, 1) int64. Returns the names of what they give, (B, K), and of the next state."""
     is_first = graph.add("Less", [gap_ms, graph.constant("no_gap", np.array(0, np.int64))], "is_first")
-    forever = graph.constant("forever_ms", np.array(FOREVER_MS, np.float32))
-    gap = graph.add("Cast", [gap_ms], "gap", to=TensorProto.FLOAT)
+    forever = graph.constant("forever_ms", np.array(FOREVER_MS, np.float64))
+    gap = graph.add("Cast", [gap_ms], "gap", to=TensorProto.DOUBLE)
     since = graph.add("Where", [is_first, forever, gap], "since_ms")
-    faded = graph.add("Mul", [since, graph.constant("rates_per_ms", array(-counters.rates_per_ms))], "faded")
-    kept = graph.add("Mul", [state, graph.add("Exp", [faded], "kept_share")], "kept")
-    event = graph.constant("event", np.array(EVENT, np.float32))
-    after = graph.add("Add", [kept, event], "next_state")
-    log = graph.add("Log", [graph.add("Max", [after, event], "counted")], "log")
-    differences = DIFFERENCE * (np.eye(counters.state_width) - np.eye(counters.state_width, k=1))
-    differences[:, 0] = np.eye(counters.state_width)[0]
+    faded = graph.add("Mul", [since, graph.constant("rates_per_ms", -counters.rates_per_ms.numpy())], "faded")
+    exact = graph.add("Cast", [state], "exact", to=TensorProto.DOUBLE)
+    halves = graph.constant("halves", np.array([counters.width, counters.width], np.int64))
+    before = graph.add(
+        "Add", graph.split("Split", [exact, halves], ["rounded_before", "rest_before"], axis=1), "before"
+    )
+    kept = graph.add("Mul", [before, graph.add("Exp", [faded], "kept_share")], "kept")
+    event = graph.constant("event", np.array(EVENT, np.float64))
+    after = graph.add("Add", [kept, event], "after")
+    rounded = graph.add("Cast", [after], "rounded", to=TensorProto.FLOAT)
+    again = graph.add("Cast", [rounded], "rounded_exactly", to=TensorProto.DOUBLE)
+    rest = graph.add("Cast", [graph.add("Sub", [after, again], "off")], "rest", to=TensorProto.FLOAT)
+    log = graph.add("Log", [graph.add("Max", [after, event], "counted")], "exact_log")
+    differences = DIFFERENCE * (np.eye(counters.width) - np.eye(counters.width, k=1))
+    differences[:, 0] = np.eye(counters.width)[0]
     usual = counters.usual.double().numpy() + math.log(EVENT) * differences.sum(axis=0)
     constants = {"differences": differences, "minus_usual": -usual}
     names = [graph.constant(name, value.astype(np.float32)) for name, value in constants.items()]
-    return graph.add("Gemm", [log, *names], "given"), after
+    given = graph.add("Gemm", [graph.add("Cast", [log], "log", to=TensorProto.FLOAT), *names], "given")
+    return given, graph.add("Concat", [rounded, rest], "next_state", axis=1)
 
 
 def _table_map(graph: Graph, model: UserModel, context: str) -> Map:

@@ -36,7 +36,7 @@ def train_bundle(work: Path, bundle: Path) -> None:
     counts = ["--events", str(EVENTS), "--items", str(ITEMS), "--users", str(USERS), "--seed", str(SEED)]
     _thalweg("simulate", *counts, "--out", str(log))
     _thalweg("train", str(log), "--first", repr(_training_share()), "--out", str(checkpoint))
-    _thalweg("export", str(checkpoint), "--out", str(bundle))
+    _thalweg("export", str(checkpoint), "--out", str(bundle), "--without-checkpoint")
 
 
 def _training_share() -> float:

@@ -114,7 +114,7 @@ def test_what_is_streamed_is_what_was_trained(
     assert bundle.manifest.parity["longest"] == 1_000
     assert bundle.manifest.parity["state_max_abs_diff"] <= 1e-5
     # Counters: of a thousand equal gaps float32 rounds off the same each time.
-    assert bundle.manifest.parity["representation_max_abs_diff"] <= 5e-5
+    assert bundle.manifest.parity["representation_max_abs_diff"] <= 1e-5
 
     deployment = Deployment(services, bundle, tmp_path)
     for name, value in environment_of(deployment).items():

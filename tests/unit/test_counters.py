@@ -22,7 +22,7 @@ def counts(gaps_ms: list[int]) -> torch.Tensor:
     state = torch.randn(1, counters.state_width)  # a first event begins to count whatever stands here
     for gap_ms in gaps_ms:
         _, state = counters.step(torch.tensor([gap_ms]), state)
-    return state[0] / EVENT
+    return state[0, : counters.width] / EVENT
 
 
 def test_a_count_halves_in_its_half_life() -> None:
@@ -51,13 +51,21 @@ def test_steps_equal_the_sequence() -> None:
     torch.testing.assert_close(state, last, rtol=0, atol=1e-5)
 
 
+def test_a_thousand_short_gaps_are_not_rounded_off() -> None:
+    """float32 alone loses 1e-5 of these: what a gap takes from a count is less than half of its last place."""
+    gap_ms, k = 100, np.array(HALF_LIVES_DAYS)
+    kept = 0.5 ** (gap_ms / (k * DAY_MS))
+    expected = (1 - kept**1001) / (1 - kept)
+    assert counts([-1, *[gap_ms] * 1000]).numpy() == pytest.approx(expected, rel=2e-7)
+
+
 def test_what_is_usual_is_the_mean_over_events() -> None:
     gap_ms = np.array([-1, 0, 3 * DAY_MS, -1, DAY_MS], np.int64)
     sequences = Sequences(np.array([0, 3, 5]), *(np.ones(5, np.int64),) * 2, gap_ms, np.arange(5), {})
     counters = Counters()
     counters.learn_what_is_usual(sequences)
-    first, _ = counters.sequence(torch.from_numpy(gap_ms[None, :3]), torch.zeros(1, 3))
-    second, _ = counters.sequence(torch.from_numpy(gap_ms[None, 3:]), torch.zeros(1, 3))
+    first, _ = counters.sequence(torch.from_numpy(gap_ms[None, :3]), torch.zeros(1, 6))
+    second, _ = counters.sequence(torch.from_numpy(gap_ms[None, 3:]), torch.zeros(1, 6))
     torch.testing.assert_close(torch.cat([first, second], dim=1).mean(dim=1), torch.zeros(1, 3), rtol=0, atol=1e-6)
 
 
@@ -80,7 +88,7 @@ def test_representations_end_in_the_counts_and_items_in_zeros(cell: str, tmp_pat
         month, week, day = np.log(expected).T
         given = np.stack([month, DIFFERENCE * (week - month), DIFFERENCE * (day - week)], axis=1)
         np.testing.assert_allclose(representation[:, -k:], given - 1.5, atol=1e-5)
-        np.testing.assert_allclose(state[:, -k:] / EVENT, expected, rtol=1e-5)
+        np.testing.assert_allclose(state[:, -2 * k : -k] / EVENT, expected, rtol=1e-6)
 
 
 def test_a_model_without_counters_represents_and_steps_as_before(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def session(bundle: Bundle, name: str) -> ort.InferenceSession:
 def test_a_bundle_says_what_it_is_and_was_proven(bundle: Bundle) -> None:
     manifest = bundle.manifest
     assert (manifest.cell, manifest.items, manifest.actions) == ("gru", 100, 3)
-    assert (manifest.state_width, manifest.representation_width) == (40 + 3 * 32 + 3, 32 + 3)
+    assert (manifest.state_width, manifest.representation_width) == (40 + 3 * 32 + 6, 32 + 3)
     assert manifest.parity["sequences"] == 64
     assert manifest.parity["longest"] == 1_000
     assert manifest.parity["state_max_abs_diff"] <= 1e-5 <= manifest.parity["state_tolerance"]  # 1e-5 of the largest

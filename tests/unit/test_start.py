@@ -197,3 +197,11 @@ def test_a_bundle_without_a_checkpoint_says_what_to_do(capsys: pytest.CaptureFix
     assert "checkpoint" not in json.loads((demo / "manifest.json").read_text())["files"]
     assert cli.main(["train", "absent.jsonl", "--from", str(demo), "--out", str(tmp_path / "never")]) == 1
     assert "carries no checkpoint to learn on from" in capsys.readouterr().err
+
+
+def test_an_export_may_leave_the_checkpoint_out(trained_folder: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    assert cli.main(["export", str(trained_folder / "first"), "--out", str(small), "--without-checkpoint"]) == 0
+    names = json.loads((small / "manifest.json").read_text())["files"]
+    assert not any(name.startswith("checkpoint") for name in names)
+    assert not (small / "checkpoint").exists()
