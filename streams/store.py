@@ -69,8 +69,8 @@ class Store:
     def __init__(self, settings: Settings, bundle: Bundle) -> None:
         self._settings = settings
         self._bundle = bundle
-        self._width = bundle.manifest.representation_width
-        self._table = f"{settings.keyspace}.{schema.representations_table(self._width)}"
+        self.width = bundle.manifest.representation_width
+        self._table = f"{settings.keyspace}.{schema.representations_table(self.width)}"
         self._bundle_key = bundle.bundle_id.encode()
         self._rows_per_batch = rows_per_batch(row_bytes(bundle.manifest))
         self._cluster: Cluster | None = None
@@ -82,7 +82,7 @@ class Store:
         """Connect, create what is missing, prepare. Blocking. Raises StoreError."""
         self._cluster, self._session = connect(self._settings)
         try:
-            for statement in schema.statements(self._settings.keyspace, self._settings.replication, self._width):
+            for statement in schema.statements(self._settings.keyspace, self._settings.replication, self.width):
                 self._session.execute(statement)
             self._prepare()
         except (DriverException, NoHostAvailable) as error:
@@ -93,17 +93,15 @@ class Store:
             self._cluster.shutdown()
 
     def announce(self) -> None:
-        """Have readers find the bundle, and find it active where no other is. Blocking. Raises StoreError.
+        """Have readers find the bundle. Blocking. Raises StoreError.
 
-        Item vectors follow: see `streams.registration`.
+        Its item vectors follow, and then it may be the active one: see `streams.registration`.
         """
         keyspace, bundle = self._settings.keyspace, self._bundle
         announce = f"INSERT INTO {keyspace}.bundles (bundle_id, width, items, first_served_at) VALUES (%s, %s, %s, %s)"
-        activate = f"INSERT INTO {keyspace}.active_bundle (name, bundle_id) VALUES ('active', %s)"
-        row = [bundle.bundle_id, self._width, bundle.manifest.items, datetime.now(UTC)]
+        row = [bundle.bundle_id, self.width, bundle.manifest.items, datetime.now(UTC)]
         try:
             self._session.execute(f"{announce} IF NOT EXISTS", row)
-            self._session.execute(f"{activate} IF NOT EXISTS", row[:1])
         except (DriverException, NoHostAvailable) as error:
             raise StoreError(f"Cassandra did not take bundle {bundle.bundle_id}: {error}") from error
 
@@ -140,15 +138,15 @@ class Store:
             f"SELECT user_id, representation, state FROM {table} WHERE bundle_id = ? ALLOW FILTERING"
         )
         keyspace = self._settings.keyspace
-        items = f"{keyspace}.{schema.item_vectors_table(self._width)}"
+        items = f"{keyspace}.{schema.item_vectors_table(self.width)}"
         self._insert_item = session.prepare(f"INSERT INTO {items} (bundle_id, item_id, vector) VALUES (?, ?, ?)")
         marks = f"{keyspace}.item_vectors_stored"
         self._mark_items = session.prepare(f"INSERT INTO {marks} (bundle_id, items) VALUES (?, ?)")
         self._marked_items = session.prepare(f"SELECT items FROM {marks} WHERE bundle_id = ? LIMIT 1")
-        # As they exist, and not by the bundles: a user's rows are in whatever table a worker made.
-        names = session.execute("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", [keyspace])
-        tables = [f"{keyspace}.{name}" for (name,) in names if schema.is_representations_table(name)]
-        self._deletes = [session.prepare(f"DELETE FROM {t} USING TIMESTAMP ? WHERE user_id = ?") for t in tables]
+        self._activate = session.prepare(
+            f"INSERT INTO {keyspace}.active_bundle (name, bundle_id) VALUES ('active', ?) IF NOT EXISTS"
+        )
+        self._tables = session.prepare("SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?")
 
     async def read(self, user_ids: Sequence[str]) -> list[StoredUser | DamagedRow]:
         """The stored rows of these users; users without one are left out."""
@@ -227,9 +225,13 @@ class Store:
 
     async def erase(self, erased: Sequence[tuple[str, int]], generation_id: int) -> None:
         """Delete these users' rows of every bundle; (user, offset of the erasure record)."""
-        epoch, execute = self.reading.epoch, self._session.execute_async
+        epoch, execute, keyspace = self.reading.epoch, self._session.execute_async, self._settings.keyspace
+        # Asked each time: a user's rows are in whatever table a worker of another bundle has made meanwhile.
+        names = await self._confirmed(partial(execute, self._tables, [keyspace]))
+        tables = [f"{keyspace}.{name}" for (name,) in names if schema.is_representations_table(name)]
         values = [(schema.write_timestamp(epoch, offset, generation_id), user) for user, offset in erased]
-        sends = [partial(execute, delete, value) for value in values for delete in self._deletes]
+        deletes = [f"DELETE FROM {table} USING TIMESTAMP %s WHERE user_id = %s" for table in tables]
+        sends = [partial(execute, delete, value) for value in values for delete in deletes]
         await asyncio.gather(*(self._confirmed(send) for send in sends))
 
     async def item_vectors_stored(self) -> int:
@@ -245,7 +247,7 @@ class Store:
         27,700 by itself; with four in flight it was 11,500 beside 14,600.
         """
         items, vectors = self._bundle.vocabulary.items, self._bundle.item_vectors[1:]  # row 0: the unknown item
-        size = rows_per_batch(4 * self._width + ROW_OVERHEAD_BYTES)
+        size = rows_per_batch(4 * self.width + ROW_OVERHEAD_BYTES)
         for at in range(start, end, size):
             part = slice(at, min(end, at + size))
             named = zip(items[part], vectors[part].astype(">f4"), strict=True)
@@ -256,6 +258,10 @@ class Store:
         """Say that the first `items` have their vectors stored. A mark that came late takes nothing back."""
         mark = (self._bundle.bundle_id, items)
         await self._confirmed(partial(self._session.execute_async, self._mark_items, mark))
+
+    async def activate(self) -> None:
+        """Have readers find the bundle active, where no other is."""
+        await self._confirmed(partial(self._session.execute_async, self._activate, [self._bundle.bundle_id]))
 
     async def _confirmed(self, send: Callable[[], Any]) -> Any:
         """Send a request and await its answer, again and again while Cassandra is away or overloaded."""

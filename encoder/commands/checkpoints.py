@@ -16,8 +16,13 @@ class _Listed(msgspec.Struct, frozen=True):
     files: dict[str, str]
 
 
+class _Shape(msgspec.Struct, frozen=True):
+    counters: bool = False
+
+
 class _Described(msgspec.Struct, frozen=True):
     settings: TrainingSettings
+    model: _Shape
 
 
 def check_checkpoint(path: Path | str) -> None:
@@ -56,6 +61,8 @@ def check_carried(bundle: Path) -> None:
 def trained_settings(folder: Path) -> TrainingSettings:
     """The settings that a checkpoint was trained with. Raises InputError where they cannot be read."""
     try:
-        return msgspec.json.decode((folder / "checkpoint.json").read_bytes(), type=_Described).settings
+        described = msgspec.json.decode((folder / "checkpoint.json").read_bytes(), type=_Described)
+        # One from before there were counters has none, whatever the default of today.
+        return msgspec.structs.replace(described.settings, counters=described.model.counters)
     except msgspec.MsgspecError as error:
         raise InputError(f"{folder} is not a readable checkpoint: {error}; train it again") from None

@@ -47,8 +47,12 @@ class Reading:
             counts -= np.array([s.value for s in since._freshness()])
         if not len(counts) or counts[-1] == 0:
             return None
-        bounds_ms = [float(bucket.labels["le"]) * 1000 for bucket in buckets[:-1]]
-        return float(np.interp(quantile * counts[-1], [0.0, *counts[:-1]], [0.0, *bounds_ms]))
+        bounds_ms = [0.0, *(float(bucket.labels["le"]) * 1000 for bucket in buckets[:-1])]
+        reached, rank = np.array([0.0, *counts[:-1]]), quantile * counts[-1]
+        if rank > reached[-1]:
+            return bounds_ms[-1]
+        first = np.diff(reached, prepend=-1.0) > 0  # a rank that several bounds have reached is that of the first
+        return float(np.interp(rank, reached[first], np.array(bounds_ms)[first]))
 
     def _freshness(self) -> list[Any]:
         return [s for s in self._samples if s.name == "thalweg_freshness_seconds_bucket"]

@@ -26,7 +26,7 @@ def main() -> None:
             prctl(PR_SET_TIMERSLACK, ctypes.c_ulong(slack_ns), 0, 0, 0)
     if parent and os.getppid() != parent:  # it died before the line above
         sys.exit(f"the starting process {parent} is gone")
-    os.execv(program[0], program)
+    os.execvp(program[0], program)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """What each cell costs and gives: `python -m tests.benchmarks.cells LOG --format NAME`.
 
 Every cell is trained by the defaults and exported. Prints, as one JSON object a line: parameters of the cell and width
-of the state (with traces and counters), largest differences of the parity proof over 1,000 steps (`export.parity`; the largest state
-beside them, by its tolerance), MRR@20 on the validation part, and the processor's time of a step of 256 users, median
-of rounds in which the cells take turns.
+of the state (with traces and counters), largest differences of the parity proof over 1,000 steps (`export.parity`; the
+largest state beside them, by its tolerance), MRR@20 on the validation part, and the processor's time of a step of 256
+users, median of rounds in which the cells take turns.
 """
 
 import argparse

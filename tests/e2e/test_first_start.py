@@ -8,6 +8,7 @@ import pytest
 from export.bundle import Bundle
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
+from streams.schema import item_vectors_table
 from streams.store import connect
 from tests.bundles import tiny_bundle
 from tests.deployment import Deployment
@@ -52,10 +53,12 @@ def test_events_flow_while_item_vectors_are_registered_and_a_kill_leaves_none_ou
     deployment.wait_until_committed()
     assert registered(first) < ITEMS, "events waited for the item vectors, or the catalogue is too small to tell"
     bundle_row = rows(deployment, "SELECT bundle_id, width, items FROM {keyspace}.bundles")
-    assert bundle_row == [(large.bundle_id, 32, ITEMS)]
+    assert bundle_row == [(large.bundle_id, large.manifest.representation_width, ITEMS)]
     wait_for([first], 6_000)
     first.kill()
-    left = rows(deployment, "SELECT count(*) FROM {keyspace}.item_vectors_32")[0][0]
+    left = rows(
+        deployment, f"SELECT count(*) FROM {{keyspace}}.{item_vectors_table(large.manifest.representation_width)}"
+    )[0][0]
     assert isinstance(left, int)
     assert 6_000 <= left < ITEMS, "killed too late: the test shows nothing"
 
@@ -69,7 +72,9 @@ def test_events_flow_while_item_vectors_are_registered_and_a_kill_leaves_none_ou
         worker.stop()
     said = [worker.log.read_text() for worker in workers]
     assert sum("all 120,000 item vectors are stored" in text for text in said) == 1, "one of them does it"
-    assert rows(deployment, "SELECT count(*) FROM {keyspace}.item_vectors_32") == [(ITEMS,)]
+    assert rows(
+        deployment, f"SELECT count(*) FROM {{keyspace}}.{item_vectors_table(large.manifest.representation_width)}"
+    ) == [(ITEMS,)]
     assert rows(deployment, "SELECT items FROM {keyspace}.item_vectors_stored LIMIT 1") == [(ITEMS,)]
     found = deployment.verify()
     assert (found.mismatches, found.events) == ([], 1_000)

@@ -16,6 +16,7 @@ from streams.arena import StoredUser
 from streams.contracts import ERASED, FIELD, REASON, decode_vector, header_texts
 from streams.local import LocalServices
 from streams.processor import Row
+from streams.schema import representations_table
 from streams.store import DamagedRow, Store, connect
 from streams.topics import broker_admin, describe_topic
 from tests.deployment import Deployment, event, expected_ids, record
@@ -334,7 +335,8 @@ def test_partitions_are_added_under_load(services: LocalServices, bundle: Bundle
 def damage(deployment: Deployment, user_id: str, column: str, value: str) -> None:
     """As if the disk had: a later write of the worker still wins."""
     cluster, session = connect(deployment.settings)
-    table, row = f"{deployment.settings.keyspace}.representations_32", (user_id, deployment.bundle.bundle_id)
+    table = f"{deployment.settings.keyspace}.{representations_table(deployment.bundle.manifest.representation_width)}"
+    row = (user_id, deployment.bundle.bundle_id)
     written_at = session.execute(
         f"SELECT WRITETIME(state) FROM {table} WHERE user_id = %s AND bundle_id = %s", row
     ).one()[0]

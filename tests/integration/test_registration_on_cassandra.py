@@ -13,16 +13,16 @@ from export.bundle import Bundle
 from streams import registration, store
 from streams.local import LocalServices
 from streams.registration import Registration
+from streams.schema import item_vectors_table, representations_table
 from streams.settings import Settings
 from streams.store import Store, connect
 
-ITEMS, WIDTH = 250, 32
-TABLES = {"representations_32", "item_vectors_32", "item_vectors_stored", "bundles", "active_bundle", "sources"}
+ITEMS = 250
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return tiny_bundle(tmp_path_factory.mktemp("bundle"), items=ITEMS, width=WIDTH)
+    return tiny_bundle(tmp_path_factory.mktemp("bundle"), items=ITEMS)
 
 
 @pytest.fixture
@@ -38,7 +38,8 @@ def reader(settings: Settings) -> Iterator[Any]:
 
 
 def stored_vectors(reader: Any, settings: Settings, bundle: Bundle) -> dict[str, np.ndarray]:
-    query = f"SELECT bundle_id, item_id, vector FROM {settings.keyspace}.item_vectors_{WIDTH}"
+    table = item_vectors_table(bundle.manifest.representation_width)
+    query = f"SELECT bundle_id, item_id, vector FROM {settings.keyspace}.{table}"
     rows = [row for row in reader.execute(query) if row[0] == bundle.bundle_id]
     return {item: np.frombuffer(vector, ">f4") for _, item, vector in rows}
 
@@ -59,12 +60,14 @@ def test_the_bundle_is_found_at_once_and_its_item_vectors_when_they_are_register
     of.announce()
     of.announce()
     announced = reader.execute(f"SELECT bundle_id, width, items FROM {settings.keyspace}.bundles")
-    assert list(announced) == [(bundle.bundle_id, WIDTH, ITEMS)]
-    assert list(reader.execute(f"SELECT * FROM {settings.keyspace}.active_bundle")) == [("active", bundle.bundle_id)]
+    assert list(announced) == [(bundle.bundle_id, bundle.manifest.representation_width, ITEMS)]
+    active = f"SELECT * FROM {settings.keyspace}.active_bundle"
+    assert list(reader.execute(active)) == [], "readers of the active bundle can rank"
     assert (mark(reader, settings, bundle), stored_vectors(reader, settings, bundle)) == (None, {})
     asyncio.run(Registration(of, ITEMS, lambda partition: True).run())
     of.close()
     assert mark(reader, settings, bundle) == ITEMS
+    assert list(reader.execute(active)) == [("active", bundle.bundle_id)]
     found = stored_vectors(reader, settings, bundle)
     assert found.keys() == set(bundle.vocabulary.items)
     for position, item in enumerate(bundle.vocabulary.items, 1):
@@ -121,19 +124,19 @@ def test_while_cassandra_is_away_registration_waits_and_then_goes_on(
     assert len(stored_vectors(reader, settings, bundle)) == ITEMS
 
 
-def test_an_erasure_reaches_every_table_of_representations(
+def test_an_erasure_reaches_every_table_of_representations_as_they_come_and_go(
     settings: Settings, bundle: Bundle, reader: Any, tmp_path: Any
 ) -> None:
-    """Also that of a bundle of which nothing but rows is left."""
-    other = Store(settings, tiny_bundle(tmp_path / "other", items=20, width=16))
-    other.connect()
-    other.close()
-    table = f"{settings.keyspace}.representations_16"
+    """Also that of a bundle of which nothing but rows is left, and that of one whose worker started later."""
+    erasing = Store(settings, bundle)
+    erasing.connect()
+    later = Store(settings, tiny_bundle(tmp_path / "later", items=20, width=16))
+    later.connect()
+    table = f"{settings.keyspace}.{representations_table(later.width)}"
     reader.execute(f"INSERT INTO {table} (user_id, bundle_id, steps) VALUES ('gone', 'old', 1) USING TIMESTAMP 1")
-    of = Store(settings, bundle)
-    of.connect()
-    asyncio.run(of.erase([("gone", 7)], 1))
-    of.close()
+    asyncio.run(erasing.erase([("gone", 7)], 1))
     assert list(reader.execute(f"SELECT * FROM {table}")) == []
-    tables = reader.execute("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", [settings.keyspace])
-    assert {name for (name,) in tables} == TABLES | {"representations_16", "item_vectors_16"}
+    later.close()
+    reader.execute(f"DROP TABLE {table}")
+    asyncio.run(erasing.erase([("gone", 8)], 1))
+    erasing.close()

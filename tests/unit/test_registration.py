@@ -19,6 +19,7 @@ class ItemsInMemory:
         self.marks: list[int] = []
         self.stretches: list[tuple[int, int]] = []
         self._interrupt = interrupt
+        self.is_active = False
 
     async def item_vectors_stored(self) -> int:
         return max(self.marks, default=0)
@@ -33,6 +34,10 @@ class ItemsInMemory:
     async def mark_item_vectors(self, items: int) -> None:
         assert self.written >= set(range(items)), "a mark is set behind what is acknowledged"
         self.marks.append(items)
+
+    async def activate(self) -> None:
+        assert self.marks[-1] == ITEMS, "readers find a bundle active that lacks item vectors"
+        self.is_active = True
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +82,7 @@ def test_a_crash_in_the_midst_is_gone_on_from_the_last_mark() -> None:
     store.stretches.clear()
     assert run(store).stored == ITEMS
     assert store.stretches == [], "a bundle that is there is left alone"
+    assert store.is_active
 
 
 def test_it_rests_without_the_partition_and_goes_on_from_where_another_worker_came_to() -> None:
@@ -111,3 +117,16 @@ def test_a_worker_of_other_partitions_writes_nothing_and_stops_at_once() -> None
 
     asyncio.run(asyncio.wait_for(play(), timeout=10))
     assert (store.stretches, store.marks) == ([], [])
+
+
+def test_a_stop_before_its_first_turn_keeps_it_from_the_store() -> None:
+    store = ItemsInMemory()
+
+    async def play() -> None:
+        made = Registration(store, ITEMS, holds_first)
+        task = asyncio.create_task(made.run())
+        await made.stop()
+        await task
+
+    asyncio.run(asyncio.wait_for(play(), timeout=10))
+    assert (store.stretches, store.marks, store.is_active) == ([], [], False)

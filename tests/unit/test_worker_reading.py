@@ -29,6 +29,15 @@ def test_only_what_came_since_counts() -> None:
     assert 13.3 < since <= 17.8
 
 
+def test_an_outlier_behind_empty_buckets_moves_no_quantile_below_it() -> None:
+    measures = Measures()
+    measures.freshness.observe(np.array([1.0] * 5 + [15_000.0] * 5))
+    assert _reading(measures).freshness_ms(0.5) == pytest.approx(1.0)
+    measures = Measures()
+    measures.freshness.observe(np.array([9_000.0] * 99 + [1e6]))
+    assert _reading(measures).freshness_ms(0.99) == pytest.approx(10_000.0)
+
+
 def test_nothing_stored_has_no_freshness() -> None:
     reading = _reading(Measures())
     assert reading.freshness_ms(0.5) is None
