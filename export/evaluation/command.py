@@ -16,6 +16,7 @@ from encoder.commands.logs import (
 )
 from encoder.datasets import load_log
 from encoder.errors import InputError
+from encoder.leak import warnings
 from encoder.log import EventLog
 from encoder.preparation import Preparation
 from export.bundle import Bundle
@@ -57,7 +58,6 @@ def run(args: argparse.Namespace) -> int:
     history = None if args.history is None else _history(args, log, console)
     # only now: ONNX Runtime takes a moment to load
     from export.evaluation.evaluation import evaluate_bundle
-    from export.evaluation.leak import warning
     from export.evaluation.report import write_report
     from export.evaluation.tables import print_result
 
@@ -78,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
         console.print(
             f"report in {args.report}, its figures in {written}", soft_wrap=True, highlight=False, markup=False
         )
-    if (leak := warning(result["leak"])) is not None:
-        console.print(leak, style="bold red", soft_wrap=True)
+    for text in warnings(result):
+        console.print(text, style="bold red", soft_wrap=True, highlight=False, markup=False)
     if args.json:
         print(json.dumps(result))
     return 0

@@ -7,7 +7,7 @@ what a worker does with the same events, so its figures are the same.
     bundle_id, catalogue     the model and its number of items
     events, users            scored
     history                  {"events", "users"} of the scored users that were stepped first
-    leak                     see `leak.find_leak`
+    leak                     see `encoder.leak.find_leak`
     metrics                  {"all", "warm": with history, which is what the monitor scores, "cold"} -> `slices.summary`
     baselines                {"popularity", "last_item"} -> {"all", "warm", "cold"} -> summary, as counted in the whole
                              history log; None without one
@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.baselines import Baselines
+from encoder.leak import find_leak
 from encoder.log import EventLog
 from encoder.metrics import mrr, recall
 from encoder.sequences import Sequences
@@ -41,7 +42,6 @@ from export.bundle import Bundle
 from export.evaluation.bootstrap import K, difference
 from export.evaluation.freshness import freshness
 from export.evaluation.heads import Foreseen, HeadScores, head_metrics
-from export.evaluation.leak import find_leak
 from export.evaluation.lists import describe_lists
 from export.evaluation.perturbation import PERTURBATIONS, SHARES, perturb
 from export.evaluation.representations import predictions, ranks
@@ -84,7 +84,7 @@ def evaluate_bundle(
         "events": len(log),
         "users": len(scored.user_ids),
         "history": {"events": int(in_history.sum()), "users": len(np.unique(scored.user[in_history]))},
-        "leak": find_leak(log, bundle.manifest),
+        "leak": find_leak(log, bundle.manifest.training.get("data", {})),
         "metrics": _parts(scored, live),
         "baselines": None if counts is None else _baselines(counts, scored),
         "lists": describe_lists(bundle, stepper, scored, None if counts is None else counts.popularity),
@@ -171,7 +171,7 @@ def _comparison(
     return {
         "bundle_id": other.bundle_id,
         "catalogue": other.manifest.items,
-        "leak": find_leak(log, other.manifest),
+        "leak": find_leak(log, other.manifest.training.get("data", {})),
         "metrics": _parts(theirs, found),
         "difference": {
             name: {"n": int(mask.sum()), **difference(scored.users[mask], live[mask], found[mask])}

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from export.evaluation.leak import warning
+from encoder.leak import warnings
 from export.evaluation.sections import sections
 from export.evaluation.tables import print_result
 
@@ -62,14 +62,14 @@ def write_report(result: dict[str, Any], path: Path) -> Path:
 def page(result: dict[str, Any]) -> str:
     """The page of an `evaluation.evaluate_bundle`."""
     title = f"Offline evaluation of {result['bundle_id']}"
-    leak, history = warning(result["leak"]), result["history"]
+    history = result["history"]
     return "\n".join(
         [
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>",
-            f'<p class="leak">{escape(leak)}</p>' if leak else "",
+            *(f'<p class="leak">{escape(text)}</p>' for text in warnings(result)),
             f"<p>{result['events']:,} events of {result['users']:,} users scored, {history['events']:,} earlier events "
             f"of {history['users']:,} of them stepped first. Each item is ranked among all {result['catalogue']:,} "
             "under the representation before its event, ties against the model; an item outside the catalogue is a "

@@ -11,13 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PURE = (
     "encoder.head_metrics",
+    "encoder.leak",
     "encoder.metrics",
     "encoder.preparation",
     "encoder.time_mixture",
     "export.evaluation.bootstrap",
     "export.evaluation.freshness",
     "export.evaluation.heads",
-    "export.evaluation.leak",
     "export.evaluation.perturbation",
     "export.evaluation.plots",
     "export.evaluation.scored",

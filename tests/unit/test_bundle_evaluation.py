@@ -1,12 +1,14 @@
 """Offline evaluation of a bundle: held against one event at a time, by hand."""
 
 import json
+from html import escape
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from encoder.errors import InputError
+from encoder.leak import find_leak, warning, warnings
 from encoder.log import EventLog
 from export.bundle import Bundle
 from export.evaluation import perturbation, representations
@@ -15,7 +17,6 @@ from export.evaluation.evaluation import evaluate_bundle, predicted
 from export.evaluation.explanation import explain
 from export.evaluation.freshness import seen_before
 from export.evaluation.heads import recent_events
-from export.evaluation.leak import find_leak, warning
 from export.evaluation.lists import describe_lists, top_items
 from export.evaluation.perturbation import Perturbed, perturb
 from export.evaluation.report import page
@@ -302,17 +303,27 @@ def test_slices_by_the_edges(bundle: Bundle) -> None:
     }
 
 
-def test_events_not_later_than_training_are_a_leak(bundle: Bundle) -> None:
-    import msgspec
-
+def test_events_not_later_than_training_are_a_leak() -> None:
     log = random_log()
-    last_ms = int(log.time_ms[99])
-    manifest = msgspec.structs.replace(bundle.manifest, training={"data": {"last_ms": last_ms}})
-    leak = find_leak(log, manifest)
+    data = {"last_ms": int(log.time_ms[99])}
+    leak = find_leak(log, data)
     assert (leak["not_later"], leak["share"]) == (100, 0.25)
-    assert "LEAK: 100 of the scored events (25.0%)" in str(warning(leak))
-    assert warning(find_leak(log[100:], manifest)) is None
-    assert "UNCHECKED" in str(warning(find_leak(log, bundle.manifest)))
+    assert "LEAK: 100 of the scored events (25.0%)" in str(warning(leak, "gru-1"))
+    assert "of gru-1" in str(warning(leak, "gru-1"))
+    assert warning(find_leak(log[100:], data), "gru-1") is None
+    assert "UNCHECKED: gru-1" in str(warning(find_leak(log, {}), "gru-1"))
+
+
+def test_the_page_names_the_bundle_that_leaks(bundle: Bundle, tmp_path: Path) -> None:
+    log = random_log()
+    other = tiny_bundle(tmp_path / "other", items=ITEMS - 10, width=16, seed=1)
+    result = evaluate_bundle(bundle, log, compare=other)
+    result["leak"] = find_leak(log, {"last_ms": 0})
+    result["compare"]["leak"] = find_leak(log, {"last_ms": int(log.time_ms[99])})
+    (text,) = warnings(result)
+    assert "LEAK: 100 of" in text
+    assert f"of {other.bundle_id}" in text
+    assert page(result).count(f'<p class="leak">{escape(text)}</p>') == 1
 
 
 def test_an_evaluation_is_json_and_a_page_of_its_own(bundle: Bundle, tmp_path: Path) -> None:

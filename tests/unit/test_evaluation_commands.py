@@ -32,12 +32,18 @@ def test_the_commands(bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixt
     printed = capsys.readouterr()
     result = json.loads(printed.out.strip().splitlines()[-1])
     assert (result["events"], result["history"]["events"] > 150) == (200, True)
-    assert "UNCHECKED" in printed.err
+    assert f"UNCHECKED: {bundle.bundle_id} does not say" in printed.err
     shown = " ".join(printed.err.split())
     for text in ("Next action", "Time to the next event,", "Churn: no event for so long", "popularity"):
         assert text in shown
     assert json.loads(page_at.with_suffix(".json").read_text()) == result
     assert page_at.read_text() == page(result)
+
+    other = tiny_bundle(tmp_path / "other", items=ITEMS - 10, width=16, seed=1)
+    assert main(["evaluate", *of, "--rest", "0.5", "--compare", str(other.path)]) == 0
+    printed = capsys.readouterr()
+    for bundle_id in (bundle.bundle_id, other.bundle_id):
+        assert f"UNCHECKED: {bundle_id} does not say" in printed.out
 
     assert main(["explain", "u1", *of, "--item", "item-3", "--json"]) == 0
     explained = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
