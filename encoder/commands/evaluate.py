@@ -12,6 +12,7 @@ from rich.table import Table
 
 from encoder.commands.checkpoints import check_checkpoint
 from encoder.commands.logs import prepare_log, read_log
+from encoder.leak import find_leak, warning
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,9 +28,12 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     trained = checkpoint.load(args.checkpoint)
     result = evaluate(trained.model, trained.vocabulary, trained.baselines, log)
+    result["leak"] = find_leak(log, trained.description.data)
     console.print(_table(result))
     if "heads" in result:
         console.print(_heads(result["heads"]))
+    if (text := warning(result["leak"], str(args.checkpoint))) is not None:
+        console.print(text, style="bold red", soft_wrap=True, highlight=False, markup=False)
     if args.json:
         print(msgspec.json.encode(result).decode())  # what is not a number has no place in JSON: null
     return 0

@@ -76,3 +76,14 @@ def test_preparation_follows_the_cut_in_time(thalweg: Thalweg, log: Path, tmp_pa
     train = ["train", log, "--columns", COLUMNS, "--out", tmp_path / "c", "--max-epochs", 1, "--width", 8]
     first = thalweg(*train, "--first", 0.5)
     assert "of 235 events after preparation" in first  # half of the log as it is, as `thalweg replay` cuts it
+
+
+def test_evaluating_a_checkpoint_on_what_it_was_trained_on_is_a_leak(
+    thalweg: Thalweg, log: Path, tmp_path: Path
+) -> None:
+    out, of = tmp_path / "c", [log, "--columns", COLUMNS]
+    thalweg("train", *of, "--out", out, "--first", 0.5, "--max-epochs", 1, "--width", 8)
+    assert f"not later than the last event of the training log of {out}" in thalweg("evaluate", out, *of)
+    later = ["evaluate", out, *of, "--rest", 0.6]
+    assert "LEAK" not in thalweg(*later)
+    assert json.loads(thalweg(*later, "--json").splitlines()[-1])["leak"]["not_later"] == 0
