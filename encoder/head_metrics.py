@@ -123,6 +123,14 @@ def deciles(quantile: NDArray[np.floating]) -> NDArray[np.int64]:
     return np.bincount(np.minimum(quantile * 10, 9).astype(np.int64), minlength=10)
 
 
+def calibration_errors(time: dict[str, Any]) -> str:
+    """Both of `time_metrics` in words, so that they are not taken for each other."""
+    return (
+        f"calibration error {time['watched']['calibration_error']:.3f} corrected for the log's end; raw, as the "
+        f"monitor shows it, {time['calibration_error']:.3f}: times that the log's end cut off are missing there"
+    )
+
+
 def calibration_error(counts: Ints) -> float:
     """(10,) counts of `deciles` -> the least share of events that would have to move for all to be equal: 0 to 0.9."""
     total = counts.sum()

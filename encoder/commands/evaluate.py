@@ -12,6 +12,7 @@ from rich.table import Table
 
 from encoder.commands.checkpoints import check_checkpoint
 from encoder.commands.logs import prepare_log, read_log
+from encoder.head_metrics import calibration_errors
 from encoder.leak import find_leak, warning
 
 
@@ -65,8 +66,7 @@ def _heads(heads: dict[str, Any]) -> Table:
     table.add_row(
         "time",
         f"log-likelihood {time['log_likelihood']:.3f} nats, median error {time['median_absolute_error_s']:.0f} s, of "
-        f"log seconds MSE {time['log_mse']:.3f} and MAE {time['log_mae']:.3f}, calibration error "
-        f"{time['watched']['calibration_error']:.3f}",
+        f"log seconds MSE {time['log_mse']:.3f} and MAE {time['log_mae']:.3f}, {calibration_errors(time)}",
     )
     for days, churn in heads["churn"].items():
         table.add_row(

@@ -92,8 +92,11 @@ def _time(heads: dict[str, Any]) -> str:
         ["mean log-likelihood (density per second)", f"{found['log_likelihood']:.3f} nats"],
         ["error of log(1 s + time): MSE, MAE", f"{found['log_mse']:.3f}, {found['log_mae']:.3f}"],
         ["absolute error: mean, median", f"{found['mae_s']:,.1f} s, {found['median_absolute_error_s']:,.1f} s"],
-        ["calibration error, within what was watched", f"{watched['calibration_error']:.3f}"],
-        ["the same without regard to the log's end, as the monitor counts", f"{found['calibration_error']:.3f}"],
+        ["calibration error corrected for the log's end", f"{watched['calibration_error']:.3f}"],
+        [
+            "raw calibration error, as the monitor counts: times that the log's end cut off are missing",
+            f"{found['calibration_error']:.3f}",
+        ],
     ]
     tenths = [Bar(f"{n * 10} to {n * 10 + 10}%", share) for n, share in enumerate(watched["deciles"])]
     held = [(float(of.rstrip("%")), 100 * share) for of, share in watched["coverage"].items()]

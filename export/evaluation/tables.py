@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from encoder.head_metrics import CHURN_DAYS
+from encoder.head_metrics import CHURN_DAYS, calibration_errors
 from export.evaluation.bootstrap import NAMES
 
 EVERY = tuple(f"{metric}@{k}" for metric in ("recall", "mrr", "ndcg") for k in (5, 10, 20))
@@ -118,8 +118,7 @@ def _time(time: dict[str, Any]) -> str:
         f"{_number(time['log_likelihood'], 3)} nats (density per second); of log(1 s + time) MSE "
         f"{_number(time['log_mse'], 3)}, MAE {_number(time['log_mae'], 3)}; of seconds MAE "
         f"{_number(time['mae_s'], 1)}, median error {_number(time['median_absolute_error_s'], 1)}; of what the log "
-        f"could show {coverage} central interval, calibration error "
-        f"{_number(time['watched']['calibration_error'], 3)}"
+        f"could show {coverage} central interval; {calibration_errors(time)}"
     )
 
 

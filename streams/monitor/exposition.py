@@ -19,7 +19,10 @@ HEADS = {
     "action_macro_f1": ("action_macro_f1", "Mean over actions of the F1 of naming the most probable one"),
     "time_log_likelihood": ("time_log_likelihood", "Mean log density, per second, of the time to the next event"),
     "time_median_absolute_error_s": ("time_median_absolute_error_seconds", "Median error of the expected time"),
-    "time_calibration_error": ("time_calibration_error", "Share of events in a wrong decile of the time foreseen"),
+    "time_calibration_error": (
+        "time_calibration_error",
+        "Share of events in a wrong decile of the time foreseen; raw: times still running are missing",
+    ),
 }
 
 

@@ -74,7 +74,8 @@ def _heads(heads: dict[str, float]) -> str:
     action, f1, log_likelihood, error_s, calibration = (figure(heads.get(name, float("nan"))) for name in HEADS)
     return (
         f"\nnext action {action} right, macro F1 {f1}; time to it: log-likelihood {log_likelihood}, "
-        f"median error {error_s} s, calibration error {calibration}"
+        f"median error {error_s} s, raw calibration error {calibration} (times still running are missing, the long "
+        "ones: corrected by `thalweg evaluate`)"
     )
 
 

@@ -36,6 +36,14 @@ def test_the_commands(bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixt
     shown = " ".join(printed.err.split())
     for text in ("Next action", "Time to the next event,", "Churn: no event for so long", "popularity"):
         assert text in shown
+    time = result["heads"]["time"]
+    assert (
+        f"calibration error {time['watched']['calibration_error']:.3f} corrected for the log's end; raw, as the "
+        in shown
+    )
+    assert f"monitor shows it, {time['calibration_error']:.3f}: times that the log's end cut off are missing" in shown
+    for name in ("calibration error corrected for the log&#x27;s end", "raw calibration error, as the monitor counts"):
+        assert name in page_at.read_text()
     assert json.loads(page_at.with_suffix(".json").read_text()) == result
     assert page_at.read_text() == page(result)
 

@@ -162,6 +162,16 @@ def test_whoever_looks_at_the_monitor_is_told_of_a_sample() -> None:
     assert (share, total) == (1, 20)
 
 
+def test_the_monitors_calibration_error_is_told_from_the_corrected_one() -> None:
+    monitor = Monitor(Settings(), "evaluations")
+    monitor.observe([record(evaluation(0, time_log_likelihood=-1.0, time_quantile=0.05), 0)])
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(screen.render(monitor._take_snapshot()))
+    said = " ".join(console.export_text().split())
+    assert "raw calibration error 0.9000 (times still running are missing" in said
+    assert "corrected by `thalweg evaluate`" in said
+
+
 def test_without_a_sample_the_share_is_one() -> None:
     board = Scoreboard("gru-1", window_ms=1000, rolling_events=100)
     for offset in range(1000):
