@@ -7,7 +7,8 @@ import msgspec
 from rich.console import Console
 
 from encoder.commands.checkpoints import check_checkpoint
-from encoder.datasets import FORMATS, load_log
+from encoder.commands.logs import add_format_arguments
+from encoder.datasets import load_log
 from encoder.errors import InputError
 
 
@@ -17,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--items", metavar="LOG", help="also take in this log's items that training has not seen, by their content"
     )
-    parser.add_argument("--format", choices=sorted(FORMATS), help="of that log; default: by the file's name")
+    add_format_arguments(parser, "the log of --items")
     parser.add_argument(
         "--gpu", action="store_true", help="also write the graphs with which a worker keeps its states on a GPU"
     )
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     if args.half and not args.gpu:
         raise InputError("--half is about ranks on a GPU: give --gpu as well")
     check_checkpoint(args.checkpoint)
-    log = None if args.items is None else load_log(args.items, args.format)[0]
+    log = None if args.items is None else load_log(args.items, args.format, args.columns)[0]
     # only now: torch takes seconds to load
     from encoder import checkpoint
     from encoder.catalogue import extend

@@ -18,11 +18,17 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_part_arguments(parser: argparse.ArgumentParser) -> None:
     """The format of an event log, and which part of it in time."""
-    parser.add_argument("--format", choices=FORMATS, help="default: by the file's name, parquet, csv or jsonl")
-    parser.add_argument("--columns", metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)
+    add_format_arguments(parser)
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--first", type=float, metavar="FRACTION", help="only this first part of the log, in time")
     part.add_argument("--rest", type=float, metavar="FRACTION", help="only what follows this first part")
+
+
+def add_format_arguments(parser: argparse.ArgumentParser, log: str = "the log") -> None:
+    """How to read an event log; `log` names it in the help."""
+    text = f"of {log}; default: by the file's name, parquet, csv or jsonl"
+    parser.add_argument("--format", choices=FORMATS, help=text)
+    parser.add_argument("--columns", metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)
 
 
 def add_preparation_arguments(parser: argparse.ArgumentParser, defaults: Preparation) -> None:

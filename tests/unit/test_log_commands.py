@@ -87,3 +87,12 @@ def test_evaluating_a_checkpoint_on_what_it_was_trained_on_is_a_leak(
     later = ["evaluate", out, *of, "--rest", 0.6]
     assert "LEAK" not in thalweg(*later)
     assert json.loads(thalweg(*later, "--json").splitlines()[-1])["leak"]["not_later"] == 0
+
+
+def test_an_export_takes_items_from_any_log_that_training_takes(thalweg: Thalweg, log: Path, tmp_path: Path) -> None:
+    out, columns = tmp_path / "c", f"{COLUMNS},category=what"
+    thalweg("train", log, "--columns", columns, "--out", out, "--max-epochs", 1, "--width", 8)
+    newer = tmp_path / "newer.csv"
+    newer.write_text("who,what,at\nu0,new,9000\n")
+    said = thalweg("export", out, "--items", newer, "--columns", columns, "--out", tmp_path / "bundle")
+    assert "1 of these items are untrained" in said
