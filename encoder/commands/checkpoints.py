@@ -25,10 +25,21 @@ class _Described(msgspec.Struct, frozen=True):
     model: _Shape
 
 
-def check_checkpoint(path: Path | str) -> None:
-    """Raise InputError where there is no checkpoint, without the seconds that loading torch takes."""
-    if not (Path(path) / "checkpoint.json").is_file():
+def check_checkpoint(path: Path | str, for_bundle: str = "") -> None:
+    """Raise InputError where there is no checkpoint, without the seconds that loading torch takes.
+
+    for_bundle: what else to do if it is a bundle.
+    """
+    path = Path(path)
+    if (path / "checkpoint.json").is_file():
+        return
+    if not (path / "manifest.json").is_file():
         raise InputError(f"no checkpoint at {path}: checkpoint.json is missing; make one with `thalweg train`")
+    carried = path / IN_BUNDLE
+    remedy = (
+        f"name the one that it carries, {carried}" if carried.is_dir() else "name the one that it was exported from"
+    )
+    raise InputError(f"{path} is a bundle, not a checkpoint: {remedy}{for_bundle and f', or {for_bundle}'}")
 
 
 def checkpoint_folder(path: Path | str) -> Path:
@@ -42,8 +53,8 @@ def checkpoint_folder(path: Path | str) -> Path:
         return path
     if not (path / IN_BUNDLE).is_dir():
         raise InputError(
-            f"bundle {path} carries no checkpoint to learn on from, it is from before bundles did: name the checkpoint "
-            "folder that it was exported from, or train anew and export that"
+            f"bundle {path} carries no checkpoint to learn on from: it was exported --without-checkpoint, or before "
+            "bundles carried one; name the checkpoint folder that it was exported from, or train anew and export that"
         )
     check_carried(path)
     return path / IN_BUNDLE

@@ -18,7 +18,7 @@ from encoder.leak import find_leak, warning
 
 def run(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
-    check_checkpoint(args.checkpoint)
+    check_checkpoint(args.checkpoint, f"evaluate the bundle itself: --bundle {args.checkpoint} --events {args.log}")
     log, _ = prepare_log(args, read_log(args, console)[0], console)
     # only now: torch takes seconds to load
     import torch

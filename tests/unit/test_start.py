@@ -196,7 +196,22 @@ def test_a_bundle_without_a_checkpoint_says_what_to_do(capsys: pytest.CaptureFix
     demo = Path(__file__).parents[2] / "streams" / "demo" / "bundle"
     assert "checkpoint" not in json.loads((demo / "manifest.json").read_text())["files"]
     assert cli.main(["train", "absent.jsonl", "--from", str(demo), "--out", str(tmp_path / "never")]) == 1
-    assert "carries no checkpoint to learn on from" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "carries no checkpoint to learn on from: it was exported --without-checkpoint, or before" in said
+    assert cli.main(["export", str(demo), "--out", str(tmp_path / "never")]) == 1
+    assert "is a bundle, not a checkpoint: name the one that it was exported from" in capsys.readouterr().err
+
+
+def test_a_bundle_in_a_checkpoints_place_is_told_from_none(
+    trained_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, log = str(trained_folder / "bundle"), str(trained_folder / "shop.jsonl")
+    remedy = f"{bundle} is a bundle, not a checkpoint: name the one that it carries, {bundle}/checkpoint"
+    assert cli.main(["export", bundle, "--out", str(tmp_path / "never")]) == 1
+    assert capsys.readouterr().err.endswith(f"{remedy}\n")
+    assert cli.main(["evaluate", bundle, log]) == 1
+    assert f"{remedy}, or evaluate the bundle itself: --bundle {bundle} --events {log}" in capsys.readouterr().err
+    assert cli.main(["export", f"{bundle}/checkpoint", "--out", str(tmp_path / "again")]) == 0
 
 
 def test_an_export_may_leave_the_checkpoint_out(trained_folder: Path, tmp_path: Path) -> None:
