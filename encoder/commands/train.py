@@ -92,11 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.base is not None and args.tune is not None:
-        raise InputError("--tune looks for a shape, --from keeps the one there is: leave out one of them")
     if args.tune is not None and "WORLD_SIZE" in os.environ:
         raise InputError("--tune goes by the clock, which processes do not share: start it without torchrun")
-    base = None if args.base is None else checkpoint_folder(args.base)
+    base = None if args.base is None else given_base(args)
     is_first = int(os.environ.get("RANK", 0)) == 0  # of the processes that torchrun started: the one that speaks
     console = Console(stderr=args.json, quiet=not is_first)
     log, rows = read_log(args, console)
@@ -159,6 +157,16 @@ def fit(
         unfinished = Unfinished(args.out, identity)
         bars.found(unfinished.found, unfinished.was_refused)
         return train(log, settings, bars.show, start=start, compute=compute, unfinished=unfinished), unfinished, origin
+
+
+def given_base(args: argparse.Namespace) -> Path:
+    """The checkpoint that --from names. Raises InputError where there is none or the other arguments forbid it."""
+    if args.tune is not None:
+        raise InputError("--tune looks for a shape, --from keeps the one there is: leave out one of them")
+    base = checkpoint_folder(args.base)
+    if Path(args.out).resolve() in (base.resolve(), Path(args.base).resolve()):
+        raise InputError(f"--out {args.out} would replace what --from learns on from: name another folder with --out")
+    return base
 
 
 def given_settings(args: argparse.Namespace, defaults: TrainingSettings) -> TrainingSettings:

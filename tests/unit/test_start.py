@@ -192,6 +192,19 @@ def test_what_contradicts_the_model_is_refused(
     assert not (trained_folder / "never").exists()
 
 
+@pytest.mark.parametrize(
+    ("base", "out"), [("first", "bundle/../first"), ("bundle", "bundle"), ("bundle", "bundle/checkpoint")]
+)
+def test_a_training_does_not_replace_what_it_learns_on_from(
+    trained_folder: Path, base: str, out: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = trained_folder / "first" / "weights.pt"
+    before = weights.read_bytes()
+    assert train_from(trained_folder, base, out) == 1
+    assert f"/{out} would replace what --from learns on from: name another folder" in capsys.readouterr().err
+    assert weights.read_bytes() == before
+
+
 def test_a_bundle_without_a_checkpoint_says_what_to_do(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     demo = Path(__file__).parents[2] / "streams" / "demo" / "bundle"
     assert "checkpoint" not in json.loads((demo / "manifest.json").read_text())["files"]
