@@ -18,7 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--events", type=int, default=100_000, help="number of events (default 100000)")
     parser.add_argument("--users", type=int, default=3_000, help="number of users (default 3000)")
     parser.add_argument("--items", type=int, default=2_000, help="number of items (default 2000)")
-    parser.add_argument("--days", type=int, default=30, help="days that the log spans (default 30)")
+    parser.add_argument(
+        "--days",
+        type=int,
+        default=30,
+        help="days that the log spans at most: it ends with the last of --events, well before where these are few; "
+        "longer only where users have more sessions than fit (default 30)",
+    )
     parser.add_argument(
         "--churn", type=float, default=0.0, help="share of users who leave, their visits rarer before (default 0)"
     )

@@ -175,6 +175,17 @@ def test_command_writes_what_load_log_reads(tmp_path: Path, capsys: pytest.Captu
     assert "oracle (the ceiling)" in capsys.readouterr().out
 
 
+def test_a_log_spans_its_days_at_most_and_the_help_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    for events in (500, 20_000):
+        time_ms = Shop(seed=7, items=100, users=300, days=7).simulate(events).time_ms
+        assert time_ms[-1] - time_ms[0] < 7 * 86_400_000
+    parser = argparse.ArgumentParser()
+    simulate.add_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    assert "days that the log spans at most" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("counts", [{"items": 3}, {"users": 0}, {"seed": -1}, {"churn": 2}])
 def test_impossible_shops_are_refused(counts: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="of a simulated shop: give a"):
