@@ -2,8 +2,10 @@
 
 import argparse
 import importlib
+import importlib.metadata
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from encoder.errors import ThalwegError
 
@@ -27,8 +29,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+class ShowVersion(argparse.Action):
+    """Looks the version up only when asked: commands also run from a source tree that is not installed."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(f"thalweg {importlib.metadata.version('thalweg')}")
+        parser.exit()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="thalweg", description="Live user representations from behaviour events.")
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     arguments = list(sys.argv[1:] if argv is None else argv)
     for name, (module, text) in COMMANDS.items():
