@@ -24,6 +24,8 @@ Pair = tuple[bytes | None, bytes | None]
 # Between the beginnings of a partition's transactions: one costs some 2 ms of CPU here and as much at the broker,
 # however little is in it. Rows can be read long before; of a user that changed twice only the last update is sent.
 TRANSACTION_EVERY_S = 0.1
+# Of all partitions together, longer waits where a worker has many: a sixth of a core for both sides.
+TRANSACTIONS_PER_S = 40
 
 # An abandoned transaction is ended by the partition's next owner, or by the broker after this; it holds up readers of
 # committed records only. Longer than a worker waits for a broker that is away (CONFIRM_TIMEOUT_S of the publisher).
@@ -43,7 +45,9 @@ class Updates:
     async def own(self, partitions: Iterable[int]) -> None:
         """Write to these partitions and no others from now on; no earlier owner can any more. Raises BrokerError."""
         await self.stop()
-        writers = {p: Writer(self._make(f"{self._group}-{self._topic}-{p}"), self._topic, p) for p in partitions}
+        owned = set(partitions)
+        every_s = transaction_every_s(len(owned))
+        writers = {p: Writer(self._make(f"{self._group}-{self._topic}-{p}"), self._topic, p, every_s) for p in owned}
         self._writers = writers
         try:
             await asyncio.gather(*(writer.start() for writer in writers.values()))
@@ -69,16 +73,23 @@ class Updates:
             raise BrokerError(f"updates of partition {partition} were not confirmed: {error!r}") from error
 
 
+def transaction_every_s(partitions: int) -> float:
+    """Between the beginnings of a partition's transactions, where a worker owns so many."""
+    return max(TRANSACTION_EVERY_S, partitions / TRANSACTIONS_PER_S)
+
+
 class Writer:
     """Publishes to one partition; what comes before the next transaction may begin shares it."""
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, partition: int) -> None:
+    def __init__(self, producer: AIOKafkaProducer, topic: str, partition: int, every_s: float) -> None:
+        """every_s: between the beginnings of transactions, at least."""
         self._producer = producer
         self._topic = topic
         self._partition = partition
         self._waiting: list[tuple[list[Pair], asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
-        self._began_s = -TRANSACTION_EVERY_S  # the last transaction, by the loop's clock
+        self._every_s = every_s
+        self._began_s = -every_s  # the last transaction, by the loop's clock
 
     async def start(self) -> None:
         await self._producer.start()
@@ -99,7 +110,7 @@ class Writer:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            await asyncio.sleep(self._began_s + TRANSACTION_EVERY_S - loop.time())
+            await asyncio.sleep(self._began_s + self._every_s - loop.time())
             self._began_s = loop.time()
             taken, self._waiting = self._waiting, []
             try:

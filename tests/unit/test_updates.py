@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from streams.updates import TRANSACTION_EVERY_S, Pair, Writer
+from streams.updates import TRANSACTION_EVERY_S, TRANSACTIONS_PER_S, Pair, Writer, transaction_every_s
 
 
 class Recorded(Writer):
     """A writer whose transactions are kept instead of sent."""
 
     def __init__(self) -> None:
-        super().__init__(None, "updates", 0)
+        super().__init__(None, "updates", 0, TRANSACTION_EVERY_S)
         self.sent: list[tuple[float, list[Pair]]] = []
 
     async def _transaction(self, pairs: list[Pair]) -> None:
@@ -39,3 +39,8 @@ def test_a_first_update_goes_at_once_and_those_that_follow_wait_for_each_other()
 def test_only_a_users_last_update_is_sent() -> None:
     _, (_, pairs) = play([(b"z", b"0")], [(b"a", b"1"), (b"b", None)], [(b"a", None), (b"b", b"2")])
     assert pairs == [(b"a", None), (b"b", b"2")]
+
+
+def test_many_partitions_of_a_worker_wait_longer_each() -> None:
+    assert [transaction_every_s(n) for n in (1, 4)] == [TRANSACTION_EVERY_S] * 2
+    assert 64 / transaction_every_s(64) == pytest.approx(TRANSACTIONS_PER_S)
