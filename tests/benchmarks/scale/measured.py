@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +19,14 @@ from streams.topics import ensure_topics
 from tests.benchmarks.bench import load
 from tests.benchmarks.bench.watch import Sample, between, calm, cpu_s, rss_mb, sessions
 from tests.benchmarks.scale.plan import FIRST_EVENTS, PARTITIONS, Run
-from tests.benchmarks.scale.topic import Ends, fill, send_windowed
+from tests.benchmarks.scale.topic import Ends, fill, send_stretches, send_windowed
 
 SCORES_AN_EVENT = 10_000  # of its ranks over the catalogue, on average: 16 us of CPU
 LIMIT_S, POLL_S, SETTLED_S = 1_800.0, 0.2, 3.0
 RANKS = 256  # of one measurement
+# Of a group whose workers stand still while the events are sent that they then find waiting, for half a minute; a third
+# of it may have passed since the last heartbeat.
+SESSION_S = 90
 FLOAT_BYTES, MB = 4, 2**20
 Figures = dict[str, Any]
 
@@ -91,6 +95,19 @@ class Crew:
         sample = Sample(sum(done.values()), at_s, sum(map(cpu_s, pids)), used, sum(map(rss_mb, pids)))
         return Moment(sample, sum(reading.count("thalweg_rows_written_total") for reading in readings))
 
+    def is_behind(self, events: int) -> bool:
+        return sum(lag for reading in self.readings() for lag in reading.lags().values()) > events
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        for worker in self._workers:
+            worker.pause()
+        try:
+            yield
+        finally:
+            for worker in self._workers:
+                worker.resume()
+
     def resident_mb(self) -> float:
         return sum(rss_mb(worker.pid) for worker in self._workers if worker.pid is not None)
 
@@ -105,6 +122,7 @@ def settings_of(services: LocalServices, bundle: Bundle, name: str, users: int) 
         partitions=PARTITIONS,
         arena_max_users=max(1_000_000, users),
         evaluation_share=min(1.0, SCORES_AN_EVENT / items),
+        session_timeout_s=SESSION_S,
     )
     settings = load.named(settings, name)
     ensure_topics(settings)
@@ -114,13 +132,20 @@ def settings_of(services: LocalServices, bundle: Bundle, name: str, users: int) 
 def measure(
     services: LocalServices, bundle: Bundle, run: Run, events: int, empty_mb: float, folder: Path
 ) -> list[Figures]:
-    """Figures of each stretch of a run, whose users are all in memory by then. empty_mb: of a worker without users."""
+    """Figures of each stretch of a run. Its users are all in memory by then, and their rows are compacted, of which a
+    windowed stretch has few of its own. empty_mb: of a worker without users."""
     settings = settings_of(services, bundle, f"s{folder.name}", run.users)
     _forgo_item_vectors(settings, bundle)
-    stretches = fill(settings, run, events)
-    calm(sessions([("kafka", services.kafka.pid), ("cassandra", services.cassandra.pid)]))
-    ends, found = stretches[-1].end, []
+    filled, found = fill(settings, run), []
+    running = sessions([("kafka", services.kafka.pid), ("cassandra", services.cassandra.pid)])
+    calm(running)
     with Crew(settings, services, folder, run.workers) as crew:
+        crew.moment(filled, lambda done: done == filled and crew.has_partitions())
+        calm(running)
+        with crew.standing_still():
+            stretches = send_stretches(settings, run, events)
+        crew.wait(lambda: crew.is_behind(events // 2))  # what they know of the topic's end is from before, at first
+        ends = stretches[-1].end
         for draw, begin, end in stretches:
             start, last = _measured(crew, ends, begin, end, events)
             count = last.sample.events - start.sample.events

@@ -42,9 +42,13 @@ def each_once(draw: random.Random, i: int) -> int:
 DRAWS: dict[str, Callable[[int, random.Random, int], int]] = {WINDOWED: windowed, UNIFORM: uniform}
 
 
-def fill(settings: Settings, run: Run, events: int) -> list[Stretch]:
-    """Send the events of a run: every user once, then what is measured."""
-    _send(settings, run.items, run.users, each_once, "fill")
+def fill(settings: Settings, run: Run) -> Ends:
+    """Send an event of every user; where the topic then ends."""
+    return _send(settings, run.items, run.users, each_once, "fill")
+
+
+def send_stretches(settings: Settings, run: Run, events: int) -> list[Stretch]:
+    """Send what is measured."""
     stretches = []
     for draw in run.draws:
         user_at = partial(DRAWS[draw], run.users)
