@@ -1,13 +1,13 @@
 """What users and items cost: throughput, CPU and memory by the number of users, of items and of workers.
 
 `python -m tests.benchmarks.scale [--users N ...] [--items N ...] [--events N] [--json]`: every user is filled in by
-one event, then workers stand still until the events that are measured wait in the topic. They are drawn from all users
-uniformly, so that nothing can be won by a cache; and from a moving window of 5,000 active users, so that a row is
-written for as many events whatever the number of users is, and what is compared is the cost of having them. The model
-is of all the parts that training gives one. Users vary over the first number of items, items over the first number of users, and a
-topic is read by one worker and by two that share its partitions. Larger catalogues are evaluated by a sample, as many
-events as keep the scores to those of 10,000 items an event. All of it takes about twenty minutes on two cores that nobody
-else uses.
+one event, then workers stand still until the events that are measured wait in the topic. They are drawn from all
+users uniformly, so that nothing can be won by a cache; and from a moving window of 5,000 active users, so that a row
+is written for as many events whatever the number of users is, and what is compared is the cost of having them. The
+model is of all the parts that training gives one. Users vary over the first number of items, items over the first
+number of users, and a topic is read by one worker and by two that share its partitions. Larger catalogues are
+evaluated by a sample, as many events as keep the scores to those of 10,000 items an event. All of it takes about
+twenty minutes on two cores that nobody else uses.
 """
 
 import argparse
