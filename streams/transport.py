@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_TOPICS: set[str] = set()  # topics delivered as batches in this process (Faust builds the parts itself)
 LEAVE_AFTER_S = 1.0  # a group at rest is left in less
+AWAKE_S = 0.1
 
 
 class LedgerEntry:
@@ -110,6 +111,13 @@ class BatchSchema(Schema):
         return decode
 
 
+async def _stay_awake() -> None:
+    """Have the running loop look for what other threads finished: Faust sets a call's result from the thread that answers
+    without waking the one that waits, and its timer that does so ends where a stop begins."""
+    while True:
+        await asyncio.sleep(AWAKE_S)
+
+
 class BatchConsumerThread(AIOKafkaConsumerThread):
     """Leaves its group while that rebalances, too.
 
@@ -118,11 +126,12 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     """
 
     async def on_thread_stop(self) -> None:
-        leaving = asyncio.create_task(self._leave_a_rebalance())
+        beside = [asyncio.create_task(self._leave_a_rebalance()), asyncio.create_task(_stay_awake())]
         try:
             await super().on_thread_stop()
         finally:
-            leaving.cancel()
+            for task in beside:
+                task.cancel()
 
     async def _leave_a_rebalance(self) -> None:
         await asyncio.sleep(LEAVE_AFTER_S)
