@@ -112,9 +112,10 @@ class BatchSchema(Schema):
 
 
 async def _stay_awake() -> None:
-    """Have the running loop look for what other threads finished: Faust sets a call's result from the thread that answers
-    without waking the one that waits, and its timer that does so ends where a stop begins."""
-    while True:
+    """Have the running loop look for what other threads finished. Faust sets a result from the thread that answers,
+    without waking the one that waits; its own timer that does so ends when a stop begins.
+    """
+    while True:  # noqa: ASYNC110, there is no event: that is the trouble
         await asyncio.sleep(AWAKE_S)
 
 
