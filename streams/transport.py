@@ -39,7 +39,6 @@ logger = logging.getLogger(__name__)
 
 BATCH_TOPICS: set[str] = set()  # topics delivered as batches in this process (Faust builds the parts itself)
 LEAVE_AFTER_S = 1.0  # a group at rest is left in less
-AWAKE_S = 0.1
 
 
 class LedgerEntry:
@@ -111,14 +110,6 @@ class BatchSchema(Schema):
         return decode
 
 
-async def _stay_awake() -> None:
-    """Have the running loop look for what other threads finished. Faust sets a result from the thread that answers,
-    without waking the one that waits; its own timer that does so ends when a stop begins.
-    """
-    while True:  # noqa: ASYNC110, there is no event: that is the trouble
-        await asyncio.sleep(AWAKE_S)
-
-
 class BatchConsumerThread(AIOKafkaConsumerThread):
     """Leaves its group while that rebalances, too.
 
@@ -127,12 +118,11 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     """
 
     async def on_thread_stop(self) -> None:
-        beside = [asyncio.create_task(self._leave_a_rebalance()), asyncio.create_task(_stay_awake())]
+        leaving = asyncio.create_task(self._leave_a_rebalance())
         try:
             await super().on_thread_stop()
         finally:
-            for task in beside:
-                task.cancel()
+            leaving.cancel()
 
     async def _leave_a_rebalance(self) -> None:
         await asyncio.sleep(LEAVE_AFTER_S)
