@@ -269,6 +269,14 @@ class BatchConsumer(AiokafkaConsumer):
         self.held = {tp for tp in assigned if tp.topic in BATCH_TOPICS and tp.partition in held}
         await super().on_partitions_assigned(assigned, generation_id)
 
+    def close(self) -> None:
+        """Nothing: the thread's own stop closes its client.
+
+        Faust calls this, in a rebalance during a stop, from the application's loop, where the stock one ends the update
+        of the cluster's metadata behind the thread's back. A join that waits for that update would never end, nor would
+        the stop that waits for the join.
+        """
+
     async def rejoin(self) -> None:
         """Have the group rebalance."""
         coordinator = self._thread._ensure_consumer()._coordinator

@@ -1,5 +1,6 @@
 """What a worker does, and says, while Kafka or Cassandra does not answer."""
 
+import sys
 import threading
 import time
 import urllib.error
@@ -96,3 +97,11 @@ def test_a_worker_stops_at_once_while_its_group_waits_for_a_dead_member(deployme
         worker.stop()
         assert time.monotonic() - began < 5, worker.last_lines()
     assert "everything it took is confirmed" in stays.log.read_text()
+
+
+def test_a_worker_that_is_told_to_stop_as_it_joins_its_group_stops_in_order(deployment: Deployment) -> None:
+    worker = deployment.worker()
+    worker._command = [sys.executable, "-m", "tests.e2e.worker_stopped_joining"]
+    worker.start(wait=False)
+    wait_until_it_ended(worker, STOP_LIMIT_S)
+    assert "everything it took is confirmed" in worker.log.read_text(), worker.last_lines()

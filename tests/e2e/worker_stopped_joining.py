@@ -1,0 +1,38 @@
+"""`thalweg worker` that is told to stop (SIGTERM) in the middle of its first join, metadata being under way."""
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Any
+
+from streams.cli import main
+from streams.transport import BatchConsumer
+
+SETTLE_S = 0.2  # until the consumer's thread, in its stop, waits for the join
+
+
+def arm() -> None:
+    original = BatchConsumer.on_partitions_revoked
+    told = False
+
+    async def revoked(self: Any, partitions: Any) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            os.kill(os.getpid(), signal.SIGTERM)
+            thread, client = self._thread, self._thread._consumer._client
+            while not thread._stopped.is_set():  # noqa: ASYNC110  # another thread's
+                await asyncio.sleep(0)
+            await asyncio.sleep(SETTLE_S)
+            thread.thread_loop.call_soon_threadsafe(client.force_metadata_update)
+            while client._md_update_fut is None:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        await original(self, partitions)
+
+    BatchConsumer.on_partitions_revoked = revoked  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    arm()
+    sys.exit(main(["worker"]))
