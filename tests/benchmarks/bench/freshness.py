@@ -31,7 +31,8 @@ def freshness(arena: Arena, rates: Sequence[float], seconds: float) -> dict[str,
 
 def _at(arena: Arena, worker: WorkerProcess, replay: Replay, rate: float, seconds: float) -> dict[str, float]:
     processes = {"": worker.pid, "kafka_": arena.services.kafka.pid, "cassandra_": arena.services.cassandra.pid}
-    sender = threading.Thread(target=replay.run, args=[events(int(rate * (WARM_S + seconds)) + 1)])
+    sent = events(int(rate * (WARM_S + seconds)) + 1, part=f"{rate:.0f}-")  # ids of its own: none came at another rate
+    sender = threading.Thread(target=replay.run, args=[sent])
     sender.start()
     time.sleep(WARM_S)
     before, used_s = _read(worker), {name: cpu_s(pid or 0) for name, pid in processes.items()}
