@@ -2,13 +2,13 @@
 
 The order of one batch, and what it waits for:
 
-    join      records that came for the partition while another batch was processed are one batch (`streams.intake`)
+    draw      records that came while another batch was processed are one batch (`streams.intake`)
     restore   rows of users not in memory are read
     process   decode, step, rank; the arena holds the new states from here on
     publish   evaluation events and dead letters are confirmed
     write     rows are confirmed; begins when this batch and all before it have published
     update    representation updates are confirmed; begins when this batch and all before it are written
-    ack       the batch's last offset may be committed, when this batch and all before it have updated
+    ack       the batch's last offsets may be committed, when this batch and all before it have updated
 
 Evaluation events before rows: a crash between the two repeats the same events; the other way round a replay would skip
 what is already applied, and they would be lost. A row of a later batch never overtakes an event of an earlier one for
@@ -30,19 +30,20 @@ from faust.types import TP
 from mode import CrashingSupervisor
 
 from streams.arena import StoredUser
-from streams.codec import Outcome, decode_batch
-from streams.intake import Delivery, Gate, Intake
+from streams.codec import decode_batch
+from streams.intake import Delivery, Draw, Gate, Intake
 from streams.measures import Measures
-from streams.processor import Processor, Result
+from streams.processor import Part, Processor, Result
 from streams.publisher import Publisher
 from streams.store import DamagedRow, Store
 
 logger = logging.getLogger(__name__)
 
-# Between process and ack, which take about 0.1 s, most of it until the next transaction of updates: enough for some 600
-# batches a second, more than come. The events of a worker under full load are about two seconds of work, and 100 MB;
-# more would only lengthen the wait at a rebalance.
-BATCHES_IN_FLIGHT = 64
+# One computes while the one before is stored. More would be smaller ones: where confirming is what takes the time, the
+# next batch had better wait, and grow.
+BATCHES_TO_STORE = 2
+# The events of a worker under full load are about two seconds of work, and 100 MB; more would only lengthen the wait at
+# a rebalance.
 EVENTS_IN_FLIGHT = 64_000
 
 
@@ -67,11 +68,12 @@ class Pipeline:
         self._reserved = 0  # free slots of the arena for users whose rows are being read
         self._gate = Gate()  # shared by batches on their way into the arena; alone: whoever makes room in it
         self._erased_in: dict[str, int] = {}  # user -> last batch that erased it and may not have reached the store yet
+        self._turn = asyncio.Lock()  # of the next batch to be drawn
         # The graphs and numpy release the interpreter's lock: a batch computes while the loop confirms those before it.
         # One thread: batches are processed in turn, and so is what else touches the arena.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="processor")
         self._events = 0  # in flight
-        self._ended = asyncio.Event()
+        self._got_on = asyncio.Event()  # a batch is stored, or has ended
         self._published: asyncio.Future[None] | None = None
         self._written: asyncio.Future[None] | None = None
         self._updated: asyncio.Future[None] | None = None
@@ -79,91 +81,94 @@ class Pipeline:
         self.in_flight = 0  # batches taken and not confirmed
         self.on_failure: Callable[[BaseException], Any] = lambda error: None  # whoever ends the worker, even when idle
 
-    async def take(self, delivery: Delivery) -> None:
-        """Process one record batch; returns when the partition's next may come. Raises what an earlier batch failed
-        with. Batches of several partitions may be taken at a time.
+    async def take(self, draw: Draw) -> None:
+        """Process one batch, of what `draw` gives when its turn comes; returns when the partitions' next may come.
+        Raises what an earlier batch failed with. Another batch has its turn while this one's rows are read.
 
         One that is not current is dropped, unacknowledged: the rows that were read for it may be older than those of
-        the worker that has the partition by now.
+        the worker that has the partitions by now.
         """
-        await self._wait_for_room()
-        started_s = time.perf_counter()
         async with self._gate.shared():
-            outcomes, missing, batch = await self._in_thread(self._begin, delivery)
+            async with self._turn:
+                await self._wait_for_room()
+                started_s, deliveries = time.perf_counter(), draw()
+                parts, missing, batch = await self._in_thread(self._begin, deliveries)
             lacks_room = bool(missing) and self._reserved + len(missing) > self._processor.arena.free_slots()
             if missing and not lacks_room:
                 self._reserved += len(missing)
-                batch = await self._restore(delivery, outcomes, missing)
+                batch = await self._restore(deliveries, parts, missing)
                 self._reserved -= len(missing)
-            self._go_on(delivery, batch, started_s)
+            self._go_on(deliveries, batch, started_s)
         if lacks_room:
             async with self._gate.alone():
-                missing = await self._in_thread(self._processor.missing, outcomes, self._sequence + 1)
+                missing = await self._in_thread(self._processor.missing, parts, self._sequence + 1)
                 await self._make_room(len(missing))
-                self._go_on(delivery, await self._restore(delivery, outcomes, missing), started_s)
+                self._go_on(deliveries, await self._restore(deliveries, parts, missing), started_s)
 
-    def _go_on(self, delivery: Delivery, batch: Batch | None, started_s: float) -> None:
+    def _go_on(self, deliveries: list[Delivery], batch: Batch | None, started_s: float) -> None:
         """Confirm what is processed in the background. Called before the gate is left: whoever makes room then finds
         every batch that it may have to wait for."""
         if batch is None:
             return
         sequence, result = batch
-        self._erased_in.update((user_id, sequence) for user_id, _ in result.erased)
+        self._erased_in.update((erased.user_id, sequence) for erased in result.erased)
         self._measures.processed(time.perf_counter() - started_s)
+        events = sum(len(delivery.records) for delivery in deliveries)
         self.in_flight += 1
-        self._events += len(delivery.records)
-        task = asyncio.create_task(self._confirm(delivery, result, sequence))
+        self._events += events
+        task = asyncio.create_task(self._confirm(deliveries, result, sequence))
         self._tasks.add(task)
-        task.add_done_callback(partial(self._done, len(delivery.records)))
+        task.add_done_callback(partial(self._done, events))
 
     async def _wait_for_room(self) -> None:
         self._raise_failure()
-        while self.in_flight >= BATCHES_IN_FLIGHT or self._events >= EVENTS_IN_FLIGHT:
-            self._ended.clear()
-            await self._ended.wait()
+        while len(self._unstored) >= BATCHES_TO_STORE or self._events >= EVENTS_IN_FLIGHT:
+            self._got_on.clear()
+            await self._got_on.wait()
             self._raise_failure()
 
-    async def _restore(self, delivery: Delivery, outcomes: list[Outcome], missing: list[str]) -> Batch | None:
+    async def _restore(self, deliveries: list[Delivery], parts: list[Part], missing: dict[str, int]) -> Batch | None:
         """Process a batch after the stored rows of the users that are not in memory are read."""
         # Whom a batch still on its way erases has a row that is about to go: there is no history to restore.
         stored_up_to = self._stored_up_to()
         self._erased_in = {u: s for u, s in self._erased_in.items() if s > stored_up_to}
-        wanted = [user_id for user_id in missing if user_id not in self._erased_in]
-        stored = await self._read(delivery.partition, wanted, delivery.records[0].offset)
-        self._raise_failure()
-        return await self._in_thread(self._process, delivery, outcomes, stored)
-
-    async def _read(self, partition: int, user_ids: Sequence[str], before_offset: int) -> list[StoredUser]:
-        """Stored users; those whose row is damaged are rebuilt from the topic."""
-        rows = await self._store.read(user_ids)
+        rows = await self._store.read([user_id for user_id in missing if user_id not in self._erased_in])
         stored = [row for row in rows if isinstance(row, StoredUser)]
         damaged = [row for row in rows if isinstance(row, DamagedRow)]
         if damaged:
             for row in damaged:
                 logger.error("%s; it is rebuilt from the topic", row.why)
-            stored += await self._rebuild(partition, [row.user_id for row in damaged], before_offset)
+            for part in parts:
+                users = [row.user_id for row in damaged if missing[row.user_id] == part.partition]
+                if users:
+                    stored += await self._rebuild(part.partition, users, part.records[0].offset)
             self._measures.rebuilt_users.inc(len(damaged))
-        return stored
+        self._raise_failure()
+        return await self._in_thread(self._process, deliveries, parts, stored, missing)
 
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
-    def _begin(self, delivery: Delivery) -> tuple[list[Outcome], list[str], Batch | None]:
+    def _begin(self, deliveries: list[Delivery]) -> tuple[list[Part], dict[str, int], Batch | None]:
         """What the records are, whose rows are missing, and the processed batch where none is."""
-        outcomes = decode_batch(delivery.records)
-        missing = self._processor.missing(outcomes)
-        return outcomes, missing, None if missing else self._process(delivery, outcomes)
+        parts = [Part(d.partition, d.records, decode_batch(d.records)) for d in deliveries]
+        missing = self._processor.missing(parts)
+        return parts, missing, None if missing else self._process(deliveries, parts, (), missing)
 
-    def _process(self, delivery: Delivery, outcomes: list[Outcome], stored: Sequence[StoredUser] = ()) -> Batch | None:
+    def _process(
+        self, deliveries: list[Delivery], parts: list[Part], stored: Sequence[StoredUser], missing: dict[str, int]
+    ) -> Batch | None:
         # Asked here, at the last moment: whoever changes partitions afterwards finds this batch's users in the arena.
-        if not delivery.is_current():
+        if not all(delivery.is_current() for delivery in deliveries):
             return None
         self._sequence += 1
         self._unstored.add(self._sequence)
         arena = self._processor.arena
-        # One that strayed into another partition as well may have been restored for that one meanwhile.
-        arena.insert([user for user in stored if user.user_id not in arena], delivery.partition, self._sequence)
-        return self._sequence, self._processor.process(delivery.partition, delivery.records, outcomes, self._sequence)
+        for part in parts:
+            # One that strayed into another partition as well may have been restored for that one meanwhile.
+            users = [u for u in stored if missing[u.user_id] == part.partition and u.user_id not in arena]
+            arena.insert(users, part.partition, self._sequence)
+        return self._sequence, self._processor.process(parts, self._sequence)
 
     def _stored_up_to(self) -> int:
         """The number of the last batch that is stored with all before it."""
@@ -188,23 +193,23 @@ class Pipeline:
                 await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
             self._raise_failure()
 
-    async def _confirm(self, delivery: Delivery, result: Result, sequence: int) -> None:
-        partition, generation_id = delivery.partition, delivery.generation_id
+    async def _confirm(self, deliveries: list[Delivery], result: Result, sequence: int) -> None:
+        generation_id = deliveries[0].generation_id  # the same of all
         loop = asyncio.get_running_loop()
         published_before, self._published = self._published, loop.create_future()
         written_before, self._written = self._written, loop.create_future()
         updated_before, self._updated = self._updated, loop.create_future()
         published, written, updated = self._published, self._written, self._updated
         try:
-            await self._publisher.publish(partition, result)
+            await self._publisher.publish(result)
             if published_before is not None:
                 await published_before
             published.set_result(None)
             changed = result.changed_rows()
             if result.erased:  # before the rows: a user's rows after an erasure are newer than it
-                await self._store.erase(result.erased, generation_id)
+                erased = [(user_id, offset) for user_id, _, offset in result.erased]
+                await self._store.erase(erased, generation_id)
             await self._store.write(
-                partition,
                 [result.rows[i] for i in changed],
                 result.state[changed],
                 result.representation[changed],
@@ -214,14 +219,16 @@ class Pipeline:
             if written_before is not None:
                 await written_before
             self._unstored.discard(sequence)
+            self._got_on.set()
             written.set_result(None)
             self._measures.stored(result, len(changed), time.time() * 1000)
-            await self._publisher.update(partition, result)
+            await self._publisher.update(result)
             if updated_before is not None:
                 await updated_before
-            delivery.ack()
+            for delivery in deliveries:
+                delivery.ack()
             updated.set_result(None)
-            self._measures.confirmed(partition, delivery.records[-1].offset, result)
+            self._measures.confirmed({d.partition: d.records[-1].offset for d in deliveries}, result)
         except BaseException as error:
             for future in (published, written, updated):
                 if not future.done():
@@ -232,7 +239,7 @@ class Pipeline:
     def _done(self, events: int, task: asyncio.Task[None]) -> None:
         self.in_flight -= 1
         self._events -= events
-        self._ended.set()
+        self._got_on.set()
         if task.cancelled():
             return
         error = task.exception()

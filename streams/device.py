@@ -7,7 +7,7 @@ between two batches the copy is the arena, and it keeps nothing of an erased use
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from encoder.features import Features
 from export.bundle import Bundle
 from streams.arena import Arena
-from streams.codec import Outcome
-from streams.processor import Graphs, Processor, Result, Row
+from streams.processor import Graphs, Part, Processor, Result, Row
 from streams.sampling import EVERYTHING, Sample
 from streams.waves import waves
 
@@ -60,19 +59,17 @@ class DeviceProcessor(Processor):
         super().__init__(bundle, graphs, arena, sample)
         self._memory = memory
 
-    def process(
-        self, partition: int, records: Sequence[Any], outcomes: Sequence[Outcome], sequence: int, evaluate: bool = True
-    ) -> Result:
+    def process(self, parts: Sequence[Part], sequence: int, evaluate: bool = True) -> Result:
         """As of `Processor`. Raises IndexError where more users without a slot come than the memory has room for."""
         self._send()
-        result = self._plan(partition, records, outcomes)
+        result = self._plan(parts)
         if evaluate:
-            result.evaluated = self._sample.due(partition, result.columns.offset)
+            result.evaluated = self._sample.due(result.columns.partition, result.columns.offset)
         if result.columns.event:
             ranks, probability, mixture = self._step_in_place(result, bool(result.evaluated))
             if due := result.evaluated:
                 self._foresee(result, ranks[due], probability[due], mixture[due])
-        self._keep(partition, result, sequence)
+        self._keep(result, sequence)
         return result
 
     def _send(self) -> None:
@@ -117,8 +114,8 @@ class DeviceProcessor(Processor):
         places[new] = self.arena.capacity + np.arange(len(new))
         return places
 
-    def _keep(self, partition: int, result: Result, sequence: int) -> None:
-        super()._keep(partition, result, sequence)
+    def _keep(self, result: Result, sequence: int) -> None:
+        super()._keep(result, sequence)
         new = [row.user_id for i in result.changed_rows() if (row := result.rows[i]).slot is None]
         self.arena.stale[[slot for user_id in new if (slot := self.arena.slot(user_id)) is not None]] = True
         self._send()

@@ -5,10 +5,16 @@ batch is at work, the larger the next one is, and the fewer rows and requests an
 """
 
 import asyncio
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple
+
+# Whatever is in it, a batch costs some 2 ms here, and an event of a large one 0.02: a few partitions' records are taken
+# together up to where that is little. Beyond it a partition's are a batch of their own, in which more of the events
+# are of the same users, for whom a row is written once.
+JOINED_EVENTS = 1_000
 
 
 class Delivery(NamedTuple):
@@ -21,62 +27,101 @@ class Delivery(NamedTuple):
     is_current: Callable[[], bool]  # False once the partition may belong to another worker
 
 
-class Intake:
-    """A queue for each partition in front of `take`, which gets a partition's deliveries one after another, those that
-    wait joined, and several partitions' at a time."""
+Draw = Callable[[], list[Delivery]]
 
-    def __init__(self, take: Callable[[Delivery], Awaitable[None]], most_events: int) -> None:
-        """most_events: of a joined batch; about as many may wait before `offer` does."""
+
+class Intake:
+    """A queue for each partition in front of `take`, which is called when something waits, and gets it by calling
+    `draw` as late as it can: all that waits by then, as one batch. A partition's deliveries are taken one after
+    another, several partitions' at a time."""
+
+    def __init__(self, take: Callable[[Draw], Awaitable[None]], most_events: int) -> None:
+        """most_events: of a batch; about as many may wait before `offer` does."""
         self._take = take
         self._most_events = most_events
-        self._waiting: defaultdict[int, deque[Delivery]] = defaultdict(deque)
+        self._waiting: dict[int, deque[Delivery]] = {}  # by partition, those that wait longest first
         self._events = 0  # in _waiting
-        self._taken = asyncio.Event()
-        self._runners: dict[int, asyncio.Task[None]] = {}
+        self._at_work: set[int] = set()  # partitions in a batch that is not processed yet
+        self._is_called = False  # `take` is called and has not drawn yet
+        self._drawn = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self.on_failure: Callable[[BaseException], Any] = lambda error: None
 
     async def offer(self, delivery: Delivery) -> None:
         """Queue a delivery; returns when the next may come. Raises what `take` failed with."""
         self._raise_failure()
-        partition = delivery.partition
-        self._waiting[partition].append(delivery)
+        self._waiting.setdefault(delivery.partition, deque()).append(delivery)
         self._events += len(delivery.records)
-        runner = self._runners.get(partition)
-        if runner is None or runner.done():
-            self._runners[partition] = asyncio.create_task(self._run(partition))
-            self._runners[partition].add_done_callback(self._ended)
+        self._call()
         while self._events >= self._most_events:
-            self._taken.clear()
-            await self._taken.wait()
+            self._drawn.clear()
+            await self._drawn.wait()
             self._raise_failure()
 
     async def idle(self) -> None:
         """Wait until all that was offered is taken. Raises what `take` failed with."""
-        await asyncio.gather(*self._runners.values())
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
 
-    async def _run(self, partition: int) -> None:
-        while self._waiting[partition]:
-            joined = self._next(self._waiting[partition])
-            self._taken.set()
-            await self._take(joined)
+    def _call(self) -> None:
+        """Call `take` where something waits that it may take now."""
+        if not self._is_called and self._failure is None and not self._waiting.keys() <= self._at_work:
+            self._is_called = True
+            task = asyncio.create_task(self._run())
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
 
-    def _next(self, waiting: deque[Delivery]) -> Delivery:
-        """The delivery that waited longest, with those behind it of its generation, up to a full batch."""
-        found = [waiting.popleft()]
-        size = len(found[0].records)
-        while (
-            waiting
-            and waiting[0].generation_id == found[0].generation_id
-            and size + len(waiting[0].records) <= self._most_events
-        ):
+    async def _run(self) -> None:
+        drawn: list[Delivery] = []
+
+        def draw() -> list[Delivery]:
+            drawn.extend(self._next())
+            self._at_work.update(delivery.partition for delivery in drawn)
+            self._is_called = False
+            self._drawn.set()
+            self._call()
+            return drawn
+
+        await self._take(draw)
+        self._at_work.difference_update(delivery.partition for delivery in drawn)
+        self._call()
+
+    def _next(self) -> list[Delivery]:
+        """What waited longest, up to a full batch, and what waits of other partitions while the batch is small; all of
+        one generation."""
+        found: list[Delivery] = []
+        room = self._most_events
+        for partition in [p for p in self._waiting if p not in self._at_work]:
+            generation_id = found[0].generation_id if found else self._waiting[partition][0].generation_id
+            if joined := self._joined(partition, generation_id, room):
+                found.append(joined)
+            room = min(self._most_events, JOINED_EVENTS) - sum(len(delivery.records) for delivery in found)
+            if room <= 0:
+                break
+        return found
+
+    def _joined(self, partition: int, generation_id: int, room: int) -> Delivery | None:
+        """A partition's deliveries of this generation as one, as many as there is room for; the first one in any case
+        where there is room for a full batch."""
+        waiting, size = self._waiting.pop(partition), 0
+        found: list[Delivery] = []
+        while waiting and waiting[0].generation_id == generation_id:
+            if size + len(waiting[0].records) > room and (found or room < self._most_events):
+                break
             found.append(waiting.popleft())
             size += len(found[-1].records)
+        if waiting:
+            self._waiting[partition] = waiting  # behind the others
         self._events -= size
-        return found[0] if len(found) == 1 else _joined(found)
+        if len(found) <= 1:
+            return found[0] if found else None
+        records = [record for delivery in found for record in delivery.records]
+        return found[0]._replace(records=records, ack=partial(_ack, found))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._taken.set()
+        self._tasks.discard(task)
+        self._drawn.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failure = error
             self.on_failure(error)
@@ -86,13 +131,9 @@ class Intake:
             raise self._failure
 
 
-def _joined(deliveries: Sequence[Delivery]) -> Delivery:
-    def ack() -> None:
-        for delivery in deliveries:
-            delivery.ack()
-
-    records = [record for delivery in deliveries for record in delivery.records]
-    return deliveries[0]._replace(records=records, ack=ack)
+def _ack(deliveries: Sequence[Delivery]) -> None:
+    for delivery in deliveries:
+        delivery.ack()
 
 
 class Gate:

@@ -1,6 +1,6 @@
 """What a worker says of itself to Prometheus, counted a batch at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,15 +100,15 @@ class Measures:
         if result.columns.timestamp_ms:
             self.freshness.observe(now_ms - np.array(result.columns.timestamp_ms, np.float64))
 
-    def confirmed(self, partition: int, last_offset: int, result: Result) -> None:
-        """A micro-batch is stored and published: only now do its records count."""
+    def confirmed(self, last_offsets: Mapping[int, int], result: Result) -> None:
+        """A micro-batch is stored and published: only now do its records count; last_offsets: by partition."""
         self._records.labels("applied").inc(len(result.columns.event))
         self._evaluated.inc(len(result.evaluated))
         self._records.labels("already_applied").inc(result.already_applied)
         self._records.labels("dead_letter").inc(len(result.rejected))
         self._records.labels("erased").inc(len(result.erased))
         self.batches_confirmed += 1
-        self.next_offset[partition] = last_offset + 1
+        self.next_offset.update((partition, offset + 1) for partition, offset in last_offsets.items())
 
     def forget(self, partitions: Sequence[int]) -> None:
         """Another worker may move these partitions on: what is committed says more than what this one confirmed."""

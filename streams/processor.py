@@ -5,7 +5,7 @@ them step by one implementation.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -41,6 +41,28 @@ class Graphs(Protocol):
     ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]: ...
 
 
+NOWHERE = -1  # the partition of a user without history: whichever its first event comes in
+
+
+class Part(NamedTuple):
+    """Consecutive records of one partition.
+
+    records: anything with `.offset` and `.timestamp` (ms); outcomes: what the codec made of each.
+    """
+
+    partition: int
+    records: Sequence[Any]
+    outcomes: Sequence[Outcome]
+
+
+class Erased(NamedTuple):
+    """A user whose history ends at this erasure."""
+
+    user_id: str
+    partition: int
+    offset: int
+
+
 class Row:
     """One user of a micro-batch, from its first event in it (or its first one after an erasure) to its last."""
 
@@ -68,7 +90,7 @@ class Row:
         self.last_time_ms = 0
         self.last_item: str | None = None
         self.recent: list[int] = []
-        self.partition: int | None = None  # the one that the user belongs to; None: whichever comes
+        self.partition = NOWHERE  # the one that the user belongs to
         self.changed = False
         self.replayed = False  # a record of it came again: its update may not have been published
         self.erased = False  # an erasure followed in this batch: nothing of this row is kept
@@ -98,12 +120,25 @@ class Row:
 
 
 class Columns:
-    """The applied events of a micro-batch, in the order of the partition; every list has one entry an event."""
+    """The applied events of a micro-batch, part by part and in the order of the partition; every list has one entry an
+    event."""
 
-    __slots__ = ("action", "event", "gap_ms", "item", "offset", "previous_item", "row", "steps", "timestamp_ms")
+    __slots__ = (
+        "action",
+        "event",
+        "gap_ms",
+        "item",
+        "offset",
+        "partition",
+        "previous_item",
+        "row",
+        "steps",
+        "timestamp_ms",
+    )
 
     def __init__(self) -> None:
         self.event: list[BehaviorEvent] = []
+        self.partition: list[int] = []
         self.offset: list[int] = []
         self.timestamp_ms: list[int] = []  # of the record
         self.row: list[int] = []
@@ -123,16 +158,16 @@ class Result(msgspec.Struct, kw_only=True):
     state, representation: (rows, S) and (rows, D) float32 after the batch.
     """
 
-    columns: Columns
     rows: list[Row]
-    evaluated: list[int]
-    ranks: NDArray[np.int32]
+    columns: Columns = msgspec.field(default_factory=Columns)
+    evaluated: list[int] = []
+    ranks: NDArray[np.int32] = msgspec.field(default_factory=lambda: np.empty(0, np.int32))
     foresight: Foresight | None = None
-    state: NDArray[np.float32]
-    representation: NDArray[np.float32]
-    rejected: list[tuple[Any, Rejected]]  # (record, why)
-    erased: list[tuple[str, int]]  # (user, offset of the erasure), in order
-    already_applied: int
+    state: NDArray[np.float32] = msgspec.field(default_factory=lambda: np.empty((0, 0), np.float32))
+    representation: NDArray[np.float32] = msgspec.field(default_factory=lambda: np.empty((0, 0), np.float32))
+    rejected: list[tuple[Any, Rejected]] = []  # (record, why)
+    erased: list[Erased] = []  # in order
+    already_applied: int = 0
 
     def changed_rows(self) -> list[int]:
         """Indices of the rows to store."""
@@ -157,33 +192,32 @@ class Processor:
         self._sample = sample
         self.arena = arena
 
-    def missing(self, outcomes: Sequence[Outcome], sequence: int | None = None) -> list[str]:
-        """Users of these outcomes that are not in the arena, each once: their rows must be restored first.
+    def missing(self, parts: Sequence[Part], sequence: int | None = None) -> dict[str, int]:
+        """Users of these parts that are not in the arena, each with the first partition that it comes in: their rows
+        must be restored first.
 
         Those that are there count as used by batch `sequence`, so that making room for it does not drop them.
         """
-        users = dict.fromkeys(o.user_id for o in outcomes if not isinstance(o, Rejected))
+        users = _users(parts)
         slots = [self.arena.slot(user_id) for user_id in users]
         if sequence is not None:
             self.arena.last_used[[slot for slot in slots if slot is not None]] = sequence
-        return [user_id for user_id, slot in zip(users, slots, strict=True) if slot is None]
+        return {user_id: users[user_id] for user_id, slot in zip(users, slots, strict=True) if slot is None}
 
-    def process(
-        self, partition: int, records: Sequence[Any], outcomes: Sequence[Outcome], sequence: int, evaluate: bool = True
-    ) -> Result:
-        """Apply one partition's records, in order. The arena holds the new states when this returns.
+    def process(self, parts: Sequence[Part], sequence: int, evaluate: bool = True) -> Result:
+        """Apply these records as if part after part were applied alone. The arena holds the new states when this
+        returns.
 
-        records: anything with `.offset` and `.timestamp` (ms); outcomes: what the codec made of each.
         sequence: number of this batch, for the arena's order of use. evaluate: compute ranks and foresight of the
         sample's events.
         """
-        result = self._plan(partition, records, outcomes)
+        result = self._plan(parts)
         if evaluate:
-            result.evaluated = self._sample.due(partition, result.columns.offset)
+            result.evaluated = self._sample.due(result.columns.partition, result.columns.offset)
         representations = self._step(result, bool(result.evaluated))
         if result.evaluated:
             self._score(result, representations[result.evaluated])
-        self._keep(partition, result, sequence)
+        self._keep(result, sequence)
         return result
 
     def _open(self, users: list[str]) -> list[Row]:
@@ -203,23 +237,31 @@ class Processor:
             row.recent = recent if recent[-1] else [digest for digest in recent if digest]
         return rows
 
-    def _plan(self, partition: int, records: Sequence[Any], outcomes: Sequence[Outcome]) -> Result:
-        columns = Columns()
-        users = dict.fromkeys(o.user_id for o in outcomes if not isinstance(o, Rejected))
-        rows = self._open(list(users))
+    def _plan(self, parts: Sequence[Part]) -> Result:
+        rows = self._open(list(_users(parts)))
+        result = Result(rows=rows)
         row_of = {row.user_id: index for index, row in enumerate(rows)}
-        rejected: list[tuple[Any, Rejected]] = []
-        erased: list[tuple[str, int]] = []
+        for part in parts:
+            self._take(part, row_of, result)
+        result.state, result.representation = self._stage(rows)
+        return result
+
+    def _take(self, part: Part, row_of: dict[str, int], result: Result) -> None:
+        """Put the part's records where they belong; row_of: the row that a user's next event belongs to."""
+        partition, rows, columns = part.partition, result.rows, result.columns
         already_applied = 0
-        for record, outcome in zip(records, outcomes, strict=True):
+        taken_before = len(columns.event)
+        for record, outcome in zip(part.records, part.outcomes, strict=True):
             if isinstance(outcome, Rejected):
-                rejected.append((record, outcome))
+                result.rejected.append((record, outcome))
                 continue
             user_id = outcome.user_id
             index = row_of[user_id]
             row = rows[index]
-            if row.partition is not None and row.partition != partition:
-                rejected.append((record, _elsewhere(user_id, row.partition)))
+            if row.partition == NOWHERE:
+                row.partition = partition
+            if row.partition != partition:
+                result.rejected.append((record, _elsewhere(user_id, row.partition)))
             elif record.offset <= row.offset:
                 already_applied += 1
                 row.replayed = True
@@ -227,7 +269,7 @@ class Processor:
                 row.erased = True
                 row_of[user_id] = len(rows)  # events that follow belong to a user without history
                 rows.append(Row(user_id, None))
-                erased.append((user_id, record.offset))
+                result.erased.append(Erased(user_id, partition, record.offset))
             elif not row.take(outcome, record.offset):
                 already_applied += 1
             else:
@@ -240,18 +282,8 @@ class Processor:
                 columns.gap_ms.append(row.gap_ms)
                 columns.steps.append(row.steps - 1)
                 columns.previous_item.append(row.previous_item)
-        state, representation = self._stage(rows)
-        return Result(
-            columns=columns,
-            rows=rows,
-            evaluated=[],
-            ranks=np.empty(0, np.int32),
-            state=state,
-            representation=representation,
-            rejected=rejected,
-            erased=erased,
-            already_applied=already_applied,
-        )
+        columns.partition += [partition] * (len(columns.event) - taken_before)
+        result.already_applied += already_applied
 
     def _stage(self, rows: list[Row]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """States of the rows before the batch, out of the arena: (rows, S) and (rows, D) float32."""
@@ -304,10 +336,10 @@ class Processor:
             action, gap_ms = (np.array(c, np.int64)[result.evaluated] for c in (columns.action, columns.gap_ms))
             result.foresight = Foresight.of(probability, mixture, action, gap_ms, self._action_names)
 
-    def _keep(self, partition: int, result: Result, sequence: int) -> None:
+    def _keep(self, result: Result, sequence: int) -> None:
         arena = self.arena
-        for user_id, _ in result.erased:
-            arena.forget(user_id)
+        for erased in result.erased:
+            arena.forget(erased.user_id)
         kept = result.changed_rows()
         if not kept:
             return
@@ -315,13 +347,21 @@ class Processor:
         slots = [slot if (slot := arena.slot(row.user_id)) is not None else arena.allocate(row.user_id) for row in rows]
         arena.state[slots] = result.state[kept]
         arena.representation[slots] = result.representation[kept]
-        arena.partition[slots] = partition
+        arena.partition[slots] = [row.partition for row in rows]
         arena.offset[slots] = [row.offset for row in rows]
         arena.steps[slots] = [row.steps for row in rows]
         arena.last_time_ms[slots] = [row.last_time_ms for row in rows]
         arena.last_used[slots] = sequence
         arena.recent[slots] = [row.recent + [0] * (RECENT - len(row.recent)) for row in rows]
         arena.keep_last_items(slots, [row.last_item for row in rows])
+
+
+def _users(parts: Sequence[Part]) -> dict[str, int]:
+    """Every user of these parts with the first partition that it comes in."""
+    users: dict[str, int] = {}
+    for part in reversed(parts):
+        users |= dict.fromkeys((o.user_id for o in part.outcomes if not isinstance(o, Rejected)), part.partition)
+    return users
 
 
 def _elsewhere(user_id: str, partition: int) -> Rejected:

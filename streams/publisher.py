@@ -6,6 +6,7 @@ not: an output may be in its topic twice (a crash before it was committed, then 
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import repeat
 from typing import Any
@@ -39,6 +40,8 @@ COMPRESSION = "snappy"
 # this; after it the worker ends, and whatever runs it starts it again.
 CONFIRM_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
+
+Output = tuple[int, bytes | None, bytes | None]  # partition, key and value
 
 
 class Publisher:
@@ -88,39 +91,39 @@ class Publisher:
             with contextlib.suppress(TimeoutError):  # what is not confirmed by now is published again by a replay
                 await asyncio.wait_for(self._producer.stop(), STOP_TIMEOUT_S)
 
-    async def publish(self, partition: int, result: Result) -> None:
+    async def publish(self, result: Result) -> None:
         """Send evaluation events and dead letters and await each confirmation. Raises BrokerError."""
-        settings = self._settings
         try:
             futures = [
-                *await self._send(settings.evaluation_topic, partition, self.evaluations(partition, result)),
-                *await self._send_dead_letters(partition, result),
+                *await self._send(self._settings.evaluation_topic, self.evaluations(result)),
+                *await self._send_dead_letters(result),
             ]
-            async with self._limit(partition):
+            async with self._limit():
                 await asyncio.gather(*futures)
         except KafkaError as error:
-            raise BrokerError(f"outputs of partition {partition} were not confirmed: {error!r}") from error
+            raise BrokerError(f"outputs were not confirmed: {error!r}") from error
 
-    async def update(self, partition: int, result: Result) -> None:
+    async def update(self, result: Result) -> None:
         """Publish the stored rows of the batch, confirmed. Raises BrokerError."""
-        pairs = list(self.updates(partition, result))
-        if pairs:
-            async with self._limit(partition):
-                await self._updates.publish(partition, pairs)
+        pairs: defaultdict[int, list[Pair]] = defaultdict(list)
+        for partition, *pair in self.updates(result):
+            pairs[partition].append((pair[0], pair[1]))
+        async with self._limit():
+            await asyncio.gather(*(self._updates.publish(*of_partition) for of_partition in pairs.items()))
 
-    def evaluations(self, partition: int, result: Result) -> Iterator[Pair]:
-        """Key and value of an evaluation event for every event that was scored, in order."""
+    def evaluations(self, result: Result) -> Iterator[Output]:
+        """An evaluation event for every event that was scored, in order."""
         columns, encode = result.columns, self._encode
         bundle_id, catalogue = self._bundle_id, self._catalogue
         share = None if self._settings.evaluation_share == 1 else self._settings.evaluation_share
-        prefix = record_id(self._settings.behavior_topic, partition, 0)[:-1]
+        prefix = {p: record_id(self._settings.behavior_topic, p, 0)[:-1] for p in set(columns.partition)}
         ranks = result.ranks.tolist()
         foresight = repeat(NOTHING, len(ranks)) if result.foresight is None else result.foresight.rows()
         for at, rank, foreseen in zip(result.evaluated, ranks, foresight, strict=True):
-            event, steps = columns.event[at], columns.steps[at]
+            event, partition, steps = columns.event[at], columns.partition[at], columns.steps[at]
             action_probability, predicted_action, time_log_likelihood, time_quantile, expected_gap_ms = foreseen
             value = EvaluationEvent(
-                id=f"{prefix}{columns.offset[at]}",
+                id=f"{prefix[partition]}{columns.offset[at]}",
                 user_id=event.user_id,
                 bundle_id=bundle_id,
                 item_id=event.item_id,
@@ -139,12 +142,12 @@ class Publisher:
                 time_quantile=time_quantile,
                 expected_gap_ms=expected_gap_ms,
             )
-            yield event.user_id.encode(), encode(value)
+            yield partition, event.user_id.encode(), encode(value)
 
-    def updates(self, partition: int, result: Result) -> Iterator[Pair]:
+    def updates(self, result: Result) -> Iterator[Output]:
         """Tombstones of erased users, then the representation of every user that changed or was replayed."""
-        for user_id, _ in result.erased:
-            yield user_id.encode(), None
+        for erased in result.erased:
+            yield erased.partition, erased.user_id.encode(), None
         for index in result.updated_rows():
             row = result.rows[index]
             value = RepresentationUpdate(
@@ -153,35 +156,35 @@ class Publisher:
                 representation=encode_vector(result.representation[index]),
                 steps=row.steps,
                 event_time_ms=row.last_time_ms,
-                source=record_id(self._settings.behavior_topic, partition, row.offset),
+                source=record_id(self._settings.behavior_topic, row.partition, row.offset),
             )
-            yield row.user_id.encode(), self._encode(value)
+            yield row.partition, row.user_id.encode(), self._encode(value)
 
     @contextlib.asynccontextmanager
-    async def _limit(self, partition: int) -> AsyncIterator[None]:
+    async def _limit(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(CONFIRM_TIMEOUT_S):
                 yield
         except TimeoutError:
             waited = f"were not confirmed within {CONFIRM_TIMEOUT_S:.0f} s"
-            raise BrokerError(f"outputs of partition {partition} {waited}: is {self._settings.broker} there?") from None
+            raise BrokerError(f"outputs {waited}: is {self._settings.broker} there?") from None
 
-    async def _send(self, topic: str, partition: int, pairs: Iterator[Pair]) -> list[Any]:
+    async def _send(self, topic: str, outputs: Iterator[Output]) -> list[Any]:
         assert self._producer is not None, "started"
         futures = []
-        batch = None
-        for key, value in pairs:
-            if batch is None:
-                batch = self._producer.create_batch()
-            if batch.append(key=key, value=value, timestamp=None) is None:
-                futures.append(await self._producer.send_batch(batch, topic, partition=partition))
-                batch = self._producer.create_batch()
+        batches: dict[int, Any] = {}
+        for partition, key, value in outputs:
+            batch = batches.get(partition)
+            if batch is None or batch.append(key=key, value=value, timestamp=None) is None:
+                if batch is not None:
+                    futures.append(await self._producer.send_batch(batch, topic, partition=partition))
+                batch = batches[partition] = self._producer.create_batch()
                 batch.append(key=key, value=value, timestamp=None)
-        if batch is not None:
+        for partition, batch in batches.items():
             futures.append(await self._producer.send_batch(batch, topic, partition=partition))
         return futures
 
-    async def _send_dead_letters(self, partition: int, result: Result) -> list[Any]:
+    async def _send_dead_letters(self, result: Result) -> list[Any]:
         assert self._producer is not None, "started"
         futures = []
         for record, rejected in result.rejected:
@@ -193,10 +196,10 @@ class Publisher:
                     key=letter.key,
                     value=value,
                     headers=letter.headers,
-                    partition=partition,
+                    partition=record.partition,
                 )
             )
-        for user_id, offset in result.erased:
+        for user_id, partition, offset in result.erased:
             headers = erasure_marker(user_id, offset)
             topic = self._settings.dead_letter_topic
             futures.append(await self._producer.send(topic, key=b"", value=b"", headers=headers, partition=partition))

@@ -13,7 +13,7 @@ from streams.arena import NO_OFFSET, Arena, StoredUser
 from streams.codec import Rejected, decode_batch
 from streams.errors import BrokerError
 from streams.measures import Measures
-from streams.processor import Graphs, Processor
+from streams.processor import Graphs, Part, Processor
 from streams.reading import POLL_RECORDS, read_partition
 from streams.security import broker_arguments
 from streams.settings import Settings
@@ -73,7 +73,8 @@ class Rebuilder:
 
 def _step(processor: Processor, partition: int, records: list[Any], sequence: int) -> None:
     outcomes = [(r, o) for r, o in zip(records, decode_batch(records), strict=True) if not isinstance(o, Rejected)]
-    processor.process(partition, [r for r, _ in outcomes], [o for _, o in outcomes], sequence, evaluate=False)
+    part = Part(partition, [r for r, _ in outcomes], [o for _, o in outcomes])
+    processor.process([part], sequence, evaluate=False)
 
 
 def _stored(arena: Arena, user_id: str, slot: int) -> StoredUser:

@@ -5,7 +5,8 @@ models the wrong way round (Krichene & Rendle, "On Sampled Metrics for Item Reco
 sampled events, each ranked over the whole catalogue, is an unbiased estimate of the mean over all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 from xxhash import xxh3_64_intdigest
 
@@ -24,12 +25,12 @@ class Sample:
         self._topic = topic
         self._below = int(share * HASHES)  # at 1 above every hash
 
-    def due(self, partition: int, offsets: Sequence[int]) -> list[int]:
-        """Positions in `offsets` of the records to evaluate, in order."""
+    def due(self, partitions: Iterable[int], offsets: Sequence[int]) -> list[int]:
+        """Positions in `offsets` of the records to evaluate, in order; partitions: of each record."""
         if self.share == 1:
             return list(range(len(offsets)))
-        prefix, below = record_id(self._topic, partition, 0)[:-1], self._below
-        return [at for at, offset in enumerate(offsets) if xxh3_64_intdigest(f"{prefix}{offset}".encode()) < below]
+        ids = map(record_id, repeat(self._topic), partitions, offsets)
+        return [at for at, name in enumerate(ids) if xxh3_64_intdigest(name.encode()) < self._below]
 
 
 EVERYTHING = Sample("", 1.0)

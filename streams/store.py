@@ -186,7 +186,6 @@ class Store:
 
     async def write(
         self,
-        partition: int,
         users: Sequence[Any],
         state: NDArray[np.float32],
         representation: NDArray[np.float32],
@@ -201,7 +200,7 @@ class Store:
         rows: list[list[bytes | None]] = []
         for user, state_row, vector in zip(users, state, big, strict=True):
             key, stored_vector = user.user_id.encode(), vector.tobytes()
-            position = (epoch, partition, user.offset, user.steps, user.last_time_ms)
+            position = (epoch, user.partition, user.offset, user.steps, user.last_time_ms)
             owner = owner_crc(self._bundle_key, key)
             rows.append(
                 [

@@ -20,7 +20,7 @@ from streams.arena import NO_OFFSET, Arena, StoredUser
 from streams.codec import Outcome, Rejected, decode_batch
 from streams.contracts import FIELD, SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TOPIC, header_texts
 from streams.names import bundle_path, group
-from streams.processor import Processor
+from streams.processor import Part, Processor
 from streams.reading import read_partition, read_topic
 from streams.security import broker_arguments
 from streams.settings import Settings, load_settings
@@ -150,7 +150,7 @@ class Recompute:
                 kept.append(outcome)
         self._sequence += 1
         self._move(partition, kept)
-        result = self._processor.process(partition, kept_records, kept, self._sequence, evaluate=False)
+        result = self._processor.process([Part(partition, kept_records, kept)], self._sequence, evaluate=False)
         found.events += len(result.columns.event)
         found.already_applied += result.already_applied
         found.dead_letters += len(result.rejected)

@@ -76,10 +76,10 @@ def fill(settings: Settings, bundle: Bundle, users: int) -> float:
         for start in range(0, users, CHUNK):
             rows = [Row(f"user-{i}", None) for i in range(start, min(users, start + CHUNK))]
             for row in rows:
-                row.offset, row.steps, row.last_time_ms, row.last_item = 1, 9, 10**12, "item-1"
+                row.partition, row.offset, row.steps, row.last_time_ms, row.last_item = 0, 1, 9, 10**12, "item-1"
             state = draw.normal(size=(len(rows), bundle.manifest.state_width)).astype(np.float32)
             vector = draw.normal(size=(len(rows), bundle.manifest.representation_width)).astype(np.float32)
-            await store.write(0, rows, state, vector, 0, now_ms=0)
+            await store.write(rows, state, vector, 0, now_ms=0)
 
     asyncio.run(write())
     store.close()

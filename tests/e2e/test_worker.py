@@ -253,13 +253,15 @@ def test_two_writers_of_the_same_position_leave_one_state_whole(deployment: Depl
     store.connect()
     draw = np.random.default_rng(0)
     users = [Row(f"user-{i}", None) for i in range(30)]
+    for row in users:
+        row.partition = 0
     manifest = deployment.bundle.manifest
     state = draw.normal(size=(30, manifest.state_width)).astype(np.float32)
     vector = draw.normal(size=(30, manifest.representation_width)).astype(np.float32)
 
     async def write() -> None:
         for generation_id, factor in ((7, np.float32(1)), (9, np.float32(1 + 1e-6)), (8, np.float32(1 - 1e-6))):
-            await store.write(0, users, state * factor, vector * factor, generation_id, now_ms=0)
+            await store.write(users, state * factor, vector * factor, generation_id, now_ms=0)
 
     asyncio.run(write())
     for user in asyncio.run(store.read([row.user_id for row in users])):

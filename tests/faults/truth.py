@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from itertools import repeat
 
 import msgspec
 import numpy as np
@@ -102,7 +103,7 @@ class Truth:
 
     def _due(self, partition: int, steps_before: NDArray[np.int32]) -> NDArray[np.bool_]:
         due = np.zeros(len(steps_before), bool)
-        due[self.sample.due(partition, range(len(due)))] = True
+        due[self.sample.due(repeat(partition), range(len(due)))] = True
         return due & (steps_before >= 0)
 
 

@@ -15,7 +15,7 @@ from streams import worker
 from streams.arena import Arena
 from streams.codec import decode_batch
 from streams.device import ROWS_AN_EVENT, DeviceProcessor
-from streams.processor import Processor, Result
+from streams.processor import Part, Processor, Result
 from streams.settings import Settings
 from tests.bundles import tiny_bundle
 from tests.unit.test_processor import Record, Rows, feed
@@ -98,7 +98,7 @@ def test_a_batch_without_evaluation_steps_and_ranks_nothing(bundle: Bundle) -> N
     results = []
     for on in pair(bundle)[:2]:
         log = [record(0, "a", "item-1"), record(1, "a", "item-2")]
-        results.append(on.process(0, log, decode_batch(log), 1, evaluate=False))
+        results.append(on.process([Part(0, log, decode_batch(log))], 1, evaluate=False))
     assert_same(*results)
     assert len(results[1].ranks) == 0
 
@@ -109,7 +109,7 @@ def test_more_new_users_than_the_memory_has_room_for_are_an_error(bundle: Bundle
     with pytest.raises(
         IndexError, match="a batch has 51 users without a slot and the memory on the device room for 50"
     ):
-        on_device.process(0, log, decode_batch(log), 1)
+        on_device.process([Part(0, log, decode_batch(log))], 1)
 
 
 def test_graphs_for_a_gpu_change_nothing_else_of_a_bundle(bundle: Bundle, tmp_path: Path) -> None:

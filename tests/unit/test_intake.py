@@ -8,21 +8,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.intake import Delivery, Intake
+from streams.intake import JOINED_EVENTS, Delivery, Draw, Intake
 
 Offer = tuple[int, int, int]  # partition, generation, records
 
 
-def play(offers: Sequence[Offer], most_events: int, slow: bool) -> tuple[list[Delivery], list[int]]:
-    """What `take` got, and which offers were acknowledged."""
-    taken: list[Delivery] = []
+def play(offers: Sequence[Offer], most_events: int, slow: bool) -> tuple[list[list[Delivery]], list[int]]:
+    """What `take` drew, and which offers were acknowledged."""
+    taken: list[list[Delivery]] = []
     acked: list[int] = []
+    at_work: set[int] = set()
+    turn = asyncio.Lock()
 
-    async def take(delivery: Delivery) -> None:
-        if slow:
-            await asyncio.sleep(0.0005)
-        taken.append(delivery)
-        delivery.ack()
+    async def take(draw: Draw) -> None:
+        async with turn:
+            if slow:
+                await asyncio.sleep(0.0005)
+            drawn = draw()
+        partitions = {delivery.partition for delivery in drawn}
+        assert len(partitions) == len(drawn) > 0
+        assert not at_work & partitions, "a partition's batches are taken one after another"
+        at_work.update(partitions)
+        taken.append(drawn)
+        await asyncio.sleep(0.0005 if slow else 0)
+        at_work.difference_update(partitions)
+        for delivery in drawn:
+            delivery.ack()
 
     async def run() -> None:
         intake = Intake(take, most_events)
@@ -52,20 +63,32 @@ def test_every_record_is_taken_once_in_its_partitions_order(offers: list[Offer],
             expected += range(number, number + count) if of == partition else ()
             number += count
         assert [
-            record for delivery in taken if delivery.partition == partition for record in delivery.records
+            record for drawn in taken for of in drawn if of.partition == partition for record in of.records
         ] == expected
-    assert all(len(delivery.records) <= max(most_events, *(count for _, _, count in offers)) for delivery in taken)
+    for drawn in taken:
+        assert len({delivery.generation_id for delivery in drawn}) == 1
+        assert sum(len(d.records) for d in drawn) <= max(most_events, *(count for _, _, count in offers))
 
 
-def test_what_waits_for_a_partition_is_one_batch() -> None:
-    taken, _ = play([(0, 1, 1), (0, 1, 2), (1, 1, 3), (0, 1, 4), (0, 2, 5)], most_events=100, slow=True)
-    assert [(d.partition, d.generation_id, len(d.records)) for d in taken] == [(0, 1, 7), (1, 1, 3), (0, 2, 5)]
+def drawn_of(offers: Sequence[Offer]) -> list[list[Offer]]:
+    taken, _ = play(offers, most_events=10 * JOINED_EVENTS, slow=True)
+    return [[(d.partition, d.generation_id, len(d.records)) for d in drawn] for drawn in taken]
+
+
+def test_what_waits_is_one_batch_of_one_generation() -> None:
+    offers = [(0, 1, 1), (0, 1, 2), (1, 1, 3), (0, 1, 4), (0, 2, 5), (1, 2, 6)]
+    assert drawn_of(offers) == [[(0, 1, 7), (1, 1, 3)], [(0, 2, 5), (1, 2, 6)]]
+
+
+def test_a_partition_with_a_large_batch_has_it_alone() -> None:
+    many = 2 * JOINED_EVENTS
+    assert drawn_of([(0, 1, many), (1, 1, 3), (0, 1, many), (2, 1, 1)]) == [[(0, 1, 2 * many)], [(1, 1, 3), (2, 1, 1)]]
 
 
 def test_a_failure_ends_it_and_is_told() -> None:
     told: list[BaseException] = []
 
-    async def take(delivery: Delivery) -> None:
+    async def take(draw: Draw) -> None:
         raise RuntimeError("the store is away")
 
     async def run() -> None:

@@ -29,21 +29,21 @@ class SlowStore:
             if (row := self.users.get(user_id)) is not None and row.offset < offset:
                 del self.users[user_id]
 
-    async def write(self, partition: int, users: Sequence[Any], state: Any, vectors: Any, *_: int, now_ms: int) -> None:
+    async def write(self, users: Sequence[Any], state: Any, vectors: Any, *_: int, now_ms: int) -> None:
         await asyncio.sleep(0.002)
         for row, state_row, vector in zip(users, state, vectors, strict=True):
-            self.users[row.user_id] = stored(partition, row, state_row, vector)
+            self.users[row.user_id] = stored(row, state_row, vector)
 
 
 class SlowPublisher:
     def __init__(self) -> None:
         self.evaluated: list[str] = []
 
-    async def publish(self, partition: int, result: Any) -> None:
+    async def publish(self, result: Any) -> None:
         await asyncio.sleep(0.02)
         self.evaluated += [event.event_id for event in result.columns.event]
 
-    async def update(self, partition: int, result: Any) -> None:
+    async def update(self, result: Any) -> None:
         await asyncio.sleep(0.005)
 
 
@@ -59,7 +59,7 @@ def test_an_event_right_after_an_erasure_finds_no_history() -> None:
         pipeline = Pipeline(processor(), store, SlowPublisher(), Measures(), no_rebuild)  # type: ignore[arg-type]
 
         async def take(*records: Record) -> None:
-            await pipeline.take(Delivery(0, 1, records, ack=lambda: None, is_current=lambda: True))
+            await pipeline.take(lambda: [Delivery(0, 1, records, ack=lambda: None, is_current=lambda: True)])
 
         await take(*(record(i, "u", "i1", f"e{i}", i) for i in range(5)))
         await asyncio.sleep(0.1)

@@ -1,5 +1,6 @@
 """Any cutting of a partition into batches, with replays, restores and evictions, gives what one pass gives."""
 
+from itertools import repeat
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
@@ -14,7 +15,7 @@ from streams.arena import Arena, StoredUser
 from streams.codec import decode_batch
 from streams.contracts import EvaluationEvent
 from streams.foresight import Foresight
-from streams.processor import Processor, Result, Row
+from streams.processor import Part, Processor, Result, Row
 from streams.publisher import Publisher
 from streams.sampling import Sample
 from streams.settings import Settings
@@ -73,21 +74,19 @@ class Rows:
     def __init__(self) -> None:
         self.users: dict[str, StoredUser] = {}
 
-    def write(self, partition: int, result: Result) -> None:
-        for user_id, _ in result.erased:
-            self.users.pop(user_id, None)
+    def write(self, result: Result) -> None:
+        for erased in result.erased:
+            self.users.pop(erased.user_id, None)
         for index in result.changed_rows():
             row = result.rows[index]
-            self.users[row.user_id] = stored(
-                partition, row, result.state[index].copy(), result.representation[index].copy()
-            )
+            self.users[row.user_id] = stored(row, result.state[index].copy(), result.representation[index].copy())
 
 
-def stored(partition: int, row: Row, state: NDArray[np.float32], representation: NDArray[np.float32]) -> StoredUser:
+def stored(row: Row, state: NDArray[np.float32], representation: NDArray[np.float32]) -> StoredUser:
     """A processor's row as a store would give it back."""
     return StoredUser(
         user_id=row.user_id,
-        partition=partition,
+        partition=row.partition,
         offset=row.offset,
         steps=row.steps,
         last_time_ms=row.last_time_ms,
@@ -99,12 +98,12 @@ def stored(partition: int, row: Row, state: NDArray[np.float32], representation:
 
 
 def feed(target: Processor, rows: Rows, records: list[Record], sequence: int) -> Result:
-    outcomes = decode_batch(records)
-    missing = target.missing(outcomes, sequence)
+    parts = [Part(0, records, decode_batch(records))]
+    missing = target.missing(parts, sequence)
     assert target.arena.make_room(len(missing), sequence - 1)
     target.arena.insert([rows.users[user] for user in missing if user in rows.users], 0, sequence)
-    result = target.process(0, records, outcomes, sequence)
-    rows.write(0, result)
+    result = target.process(parts, sequence)
+    rows.write(result)
     return result
 
 
@@ -169,6 +168,41 @@ def test_any_cutting_replaying_and_evicting_equals_one_pass(drawn: list[Any], da
     assert set(expected_ids) <= set(evaluated)
 
 
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.tuples(st.integers(0, 2), events), max_size=6))
+def test_parts_at_once_equal_one_after_another(drawn: list[tuple[int, list[Any]]]) -> None:
+    """Users stray into other partitions, too; one is known before."""
+    first = [record(0, "a", "i1", "known", 0)]
+    parts, offsets = [], [1, 1, 1]
+    for partition, of_part in drawn:
+        log = []
+        for user, item, n, time_ms in of_part:
+            log.append(record(offsets[partition], user, item, f"e{n}", time_ms))
+            offsets[partition] += 1
+        parts.append(Part(partition, log, decode_batch(log)))
+    one, other = processor(), processor()
+    for target in (one, other):
+        target.process([Part(1, first, decode_batch(first))], 1)
+    at_once = one.process(parts, 2)
+    turns = [other.process([part], number) for number, part in enumerate(parts, 2)]
+
+    def one_after_another(name: str) -> list[Any]:
+        return [value for turn in turns for value in getattr(turn.columns, name)]
+
+    for name in ("partition", "offset", "item", "gap_ms", "steps", "previous_item", "timestamp_ms"):
+        assert getattr(at_once.columns, name) == one_after_another(name), name
+    assert at_once.ranks.tolist() == [rank for turn in turns for rank in turn.ranks.tolist()]
+    assert at_once.rejected == [rejected for turn in turns for rejected in turn.rejected]
+    assert at_once.erased == [erased for turn in turns for erased in turn.erased]
+    assert at_once.already_applied == sum(turn.already_applied for turn in turns)
+    assert dict(one.arena.users()).keys() == dict(other.arena.users()).keys()
+    for user, slot in one.arena.users():
+        same = other.arena.slot(user)
+        np.testing.assert_allclose(one.arena.state[slot], other.arena.state[same], atol=1e-6)
+        for column in ("partition", "offset", "steps", "last_time_ms"):
+            assert getattr(one.arena, column)[slot] == getattr(other.arena, column)[same], column
+
+
 def test_rank_is_taken_before_the_step_and_unknown_items_have_none() -> None:
     target, rows = processor(), Rows()
     result = feed(target, rows, [record(0, "a", "i1", "x", 5), record(1, "a", "unknown", "y", 9)], 1)
@@ -199,9 +233,9 @@ def test_only_the_sample_is_ranked_and_as_it_would_be_with_all_others() -> None:
         offsets = [result.columns.offset[at] for at in result.evaluated]
         evaluated.update(zip(offsets, result.ranks.tolist(), strict=True))
         published += [
-            msgspec.json.decode(value or b"", type=EvaluationEvent) for _, value in publisher.evaluations(0, result)
+            msgspec.json.decode(value or b"", type=EvaluationEvent) for _, _, value in publisher.evaluations(result)
         ]
-    assert list(evaluated) == sample.due(0, range(200))
+    assert list(evaluated) == sample.due(repeat(0), range(200))
     assert graphs.ranked == len(evaluated) > 5
     assert evaluated == {at: everything.ranks[at] for at in evaluated}
     assert {event.id: (event.rank, event.share) for event in published} == {
@@ -224,7 +258,7 @@ def test_an_erased_user_starts_without_history_and_leaves_nothing_in_memory() ->
     feed(target, rows, [record(0, "a", "i1", "x", 5), record(1, "b", "i1", "z", 5)], 1)
     slot = target.arena.slot("a")
     result = feed(target, rows, [record(2, "a", None, "", 0)], 2)
-    assert result.erased == [("a", 2)]
+    assert result.erased == [("a", 0, 2)]
     assert "a" not in rows.users
     assert target.arena.slot("a") is None
     assert not target.arena.state[slot].any()
@@ -238,7 +272,7 @@ def test_a_user_that_an_older_epoch_stored_elsewhere_goes_on_with_its_history() 
     target.arena.forget("a")
     target.arena.insert([msgspec.structs.replace(rows.users["a"], is_current=False)], 1, 2)
     log = [record(0, "a", "i2", "y", 6)]
-    result = target.process(1, log, decode_batch(log), 2)
+    result = target.process([Part(1, log, decode_batch(log))], 2)
     assert (result.columns.offset, result.columns.steps) == ([0], [1])
 
 
@@ -267,7 +301,7 @@ def test_a_step_is_given_the_features_of_its_events_and_no_others() -> None:
         plain = record(offset, user, "i1", f"e{offset}", offset)
         assert plain.value is not None
         log.append(plain._replace(value=msgspec.json.encode({**msgspec.json.decode(plain.value), **fields})))
-    target.process(0, log, decode_batch(log), 1)
+    target.process([Part(0, log, decode_batch(log))], 1)
     [first, second] = graphs.steps
     assert first["category"] == [2, 1]
     assert (first["price"][0], np.isnan(first["price"][1])) == (2.0, True)
@@ -278,7 +312,7 @@ def test_an_event_in_a_partition_that_its_user_does_not_belong_to_is_set_aside()
     target, rows = processor(), Rows()
     feed(target, rows, [record(9, "a", "i1", "x", 5)], 1)
     log = [record(0, "a", "i2", "y", 6)]
-    result = target.process(1, log, decode_batch(log), 2)
+    result = target.process([Part(1, log, decode_batch(log))], 2)
     assert result.columns.offset == []
     [(_, why)] = result.rejected
     assert (why.field, "'a' belongs to partition 0" in why.reason) == ("partition", True), why.reason
@@ -301,7 +335,7 @@ def test_action_and_time_are_foreseen_before_the_step_and_a_first_event_has_no_t
     result = feed(target, rows, [log[0], log[1]._replace(value=other), log[2]], 1)
     publisher = Publisher(Settings(), "group", "gru-1", ITEMS)
     first, second, third = (
-        msgspec.json.decode(value or b"", type=EvaluationEvent) for _, value in publisher.evaluations(0, result)
+        msgspec.json.decode(value or b"", type=EvaluationEvent) for _, _, value in publisher.evaluations(result)
     )
     assert (first.action_probability, first.predicted_action) == (pytest.approx(0.7), "view")
     assert (first.time_log_likelihood, first.time_quantile, first.expected_gap_ms) == (None, None, None)
@@ -329,6 +363,6 @@ def test_without_heads_an_evaluation_event_is_what_it_was() -> None:
     target, rows = processor(), Rows()
     result = feed(target, rows, [record(0, "a", "i1", "x", 5)], 1)
     result.foresight = None
-    [(_, value)] = Publisher(Settings(), "group", "gru-1", ITEMS).evaluations(0, result)
+    [(_, _, value)] = Publisher(Settings(), "group", "gru-1", ITEMS).evaluations(result)
     required = [field.name for field in msgspec.structs.fields(EvaluationEvent) if field.required]
     assert list(msgspec.json.decode(value or b"")) == required
