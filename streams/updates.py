@@ -24,8 +24,8 @@ Pair = tuple[bytes | None, bytes | None]
 # Between the beginnings of a partition's transactions: one costs some 2 ms of CPU here and as much at the broker,
 # however little is in it. Rows can be read long before; of a user that changed twice only the last update is sent.
 TRANSACTION_EVERY_S = 0.1
-# Of all partitions together, longer waits where a worker has many: a sixth of a core for both sides.
-TRANSACTIONS_PER_S = 40
+# Of all partitions together, longer waits where a worker has many: a twelfth of a core for both sides.
+TRANSACTIONS_PER_S = 20
 
 # An abandoned transaction is ended by the partition's next owner, or by the broker after this; it holds up readers of
 # committed records only. Longer than a worker waits for a broker that is away (CONFIRM_TIMEOUT_S of the publisher).

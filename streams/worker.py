@@ -35,7 +35,8 @@ from streams.watchdog import Watchdog
 # A thread that wants the interpreter waits this long for one that computes, and a batch's way crosses threads some
 # eight times. Switches that come to nothing cost little: the work of a batch is done in few, large calls.
 SWITCH_S = 0.0005
-COLLECT_AFTER = 50_000  # containers made and not freed: about two batches at full load, some MB
+# Containers made and not freed, in the first place those of the events in flight: 64,000 of them hold half as many.
+COLLECT_AFTER = 1_000_000
 
 
 class Worker(faust.Worker):
@@ -118,7 +119,7 @@ def _rest_the_collector() -> None:
 
     A batch makes a container or two an event, all freed by their counts; by its defaults the collector walks through
     them, and through all modules, again and again: an eighth of the worker's time. Cycles are few (an exception and its
-    traceback), so that a look each some batches is plenty.
+    traceback), so that there is no hurry.
     """
     gc.collect()
     gc.freeze()

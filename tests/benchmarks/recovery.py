@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     args = parser.parse_args()
     found = []
-    with tempfile.TemporaryDirectory(prefix="thalweg-bench-") as folder, local_services() as services:
+    with tempfile.TemporaryDirectory(prefix="thalweg-bench-") as folder, local_services(for_hours=True) as services:
         bundle = tiny_bundle(Path(folder) / "bundle", ITEMS, WIDTH)
         for users in args.users:
             name = f"r{users}"

@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     args = parser.parse_args()
     minutes: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory(prefix="thalweg-soak-") as folder, local_services() as services:
+    with tempfile.TemporaryDirectory(prefix="thalweg-soak-") as folder, local_services(for_hours=True) as services:
         bundle = tiny_bundle(Path(folder) / "bundle", ITEMS, WIDTH)
         settings = Settings(
             broker=services.kafka.address,

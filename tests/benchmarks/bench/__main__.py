@@ -52,7 +52,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.events, args.only = 1, 400_000, args.only or ["thalweg", "plain_faust"]
-    with tempfile.TemporaryDirectory(prefix="thalweg-bench-") as folder, local_services() as services:
+    with tempfile.TemporaryDirectory(prefix="thalweg-bench-") as folder, local_services(for_hours=True) as services:
         work = Path(folder)
         bundle, whole = load.bundle(work / "bundle"), load.bundle(work / "whole", is_whole=True)
         arena = Arena(services, load.prepare(services, bundle.path, args.events), work)

@@ -62,7 +62,7 @@ def main() -> int:
     began_s = time.monotonic()
     starts: dict[int, Figures] = {}
     found: list[Figures] = []
-    with tempfile.TemporaryDirectory(prefix="thalweg-bench-") as temporary, local_services() as services:
+    with tempfile.TemporaryDirectory(prefix="thalweg-bench-") as temporary, local_services(for_hours=True) as services:
         folder, bundles = Path(temporary), dict[int, Bundle]()
         print(" | ".join(FIRST_COLUMNS), flush=True)
         for items in dict.fromkeys(run.items for run in planned):
