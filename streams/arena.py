@@ -72,6 +72,10 @@ class Arena:
 
     def allocate(self, user_id: str) -> int:
         """A slot for a user that has none. Raises IndexError when the arena is full: make room first."""
+        # A copy of its own: the name that came lies among what its batch made and soon frees, and kept for good it
+        # scatters in memory what later batches make. With a million users an event cost a worker 19.1 us of CPU, with
+        # copies 18.0, with 10,000 users 16.8.
+        user_id = user_id.encode().decode()
         if self._free:
             slot = self._free.pop()
             self._user[slot] = user_id
