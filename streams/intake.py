@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 # Whatever is in it, a batch costs some 2 ms here, and an event of a large one 0.02: a few partitions' records are taken
 # together up to where that is little. Beyond it a partition's are a batch of their own, in which more of the events
 # are of the same users, for whom a row is written once.
-JOINED_EVENTS = 1_000
+JOINED_EVENTS = 2_000
 
 
 class Delivery(NamedTuple):
