@@ -89,7 +89,7 @@ class Arena:
         return slot
 
     def insert(self, users: Sequence[StoredUser], partition: int, sequence: int) -> None:
-        """Take in restored users for batch number `sequence` of this partition.
+        """Take in restored users for the part of batch number `sequence` that is of this partition.
 
         A user that was stored under an older epoch in another partition moves here with its history; one of the
         present epoch stays where it belongs, and the batch's events of it are not its own.

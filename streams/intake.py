@@ -32,8 +32,8 @@ Draw = Callable[[], list[Delivery]]
 
 class Intake:
     """A queue for each partition in front of `take`, which is called when something waits, and gets it by calling
-    `draw` as late as it can: all that waits by then, as one batch. A partition's deliveries are taken one after
-    another, several partitions' at a time."""
+    `draw` as late as it can: what waits by then, as one batch while it is small. A partition's deliveries are taken one
+    after another, several partitions' at a time."""
 
     def __init__(self, take: Callable[[Draw], Awaitable[None]], most_events: int) -> None:
         """most_events: of a batch; about as many may wait before `offer` does."""
@@ -104,18 +104,21 @@ class Intake:
     def _joined(self, partition: int, generation_id: int, room: int) -> Delivery | None:
         """A partition's deliveries of this generation as one, as many as there is room for; the first one in any case
         where there is room for a full batch."""
-        waiting, size = self._waiting.pop(partition), 0
+        waiting, size = self._waiting[partition], 0
         found: list[Delivery] = []
         while waiting and waiting[0].generation_id == generation_id:
             if size + len(waiting[0].records) > room and (found or room < self._most_events):
                 break
             found.append(waiting.popleft())
             size += len(found[-1].records)
+        if not found:
+            return None
+        del self._waiting[partition]
         if waiting:
             self._waiting[partition] = waiting  # behind the others
         self._events -= size
-        if len(found) <= 1:
-            return found[0] if found else None
+        if len(found) == 1:
+            return found[0]
         records = [record for delivery in found for record in delivery.records]
         return found[0]._replace(records=records, ack=partial(_ack, found))
 

@@ -386,4 +386,6 @@ def _answer(response: Any) -> asyncio.Future[Any]:
         loop.call_soon_threadsafe(settle, call, value)
 
     response.add_callbacks(partial(end, future.set_result), partial(end, future.set_exception))
+    if response._event.is_set():  # the answer was there first: the second of them was added after the clearing
+        response.clear_callbacks()
     return future

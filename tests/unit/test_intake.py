@@ -102,3 +102,38 @@ def test_a_failure_ends_it_and_is_told() -> None:
 
     asyncio.run(run())
     assert [str(error) for error in told] == ["the store is away"]
+
+
+def test_a_partition_that_does_not_fit_into_a_batch_is_first_in_the_next_ones() -> None:
+    """Three others fill every batch to the last event."""
+
+    async def run() -> int:
+        go, drawn_so_far = asyncio.Semaphore(0), asyncio.Queue[list[Delivery]]()
+
+        async def take(draw: Draw) -> None:
+            await go.acquire()
+            drawn_so_far.put_nowait(draw())
+
+        intake = Intake(take, 10 * JOINED_EVENTS)
+
+        async def offer(partition: int, twentieths: int, at_once: bool = False) -> None:
+            size = JOINED_EVENTS // 20
+            for _ in range(1 if at_once else twentieths):
+                records = [0] * (size * twentieths if at_once else size)
+                await intake.offer(Delivery(partition, 1, records, lambda: None, lambda: True))
+
+        await offer(0, 15)
+        await offer(9, 6, at_once=True)
+        await offer(1, 15)
+        await offer(2, 15)
+        for number in range(50):
+            go.release()
+            drawn = await drawn_so_far.get()
+            await asyncio.sleep(0)
+            if any(delivery.partition == 9 for delivery in drawn):
+                return number
+            for delivery in drawn:
+                await offer(delivery.partition, 20 * len(delivery.records) // JOINED_EVENTS)
+        raise AssertionError("it is never taken")
+
+    assert asyncio.run(run()) < 3

@@ -72,6 +72,52 @@ def test_an_event_right_after_an_erasure_finds_no_history() -> None:
     assert store.users["u"].steps == 1
 
 
+def test_a_row_that_is_read_while_its_user_is_erased_brings_no_history_back() -> None:
+    """A batch with a stray event of the user reads its row, slowly; meanwhile the user's own partition erases it."""
+    store = SlowStore()
+
+    async def run() -> None:
+        pipeline = Pipeline(processor(), store, SlowPublisher(), Measures(), no_rebuild)  # type: ignore[arg-type]
+
+        async def take(partition: int, *records: Record) -> None:
+            await pipeline.take(lambda: [Delivery(partition, 1, records, ack=lambda: None, is_current=lambda: True)])
+
+        await take(0, *(record(i, "u", "i1", f"e{i}", i) for i in range(5)))
+        await asyncio.sleep(0.1)
+        await pipeline.drop_partitions([0])
+        read = store.read
+
+        async def read_slowly(user_ids: Sequence[str]) -> list[StoredUser]:
+            rows = await read(user_ids)
+            await asyncio.sleep(0.05 if "x" in user_ids else 0)
+            return rows
+
+        store.read = read_slowly  # type: ignore[method-assign]
+        stray = asyncio.create_task(take(1, record(0, "x", "i1", "ex", 0), record(1, "u", "i1", "stray", 0)))
+        await asyncio.sleep(0.01)
+        await take(0, record(5, "u", None, "", 0))
+        await stray
+        await take(0, record(6, "u", "i2", "e6", 6))
+        await asyncio.sleep(0.15)
+
+    asyncio.run(run())
+    assert store.users["u"].steps == 1
+
+
+def test_room_is_made_as_soon_as_rows_are_stored_whatever_their_updates_take() -> None:
+    class SlowUpdates(SlowPublisher):
+        async def update(self, result: Any) -> None:
+            await asyncio.sleep(2)
+
+    async def run() -> None:
+        pipeline = Pipeline(processor(capacity=4), SlowStore(), SlowUpdates(), Measures(), no_rebuild)  # type: ignore[arg-type]
+        for number, users in enumerate(("abcd", "efgh")):
+            records = [record(number * 4 + i, user, "i1", user, 0) for i, user in enumerate(users)]
+            await pipeline.take(lambda given=records: [Delivery(0, 1, given, lambda: None, lambda: True)])  # type: ignore[misc]
+
+    asyncio.run(asyncio.wait_for(run(), timeout=1))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_partitions_side_by_side_in_a_crowded_memory_apply_each_event_once(seed: int) -> None:
     """There is room for one batch's users and few more, so that every batch has to make some."""
