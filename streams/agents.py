@@ -4,7 +4,8 @@ The order of one batch, and what it waits for:
 
     draw      records that came while another batch was processed are one batch (`streams.intake`)
     restore   rows of users not in memory are read
-    process   decode, step, rank; the arena holds the new states from here on
+    process   decode, step; the arena holds the new states from here on
+    score     rank, while the next batch is processed
     publish   evaluation events and dead letters are confirmed
     write     rows are confirmed; begins when this batch and all before it have published
     update    representation updates are confirmed; begins when this batch and all before it are written
@@ -39,9 +40,9 @@ from streams.store import DamagedRow, Store
 
 logger = logging.getLogger(__name__)
 
-# Processed and not stored: one is stored while the next computes. More would be smaller ones: where confirming is what
-# takes the time, the next batch had better wait, and grow.
-BATCHES_TO_STORE = 2
+# Processed and not stored: one is scored and one stored while the next is processed. More would be smaller ones: where
+# confirming is what takes the time, the next batch had better wait, and grow.
+BATCHES_TO_STORE = 3
 # Those that are stored wait for their updates: some 100 batches a second, 0.2 s with four partitions, 5 s with a
 # hundred.
 BATCHES_IN_FLIGHT = 1_000
@@ -78,6 +79,8 @@ class Pipeline:
         # The graphs and numpy release the interpreter's lock: a batch computes while the loop confirms those before it.
         # One thread: batches are processed in turn, and so is what else touches the arena.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="processor")
+        # Half of a batch's computing is ranks, which no other batch needs.
+        self._scorer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scorer")
         self._events = 0  # in flight
         self._got_on = asyncio.Event()  # a batch is stored, or has ended
         self._published: asyncio.Future[None] | None = None
@@ -234,6 +237,7 @@ class Pipeline:
         updated_before, self._updated = self._updated, loop.create_future()
         published, written, updated = self._published, self._written, self._updated
         try:
+            await loop.run_in_executor(self._scorer, self._processor.score, result)
             await self._publisher.publish(result)
             if published_before is not None:
                 await published_before

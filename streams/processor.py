@@ -153,6 +153,7 @@ class Result(msgspec.Struct, kw_only=True):
     """Everything that follows from a micro-batch, before any of it has left the process.
 
     evaluated: positions among the columns of the n events that were scored, in order; empty if not asked for.
+    before: (n, D) float32 representation before each of these, until they are scored.
     ranks: (n,) int32 under the state before each of these, 0 for an item outside the catalogue.
     foresight: what the heads foresaw of them beside the item; None if not asked for or without heads.
     state, representation: (rows, S) and (rows, D) float32 after the batch.
@@ -161,6 +162,7 @@ class Result(msgspec.Struct, kw_only=True):
     rows: list[Row]
     columns: Columns = msgspec.field(default_factory=Columns)
     evaluated: list[int] = []
+    before: NDArray[np.float32] = msgspec.field(default_factory=lambda: np.empty((0, 0), np.float32))
     ranks: NDArray[np.int32] = msgspec.field(default_factory=lambda: np.empty(0, np.int32))
     foresight: Foresight | None = None
     state: NDArray[np.float32] = msgspec.field(default_factory=lambda: np.empty((0, 0), np.float32))
@@ -208,17 +210,24 @@ class Processor:
         """Apply these records as if part after part were applied alone. The arena holds the new states when this
         returns.
 
-        sequence: number of this batch, for the arena's order of use. evaluate: compute ranks and foresight of the
-        sample's events.
+        sequence: number of this batch, for the arena's order of use. evaluate: `score` will ask for what it needs.
         """
         result = self._plan(parts)
         if evaluate:
             result.evaluated = self._sample.due(result.columns.partition, result.columns.offset)
-        representations = self._step(result, bool(result.evaluated))
+        before = self._step(result, bool(result.evaluated))
         if result.evaluated:
-            self._score(result, representations[result.evaluated])
+            result.before = before[result.evaluated]
         self._keep(result, sequence)
         return result
+
+    def score(self, result: Result) -> None:
+        """Put ranks and foresight of the sample's events into the result. The arena is not asked: the next batch may be
+        processed meanwhile."""
+        if result.evaluated:
+            item = np.array(result.columns.item, np.int64)[result.evaluated]
+            self._foresee(result, *self._graphs.predict(result.before, item))
+            result.before = np.empty_like(result.before[:0])
 
     def _open(self, users: list[str]) -> list[Row]:
         """A row for each user, with what the arena knows of it."""
@@ -316,11 +325,6 @@ class Processor:
             result.state[target] = state
             result.representation[target] = representation
         return before
-
-    def _score(self, result: Result, representations: NDArray[np.float32]) -> None:
-        """Ranks and foresight under the (n, D) representations before each event that is evaluated."""
-        item = np.array(result.columns.item, np.int64)[result.evaluated]
-        self._foresee(result, *self._graphs.predict(representations, item))
 
     def _foresee(
         self,

@@ -103,6 +103,7 @@ def feed(target: Processor, rows: Rows, records: list[Record], sequence: int) ->
     assert target.arena.make_room(len(missing), sequence - 1)
     target.arena.insert([rows.users[user] for user in missing if user in rows.users], 0, sequence)
     result = target.process(parts, sequence)
+    target.score(result)
     rows.write(result)
     return result
 
@@ -185,6 +186,8 @@ def test_parts_at_once_equal_one_after_another(drawn: list[tuple[int, list[Any]]
         target.process([Part(1, first, decode_batch(first))], 1)
     at_once = one.process(parts, 2)
     turns = [other.process([part], number) for number, part in enumerate(parts, 2)]
+    for target, result in ((one, at_once), *((other, turn) for turn in turns)):
+        target.score(result)
 
     def one_after_another(name: str) -> list[Any]:
         return [value for turn in turns for value in getattr(turn.columns, name)]
