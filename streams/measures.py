@@ -69,9 +69,7 @@ class Measures:
         )
         self._rows = Counter("thalweg_rows_written", "Rows of users written to Cassandra.", registry=self.registry)
         self._batches = Counter("thalweg_batches", "Micro-batches processed.", registry=self.registry)
-        self._busy = Counter(
-            "thalweg_processing_seconds", "Restoring, decoding and stepping.", registry=self.registry
-        )
+        self._busy = Counter("thalweg_processing_seconds", "Restoring, decoding and stepping.", registry=self.registry)
         self.users = Gauge("thalweg_users_in_memory", "Users in the arena.", registry=self.registry)
         self.store_retries = Gauge("thalweg_store_retries", "Requests to Cassandra sent again.", registry=self.registry)
         self.item_vectors = Gauge(
