@@ -106,8 +106,8 @@ class Publisher:
     async def update(self, result: Result) -> None:
         """Publish the stored rows of the batch, confirmed. Raises BrokerError."""
         pairs: defaultdict[int, list[Pair]] = defaultdict(list)
-        for partition, *pair in self.updates(result):
-            pairs[partition].append((pair[0], pair[1]))
+        for partition, key, value in self.updates(result):
+            pairs[partition].append((key, value))
         async with self._limit():
             await asyncio.gather(*(self._updates.publish(*of_partition) for of_partition in pairs.items()))
 

@@ -26,7 +26,7 @@ def arm() -> None:
                 await asyncio.sleep(0)
             await asyncio.sleep(SETTLE_S)
             thread.thread_loop.call_soon_threadsafe(client.force_metadata_update)
-            while client._md_update_fut is None:  # noqa: ASYNC110
+            while client._md_update_fut is None:  # noqa: ASYNC110  # another thread's
                 await asyncio.sleep(0)
         await original(self, partitions)
 
