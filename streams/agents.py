@@ -34,7 +34,8 @@ from streams.arena import StoredUser
 from streams.codec import decode_batch
 from streams.intake import Delivery, Draw, Gate, Intake
 from streams.measures import Measures
-from streams.processor import Part, Processor, Result
+from streams.plan import Part
+from streams.processor import Processor, Result
 from streams.publisher import Publisher
 from streams.store import DamagedRow, Store
 
@@ -247,7 +248,7 @@ class Pipeline:
                 erased = [(user_id, offset) for user_id, _, offset in result.erased]
                 await self._store.erase(erased, generation_id)
             await self._store.write(
-                [result.rows[i] for i in changed],
+                result.rows.select(changed),
                 result.state[changed],
                 result.representation[changed],
                 generation_id,

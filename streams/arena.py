@@ -5,7 +5,7 @@ written, so there is nothing to grow and nothing to copy.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -46,10 +46,10 @@ class Arena:
         self.offset = np.full(capacity, NO_OFFSET, np.int64)
         self.steps = np.zeros(capacity, np.int64)
         self.last_time_ms = np.zeros(capacity, np.int64)
-        self.recent = np.zeros((capacity, RECENT), np.uint64)
+        self.recent = np.zeros((capacity, RECENT), np.uint64)  # zeros, then up to RECENT hashes, oldest first
         self.last_used = np.full(capacity, -1, np.int64)  # sequence number of the batch that last touched the slot
         self.stale = np.zeros(capacity, np.bool_)  # slots written here alone, for who keeps a copy on a device
-        self.last_item: list[str | None] = []
+        self.last_item = np.empty(capacity, object)  # str or None
         self._user: list[str | None] = []
         self._slot: dict[str, int] = {}
         self._free: list[int] = []
@@ -62,6 +62,15 @@ class Arena:
 
     def slot(self, user_id: str) -> int | None:
         return self._slot.get(user_id)
+
+    def slots(self, user_ids: Iterable[str]) -> NDArray[np.int64]:
+        """(n,) the slot of each user, -1 where it has none."""
+        return np.array([self._slot.get(user_id, -1) for user_id in user_ids], np.int64)
+
+    def unknown(self, user_ids: Iterable[str]) -> list[str]:
+        """Those that have no slot."""
+        slot = self._slot
+        return [user_id for user_id in user_ids if user_id not in slot]
 
     def users(self) -> Iterator[tuple[str, int]]:
         """Every user with its slot."""
@@ -82,7 +91,6 @@ class Arena:
         elif len(self._user) < self.capacity:
             slot = len(self._user)
             self._user.append(user_id)
-            self.last_item.append(None)
         else:
             raise IndexError(f"the arena is full with {self.capacity} users")
         self._slot[user_id] = slot
@@ -108,13 +116,12 @@ class Arena:
         self.last_used[slots] = sequence
         for slot, user in zip(slots, users, strict=True):
             self.recent[slot] = 0
-            self.recent[slot, : len(user.recent)] = user.recent
+            self.recent[slot, RECENT - len(user.recent) :] = user.recent
         self.keep_last_items(slots, [user.last_item for user in users])
 
-    def keep_last_items(self, slots: Sequence[int], items: Sequence[str | None]) -> None:
+    def keep_last_items(self, slots: Sequence[int] | NDArray[np.int64], items: Iterable[str | None]) -> None:
         """The name of an item is kept once, for however many users it is the last one of."""
-        for slot, item in zip(slots, items, strict=True):
-            self.last_item[slot] = None if item is None else sys.intern(item)
+        self.last_item[slots] = [None if item is None else sys.intern(item) for item in items]
 
     def forget(self, user_id: str) -> None:
         """Drop a user, if there."""

@@ -5,6 +5,7 @@ JSON Schemas and the AsyncAPI document are generated from these (`streams.schema
 
 import base64
 import hashlib
+from binascii import b2a_base64
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -48,7 +49,7 @@ class IncomingEvent(BehaviorEvent, frozen=True, gc=False, kw_only=True):
     ] = None
 
 
-class EvaluationEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+class EvaluationEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """How well a user's representation foresaw the next event: scored before the event was applied.
 
     Exactly one for every applied event, or for every one of a sample of them. A replay repeats the id: count each id
@@ -90,7 +91,7 @@ class EvaluationEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_
     ) = None
 
 
-class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False):
     """A user's representation after an event; key = user_id. A null value: the user was erased."""
 
     user_id: str
@@ -106,9 +107,9 @@ def record_id(topic: str, partition: int, offset: int) -> str:
     return f"{topic}-{partition}-{offset}"
 
 
-def encode_vector(vector: NDArray[np.float32]) -> str:
-    """(D,) float32 as it stands in a RepresentationUpdate."""
-    return base64.b64encode(vector.astype("<f4", copy=False).tobytes()).decode("ascii")
+def encode_vector(vector: bytes) -> str:
+    """The bytes of a (D,) little-endian float32 as they stand in a RepresentationUpdate."""
+    return b2a_base64(vector, newline=False).decode("ascii")
 
 
 def decode_vector(text: str) -> NDArray[np.float32]:

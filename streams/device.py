@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from encoder.features import Features
 from export.bundle import Bundle
 from streams.arena import Arena
-from streams.processor import Graphs, Part, Processor, Result, Row
+from streams.plan import Part
+from streams.processor import Graphs, Processor, Result
+from streams.rows import NO_SLOT, Rows
 from streams.sampling import EVERYTHING, Sample
-from streams.waves import waves
 
 ROWS_AN_EVENT = 2  # at most, of users without a slot: one for a user and one for what follows its erasure
 
@@ -66,8 +67,9 @@ class DeviceProcessor(Processor):
         if evaluate:
             result.evaluated = self._sample.due(result.columns.partition, result.columns.offset)
         if result.columns.event:
-            ranks, probability, mixture = self._step_in_place(result, bool(result.evaluated))
-            if due := result.evaluated:
+            due = result.evaluated
+            ranks, probability, mixture = self._step_in_place(result, len(due) > 0)
+            if len(due):
                 self._foresee(result, ranks[due], probability[due], mixture[due])
         self._keep(result, sequence)
         return result
@@ -89,14 +91,12 @@ class DeviceProcessor(Processor):
         self._memory.write(places[new], result.state[new], result.representation[new])
         columns = result.columns
         place = places[columns.row]
-        item = np.array(columns.item, np.int64)
-        action = np.array(columns.action, np.int64)
-        gap_ms = np.array(columns.gap_ms, np.int64)
         features = self._features.of(columns.event)
         order, parts = [], []
-        for wave in waves(place):
+        for wave in columns.groups.waves():
             of_wave = {name: values[wave] for name, values in features.items()}
-            parts.append(self._memory.step(place[wave], item[wave], action[wave], gap_ms[wave], of_wave, evaluate))
+            event = columns.item[wave], columns.action[wave], columns.gap_ms[wave]
+            parts.append(self._memory.step(place[wave], *event, of_wave, evaluate))
             order.append(wave)
         kept = result.changed_rows()
         result.state[kept], result.representation[kept] = self._memory.read(places[kept])
@@ -105,10 +105,10 @@ class DeviceProcessor(Processor):
         ranks, probability, mixture = (np.concatenate(arrays)[back] for arrays in zip(*parts, strict=True))
         return ranks, probability, mixture
 
-    def _places(self, rows: list[Row]) -> NDArray[np.int64]:
+    def _places(self, rows: Rows) -> NDArray[np.int64]:
         """(rows,) where each is in the memory: in its slot, or behind all slots."""
-        places = np.array([-1 if row.slot is None else row.slot for row in rows], np.int64)
-        new = np.flatnonzero(places < 0)
+        places = rows.slot.copy()
+        new = np.flatnonzero(places == NO_SLOT)
         room = self._memory.capacity - self.arena.capacity
         if len(new) > room:
             raise IndexError(
@@ -119,6 +119,7 @@ class DeviceProcessor(Processor):
 
     def _keep(self, result: Result, sequence: int) -> None:
         super()._keep(result, sequence)
-        new = [row.user_id for i in result.changed_rows() if (row := result.rows[i]).slot is None]
-        self.arena.stale[[slot for user_id in new if (slot := self.arena.slot(user_id)) is not None]] = True
+        kept = result.rows.select(result.changed_rows())
+        new = [user_id for user_id, slot in zip(kept.user_id, kept.slot, strict=True) if slot == NO_SLOT]
+        self.arena.stale[self.arena.slots(new)] = True
         self._send()

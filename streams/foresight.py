@@ -4,6 +4,7 @@ Scored from the representation before the event, as the rank is.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ from encoder.time_mixture import TimeMixture
 
 # Of one event: action_probability, predicted_action, time_log_likelihood, time_quantile, expected_gap_ms
 Row = tuple[float | None, str | None, float | None, float | None, int | None]
-NOTHING: Row = (None, None, None, None, None)
+SCORES = 5
 
 
 class Foresight(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,13 +54,16 @@ class Foresight(msgspec.Struct, frozen=True, kw_only=True):
             expected_gap_ms=where_timed(scores.expected_ms),
         )
 
+    def columns(self) -> tuple[list[Any], ...]:
+        """A list of each of a Row's entries."""
+        time = self.time_log_likelihood.tolist(), self.time_quantile.tolist(), self.expected_gap_ms.tolist()
+        is_timed = (self.time_quantile == self.time_quantile).tolist()
+        log_likelihood, quantile, expected = (
+            [value if timed else None for value, timed in zip(column, is_timed, strict=True)] for column in time
+        )
+        expected_ms = [None if gap is None else int(gap) for gap in expected]
+        return self.action_probability.tolist(), self.predicted_action, log_likelihood, quantile, expected_ms
+
     def rows(self) -> Iterator[Row]:
-        """Each event's scores, for its EvaluationEvent."""
-        columns = self.action_probability, self.time_log_likelihood, self.time_quantile, self.expected_gap_ms
-        for action, probability, log_likelihood, quantile, expected in zip(
-            self.predicted_action, *(column.tolist() for column in columns), strict=True
-        ):
-            if quantile == quantile:
-                yield probability, action, log_likelihood, quantile, int(expected)
-            else:
-                yield probability, action, None, None, None
+        """Each event's scores."""
+        return zip(*self.columns(), strict=True)

@@ -23,7 +23,7 @@ class Freshness(Collector):
 
     def observe(self, ages_ms: Any) -> None:
         """ages_ms: (n,) float64."""
-        np.add.at(self._counts, np.searchsorted(FRESHNESS_BOUNDS_MS, ages_ms), 1)
+        self._counts += np.bincount(np.searchsorted(FRESHNESS_BOUNDS_MS, ages_ms), minlength=len(self._counts))
         self._sum_ms += float(ages_ms.sum())
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
@@ -95,8 +95,8 @@ class Measures:
     def stored(self, result: Result, rows: int, now_ms: float) -> None:
         """A micro-batch's rows, so many, can be read."""
         self._rows.inc(rows)
-        if result.columns.timestamp_ms:
-            self.freshness.observe(now_ms - np.array(result.columns.timestamp_ms, np.float64))
+        if len(result.columns.timestamp_ms):
+            self.freshness.observe(now_ms - result.columns.timestamp_ms)
 
     def confirmed(self, last_offsets: Mapping[int, int], result: Result) -> None:
         """A micro-batch is stored and published: only now do its records count; last_offsets: by partition."""

@@ -13,7 +13,8 @@ from streams.arena import NO_OFFSET, Arena, StoredUser
 from streams.codec import Rejected, decode_batch
 from streams.errors import BrokerError
 from streams.measures import Measures
-from streams.processor import Graphs, Part, Processor
+from streams.plan import Part
+from streams.processor import Graphs, Processor
 from streams.reading import POLL_RECORDS, read_partition
 from streams.security import broker_arguments
 from streams.settings import Settings

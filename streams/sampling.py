@@ -5,9 +5,10 @@ models the wrong way round (Krichene & Rendle, "On Sampled Metrics for Item Reco
 sampled events, each ranked over the whole catalogue, is an unbiased estimate of the mean over all.
 """
 
-from collections.abc import Iterable, Sequence
 from itertools import repeat
 
+import numpy as np
+from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from streams.contracts import record_id
@@ -25,12 +26,13 @@ class Sample:
         self._topic = topic
         self._below = int(share * HASHES)  # at 1 above every hash
 
-    def due(self, partitions: Iterable[int], offsets: Sequence[int]) -> list[int]:
-        """Positions in `offsets` of the records to evaluate, in order; partitions: of each record."""
+    def due(self, partitions: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions of the records to evaluate, in order; partitions, offsets: (n,) of each record."""
         if self.share == 1:
-            return list(range(len(offsets)))
-        ids = map(record_id, repeat(self._topic), partitions, offsets)
-        return [at for at, name in enumerate(ids) if xxh3_64_intdigest(name.encode()) < self._below]
+            return np.arange(len(offsets))
+        ids = map(record_id, repeat(self._topic), partitions.tolist(), offsets.tolist())
+        due = [at for at, name in enumerate(ids) if xxh3_64_intdigest(name.encode()) < self._below]
+        return np.array(due, np.int64)
 
 
 EVERYTHING = Sample("", 1.0)

@@ -5,8 +5,14 @@ atomic write. A table's vectors have one width; bundles of the same width share 
 """
 
 import re
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streams.errors import SettingsError
+
+Position = TypeVar("Position", int, NDArray[np.int64])
 
 _NAME = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$")
 OFFSET_BITS, GENERATION_BITS = 44, 8
@@ -77,7 +83,7 @@ def statements(keyspace: str, replication: int, width: int) -> list[str]:
     ]
 
 
-def write_timestamp(epoch: int, offset: int, generation_id: int) -> int:
+def write_timestamp(epoch: int, offset: Position, generation_id: int) -> Position:
     """The write timestamp of a row at a source position: a later position always wins over an earlier one.
 
     A zombie worker's late write and a replay's repeated one thus lose or change nothing. Cassandra settles equal

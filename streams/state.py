@@ -9,8 +9,9 @@ the bundle. A cell that was damaged, or belongs to another user or bundle, is fo
 """
 
 import struct
-import zlib
 from collections.abc import Sequence
+from typing import Any
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -18,9 +19,12 @@ from numpy.typing import NDArray
 
 from streams.arena import RECENT
 from streams.errors import StateFormatError
+from streams.rows import Rows
 
 FORMAT = 2
 _HEAD = struct.Struct("<BiiqqqH")
+_HEAD_FIELDS = ("format", "epoch", "partition", "offset", "steps", "last_time_ms", "item_bytes")
+HEAD = np.dtype(list(zip(_HEAD_FIELDS, ("u1", "<i4", "<i4", "<i8", "<i8", "<i8", "<u2"), strict=True)))
 _RECENT = struct.Struct(f"<{RECENT}Q")
 _CRC = struct.Struct("<I")
 
@@ -40,26 +44,39 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 def owner_crc(bundle_id: bytes, user_id: bytes) -> int:
     """What the checksum of a user's cell begins with."""
-    return zlib.crc32(user_id, zlib.crc32(bundle_id))
+    return crc32(user_id, crc32(bundle_id))
 
 
-def encode_state(
-    owner: int,
-    representation: bytes,
+def encode_states(
+    bundle_id: bytes,
+    user_id: Sequence[bytes],
+    representation: Sequence[bytes],
     epoch: int,
-    partition: int,
-    offset: int,
-    steps: int,
-    last_time_ms: int,
-    last_item: str | None,
-    recent: Sequence[int],
-    state: bytes,
-) -> bytes:
-    """The cell. owner: of `owner_crc`; representation: as it is stored; state: (S,) float32, little-endian bytes."""
-    item = b"" if last_item is None else last_item.encode()
-    head = _HEAD.pack(FORMAT, epoch, partition, offset, steps, last_time_ms, len(item))
-    body = b"".join((head, item, _RECENT.pack(*recent, *(0,) * (RECENT - len(recent))), state))
-    return body + _CRC.pack(zlib.crc32(representation, zlib.crc32(body, owner)))
+    rows: Rows,
+    last_item: Sequence[bytes | None],
+    state: NDArray[np.float32],
+) -> list[bytes]:
+    """The cell of each of n rows. representation: as it is stored; user_id, last_item: of the rows, in UTF-8; state:
+    (n, S)."""
+    head = np.zeros(len(rows), HEAD)
+    head["format"], head["epoch"] = FORMAT, epoch
+    for name in ("partition", "offset", "steps", "last_time_ms"):
+        head[name] = getattr(rows, name)
+    items = [item or b"" for item in last_item]
+    head["item_bytes"] = [len(item) for item in items]
+    heads, recents, states = cells(head), cells(rows.recent.astype("<u8")), cells(state.astype("<f4"))
+    found, of_bundle = [], crc32(bundle_id)
+    for user, vector, *parts in zip(user_id, representation, heads, items, recents, states, strict=True):
+        body = b"".join(parts)
+        found.append(body + _CRC.pack(crc32(vector, crc32(body, crc32(user, of_bundle)))))
+    return found
+
+
+def cells(array: NDArray[Any]) -> list[bytes]:
+    """The bytes of each of an array's rows."""
+    whole = array.tobytes()
+    size = len(whole) // max(1, len(array))
+    return [whole[at : at + size] for at in range(0, len(whole), size or 1)]
 
 
 def decode_state(owner: int, representation: bytes, cell: bytes, width: int) -> State:
@@ -69,7 +86,7 @@ def decode_state(owner: int, representation: bytes, cell: bytes, width: int) -> 
     if len(cell) < _HEAD.size + _RECENT.size + _CRC.size:
         raise ValueError(f"it has only {len(cell)} bytes")
     body = cell[: -_CRC.size]
-    if zlib.crc32(representation, zlib.crc32(body, owner)) != _CRC.unpack_from(cell, len(body))[0]:
+    if crc32(representation, crc32(body, owner)) != _CRC.unpack_from(cell, len(body))[0]:
         raise ValueError("its checksum is wrong")
     if body[0] != FORMAT:  # not damaged: another version's, and to rebuild it would throw history away
         raise StateFormatError(f"a stored state has format {body[0]}, this version reads {FORMAT}: use one version")

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import repeat
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -34,9 +35,10 @@ from streams import schema
 from streams.arena import NO_OFFSET, StoredUser
 from streams.epochs import Epoch, Reading
 from streams.errors import StoreError
+from streams.rows import Rows
 from streams.security import check_tls, refused_login, tls_context
 from streams.settings import Settings, addresses
-from streams.state import decode_state, encode_state, owner_crc
+from streams.state import cells, decode_state, encode_states, owner_crc
 
 logger = logging.getLogger(__name__)
 
@@ -186,37 +188,33 @@ class Store:
 
     async def write(
         self,
-        users: Sequence[Any],
+        rows: Rows,
         state: NDArray[np.float32],
         representation: NDArray[np.float32],
         generation_id: int,
         now_ms: int,
     ) -> None:
-        """Upsert one row a user; users: processor rows, state: (n, S), representation: (n, D), in the same order."""
-        if not users:
+        """Upsert each of n rows; state: (n, S), representation: (n, D), in the same order."""
+        if not len(rows):
             return
-        big = representation.astype(">f4")
-        epoch, written_at = self.reading.epoch, _BIGINT.pack(now_ms)
-        rows: list[list[bytes | None]] = []
-        for user, state_row, vector in zip(users, state, big, strict=True):
-            key, stored_vector = user.user_id.encode(), vector.tobytes()
-            position = (epoch, user.partition, user.offset, user.steps, user.last_time_ms)
-            owner = owner_crc(self._bundle_key, key)
-            rows.append(
-                [
-                    key,
-                    self._bundle_key,
-                    stored_vector,
-                    _BIGINT.pack(user.steps),
-                    _BIGINT.pack(user.last_time_ms),
-                    None if user.last_item is None else user.last_item.encode(),
-                    written_at,
-                    encode_state(owner, stored_vector, *position, user.last_item, user.recent, state_row.tobytes()),
-                    _BIGINT.pack(schema.write_timestamp(epoch, user.offset, generation_id)),
-                ]
-            )
+        n, epoch = len(rows), self.reading.epoch
+        keys = [user_id.encode() for user_id in rows.user_id]
+        vectors = cells(representation.astype(">f4"))
+        items = [None if item is None else item.encode() for item in rows.last_item.tolist()]
+        columns = (
+            keys,
+            repeat(self._bundle_key, n),
+            vectors,
+            cells(rows.steps.astype(">i8")),
+            cells(rows.last_time_ms.astype(">i8")),
+            items,
+            repeat(_BIGINT.pack(now_ms), n),
+            encode_states(self._bundle_key, keys, vectors, epoch, rows, items, state),
+            cells(schema.write_timestamp(epoch, rows.offset, generation_id).astype(">i8")),
+        )
+        values = list(zip(*columns, strict=True))
         size = self._rows_per_batch
-        parts = [rows[i : i + size] for i in range(0, len(rows), size)]
+        parts = [values[i : i + size] for i in range(0, n, size)]
         await asyncio.gather(*(self._confirmed(partial(self._write_part, self._insert, part)) for part in parts))
 
     def _write_part(self, insert: PreparedStatement, rows: Sequence[Sequence[bytes | None]]) -> Any:

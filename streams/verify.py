@@ -20,7 +20,8 @@ from streams.arena import NO_OFFSET, Arena, StoredUser
 from streams.codec import Outcome, Rejected, decode_batch
 from streams.contracts import FIELD, SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TOPIC, header_texts
 from streams.names import bundle_path, group
-from streams.processor import Part, Processor
+from streams.plan import Part
+from streams.processor import Processor
 from streams.reading import read_partition, read_topic
 from streams.security import broker_arguments
 from streams.settings import Settings, load_settings

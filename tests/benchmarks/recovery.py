@@ -24,8 +24,8 @@ from export.bundle import Bundle
 from streams.demo.worker_process import WorkerProcess
 from streams.epochs import Epoch, Reading
 from streams.local import local_services
-from streams.processor import Row
 from streams.replay import Replay
+from streams.rows import Rows
 from streams.settings import Settings
 from streams.store import Store
 from streams.topics import ensure_topics
@@ -74,9 +74,9 @@ def fill(settings: Settings, bundle: Bundle, users: int) -> float:
 
     async def write() -> None:
         for start in range(0, users, CHUNK):
-            rows = [Row(f"user-{i}", None) for i in range(start, min(users, start + CHUNK))]
-            for row in rows:
-                row.partition, row.offset, row.steps, row.last_time_ms, row.last_item = 0, 1, 9, 10**12, "item-1"
+            rows = Rows([f"user-{i}" for i in range(start, min(users, start + CHUNK))])
+            rows.partition[:], rows.offset[:], rows.steps[:], rows.last_time_ms[:] = 0, 1, 9, 10**12
+            rows.last_item[:] = "item-1"
             state = draw.normal(size=(len(rows), bundle.manifest.state_width)).astype(np.float32)
             vector = draw.normal(size=(len(rows), bundle.manifest.representation_width)).astype(np.float32)
             await store.write(rows, state, vector, 0, now_ms=0)

@@ -15,7 +15,7 @@ from streams import dlq
 from streams.arena import StoredUser
 from streams.contracts import ERASED, FIELD, REASON, decode_vector, header_texts
 from streams.local import LocalServices
-from streams.processor import Row
+from streams.rows import Rows
 from streams.schema import representations_table
 from streams.store import DamagedRow, Store, connect
 from streams.topics import broker_admin, describe_topic
@@ -252,9 +252,8 @@ def test_two_writers_of_the_same_position_leave_one_state_whole(deployment: Depl
     store = Store(deployment.settings, deployment.bundle)
     store.connect()
     draw = np.random.default_rng(0)
-    users = [Row(f"user-{i}", None) for i in range(30)]
-    for row in users:
-        row.partition = 0
+    users = Rows([f"user-{i}" for i in range(30)])
+    users.partition[:] = 0
     manifest = deployment.bundle.manifest
     state = draw.normal(size=(30, manifest.state_width)).astype(np.float32)
     vector = draw.normal(size=(30, manifest.representation_width)).astype(np.float32)
@@ -264,7 +263,7 @@ def test_two_writers_of_the_same_position_leave_one_state_whole(deployment: Depl
             await store.write(users, state * factor, vector * factor, generation_id, now_ms=0)
 
     asyncio.run(write())
-    for user in asyncio.run(store.read([row.user_id for row in users])):
+    for user in asyncio.run(store.read(users.user_id)):
         assert isinstance(user, StoredUser), user
         index = int(user.user_id.split("-")[1])
         np.testing.assert_allclose(user.state, state[index], rtol=1e-5)

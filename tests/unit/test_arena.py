@@ -59,5 +59,5 @@ def test_columns_hold_what_was_restored() -> None:
     slot = arena.slot("a")
     assert slot is not None
     assert (arena.offset[slot], arena.steps[slot], arena.last_time_ms[slot]) == (7, 3, 9)
-    assert arena.recent[slot].tolist() == [1, 2, 0, 0, 0, 0, 0, 0]
+    assert arena.recent[slot].tolist() == [0, 0, 0, 0, 0, 0, 1, 2]
     assert arena.offset[1 - slot] == NO_OFFSET

@@ -15,10 +15,11 @@ from streams import worker
 from streams.arena import Arena
 from streams.codec import decode_batch
 from streams.device import ROWS_AN_EVENT, DeviceProcessor
-from streams.processor import Part, Processor, Result
+from streams.plan import Part
+from streams.processor import Processor, Result
 from streams.settings import Settings
 from tests.bundles import tiny_bundle
-from tests.unit.test_processor import Record, Rows, feed
+from tests.unit.test_processor import Record, Stored, feed
 
 CAPACITY, BATCH = 30, 25
 
@@ -51,7 +52,7 @@ def pair(bundle: Bundle, capacity: int = CAPACITY) -> tuple[Processor, DevicePro
 
 def assert_same(one: Result, other: Result) -> None:
     np.testing.assert_array_equal(one.ranks, other.ranks)
-    assert one.changed_rows() == other.changed_rows()
+    assert one.changed_rows().tolist() == other.changed_rows().tolist()
     kept = one.changed_rows()
     np.testing.assert_allclose(one.state[kept], other.state[kept], rtol=0, atol=1e-5)
     np.testing.assert_allclose(one.representation[kept], other.representation[kept], rtol=0, atol=1e-5)
@@ -63,7 +64,7 @@ def assert_same(one: Result, other: Result) -> None:
 def test_batches_with_erasures_evictions_restores_and_partitions_that_leave(bundle: Bundle) -> None:
     rng = np.random.default_rng(0)
     plain, on_device, memory = pair(bundle)
-    stored: list[Any] = [Rows(), Rows()]
+    stored: list[Any] = [Stored(), Stored()]
     offset = 0
     for sequence in range(1, 80):
         records = []
@@ -85,7 +86,7 @@ def test_batches_with_erasures_evictions_restores_and_partitions_that_leave(bund
 
 def test_an_erased_user_s_row_on_the_device_is_empty_when_the_batch_ends(bundle: Bundle) -> None:
     _, on_device, memory = pair(bundle)
-    rows = Rows()
+    rows = Stored()
     feed(on_device, rows, [record(0, "a", "item-1"), record(1, "b", "item-2")], 1)
     slot = on_device.arena.slot("a")
     assert memory.read(np.array([slot]))[0].any()

@@ -12,6 +12,7 @@ from streams.agents import Pipeline
 from streams.arena import StoredUser
 from streams.intake import Delivery, Intake
 from streams.measures import Measures
+from streams.rows import Rows
 from tests.unit.test_processor import Record, processor, record, stored
 
 
@@ -29,10 +30,9 @@ class SlowStore:
             if (row := self.users.get(user_id)) is not None and row.offset < offset:
                 del self.users[user_id]
 
-    async def write(self, users: Sequence[Any], state: Any, vectors: Any, *_: int, now_ms: int) -> None:
+    async def write(self, rows: Rows, state: Any, vectors: Any, *_: int, now_ms: int) -> None:
         await asyncio.sleep(0.002)
-        for row, state_row, vector in zip(users, state, vectors, strict=True):
-            self.users[row.user_id] = stored(row, state_row, vector)
+        self.users |= stored(rows, state, vectors)
 
 
 class SlowPublisher:

@@ -1,6 +1,5 @@
 """Any cutting of a partition into batches, with replays, restores and evictions, gives what one pass gives."""
 
-from itertools import repeat
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
@@ -15,8 +14,10 @@ from streams.arena import Arena, StoredUser
 from streams.codec import decode_batch
 from streams.contracts import EvaluationEvent
 from streams.foresight import Foresight
-from streams.processor import Part, Processor, Result, Row
+from streams.plan import Part
+from streams.processor import Processor, Result
 from streams.publisher import Publisher
+from streams.rows import Rows
 from streams.sampling import Sample
 from streams.settings import Settings
 
@@ -68,7 +69,7 @@ def processor(capacity: int = 100) -> Processor:
     return Processor(TinyBundle(), Recurrence(), Arena(capacity, WIDTH, WIDTH))  # type: ignore[arg-type]
 
 
-class Rows:
+class Stored:
     """Stored rows as Cassandra would keep them, for restores after an eviction or a crash."""
 
     def __init__(self) -> None:
@@ -77,27 +78,29 @@ class Rows:
     def write(self, result: Result) -> None:
         for erased in result.erased:
             self.users.pop(erased.user_id, None)
-        for index in result.changed_rows():
-            row = result.rows[index]
-            self.users[row.user_id] = stored(row, result.state[index].copy(), result.representation[index].copy())
+        kept = result.changed_rows()
+        self.users |= stored(result.rows.select(kept), result.state[kept], result.representation[kept])
 
 
-def stored(row: Row, state: NDArray[np.float32], representation: NDArray[np.float32]) -> StoredUser:
-    """A processor's row as a store would give it back."""
-    return StoredUser(
-        user_id=row.user_id,
-        partition=row.partition,
-        offset=row.offset,
-        steps=row.steps,
-        last_time_ms=row.last_time_ms,
-        last_item=row.last_item,
-        recent=list(row.recent),
-        state=state,
-        representation=representation,
-    )
+def stored(rows: Rows, state: NDArray[np.float32], representation: NDArray[np.float32]) -> dict[str, StoredUser]:
+    """A processor's rows as a store would give them back, by user."""
+    return {
+        user_id: StoredUser(
+            user_id=user_id,
+            partition=int(rows.partition[i]),
+            offset=int(rows.offset[i]),
+            steps=int(rows.steps[i]),
+            last_time_ms=int(rows.last_time_ms[i]),
+            last_item=rows.last_item[i],
+            recent=[digest for digest in rows.recent[i].tolist() if digest],
+            state=state[i].copy(),
+            representation=representation[i].copy(),
+        )
+        for i, user_id in enumerate(rows.user_id)
+    }
 
 
-def feed(target: Processor, rows: Rows, records: list[Record], sequence: int) -> Result:
+def feed(target: Processor, rows: Stored, records: list[Record], sequence: int) -> Result:
     parts = [Part(0, records, decode_batch(records))]
     missing = target.missing(parts, sequence)
     assert target.arena.make_room(len(missing), sequence - 1)
@@ -130,19 +133,19 @@ events = st.lists(
 @given(events, st.data())
 def test_any_cutting_replaying_and_evicting_equals_one_pass(drawn: list[Any], data: st.DataObject) -> None:
     log = [record(i, user, item, f"e{n}", t) for i, (user, item, n, t) in enumerate(drawn)]
-    once = Rows()
+    once = Stored()
     expected_ids = []
     whole = processor()
     for one in log:  # one event at a time
-        expected_ids += feed(whole, once, [one], one.offset + 1).columns.offset
+        expected_ids += feed(whole, once, [one], one.offset + 1).columns.offset.tolist()
 
-    rows, target, sequence, start = Rows(), processor(capacity=40), 0, 0
+    rows, target, sequence, start = Stored(), processor(capacity=40), 0, 0
     evaluated: dict[int, int] = {}
     while start < len(log):
         sequence += 1
         end = data.draw(st.integers(start + 1, len(log)))
         result = feed(target, rows, log[start:end], sequence)
-        for offset, rank in zip(result.columns.offset, result.ranks.tolist(), strict=True):
+        for offset, rank in zip(result.columns.offset.tolist(), result.ranks.tolist(), strict=True):
             evaluated.setdefault(offset, rank)
         event = data.draw(st.sampled_from(["on", "crash", "replay", "evict"]))
         if event == "crash":  # memory is lost, what was read last is read again
@@ -190,10 +193,10 @@ def test_parts_at_once_equal_one_after_another(drawn: list[tuple[int, list[Any]]
         target.score(result)
 
     def one_after_another(name: str) -> list[Any]:
-        return [value for turn in turns for value in getattr(turn.columns, name)]
+        return [value for turn in turns for value in getattr(turn.columns, name).tolist()]
 
     for name in ("partition", "offset", "item", "gap_ms", "steps", "previous_item", "timestamp_ms"):
-        assert getattr(at_once.columns, name) == one_after_another(name), name
+        assert getattr(at_once.columns, name).tolist() == one_after_another(name), name
     assert at_once.ranks.tolist() == [rank for turn in turns for rank in turn.ranks.tolist()]
     assert at_once.rejected == [rejected for turn in turns for rejected in turn.rejected]
     assert at_once.erased == [erased for turn in turns for erased in turn.erased]
@@ -206,14 +209,40 @@ def test_parts_at_once_equal_one_after_another(drawn: list[tuple[int, list[Any]]
             assert getattr(one.arena, column)[slot] == getattr(other.arena, column)[same], column
 
 
+@settings(deadline=None, max_examples=150)
+@given(events, st.data())
+def test_records_that_come_again_within_a_batch_change_nothing(drawn: list[Any], data: st.DataObject) -> None:
+    log = [record(i, user, item, f"e{n}", t) for i, (user, item, n, t) in enumerate(drawn)]
+    back = data.draw(st.integers(0, len(log)))
+    again = data.draw(st.integers(0, back))
+    broken = Record(b"a", b"{", len(log), 10**12)
+    log = [*log[:back], *log[again:back], *log[back:], broken]
+    one, other = processor(), processor()
+    whole = one.process([Part(0, log, decode_batch(log))], 1)
+    turns = [other.process([Part(0, [r], decode_batch([r]))], number) for number, r in enumerate(log, 1)]
+    for name in ("offset", "gap_ms", "steps", "previous_item"):
+        of_turns = [value for turn in turns for value in getattr(turn.columns, name).tolist()]
+        assert getattr(whole.columns, name).tolist() == of_turns, name
+    assert whole.already_applied == sum(turn.already_applied for turn in turns)
+    assert whole.erased == [erased for turn in turns for erased in turn.erased]
+    assert whole.rejected == [rejected for turn in turns for rejected in turn.rejected]
+    assert dict(one.arena.users()).keys() == dict(other.arena.users()).keys()
+    for user, slot in one.arena.users():
+        same = other.arena.slot(user)
+        np.testing.assert_allclose(one.arena.state[slot], other.arena.state[same], atol=1e-6)
+        for column in ("offset", "steps", "last_time_ms", "last_item"):
+            assert getattr(one.arena, column)[slot] == getattr(other.arena, column)[same], column
+        np.testing.assert_array_equal(one.arena.recent[slot], other.arena.recent[same])
+
+
 def test_rank_is_taken_before_the_step_and_unknown_items_have_none() -> None:
-    target, rows = processor(), Rows()
+    target, rows = processor(), Stored()
     result = feed(target, rows, [record(0, "a", "i1", "x", 5), record(1, "a", "unknown", "y", 9)], 1)
     scores = TinyBundle.initial_representation @ Recurrence.vectors[1:].T
     assert result.ranks.tolist() == [int((scores >= scores[0]).sum()), 0]
-    assert result.columns.steps == [0, 1]
-    assert result.columns.gap_ms == [-1, 4]
-    assert result.columns.previous_item == [None, "i1"]
+    assert result.columns.steps.tolist() == [0, 1]
+    assert result.columns.gap_ms.tolist() == [-1, 4]
+    assert result.columns.previous_item.tolist() == [None, "i1"]
 
 
 def test_only_the_sample_is_ranked_and_as_it_would_be_with_all_others() -> None:
@@ -225,20 +254,20 @@ def test_only_the_sample_is_ranked_and_as_it_would_be_with_all_others() -> None:
             return super().predict(representation, item)
 
     log = [record(i, "abc"[i % 3], f"i{1 + i % 4}", f"e{i}", i * i) for i in range(200)]
-    everything = feed(processor(), Rows(), log, 1)
+    everything = feed(processor(), Stored(), log, 1)
     graphs = Counting()
     arena, sample = Arena(100, WIDTH, WIDTH), Sample("events", 0.1)
     target = Processor(TinyBundle(), graphs, arena, sample)  # type: ignore[arg-type]
-    rows, evaluated, published = Rows(), {}, []
+    rows, evaluated, published = Stored(), {}, []
     publisher = Publisher(Settings(evaluation_share=0.1, behavior_topic="events"), "group", "gru-1", ITEMS)
     for sequence, start in enumerate(range(0, 200, 30), 1):
         result = feed(target, rows, log[start : start + 30], sequence)
-        offsets = [result.columns.offset[at] for at in result.evaluated]
+        offsets = result.columns.offset[result.evaluated].tolist()
         evaluated.update(zip(offsets, result.ranks.tolist(), strict=True))
         published += [
             msgspec.json.decode(value or b"", type=EvaluationEvent) for _, _, value in publisher.evaluations(result)
         ]
-    assert list(evaluated) == sample.due(repeat(0), range(200))
+    assert list(evaluated) == sample.due(np.zeros(200, np.int64), np.arange(200)).tolist()
     assert graphs.ranked == len(evaluated) > 5
     assert evaluated == {at: everything.ranks[at] for at in evaluated}
     assert {event.id: (event.rank, event.share) for event in published} == {
@@ -248,16 +277,16 @@ def test_only_the_sample_is_ranked_and_as_it_would_be_with_all_others() -> None:
 
 
 def test_an_event_sent_twice_is_already_applied_and_one_out_of_order_has_no_negative_gap() -> None:
-    target, rows = processor(), Rows()
+    target, rows = processor(), Stored()
     log = [record(0, "a", "i1", "x", 50), record(1, "a", "i1", "x", 50), record(2, "a", "i2", "y", 20)]
     result = feed(target, rows, log, 1)
     assert result.already_applied == 1
-    assert result.columns.gap_ms == [-1, 0]
+    assert result.columns.gap_ms.tolist() == [-1, 0]
     assert rows.users["a"].last_time_ms == 50
 
 
 def test_an_erased_user_starts_without_history_and_leaves_nothing_in_memory() -> None:
-    target, rows = processor(), Rows()
+    target, rows = processor(), Stored()
     feed(target, rows, [record(0, "a", "i1", "x", 5), record(1, "b", "i1", "z", 5)], 1)
     slot = target.arena.slot("a")
     result = feed(target, rows, [record(2, "a", None, "", 0)], 2)
@@ -266,17 +295,17 @@ def test_an_erased_user_starts_without_history_and_leaves_nothing_in_memory() ->
     assert target.arena.slot("a") is None
     assert not target.arena.state[slot].any()
     result = feed(target, rows, [record(3, "a", "i2", "w", 9)], 3)
-    assert result.columns.steps == [0]
+    assert result.columns.steps.tolist() == [0]
 
 
 def test_a_user_that_an_older_epoch_stored_elsewhere_goes_on_with_its_history() -> None:
-    target, rows = processor(), Rows()
+    target, rows = processor(), Stored()
     feed(target, rows, [record(9, "a", "i1", "x", 5)], 1)
     target.arena.forget("a")
     target.arena.insert([msgspec.structs.replace(rows.users["a"], is_current=False)], 1, 2)
     log = [record(0, "a", "i2", "y", 6)]
     result = target.process([Part(1, log, decode_batch(log))], 2)
-    assert (result.columns.offset, result.columns.steps) == ([0], [1])
+    assert (result.columns.offset.tolist(), result.columns.steps.tolist()) == ([0], [1])
 
 
 def test_a_step_is_given_the_features_of_its_events_and_no_others() -> None:
@@ -312,27 +341,27 @@ def test_a_step_is_given_the_features_of_its_events_and_no_others() -> None:
 
 
 def test_an_event_in_a_partition_that_its_user_does_not_belong_to_is_set_aside() -> None:
-    target, rows = processor(), Rows()
+    target, rows = processor(), Stored()
     feed(target, rows, [record(9, "a", "i1", "x", 5)], 1)
     log = [record(0, "a", "i2", "y", 6)]
     result = target.process([Part(1, log, decode_batch(log))], 2)
-    assert result.columns.offset == []
+    assert result.columns.offset.tolist() == []
     [(_, why)] = result.rejected
     assert (why.field, "'a' belongs to partition 0" in why.reason) == ("partition", True), why.reason
 
 
 def test_a_record_that_comes_again_has_its_user_s_row_published_again() -> None:
-    target, rows = processor(), Rows()
+    target, rows = processor(), Stored()
     log = [record(0, "a", "i1", "x", 5), record(1, "b", "i1", "z", 5), record(2, "a", "i2", "y", 6)]
     feed(target, rows, log, 1)
     result = feed(target, rows, [*log[:2], record(3, "c", "i1", "w", 9)], 2)
-    assert [result.rows[i].user_id for i in result.changed_rows()] == ["c"]
-    assert [result.rows[i].user_id for i in result.updated_rows()] == ["a", "b", "c"]
+    assert result.rows.select(result.changed_rows()).user_id == ["c"]
+    assert result.rows.select(result.updated_rows()).user_id == ["a", "b", "c"]
     np.testing.assert_array_equal(result.representation[0], rows.users["a"].representation)
 
 
 def test_action_and_time_are_foreseen_before_the_step_and_a_first_event_has_no_time() -> None:
-    target, rows = processor(), Rows()
+    target, rows = processor(), Stored()
     log = [record(0, "a", "i1", "x", 5_000), record(1, "a", "i2", "y", 25_000), record(2, "a", "i3", "z", 25_000)]
     other = msgspec.json.encode(msgspec.json.decode(log[1].value or b"") | {"action": "wave"})
     result = feed(target, rows, [log[0], log[1]._replace(value=other), log[2]], 1)
@@ -345,7 +374,7 @@ def test_action_and_time_are_foreseen_before_the_step_and_a_first_event_has_no_t
     assert (second.action_probability, second.predicted_action) == (pytest.approx(0.1), "view"), "of an unknown action"
 
     whole = processor()
-    before = feed(whole, Rows(), log[:1], 1).representation
+    before = feed(whole, Stored(), log[:1], 1).representation
     foreseen = TimeMixture(Recurrence().heads(before)[1])
     assert second.time_log_likelihood == pytest.approx(foreseen.log_density(20.0)[0], abs=1e-3)
     assert second.time_quantile == pytest.approx(foreseen.cumulative(20.0)[0], abs=1e-3)
@@ -363,7 +392,7 @@ def test_a_representation_that_is_no_number_has_no_time_and_stops_nothing() -> N
 
 
 def test_without_heads_an_evaluation_event_is_what_it_was() -> None:
-    target, rows = processor(), Rows()
+    target, rows = processor(), Stored()
     result = feed(target, rows, [record(0, "a", "i1", "x", 5)], 1)
     result.foresight = None
     [(_, _, value)] = Publisher(Settings(), "group", "gru-1", ITEMS).evaluations(result)

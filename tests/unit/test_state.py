@@ -7,12 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import StateFormatError
-from streams.state import decode_state, encode_state, owner_crc
+from streams.rows import Rows, window
+from streams.state import decode_state, encode_states, owner_crc
 
 STATE = np.arange(5, dtype=np.float32)
 VECTOR = np.arange(3, dtype=">f4").tobytes()
 OWNER = owner_crc(b"bundle", b"user")
-CELL = encode_state(OWNER, VECTOR, 2, 3, 10**12, 7, 10**13, "tee-é", [5, 2**64 - 1], STATE.tobytes())
+
+
+def cell() -> bytes:
+    rows = Rows(["user"])
+    rows.partition[:], rows.offset[:], rows.steps[:], rows.last_time_ms[:] = 3, 10**12, 7, 10**13
+    rows.recent[0] = window([5, 2**64 - 1])
+    [found] = encode_states(b"bundle", [b"user"], [VECTOR], 2, rows, ["tee-é".encode()], STATE[None])
+    return found
+
+
+CELL = cell()
 
 
 def test_a_cell_gives_back_what_was_put_in() -> None:

@@ -1,0 +1,79 @@
+"""The users of a micro-batch, as columns. Pure."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.arena import NO_OFFSET, RECENT, Arena
+
+NOWHERE = -1  # the partition of a user without history: whichever its first event comes in
+NO_SLOT = -1
+
+
+class Rows:
+    """A row for each user, from its first event in the batch (or its first one after an erasure) to its last.
+
+    Columns of (n,): slot in the arena (NO_SLOT: a user without history), partition that the user belongs to, offset of
+    the last event, steps, last_time_ms, last_item (str or None); recent (n, RECENT) uint64, zeros and then the hashes,
+    oldest first; changed; replayed: a record of it came again, so that its update may not have been published; erased:
+    an erasure followed in this batch, and nothing of the row is kept.
+    """
+
+    __slots__ = (
+        "changed",
+        "erased",
+        "last_item",
+        "last_time_ms",
+        "offset",
+        "partition",
+        "recent",
+        "replayed",
+        "slot",
+        "steps",
+        "user_id",
+    )
+
+    def __init__(self, user_id: list[str]) -> None:
+        """Users without history."""
+        n = len(user_id)
+        self.user_id = user_id
+        self.slot = np.full(n, NO_SLOT, np.int64)
+        self.partition = np.full(n, NOWHERE, np.int64)
+        self.offset = np.full(n, NO_OFFSET, np.int64)
+        self.steps = np.zeros(n, np.int64)
+        self.last_time_ms = np.zeros(n, np.int64)
+        self.last_item = np.full(n, None, object)
+        self.recent = np.zeros((n, RECENT), np.uint64)
+        self.changed = np.zeros(n, np.bool_)
+        self.replayed = np.zeros(n, np.bool_)
+        self.erased = np.zeros(n, np.bool_)
+
+    def __len__(self) -> int:
+        return len(self.user_id)
+
+    @classmethod
+    def of(cls, user_id: list[str], known: int, arena: Arena) -> "Rows":
+        """With what the arena knows of the first `known` users; the others come after an erasure."""
+        rows = cls(user_id)
+        slot = arena.slots(user_id[:known])
+        there = np.flatnonzero(slot >= 0)
+        slot = slot[there]
+        rows.slot[there] = slot
+        for name in ("partition", "offset", "steps", "last_time_ms", "last_item", "recent"):
+            getattr(rows, name)[there] = getattr(arena, name)[slot]
+        return rows
+
+    def select(self, which: NDArray[np.int64]) -> "Rows":
+        """Some of the rows, in this order."""
+        part = object.__new__(Rows)
+        part.user_id = [self.user_id[i] for i in which.tolist()]
+        for name in Rows.__slots__:
+            if name != "user_id":
+                setattr(part, name, getattr(self, name)[which])
+        return part
+
+
+def window(hashes: Sequence[int]) -> list[int]:
+    """Up to RECENT hashes, oldest first, as `recent` holds them."""
+    return [0] * (RECENT - len(hashes)) + list(hashes)
