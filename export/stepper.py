@@ -14,8 +14,8 @@ CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # TF32 keeps 10 bits of a factor's mantissa: states and ranks would not be those of the CPU.
 CUDA_OPTIONS = {"use_tf32": "0"}
 
-# Scores of one tile of events over the catalogue are kept under 4 MB, so that they are counted while still in cache.
-TILE_SCORES = 1_000_000
+# Scores of one tile of events over the catalogue are kept under 2 MB, so that they are counted while still in cache.
+TILE_SCORES = 500_000
 # Of a large catalogue they cannot stay there: its vectors come from memory, once for so many events. Per rank over
 # 1,000,000 items of width 64: 20.1 ms one at a time, 2.9 by 16, 2.4 by 32, 2.2 by 64; 128 MB of scores at 32.
 TILE_EVENTS = 32

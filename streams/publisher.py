@@ -167,7 +167,8 @@ class Publisher:
 
     def _lines(self, values: Iterable[Any]) -> list[bytes]:
         """Each as JSON."""
-        return self._encoder.encode_lines(values).split(b"\n")[:-1]
+        # A list: of an iterator's values msgspec 0.22 never lets go.
+        return self._encoder.encode_lines(list(values)).split(b"\n")[:-1]
 
     @contextlib.asynccontextmanager
     async def _limit(self) -> AsyncIterator[None]:
