@@ -5,7 +5,7 @@ The order of one batch, and what it waits for:
     draw      records that came while another batch was processed are one batch (`streams.intake`)
     restore   rows of users not in memory are read
     process   decode, step; the arena holds the new states from here on
-    score     rank, while the next batch is processed
+    score     rank, and encode what leaves, while the next batch is processed
     publish   evaluation events and dead letters are confirmed
     write     rows are confirmed; begins when this batch and all before it have published
     update    representation updates are confirmed; begins when this batch and all before it are written
@@ -36,8 +36,8 @@ from streams.intake import Delivery, Draw, Gate, Intake
 from streams.measures import Measures
 from streams.plan import Part
 from streams.processor import Processor, Result
-from streams.publisher import Publisher
-from streams.store import DamagedRow, Store
+from streams.publisher import Encoded, Publisher
+from streams.store import DamagedRow, Store, Values
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Pipeline:
         # The graphs and numpy release the interpreter's lock: a batch computes while the loop confirms those before it.
         # One thread: batches are processed in turn, and so is what else touches the arena.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="processor")
-        # Half of a batch's computing is ranks, which no other batch needs.
+        # Ranks, half of a batch's computing, and the bytes that leave: no other batch needs them.
         self._scorer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scorer")
         self._events = 0  # in flight
         self._got_on = asyncio.Event()  # a batch is stored, or has ended
@@ -238,29 +238,22 @@ class Pipeline:
         updated_before, self._updated = self._updated, loop.create_future()
         published, written, updated = self._published, self._written, self._updated
         try:
-            await loop.run_in_executor(self._scorer, self._processor.score, result)
-            await self._publisher.publish(result)
+            rows, outputs = await loop.run_in_executor(self._scorer, self._finish, result, generation_id)
+            await self._publisher.publish(outputs.evaluations, result)
             if published_before is not None:
                 await published_before
             published.set_result(None)
-            changed = result.changed_rows()
             if result.erased:  # before the rows: a user's rows after an erasure are newer than it
                 erased = [(user_id, offset) for user_id, _, offset in result.erased]
                 await self._store.erase(erased, generation_id)
-            await self._store.write(
-                result.rows.select(changed),
-                result.state[changed],
-                result.representation[changed],
-                generation_id,
-                now_ms=int(time.time() * 1000),
-            )
+            await self._store.write(rows)
             if written_before is not None:
                 await written_before
             self._unstored.discard(sequence)
             self._got_on.set()
             written.set_result(None)
-            self._measures.stored(result, len(changed), time.time() * 1000)
-            await self._publisher.update(result)
+            self._measures.stored(result, len(rows), time.time() * 1000)
+            await self._publisher.update(outputs.updates)
             if updated_before is not None:
                 await updated_before
             for delivery in deliveries:
@@ -273,6 +266,14 @@ class Pipeline:
                     future.set_exception(error)
                     future.exception()  # seen: whoever waits raises it, nobody has to
             raise
+
+    def _finish(self, result: Result, generation_id: int) -> tuple[list[Values], Encoded]:
+        """Score a processed batch, and encode all that leaves."""
+        self._processor.score(result)
+        changed = result.changed_rows()
+        rows, state, representation = result.rows.select(changed), result.state[changed], result.representation[changed]
+        now_ms = int(time.time() * 1000)
+        return self._store.encode(rows, state, representation, generation_id, now_ms), self._publisher.encode(result)
 
     def _done(self, events: int, task: asyncio.Task[None]) -> None:
         self.in_flight -= 1

@@ -9,7 +9,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -44,6 +44,13 @@ CONFIRM_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
 
 Output = tuple[int, bytes | None, bytes | None]  # partition, key and value
+
+
+class Encoded(NamedTuple):
+    """Outputs of a micro-batch, ready to be sent."""
+
+    evaluations: list[tuple[int, Any]]  # partition and record batch
+    updates: dict[int, list[Pair]]  # by partition
 
 
 class Publisher:
@@ -93,25 +100,29 @@ class Publisher:
             with contextlib.suppress(TimeoutError):  # what is not confirmed by now is published again by a replay
                 await asyncio.wait_for(self._producer.stop(), STOP_TIMEOUT_S)
 
-    async def publish(self, result: Result) -> None:
-        """Send evaluation events and dead letters and await each confirmation. Raises BrokerError."""
+    def encode(self, result: Result) -> Encoded:
+        """What `publish` and `update` send of a scored micro-batch. On any thread."""
+        updates: defaultdict[int, list[Pair]] = defaultdict(list)
+        for partition, key, value in self.updates(result):
+            updates[partition].append((key, value))
+        return Encoded(self._batches(self.evaluations(result)), updates)
+
+    async def publish(self, evaluations: list[tuple[int, Any]], result: Result) -> None:
+        """Send evaluation events and the result's dead letters and await each confirmation. Raises BrokerError."""
+        assert self._producer is not None, "started"
+        topic = self._settings.evaluation_topic
         try:
-            futures = [
-                *await self._send(self._settings.evaluation_topic, self.evaluations(result)),
-                *await self._send_dead_letters(result),
-            ]
+            futures = [await self._producer.send_batch(batch, topic, partition=p) for p, batch in evaluations]
+            futures += await self._send_dead_letters(result)
             async with self._limit():
                 await asyncio.gather(*futures)
         except KafkaError as error:
             raise BrokerError(f"outputs were not confirmed: {error!r}") from error
 
-    async def update(self, result: Result) -> None:
-        """Publish the stored rows of the batch, confirmed. Raises BrokerError."""
-        pairs: defaultdict[int, list[Pair]] = defaultdict(list)
-        for partition, key, value in self.updates(result):
-            pairs[partition].append((key, value))
+    async def update(self, updates: dict[int, list[Pair]]) -> None:
+        """Publish stored rows, confirmed. Raises BrokerError."""
         async with self._limit():
-            await asyncio.gather(*(self._updates.publish(*of_partition) for of_partition in pairs.items()))
+            await asyncio.gather(*(self._updates.publish(*of_partition) for of_partition in updates.items()))
 
     def evaluations(self, result: Result) -> Iterator[Output]:
         """An evaluation event for every event that was scored, in order."""
@@ -179,20 +190,18 @@ class Publisher:
             waited = f"were not confirmed within {CONFIRM_TIMEOUT_S:.0f} s"
             raise BrokerError(f"outputs {waited}: is {self._settings.broker} there?") from None
 
-    async def _send(self, topic: str, outputs: Iterator[Output]) -> list[Any]:
+    def _batches(self, outputs: Iterator[Output]) -> list[tuple[int, Any]]:
+        """Record batches of each partition, in order."""
         assert self._producer is not None, "started"
-        futures = []
+        found: list[tuple[int, Any]] = []
         batches: dict[int, Any] = {}
         for partition, key, value in outputs:
             batch = batches.get(partition)
             if batch is None or batch.append(key=key, value=value, timestamp=None) is None:
-                if batch is not None:
-                    futures.append(await self._producer.send_batch(batch, topic, partition=partition))
                 batch = batches[partition] = self._producer.create_batch()
                 batch.append(key=key, value=value, timestamp=None)
-        for partition, batch in batches.items():
-            futures.append(await self._producer.send_batch(batch, topic, partition=partition))
-        return futures
+                found.append((partition, batch))
+        return found
 
     async def _send_dead_letters(self, result: Result) -> list[Any]:
         assert self._producer is not None, "started"

@@ -17,7 +17,7 @@ TIMER_SLACK_US = 500
 
 HEAP_OPTIONS = ("-Xms512m", "-Xmx1g", "-XX:MaxDirectMemorySize=512m", "-Xss512k")
 
-# Batch thresholds: Thalweg writes unlogged batches of 30 rows of about 1 KB, above the 5 KiB of Cassandra's default
+# Batch thresholds: Thalweg writes unlogged batches of up to 40 KiB of rows, above the 5 KiB of Cassandra's default
 # warning. These are the values that `thalweg doctor` and the compose file name, no more: what works here works there.
 YAML = """\
 cluster_name: thalweg-local

@@ -79,7 +79,7 @@ def fill(settings: Settings, bundle: Bundle, users: int) -> float:
             rows.last_item[:] = "item-1"
             state = draw.normal(size=(len(rows), bundle.manifest.state_width)).astype(np.float32)
             vector = draw.normal(size=(len(rows), bundle.manifest.representation_width)).astype(np.float32)
-            await store.write(rows, state, vector, 0, now_ms=0)
+            await store.write(store.encode(rows, state, vector, 0, now_ms=0))
 
     asyncio.run(write())
     store.close()

@@ -260,7 +260,7 @@ def test_two_writers_of_the_same_position_leave_one_state_whole(deployment: Depl
 
     async def write() -> None:
         for generation_id, factor in ((7, np.float32(1)), (9, np.float32(1 + 1e-6)), (8, np.float32(1 - 1e-6))):
-            await store.write(users, state * factor, vector * factor, generation_id, now_ms=0)
+            await store.write(store.encode(users, state * factor, vector * factor, generation_id, now_ms=0))
 
     asyncio.run(write())
     for user in asyncio.run(store.read(users.user_id)):

@@ -12,6 +12,7 @@ from streams.agents import Pipeline
 from streams.arena import StoredUser
 from streams.intake import Delivery, Intake
 from streams.measures import Measures
+from streams.publisher import Encoded
 from streams.rows import Rows
 from tests.unit.test_processor import Record, processor, record, stored
 
@@ -30,20 +31,26 @@ class SlowStore:
             if (row := self.users.get(user_id)) is not None and row.offset < offset:
                 del self.users[user_id]
 
-    async def write(self, rows: Rows, state: Any, vectors: Any, *_: int, now_ms: int) -> None:
+    def encode(self, rows: Rows, state: Any, vectors: Any, generation_id: int, now_ms: int) -> dict[str, StoredUser]:
+        return stored(rows, state, vectors)
+
+    async def write(self, rows: dict[str, StoredUser]) -> None:
         await asyncio.sleep(0.002)
-        self.users |= stored(rows, state, vectors)
+        self.users |= rows
 
 
 class SlowPublisher:
     def __init__(self) -> None:
         self.evaluated: list[str] = []
 
-    async def publish(self, result: Any) -> None:
+    def encode(self, result: Any) -> Encoded:
+        return Encoded([], {})
+
+    async def publish(self, evaluations: Any, result: Any) -> None:
         await asyncio.sleep(0.02)
         self.evaluated += [event.event_id for event in result.columns.event]
 
-    async def update(self, result: Any) -> None:
+    async def update(self, updates: Any) -> None:
         await asyncio.sleep(0.005)
 
 
@@ -106,7 +113,7 @@ def test_a_row_that_is_read_while_its_user_is_erased_brings_no_history_back() ->
 
 def test_room_is_made_as_soon_as_rows_are_stored_whatever_their_updates_take() -> None:
     class SlowUpdates(SlowPublisher):
-        async def update(self, result: Any) -> None:
+        async def update(self, updates: Any) -> None:
             await asyncio.sleep(2)
 
     async def run() -> None:
