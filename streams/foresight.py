@@ -3,7 +3,7 @@
 Scored from the representation before the event, as the rank is.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from encoder.head_metrics import TimeScores
 from encoder.time_mixture import TimeMixture
 
-# Of one event: action_probability, predicted_action, time_log_likelihood, time_quantile, expected_gap_ms
-Row = tuple[float | None, str | None, float | None, float | None, int | None]
-SCORES = 5
+SCORES = 5  # of an event
 
 
 class Foresight(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,15 +53,11 @@ class Foresight(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def columns(self) -> tuple[list[Any], ...]:
-        """A list of each of a Row's entries."""
-        time = self.time_log_likelihood.tolist(), self.time_quantile.tolist(), self.expected_gap_ms.tolist()
+        """Each of the SCORES as a list, in the order of the fields, with None where a time has none."""
         is_timed = (self.time_quantile == self.time_quantile).tolist()
-        log_likelihood, quantile, expected = (
-            [value if timed else None for value, timed in zip(column, is_timed, strict=True)] for column in time
+        log_likelihood, quantile, expected_ms = (
+            [value if timed else None for value, timed in zip(column.tolist(), is_timed, strict=True)]
+            for column in (self.time_log_likelihood, self.time_quantile, self.expected_gap_ms)
         )
-        expected_ms = [None if gap is None else int(gap) for gap in expected]
-        return self.action_probability.tolist(), self.predicted_action, log_likelihood, quantile, expected_ms
-
-    def rows(self) -> Iterator[Row]:
-        """Each event's scores."""
-        return zip(*self.columns(), strict=True)
+        gaps = [None if gap is None else int(gap) for gap in expected_ms]
+        return self.action_probability.tolist(), self.predicted_action, log_likelihood, quantile, gaps

@@ -89,12 +89,13 @@ class Planner:
         found = _Sifted(parts, self._arena)
         rows = found.rows
         found.set_aside_strays()
-        found.drop(found.offset <= rows.offset[found.row], are_replayed=True)
+        behind = found.offset <= rows.offset[found.row]
+        found.drop(behind, replayed=behind)
         digest, groups = _digests(found.event), Groups(found.row)
-        for row, positions in _doubtful(rows, groups, found.offset, digest):
-            _settle(found, row, positions, digest)
-        if len(dropped := found.drop_settled()):
-            digest, groups = np.delete(digest, dropped), Groups(found.row)
+        replayed, sent_twice = _repeats(rows, groups, found.offset, digest)
+        if (again := replayed | sent_twice).any():
+            found.drop(again, replayed)
+            digest, groups = digest[~again], Groups(found.row)
         columns = self._apply(found, groups)
         _remember(rows.recent, groups, digest)
         return Plan(rows, columns, found.rejections(), found.erased, found.already_applied)
@@ -155,7 +156,6 @@ class _Sifted:
         self._rejected: list[tuple[int, Any, Rejected]] = []  # with the number of the part
         self._erased_rows: list[int] = []
         self._replayed_rows: list[int] = []  # by erasures
-        self._settled: list[int] = []  # positions of events that are not applied, by `_settle`
         self.record: list[Any] = []
         outcomes: list[Any] = []
         counts = []
@@ -243,28 +243,12 @@ class _Sifted:
         if strays.any():
             self._keep(~strays)
 
-    def drop(self, applied: Flags, *, are_replayed: bool) -> None:
-        """Count these events as already applied."""
-        count = int(applied.sum())
-        if count:
-            self.already_applied += count
-            if are_replayed:
-                self.rows.replayed[self.row[applied]] = True
-            self._keep(~applied)
-
-    def settle(self, position: int, *, is_replayed: bool) -> None:
-        """Have `drop_settled` drop this event, which is already applied."""
-        self._settled.append(position)
-        if is_replayed:
-            self.rows.replayed[self.row[position]] = True
-
-    def drop_settled(self) -> Integers:
-        """The positions that were dropped."""
-        dropped = np.array(self._settled, np.int64)
-        flags = np.zeros(len(self.event), np.bool_)
-        flags[dropped] = True
-        self.drop(flags, are_replayed=False)
-        return dropped
+    def drop(self, again: Flags, replayed: Flags) -> None:
+        """Count events as already applied; replayed: those of a record that came again."""
+        if again.any():
+            self.already_applied += int(again.sum())
+            self.rows.replayed[self.row[replayed]] = True
+            self._keep(~again)
 
     def rejections(self) -> list[tuple[Any, Rejected]]:
         self._rejected.sort(key=lambda one: (one[0], one[1].offset))
@@ -278,35 +262,37 @@ def _digests(events: Sequence[BehaviorEvent]) -> NDArray[np.uint64]:
     return digest
 
 
-def _doubtful(rows: Rows, groups: Groups, offset: Integers, digest: NDArray[np.uint64]) -> list[tuple[int, list[int]]]:
-    """Rows in which an event may have come twice, each with the positions of its events: those with an offset not
-    behind the one before, or with an id among the RECENT before it."""
+def _repeats(rows: Rows, groups: Groups, offset: Integers, digest: NDArray[np.uint64]) -> tuple[Flags, Flags]:
+    """Which events are of a record that came again, and which had been sent before."""
+    replayed, sent_twice = np.zeros(len(offset), np.bool_), np.zeros(len(offset), np.bool_)
+    doubtful = np.isin(groups.rows, _doubtful(rows, groups, offset, digest))
+    for group in np.flatnonzero(doubtful).tolist():
+        row, start = groups.rows[group], groups.starts[group]
+        reached, recent = rows.offset[row], [known for known in rows.recent[row].tolist() if known]
+        for position in groups.order[start : start + groups.lengths[group]].tolist():
+            its_digest = int(digest[position])
+            if offset[position] <= reached:
+                replayed[position] = True
+            elif its_digest in recent:
+                sent_twice[position] = True
+            else:
+                reached = offset[position]
+                recent = [*recent[1 - RECENT :], its_digest]
+    return replayed, sent_twice
+
+
+def _doubtful(rows: Rows, groups: Groups, offset: Integers, digest: NDArray[np.uint64]) -> Integers:
+    """Rows in which an event may have come twice: some offset is not behind the one before it, or some id is among the
+    RECENT before it."""
     row, offset, digest = np.repeat(groups.rows, groups.lengths), offset[groups.order], digest[groups.order]
     twice = (rows.recent[row] == digest[:, None]).any(axis=1)
-    for back in range(1, min(RECENT, int(groups.lengths.max(initial=1)) - 1) + 1):
+    for back in range(1, min(RECENT + 1, int(groups.lengths.max(initial=1)))):
         is_same = row[back:] == row[:-back]
         twice[back:] |= is_same & (digest[back:] == digest[:-back])
         if back == 1:
             twice[back:] |= is_same & (offset[back:] <= offset[:-back])
-    found = np.flatnonzero(np.isin(groups.rows, row[twice])).tolist()
-    of_group = zip(groups.starts.tolist(), groups.lengths.tolist(), strict=True)
-    spans = list(of_group) if found else []
-    return [(int(groups.rows[g]), groups.order[spans[g][0] : sum(spans[g])].tolist()) for g in found]
-
-
-def _settle(found: _Sifted, row: int, positions: Sequence[int], digest: NDArray[np.uint64]) -> None:
-    """Decide for each event of a row whether it is applied, in order."""
-    offset = int(found.rows.offset[row])
-    recent = [known for known in found.rows.recent[row].tolist() if known]
-    for position in positions:
-        its_offset, its_digest = int(found.offset[position]), int(digest[position])
-        if its_offset <= offset:
-            found.settle(position, is_replayed=True)
-        elif its_digest in recent:
-            found.settle(position, is_replayed=False)
-        else:
-            offset = its_offset
-            recent = [*recent[1 - RECENT :], its_digest]
+    found: Integers = row[twice]
+    return found
 
 
 def _shifted(grouped: NDArray[Any], starts: Integers, before: NDArray[Any]) -> NDArray[Any]:

@@ -89,7 +89,8 @@ def check_heads(
     vocabulary = deployment.bundle.vocabulary
     _, foreseen = predicted(deployment.bundle, Stepper(deployment.bundle), scored)
     actions = scored.sequences.action[scored.target]
-    rows = Foresight.of(foreseen.action, foreseen.before, actions, scored.age_ms, vocabulary.actions).rows()
+    foresight = Foresight.of(foreseen.action, foreseen.before, actions, scored.age_ms, vocabulary.actions)
+    rows = zip(*foresight.columns(), strict=True)
     for event, row in zip(events, rows, strict=True):
         assert row == (
             event.action_probability,

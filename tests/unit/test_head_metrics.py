@@ -127,7 +127,7 @@ def test_the_monitor_counts_what_offline_metrics_reckon() -> None:
     )
     foresight = Foresight.of(probability.astype(np.float32), mixture, came, gap_ms, names)
     scores = ("action_probability", "predicted_action", "time_log_likelihood", "time_quantile", "expected_gap_ms")
-    for offset, row in enumerate(foresight.rows()):
+    for offset, row in enumerate(zip(*foresight.columns(), strict=True)):
         action = ["wave", *names][came[offset]]
         event = evaluation(
             offset, action=action, state_age_ms=int(gap_ms[offset]), **dict(zip(scores, row, strict=True))

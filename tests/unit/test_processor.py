@@ -387,7 +387,7 @@ def test_a_representation_that_is_no_number_has_no_time_and_stops_nothing() -> N
     foresight = Foresight.of(
         nothing, np.full((1, 12), np.nan, np.float32), np.array([1]), np.array([5]), ["a", "b", "c"]
     )
-    [(_, _, *time)] = foresight.rows()
+    [(_, _, *time)] = zip(*foresight.columns(), strict=True)
     assert time == [None, None, None]
 
 
