@@ -235,6 +235,13 @@ def test_records_that_come_again_within_a_batch_change_nothing(drawn: list[Any],
         np.testing.assert_array_equal(one.arena.recent[slot], other.arena.recent[same])
 
 
+def test_a_long_stretch_that_comes_again_within_a_batch_is_known_by_its_offsets() -> None:
+    log = [record(n, "a", "i1", f"e{n}", n) for n in range(20)]  # more ids than are kept
+    result = feed(processor(), Stored(), log + log, 1)
+    assert (result.columns.offset.tolist(), result.already_applied) == (list(range(20)), 20)
+    assert result.rows.replayed.tolist() == [True]
+
+
 def test_rank_is_taken_before_the_step_and_unknown_items_have_none() -> None:
     target, rows = processor(), Stored()
     result = feed(target, rows, [record(0, "a", "i1", "x", 5), record(1, "a", "unknown", "y", 9)], 1)
