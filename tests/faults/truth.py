@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from itertools import repeat
 
 import msgspec
 import numpy as np
@@ -103,7 +102,7 @@ class Truth:
 
     def _due(self, partition: int, steps_before: NDArray[np.int32]) -> NDArray[np.bool_]:
         due = np.zeros(len(steps_before), bool)
-        due[self.sample.due(repeat(partition), range(len(due)))] = True
+        due[self.sample.due(np.full(len(due), partition), np.arange(len(due)))] = True
         return due & (steps_before >= 0)
 
 

@@ -1,6 +1,6 @@
 """The sample of events that are evaluated: the same in every replay, and its means are those of all events."""
 
-from itertools import repeat
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -9,20 +9,22 @@ from encoder.metrics import mrr, recall
 from streams.sampling import EVERYTHING, Sample
 
 
+def due(sample: Sample, partition: int, offsets: Sequence[int]) -> list[int]:
+    return sample.due(np.full(len(offsets), partition), np.array(offsets, np.int64)).tolist()
+
+
 def test_at_share_one_every_event_is_evaluated() -> None:
-    assert EVERYTHING.due(repeat(3), [5, 9, 10]) == [0, 1, 2]
-    assert Sample("events", 1.0).due(repeat(0), range(100)) == list(range(100))
+    assert due(EVERYTHING, 3, [5, 9, 10]) == [0, 1, 2]
+    assert due(Sample("events", 1.0), 0, range(100)) == list(range(100))
 
 
 def test_an_event_is_chosen_by_its_id_alone() -> None:
     sample = Sample("events", 0.3)
-    at_once = sample.due(repeat(1), range(1_000))
-    in_parts = [
-        100 * part + at for part in range(10) for at in sample.due(repeat(1), range(100 * part, 100 * part + 100))
-    ]
+    at_once = due(sample, 1, range(1_000))
+    in_parts = [100 * part + at for part in range(10) for at in due(sample, 1, range(100 * part, 100 * part + 100))]
     assert in_parts == at_once
-    assert at_once != sample.due(repeat(2), range(1_000)), "every partition has a choice of its own"
-    assert set(Sample("events", 0.1).due(repeat(1), range(1_000))) < set(at_once), "a larger share only adds events"
+    assert at_once != due(sample, 2, range(1_000)), "every partition has a choice of its own"
+    assert set(due(Sample("events", 0.1), 1, range(1_000))) < set(at_once), "a larger share only adds events"
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
@@ -33,7 +35,7 @@ def test_the_mean_over_a_sample_is_an_unbiased_estimate_of_the_mean_over_all(sha
     draw = np.random.default_rng(0)
     ranks = np.minimum(draw.zipf(1.3, events), 1_000_000)
     ranks.sort()  # the quality drifts along the log: a choice that favours a stretch would show
-    sampled = [ranks[Sample("events", share).due(repeat(partition), range(events))] for partition in range(choices)]
+    sampled = [ranks[due(Sample("events", share), partition, range(events))] for partition in range(choices)]
     sizes = np.array([len(sample) for sample in sampled])
     assert abs(sizes.mean() - share * events) < 4 * np.sqrt(share * (1 - share) * events / choices)
     for metric in (recall, mrr):
