@@ -19,8 +19,9 @@ from streams import schema
 from streams.errors import SettingsError, StoreError, ThalwegError
 from streams.local.state import read_state
 from streams.names import bundle_path, group
+from streams.requests import row_bytes, rows_per_request
 from streams.settings import PREFIX, Settings, load_settings
-from streams.store import connect, row_bytes, rows_per_batch
+from streams.store import connect
 from streams.topics import broker_admin, describe_topic
 
 THRESHOLDS = ("batch_size_fail_threshold_in_kb", "batch_size_warn_threshold_in_kb")
@@ -269,7 +270,7 @@ def _durability(session: Any, settings: Settings) -> Iterator[Finding]:
 def _batch_thresholds(session: Any, bundle: Bundle) -> Iterator[Finding]:
     """Whether a full batch of this bundle's rows passes the server's limits (5 and 50 KiB as Cassandra ships)."""
     size = row_bytes(bundle.manifest)
-    rows = rows_per_batch(size)
+    rows = rows_per_request(size)
     batch_bytes = rows * size
     query = "SELECT name, value FROM system_views.settings WHERE name IN ('{}', '{}')".format(*THRESHOLDS)
     limits = {name: int(value) * 1024 for name, value in session.execute(query) if value is not None}

@@ -66,7 +66,7 @@ class Columns(msgspec.Struct):
 
 
 class Plan(msgspec.Struct):
-    """rows: of all users of the batch as they are after it. rejected: (record, why), as the records came."""
+    """rows: of all users of the batch as they are after it. rejected: (record, why), by part and offset."""
 
     rows: Rows
     columns: Columns
@@ -194,7 +194,10 @@ class _Sifted:
         self.rows.partition[self.row[new]] = self.partition[new]
 
     def _erase(self, arena: Arena, users: list[str], row_of: dict[str, int]) -> None:
-        """Settle the erasures, in order; a user's events after one have a row of their own, added to `users`."""
+        """Settle the erasures, in order; a user's events after one have a row of their own, added to `users`.
+
+        An offset that is not behind all before it in its row is of a record that came again.
+        """
         known = len(users)
         home: dict[int, int] = {}  # row -> partition
         reached: dict[int, int] = {}  # row -> offset

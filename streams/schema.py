@@ -92,4 +92,4 @@ def write_timestamp(epoch: int, offset: Position, generation_id: int) -> Positio
     microseconds (2^52 us is the year 2112), so a statement of one's own on these tables needs USING TIMESTAMP.
     """
     generation = generation_id & ((1 << GENERATION_BITS) - 1)
-    return ((epoch + 1) << OFFSET_BITS | offset) << GENERATION_BITS | generation
+    return (epoch + 1) << (OFFSET_BITS + GENERATION_BITS) | offset << GENERATION_BITS | generation

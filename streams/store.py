@@ -30,11 +30,12 @@ from cassandra.protocol import ProtocolHandler, ResultMessage
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
 from numpy.typing import NDArray
 
-from export.bundle import Bundle, Manifest
+from export.bundle import Bundle
 from streams import schema
 from streams.arena import NO_OFFSET, StoredUser
 from streams.epochs import Epoch, Reading
 from streams.errors import StoreError
+from streams.requests import ROW_OVERHEAD_BYTES, cut, row_bytes, rows_per_request
 from streams.rows import Rows
 from streams.security import check_tls, refused_login, tls_context
 from streams.settings import Settings, addresses
@@ -42,11 +43,6 @@ from streams.state import cells, decode_state, encode_states, owner_crc
 
 logger = logging.getLogger(__name__)
 
-# 770-byte rows cost 7.7 us of client CPU each by 30, 6.5 by 53. A batch stays below the 50 KiB at which a Cassandra as
-# it comes refuses one (it warns in its log from 5 KiB; `thalweg doctor` compares).
-ROWS_PER_BATCH = 60
-BATCH_BYTES = 40 * 1024
-ROW_OVERHEAD_BYTES = 260  # of the columns that are not state or vector, with their lengths
 USERS_PER_READ = 100  # keys of one IN: a coordinator fans out that many reads at once
 BATCHES_IN_FLIGHT = 16
 REQUEST_TIMEOUT_S = 10.0
@@ -76,7 +72,7 @@ class Store:
         self.width = bundle.manifest.representation_width
         self._table = f"{settings.keyspace}.{schema.representations_table(self.width)}"
         self._bundle_key = bundle.bundle_id.encode()
-        self._rows_per_batch = rows_per_batch(row_bytes(bundle.manifest))
+        self._row_bytes = row_bytes(bundle.manifest)
         self._cluster: Cluster | None = None
         self._slots = asyncio.Semaphore(BATCHES_IN_FLIGHT)
         self.reading = Reading(0, frozenset([0]))  # set by whoever knows the topic
@@ -195,8 +191,8 @@ class Store:
         representation: NDArray[np.float32],
         generation_id: int,
         now_ms: int,
-    ) -> list[Values]:
-        """Each of n rows as `write` takes it; state: (n, S), representation: (n, D), in the same order.
+    ) -> list[Sequence[Values]]:
+        """n rows as requests for `write`; state: (n, S), representation: (n, D), in the same order.
 
         On any thread.
         """
@@ -215,13 +211,13 @@ class Store:
             encode_states(self._bundle_key, keys, vectors, epoch, rows, items, state),
             cells(schema.write_timestamp(epoch, rows.offset, generation_id).astype(">i8")),
         )
-        return list(zip(*columns, strict=True))
+        names = [len(key) + 2 * len(item or b"") for key, item in zip(keys, items, strict=True)]
+        return list(cut(list(zip(*columns, strict=True)), (self._row_bytes + size for size in names)))
 
-    async def write(self, rows: Sequence[Values]) -> None:
-        """Upsert these rows."""
-        size = self._rows_per_batch
-        parts = [rows[i : i + size] for i in range(0, len(rows), size)]
-        await asyncio.gather(*(self._confirmed(partial(self._write_part, self._insert, part)) for part in parts))
+    async def write(self, requests: Sequence[Sequence[Values]]) -> None:
+        """Upsert the rows of each."""
+        sends = [partial(self._write_part, self._insert, rows) for rows in requests]
+        await asyncio.gather(*map(self._confirmed, sends))
 
     def _write_part(self, insert: PreparedStatement, rows: Sequence[Values]) -> Any:
         return self._session.execute_async(_batch(insert, rows))
@@ -250,7 +246,7 @@ class Store:
         27,700 by itself; with four in flight it was 11,500 beside 14,600.
         """
         items, vectors = self._bundle.vocabulary.items, self._bundle.item_vectors[1:]  # row 0: the unknown item
-        size = rows_per_batch(4 * self.width + ROW_OVERHEAD_BYTES)
+        size = rows_per_request(4 * self.width + ROW_OVERHEAD_BYTES)
         for at in range(start, end, size):
             part = slice(at, min(end, at + size))
             named = zip(items[part], vectors[part].astype(">f4"), strict=True)
@@ -284,16 +280,6 @@ class Store:
             wait_s = min(LAST_RETRY_S, wait_s * 2)
 
 
-def row_bytes(manifest: Manifest) -> int:
-    """About how many bytes one row of this bundle takes in a batch."""
-    return 4 * (manifest.state_width + manifest.representation_width) + ROW_OVERHEAD_BYTES
-
-
-def rows_per_batch(row_size_bytes: int) -> int:
-    """Rows of this size in one unlogged batch."""
-    return max(1, min(ROWS_PER_BATCH, BATCH_BYTES // row_size_bytes))
-
-
 def connect(settings: Settings) -> tuple[Cluster, Session]:
     """A cluster and a session with no keyspace chosen. Blocking. Raises StoreError, SettingsError."""
     hosts = addresses("cassandra", settings.cassandra)
@@ -311,8 +297,7 @@ def connect(settings: Settings) -> tuple[Cluster, Session]:
         port=hosts[0][1],
         auth_provider=PlainTextAuthProvider(user, settings.cassandra_password) if user else None,
         ssl_context=tls_context(settings, "cassandra"),
-        # Version 5 adds checksums to frames, 1 us a row here; what counts in a row has one of its own.
-        protocol_version=4,
+        protocol_version=5,
         # The driver's own policy doubles its waits up to 10 minutes: after a minute's outage it came back two later.
         reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},

@@ -40,6 +40,7 @@ PURE = (
     "streams.monitor.windows",
     "streams.plan",
     "streams.processor",
+    "streams.requests",
     "streams.rows",
     "streams.schema",
     "streams.state",

@@ -110,5 +110,5 @@ def test_without_services_and_bundle_each_failure_says_what_to_do(
 def test_batches_that_cassandra_would_warn_of_or_refuse(
     settings: Settings, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, rows: int, state: str
 ) -> None:
-    monkeypatch.setattr(doctor, "rows_per_batch", lambda size: rows)
+    monkeypatch.setattr(doctor, "rows_per_request", lambda size: rows)
     assert f"{rows} rows take about" in by_state(settings, str(bundle.path), state)["batches"]
