@@ -92,8 +92,9 @@ class Planner:
         behind = found.offset <= rows.offset[found.row]
         found.drop(behind, replayed=behind)
         digest, groups = _digests(found.event), Groups(found.row)
-        replayed, sent_twice = _repeats(rows, groups, found.offset, digest)
-        if (again := replayed | sent_twice).any():
+        if len(doubtful := _doubtful(rows, groups, found.offset, digest)):
+            replayed, sent_twice = _repeats(rows, doubtful, groups, found.offset, digest)
+            again = replayed | sent_twice
             found.drop(again, replayed)
             digest, groups = digest[~again], Groups(found.row)
         columns = self._apply(found, groups)
@@ -265,11 +266,12 @@ def _digests(events: Sequence[BehaviorEvent]) -> NDArray[np.uint64]:
     return digest
 
 
-def _repeats(rows: Rows, groups: Groups, offset: Integers, digest: NDArray[np.uint64]) -> tuple[Flags, Flags]:
-    """Which events are of a record that came again, and which had been sent before."""
+def _repeats(
+    rows: Rows, doubtful: Integers, groups: Groups, offset: Integers, digest: NDArray[np.uint64]
+) -> tuple[Flags, Flags]:
+    """Which events of the doubtful rows are of a record that came again, and which had been sent before."""
     replayed, sent_twice = np.zeros(len(offset), np.bool_), np.zeros(len(offset), np.bool_)
-    doubtful = np.isin(groups.rows, _doubtful(rows, groups, offset, digest))
-    for group in np.flatnonzero(doubtful).tolist():
+    for group in np.flatnonzero(np.isin(groups.rows, doubtful)).tolist():
         row, start = groups.rows[group], groups.starts[group]
         reached, recent = rows.offset[row], [known for known in rows.recent[row].tolist() if known]
         for position in groups.order[start : start + groups.lengths[group]].tolist():
