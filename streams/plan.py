@@ -98,7 +98,7 @@ class Planner:
             found.drop(again, replayed)
             digest, groups = digest[~again], Groups(found.row)
         columns = self._apply(found, groups)
-        _remember(rows.recent, groups, digest)
+        _remember(rows.recent, found.row, groups, digest)
         return Plan(rows, columns, found.rejections(), found.erased, found.already_applied)
 
     def _apply(self, found: "_Sifted", groups: Groups) -> Columns:
@@ -308,14 +308,13 @@ def _shifted(grouped: NDArray[Any], starts: Integers, before: NDArray[Any]) -> N
     return shifted
 
 
-def _remember(recent: NDArray[np.uint64], groups: Groups, digest: NDArray[np.uint64]) -> None:
+def _remember(recent: NDArray[np.uint64], row: Integers, groups: Groups, digest: NDArray[np.uint64]) -> None:
     """Move the rows' windows of recent hashes, (rows, RECENT), on by their events."""
-    if not len(digest):
-        return
-    place = groups.lengths[:, None] + np.arange(RECENT)  # among a row's RECENT old hashes and its new ones
-    new = np.maximum(groups.starts[:, None] + place - RECENT, 0)
-    old = np.take_along_axis(recent[groups.rows], np.minimum(place, RECENT - 1), axis=1)
-    recent[groups.rows] = np.where(place < RECENT, old, digest[groups.order][new])
+    for wave in groups.waves():
+        window = recent[row[wave]]
+        window[:, :-1] = window[:, 1:]
+        window[:, -1] = digest[wave]
+        recent[row[wave]] = window
 
 
 def _elsewhere(user_id: str, partition: int) -> Rejected:

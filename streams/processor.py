@@ -183,9 +183,9 @@ class Processor:
             arena.forget(erased.user_id)
         kept = result.changed_rows()
         rows = result.rows.select(kept)
-        for new in np.flatnonzero(rows.slot == NO_SLOT).tolist():
-            rows.slot[new] = arena.allocate(rows.user_id[new])
-        slots = rows.slot
+        slots = rows.slot.copy()
+        for new in np.flatnonzero(slots == NO_SLOT).tolist():
+            slots[new] = arena.allocate(rows.user_id[new])
         arena.state[slots] = result.state[kept]
         arena.representation[slots] = result.representation[kept]
         arena.partition[slots] = rows.partition

@@ -9,6 +9,8 @@ from streams.arena import NO_OFFSET, RECENT, Arena
 
 NOWHERE = -1  # the partition of a user without history: whichever its first event comes in
 NO_SLOT = -1
+# What the arena knows of a user, as it is of one without history.
+BLANK = {"partition": NOWHERE, "offset": NO_OFFSET, "steps": 0, "last_time_ms": 0, "last_item": None, "recent": 0}
 
 
 class Rows:
@@ -55,17 +57,23 @@ class Rows:
     @classmethod
     def of(cls, user_id: list[str], known: int, arena: Arena) -> "Rows":
         """With what the arena knows of the first `known` users; the others come after an erasure."""
-        rows = cls(user_id)
-        slot = arena.slots(user_id[:known])
-        there = np.flatnonzero(slot >= 0)
-        slot = slot[there]
-        rows.slot[there] = slot
-        for name in ("partition", "offset", "steps", "last_time_ms", "last_item", "recent"):
-            getattr(rows, name)[there] = getattr(arena, name)[slot]
+        n, rows = len(user_id), object.__new__(cls)
+        rows.user_id = user_id
+        rows.slot = np.full(n, NO_SLOT, np.int64)
+        rows.slot[:known] = arena.slots(user_id[:known])
+        new = np.flatnonzero(rows.slot == NO_SLOT)
+        for name, blank in BLANK.items():
+            column = getattr(arena, name)[rows.slot]  # where there is no slot, what stands in the last one
+            if len(new):
+                column[new] = blank
+            setattr(rows, name, column)
+        rows.changed, rows.replayed, rows.erased = np.zeros((3, n), np.bool_)
         return rows
 
     def select(self, which: NDArray[np.int64]) -> "Rows":
-        """Some of the rows, in this order."""
+        """Some of the rows, ascending."""
+        if len(which) == len(self):
+            return self
         part = object.__new__(Rows)
         part.user_id = [self.user_id[i] for i in which.tolist()]
         for name in Rows.__slots__:
