@@ -1,7 +1,5 @@
 """The users of a micro-batch, as columns. Pure."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,8 +7,8 @@ from streams.arena import NO_OFFSET, RECENT, Arena
 
 NOWHERE = -1  # the partition of a user without history: whichever its first event comes in
 NO_SLOT = -1
-# What the arena knows of a user, as it is of one without history.
-BLANK = {"partition": NOWHERE, "offset": NO_OFFSET, "steps": 0, "last_time_ms": 0, "last_item": None, "recent": 0}
+# What the arena knows of a user.
+KNOWN = ("partition", "offset", "steps", "last_time_ms", "last_item", "recent")
 
 
 class Rows:
@@ -62,10 +60,10 @@ class Rows:
         rows.slot = np.full(n, NO_SLOT, np.int64)
         rows.slot[:known] = arena.slots(user_id[:known])
         new = np.flatnonzero(rows.slot == NO_SLOT)
-        for name, blank in BLANK.items():
+        for name in KNOWN:
             column = getattr(arena, name)[rows.slot]  # where there is no slot, what stands in the last one
             if len(new):
-                column[new] = blank
+                column[new] = getattr(_BLANK, name)[0]
             setattr(rows, name, column)
         rows.changed, rows.replayed, rows.erased = np.zeros((3, n), np.bool_)
         return rows
@@ -82,6 +80,4 @@ class Rows:
         return part
 
 
-def window(hashes: Sequence[int]) -> list[int]:
-    """Up to RECENT hashes, oldest first, as `recent` holds them."""
-    return [0] * (RECENT - len(hashes)) + list(hashes)
+_BLANK = Rows([""])

@@ -118,6 +118,22 @@ def record(offset: int, user: str, item: str | None, event_id: str, time_ms: int
     return Record(user.encode(), msgspec.json.encode(value), offset, 10**12)
 
 
+def assert_one_after_another(at_once: Result, turns: list[Result], arena: Arena, of_turns: Arena) -> None:
+    """A batch did what its parts did alone, to its outcome and to the arena."""
+    for name in ("partition", "offset", "item", "gap_ms", "steps", "previous_item", "timestamp_ms"):
+        alone = [value for turn in turns for value in getattr(turn.columns, name).tolist()]
+        assert getattr(at_once.columns, name).tolist() == alone, name
+    assert at_once.rejected == [rejected for turn in turns for rejected in turn.rejected]
+    assert at_once.erased == [erased for turn in turns for erased in turn.erased]
+    assert at_once.already_applied == sum(turn.already_applied for turn in turns)
+    assert dict(arena.users()).keys() == dict(of_turns.users()).keys()
+    for user, slot in arena.users():
+        same = of_turns.slot(user)
+        np.testing.assert_allclose(arena.state[slot], of_turns.state[same], atol=1e-6)
+        for column in ("partition", "offset", "steps", "last_time_ms", "last_item", "recent"):
+            np.testing.assert_array_equal(getattr(arena, column)[slot], getattr(of_turns, column)[same], column)
+
+
 events = st.lists(
     st.tuples(
         st.sampled_from(["a", "b", "c", "d", "e"]),
@@ -192,21 +208,8 @@ def test_parts_at_once_equal_one_after_another(drawn: list[tuple[int, list[Any]]
     for target, result in ((one, at_once), *((other, turn) for turn in turns)):
         target.score(result)
 
-    def one_after_another(name: str) -> list[Any]:
-        return [value for turn in turns for value in getattr(turn.columns, name).tolist()]
-
-    for name in ("partition", "offset", "item", "gap_ms", "steps", "previous_item", "timestamp_ms"):
-        assert getattr(at_once.columns, name).tolist() == one_after_another(name), name
+    assert_one_after_another(at_once, turns, one.arena, other.arena)
     assert at_once.ranks.tolist() == [rank for turn in turns for rank in turn.ranks.tolist()]
-    assert at_once.rejected == [rejected for turn in turns for rejected in turn.rejected]
-    assert at_once.erased == [erased for turn in turns for erased in turn.erased]
-    assert at_once.already_applied == sum(turn.already_applied for turn in turns)
-    assert dict(one.arena.users()).keys() == dict(other.arena.users()).keys()
-    for user, slot in one.arena.users():
-        same = other.arena.slot(user)
-        np.testing.assert_allclose(one.arena.state[slot], other.arena.state[same], atol=1e-6)
-        for column in ("partition", "offset", "steps", "last_time_ms"):
-            assert getattr(one.arena, column)[slot] == getattr(other.arena, column)[same], column
 
 
 @settings(deadline=None, max_examples=150)
@@ -220,19 +223,7 @@ def test_records_that_come_again_within_a_batch_change_nothing(drawn: list[Any],
     one, other = processor(), processor()
     whole = one.process([Part(0, log, decode_batch(log))], 1)
     turns = [other.process([Part(0, [r], decode_batch([r]))], number) for number, r in enumerate(log, 1)]
-    for name in ("offset", "gap_ms", "steps", "previous_item"):
-        of_turns = [value for turn in turns for value in getattr(turn.columns, name).tolist()]
-        assert getattr(whole.columns, name).tolist() == of_turns, name
-    assert whole.already_applied == sum(turn.already_applied for turn in turns)
-    assert whole.erased == [erased for turn in turns for erased in turn.erased]
-    assert whole.rejected == [rejected for turn in turns for rejected in turn.rejected]
-    assert dict(one.arena.users()).keys() == dict(other.arena.users()).keys()
-    for user, slot in one.arena.users():
-        same = other.arena.slot(user)
-        np.testing.assert_allclose(one.arena.state[slot], other.arena.state[same], atol=1e-6)
-        for column in ("offset", "steps", "last_time_ms", "last_item"):
-            assert getattr(one.arena, column)[slot] == getattr(other.arena, column)[same], column
-        np.testing.assert_array_equal(one.arena.recent[slot], other.arena.recent[same])
+    assert_one_after_another(whole, turns, one.arena, other.arena)
 
 
 def test_a_long_stretch_that_comes_again_within_a_batch_is_known_by_its_offsets() -> None:

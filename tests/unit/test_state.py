@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import StateFormatError
-from streams.rows import Rows, window
+from streams.rows import Rows
 from streams.state import decode_state, encode_states, owner_crc
 
 STATE = np.arange(5, dtype=np.float32)
@@ -18,7 +18,7 @@ OWNER = owner_crc(b"bundle", b"user")
 def cell() -> bytes:
     rows = Rows(["user"])
     rows.partition[:], rows.offset[:], rows.steps[:], rows.last_time_ms[:] = 3, 10**12, 7, 10**13
-    rows.recent[0] = window([5, 2**64 - 1])
+    rows.recent[0, -2:] = [5, 2**64 - 1]
     [found] = encode_states(b"bundle", [b"user"], [VECTOR], 2, rows, ["tee-é".encode()], STATE[None])
     return found
 
