@@ -31,7 +31,7 @@ unit: .venv/test
 check: .venv/test ## the fast loop: format, lint, types, unit tests
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy && $(RUN)/pytest -q tests/unit tests/contract
 
-gpu-check: .venv/test ## states on a GPU: parity with the CPU, float16 ranks, rates against the roofline (ARGS=--json)
+gpu-check: .venv/gpu ## states on a GPU: parity with the CPU, float16 ranks, rates against the roofline (ARGS=--json)
 	@$(RUN)/python -m tests.gpu_check $(ARGS)
 
 format: .venv/test
@@ -49,8 +49,13 @@ clean:
 	@touch $@
 
 .venv/test: uv.lock pyproject.toml | $(UV)
-	@$(SYNC) --python $(PYTHON) --all-extras
+	@$(SYNC) --python $(PYTHON) --extra train
 	@touch $@ .venv/run
+
+# the libraries of CUDA for ONNX Runtime besides
+.venv/gpu: .venv/test
+	@$(SYNC) --python $(PYTHON) --extra train --extra gpu
+	@touch $@
 
 .uv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \

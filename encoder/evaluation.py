@@ -73,8 +73,8 @@ def head_outputs(model: UserModel, sequences: Sequences) -> tuple[NDArray[np.flo
     for window, before, after in _stepped(model, sequences):
         real = window.position >= 0
         position, mask = window.position[real], torch.from_numpy(real)
-        probability[position] = model.heads.outputs(before[mask])[0].numpy()
-        mixture[position] = model.heads.outputs(after[mask])[1].numpy()
+        probability[position] = model.heads.outputs(before[mask])[0].cpu().numpy()
+        mixture[position] = model.heads.outputs(after[mask])[1].cpu().numpy()
     return probability, mixture
 
 

@@ -35,7 +35,7 @@ class Traces(nn.Module):
         # The rates are fixed, so what each event leaves to each later one is one matrix for all users. The map comes
         # after the sums: it is linear too, and then D numbers of an event pass through them, not K·D.
         steps = inputs.shape[1]
-        left, kept = self._powers(steps)
+        left, kept = self._powers(steps, inputs.device)
         summed = torch.einsum("kts,bse->btke", left, inputs)
         weight = self.map.weight.view(len(DECAYS), self.output_width, -1)  # (K, D, E)
         before = state.view(len(state), len(DECAYS), self.output_width)  # (B, K, D)
@@ -44,12 +44,13 @@ class Traces(nn.Module):
         return sums, last.flatten(1)
 
     @staticmethod
-    def _powers(steps: int) -> tuple[Tensor, Tensor]:
+    def _powers(steps: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """(K, T, T) float32 share of event s in the traces after event t, (K, T) of the state before the first."""
-        decay = torch.tensor(DECAYS, dtype=torch.float64)[:, None]
-        power = decay ** torch.arange(steps + 1)
+        decay = torch.tensor(DECAYS, dtype=torch.float64, device=device)[:, None]
+        event = torch.arange(steps + 1, device=device)
+        power = decay**event
         power[power < SMALLEST] = 0.0  # numbers below float32's normal ones are slow to multiply
-        distance = torch.arange(steps)[:, None] - torch.arange(steps)
+        distance = event[:-1, None] - event[:-1]
         left = torch.where(distance >= 0, power[:, distance.clamp(min=0)], 0.0)
         return left.float(), power[:, 1:].float()
 

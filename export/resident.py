@@ -24,10 +24,9 @@ from export.buffers import Buffer, bound
 from export.bundle import Bundle
 from export.canary import Canary
 from export.placement import check_placement
-from export.stepper import CPU, CUDA, CUDA_OPTIONS
+from export.stepper import CPU, CUDA, CUDA_OPTIONS, CUDA_TILE_SCORES
 
 SIZES = (64, 256, 1024, 4096)
-MAX_SCORES = 2**28  # of one run over the catalogue: 1 GiB in float32, and about as much again while they are counted
 SPARE_ROWS = 2  # behind the users' rows: one for the events that fill a batch up, one for the canary
 
 Predicted = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]
@@ -62,7 +61,7 @@ class Resident:
             rows = np.zeros((capacity + SPARE_ROWS, manifest.state_width + manifest.representation_width), np.float32)
             device = "cpu" if on_cpu else "cuda"
             self._memory = ort.OrtValue.ortvalue_from_numpy(rows, device)
-            most = max(SIZES[0], MAX_SCORES // max(1, manifest.items))
+            most = max(SIZES[0], CUDA_TILE_SCORES // max(1, manifest.items))
             self.batches = [Batch(size, device, bundle, self._memory, self._sessions) for size in SIZES if size <= most]
             self._warm: set[tuple[int, int]] = set()
             for batch in self.batches:

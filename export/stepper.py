@@ -1,5 +1,8 @@
-"""Steps and ranks: the bundle's two graphs in ONNX Runtime, on the GPU where there is one."""
+"""Steps and ranks: the bundle's plain graphs in ONNX Runtime."""
 
+from contextlib import redirect_stdout
+from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -19,42 +22,56 @@ TILE_SCORES = 500_000
 # Of a large catalogue they cannot stay there: its vectors come from memory, once for so many events. Per rank over
 # 1,000,000 items of width 64: 20.1 ms one at a time, 2.9 by 16, 2.4 by 32, 2.2 by 64; 128 MB of scores at 32.
 TILE_EVENTS = 32
+# Of one run on a GPU: 1 GiB in float32, and about as much again while they are counted.
+CUDA_TILE_SCORES = 2**28
 
 
-def providers() -> list[str]:
-    """The execution providers to ask for: CUDA where the library and a device are there, else the CPU."""
-    if CUDA in ort.get_available_providers() and _has_cuda_device():
-        return [CUDA, CPU]
-    return [CPU]
+@cache
+def cuda_failure() -> str | None:
+    """Why CUDA cannot be used here; None where it can, empty where there is no device of its kind."""
+    # The GPU package offers its provider on every machine: look for a driver before a session logs a failure.
+    has_device = any(Path(trace).exists() for trace in ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/dxg"))
+    if not has_device or CUDA not in ort.get_available_providers():
+        return ""
+    with redirect_stdout(StringIO()):  # it prints what it does not find, which the system may still have elsewhere
+        ort.preload_dlls(cudnn=False)  # those of Python's packages, where there are any; no graph has a convolution
+    try:
+        ort.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), "cuda")
+    except Exception as error:  # its errors have no common root
+        return f"CUDA could not start ({error}): install the libraries of CUDA 13, for example as thalweg[gpu]"
+    return None
 
 
 def ort_version() -> str:
     return str(ort.__version__)
 
 
-def _has_cuda_device() -> bool:
-    # The GPU package offers its provider on every machine: look for a driver before a session logs a failure.
-    return any(Path(trace).exists() for trace in ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/dxg"))
-
-
 class Stepper:
-    """The step and predict graphs of a bundle. `provider` says where they run; on_cpu: on the CPU in any case."""
+    """The plain graphs of a bundle, which take states from the host and give them back. `provider` says where they run:
+    on CUDA where it works and the bundle has graphs for it; on_cpu: on the CPU in any case.
+
+    Not where those rank in float16: here, ranks are exact. And not without them: CUDA has no kernel for the sum of
+    bytes in the plain graph of ranks, and every score would be copied to the CPU.
+    """
 
     def __init__(self, bundle: Bundle, threads: int = 1, *, on_cpu: bool = False) -> None:
+        has_graphs = bundle.has_gpu_graphs and not bundle.gpu_ranks_in_half
+        self.provider = CPU if on_cpu or not has_graphs or cuda_failure() is not None else CUDA
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads  # one: a GRU step is too small to share, and cores belong to workers
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        chosen = [(name, CUDA_OPTIONS if name == CUDA else {}) for name in ([CPU] if on_cpu else providers())]
+        chosen = [(self.provider, CUDA_OPTIONS if self.provider == CUDA else {})]
+        predict = "predict.onnx" if self.provider == CPU else "gpu_predict.onnx"
         try:
             self._step = ort.InferenceSession(bundle.path / "step.onnx", options, providers=chosen)
-            self._predict = ort.InferenceSession(bundle.path / "predict.onnx", options, providers=chosen)
+            self._predict = ort.InferenceSession(bundle.path / predict, options, providers=chosen)
         except Exception as error:  # its errors have no common root
             raise BundleError(f"ONNX Runtime cannot load the graphs of {bundle.path}: {error}") from error
-        self.provider = str(self._step.get_providers()[0])
         self.catalogue = bundle.manifest.items
         self._heads = bundle.manifest.heads
-        self._tile = max(TILE_EVENTS, TILE_SCORES // max(1, self.catalogue))
+        tile_scores = TILE_SCORES if self.provider == CPU else CUDA_TILE_SCORES
+        self._tile = max(TILE_EVENTS, tile_scores // max(1, self.catalogue))
 
     def step(
         self,

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from export.bundle import Bundle
-from export.stepper import Stepper, ort_version, providers
+from export.stepper import CPU, CUDA, cuda_failure, ort_version
 from streams import schema
 from streams.errors import SettingsError, StoreError, ThalwegError
 from streams.local.state import read_state
@@ -142,19 +142,15 @@ def _bundle(bundle: Bundle) -> Finding:
 
 
 def _runtime(bundle: Bundle | None) -> Iterator[Finding]:
-    runtime = ort_version()
-    asked = providers()[0]
-    if bundle is None:
-        yield Finding("note", "onnxruntime", f"{runtime}: {asked} would be asked for; no bundle to try it")
-        return
-    used = Stepper(bundle).provider
-    if used == asked:
-        yield Finding("ok", "onnxruntime", f"{runtime}: steps on {used}")
+    runtime, failure = ort_version(), cuda_failure()
+    on_gpu = failure is None and bundle is not None and bundle.has_gpu_graphs
+    detail = f"{runtime}: steps on {CUDA if on_gpu else CPU}"
+    if failure:
+        yield Finding("note", "onnxruntime", f"{detail}; there is a GPU", f"{failure}; until then the CPU works")
+    elif failure is None and bundle is not None and not on_gpu:
+        yield Finding("note", "onnxruntime", f"{detail}; there is a GPU", "export the bundle with --gpu to use it")
     else:
-        remedy = (
-            "install the CUDA and cuDNN libraries that this version of onnxruntime-gpu names; until then the CPU works"
-        )
-        yield Finding("note", "onnxruntime", f"{runtime}: {asked} could not start, steps on {used}", remedy)
+        yield Finding("ok", "onnxruntime", detail)
 
 
 def _http(settings: Settings) -> Finding:

@@ -10,9 +10,11 @@ import pytest
 import torch
 import torch.multiprocessing
 
+from encoder.cells import CELLS
 from encoder.compute import CPU, Compute
 from encoder.datasets.simulator import Shop
 from encoder.errors import InputError
+from encoder.features import PRICE
 from encoder.losses import FullSoftmax, make_loss
 from encoder.optimizer import AdamW
 from encoder.sequences import Window, windows
@@ -20,6 +22,7 @@ from encoder.training import CLIP_NORM, train, window_loss
 from encoder.training_settings import TrainingSettings
 from encoder.unfinished import Unfinished
 from tests.bundles import tiny_model
+from tests.unit.test_content import model_with_everything
 from tests.unit.test_sequences import random_sequences
 
 USERS = np.arange(12)
@@ -177,3 +180,20 @@ def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match="--device cuda: torch finds no CUDA device here; use --device cpu"):
         Compute.start("cuda")
     assert Compute.start("auto") == Compute()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_model_computes_on_the_device_of_its_weights(cell: str) -> None:
+    """Of torch's device without memory: an operation there refuses a tensor of the CPU, as one on CUDA does."""
+    for model in (tiny_model(cell=cell), model_with_everything()):
+        on_meta = model.to("meta")
+        events = torch.ones(3, 5, dtype=torch.int64, device="meta")
+        prices = torch.ones(3, 5, device="meta")
+        features = {name: prices if name == PRICE else events for name in model.config.features}
+        for is_training in (False, True):
+            on_meta.train(is_training)
+            represented, state = on_meta.sequence(events, events, events, on_meta.initial_state(3), features)
+            vectors = on_meta.item_vectors()
+            assert {tensor.device.type for tensor in (represented, state, vectors)} == {"meta"}
+        if on_meta.heads is not None:
+            assert on_meta.heads.outputs(represented[:, -1])[0].device.type == "meta"

@@ -10,7 +10,7 @@ import pytest
 
 from export.bundle import Bundle
 from export.resident import Resident
-from export.stepper import CUDA, Stepper
+from export.stepper import Stepper, cuda_failure
 from streams import worker
 from streams.arena import Arena
 from streams.codec import decode_batch
@@ -45,7 +45,7 @@ def record(offset: int, user: str, item: str | None) -> Record:
 def pair(bundle: Bundle, capacity: int = CAPACITY) -> tuple[Processor, DeviceProcessor, Resident]:
     """The same worker twice: states in the CPU's memory, and on a device."""
     widths, stepper = (bundle.manifest.state_width, bundle.manifest.representation_width), Stepper(bundle)
-    memory = Resident(bundle, capacity + ROWS_AN_EVENT * BATCH, on_cpu=True)
+    memory = Resident(bundle, capacity + ROWS_AN_EVENT * BATCH, on_cpu=cuda_failure() is not None)
     on_device = DeviceProcessor(bundle, stepper, Arena(capacity, *widths), memory)
     return Processor(bundle, stepper, Arena(capacity, *widths)), on_device, memory
 
@@ -58,7 +58,10 @@ def assert_same(one: Result, other: Result) -> None:
     np.testing.assert_allclose(one.representation[kept], other.representation[kept], rtol=0, atol=1e-5)
     assert (one.foresight is None) == (other.foresight is None)
     if one.foresight is not None and other.foresight is not None:
-        assert one.foresight.columns() == other.foresight.columns()
+        assert one.foresight.predicted_action == other.foresight.predicted_action
+        for name in ("action_probability", "time_log_likelihood", "time_quantile", "expected_gap_ms"):
+            of_both = getattr(one.foresight, name), getattr(other.foresight, name)
+            np.testing.assert_allclose(*of_both, rtol=1e-5, atol=2e-6)  # six digits
 
 
 def test_batches_with_erasures_evictions_restores_and_partitions_that_leave(bundle: Bundle) -> None:
@@ -129,11 +132,12 @@ def test_the_worker_keeps_its_states_on_a_gpu_where_bundle_and_machine_can(
     monkeypatch.setattr(worker, "Resident", partial(Resident, on_cpu=True))
     given = bundle if has_graphs else tiny_bundle(tmp_path / "b", items=20)
     arena = Arena(CAPACITY, given.manifest.state_width, given.manifest.representation_width)
-    stepper = Stepper(given, on_cpu=True)
-    made = worker._processor(given, stepper, arena, Settings())
-    assert type(made) is Processor, "no GPU"
-    assert "on CPUExecutionProvider, states in the CPU's memory\n" in capsys.readouterr().out
-    stepper.provider = CUDA
+    stepper = Stepper(given)
+    for failure, told in (("", "states on the CPU\n"), ("no libcudart", "states on the CPU: no libcudart\n")):
+        monkeypatch.setattr(worker, "cuda_failure", lambda failure=failure: failure)
+        assert type(worker._processor(given, stepper, arena, Settings())) is Processor
+        assert told in capsys.readouterr().out
+    monkeypatch.setattr(worker, "cuda_failure", lambda: None)
     made = worker._processor(given, stepper, arena, Settings())
     assert isinstance(made, DeviceProcessor) == has_graphs
     said = capsys.readouterr().out
@@ -147,9 +151,10 @@ def test_the_worker_says_at_its_start_that_ranks_are_in_float16(
     monkeypatch.setattr(worker, "Resident", partial(Resident, on_cpu=True))
     given = tiny_bundle(tmp_path / "b", items=50, for_gpu=True, in_half=True)
     arena = Arena(CAPACITY, given.manifest.state_width, given.manifest.representation_width)
-    stepper = Stepper(given, on_cpu=True)
+    stepper = Stepper(given)
+    monkeypatch.setattr(worker, "cuda_failure", lambda: "")
     worker._processor(given, stepper, arena, Settings())
     assert "float16" not in capsys.readouterr().out, "on the CPU they are in float32"
-    stepper.provider = CUDA
+    monkeypatch.setattr(worker, "cuda_failure", lambda: None)
     worker._processor(given, stepper, arena, Settings())
     assert "ranks are in float16 and not exact: near the top " in capsys.readouterr().out

@@ -8,7 +8,6 @@ import onnx
 import pytest
 
 from encoder.errors import BundleError
-from export import stepper
 from export.bundle import Bundle
 from export.resident import Resident
 from tests import gpu_check
@@ -28,7 +27,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def test_without_a_gpu_it_says_so_and_holds_the_cpu_to_parity(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(stepper, "_has_cuda_device", lambda: False)
+    monkeypatch.setattr(gpu_check, "cuda_failure", lambda: "")
     monkeypatch.setattr(gpu_check, "USERS", 200)
     assert gpu_check.main(["--bundle", str(bundle.path), "--json"]) == 0
     first, *_, last = capsys.readouterr().out.splitlines()
@@ -41,7 +40,7 @@ def test_without_a_gpu_it_says_so_and_holds_the_cpu_to_parity(
 def test_without_a_bundle_ranks_in_float16_are_checked_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(stepper, "_has_cuda_device", lambda: False)
+    monkeypatch.setattr(gpu_check, "cuda_failure", lambda: "")
     monkeypatch.setattr(gpu_check, "USERS", 50)
     assert gpu_check.main(["--json"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -57,7 +56,7 @@ def test_without_a_bundle_ranks_in_float16_are_checked_too(
 def test_broken_parity_is_an_exit_code(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(stepper, "_has_cuda_device", lambda: False)
+    monkeypatch.setattr(gpu_check, "cuda_failure", lambda: "")
     monkeypatch.setattr(gpu_check, "USERS", 50)
     read = Resident.read
 

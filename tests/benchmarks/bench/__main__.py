@@ -4,7 +4,7 @@
 whole job for every event: parse, look up the user's state, rank the item among 5,000, step a GRU of width 64, store,
 publish an evaluation event. They run in turns on the same Kafka and Cassandra; progress is the growth of the output
 topic, watched from outside, and CPU what processes used meanwhile. `thalweg_whole` is the model that `thalweg train`
-gives by default: traces, and heads that are scored, too.
+gives by default: traces, and heads that are scored, too; `thalweg_gpu` keeps its states on the GPU, where there is one.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from export.bundle import Bundle
+from export.stepper import cuda_failure
 from streams.local import local_services
 from tests.benchmarks.bench import load
 from tests.benchmarks.bench.contenders import Arena, Contender, plain_faust, rivals, run, thalweg
@@ -29,6 +30,7 @@ RIVALS = Path(os.environ.get("BENCH_RIVALS", Path(__file__).parents[4] / "shared
 NAMES = {
     "thalweg": "Thalweg",
     "thalweg_whole": "Thalweg, default model",
+    "thalweg_gpu": "Thalweg, on the GPU",
     "kstreams": "Kafka Streams, micro-batches",
     "kstreams_event": "Kafka Streams, one by one",
     "bytewax": "Bytewax",
@@ -53,19 +55,23 @@ def main() -> int:
     if args.quick:
         args.rounds, args.events, args.only = 1, 400_000, args.only or ["thalweg", "plain_faust"]
     with tempfile.TemporaryDirectory(prefix="thalweg-bench-") as folder, local_services(for_hours=True) as services:
-        work = Path(folder)
+        work, seconds = Path(folder), 5.0 if args.quick else 20.0
         bundle, whole = load.bundle(work / "bundle"), load.bundle(work / "whole", is_whole=True)
         arena = Arena(services, load.prepare(services, bundle.path, args.events), work)
+        bundles = {"thalweg": bundle, "thalweg_whole": whole}
+        if cuda_failure() is None:
+            bundles["thalweg_gpu"] = load.bundle(work / "gpu", for_gpu=True)
         contenders = [
-            thalweg(arena, "thalweg", bundle, args.events // 4, args.events),
-            thalweg(arena, "thalweg_whole", whole, args.events // 4, args.events),
+            *(thalweg(arena, name, each, args.events // 4, args.events) for name, each in bundles.items()),
             plain_faust(arena, bundle),
             *rivals(arena, args.rivals, lambda line: print(line, flush=True)),
         ]
         chosen = [contender for contender in contenders if not args.only or contender.name in args.only]
         result = _summary(_rounds(arena, chosen, args.rounds))
         if "thalweg" in result:
-            result |= _limits(arena, bundle, result["thalweg"], 5.0 if args.quick else 20.0)
+            result |= _limits(arena, bundle, result["thalweg"], seconds)
+        if "thalweg_gpu" in result:
+            result["gpu_freshness_ms"] = _by_load(arena, bundles["thalweg_gpu"], result["thalweg_gpu"], seconds)
     if args.plot is not None:
         args.plot.write_text(svg({name: result[name]["events_per_s"] for name in NAMES if name in result}, NAMES))
     if args.json:
@@ -110,11 +116,21 @@ def _limits(arena: Arena, bundle: Bundle, own: Figures, seconds: float) -> dict[
     share = parts["sum"] / own["cpu_us_per_event"]
     print("floor, us CPU an event: " + ", ".join(f"{part} {us:.1f}" for part, us in parts.items()))
     print(f"the floor is {share:.2f} of what Thalweg uses")
+    return {
+        "floor_us_per_event": parts,
+        "floor_share": share,
+        "freshness_ms": _by_load(arena, bundle, own, seconds),
+    }
+
+
+def _by_load(arena: Arena, bundle: Bundle, own: Figures, seconds: float) -> dict[str, Figures]:
+    """Freshness at a low rate, at a quarter and at half of what this bundle's worker reached."""
     calm(arena.running())
-    by_load = freshness(arena, (100.0, own["events_per_s"] / 4, own["events_per_s"] / 2), seconds)
+    by_load = freshness(arena, bundle, (100.0, own["events_per_s"] / 4, own["events_per_s"] / 2), seconds)
+    print(f"states on the {'GPU' if bundle.has_gpu_graphs else 'CPU'}:")
     for load_name, figures in by_load.items():
         print(f"at {load_name} events/s: " + ", ".join(f"{key} {value:,.1f}" for key, value in figures.items()))
-    return {"floor_us_per_event": parts, "floor_share": share, "freshness_ms": by_load}
+    return by_load
 
 
 def _shown(figures: Figures) -> str:

@@ -4,6 +4,9 @@ import threading
 import time
 from collections.abc import Sequence
 
+import msgspec
+
+from export.bundle import Bundle
 from streams.demo.worker_process import Reading, WorkerProcess
 from streams.replay import Replay
 from streams.topics import ensure_topics
@@ -14,11 +17,12 @@ from tests.benchmarks.bench.watch import cpu_s
 WARM_S = 8.0  # users' rows are read once, pages are touched, the broker knows the topic
 
 
-def freshness(arena: Arena, rates: Sequence[float], seconds: float) -> dict[str, dict[str, float]]:
+def freshness(arena: Arena, bundle: Bundle, rates: Sequence[float], seconds: float) -> dict[str, dict[str, float]]:
     """By rate in events/s: p50, p99 and p99.9 in ms, from the worker's histogram, over `seconds` each."""
-    settings = named(arena.settings, "fresh")
+    name = f"fresh_{bundle.path.name}"
+    settings = msgspec.structs.replace(named(arena.settings, name), bundle=str(bundle.path))
     ensure_topics(settings)
-    worker = WorkerProcess(settings, arena.work / "fresh.log")
+    worker = WorkerProcess(settings, arena.work / f"{name}.log")
     worker.start()
     try:
         return {

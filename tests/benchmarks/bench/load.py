@@ -49,11 +49,11 @@ def events(
         yield user.encode(), msgspec.json.encode(value)
 
 
-def bundle(folder: Path, items: int = ITEMS, is_whole: bool = False) -> Bundle:
+def bundle(folder: Path, items: int = ITEMS, is_whole: bool = False, for_gpu: bool = False) -> Bundle:
     """A GRU of width 64 over `items` items, as the rivals have it; whole: with all that `thalweg train` gives one by
     default, which is traces and heads."""
     model = tiny_model(items, WIDTH, hidden=WIDTH, is_whole=is_whole)
-    return export_model(model, vocabulary_of([f"item-{i}" for i in range(items)]), folder)
+    return export_model(model, vocabulary_of([f"item-{i}" for i in range(items)]), folder, for_gpu=for_gpu)
 
 
 def named(settings: Settings, name: str) -> Settings:
