@@ -13,6 +13,8 @@ from encoder.errors import BundleError
 from encoder.features import Features
 from export.bundle import Bundle
 
+ort.set_default_logger_severity(3)  # errors: it warns of duplicates at each scatter, and a wave has none
+
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # TF32 keeps 10 bits of a factor's mantissa: states and ranks would not be those of the CPU.
 CUDA_OPTIONS = {"use_tf32": "0"}

@@ -106,7 +106,8 @@ def _summary(found: dict[str, list[Figures]]) -> dict[str, Any]:
     if "thalweg" in result:
         own = result["thalweg"]["events_per_s"]
         result["ratio"] = {name: own / result[name]["events_per_s"] for name in found if name != "thalweg"}
-        print("Thalweg is " + ", ".join(f"{ratio:.2f} times {NAMES[name]}" for name, ratio in result["ratio"].items()))
+        if result["ratio"]:
+            print("Thalweg is " + ", ".join(f"{ratio:.2f} times {NAMES[name]}" for name, ratio in result["ratio"].items()))
     return result
 
 
