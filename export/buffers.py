@@ -7,17 +7,19 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import ArrayLike, NDArray
 
+from export.cuda import copy_to_host, page_locked
+
 
 class Buffer:
-    """A tensor on a device (`cpu` or `cuda`), filled and fetched through page-locked host memory where there is any.
+    """A tensor on a device (`cpu` or `cuda`), filled and fetched through page-locked memory where that is a GPU.
 
     The first axis is the batch.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: type, device: str) -> None:
         self.value = ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype, device)
-        self._pinned = _pinned(shape, dtype) if device == "cuda" else None
-        self._host: NDArray[Any] = np.empty(shape, dtype) if self._pinned is None else self._pinned.numpy()
+        self._is_here = device == "cpu"
+        self._host: NDArray[Any] = np.empty(shape, dtype) if self._is_here else page_locked(shape, dtype)
 
     def put(self, values: NDArray[Any], rest: ArrayLike) -> None:
         """Send the values of a batch's first rows; each row after them is `rest`."""
@@ -27,10 +29,10 @@ class Buffer:
 
     def fetch(self, count: int) -> NDArray[Any]:
         """The first `count` rows, valid until the next call."""
-        if self._pinned is None:
-            whole: NDArray[Any] = self.value.numpy()  # the CPU's memory itself, a copy of a device's
+        if self._is_here:
+            whole: NDArray[Any] = self.value.numpy()  # the CPU's memory itself
             return whole[:count]
-        ort.copy_tensors([self.value], [self._pinned])
+        copy_to_host(self.value, self._host, count)
         return self._host[:count]
 
 
@@ -44,13 +46,3 @@ def bound(
     for name, value in outputs.items():
         binding.bind_ortvalue_output(name, value)
     return binding
-
-
-def _pinned(shape: tuple[int, ...], dtype: type) -> ort.OrtValue | None:
-    """Host memory that the first CUDA device copies from and to without a detour; None where it is not offered."""
-    for device in ort.get_ep_devices():
-        if device.ep_name == "CUDAExecutionProvider":
-            memory = device.memory_info(ort.OrtDeviceMemoryType.HOST_ACCESSIBLE)
-            if memory is not None:
-                return ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype, memory_info=memory)
-    return None

@@ -107,7 +107,9 @@ def _summary(found: dict[str, list[Figures]]) -> dict[str, Any]:
         own = result["thalweg"]["events_per_s"]
         result["ratio"] = {name: own / result[name]["events_per_s"] for name in found if name != "thalweg"}
         if result["ratio"]:
-            print("Thalweg is " + ", ".join(f"{ratio:.2f} times {NAMES[name]}" for name, ratio in result["ratio"].items()))
+            print(
+                "Thalweg is " + ", ".join(f"{ratio:.2f} times {NAMES[name]}" for name, ratio in result["ratio"].items())
+            )
     return result
 
 
