@@ -49,7 +49,7 @@ clean:
 	@touch $@
 
 .venv/test: uv.lock pyproject.toml | $(UV)
-	@$(SYNC) --python $(PYTHON) --extra train
+	@$(SYNC) --python $(PYTHON) --extra train $(if $(wildcard .venv/gpu),--extra gpu)
 	@touch $@ .venv/run
 
 # the libraries of CUDA for ONNX Runtime besides

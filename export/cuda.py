@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnxruntime.capi.build_and_package_info import cuda_version
 
 DEVICE_TO_HOST = 2  # cudaMemcpyKind
 PAGES_BYTES = 4096
@@ -20,12 +19,15 @@ PAGES_BYTES = 4096
 
 @cache
 def _runtime() -> Any:
+    # Here, not above: onnxruntime for the CPU alone has no such name, and this module is imported there, too.
+    from onnxruntime.capi.build_and_package_info import cuda_version
+
     return ctypes.CDLL(f"libcudart.so.{cuda_version.partition('.')[0]}")
 
 
 def page_locked(shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
-    """An array of zeros in memory that a device copies from and to without a detour; where the system grants none
-    (a limit on locked memory), it is as any other."""
+    """An array of zeros in memory that a device copies from and to without a detour; where the driver locks none, it
+    is as any other."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     # Pages of its own: what is locked is whole pages, each once.
     whole = np.zeros(-(-size // PAGES_BYTES) * PAGES_BYTES + PAGES_BYTES, np.uint8)
@@ -35,6 +37,8 @@ def page_locked(shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
     if _runtime().cudaHostRegister(address, ctypes.c_size_t(size), 0) == 0:
         # Before the memory is given back: the driver goes on to take these addresses for the locked pages.
         weakref.finalize(whole, _runtime().cudaHostUnregister, address).atexit = False
+    else:
+        _runtime().cudaGetLastError()  # takes it back: ONNX Runtime asks after every kernel for the last error
     return array
 
 
@@ -44,4 +48,5 @@ def copy_to_host(value: ort.OrtValue, array: NDArray[Any], count: int) -> None:
     source, target = ctypes.c_void_p(value.data_ptr()), ctypes.c_void_p(array.ctypes.data)
     error = _runtime().cudaMemcpy(target, source, size, DEVICE_TO_HOST)
     if error:
+        _runtime().cudaGetLastError()
         raise RuntimeError(f"a copy of {size.value} bytes from the GPU failed with CUDA's error {error}")

@@ -24,7 +24,7 @@ from export.buffers import Buffer, bound
 from export.bundle import Bundle
 from export.canary import Canary
 from export.placement import check_placement
-from export.stepper import CPU, CUDA, CUDA_OPTIONS, CUDA_TILE_SCORES
+from export.stepper import CPU, CUDA, CUDA_OPTIONS, CUDA_TILE_SCORES, cuda_failure
 
 SIZES = (64, 256, 1024, 4096)
 SPARE_ROWS = 2  # behind the users' rows: one for the events that fill a batch up, one for the canary
@@ -41,10 +41,13 @@ class Resident:
     """The rows of `capacity` users on a device, and the graphs over them. To be used by one thread at a time.
 
     on_cpu: on the CPU provider; else on the first CUDA device. Raises BundleError where the bundle was not exported for
-    a GPU, a node would run elsewhere, or the canary's steps are not those of the plain graphs.
+    a GPU, there is none, a node would run elsewhere, or the canary's steps are not those of the plain graphs.
     """
 
     def __init__(self, bundle: Bundle, capacity: int, *, on_cpu: bool = False) -> None:
+        failure = None if on_cpu else cuda_failure()
+        if failure is not None:
+            raise BundleError(failure or "there is no GPU here")
         if not bundle.has_gpu_graphs:
             raise BundleError(f"bundle {bundle.path} has no graphs for a GPU: export the model again with --gpu")
         manifest = bundle.manifest
@@ -168,10 +171,7 @@ class Resident:
         except Exception as error:  # its errors have no common root
             raise BundleError(f"ONNX Runtime cannot run {path} on {self.provider} alone: {error}") from error
         if session.get_providers()[0] != self.provider:
-            raise BundleError(
-                f"ONNX Runtime could not start {self.provider} for {path}: install the CUDA and cuDNN libraries that "
-                "this version of onnxruntime-gpu names"
-            )
+            raise BundleError(f"ONNX Runtime could not start {self.provider} for {path}")
         return session
 
 

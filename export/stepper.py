@@ -1,5 +1,6 @@
 """Steps and ranks: the bundle's plain graphs in ONNX Runtime."""
 
+import ctypes
 from contextlib import redirect_stdout
 from functools import cache
 from io import StringIO
@@ -13,11 +14,13 @@ from encoder.errors import BundleError
 from encoder.features import Features
 from export.bundle import Bundle
 
-ort.set_default_logger_severity(3)  # errors: it warns of duplicates at each scatter, and a wave has none
+# Errors alone, of all that no session says: of each scatter's duplicates it warns whether there are any or not.
+ort.set_default_logger_severity(3)
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # TF32 keeps 10 bits of a factor's mantissa: states and ranks would not be those of the CPU.
 CUDA_OPTIONS = {"use_tf32": "0"}
+CUDA_LIBRARIES = ("libcublas", "libcudart", "libcurand")  # what its provider cannot be loaded without
 
 # Scores of one tile of events over the catalogue are kept under 2 MB, so that they are counted while still in cache.
 TILE_SCORES = 500_000
@@ -30,7 +33,10 @@ CUDA_TILE_SCORES = 2**28
 
 @cache
 def cuda_failure() -> str | None:
-    """Why CUDA cannot be used here; None where it can, empty where there is no device of its kind."""
+    """Why CUDA cannot be used here, in one line; None where it can, empty where there is no device of its kind.
+
+    To be called first before threads are started: what the library prints meanwhile is caught for all of them.
+    """
     # The GPU package offers its provider on every machine: look for a driver before a session logs a failure.
     has_device = any(Path(trace).exists() for trace in ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/dxg"))
     if not has_device or CUDA not in ort.get_available_providers():
@@ -39,8 +45,23 @@ def cuda_failure() -> str | None:
         ort.preload_dlls(cudnn=False)  # those of Python's packages, where there are any; no graph has a convolution
     try:
         ort.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), "cuda")
+        return None
     except Exception as error:  # its errors have no common root
-        return f"CUDA could not start ({error}): install the libraries of CUDA 13, for example as thalweg[gpu]"
+        reason = _unloadable() or " ".join(str(error).split())
+    if any(library in reason for library in CUDA_LIBRARIES):
+        return f"CUDA could not start ({reason}): install its libraries, with `make .venv/gpu` or as thalweg[gpu]"
+    return f"CUDA could not start ({reason}): see whether `nvidia-smi` finds the GPU, and has a driver for CUDA 13"
+
+
+def _unloadable() -> str | None:
+    """Which library keeps that of ONNX Runtime's CUDA provider from being loaded, which ONNX Runtime has tried before;
+    None where nothing does."""
+    folder = Path(ort.__file__).parent / "capi"
+    try:
+        ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(folder / "libonnxruntime_providers_cuda.so"))
+    except OSError as error:
+        return str(error)
     return None
 
 
@@ -70,6 +91,9 @@ class Stepper:
             self._predict = ort.InferenceSession(bundle.path / predict, options, providers=chosen)
         except Exception as error:  # its errors have no common root
             raise BundleError(f"ONNX Runtime cannot load the graphs of {bundle.path}: {error}") from error
+        for session in (self._step, self._predict):
+            if session.get_providers()[0] != self.provider:
+                raise BundleError(f"ONNX Runtime could not start {self.provider} for the graphs of {bundle.path}")
         self.catalogue = bundle.manifest.items
         self._heads = bundle.manifest.heads
         tile_scores = TILE_SCORES if self.provider == CPU else CUDA_TILE_SCORES

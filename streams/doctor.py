@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from export.bundle import Bundle
-from export.stepper import CPU, CUDA, cuda_failure, ort_version
+from export.stepper import Stepper, cuda_failure, ort_version
 from streams import schema
 from streams.errors import SettingsError, StoreError, ThalwegError
 from streams.local.state import read_state
@@ -143,14 +143,17 @@ def _bundle(bundle: Bundle) -> Finding:
 
 def _runtime(bundle: Bundle | None) -> Iterator[Finding]:
     runtime, failure = ort_version(), cuda_failure()
-    on_gpu = failure is None and bundle is not None and bundle.has_gpu_graphs
-    detail = f"{runtime}: steps on {CUDA if on_gpu else CPU}"
+    if bundle is not None:
+        Stepper(bundle)  # whose graphs this version must be able to load
     if failure:
-        yield Finding("note", "onnxruntime", f"{detail}; there is a GPU", f"{failure}; until then the CPU works")
-    elif failure is None and bundle is not None and not on_gpu:
-        yield Finding("note", "onnxruntime", f"{detail}; there is a GPU", "export the bundle with --gpu to use it")
+        yield Finding("note", "onnxruntime", f"{runtime}: steps on the CPU, though there is a GPU", failure)
+    elif failure is not None:
+        yield Finding("ok", "onnxruntime", f"{runtime}: steps on the CPU")
+    elif bundle is None or bundle.has_gpu_graphs:
+        yield Finding("ok", "onnxruntime", f"{runtime}: steps on the GPU")
     else:
-        yield Finding("ok", "onnxruntime", detail)
+        remedy = "export the bundle with --gpu to use it"
+        yield Finding("note", "onnxruntime", f"{runtime}: steps on the CPU, though there is a GPU", remedy)
 
 
 def _http(settings: Settings) -> Finding:

@@ -106,6 +106,12 @@ def test_what_runs_on_a_bundle_never_loads_torch(loaded: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+def test_a_worker_is_imported_where_onnxruntime_is_for_the_cpu_alone() -> None:
+    """On a Mac and on ARM, its package lacks a name that the one for GPUs has."""
+    code = "import onnxruntime.capi.build_and_package_info as info; del info.cuda_version; import streams.worker"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

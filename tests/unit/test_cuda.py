@@ -2,13 +2,16 @@
 
 import ctypes
 import gc
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 
-from export import cuda
+from export import cuda, stepper
+from export.stepper import cuda_failure
 
 
 class Runtime:
@@ -17,11 +20,17 @@ class Runtime:
     def __init__(self, status: int = 0) -> None:
         self.status = status
         self.locked: dict[int, int] = {}
+        self.last_error = 0
 
     def cudaHostRegister(self, address: Any, size: Any, flags: int) -> int:  # noqa: N802
         if self.status == 0:
             self.locked[address.value] = size.value
+        self.last_error = self.status
         return self.status
+
+    def cudaGetLastError(self) -> int:  # noqa: N802
+        error, self.last_error = self.last_error, 0
+        return error
 
     def cudaHostUnregister(self, address: Any) -> int:  # noqa: N802
         del self.locked[address.value]
@@ -30,6 +39,7 @@ class Runtime:
     def cudaMemcpy(self, target: Any, source: Any, size: Any, kind: int) -> int:  # noqa: N802
         if self.status == 0:
             ctypes.memmove(target, source, size.value)
+        self.last_error = self.status
         return self.status
 
 
@@ -56,6 +66,7 @@ def test_without_locked_memory_it_is_an_array_as_any_other(monkeypatch: pytest.M
     runtime = Runtime(status=2)
     monkeypatch.setattr(cuda, "_runtime", lambda: runtime)
     array = cuda.page_locked((3, 2), np.float32)
+    assert runtime.last_error == 0, "the next kernel is not to fail for it"
     array[:] = 1
     del array
     gc.collect()
@@ -68,6 +79,29 @@ def test_the_first_rows_come_back_and_no_others(monkeypatch: pytest.MonkeyPatch)
     here = np.zeros_like(rows)
     cuda.copy_to_host(ort.OrtValue.ortvalue_from_numpy(rows), here, 2)
     np.testing.assert_array_equal(here, np.where(np.arange(4)[:, None] < 2, rows, 0))
-    monkeypatch.setattr(cuda, "_runtime", lambda: Runtime(status=700))
+    runtime = Runtime(status=700)
+    monkeypatch.setattr(cuda, "_runtime", lambda: runtime)
     with pytest.raises(RuntimeError, match="a copy of 24 bytes from the GPU failed with CUDA's error 700"):
         cuda.copy_to_host(ort.OrtValue.ortvalue_from_numpy(rows), here, 2)
+    assert runtime.last_error == 0
+
+
+class Found(type(Path())):  # type: ignore[misc]
+    """Every path is there, those of a GPU's driver too."""
+
+    def exists(self, **_: Any) -> bool:
+        return True
+
+
+@pytest.mark.skipif(cuda_failure() != "", reason="there is a GPU here")
+@pytest.mark.skipif(stepper.CUDA not in ort.get_available_providers(), reason="onnxruntime is for the CPU alone")
+def test_what_keeps_cuda_from_starting_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stepper, "Path", Found)
+    failure = cuda_failure.__wrapped__()
+    assert failure is not None
+    assert re.match(r"CUDA could not start \(lib\w+\.so\.\d+: cannot open shared object file", failure)
+    assert "\n" not in failure
+    monkeypatch.setattr(stepper, "_unloadable", lambda: "libcurand.so.10: cannot open shared object file")
+    assert cuda_failure.__wrapped__().endswith("install its libraries, with `make .venv/gpu` or as thalweg[gpu]")
+    monkeypatch.setattr(stepper, "_unloadable", lambda: None)
+    assert "see whether `nvidia-smi` finds the GPU" in cuda_failure.__wrapped__()

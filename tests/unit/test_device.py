@@ -61,7 +61,10 @@ def assert_same(one: Result, other: Result) -> None:
         assert one.foresight.predicted_action == other.foresight.predicted_action
         for name in ("action_probability", "time_log_likelihood", "time_quantile", "expected_gap_ms"):
             of_both = getattr(one.foresight, name), getattr(other.foresight, name)
-            np.testing.assert_allclose(*of_both, rtol=1e-5, atol=2e-6)  # six digits
+            if cuda_failure() is None:  # rounded to six digits, or to a millisecond
+                np.testing.assert_allclose(*of_both, rtol=1e-5, atol=1.0 if name == "expected_gap_ms" else 2e-6)
+            else:
+                np.testing.assert_array_equal(*of_both)
 
 
 def test_batches_with_erasures_evictions_restores_and_partitions_that_leave(bundle: Bundle) -> None:

@@ -2,12 +2,15 @@
 
 import importlib.metadata
 import socket
+from pathlib import Path
 
 import aiokafka.codec
 import pytest
 
+from encoder.errors import BundleError
 from streams import doctor
 from streams.settings import Settings
+from tests.bundles import tiny_bundle
 
 
 def test_columns_are_read_from_the_create_statements() -> None:
@@ -72,3 +75,28 @@ def test_a_keyspace_that_cassandra_does_not_take_is_named(name: str) -> None:
     assert (found.state, found.remedy) == ("failed", "set THALWEG_KEYSPACE")
     assert repr(name) in found.detail
     assert doctor._keyspace(Settings(keyspace="shop_2")).state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("failure", "has_graphs", "state", "said"),
+    [
+        ("", True, "ok", "steps on the CPU"),
+        ("CUDA could not start", True, "note", "steps on the CPU, though there is a GPU"),
+        (None, True, "ok", "steps on the GPU"),
+        (None, False, "note", "steps on the CPU, though there is a GPU"),
+    ],
+)
+def test_it_says_where_steps_are_and_why(
+    failure: str | None, has_graphs: bool, state: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "cuda_failure", lambda: failure)
+    (finding,) = doctor._runtime(tiny_bundle(tmp_path / "bundle", items=20, for_gpu=has_graphs))
+    assert (finding.state, finding.detail.partition(": ")[2]) == (state, said)
+    assert bool(finding.remedy) == (state == "note")
+
+
+def test_graphs_that_cannot_be_loaded_are_found(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle", items=20)
+    (bundle.path / "step.onnx").write_bytes(b"no graph")
+    with pytest.raises(BundleError, match="cannot load the graphs"):
+        list(doctor._runtime(bundle))

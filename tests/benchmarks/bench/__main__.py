@@ -59,7 +59,10 @@ def main() -> int:
         bundle, whole = load.bundle(work / "bundle"), load.bundle(work / "whole", is_whole=True)
         arena = Arena(services, load.prepare(services, bundle.path, args.events), work)
         bundles = {"thalweg": bundle, "thalweg_whole": whole}
-        if cuda_failure() is None:
+        failure = cuda_failure()
+        if failure is not None:
+            print(f"thalweg_gpu is left out: {failure or 'there is no GPU here'}", flush=True)
+        else:
             bundles["thalweg_gpu"] = load.bundle(work / "gpu", for_gpu=True)
         contenders = [
             *(thalweg(arena, name, each, args.events // 4, args.events) for name, each in bundles.items()),
@@ -67,6 +70,8 @@ def main() -> int:
             *rivals(arena, args.rivals, lambda line: print(line, flush=True)),
         ]
         chosen = [contender for contender in contenders if not args.only or contender.name in args.only]
+        if not chosen:
+            parser.error(f"none of {', '.join(args.only)} can run here")
         result = _summary(_rounds(arena, chosen, args.rounds))
         if "thalweg" in result:
             result |= _limits(arena, bundle, result["thalweg"], seconds)
