@@ -39,6 +39,7 @@ class Intake:
         """most_events: of a batch; about as many may wait before `offer` does."""
         self._take = take
         self._most_events = most_events
+        self._room = min(most_events, JOINED_EVENTS)  # of the next batch
         self._waiting: dict[int, deque[Delivery]] = {}  # by partition, those that wait longest first
         self._events = 0  # in _waiting
         self._at_work: set[int] = set()  # partitions in a batch that is not processed yet
@@ -89,26 +90,34 @@ class Intake:
 
     def _next(self) -> list[Delivery]:
         """What waited longest, up to a full batch, and what waits of other partitions while the batch is small; all of
-        one generation."""
+        one generation.
+
+        After a start a batch has at most twice the events of the largest one before: its users' rows are read first,
+        and the first events shall not wait for those of a whole backlog.
+        """
         found: list[Delivery] = []
-        room = self._most_events
+        room, events = self._room, 0
         for partition in [p for p in self._waiting if p not in self._at_work]:
             generation_id = found[0].generation_id if found else self._waiting[partition][0].generation_id
-            if joined := self._joined(partition, generation_id, room):
+            if joined := self._joined(partition, generation_id, room, is_first=not found):
                 found.append(joined)
-            room = min(self._most_events, JOINED_EVENTS) - sum(len(delivery.records) for delivery in found)
+                events += len(joined.records)
+            room = min(self._most_events, JOINED_EVENTS) - events
             if room <= 0:
                 break
+        self._room = max(self._room, min(self._most_events, 2 * events))
         return found
 
-    def _joined(self, partition: int, generation_id: int, room: int) -> Delivery | None:
-        """A partition's deliveries of this generation as one, as many as there is room for; the first one in any case
-        where there is room for a full batch."""
+    def _joined(self, partition: int, generation_id: int, room: int, is_first: bool) -> Delivery | None:
+        """A partition's deliveries of this generation as one, as many as there is room for; the beginning of the first
+        one where it is too large by itself, and the batch's first."""
         waiting, size = self._waiting[partition], 0
         found: list[Delivery] = []
         while waiting and waiting[0].generation_id == generation_id:
-            if size + len(waiting[0].records) > room and (found or room < self._most_events):
-                break
+            if size + len(waiting[0].records) > room:
+                if found or not is_first:
+                    break
+                waiting.extendleft(reversed(_cut(waiting.popleft(), room)))
             found.append(waiting.popleft())
             size += len(found[-1].records)
         if not found:
@@ -132,6 +141,13 @@ class Intake:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
+
+
+def _cut(delivery: Delivery, room: int) -> tuple[Delivery, Delivery]:
+    """The first `room` records and the others, which alone acknowledge: after a crash between the two both come again,
+    and the first are known to be applied."""
+    first, rest = delivery.records[:room], delivery.records[room:]
+    return delivery._replace(records=first, ack=lambda: None), delivery._replace(records=rest)
 
 
 def _ack(deliveries: Sequence[Delivery]) -> None:

@@ -35,13 +35,19 @@ def play(offers: Sequence[Offer], most_events: int, slow: bool) -> tuple[list[li
         for delivery in drawn:
             delivery.ack()
 
+    def ack(index: int, last: int) -> None:
+        assert any(last in delivery.records for drawn in taken for delivery in drawn), "not all of it was taken"
+        acked.append(index)
+
     async def run() -> None:
         intake = Intake(take, most_events)
         number = 0
         for index, (partition, generation_id, count) in enumerate(offers):
             records = list(range(number, number + count))
             number += count
-            await intake.offer(Delivery(partition, generation_id, records, partial(acked.append, index), lambda: True))
+            await intake.offer(
+                Delivery(partition, generation_id, records, partial(ack, index, number - 1), lambda: True)
+            )
         await asyncio.wait_for(intake.idle(), timeout=5)
 
     asyncio.run(run())
@@ -67,7 +73,7 @@ def test_every_record_is_taken_once_in_its_partitions_order(offers: list[Offer],
         ] == expected
     for drawn in taken:
         assert len({delivery.generation_id for delivery in drawn}) == 1
-        assert sum(len(d.records) for d in drawn) <= max(most_events, *(count for _, _, count in offers))
+        assert sum(len(d.records) for d in drawn) <= most_events
 
 
 def drawn_of(offers: Sequence[Offer]) -> list[list[Offer]]:
@@ -81,8 +87,13 @@ def test_what_waits_is_one_batch_of_one_generation() -> None:
 
 
 def test_a_partition_with_a_large_batch_has_it_alone() -> None:
-    many = 2 * JOINED_EVENTS
-    assert drawn_of([(0, 1, many), (1, 1, 3), (0, 1, many), (2, 1, 1)]) == [[(0, 1, 2 * many)], [(1, 1, 3), (2, 1, 1)]]
+    half = JOINED_EVENTS // 2
+    assert drawn_of([(0, 1, half), (1, 1, 3), (0, 1, half), (2, 1, 1)]) == [[(0, 1, 2 * half)], [(1, 1, 3), (2, 1, 1)]]
+
+
+def test_batches_grow_to_twice_the_size() -> None:
+    for backlog in ([(0, 1, JOINED_EVENTS)] * 9, [(0, 1, 9 * JOINED_EVENTS)]):
+        assert [records for ((_, _, records),) in drawn_of(backlog)] == [n * JOINED_EVENTS for n in (1, 2, 4, 2)]
 
 
 def test_a_failure_ends_it_and_is_told() -> None:
