@@ -7,7 +7,7 @@ own bookkeeping (states by user, order, duplicates, positions) and the price of 
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from cassandra.query import BatchStatement, BatchType
 from export.bundle import Bundle
 from export.stepper import Stepper
 from streams.codec import decode_batch
-from streams.contracts import EvaluationEvent
+from streams.contracts import EvaluationEvent, RepresentationUpdate, encode_vector
 from streams.publisher import BATCH_BYTES, COMPRESSION
 from streams.settings import Settings
 from streams.store import connect
@@ -48,12 +48,14 @@ EVENT = EvaluationEvent(
 
 
 def floor(settings: Settings, bundle: Bundle, rows_per_event: float) -> dict[str, float]:
-    """CPU us an event of this process, by part. rows_per_event: rows that the worker wrote for an event."""
+    """CPU us an event of this process, by part. rows_per_event: rows that the worker wrote for an event; each is a
+    representation that it published as well."""
     found = {
         "fetch_decode": asyncio.run(_fetch(settings)),
         "onnx": _onnx(bundle),
         "cassandra": _cassandra(settings) * rows_per_event,
-        "publish": asyncio.run(_publish(settings)),
+        "evaluations": asyncio.run(_publish(settings, _evaluations())),
+        "updates": asyncio.run(_publish(settings, _updates())) * rows_per_event,
     }
     return {**found, "sum": sum(found.values())}
 
@@ -132,8 +134,8 @@ def _rows(session: Any, insert: Any, cell: bytes, size: int) -> float:
     return _us(began_s, ROWS)
 
 
-async def _publish(settings: Settings) -> float:
-    """Evaluation events, encoded and sent by the worker's producer."""
+async def _publish(settings: Settings, values: Sequence[EvaluationEvent | RepresentationUpdate]) -> float:
+    """Encoded and sent by the worker's producer, without the transactions of its updates."""
     topic = f"bench.floor.{uuid.uuid4().hex[:8]}"
     await asyncio.to_thread(ensure_topics, msgspec.structs.replace(settings, evaluation_topic=topic))
     producer = AIOKafkaProducer(
@@ -145,17 +147,29 @@ async def _publish(settings: Settings) -> float:
     )
     await producer.start()
     try:
-        events = [msgspec.structs.replace(EVENT, user_id=f"user-{i}", rank=i % 4999 + 1) for i in range(EVENTS)]
         encode, began_s = msgspec.json.Encoder().encode, time.process_time()
         batch, futures = producer.create_batch(), []
-        for event in events:
-            key, value = event.user_id.encode(), encode(event)
-            if batch.append(key=key, value=value, timestamp=None) is None:
+        for value in values:
+            key, line = value.user_id.encode(), encode(value)
+            if batch.append(key=key, value=line, timestamp=None) is None:
                 futures.append(await producer.send_batch(batch, topic, partition=0))
                 batch = producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None)
+                batch.append(key=key, value=line, timestamp=None)
         futures.append(await producer.send_batch(batch, topic, partition=0))
         await asyncio.gather(*futures)
-        return _us(began_s, EVENTS)
+        return _us(began_s, len(values))
     finally:
         await producer.stop()
+
+
+def _evaluations() -> list[EvaluationEvent]:
+    return [msgspec.structs.replace(EVENT, user_id=f"user-{i}", rank=i % 4999 + 1) for i in range(EVENTS)]
+
+
+def _updates() -> list[RepresentationUpdate]:
+    draw, source = np.random.default_rng(0), EVENT.id
+    vectors = [encode_vector(vector.tobytes()) for vector in draw.normal(size=(ROWS, WIDTH)).astype("<f4")]
+    return [
+        RepresentationUpdate(f"user-{i}", EVENT.bundle_id, vector, i, EVENT.event_time_ms, source)
+        for i, vector in enumerate(vectors)
+    ]
