@@ -39,7 +39,7 @@ TRANSPORT = "thalweg"
 COMMIT_INTERVAL_S = 1.0
 # Batches that wait between the fetcher and the agent, for each partition: enough to never starve it.
 QUEUED_BATCHES = 2
-# A rebalance waits for batches in flight, and those wait for Kafka (30 s) and Cassandra; above it the group goes on.
+# A rebalance waits for batches in flight, and those for Kafka and Cassandra; above it the group goes on without them.
 REBALANCE_TIMEOUT_S = 60.0
 WATCH_S = 2.0  # between looks at whether there is progress: small against SLOW_S
 HAND_OVER_POLL_S = 1.0
