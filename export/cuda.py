@@ -14,7 +14,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 DEVICE_TO_HOST = 2  # cudaMemcpyKind
-PAGES_BYTES = 4096
+PAGE_BYTES = 4096
 
 
 @cache
@@ -30,8 +30,8 @@ def page_locked(shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
     is as any other."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     # Pages of its own: what is locked is whole pages, each once.
-    whole = np.zeros(-(-size // PAGES_BYTES) * PAGES_BYTES + PAGES_BYTES, np.uint8)
-    start = -whole.ctypes.data % PAGES_BYTES
+    whole = np.zeros(-(-size // PAGE_BYTES) * PAGE_BYTES + PAGE_BYTES, np.uint8)
+    start = -whole.ctypes.data % PAGE_BYTES
     array: NDArray[Any] = whole[start : start + size].view(dtype).reshape(shape)
     address = ctypes.c_void_p(array.ctypes.data)
     if _runtime().cudaHostRegister(address, ctypes.c_size_t(size), 0) == 0:

@@ -13,6 +13,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -188,8 +189,8 @@ def rates(bundle: Bundle, resident: Resident, peak: Peak, measured_s: float) -> 
     for batch in resident.batches:
         slots = rng.permutation(resident.capacity)[: batch.size]
         (item, action, gap_ms), features = random_events(rng, bundle, batch.size)
-        step_s = _seconds(lambda: resident.step(slots, item, action, gap_ms, features, False), measured_s)  # noqa: B023
-        rank_s = _seconds(lambda: _rank(resident, batch), measured_s)  # noqa: B023
+        step_s = _seconds(partial(resident.step, slots, item, action, gap_ms, features, False), measured_s)
+        rank_s = _seconds(partial(_rank, resident, batch), measured_s)
         row: dict[str, Any] = {"batch": batch.size}
         for name, taken_s, of in (("step", step_s, step), ("rank", rank_s, rank)):
             row |= {

@@ -20,7 +20,7 @@ from streams.store import connect
 BROKER, CASSANDRA, TOPIC, BUNDLE = sys.argv[1:5]
 
 
-class Event(faust.Record, serializer="json"):  # type: ignore[call-arg, misc]
+class Event(faust.Record, serializer="json"):
     event_id: str
     user_id: str
     item_id: str
@@ -28,7 +28,7 @@ class Event(faust.Record, serializer="json"):  # type: ignore[call-arg, misc]
     event_time_ms: int
 
 
-class Evaluation(faust.Record, serializer="json"):  # type: ignore[call-arg, misc]
+class Evaluation(faust.Record, serializer="json"):
     id: str
     user_id: str
     item_id: str

@@ -30,7 +30,7 @@ def arm() -> None:
                 await asyncio.sleep(0)
         await original(self, partitions)
 
-    BatchConsumer.on_partitions_revoked = revoked  # type: ignore[method-assign]
+    BatchConsumer.on_partitions_revoked = revoked
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def test_seeded_mutations() -> None:
 )
 def test_the_check_finds_what_is_wrong(wrong: object, monkeypatch: pytest.MonkeyPatch) -> None:
     good = Input(b"u1", join({f'"{name}"': content for name, content in GOOD.items()}))
-    found = wrong(codec.decode_batch([good]))  # type: ignore[operator]
+    found = wrong(codec.decode_batch([good]))
     monkeypatch.setattr("tests.fuzz_codec.decode_batch", lambda records: found)
     monkeypatch.setattr("tests.fuzz_codec.decode", lambda *record: found[0])
     with pytest.raises(AssertionError):

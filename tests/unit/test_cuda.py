@@ -4,6 +4,7 @@ import ctypes
 import gc
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,21 +23,30 @@ class Runtime:
         self.locked: dict[int, int] = {}
         self.last_error = 0
 
-    def cudaHostRegister(self, address: Any, size: Any, flags: int) -> int:  # noqa: N802
+    def __call__(self) -> SimpleNamespace:
+        """By CUDA's own names, as `cuda._runtime` gives them."""
+        return SimpleNamespace(
+            cudaHostRegister=self.register,
+            cudaHostUnregister=self.unregister,
+            cudaMemcpy=self.copy,
+            cudaGetLastError=self.take_error,
+        )
+
+    def register(self, address: Any, size: Any, flags: int) -> int:
         if self.status == 0:
             self.locked[address.value] = size.value
         self.last_error = self.status
         return self.status
 
-    def cudaGetLastError(self) -> int:  # noqa: N802
+    def take_error(self) -> int:
         error, self.last_error = self.last_error, 0
         return error
 
-    def cudaHostUnregister(self, address: Any) -> int:  # noqa: N802
+    def unregister(self, address: Any) -> int:
         del self.locked[address.value]
         return 0
 
-    def cudaMemcpy(self, target: Any, source: Any, size: Any, kind: int) -> int:  # noqa: N802
+    def copy(self, target: Any, source: Any, size: Any, kind: int) -> int:
         if self.status == 0:
             ctypes.memmove(target, source, size.value)
         self.last_error = self.status
@@ -48,10 +58,10 @@ def test_an_array_is_locked_on_pages_of_its_own_until_it_goes(
     shape: tuple[int, ...], dtype: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = Runtime()
-    monkeypatch.setattr(cuda, "_runtime", lambda: runtime)
+    monkeypatch.setattr(cuda, "_runtime", runtime)
     array, other = cuda.page_locked(shape, dtype), cuda.page_locked(shape, dtype)
     assert runtime.locked == {one.ctypes.data: one.nbytes for one in (array, other)}
-    assert array.ctypes.data % cuda.PAGES_BYTES == 0
+    assert array.ctypes.data % cuda.PAGE_BYTES == 0
     assert (array.shape, array.dtype, array.any()) == (shape, np.dtype(dtype), False)
     part = array[:1]
     del array
@@ -64,7 +74,7 @@ def test_an_array_is_locked_on_pages_of_its_own_until_it_goes(
 
 def test_without_locked_memory_it_is_an_array_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = Runtime(status=2)
-    monkeypatch.setattr(cuda, "_runtime", lambda: runtime)
+    monkeypatch.setattr(cuda, "_runtime", runtime)
     array = cuda.page_locked((3, 2), np.float32)
     assert runtime.last_error == 0, "the next kernel is not to fail for it"
     array[:] = 1
@@ -74,19 +84,19 @@ def test_without_locked_memory_it_is_an_array_as_any_other(monkeypatch: pytest.M
 
 
 def test_the_first_rows_come_back_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "_runtime", Runtime)
+    monkeypatch.setattr(cuda, "_runtime", Runtime())
     rows = np.arange(12, dtype=np.float32).reshape(4, 3)
     here = np.zeros_like(rows)
     cuda.copy_to_host(ort.OrtValue.ortvalue_from_numpy(rows), here, 2)
     np.testing.assert_array_equal(here, np.where(np.arange(4)[:, None] < 2, rows, 0))
     runtime = Runtime(status=700)
-    monkeypatch.setattr(cuda, "_runtime", lambda: runtime)
+    monkeypatch.setattr(cuda, "_runtime", runtime)
     with pytest.raises(RuntimeError, match="a copy of 24 bytes from the GPU failed with CUDA's error 700"):
         cuda.copy_to_host(ort.OrtValue.ortvalue_from_numpy(rows), here, 2)
     assert runtime.last_error == 0
 
 
-class Found(type(Path())):  # type: ignore[misc]
+class Found(type(Path())):
     """Every path is there, those of a GPU's driver too."""
 
     def exists(self, **_: Any) -> bool:

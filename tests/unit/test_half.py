@@ -84,7 +84,7 @@ def _bounds(representation: np.ndarray, vectors: np.ndarray, item: np.ndarray) -
     class Items:
         item_vectors = np.concatenate([np.zeros((1, WIDTH), np.float32), vectors])
 
-    return np.stack(allowed_ranks(Items, representation, item))  # type: ignore[arg-type]
+    return np.stack(allowed_ranks(Items, representation, item))
 
 
 def test_what_float16_allows_holds_its_ranks_and_not_others() -> None:

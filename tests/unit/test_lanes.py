@@ -31,7 +31,7 @@ def test_every_event_comes_once_and_after_its_users_last_one(batching: object) -
     sequences = random_sequences()
     seen = []
     last_of_row: list[int] = []
-    for window in batching(sequences):  # type: ignore[operator]
+    for window in batching(sequences):
         real = window.position >= 0
         assert (window.item[real] == sequences.item[window.position[real]]).all()
         seen.extend(window.position[real].tolist())

@@ -87,7 +87,7 @@ def _by_autograd(case: Case, drawn: Drawn | None) -> list[torch.Tensor]:
         others = others.masked_fill(drawn.position == target[:, None], -math.inf)
         own = scores.gather(1, target[:, None])
         loss = (torch.cat([own, others], dim=1).logsumexp(dim=1) - own[:, 0]).sum()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert predicted.grad is not None
     assert vectors.grad is not None
     return [loss.detach(), predicted.grad, vectors.grad]
@@ -103,7 +103,7 @@ def test_the_gradients_written_by_hand_are_those_of_autograd(
     drawn = loss.draw()
     predicted, vectors = case[0].requires_grad_(), case[1].requires_grad_()
     value = loss(predicted, vectors, case[2], drawn)
-    (2 * value).backward()  # type: ignore[no-untyped-call]
+    (2 * value).backward()
     expected = _by_autograd(case, drawn)
     assert predicted.grad is not None
     assert vectors.grad is not None

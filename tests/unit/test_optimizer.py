@@ -25,7 +25,7 @@ def test_rows_that_catch_up_are_where_dense_steps_bring_them(weight_decay: float
         for table, optimizer in ((dense, by_dense), (sparse, by_sparse)):
             optimizer.zero_grad()
             read = optimizer.read(table, rows) if table is sparse else functional.embedding(rows, table)
-            (read - goal).square().sum().backward()  # type: ignore[no-untyped-call]
+            (read - goal).square().sum().backward()
             optimizer.step(rate, 5.0)
     by_sparse.settle()
     moved = (dense - start).detach()
@@ -38,7 +38,7 @@ def test_the_norm_counts_rows_and_whole_parameters_together() -> None:
     rows = torch.tensor([1, 3])
     read = optimizer.read(table, rows)
     loss = (3 * read).sum() + (vector * 4).sum()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     optimizer.step(1.0, 1.0)
     assert read.grad is not None
     assert vector.grad is not None

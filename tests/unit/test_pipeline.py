@@ -63,7 +63,7 @@ def test_an_event_right_after_an_erasure_finds_no_history() -> None:
     store = SlowStore()
 
     async def run() -> None:
-        pipeline = Pipeline(processor(), store, SlowPublisher(), Measures(), no_rebuild)  # type: ignore[arg-type]
+        pipeline = Pipeline(processor(), store, SlowPublisher(), Measures(), no_rebuild)
 
         async def take(*records: Record) -> None:
             await pipeline.take(lambda: [Delivery(0, 1, records, ack=lambda: None, is_current=lambda: True)])
@@ -84,7 +84,7 @@ def test_a_row_that_is_read_while_its_user_is_erased_brings_no_history_back() ->
     store = SlowStore()
 
     async def run() -> None:
-        pipeline = Pipeline(processor(), store, SlowPublisher(), Measures(), no_rebuild)  # type: ignore[arg-type]
+        pipeline = Pipeline(processor(), store, SlowPublisher(), Measures(), no_rebuild)
 
         async def take(partition: int, *records: Record) -> None:
             await pipeline.take(lambda: [Delivery(partition, 1, records, ack=lambda: None, is_current=lambda: True)])
@@ -99,7 +99,7 @@ def test_a_row_that_is_read_while_its_user_is_erased_brings_no_history_back() ->
             await asyncio.sleep(0.05 if "x" in user_ids else 0)
             return rows
 
-        store.read = read_slowly  # type: ignore[method-assign]
+        store.read = read_slowly
         stray = asyncio.create_task(take(1, record(0, "x", "i1", "ex", 0), record(1, "u", "i1", "stray", 0)))
         await asyncio.sleep(0.01)
         await take(0, record(5, "u", None, "", 0))
@@ -117,10 +117,10 @@ def test_room_is_made_as_soon_as_rows_are_stored_whatever_their_updates_take() -
             await asyncio.sleep(2)
 
     async def run() -> None:
-        pipeline = Pipeline(processor(capacity=4), SlowStore(), SlowUpdates(), Measures(), no_rebuild)  # type: ignore[arg-type]
+        pipeline = Pipeline(processor(capacity=4), SlowStore(), SlowUpdates(), Measures(), no_rebuild)
         for number, users in enumerate(("abcd", "efgh")):
             records = [record(number * 4 + i, user, "i1", user, 0) for i, user in enumerate(users)]
-            await pipeline.take(lambda given=records: [Delivery(0, 1, given, lambda: None, lambda: True)])  # type: ignore[misc]
+            await pipeline.take(lambda given=records: [Delivery(0, 1, given, lambda: None, lambda: True)])
 
     asyncio.run(asyncio.wait_for(run(), timeout=1))
 
@@ -135,7 +135,7 @@ def test_partitions_side_by_side_in_a_crowded_memory_apply_each_event_once(seed:
     acked = []
 
     async def run() -> None:
-        pipeline = Pipeline(processor(capacity=13), store, publisher, Measures(), no_rebuild)  # type: ignore[arg-type]
+        pipeline = Pipeline(processor(capacity=13), store, publisher, Measures(), no_rebuild)
         intake = Intake(pipeline.take, most_events=size)
         for number in range(batches * partitions):
             partition = number % partitions

@@ -21,7 +21,7 @@ DRAWN = [
 
 @pytest.mark.parametrize("figure", DRAWN)
 def test_a_figure_is_well_formed_and_keeps_to_its_frame(figure: str) -> None:
-    svg = ElementTree.fromstring(re.search(r"<svg.*</svg>", figure)[0])  # type: ignore[index]
+    svg = ElementTree.fromstring(re.search(r"<svg.*</svg>", figure)[0])
     width, height = (float(svg.attrib[name]) for name in ("width", "height"))
     for shape in svg.iter():
         at = shape.attrib
@@ -47,7 +47,7 @@ def test_bars_and_lines_are_drawn_to_scale() -> None:
     widths = [float(w) for w in re.findall(r'<rect [^>]*width="([\d.]+)"', bars("b", [Bar("a", 0.1), Bar("b", 0.4)]))]
     assert widths[1] == pytest.approx(4 * widths[0], abs=0.3)
     drawn = lines("l", "x", [Line("a", [(0, 0.0), (1, 0.5), (2, 1.0)])])
-    points = re.search(r'points="([^"]+)"', drawn)[1].split()  # type: ignore[index]
+    points = re.search(r'points="([^"]+)"', drawn)[1].split()
     steps = [
         (float(b.split(",")[0]) - float(a.split(",")[0]), float(b.split(",")[1]) - float(a.split(",")[1]))
         for a, b in pairwise(points)

@@ -66,7 +66,7 @@ class TinyBundle:
 
 
 def processor(capacity: int = 100) -> Processor:
-    return Processor(TinyBundle(), Recurrence(), Arena(capacity, WIDTH, WIDTH))  # type: ignore[arg-type]
+    return Processor(TinyBundle(), Recurrence(), Arena(capacity, WIDTH, WIDTH))
 
 
 class Stored:
@@ -255,7 +255,7 @@ def test_only_the_sample_is_ranked_and_as_it_would_be_with_all_others() -> None:
     everything = feed(processor(), Stored(), log, 1)
     graphs = Counting()
     arena, sample = Arena(100, WIDTH, WIDTH), Sample("events", 0.1)
-    target = Processor(TinyBundle(), graphs, arena, sample)  # type: ignore[arg-type]
+    target = Processor(TinyBundle(), graphs, arena, sample)
     rows, evaluated, published = Stored(), {}, []
     publisher = Publisher(Settings(evaluation_share=0.1, behavior_topic="events"), "group", "gru-1", ITEMS)
     for sequence, start in enumerate(range(0, 200, 30), 1):
@@ -319,7 +319,7 @@ def test_a_step_is_given_the_features_of_its_events_and_no_others() -> None:
             return super().step(item, action, gap_ms, state, features)
 
     graphs = Noting()
-    target = Processor(Described(), graphs, Arena(9, WIDTH, WIDTH))  # type: ignore[arg-type]
+    target = Processor(Described(), graphs, Arena(9, WIDTH, WIDTH))
     log = []
     for offset, (user, fields) in enumerate(
         [

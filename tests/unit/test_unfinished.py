@@ -73,7 +73,7 @@ def test_a_snapshot_replaces_the_last_one_whole(log: EventLog, tmp_path: Path, m
     before = (tmp_path / FILE).read_bytes()
 
     def killed(content: object, file: object) -> None:
-        file.write(b"half")  # type: ignore[attr-defined]
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", killed)

@@ -29,7 +29,7 @@ def _record(text: str, *, error: BaseException | None = None) -> logging.LogReco
     return logging.LogRecord("client", logging.ERROR, "", 0, text, (), exc_info)
 
 
-def test_the_same_message_is_logged_a_few_times_and_then_counted(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_the_same_message_is_logged_a_few_times_and_then_counted(monkeypatch) -> None:
     now_s = 0.0
     monkeypatch.setattr("time.monotonic", lambda: now_s)
     limit = Limit()
