@@ -8,7 +8,7 @@ from rich.console import Console
 
 from encoder.commands.checkpoints import check_checkpoint
 from encoder.commands.logs import add_format_arguments
-from encoder.datasets import load_log
+from encoder.data.loaders import load_log
 from encoder.errors import InputError
 
 
@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
     check_checkpoint(args.checkpoint)
     log = None if args.items is None else load_log(args.items, args.format, args.columns)[0]
     # only now: torch takes seconds to load
-    from encoder import checkpoint
-    from encoder.catalogue import extend
+    from encoder.model.new_items import extend
+    from encoder.training import checkpoint
     from export.exporter import export_model
 
     trained = checkpoint.load(args.checkpoint)

@@ -10,14 +10,14 @@ import numpy as np
 
 from encoder.commands.checkpoints import FILES as CHECKPOINT_FILES
 from encoder.commands.checkpoints import IN_BUNDLE
+from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
-from encoder.model import UserModel
-from encoder.vocabulary import Vocabulary
-from export.bundle import FILES, FORMAT, GPU_FILES, MANIFEST, Bundle, Manifest, bundle_id, hash_files
+from encoder.model.user_model import UserModel
 from export.graphs import predict_graph, step_graph
 from export.graphs.heads import head_widths
 from export.graphs.resident import read_graph, resident_step_graph, write_graph
 from export.parity import prove_parity
+from export.runtime.bundle import FILES, FORMAT, GPU_FILES, MANIFEST, Bundle, Manifest, bundle_id, hash_files
 
 CARRIED = tuple(f"{IN_BUNDLE}/{name}" for name in CHECKPOINT_FILES)
 

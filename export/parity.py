@@ -9,10 +9,10 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
+from encoder.data.features import BRAND, CATEGORY, HOUR_MS, PRICE, TIME, Features
 from encoder.errors import BundleError
-from encoder.features import BRAND, CATEGORY, HOUR_MS, PRICE, TIME, Features
-from encoder.model import UserModel
-from export.half import what_half_loses
+from encoder.model.user_model import UserModel
+from export.runtime.half import what_half_loses
 
 SEQUENCES = 64
 STEPS = 1_000

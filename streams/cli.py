@@ -19,13 +19,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("export.evaluation.command", "offline metrics of a bundle, or of a trained cell, beside baselines"),
     "export": ("export.command", "turn a trained cell into a bundle"),
     "explain": ("export.evaluation.explain_command", "what each event of a user did to its representation"),
-    "worker": ("streams.worker", "follow the behaviour topic and keep representations current"),
-    "replay": ("streams.replay", "send an event log to the behaviour topic"),
+    "worker": ("streams.worker.command", "follow the behaviour topic and keep representations current"),
+    "replay": ("streams.commands.replay", "send an event log to the behaviour topic"),
     "monitor": ("streams.monitor.command", "follow the evaluation topic: windowed metrics beside baselines"),
-    "verify": ("streams.verify", "recompute users' states from the topic and compare with Cassandra"),
-    "dlq": ("streams.dlq", "show dead letters with their reasons, or send them again"),
-    "erase": ("streams.erase", "forget a user everywhere"),
-    "doctor": ("streams.doctor", "print the settings and check everything a worker needs"),
+    "verify": ("streams.commands.verify", "recompute users' states from the topic and compare with Cassandra"),
+    "dlq": ("streams.commands.dlq", "show dead letters with their reasons, or send them again"),
+    "erase": ("streams.commands.erase", "forget a user everywhere"),
+    "doctor": ("streams.commands.doctor", "print the settings and check everything a worker needs"),
 }
 
 

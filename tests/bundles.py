@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
-from encoder.model import ModelConfig, UserModel
-from encoder.vocabulary import Vocabulary
-from export.bundle import Bundle
+from encoder.data.vocabulary import Vocabulary
+from encoder.model.user_model import ModelConfig, UserModel
 from export.exporter import export_model
+from export.runtime.bundle import Bundle
 
 torch.set_num_threads(1)  # for models this small a second thread costs more than it does
 

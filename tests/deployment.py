@@ -10,15 +10,15 @@ from typing import Any
 
 import msgspec
 
-from export.bundle import Bundle
-from streams.contracts import EvaluationEvent, RepresentationUpdate
+from export.runtime.bundle import Bundle
+from streams.broker.topic_reader import read_topic
+from streams.broker.topics import describe_topic, ensure_topics
+from streams.commands.replay import Replay
+from streams.commands.verify import Verification, verify
+from streams.config.settings import Settings
+from streams.contracts.messages import EvaluationEvent, RepresentationUpdate
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
-from streams.reading import read_topic
-from streams.replay import Replay
-from streams.settings import Settings
-from streams.topics import describe_topic, ensure_topics
-from streams.verify import Verification, verify
 
 APPLIED_WITHIN_S = 90.0
 

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from encoder.events import BehaviorEvent
-from streams.codec import Erasure, Outcome, Rejected, decode, decode_batch
-from streams.contracts import MAX_AHEAD_MS, MAX_KEY_BYTES, MAX_TEXT, MAX_TIME_MS, MAX_VALUE_BYTES
+from encoder.data.events import BehaviorEvent
+from streams.contracts.messages import MAX_AHEAD_MS, MAX_KEY_BYTES, MAX_TEXT, MAX_TIME_MS, MAX_VALUE_BYTES
+from streams.engine.codec import Erasure, Outcome, Rejected, decode, decode_batch
 
 NOW_MS = 1_700_000_000_000
 BATCH = 250

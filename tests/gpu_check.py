@@ -23,11 +23,11 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from encoder.features import BRAND, CATEGORY, PRICE, TIME, Features
-from export.bundle import Bundle
-from export.half import allowed_ranks
-from export.resident import Batch, Resident
-from export.stepper import Stepper, cuda_failure
+from encoder.data.features import BRAND, CATEGORY, PRICE, TIME, Features
+from export.runtime.bundle import Bundle
+from export.runtime.half import allowed_ranks
+from export.runtime.resident import Batch, Resident
+from export.runtime.stepper import Stepper, cuda_failure
 from tests.bundles import tiny_bundle
 
 USERS, WAVES = 10_000, 20

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from encoder.log import EventLog
+from encoder.data.event_log import EventLog
 
 
 def event_log(rows: list[tuple[str, str, str, int]]) -> EventLog:

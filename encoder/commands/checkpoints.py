@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from encoder.errors import InputError
-from encoder.training_settings import TrainingSettings
+from encoder.training.settings import TrainingSettings
 
 FILES = ("checkpoint.json", "weights.pt", "baselines.npz")  # of a checkpoint
 IN_BUNDLE = "checkpoint"  # folder of these files in a bundle

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from encoder.commands.checkpoints import check_checkpoint
 from encoder.commands.logs import prepare_log, read_log
-from encoder.head_metrics import calibration_errors
-from encoder.leak import find_leak, warning
+from encoder.metrics.heads import calibration_errors
+from encoder.metrics.leak import find_leak, warning
 
 
 def run(args: argparse.Namespace) -> int:
@@ -23,8 +23,8 @@ def run(args: argparse.Namespace) -> int:
     # only now: torch takes seconds to load
     import torch
 
-    from encoder import checkpoint
-    from encoder.evaluation import evaluate
+    from encoder.training import checkpoint
+    from encoder.training.evaluation import evaluate
 
     torch.set_num_threads(args.threads)
     trained = checkpoint.load(args.checkpoint)

@@ -4,10 +4,10 @@ import argparse
 
 from rich.console import Console
 
-from encoder.datasets import COLUMNS_HELP, FORMATS, LogReport, load_log
+from encoder.data.event_log import EventLog
+from encoder.data.loaders import COLUMNS_HELP, FORMATS, LogReport, load_log
+from encoder.data.preparation import Preparation, PreparationReport, prepare
 from encoder.errors import InputError
-from encoder.log import EventLog
-from encoder.preparation import Preparation, PreparationReport, prepare
 
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:

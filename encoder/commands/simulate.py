@@ -9,9 +9,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from encoder.datasets.simulator import Shop, Trace, ceiling, faults
+from encoder.data.event_log import EventLog
+from encoder.data.simulator import Shop, Trace, ceiling, faults
 from encoder.errors import InputError
-from encoder.log import EventLog
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

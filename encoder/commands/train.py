@@ -20,14 +20,14 @@ from encoder.commands.logs import (
     prepare_log,
     read_log,
 )
+from encoder.data.event_log import EventLog
+from encoder.data.preparation import MAX_EVENTS_PER_DAY, Preparation
 from encoder.errors import InputError
-from encoder.log import EventLog
-from encoder.preparation import MAX_EVENTS_PER_DAY, Preparation
-from encoder.training_settings import BATCHING_NAMES, CELL_NAMES, FROM_EPOCHS, LOSS_NAMES, SPACE, TrainingSettings
+from encoder.training.settings import BATCHING_NAMES, CELL_NAMES, FROM_EPOCHS, LOSS_NAMES, SPACE, TrainingSettings
 
 if TYPE_CHECKING:
-    from encoder.training import Trained
-    from encoder.unfinished import Snapshot, Unfinished
+    from encoder.training.fit import Trained
+    from encoder.training.unfinished import Snapshot, Unfinished
 
 
 # Options that are settings by name, and those of them that a trained model has settled.
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     if not is_first:
         return 0
     # only now: torch takes seconds to load, and a log that cannot be used is named without it
-    from encoder import checkpoint
+    from encoder.training import checkpoint
 
     origin |= {"rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
     checkpoint.save(trained, log, args.out, origin)
@@ -135,12 +135,12 @@ def fit(
     """What was trained, what of it is kept until it is written, and which checkpoint it learnt on from, if from one."""
     import torch
 
-    from encoder import checkpoint
-    from encoder.compute import Compute
-    from encoder.start import FromLog, FromModel, Start
-    from encoder.training import train, train_on_all
-    from encoder.tuning import tune
-    from encoder.unfinished import Unfinished
+    from encoder.training import checkpoint
+    from encoder.training.compute import Compute
+    from encoder.training.fit import train, train_on_all
+    from encoder.training.start import FromLog, FromModel, Start
+    from encoder.training.tuning import tune
+    from encoder.training.unfinished import Unfinished
 
     torch.set_num_threads(args.threads)
     start: Start = FromLog()

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.metrics import mrr, recall
+from encoder.metrics.ranking import mrr, recall
 
 SEED = 0
 RESAMPLES = 1_000

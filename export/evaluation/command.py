@@ -14,12 +14,12 @@ from encoder.commands.logs import (
     prepare_log,
     read_log,
 )
-from encoder.datasets import load_log
+from encoder.data.event_log import EventLog
+from encoder.data.loaders import load_log
+from encoder.data.preparation import Preparation
 from encoder.errors import InputError
-from encoder.leak import warnings
-from encoder.log import EventLog
-from encoder.preparation import Preparation
-from export.bundle import Bundle
+from encoder.metrics.leak import warnings
+from export.runtime.bundle import Bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
     history = None if args.history is None else _history(args, log, console)
     # only now: ONNX Runtime takes a moment to load
     from export.evaluation.evaluation import evaluate_bundle
-    from export.evaluation.report import write_report
-    from export.evaluation.tables import print_result
+    from export.evaluation.report.page import write_report
+    from export.evaluation.report.tables import print_result
 
     with console.status("") as status:
         result = evaluate_bundle(

@@ -33,12 +33,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.baselines import Baselines
-from encoder.leak import find_leak
-from encoder.log import EventLog
-from encoder.metrics import mrr, recall
-from encoder.sequences import Sequences
-from export.bundle import Bundle
+from encoder.data.event_log import EventLog
+from encoder.data.sequences import Sequences
+from encoder.metrics.baselines import Baselines
+from encoder.metrics.leak import find_leak
+from encoder.metrics.ranking import mrr, recall
 from export.evaluation.bootstrap import K, difference
 from export.evaluation.freshness import freshness
 from export.evaluation.heads import Foreseen, HeadScores, head_metrics
@@ -47,7 +46,8 @@ from export.evaluation.perturbation import PERTURBATIONS, SHARES, perturb
 from export.evaluation.representations import predictions, ranks
 from export.evaluation.scored import Indices, ScoredEvents
 from export.evaluation.slices import slices, summary
-from export.stepper import Stepper
+from export.runtime.bundle import Bundle
+from export.runtime.stepper import Stepper
 
 Ranks = NDArray[np.int64]
 Say = Callable[[str], None]  # told what is computed now

@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from encoder.commands.logs import add_part_arguments, read_log
-from encoder.events import BehaviorEvent
-from encoder.features import BRAND
-from export.bundle import Bundle
+from encoder.data.events import BehaviorEvent
+from encoder.data.features import BRAND
+from export.runtime.bundle import Bundle
 
 WIDE = 100  # columns of a terminal that has room for what an item is made of
 
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     log, _ = read_log(args, console)
     # only now: ONNX Runtime takes a moment to load
     from export.evaluation.explanation import explain
-    from export.stepper import Stepper
+    from export.runtime.stepper import Stepper
 
     found = explain(bundle, Stepper(bundle), log, args.user, args.item)
     # score_change: with the event less without it; see `explanation.Explanation`

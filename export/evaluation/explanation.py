@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.data.event_log import EventLog
+from encoder.data.features import TIME, Features, event_features
 from encoder.errors import InputError
-from encoder.features import TIME, Features, event_features
-from encoder.log import EventLog
-from export.bundle import Bundle
 from export.evaluation.scored import gaps_ms
-from export.stepper import Stepper
+from export.runtime.bundle import Bundle
+from export.runtime.stepper import Stepper
 
 
 class Explanation(NamedTuple):

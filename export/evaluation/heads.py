@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.head_metrics import (
+from encoder.metrics.heads import (
     CHURN_DAYS,
     DAY_MS,
     TimeScores,
@@ -16,7 +16,7 @@ from encoder.head_metrics import (
     mean,
     time_metrics,
 )
-from encoder.time_mixture import TimeMixture
+from encoder.metrics.time_mixture import TimeMixture
 from export.evaluation.freshness import seen_before
 from export.evaluation.scored import ScoredEvents
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.bundle import Bundle
 from export.evaluation.representations import representations
 from export.evaluation.scored import ScoredEvents
-from export.stepper import Stepper
+from export.runtime.bundle import Bundle
+from export.runtime.stepper import Stepper
 
 K = 20
 LISTS = 20_000  # at most: a list costs about as much as a rank

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.sequences import Sequences
+from encoder.data.sequences import Sequences
 from export.evaluation.scored import Indices, ScoredEvents, gaps_ms
 
 SHARES = (0.05, 0.1, 0.2, 0.4)

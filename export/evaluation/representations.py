@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.sequences import Sequences
-from export.bundle import Bundle
-from export.stepper import Stepper
+from encoder.data.sequences import Sequences
+from export.runtime.bundle import Bundle
+from export.runtime.stepper import Stepper
 
 EVENTS = 65_536  # of the users stepped side by side: their representations are held, 16 MB at a width of 64
 

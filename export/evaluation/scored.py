@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.data.event_log import EventLog
+from encoder.data.features import event_features
+from encoder.data.sequences import Sequences
+from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
-from encoder.features import event_features
-from encoder.log import EventLog
-from encoder.sequences import Sequences
-from encoder.vocabulary import Vocabulary
 
 Indices = NDArray[np.int64]
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.metrics import ranking_metrics
+from encoder.metrics.ranking import ranking_metrics
 from export.evaluation.bootstrap import intervals
 from export.evaluation.scored import ScoredEvents
 

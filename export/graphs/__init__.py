@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from encoder.errors import BundleError
-from encoder.heads import Heads
-from encoder.model import UserModel
+from encoder.model.heads import Heads
+from encoder.model.user_model import UserModel
 from export.graphs.builder import Graph, array, floats
 from export.graphs.cells import add_cell, add_counters, add_traces
 from export.graphs.event import add_event_part, add_feature_rows, feature_inputs

@@ -13,12 +13,12 @@ import torch
 from onnx import TensorProto
 from torch import Tensor
 
-from encoder.cells import Cell, GRUCell, HGRN2Cell, LSTMCell, MinGRUCell, RNNCell, Stack
-from encoder.cells.linear import HEADS, KEYS, NORM_EPSILON
-from encoder.counters import DIFFERENCE, EVENT, FOREVER_MS, Counters
 from encoder.errors import BundleError
-from encoder.model import UserModel
-from encoder.traces import DECAYS, Traces
+from encoder.model.cells import Cell, GRUCell, HGRN2Cell, LSTMCell, MinGRUCell, RNNCell, Stack
+from encoder.model.cells.linear import HEADS, KEYS, NORM_EPSILON
+from encoder.model.counters import DIFFERENCE, EVENT, FOREVER_MS, Counters
+from encoder.model.traces import DECAYS, Traces
+from encoder.model.user_model import UserModel
 from export.graphs.builder import Graph, array
 from export.graphs.event import add_event_part
 

@@ -6,9 +6,9 @@ import torch
 from onnx import TensorProto, ValueInfoProto, helper
 from torch import Tensor
 
-from encoder.content import Content
-from encoder.features import EPOCH_HOUR, HOUR_MS, PRICE, TIME, WEEK_HOURS
-from encoder.model import UserModel
+from encoder.data.features import EPOCH_HOUR, HOUR_MS, PRICE, TIME, WEEK_HOURS
+from encoder.model.content import Content
+from encoder.model.user_model import UserModel
 from export.graphs.builder import Graph, array
 
 # Up to so many items, what they give to a step is looked up: a row of each map's outputs, 1.8 KB an item for a default

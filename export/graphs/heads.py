@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from encoder.heads import Heads
-from encoder.time_mixture import COMPONENTS, MIN_SCALE
+from encoder.metrics.time_mixture import COMPONENTS, MIN_SCALE
+from encoder.model.heads import Heads
 from export.graphs.builder import Graph, array
 
 

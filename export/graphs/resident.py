@@ -8,11 +8,11 @@ input and output are one buffer.
 import numpy as np
 from onnx import TensorProto, ValueInfoProto, helper
 
-from encoder.features import PRICE
-from encoder.model import UserModel
+from encoder.data.features import PRICE
+from encoder.model.user_model import UserModel
 from export.graphs import add_step
 from export.graphs.builder import Graph, floats
-from export.resident import event_columns
+from export.runtime.resident import event_columns
 
 
 def resident_step_graph(model: UserModel) -> bytes:

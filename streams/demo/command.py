@@ -10,8 +10,12 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from encoder.log import EventLog
-from export.bundle import Bundle
+from encoder.data.event_log import EventLog
+from export.runtime.bundle import Bundle
+from streams.broker.topics import ensure_topics
+from streams.commands.replay import Replay
+from streams.commands.verify import TOLERANCE, Verification, print_report, verify
+from streams.config.settings import Settings
 from streams.demo import shop
 from streams.demo.shop import DemoError
 from streams.demo.stories import user_stories
@@ -19,10 +23,6 @@ from streams.demo.view import WIDTH, DemoView, Progress, Report, Verified
 from streams.demo.worker_process import WorkerProcess
 from streams.local.services import local_services
 from streams.monitor.monitor import Monitor, Snapshot
-from streams.replay import Replay
-from streams.settings import Settings
-from streams.topics import ensure_topics
-from streams.verify import TOLERANCE, Verification, print_report, verify
 
 EVENTS_PER_S = 4_000  # a visible rate that leaves half of two cores to whatever else runs on the machine
 REDRAW_S = 0.25

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from encoder.datasets.simulator import Shop, faults
-from encoder.log import EventLog
-from streams.errors import ThalwegError
+from encoder.data.event_log import EventLog
+from encoder.data.simulator import Shop, faults
+from streams.config.errors import ThalwegError
 
 SEED, ITEMS, USERS = 7, 2_000, 3_000
 EVENTS = 360_000

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from encoder.log import EventLog
-from export.bundle import Bundle
-from streams.arena import StoredUser
+from encoder.data.event_log import EventLog
+from export.runtime.bundle import Bundle
+from streams.config.settings import Settings
 from streams.demo.view import UserStory
-from streams.settings import Settings
-from streams.store import Store
+from streams.engine.arena import StoredUser
+from streams.store.user_rows import Store
 
 USERS, RECENT, RECOMMENDED = 3, 4, 4
 

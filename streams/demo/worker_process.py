@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams.local.ports import HOST, free_ports
-from streams.local.processes import Service
-from streams.settings import PREFIX, Settings
+from streams.config.settings import PREFIX, Settings
+from streams.local.process.ports import HOST, free_ports
+from streams.local.process.processes import Service
 
 SCRAPE_LIMIT_S = 2.0
 

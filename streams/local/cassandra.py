@@ -4,11 +4,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from streams.local.certificates import USER, Locks
 from streams.local.cql import is_locked, speaks_cql
-from streams.local.java import java_command, java_environment
-from streams.local.locks import USER, Locks
-from streams.local.ports import HOST
-from streams.local.processes import Service
+from streams.local.jvm.java import java_command, java_environment
+from streams.local.process.ports import HOST
+from streams.local.process.processes import Service
 
 # Between requests Cassandra's threads wake up every 10 us or so to look for work. With the system's slack of 50 us that
 # took much of its CPU time, on cores that the worker needs: 117 us an event at 4,000 events/s, and 80 with this; at 100

@@ -5,11 +5,11 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
-from streams.local.locks import FOLDER
-from streams.local.processes import end_process
+from streams.config.settings import home
+from streams.local.certificates import FOLDER
+from streams.local.process.processes import end_process
 from streams.local.services import FACTORIES
 from streams.local.state import forget_state, read_state
-from streams.settings import home
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

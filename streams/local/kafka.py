@@ -12,14 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from streams.errors import BrokerError, SettingsError
+from streams.broker.topics import broker_admin
+from streams.config.errors import BrokerError, SettingsError
+from streams.config.settings import Secret, Settings
+from streams.local.certificates import USER, Locks, write_private
 from streams.local.errors import LocalServiceError
-from streams.local.java import java_command, java_environment
-from streams.local.locks import USER, Locks, write_private
-from streams.local.ports import HOST
-from streams.local.processes import Service
-from streams.settings import Secret, Settings
-from streams.topics import broker_admin
+from streams.local.jvm.java import java_command, java_environment
+from streams.local.process.ports import HOST
+from streams.local.process.processes import Service
 
 HEAP_OPTIONS = ("-Xms128m", "-Xmx512m")
 PROBE_LIMIT_S = 2.0

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from streams.local.cassandra import cassandra_service
+from streams.local.certificates import Locks, locks_of
 from streams.local.errors import LocalServiceError
-from streams.local.jars import cache_dir, classpaths
+from streams.local.jvm.jars import cache_dir, classpaths
 from streams.local.kafka import kafka_service
-from streams.local.locks import Locks, locks_of
-from streams.local.ports import remembered_ports
-from streams.local.processes import Service
-from streams.local.scratch import scratch_folder
+from streams.local.process.ports import remembered_ports
+from streams.local.process.processes import Service
+from streams.local.process.scratch import scratch_folder
 
 FACTORIES = {"kafka": kafka_service, "cassandra": cassandra_service}
 SETTINGS = {"kafka": "broker", "cassandra": "cassandra"}  # service -> the setting with its address

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from streams.local.locks import write_private
-from streams.local.processes import is_running
-from streams.settings import home
+from streams.config.settings import home
+from streams.local.certificates import write_private
+from streams.local.process.processes import is_running
 
 FILE = "local.json"
 

@@ -5,9 +5,9 @@ import os
 import sys
 import time
 
+from streams.config.settings import home
 from streams.local.services import prepare
 from streams.local.state import LocalState, forget_state, read_state, write_state
-from streams.settings import home
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ one for each item that came before. Pure: no I/O, no clock.
 
 from collections.abc import Sequence
 
-from encoder.metrics import MISS
+from encoder.metrics.ranking import MISS
 
 DEPTH = 20  # ranks are told apart up to here: the largest k of the metrics
 MAX_PAIRS = 4_000_000  # item pairs kept, at 110 to 150 bytes each

@@ -11,11 +11,11 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 
-from streams.http import Endpoints
+from streams.config.settings import load_settings
+from streams.health.endpoints import Endpoints
 from streams.monitor import screen
 from streams.monitor.exposition import registry
 from streams.monitor.monitor import Monitor
-from streams.settings import load_settings
 
 LINE_EVERY_S = 5.0
 

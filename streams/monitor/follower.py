@@ -11,11 +11,11 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.errors import BrokerError
+from streams.broker.topics import NO_BROKER_REMEDY, check_broker
+from streams.config.errors import BrokerError
+from streams.config.security import broker_arguments
+from streams.config.settings import Settings
 from streams.monitor.merge import PartitionMerge
-from streams.security import broker_arguments
-from streams.settings import Settings
-from streams.topics import NO_BROKER_REMEDY, check_broker
 
 POLL_RECORDS = 2_000  # a poll's scoring blocks the event loop for about 10 ms
 TOPIC_WAIT_S = 60.0

@@ -5,8 +5,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from encoder.head_metrics import calibration_error, class_scores
-from streams.contracts import EvaluationEvent
+from encoder.metrics.heads import calibration_error, class_scores
+from streams.contracts.messages import EvaluationEvent
 
 # Errors of the time are counted in classes of 5 %, so their median is known to that.
 _RATIO = math.log(1.05)

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from streams.contracts import EvaluationEvent, MetricsEvent
+from streams.config.settings import Settings
+from streams.contracts.messages import EvaluationEvent, MetricsEvent
 from streams.monitor.follower import Follower
 from streams.monitor.outlet import MetricsOutlet
 from streams.monitor.scoreboard import Scoreboard, Scores
-from streams.settings import Settings
 
 POLL_TIMEOUT_S = 0.2
 SNAPSHOT_EVERY_S = 0.2

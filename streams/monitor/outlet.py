@@ -7,11 +7,11 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.contracts import MetricsEvent
-from streams.errors import BrokerError
-from streams.security import broker_arguments
-from streams.settings import Settings
-from streams.topics import describe_topic
+from streams.broker.topics import describe_topic
+from streams.config.errors import BrokerError
+from streams.config.security import broker_arguments
+from streams.config.settings import Settings
+from streams.contracts.messages import MetricsEvent
 
 
 class MetricsOutlet:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from streams.contracts import EvaluationEvent, MetricsEvent
+from streams.contracts.messages import EvaluationEvent, MetricsEvent
 from streams.monitor.baselines import LastItem, RankedCounts
 from streams.monitor.dedup import SeenPositions
 from streams.monitor.windows import Tally, Windows

@@ -9,7 +9,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.metrics import MISS, mrr, ndcg, recall
+from encoder.metrics.ranking import MISS, mrr, ndcg, recall
 from streams.monitor.baselines import DEPTH
 from streams.monitor.head_tally import HeadTally
 

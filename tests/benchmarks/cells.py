@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from encoder.commands.logs import add_log_arguments
-from encoder.datasets import load_log
-from encoder.log import EventLog
-from encoder.preparation import MAX_EVENTS_PER_DAY, Preparation, prepare
-from encoder.training import train
-from encoder.training_settings import CELL_NAMES, TrainingSettings
+from encoder.data.event_log import EventLog
+from encoder.data.loaders import load_log
+from encoder.data.preparation import MAX_EVENTS_PER_DAY, Preparation, prepare
+from encoder.training.fit import train
+from encoder.training.settings import CELL_NAMES, TrainingSettings
 from export.exporter import export_model
 from export.parity import TOLERANCE, random_features
-from export.stepper import Stepper
+from export.runtime.stepper import Stepper
 
 USERS = 256
 ROUNDS, STEPS = 15, 100

@@ -17,15 +17,15 @@ import msgspec
 import numpy as np
 import torch
 
-from encoder.datasets import load_log
-from encoder.evaluation import model_ranks
-from encoder.log import EventLog
-from encoder.metrics import mrr, recall
-from encoder.preparation import MAX_EVENTS_PER_DAY, Preparation, prepare
-from encoder.sequences import Sequences
-from encoder.start import FromModel
-from encoder.training import Trained, train
-from encoder.training_settings import FROM_EPOCHS, TrainingSettings
+from encoder.data.event_log import EventLog
+from encoder.data.loaders import load_log
+from encoder.data.preparation import MAX_EVENTS_PER_DAY, Preparation, prepare
+from encoder.data.sequences import Sequences
+from encoder.metrics.ranking import mrr, recall
+from encoder.training.evaluation import model_ranks
+from encoder.training.fit import Trained, train
+from encoder.training.settings import FROM_EPOCHS, TrainingSettings
+from encoder.training.start import FromModel
 
 OLDER = 0.8  # share of the training part that is there before the update
 REES46_TRAINING = 0.7

@@ -20,18 +20,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoder.baselines import Baselines
-from encoder.catalogue import extend
-from encoder.datasets import FORMATS, load_log
-from encoder.datasets.simulator import Shop
-from encoder.evaluation import model_ranks
-from encoder.features import BRAND, CATEGORY, ITEM_FEATURES, TIME, Features, item_features, known_features
-from encoder.log import EventLog
-from encoder.metrics import ranking_metrics
-from encoder.sequences import Sequences
-from encoder.training import train
-from encoder.training_settings import TrainingSettings
-from encoder.vocabulary import Vocabulary
+from encoder.data.event_log import EventLog
+from encoder.data.features import BRAND, CATEGORY, ITEM_FEATURES, TIME, Features, item_features, known_features
+from encoder.data.loaders import FORMATS, load_log
+from encoder.data.sequences import Sequences
+from encoder.data.simulator import Shop
+from encoder.data.vocabulary import Vocabulary
+from encoder.metrics.baselines import Baselines
+from encoder.metrics.ranking import ranking_metrics
+from encoder.model.new_items import extend
+from encoder.training.evaluation import model_ranks
+from encoder.training.fit import train
+from encoder.training.settings import TrainingSettings
 
 TRAINED = 0.7
 WITHHELD = 0.2

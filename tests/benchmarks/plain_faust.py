@@ -12,10 +12,10 @@ from typing import Any
 import faust
 import numpy as np
 
-from export.bundle import Bundle
-from export.stepper import Stepper
-from streams.settings import Settings
-from streams.store import connect
+from export.runtime.bundle import Bundle
+from export.runtime.stepper import Stepper
+from streams.config.settings import Settings
+from streams.store.user_rows import connect
 
 BROKER, CASSANDRA, TOPIC, BUNDLE = sys.argv[1:5]
 

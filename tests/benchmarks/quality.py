@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoder.datasets import load_log
-from encoder.evaluation import model_ranks
-from encoder.log import EventLog
-from encoder.metrics import mrr, ndcg, recall
-from encoder.sequences import Sequences
-from encoder.training import best_epoch, train
-from encoder.training_settings import TrainingSettings
+from encoder.data.event_log import EventLog
+from encoder.data.loaders import load_log
+from encoder.data.sequences import Sequences
+from encoder.metrics.ranking import mrr, ndcg, recall
+from encoder.training.evaluation import model_ranks
+from encoder.training.fit import best_epoch, train
+from encoder.training.settings import TrainingSettings
 
 DAY_MS = 86_400_000
 BEAUTY_COLUMNS = "user_id=user,item_id=item,event_time_ms=ts[s],action:=rate"

@@ -20,15 +20,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from export.bundle import Bundle
+from export.runtime.bundle import Bundle
+from streams.broker.topics import ensure_topics
+from streams.commands.replay import Replay
+from streams.config.settings import Settings
 from streams.demo.worker_process import WorkerProcess
-from streams.epochs import Epoch, Reading
+from streams.engine.epochs import Epoch, Reading
+from streams.engine.planning.rows import Rows
 from streams.local import local_services
-from streams.replay import Replay
-from streams.rows import Rows
-from streams.settings import Settings
-from streams.store import Store
-from streams.topics import ensure_topics
+from streams.store.user_rows import Store
 from tests.benchmarks.bench.load import named
 from tests.bundles import tiny_bundle
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from streams.broker.topics import ensure_topics
+from streams.commands.replay import Replay
+from streams.config.settings import Settings
 from streams.demo.worker_process import Reading, WorkerProcess
 from streams.local import local_services
-from streams.replay import Replay
-from streams.settings import Settings
-from streams.topics import ensure_topics
 from tests.benchmarks.recovery import ITEMS, WIDTH, _resident_mb
 from tests.bundles import tiny_bundle
 

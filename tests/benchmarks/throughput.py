@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoder.log import EventLog
-from encoder.sequences import Sequences
-from encoder.training import SELECTION, train_on_all
-from encoder.training_settings import TrainingSettings
-from encoder.vocabulary import Vocabulary
+from encoder.data.event_log import EventLog
+from encoder.data.sequences import Sequences
+from encoder.data.vocabulary import Vocabulary
+from encoder.training.fit import SELECTION, train_on_all
+from encoder.training.settings import TrainingSettings
 from tests.benchmarks.quality import DATASETS, settings_of
 
 BATCH, NEGATIVES, ALPHA, LEARNING_RATE = 32, 2_048, 0.5, 0.05

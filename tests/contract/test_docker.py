@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from streams import schema
-from streams.measures import Measures
+from streams.config.settings import PREFIX, Settings
+from streams.health.metrics import Measures
 from streams.monitor.exposition import registry
 from streams.monitor.monitor import Monitor
-from streams.settings import PREFIX, Settings
+from streams.store import cql_schema
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 WIDTH = 67  # of a default model
 WRITE_SCHEMA = (
-    "python -c \"from streams import schema; print(';\\n\\n'.join(schema.statements('thalweg', 1, 67)) + ';')\" "
-    "> docker/cassandra/schema.cql"
+    "python -c \"from streams import schema; print(';\\n\\n'.join(cql_schema.statements('thalweg', 1, 67)) + ';')\" "
+    "> docker/cassandra/cql_schema.cql"
 )
 
 
@@ -28,7 +28,7 @@ def load(path: Path) -> Any:
 
 
 def test_the_schema_is_the_one_that_a_worker_creates() -> None:
-    expected = ";\n\n".join(schema.statements("thalweg", 1, WIDTH)) + ";\n"
+    expected = ";\n\n".join(cql_schema.statements("thalweg", 1, WIDTH)) + ";\n"
     assert (DOCKER / "cassandra" / "schema.cql").read_text() == expected, f"write it again: {WRITE_SCHEMA}"
 
 

@@ -10,48 +10,54 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PURE = (
-    "encoder.head_metrics",
-    "encoder.leak",
-    "encoder.metrics",
-    "encoder.preparation",
-    "encoder.time_mixture",
+    "encoder.metrics.heads",
+    "encoder.metrics.leak",
+    "encoder.metrics.ranking",
+    "encoder.data.preparation",
+    "encoder.metrics.time_mixture",
     "export.evaluation.bootstrap",
     "export.evaluation.freshness",
     "export.evaluation.heads",
     "export.evaluation.perturbation",
-    "export.evaluation.plots",
+    "export.evaluation.report.plots",
     "export.evaluation.scored",
-    "export.evaluation.sections",
+    "export.evaluation.report.sections",
     "export.evaluation.slices",
-    "export.half",
-    "streams.arena",
-    "streams.codec",
-    "streams.epochs",
-    "streams.contracts",
+    "export.runtime.half",
+    "streams.engine.arena",
+    "streams.engine.codec",
+    "streams.engine.epochs",
+    "streams.contracts.messages",
     "streams.demo.view",
-    "streams.device",
-    "streams.erasures",
-    "streams.foresight",
+    "streams.engine.device",
+    "streams.commands.erased_letters",
+    "streams.engine.foresight",
     "streams.monitor.baselines",
     "streams.monitor.dedup",
     "streams.monitor.head_tally",
     "streams.monitor.merge",
     "streams.monitor.scoreboard",
     "streams.monitor.windows",
-    "streams.plan",
-    "streams.processor",
-    "streams.requests",
-    "streams.rows",
-    "streams.schema",
-    "streams.state",
-    "streams.waves",
+    "streams.engine.planning.plan",
+    "streams.engine.processor",
+    "streams.store.batching",
+    "streams.engine.planning.rows",
+    "streams.store.cql_schema",
+    "streams.engine.state_cell",
+    "streams.engine.planning.waves",
 )
 CLOCK_AND_IO = {"asyncio", "time", "socket", "threading", "subprocess"}
 IMPURE = CLOCK_AND_IO | {"faust", "aiokafka", "kafka", "cassandra", "onnxruntime"}
 ONLY = {
-    "faust": {"streams.agents", "streams.app", "streams.transport", "streams.worker", "streams.monitor"},
+    "faust": {
+        "streams.worker.pipeline",
+        "streams.worker.app",
+        "streams.broker.transport",
+        "streams.worker.command",
+        "streams.monitor",
+    },
     "onnxruntime": {"export"},
-    "cassandra": {"streams.store", "streams.doctor", "streams.local", "tests"},
+    "cassandra": {"streams.store.user_rows", "streams.commands.doctor", "streams.local", "tests"},
 }
 
 
@@ -99,7 +105,7 @@ def test_pure_modules_do_no_io_and_know_no_clock() -> None:
 
 @pytest.mark.parametrize(
     "loaded",
-    ["streams.worker, streams.verify", "export.evaluation.evaluation, export.evaluation.report"],
+    ["streams.worker.command, streams.commands.verify", "export.evaluation.evaluation, export.evaluation.report"],
 )
 def test_what_runs_on_a_bundle_never_loads_torch(loaded: str) -> None:
     code = f"import sys, {loaded}; sys.exit('torch' in sys.modules)"
@@ -108,7 +114,9 @@ def test_what_runs_on_a_bundle_never_loads_torch(loaded: str) -> None:
 
 def test_a_worker_is_imported_where_onnxruntime_is_for_the_cpu_alone() -> None:
     """On a Mac and on ARM, its package lacks a name that the one for GPUs has."""
-    code = "import onnxruntime.capi.build_and_package_info as info; del info.cuda_version; import streams.worker"
+    code = (
+        "import onnxruntime.capi.build_and_package_info as info; del info.cuda_version; import streams.worker.command"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from encoder.events import BehaviorEvent
-from streams.codec import Rejected, decode
-from streams.contracts import (
+from encoder.data.events import BehaviorEvent
+from streams.config.settings import Settings
+from streams.contracts.generate import FOLDER, documents, text_of
+from streams.contracts.messages import (
     MAX_KEY_BYTES,
     MAX_VALUE_BYTES,
     DeadLetterHeaders,
@@ -21,8 +22,7 @@ from streams.contracts import (
     dead_letter,
     header_texts,
 )
-from streams.schemas.generate import FOLDER, documents, text_of
-from streams.settings import Settings
+from streams.engine.codec import Rejected, decode
 
 EVENT: dict[str, Any] = {
     "event_id": "e1",
@@ -40,7 +40,7 @@ SCHEMA = documents()["behavior.events.v1.json"]
 def test_the_folder_holds_what_the_code_generates() -> None:
     expected = {name: text_of(document) for name, document in documents().items()}
     found = {path.name: path.read_text() for path in FOLDER.glob("*.json")}
-    assert found == expected, "run `python -m streams.schemas.generate` and commit the change"
+    assert found == expected, "run `python -m streams.contracts.generate` and commit the change"
 
 
 def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from export.bundle import Bundle
+from export.runtime.bundle import Bundle
 from streams.local import LocalServices
 from tests.bundles import tiny_bundle
 from tests.deployment import Deployment

@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import pytest
 
-from export.bundle import Bundle
+from export.runtime.bundle import Bundle
 from streams.local import local_services
 from tests.faults import scenarios
 from tests.faults.registry import SCENARIOS, SMALL

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from export.bundle import Bundle
+from export.runtime.bundle import Bundle
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
-from streams.schema import item_vectors_table
-from streams.store import connect
+from streams.store.cql_schema import item_vectors_table
+from streams.store.user_rows import connect
 from tests.bundles import tiny_bundle
 from tests.deployment import Deployment
 from tests.e2e.test_worker import shopping

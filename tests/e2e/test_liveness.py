@@ -7,8 +7,8 @@ import urllib.error
 import urllib.request
 
 from streams.demo.worker_process import WorkerProcess
+from streams.health.watchdog import SLOW_S, STOP_LIMIT_S
 from streams.local import LocalServices
-from streams.watchdog import SLOW_S, STOP_LIMIT_S
 from tests.deployment import Deployment, expected_ids
 from tests.e2e.test_worker import shopping
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from encoder.datasets import load_log
-from encoder.metrics import MISS, ranking_metrics
+from encoder.data.loaders import load_log
+from encoder.metrics.ranking import MISS, ranking_metrics
 from export.evaluation.evaluation import predicted
 from export.evaluation.scored import ScoredEvents
-from export.stepper import Stepper
+from export.runtime.stepper import Stepper
 from streams.cli import main
-from streams.contracts import EvaluationEvent
-from streams.foresight import Foresight
+from streams.contracts.messages import EvaluationEvent
+from streams.engine.foresight import Foresight
 from streams.monitor.scoreboard import Scoreboard
 from tests.deployment import Deployment
 from tests.e2e.test_worker import shopping

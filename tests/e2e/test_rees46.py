@@ -12,16 +12,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from encoder.checkpoint import load
-from encoder.datasets import load_log
-from encoder.log import EventLog
-from encoder.sequences import Sequences, batches, windows
-from encoder.training_settings import CELL_NAMES
-from export.bundle import Bundle
-from streams.arena import StoredUser
+from encoder.data.event_log import EventLog
+from encoder.data.loaders import load_log
+from encoder.data.sequences import Sequences, batches, windows
+from encoder.training.checkpoint import load
+from encoder.training.settings import CELL_NAMES
+from export.runtime.bundle import Bundle
 from streams.cli import main
+from streams.engine.arena import StoredUser
 from streams.local import LocalServices
-from streams.store import Store
+from streams.store.user_rows import Store
 from tests.deployment import Deployment
 
 LOG = Path(__file__).parents[3] / "shared" / "data" / "rees46" / "2019-Oct.csv.gz"

@@ -10,15 +10,15 @@ import numpy as np
 from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from export.bundle import Bundle
-from streams import dlq
-from streams.arena import StoredUser
-from streams.contracts import ERASED, FIELD, REASON, decode_vector, header_texts
+from export.runtime.bundle import Bundle
+from streams.broker.topics import broker_admin, describe_topic
+from streams.commands import dlq
+from streams.contracts.messages import ERASED, FIELD, REASON, decode_vector, header_texts
+from streams.engine.arena import StoredUser
+from streams.engine.planning.rows import Rows
 from streams.local import LocalServices
-from streams.rows import Rows
-from streams.schema import representations_table
-from streams.store import DamagedRow, Store, connect
-from streams.topics import broker_admin, describe_topic
+from streams.store.cql_schema import representations_table
+from streams.store.user_rows import DamagedRow, Store, connect
 from tests.deployment import Deployment, event, expected_ids, record
 
 COMPACTED_WITHIN_S = 40.0

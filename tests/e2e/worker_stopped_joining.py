@@ -6,8 +6,8 @@ import signal
 import sys
 from typing import Any
 
+from streams.broker.transport import BatchConsumer
 from streams.cli import main
-from streams.transport import BatchConsumer
 
 SETTLE_S = 0.2  # until the consumer's thread, in its stop, waits for the join
 

@@ -11,8 +11,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from streams.config.settings import PREFIX
 from streams.local import local_services
-from streams.settings import PREFIX
 from tests.bundles import tiny_bundle
 from tests.faults import scenarios
 from tests.faults.registry import SCENARIOS

@@ -5,13 +5,13 @@ import asyncio
 import msgspec
 import numpy as np
 
-from export.bundle import Bundle
-from streams.arena import StoredUser
-from streams.contracts import ERASED, SOURCE_OFFSET, SOURCE_PARTITION, decode_vector, header_texts
-from streams.reading import read_topic
-from streams.settings import Settings
-from streams.store import Store
-from streams.verify import TOLERANCE, verify
+from export.runtime.bundle import Bundle
+from streams.broker.topic_reader import read_topic
+from streams.commands.verify import TOLERANCE, verify
+from streams.config.settings import Settings
+from streams.contracts.messages import ERASED, SOURCE_OFFSET, SOURCE_PARTITION, decode_vector, header_texts
+from streams.engine.arena import StoredUser
+from streams.store.user_rows import Store
 from tests.faults.truth import ERASURE, LOST, REPETITION, Expected, Truth
 
 VECTOR_TOLERANCE = 1e-6  # two workers may have computed the same step, each with its own rounding

@@ -3,9 +3,9 @@
 import threading
 import time
 
-from streams.errors import BrokerError
-from streams.settings import Settings
-from streams.topics import describe_topic
+from streams.broker.topics import describe_topic
+from streams.config.errors import BrokerError
+from streams.config.settings import Settings
 
 POLL_S = 0.3
 

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from streams.config.settings import Settings
 from streams.demo.worker_process import WorkerProcess
 from streams.local.errors import LocalServiceError
-from streams.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 RESTART_DELAY_S = 0.2

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from export.bundle import Bundle
-from streams.errors import BrokerError
+from export.runtime.bundle import Bundle
+from streams.broker.topics import describe_topic
+from streams.config.errors import BrokerError
+from streams.config.group import group
 from streams.local import LocalServices
-from streams.names import group
-from streams.topics import describe_topic
 from tests.deployment import Deployment
 from tests.faults.checks import check
 from tests.faults.commits import Commits

@@ -8,10 +8,10 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer
 from numpy.typing import NDArray
 
-from streams.reading import read_partition
-from streams.sampling import Sample
-from streams.settings import Settings
-from streams.topics import describe_topic
+from streams.broker.topic_reader import read_partition
+from streams.broker.topics import describe_topic
+from streams.config.settings import Settings
+from streams.engine.sampling import Sample
 
 POLL_RECORDS = 5000
 REPETITION, ERASURE, LOST = -1, -2, -3  # what an offset holds instead of an event to apply

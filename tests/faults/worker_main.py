@@ -10,9 +10,9 @@ import signal
 import sys
 from typing import Any
 
+from streams.broker.publisher import Publisher
 from streams.cli import main
-from streams.publisher import Publisher
-from streams.store import Store
+from streams.store.user_rows import Store
 
 CALLS: dict[str, type] = {"publish": Publisher, "write": Store, "erase": Store}
 

@@ -8,14 +8,15 @@ import msgspec
 import pytest
 from bundles import tiny_bundle
 
-from export.bundle import Bundle
-from streams import doctor, topics
+from export.runtime.bundle import Bundle
+from streams.broker import topics
+from streams.broker.topics import broker_admin, ensure_topics
+from streams.commands import doctor
+from streams.config.settings import Settings
 from streams.local import LocalServices
-from streams.local.ports import free_ports
-from streams.registration import Registration
-from streams.settings import Settings
-from streams.store import Store, connect
-from streams.topics import broker_admin, ensure_topics
+from streams.local.process.ports import free_ports
+from streams.store.user_rows import Store, connect
+from streams.worker.registration import Registration
 
 WIDTH = 32
 

@@ -15,11 +15,11 @@ from cassandra.cluster import Cluster, Session
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
+from streams.broker.topics import check_broker
+from streams.config.settings import load_settings
 from streams.local import LocalServices, local_services
 from streams.local.errors import LocalServiceError
-from streams.local.processes import is_running
-from streams.settings import load_settings
-from streams.topics import check_broker
+from streams.local.process.processes import is_running
 
 THALWEG = [sys.executable, "-m", "streams.cli"]
 PARENT = """

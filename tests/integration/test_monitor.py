@@ -15,13 +15,13 @@ import msgspec
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from streams.broker.topics import ensure_topics
 from streams.cli import main
-from streams.contracts import EvaluationEvent, MetricsEvent
+from streams.config.settings import Settings
+from streams.contracts.messages import EvaluationEvent, MetricsEvent
 from streams.local import LocalServices
 from streams.monitor.monitor import Monitor, Snapshot
 from streams.monitor.scoreboard import Scoreboard
-from streams.settings import Settings
-from streams.topics import ensure_topics
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 3

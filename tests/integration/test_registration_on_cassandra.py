@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from bundles import tiny_bundle
 
-from export.bundle import Bundle
-from streams import registration, store
+from export.runtime.bundle import Bundle
+from streams.config.settings import Settings
 from streams.local import LocalServices
-from streams.registration import Registration
-from streams.schema import item_vectors_table, representations_table
-from streams.settings import Settings
-from streams.store import Store, connect
+from streams.store import user_rows
+from streams.store.cql_schema import item_vectors_table, representations_table
+from streams.store.user_rows import Store, connect
+from streams.worker import registration
+from streams.worker.registration import Registration
 
 ITEMS = 250
 
@@ -101,7 +102,7 @@ def test_vectors_that_a_crash_left_without_a_mark_are_not_trusted(
 def test_while_cassandra_is_away_registration_waits_and_then_goes_on(
     services: LocalServices, settings: Settings, bundle: Bundle, reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "REQUEST_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(user_rows, "REQUEST_TIMEOUT_S", 0.5)
     of = Store(settings, bundle)
     of.connect()
     of.announce()

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from encoder.events import BehaviorEvent
+from encoder.data.events import BehaviorEvent
 from streams import cli
-from streams.codec import Outcome, Rejected, decode
+from streams.broker.topic_reader import read_topic
+from streams.config.settings import Settings
+from streams.engine.codec import Outcome, Rejected, decode
 from streams.local import LocalServices
-from streams.reading import read_topic
-from streams.settings import Settings
 
 
 def test_a_table_of_any_columns_is_sent_as_events(

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from encoder.log import EventLog
+from encoder.data.event_log import EventLog
 from export.evaluation.evaluation import evaluate_bundle
-from export.evaluation.report import page
+from export.evaluation.report.page import page
 from tests.bundles import tiny_bundle
 from tests.logs import event_log
 

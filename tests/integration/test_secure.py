@@ -14,18 +14,18 @@ import msgspec
 import pytest
 import trustme
 
-from export.bundle import Bundle
-from streams import topics
-from streams.errors import BrokerError, SettingsError
+from export.runtime.bundle import Bundle
+from streams.broker import topics
+from streams.broker.topics import broker_admin
+from streams.config.errors import BrokerError, SettingsError
+from streams.config.settings import SECRETS, SERVICES, Settings
 from streams.local import LocalServices, local_services
+from streams.local.certificates import FOLDER
 from streams.local.cql import DEFAULT_USER
-from streams.local.locks import FOLDER
-from streams.local.ports import HOST
+from streams.local.process.ports import HOST
 from streams.local.state import LocalState
 from streams.monitor.monitor import Monitor
-from streams.settings import SECRETS, SERVICES, Settings
-from streams.store import connect
-from streams.topics import broker_admin
+from streams.store.user_rows import connect
 from tests.bundles import tiny_bundle
 from tests.deployment import Deployment, event, record
 

@@ -16,16 +16,17 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 
-from streams import cli, dlq
-from streams import replay as replay_module
-from streams.codec import Erasure, Rejected, decode
-from streams.contracts import MAX_VALUE_BYTES, dead_letter, erasure_marker
-from streams.errors import BrokerError, InputError, SettingsError
+from streams import cli
+from streams.broker.topic_reader import is_anything, read_topic
+from streams.broker.topics import broker_admin, describe_topic, ensure_topics
+from streams.commands import dlq
+from streams.commands import replay as replay_module
+from streams.commands.replay import LARGEST_BYTES, Replay
+from streams.config.errors import BrokerError, InputError, SettingsError
+from streams.config.settings import Settings
+from streams.contracts.messages import MAX_VALUE_BYTES, dead_letter, erasure_marker
+from streams.engine.codec import Erasure, Rejected, decode
 from streams.local import LocalServices, local_services
-from streams.reading import is_anything, read_topic
-from streams.replay import LARGEST_BYTES, Replay
-from streams.settings import Settings
-from streams.topics import broker_admin, describe_topic, ensure_topics
 
 TOPICS = ["behavior_topic", "dead_letter_topic", "updates_topic", "evaluation_topic", "metrics_topic"]
 NOW_MS = int(time.time() * 1000)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from encoder import checkpoint
-from encoder.unfinished import FILE
+from encoder.training import checkpoint
+from encoder.training.unfinished import FILE
 from streams import cli
 from tests.unit.test_unfinished import assert_same
 

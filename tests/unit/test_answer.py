@@ -9,7 +9,7 @@ from unittest.mock import MagicMock
 import pytest
 from cassandra.cluster import ResponseFuture
 
-from streams.store import _answer
+from streams.store.user_rows import _answer
 
 
 @pytest.fixture

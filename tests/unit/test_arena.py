@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from streams.arena import NO_OFFSET, Arena, StoredUser
+from streams.engine.arena import NO_OFFSET, Arena, StoredUser
 
 
 def user(name: str, partition: int = 0) -> StoredUser:

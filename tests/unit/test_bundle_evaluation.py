@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from encoder.data.event_log import EventLog
 from encoder.errors import InputError
-from encoder.leak import find_leak, warning, warnings
-from encoder.log import EventLog
-from export.bundle import Bundle
+from encoder.metrics.leak import find_leak, warning, warnings
 from export.evaluation import perturbation, representations
 from export.evaluation.bootstrap import difference, gains, intervals, resampled_means
 from export.evaluation.evaluation import evaluate_bundle, predicted
@@ -19,10 +18,11 @@ from export.evaluation.freshness import seen_before
 from export.evaluation.heads import recent_events
 from export.evaluation.lists import describe_lists, top_items
 from export.evaluation.perturbation import Perturbed, perturb
-from export.evaluation.report import page
+from export.evaluation.report.page import page
 from export.evaluation.scored import ScoredEvents, gaps_ms
 from export.evaluation.slices import slices
-from export.stepper import Stepper
+from export.runtime.bundle import Bundle
+from export.runtime.stepper import Stepper
 from tests.bundles import tiny_bundle
 from tests.logs import event_log
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encoder.events import BehaviorEvent
-from streams.codec import Erasure, Rejected, decode, decode_batch
-from streams.contracts import MAX_AHEAD_MS, MAX_KEY_BYTES, MAX_TEXT, MAX_TIME_MS, MAX_VALUE_BYTES
+from encoder.data.events import BehaviorEvent
+from streams.contracts.messages import MAX_AHEAD_MS, MAX_KEY_BYTES, MAX_TEXT, MAX_TIME_MS, MAX_VALUE_BYTES
+from streams.engine.codec import Erasure, Rejected, decode, decode_batch
 
 NOW_MS = 1_700_000_000_000
 KEY = b"u1"

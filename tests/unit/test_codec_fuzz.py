@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from encoder.events import BehaviorEvent
-from streams import codec
-from streams.contracts import MAX_AHEAD_MS
+from encoder.data.events import BehaviorEvent
+from streams.contracts.messages import MAX_AHEAD_MS
+from streams.engine import codec
 from tests.fuzz_codec import BYTES, FIELDS, NOW_MS, TIMESTAMPS, TOKENS, Input, Mutator, check, join
 
 GOOD = {

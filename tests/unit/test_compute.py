@@ -10,17 +10,17 @@ import pytest
 import torch
 import torch.multiprocessing
 
-from encoder.cells import CELLS
-from encoder.compute import CPU, Compute
-from encoder.datasets.simulator import Shop
+from encoder.data.features import PRICE
+from encoder.data.sequences import Window, windows
+from encoder.data.simulator import Shop
 from encoder.errors import InputError
-from encoder.features import PRICE
-from encoder.losses import FullSoftmax, make_loss
-from encoder.optimizer import AdamW
-from encoder.sequences import Window, windows
-from encoder.training import CLIP_NORM, train, window_loss
-from encoder.training_settings import TrainingSettings
-from encoder.unfinished import Unfinished
+from encoder.model.cells import CELLS
+from encoder.training.compute import CPU, Compute
+from encoder.training.fit import CLIP_NORM, train, window_loss
+from encoder.training.losses import FullSoftmax, make_loss
+from encoder.training.optimizer import AdamW
+from encoder.training.settings import TrainingSettings
+from encoder.training.unfinished import Unfinished
 from tests.bundles import tiny_model
 from tests.unit.test_content import model_with_everything
 from tests.unit.test_sequences import random_sequences

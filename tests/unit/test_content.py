@@ -11,13 +11,9 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from encoder import checkpoint
-from encoder.catalogue import extend
-from encoder.content import WeekHours
-from encoder.errors import InputError
-from encoder.evaluation import model_ranks
-from encoder.events import BehaviorEvent
-from encoder.features import (
+from encoder.data.event_log import Column, EventLog
+from encoder.data.events import BehaviorEvent
+from encoder.data.features import (
     BRAND,
     CATEGORY,
     EVENT_FEATURES,
@@ -31,18 +27,22 @@ from encoder.features import (
     known_features,
     price_boundaries,
 )
-from encoder.log import Column, EventLog
-from encoder.model import ModelConfig, UserModel
-from encoder.sequences import Sequences
-from encoder.training import Trained, train
-from encoder.training_settings import TrainingSettings
-from encoder.vocabulary import Vocabulary
+from encoder.data.sequences import Sequences
+from encoder.data.vocabulary import Vocabulary
+from encoder.errors import InputError
+from encoder.model.content import WeekHours
+from encoder.model.new_items import extend
+from encoder.model.user_model import ModelConfig, UserModel
+from encoder.training import checkpoint
+from encoder.training.evaluation import model_ranks
+from encoder.training.fit import Trained, train
+from encoder.training.settings import TrainingSettings
 from export import parity
-from export.bundle import MANIFEST, Bundle, Manifest, bundle_id, hash_files
 from export.exporter import export_model
-from export.stepper import Stepper
+from export.runtime.bundle import MANIFEST, Bundle, Manifest, bundle_id, hash_files
+from export.runtime.stepper import Stepper
 from streams.cli import main
-from streams.features import FeatureReader
+from streams.engine.features import FeatureReader
 from tests.logs import event_log
 
 KINDS = ("cup", "pot", "tea")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from encoder.cells import CELLS
-from encoder.counters import DAY_MS, DIFFERENCE, EVENT, HALF_LIVES_DAYS, Counters
-from encoder.model import ModelConfig, UserModel
-from encoder.sequences import Sequences
+from encoder.data.sequences import Sequences
+from encoder.model.cells import CELLS
+from encoder.model.counters import DAY_MS, DIFFERENCE, EVENT, HALF_LIVES_DAYS, Counters
+from encoder.model.user_model import ModelConfig, UserModel
 from export.exporter import export_model
 from export.parity import random_sequences
-from export.stepper import Stepper
+from export.runtime.stepper import Stepper
 from tests.bundles import tiny_model, vocabulary_of
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from export import cuda, stepper
-from export.stepper import cuda_failure
+from export.runtime import cuda, stepper
+from export.runtime.stepper import cuda_failure
 
 
 class Runtime:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from encoder.datasets import load_log, replay_records
+from encoder.data.loaders import load_log, replay_records
 from encoder.errors import InputError
 
 REES46 = Path(__file__).parents[3] / "shared/data/rees46/2019-Oct.csv.gz"

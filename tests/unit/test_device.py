@@ -8,16 +8,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from export.bundle import Bundle
-from export.resident import Resident
-from export.stepper import Stepper, cuda_failure
-from streams import worker
-from streams.arena import Arena
-from streams.codec import decode_batch
-from streams.device import ROWS_AN_EVENT, DeviceProcessor
-from streams.plan import Part
-from streams.processor import Processor, Result
-from streams.settings import Settings
+from export.runtime.bundle import Bundle
+from export.runtime.resident import Resident
+from export.runtime.stepper import Stepper, cuda_failure
+from streams.config.settings import Settings
+from streams.engine.arena import Arena
+from streams.engine.codec import decode_batch
+from streams.engine.device import ROWS_AN_EVENT, DeviceProcessor
+from streams.engine.planning.plan import Part
+from streams.engine.processor import Processor, Result
+from streams.worker import command
 from tests.bundles import tiny_bundle
 from tests.unit.test_processor import Record, Stored, feed
 
@@ -132,16 +132,16 @@ def test_the_worker_keeps_its_states_on_a_gpu_where_bundle_and_machine_can(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(worker, "Resident", partial(Resident, on_cpu=True))
+    monkeypatch.setattr(command, "Resident", partial(Resident, on_cpu=True))
     given = bundle if has_graphs else tiny_bundle(tmp_path / "b", items=20)
     arena = Arena(CAPACITY, given.manifest.state_width, given.manifest.representation_width)
     stepper = Stepper(given)
     for failure, told in (("", "states on the CPU\n"), ("no libcudart", "states on the CPU: no libcudart\n")):
-        monkeypatch.setattr(worker, "cuda_failure", lambda failure=failure: failure)
-        assert type(worker._processor(given, stepper, arena, Settings())) is Processor
+        monkeypatch.setattr(command, "cuda_failure", lambda failure=failure: failure)
+        assert type(command._processor(given, stepper, arena, Settings())) is Processor
         assert told in capsys.readouterr().out
-    monkeypatch.setattr(worker, "cuda_failure", lambda: None)
-    made = worker._processor(given, stepper, arena, Settings())
+    monkeypatch.setattr(command, "cuda_failure", lambda: None)
+    made = command._processor(given, stepper, arena, Settings())
     assert isinstance(made, DeviceProcessor) == has_graphs
     said = capsys.readouterr().out
     assert ("states on the GPU\n" in said, "export the bundle with --gpu" in said) == (has_graphs, not has_graphs)
@@ -151,13 +151,13 @@ def test_the_worker_keeps_its_states_on_a_gpu_where_bundle_and_machine_can(
 def test_the_worker_says_at_its_start_that_ranks_are_in_float16(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(worker, "Resident", partial(Resident, on_cpu=True))
+    monkeypatch.setattr(command, "Resident", partial(Resident, on_cpu=True))
     given = tiny_bundle(tmp_path / "b", items=50, for_gpu=True, in_half=True)
     arena = Arena(CAPACITY, given.manifest.state_width, given.manifest.representation_width)
     stepper = Stepper(given)
-    monkeypatch.setattr(worker, "cuda_failure", lambda: "")
-    worker._processor(given, stepper, arena, Settings())
+    monkeypatch.setattr(command, "cuda_failure", lambda: "")
+    command._processor(given, stepper, arena, Settings())
     assert "float16" not in capsys.readouterr().out, "on the CPU they are in float32"
-    monkeypatch.setattr(worker, "cuda_failure", lambda: None)
-    worker._processor(given, stepper, arena, Settings())
+    monkeypatch.setattr(command, "cuda_failure", lambda: None)
+    command._processor(given, stepper, arena, Settings())
     assert "ranks are in float16 and not exact: near the top " in capsys.readouterr().out

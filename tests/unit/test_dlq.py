@@ -2,8 +2,15 @@
 
 from typing import Any, NamedTuple
 
-from streams.contracts import RESENT, SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TIMESTAMP, SOURCE_TOPIC, header_texts
-from streams.dlq import _Markers
+from streams.commands.dlq import _Markers
+from streams.contracts.messages import (
+    RESENT,
+    SOURCE_OFFSET,
+    SOURCE_PARTITION,
+    SOURCE_TIMESTAMP,
+    SOURCE_TOPIC,
+    header_texts,
+)
 
 
 class Written(NamedTuple):

@@ -8,8 +8,8 @@ import aiokafka.codec
 import pytest
 
 from encoder.errors import BundleError
-from streams import doctor
-from streams.settings import Settings
+from streams.commands import doctor
+from streams.config.settings import Settings
 from tests.bundles import tiny_bundle
 
 

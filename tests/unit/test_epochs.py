@@ -2,7 +2,7 @@
 
 import uuid
 
-from streams.epochs import Epoch, Reading, reading
+from streams.engine.epochs import Epoch, Reading, reading
 
 NOW, BEFORE = uuid.uuid4(), uuid.uuid4()
 FIRST = Epoch(3, NOW, 2, ())

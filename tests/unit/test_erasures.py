@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from streams.contracts import ERASED, MAX_VALUE_BYTES, erasure_marker, header_texts, user_hash
-from streams.erasures import Erasures, Place, users_named
+from streams.commands.erased_letters import Erasures, Place, users_named
+from streams.contracts.messages import ERASED, MAX_VALUE_BYTES, erasure_marker, header_texts, user_hash
 
 USER = 'günther "g" o\\'
 EVENT = {"event_id": "e1", "user_id": USER, "item_id": "i1", "action": "view", "event_time_ms": 1}

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from encoder.log import EventLog
-from export.bundle import Bundle
-from export.evaluation.report import page
+from encoder.data.event_log import EventLog
+from export.evaluation.report.page import page
+from export.runtime.bundle import Bundle
 from streams.cli import main
 from tests.bundles import tiny_bundle
 from tests.unit.test_bundle_evaluation import ITEMS, random_log

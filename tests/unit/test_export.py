@@ -7,15 +7,15 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from encoder.cells import CELLS, Cell
-from encoder.counters import EVENT
+from encoder.data.vocabulary import Vocabulary
 from encoder.errors import BundleError, InputError
-from encoder.model import ModelConfig, UserModel
-from encoder.vocabulary import Vocabulary
+from encoder.model.cells import CELLS, Cell
+from encoder.model.counters import EVENT
+from encoder.model.user_model import ModelConfig, UserModel
 from export import exporter, parity
-from export.bundle import FILES, Bundle
 from export.graphs import predict_graph, step_graph
-from export.stepper import Stepper
+from export.runtime.bundle import FILES, Bundle
+from export.runtime.stepper import Stepper
 from tests.bundles import tiny_bundle, tiny_model
 
 # Operators of step graphs; ONNX Runtime has kernels of all of them for both.

@@ -8,8 +8,8 @@ import onnx
 import pytest
 
 from encoder.errors import BundleError
-from export.bundle import Bundle
-from export.resident import Resident
+from export.runtime.bundle import Bundle
+from export.runtime.resident import Resident
 from tests import gpu_check
 from tests.bundles import tiny_bundle
 from tests.gpu_check import Cost, Parity, Peak, cost, device_peak, difference, rates

@@ -10,10 +10,10 @@ import pytest
 
 from encoder.errors import InputError
 from export import command
-from export import half as of_half
-from export.bundle import Bundle
-from export.half import allowed_ranks, half_rounded, what_half_loses
-from export.resident import Resident
+from export.runtime import half as of_half
+from export.runtime.bundle import Bundle
+from export.runtime.half import allowed_ranks, half_rounded, what_half_loses
+from export.runtime.resident import Resident
 from tests.bundles import tiny_bundle
 from tests.gpu_check import Cost, Peak, cost, parity
 from tests.unit.test_resident import ON_CUDA

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encoder.head_metrics import (
+from encoder.data.sequences import Sequences
+from encoder.data.vocabulary import Vocabulary
+from encoder.metrics.heads import (
     DAY_MS,
     action_metrics,
     auc,
@@ -18,9 +20,7 @@ from encoder.head_metrics import (
     deciles,
     time_metrics,
 )
-from encoder.sequences import Sequences
-from encoder.vocabulary import Vocabulary
-from streams.foresight import Foresight
+from streams.engine.foresight import Foresight
 from streams.monitor.head_tally import HeadTally
 from streams.monitor.scoreboard import Scoreboard
 from tests.logs import event_log

@@ -8,16 +8,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from encoder.evaluation import head_metrics, head_outputs
-from encoder.heads import Heads, log_likelihood
-from encoder.log import EventLog
-from encoder.losses import FullSoftmax
-from encoder.model import ModelConfig, UserModel
-from encoder.optimizer import AdamW
-from encoder.sequences import Sequences, windows
-from encoder.time_mixture import MIN_SCALE, TimeMixture
-from encoder.training import window_loss
-from encoder.vocabulary import Vocabulary
+from encoder.data.event_log import EventLog
+from encoder.data.sequences import Sequences, windows
+from encoder.data.vocabulary import Vocabulary
+from encoder.metrics.time_mixture import MIN_SCALE, TimeMixture
+from encoder.model.heads import Heads, log_likelihood
+from encoder.model.user_model import ModelConfig, UserModel
+from encoder.training.evaluation import head_metrics, head_outputs
+from encoder.training.fit import window_loss
+from encoder.training.losses import FullSoftmax
+from encoder.training.optimizer import AdamW
 from tests.bundles import tiny_model
 from tests.logs import event_log
 

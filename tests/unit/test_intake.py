@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.intake import JOINED_EVENTS, Delivery, Draw, Intake
+from streams.worker.intake import JOINED_EVENTS, Delivery, Draw, Intake
 
 Offer = tuple[int, int, int]  # partition, generation, records
 

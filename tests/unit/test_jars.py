@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streams.local import jars
 from streams.local.errors import LocalServiceError
-from streams.local.jars import Jar
+from streams.local.jvm import jars
+from streams.local.jvm.jars import Jar
 
 CONTENT = b"the bytes of a jar" * 1000
 PATH = "org/example/flow/1.0/flow-1.0.jar"

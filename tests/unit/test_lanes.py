@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from encoder.datasets.simulator import Shop
-from encoder.lanes import lanes
-from encoder.losses import FullSoftmax
-from encoder.sequences import Sequences, Window, batches, windows
-from encoder.training import carried, train, window_loss
-from encoder.training_settings import TrainingSettings
+from encoder.data.sequences import Sequences, Window, batches, windows
+from encoder.data.simulator import Shop
+from encoder.training.fit import carried, train, window_loss
+from encoder.training.lanes import lanes
+from encoder.training.losses import FullSoftmax
+from encoder.training.settings import TrainingSettings
 from tests.bundles import tiny_model
 from tests.unit.test_sequences import random_sequences
 

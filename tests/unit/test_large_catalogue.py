@@ -6,11 +6,12 @@ import numpy as np
 import onnx
 import pytest
 
-from encoder.features import BRAND, CATEGORY, HOUR_MS, PRICE, TIME, Features
-from export import parity, stepper
+from encoder.data.features import BRAND, CATEGORY, HOUR_MS, PRICE, TIME, Features
+from export import parity
 from export.exporter import export_model
 from export.graphs import event
-from export.stepper import Stepper
+from export.runtime import stepper
+from export.runtime.stepper import Stepper
 from tests.bundles import tiny_bundle
 from tests.unit.test_content import model_with_everything, vocabulary_of_everything
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.local.processes import Service
+from streams.local.process.processes import Service
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="timer slack is Linux's")
 

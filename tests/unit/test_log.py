@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from encoder.data.event_log import Column, EventLog
 from encoder.errors import InputError
-from encoder.log import Column, EventLog
 
 
 def make_log(times: list[int]) -> EventLog:

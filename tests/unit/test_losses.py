@@ -6,10 +6,20 @@ import pytest
 import torch
 from torch.nn import functional
 
-from encoder import losses
 from encoder.errors import InputError
-from encoder.losses import FULL_ITEMS, LOSSES, BPRMax, Drawn, FullSoftmax, Loss, Negatives, SampledSoftmax, make_loss
-from encoder.training_settings import LOSS_NAMES
+from encoder.training import losses
+from encoder.training.losses import (
+    FULL_ITEMS,
+    LOSSES,
+    BPRMax,
+    Drawn,
+    FullSoftmax,
+    Loss,
+    Negatives,
+    SampledSoftmax,
+    make_loss,
+)
+from encoder.training.settings import LOSS_NAMES
 
 ITEMS, WIDTH, ROWS = 30, 5, 4
 Case = tuple[torch.Tensor, torch.Tensor, torch.Tensor]

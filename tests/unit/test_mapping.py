@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from encoder.datasets import load_log, replay_records
-from encoder.datasets.mapping import Columns
+from encoder.data.loaders import load_log, replay_records
+from encoder.data.loaders.mapping import Columns
 from encoder.errors import InputError
 
 BEAUTY = Path(__file__).parents[3] / "shared/data/beauty/beauty.csv.gz"

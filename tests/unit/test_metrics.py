@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from encoder.baselines import Baselines
-from encoder.metrics import MISS, mrr, ndcg, ranking_metrics, ranks_of, recall
-from encoder.sequences import Sequences
-from encoder.vocabulary import Vocabulary
+from encoder.data.sequences import Sequences
+from encoder.data.vocabulary import Vocabulary
+from encoder.metrics.baselines import Baselines
+from encoder.metrics.ranking import MISS, mrr, ndcg, ranking_metrics, ranks_of, recall
 from tests.logs import event_log
 
 RANKS = np.array([1, 3, 21, MISS])

@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 import torch
 
-from encoder import checkpoint
-from encoder.cells import CELLS, Cell, make_cell
-from encoder.cells.linear import scan
+from encoder.data.event_log import EventLog
+from encoder.data.sequences import Sequences
+from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
-from encoder.evaluation import evaluate, model_ranks
-from encoder.log import EventLog
-from encoder.optimizer import AdamW
-from encoder.sequences import Sequences
-from encoder.training import Trained, train
-from encoder.training_settings import CELL_NAMES, TrainingSettings
-from encoder.vocabulary import Vocabulary
+from encoder.model.cells import CELLS, Cell, make_cell
+from encoder.model.cells.linear import scan
+from encoder.training import checkpoint
+from encoder.training.evaluation import evaluate, model_ranks
+from encoder.training.fit import Trained, train
+from encoder.training.optimizer import AdamW
+from encoder.training.settings import CELL_NAMES, TrainingSettings
 from tests.bundles import tiny_model
 from tests.logs import event_log
 

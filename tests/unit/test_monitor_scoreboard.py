@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from encoder.metrics import mrr, ndcg, recall
-from streams.contracts import EvaluationEvent, MetricsEvent
+from encoder.metrics.ranking import mrr, ndcg, recall
+from streams.config.settings import Settings
+from streams.contracts.messages import EvaluationEvent, MetricsEvent
 from streams.monitor import screen
 from streams.monitor.exposition import registry
 from streams.monitor.merge import BUFFER_RECORDS, PartitionMerge
 from streams.monitor.monitor import Monitor
 from streams.monitor.scoreboard import Scoreboard
 from streams.monitor.windows import Windows
-from streams.settings import Settings
 
 
 def evaluation(

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from encoder.optimizer import AdamW, cosine
+from encoder.training.optimizer import AdamW, cosine
 
 ROWS, WIDTH, STEPS, BEGINNING = 20, 3, 600, 50
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from streams.agents import Pipeline
-from streams.arena import StoredUser
-from streams.intake import Delivery, Intake
-from streams.measures import Measures
-from streams.publisher import Encoded
-from streams.rows import Rows
+from streams.broker.publisher import Encoded
+from streams.engine.arena import StoredUser
+from streams.engine.planning.rows import Rows
+from streams.health.metrics import Measures
+from streams.worker.intake import Delivery, Intake
+from streams.worker.pipeline import Pipeline
 from tests.unit.test_processor import Record, processor, record, stored
 
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from export.evaluation.plots import Bar, Line, bars, lines, ticks
+from export.evaluation.report.plots import Bar, Line, bars, lines, ticks
 
 DRAWN = [
     lines("Two & two", "share", [Line("a<b", [(0, 0.5), (40, 0.1)]), Line("c", [(0, 0.5), (20, float("nan"))])]),

@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from encoder.data.event_log import Column, EventLog
+from encoder.data.preparation import MAX_EVENTS_PER_DAY, Preparation, prepare
 from encoder.errors import InputError
-from encoder.log import Column, EventLog
-from encoder.preparation import MAX_EVENTS_PER_DAY, Preparation, prepare
 from tests.logs import event_log
 
 DAY_MS = 86_400_000

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from encoder.time_mixture import TimeMixture
-from streams.arena import Arena, StoredUser
-from streams.codec import decode_batch
-from streams.contracts import EvaluationEvent
-from streams.foresight import Foresight
-from streams.plan import Part
-from streams.processor import Processor, Result
-from streams.publisher import Publisher
-from streams.rows import Rows
-from streams.sampling import Sample
-from streams.settings import Settings
+from encoder.metrics.time_mixture import TimeMixture
+from streams.broker.publisher import Publisher
+from streams.config.settings import Settings
+from streams.contracts.messages import EvaluationEvent
+from streams.engine.arena import Arena, StoredUser
+from streams.engine.codec import decode_batch
+from streams.engine.foresight import Foresight
+from streams.engine.planning.plan import Part
+from streams.engine.planning.rows import Rows
+from streams.engine.processor import Processor, Result
+from streams.engine.sampling import Sample
 
 WIDTH, ITEMS = 4, 5
 

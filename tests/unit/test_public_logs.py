@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from encoder.datasets import FORMATS, load_log, replay_records
+from encoder.data.events import BehaviorEvent
+from encoder.data.loaders import FORMATS, load_log, replay_records
 from encoder.errors import InputError
-from encoder.events import BehaviorEvent
-from streams.codec import Rejected, decode
+from streams.engine.codec import Rejected, decode
 
 SHARED = Path(__file__).parents[3] / "shared/data"
 

@@ -2,8 +2,8 @@
 
 import sys
 
-from streams.publisher import Publisher
-from streams.settings import Settings
+from streams.broker.publisher import Publisher
+from streams.config.settings import Settings
 from tests.unit.test_processor import ITEMS, Stored, feed, processor, record
 
 

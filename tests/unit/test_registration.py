@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from streams import registration
-from streams.registration import PARTITION, Registration
+from streams.worker import registration
+from streams.worker.registration import PARTITION, Registration
 
 ITEMS = 25_000  # four stretches and a part of one
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.requests import BYTES, ROWS, cut, rows_per_request
+from streams.store.batching import BYTES, ROWS, cut, rows_per_request
 
 
 @given(st.lists(st.integers(100, 2 * BYTES), max_size=300))

@@ -12,19 +12,19 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from encoder.cells import CELLS
+from encoder.data.features import EVENT_FEATURES
 from encoder.errors import BundleError
-from encoder.features import EVENT_FEATURES
-from encoder.model import UserModel
+from encoder.model.cells import CELLS
+from encoder.model.user_model import UserModel
 from export import exporter
 from export import parity as proof
-from export.bundle import GPU_FILES, Bundle
 from export.exporter import export_model
 from export.graphs import predict_graph
 from export.graphs.resident import resident_step_graph
-from export.placement import check_placement
-from export.resident import Resident
-from export.stepper import CPU, CUDA
+from export.runtime.bundle import GPU_FILES, Bundle
+from export.runtime.placement import check_placement
+from export.runtime.resident import Resident
+from export.runtime.stepper import CPU, CUDA
 from tests.bundles import tiny_bundle, tiny_model, vocabulary_of
 from tests.gpu_check import parity
 from tests.unit.test_content import model_with_everything, vocabulary_of_everything
@@ -85,7 +85,7 @@ def test_random_waves_in_place_are_the_plain_graphs_steps(bundle: Bundle) -> Non
 
 
 def test_a_wave_above_the_largest_batch_is_cut(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("export.resident.SIZES", (3, 16))
+    monkeypatch.setattr("export.runtime.resident.SIZES", (3, 16))
     compare(bundle, waves=10)
 
 
@@ -165,7 +165,7 @@ def test_the_canary_finds_inputs_that_went_stale(bundle: Bundle, monkeypatch: py
             values = seen.setdefault(id(self), values)
         plain_put(self, values, rest)
 
-    from export.buffers import Buffer
+    from export.runtime.buffers import Buffer
 
     plain_put = Buffer.put
     monkeypatch.setattr(Buffer, "put", put)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from encoder.metrics import mrr, recall
-from streams.sampling import EVERYTHING, Sample
+from encoder.metrics.ranking import mrr, recall
+from streams.engine.sampling import EVERYTHING, Sample
 
 
 def due(sample: Sample, partition: int, offsets: Sequence[int]) -> list[int]:

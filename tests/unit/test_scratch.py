@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from streams.local.scratch import scratch_folder
+from streams.local.process.scratch import scratch_folder
 
 OWNER = """
 import time
-from streams.local.scratch import scratch_folder
+from streams.local.process.scratch import scratch_folder
 with scratch_folder() as folder:
     print(folder, flush=True)
     time.sleep(60)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from encoder.data.sequences import Sequences, batches, windows
+from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
-from encoder.sequences import Sequences, batches, windows
-from encoder.vocabulary import Vocabulary
 from tests.logs import event_log
 
 LOG = event_log(

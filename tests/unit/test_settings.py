@@ -7,10 +7,10 @@ import pytest
 import trustme
 from prometheus_client import CollectorRegistry
 
-from streams.errors import SettingsError
-from streams.http import Endpoints
-from streams.security import broker_arguments, tls_context
-from streams.settings import Settings, load_settings
+from streams.config.errors import SettingsError
+from streams.config.security import broker_arguments, tls_context
+from streams.config.settings import Settings, load_settings
+from streams.health.endpoints import Endpoints
 
 SECRET = "Zx81-not-to-be-seen"
 

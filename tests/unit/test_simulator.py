@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from encoder.commands import simulate
-from encoder.datasets import load_log
-from encoder.datasets.simulator import Shop, Trace, ceiling, faults
-from encoder.datasets.simulator.departure import DECLINE_DAYS, kept_events
-from encoder.datasets.simulator.oracle import next_item, previous_rows
-from encoder.datasets.simulator.shop import END, PROMOTION
+from encoder.data.events import BehaviorEvent
+from encoder.data.loaders import load_log
+from encoder.data.simulator import Shop, Trace, ceiling, faults
+from encoder.data.simulator.departure import DECLINE_DAYS, kept_events
+from encoder.data.simulator.oracle import next_item, previous_rows
+from encoder.data.simulator.shop import END, PROMOTION
 from encoder.errors import InputError
-from encoder.events import BehaviorEvent
 
 EVENTS = 40_000
 

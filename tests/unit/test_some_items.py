@@ -4,8 +4,8 @@ import msgspec
 import pytest
 import torch
 
-from encoder.model import ModelConfig, UserModel
-from encoder.neighbours import Neighbours
+from encoder.model.neighbours import Neighbours
+from encoder.model.user_model import ModelConfig, UserModel
 from tests.unit.test_content import model_with_everything
 from tests.unit.test_traces import sequences
 

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from encoder import checkpoint
-from encoder.baselines import Baselines
-from encoder.datasets import load_log
+from encoder.data.event_log import EventLog
+from encoder.data.loaders import load_log
+from encoder.data.sequences import Sequences
 from encoder.errors import InputError
-from encoder.evaluation import evaluate
-from encoder.log import EventLog
-from encoder.sequences import Sequences
-from encoder.start import FromModel
-from encoder.training import Trained, train
-from encoder.training_settings import FROM_EPOCHS, TrainingSettings
-from export.bundle import FILES, GPU_FILES, Bundle
+from encoder.metrics.baselines import Baselines
+from encoder.training import checkpoint
+from encoder.training.evaluation import evaluate
+from encoder.training.fit import Trained, train
+from encoder.training.settings import FROM_EPOCHS, TrainingSettings
+from encoder.training.start import FromModel
+from export.runtime.bundle import FILES, GPU_FILES, Bundle
 from streams import cli
 from tests.logs import event_log
 

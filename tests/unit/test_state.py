@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.errors import StateFormatError
-from streams.rows import Rows
-from streams.state import decode_state, encode_states, owner_crc
+from streams.config.errors import StateFormatError
+from streams.engine.planning.rows import Rows
+from streams.engine.state_cell import decode_state, encode_states, owner_crc
 
 STATE = np.arange(5, dtype=np.float32)
 VECTOR = np.arange(3, dtype=">f4").tobytes()

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from encoder.model import ModelConfig, UserModel
-from encoder.neighbours import KEPT, PRIOR, Neighbours, neighbour_matrix
-from encoder.sequences import Sequences
-from encoder.traces import DECAYS, Traces
-from encoder.vocabulary import Vocabulary
+from encoder.data.sequences import Sequences
+from encoder.data.vocabulary import Vocabulary
+from encoder.model.neighbours import KEPT, PRIOR, Neighbours, neighbour_matrix
+from encoder.model.traces import DECAYS, Traces
+from encoder.model.user_model import ModelConfig, UserModel
 from export.exporter import export_model
 
 

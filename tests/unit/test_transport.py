@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.transport import Ledger
+from streams.broker.transport import Ledger
 
 
 def test_nothing_is_committed_past_a_batch_that_is_not_acknowledged() -> None:

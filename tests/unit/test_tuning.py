@@ -1,9 +1,9 @@
 """The search for settings within a stated time."""
 
-from encoder.datasets.simulator import Shop
-from encoder.training import SELECTION, best_epoch, train_on_all, validate
-from encoder.training_settings import SPACE, TrainingSettings
-from encoder.tuning import tune
+from encoder.data.simulator import Shop
+from encoder.training.fit import SELECTION, best_epoch, train_on_all, validate
+from encoder.training.settings import SPACE, TrainingSettings
+from encoder.training.tuning import tune
 
 
 def test_the_best_try_by_validation_wins_and_the_time_is_kept() -> None:

@@ -6,12 +6,12 @@ import msgspec
 import pytest
 import torch
 
-from encoder.datasets.simulator import Shop
-from encoder.log import EventLog
-from encoder.model import UserModel, read_rows
-from encoder.training import Trained, best_epoch, train
-from encoder.training_settings import TrainingSettings
-from encoder.unfinished import FILE, Unfinished
+from encoder.data.event_log import EventLog
+from encoder.data.simulator import Shop
+from encoder.model.user_model import UserModel, read_rows
+from encoder.training.fit import Trained, best_epoch, train
+from encoder.training.settings import TrainingSettings
+from encoder.training.unfinished import FILE, Unfinished
 
 SETTINGS = TrainingSettings(width=16, hidden=16, max_epochs=3, events_per_step=128, loss="sampled", negatives=32)
 

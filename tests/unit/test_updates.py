@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streams.updates import TRANSACTION_EVERY_S, TRANSACTIONS_PER_S, Pair, Writer, transaction_every_s
+from streams.broker.updates import TRANSACTION_EVERY_S, TRANSACTIONS_PER_S, Pair, Writer, transaction_every_s
 
 
 class Recorded(Writer):

@@ -1,8 +1,8 @@
 import logging
 
-from streams.errors import BrokerError
-from streams.quiet import FIRST, INTERVAL_S, Limit, one_line
-from streams.watchdog import SLOW_S, Progress
+from streams.config.errors import BrokerError
+from streams.config.log_filters import FIRST, INTERVAL_S, Limit, one_line
+from streams.health.watchdog import SLOW_S, Progress
 
 
 def test_a_worker_without_work_is_well_for_ever() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.waves import Groups
+from streams.engine.planning.waves import Groups
 
 
 @given(st.lists(st.integers(0, 6), max_size=60))

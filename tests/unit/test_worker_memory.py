@@ -8,7 +8,7 @@ import pytest
 FREED_BEFORE = """
 import sys
 import numpy as np
-from streams.worker import MAPPED_BYTES, give_back_large_arrays
+from streams.worker.command import MAPPED_BYTES, give_back_large_arrays
 if sys.argv[1] == "with":
     give_back_large_arrays()
 del (large := [np.ones(30_000_000, np.uint8)])[:]

@@ -5,7 +5,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from streams.demo.worker_process import Reading
-from streams.measures import Measures
+from streams.health.metrics import Measures
 
 
 def _reading(measures: Measures) -> Reading:

@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from export.bundle import Bundle
-from export.stepper import cuda_failure
+from export.runtime.bundle import Bundle
+from export.runtime.stepper import cuda_failure
 from streams.local import local_services
 from tests.benchmarks.bench import load
 from tests.benchmarks.bench.contenders import Arena, Contender, plain_faust, rivals, run, thalweg

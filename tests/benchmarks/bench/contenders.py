@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from export.bundle import Bundle
+from export.runtime.bundle import Bundle
+from streams.config.settings import Settings
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
-from streams.local.jars import cache_dir
-from streams.local.processes import Service
-from streams.settings import Settings
-from streams.store import connect
+from streams.local.jvm.jars import cache_dir
+from streams.local.process.processes import Service
+from streams.store.user_rows import connect
 from tests.benchmarks.bench.load import RIVAL_EVENTS
 from tests.benchmarks.bench.watch import Growth, between, calm, sessions, wait
 

@@ -15,14 +15,14 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from cassandra.query import BatchStatement, BatchType
 
-from export.bundle import Bundle
-from export.stepper import Stepper
-from streams.codec import decode_batch
-from streams.contracts import EvaluationEvent, RepresentationUpdate, encode_vector
-from streams.publisher import BATCH_BYTES, COMPRESSION
-from streams.settings import Settings
-from streams.store import connect
-from streams.topics import ensure_topics
+from export.runtime.bundle import Bundle
+from export.runtime.stepper import Stepper
+from streams.broker.publisher import BATCH_BYTES, COMPRESSION
+from streams.broker.topics import ensure_topics
+from streams.config.settings import Settings
+from streams.contracts.messages import EvaluationEvent, RepresentationUpdate, encode_vector
+from streams.engine.codec import decode_batch
+from streams.store.user_rows import connect
 from tests.benchmarks.bench.load import WIDTH
 
 FETCHED = 200_000  # a fetch brings tens of thousands

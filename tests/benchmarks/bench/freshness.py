@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from export.bundle import Bundle
+from export.runtime.bundle import Bundle
+from streams.broker.topics import ensure_topics
+from streams.commands.replay import Replay
 from streams.demo.worker_process import Reading, WorkerProcess
-from streams.replay import Replay
-from streams.topics import ensure_topics
 from tests.benchmarks.bench.contenders import Arena
 from tests.benchmarks.bench.load import events, named
 from tests.benchmarks.bench.watch import cpu_s

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from export.bundle import Bundle
 from export.exporter import export_model
+from export.runtime.bundle import Bundle
+from streams.broker.topics import ensure_topics
+from streams.commands.replay import Replay
+from streams.config.settings import Settings
 from streams.local import LocalServices
-from streams.replay import Replay
-from streams.settings import Settings
-from streams.topics import ensure_topics
 from tests.bundles import tiny_model, vocabulary_of
 
 ITEMS, WIDTH, USERS = 5_000, 64, 20_000

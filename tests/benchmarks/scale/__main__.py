@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from export.bundle import Bundle
+from export.runtime.bundle import Bundle
 from streams.local import local_services
 from tests.benchmarks.bench import load
 from tests.benchmarks.scale.measured import Figures, first_start, measure, rank_ms, ratios

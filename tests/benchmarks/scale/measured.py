@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from export.bundle import Bundle
-from export.stepper import Stepper
+from export.runtime.bundle import Bundle
+from export.runtime.stepper import Stepper
+from streams.broker.topics import ensure_topics
+from streams.config.settings import Settings
 from streams.demo.worker_process import Reading, WorkerProcess
 from streams.local import LocalServices
-from streams.settings import Settings
-from streams.store import Store, connect
-from streams.topics import ensure_topics
+from streams.store.user_rows import Store, connect
 from tests.benchmarks.bench import load
 from tests.benchmarks.bench.watch import Sample, between, calm, cpu_s, rss_mb, sessions
 from tests.benchmarks.scale.plan import FIRST_EVENTS, PARTITIONS, Run

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from streams.replay import Replay
-from streams.settings import Settings
-from streams.topics import describe_topic
+from streams.broker.topics import describe_topic
+from streams.commands.replay import Replay
+from streams.config.settings import Settings
 from tests.benchmarks.bench import load
 from tests.benchmarks.scale.plan import ACTIVE_USERS, LEAD_EVENTS, TAIL_EVENTS, UNIFORM, WINDOWED, Run
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from kafka import TopicPartition
 
-from streams.names import group
-from streams.schema import representations_table
-from streams.store import connect
-from streams.topics import broker_admin, describe_topic
+from streams.broker.topics import broker_admin, describe_topic
+from streams.config.group import group
+from streams.store.cql_schema import representations_table
+from streams.store.user_rows import connect
 from tests.faults.registry import scenario
 from tests.faults.trial import Trial
 

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from export.bundle import Bundle
-from streams.names import group
+from export.runtime.bundle import Bundle
+from streams.config.group import group
 from tests.bundles import tiny_bundle
 from tests.faults.commits import Commits
 from tests.faults.registry import scenario

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from kafka.admin import AlterConfigOp, ConfigResource, ConfigResourceType
 
+from streams.broker.topics import broker_admin
 from streams.local import LocalServices
-from streams.local.processes import Service
-from streams.topics import broker_admin
+from streams.local.process.processes import Service
 from tests.faults.registry import scenario
 from tests.faults.trial import Trial
 

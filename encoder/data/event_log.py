@@ -1,0 +1,123 @@
+"""The event log: behaviour events in columns, in order of event time.
+
+Free of torch and of I/O; `encoder.datasets` fills it from files and from the simulator.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.data.events import BehaviorEvent
+from encoder.errors import InputError
+
+MISSING = -1
+
+
+class Column(NamedTuple):
+    """A column of names: row r has `names[codes[r]]`, or nothing where its code is -1."""
+
+    names: list[str]
+    codes: NDArray[np.int32]  # (n,)
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """n events, sorted by event time; events of equal time keep the order in which they stood in the source.
+
+    A part of a log (`log[a:b]`, `split`) shares the lists of names, so codes mean the same in every part.
+    """
+
+    user_ids: list[str]
+    item_ids: list[str]
+    actions: list[str]
+    categories: list[str]
+    user: NDArray[np.int32]  # (n,) position in user_ids
+    item: NDArray[np.int32]  # (n,) position in item_ids
+    action: NDArray[np.int32]  # (n,) position in actions
+    time_ms: NDArray[np.int64]  # (n,) milliseconds since 1970-01-01 UTC
+    category: NDArray[np.int32]  # (n,) position in categories, -1 where missing
+    price: NDArray[np.float64]  # (n,) nan where missing
+    line: NDArray[np.int64]  # (n,) place in the source: line of the file, or number of the simulated event
+    source: str = "log"  # what `line` counts in; names events that have no id of their own
+    event_ids: NDArray[np.object_] | None = None  # (n,) str; None: `<source>-<line>`
+    session: Column | None = None
+    attributes: dict[str, Column] = field(default_factory=dict)
+    item_names: dict[str, str] | None = None  # item id -> name for people
+
+    def __len__(self) -> int:
+        return len(self.time_ms)
+
+    def __getitem__(self, rows: "slice | NDArray[np.bool_] | NDArray[np.intp]") -> "EventLog":
+        """The events at `rows`: a slice, a mask (n,) bool, or ascending positions (m,) int."""
+        columns = {
+            name: getattr(self, name)[rows]
+            for name in ("user", "item", "action", "time_ms", "category", "price", "line")
+        }
+        return replace(
+            self,
+            **columns,
+            event_ids=None if self.event_ids is None else self.event_ids[rows],
+            session=None if self.session is None else Column(self.session.names, self.session.codes[rows]),
+            attributes={name: Column(names, codes[rows]) for name, (names, codes) in self.attributes.items()},
+        )
+
+    def cut_ms(self, fraction: float) -> int:
+        """The time before which `fraction` of the events lie: that of the event at position ⌊fraction · n⌋.
+
+        Raises InputError where `fraction` is outside 0..1 or the log is empty.
+        """
+        if not 0.0 <= fraction <= 1.0:
+            raise InputError(f"fraction {fraction} of a log: give a number from 0 to 1")
+        if not len(self):
+            raise InputError("an empty log has no point in time to cut at")
+        position = int(fraction * len(self))
+        return int(self.time_ms[position]) if position < len(self) else int(self.time_ms[-1]) + 1
+
+    def split(self, fraction: float) -> "tuple[EventLog, EventLog]":
+        """(first, rest): the events before `cut_ms(fraction)` and those at or after it.
+
+        Events of one millisecond stay together, so nothing in `first` is as late as anything in `rest`.
+        """
+        position = int(np.searchsorted(self.time_ms, self.cut_ms(fraction), side="left"))
+        return self[:position], self[position:]
+
+    def events(self) -> Iterator[BehaviorEvent]:
+        """The rows as events, in order of time. Attribute values come back as strings."""
+        ids = self._event_ids()
+        sessions = _names(self.session, len(self))
+        attributes = {name: _names(column, len(self)) for name, column in self.attributes.items()}
+        users, items, actions = self.user.tolist(), self.item.tolist(), self.action.tolist()
+        categories = _names(Column(self.categories, self.category), len(self))
+        for row, (time_ms, price) in enumerate(zip(self.time_ms.tolist(), self.price.tolist(), strict=True)):
+            item_id = self.item_ids[items[row]]
+            extra: dict[str, str | int | float] = {
+                name: value for name, column in attributes.items() if (value := column[row]) is not None
+            }
+            if self.item_names and item_id in self.item_names:
+                extra["item_name"] = self.item_names[item_id]
+            yield BehaviorEvent(
+                event_id=ids[row],
+                user_id=self.user_ids[users[row]],
+                item_id=item_id,
+                action=self.actions[actions[row]],
+                event_time_ms=time_ms,
+                session_id=sessions[row],
+                category=categories[row],
+                price=None if price != price else price,
+                attributes=extra or None,
+            )
+
+    def _event_ids(self) -> list[str]:
+        if self.event_ids is not None:
+            return list(self.event_ids)
+        return [f"{self.source}-{line}" for line in self.line.tolist()]
+
+
+def _names(column: Column | None, rows: int) -> list[str | None]:
+    if column is None:
+        return [None] * rows
+    names: list[str | None] = [*column.names, None]  # code -1 finds the None at the end
+    return [names[code] for code in column.codes.tolist()]

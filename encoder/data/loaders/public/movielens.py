@@ -1,0 +1,34 @@
+"""MovieLens ratings: user, movie, rating and time in seconds.
+
+ratings.csv   with the header userId,movieId,rating,timestamp (ml-20m, ml-25m, ml-latest)
+ratings.dat   without a header, :: between the cells (ml-1m, ml-10m)
+u.data        without a header, tabs between the cells (ml-100k)
+"""
+
+from pathlib import Path
+
+from encoder.data.events import BehaviorEvent
+from encoder.data.loaders.delimited import Layout, check_header
+from encoder.data.loaders.times import from_seconds
+
+_HEADER = "userId,movieId,rating,timestamp"
+
+
+def layout(first_line: str, path: Path) -> Layout:
+    for separator in ("::", "\t"):
+        if separator in first_line:
+            return Layout(separator, columns=4, user=0, event=_event, has_header=False)
+    check_header(first_line, _HEADER, path, "MovieLens")
+    return Layout(",", columns=4, user=0, event=_event, has_header=True)
+
+
+def _event(cells: list[str], line: int) -> BehaviorEvent:
+    user, movie, rating, time = cells
+    return BehaviorEvent(
+        event_id=f"movielens-{line}",
+        user_id=user,
+        item_id=movie,
+        action="rate",
+        event_time_ms=from_seconds(time),
+        attributes={"rating": float(rating)},
+    )

@@ -1,0 +1,29 @@
+"""The Retailrocket log, events.csv: timestamp,visitorid,event,itemid,transactionid, times in milliseconds.
+
+Events are view, addtocart and transaction; only a transaction has a transactionid.
+"""
+
+from pathlib import Path
+
+from encoder.data.events import BehaviorEvent
+from encoder.data.loaders.delimited import Layout, check_header
+from encoder.data.loaders.times import from_milliseconds
+
+_HEADER = "timestamp,visitorid,event,itemid,transactionid"
+
+
+def layout(first_line: str, path: Path) -> Layout:
+    check_header(first_line, _HEADER, path, "Retailrocket")
+    return Layout(",", columns=5, user=1, event=_event, has_header=True)
+
+
+def _event(cells: list[str], line: int) -> BehaviorEvent:
+    time, visitor, action, item, transaction = cells
+    return BehaviorEvent(
+        event_id=f"retailrocket-{line}",
+        user_id=visitor,
+        item_id=item,
+        action=action,
+        event_time_ms=from_milliseconds(time),
+        attributes={"transaction_id": transaction} if transaction else None,
+    )

@@ -1,0 +1,73 @@
+"""What goes wrong on the way to a topic: events that come late, twice, or broken."""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from encoder.data.event_log import EventLog
+from encoder.errors import InputError
+
+LATE_MEAN_MS = 1_800_000.0  # a late event is on the way for half an hour on average
+RETRY_MAX_MS = 5_000.0  # a duplicate follows its original within this
+
+
+def faults(
+    log: EventLog, late: float = 0.0, duplicate: float = 0.0, malformed: float = 0.0, seed: int = 0
+) -> Iterator[tuple[bytes, bytes]]:
+    """The log's events as records (key, value) in order of arrival, with faults at the given shares of its length.
+
+    Late events come after younger ones. Duplicates and malformed records come on top: every event of the log arrives
+    at least once, so a reader that leaves out duplicates and sets aside malformed records has the whole log.
+    Deterministic by `seed`. Raises InputError for a share outside 0..1.
+    """
+    for name, share in (("late", late), ("duplicate", duplicate), ("malformed", malformed)):
+        if not 0.0 <= share <= 1.0:
+            raise InputError(f"{name} share {share}: give a number from 0 to 1")
+    random = np.random.default_rng((seed, len(log)))
+    arrival_ms = log.time_ms.astype(np.float64)
+    delayed = _choose(len(log), late, random)
+    arrival_ms[delayed] += random.exponential(LATE_MEAN_MS, len(delayed))
+    twice = _choose(len(log), duplicate, random)
+    broken = _choose(len(log), malformed, random)
+    rows = np.concatenate((np.arange(len(log)), twice, broken))
+    arrival_ms = np.concatenate((arrival_ms, arrival_ms[twice] + random.uniform(1.0, RETRY_MAX_MS, len(twice))))
+    arrival_ms = np.concatenate((arrival_ms, log.time_ms[broken].astype(np.float64)))
+    is_broken = np.arange(len(rows)) >= len(log) + len(twice)
+    order = np.argsort(arrival_ms, kind="stable")
+    records = [(event.user_id.encode(), msgspec.json.encode(event)) for event in log.events()]
+    breakers = cycle(MALFORMATIONS.values())
+    for row, spoil in zip(rows[order].tolist(), is_broken[order].tolist(), strict=True):
+        key, value = records[row]
+        yield (key, next(breakers)(json.loads(value))) if spoil else (key, value)
+
+
+def _choose(count: int, share: float, random: np.random.Generator) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    return np.sort(random.choice(count, round(count * share), replace=False))
+
+
+def _without(event: dict[str, Any], name: str) -> bytes:
+    return _bytes({key: value for key, value in event.items() if key != name})
+
+
+def _bytes(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+MALFORMATIONS: dict[str, Callable[[dict[str, Any]], bytes]] = {
+    "not JSON": lambda event: b"<html><body>502 Bad Gateway</body></html>",
+    "truncated": lambda event: _bytes(event)[:-40],
+    "time as text": lambda event: _bytes({**event, "event_time_ms": "yesterday"}),
+    "no item": lambda event: _without(event, "item_id"),
+    "null user": lambda event: _bytes({**event, "user_id": None}),
+    "negative time": lambda event: _bytes({**event, "event_time_ms": -event["event_time_ms"]}),
+    "NaN price": lambda event: _bytes({**event, "price": float("nan")}),
+    "time in seconds of the year 9999": lambda event: _bytes({**event, "event_time_ms": 253_402_300_799_000}),
+    "a list": lambda event: _bytes([event]),
+    "item as number": lambda event: _bytes({**event, "item_id": 42}),
+    "not UTF-8": lambda event: _bytes(event).replace(b'"action":"', b'"action":"\xff\xfe', 1),
+    "empty action": lambda event: _bytes({**event, "action": ""}),
+}

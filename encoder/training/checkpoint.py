@@ -1,0 +1,118 @@
+"""A trained model on disk: what `thalweg train` writes, `evaluate` and `export` read.
+
+checkpoint.json   model shape, vocabulary, training settings, metrics, fingerprint of the log
+weights.pt        the model's tensors
+baselines.npz     counts of the training log for the baselines
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from encoder.data.event_log import EventLog
+from encoder.data.features import BRAND
+from encoder.data.vocabulary import Vocabulary
+from encoder.errors import InputError
+from encoder.metrics.baselines import Baselines
+from encoder.model.user_model import ModelConfig, UserModel
+from encoder.training.fit import Trained
+from encoder.training.settings import TrainingSettings
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """checkpoint.json. Holds nothing that differs between two runs on the same log, such as times."""
+
+    model: ModelConfig
+    vocabulary: Vocabulary
+    settings: TrainingSettings
+    metrics: dict[str, float | int]  # on the validation part
+    epochs: list[dict[str, float | int]]
+    data: dict[str, Any]  # fingerprint of the training log, and how it came from the file's rows
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model as read from its folder."""
+
+    model: UserModel
+    baselines: Baselines
+    description: Description
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.description.vocabulary
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of shape, names, settings and weights."""
+        digest = sha256(msgspec.json.encode(self.description))
+        for weights in self.model.state_dict().values():
+            digest.update(weights.numpy().tobytes())
+        return digest.hexdigest()
+
+
+def save(trained: Trained, log: EventLog, path: Path | str, origin: Mapping[str, Any] | None = None) -> None:
+    """Write a checkpoint of what was trained on `log` into the folder `path`.
+
+    origin: what became of the rows of the file and what preparation left out; stands with the log's fingerprint.
+    """
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    description = Description(
+        model=trained.model.config,
+        vocabulary=trained.vocabulary,
+        settings=trained.settings,
+        metrics=dict(trained.metrics),
+        epochs=[dict(epoch) for epoch in trained.epochs],
+        data={**fingerprint(log), **(origin or {})},
+    )
+    torch.save(trained.model.state_dict(), path / "weights.pt")
+    counts = trained.baselines
+    np.savez(path / "baselines.npz", popularity=counts.popularity, pairs=counts.pairs, pair_counts=counts.pair_counts)
+    (path / "checkpoint.json").write_bytes(msgspec.json.format(msgspec.json.encode(description), indent=2))
+
+
+def load(path: Path | str) -> Checkpoint:
+    """Read a checkpoint. Raises InputError where there is none or it cannot be read."""
+    path = Path(path)
+    try:
+        description = msgspec.json.decode((path / "checkpoint.json").read_bytes(), type=Description)
+        model = UserModel(description.model)
+        model.load_state_dict(torch.load(path / "weights.pt", weights_only=True))
+        with np.load(path / "baselines.npz") as counts:
+            baselines = Baselines(**counts)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"no checkpoint at {path}: {error.filename} is missing; make one with `thalweg train`"
+        ) from None
+    except (msgspec.MsgspecError, RuntimeError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is not a readable checkpoint: {error}; train it again") from None
+    return Checkpoint(model.eval(), baselines, description)
+
+
+def fingerprint(log: EventLog) -> dict[str, Any]:
+    """Size, span and SHA-256 of what a model sees of a log: who did what to which item, and when, and what it was."""
+    digest = sha256()
+    columns = [(log.user_ids, log.user), (log.item_ids, log.item), (log.actions, log.action)]
+    columns += [(log.categories, log.category)]
+    if BRAND in log.attributes:
+        columns.append(log.attributes[BRAND])
+    for names, codes in columns:
+        digest.update(msgspec.json.encode(names))
+        digest.update(np.ascontiguousarray(codes, np.int64).tobytes())
+    digest.update(np.ascontiguousarray(log.time_ms, np.int64).tobytes())
+    digest.update(np.ascontiguousarray(log.price, np.float64).tobytes())
+    return {
+        "events": len(log),
+        "users": len(np.unique(log.user)),
+        "items": len(np.unique(log.item)),
+        "first_ms": int(log.time_ms[0]),
+        "last_ms": int(log.time_ms[-1]),
+        "sha256": digest.hexdigest(),
+    }

@@ -1,0 +1,199 @@
+"""Topics: created where missing, checked where they exist, and described with their offsets."""
+
+import contextlib
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+from kafka.errors import (
+    InvalidPartitionsError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+
+from streams.config.errors import BrokerError, SettingsError
+from streams.config.security import broker_arguments, check_broker_login
+from streams.config.settings import Settings
+
+CONNECT_TIMEOUT_MS = 5_000
+READY_TIMEOUT_MS = 30_000
+NO_BROKER_REMEDY = "start one with `thalweg up` or set THALWEG_BROKER"
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic as it is now. `topic_id` is another one after the topic was deleted and made again.
+
+    Offsets by partition: the first that is still there, the next to be written, the next that the group reads
+    (absent where it has committed none).
+    """
+
+    name: str
+    topic_id: uuid.UUID
+    partitions: int
+    start_offsets: dict[int, int]
+    end_offsets: dict[int, int]
+    committed: dict[int, int]
+
+    @property
+    def records(self) -> int:
+        """Records in the topic, counting those that compaction or a transaction took out."""
+        return sum(self.end_offsets.values()) - sum(self.start_offsets.values())
+
+    @property
+    def lag(self) -> int:
+        """Records that the group has not committed yet."""
+        return sum(
+            end - max(self.start_offsets[partition], self.committed.get(partition, 0))
+            for partition, end in self.end_offsets.items()
+        )
+
+
+@contextlib.contextmanager
+def broker_admin(settings: Settings) -> Iterator[Any]:
+    """A connected kafka-python admin client; every KafkaError inside the block becomes a BrokerError.
+
+    Raises SettingsError where the broker does not take the user, or one side does not trust the other.
+    """
+    admin = None
+    try:
+        if settings.broker_user or settings.broker_ca:
+            check_broker_login(settings)  # at once: the admin client would try again for CONNECT_TIMEOUT_MS
+        admin = KafkaAdminClient(bootstrap_timeout_ms=CONNECT_TIMEOUT_MS, **broker_arguments(settings))
+        yield admin
+    except KafkaError as error:
+        why = str(error) or type(error).__name__
+        if admin is None:
+            check_broker_login(settings)
+            raise BrokerError(f"no broker answers at {settings.broker}: {why}; {NO_BROKER_REMEDY}") from error
+        raise BrokerError(f"the broker refused a request at {settings.broker}: {why}") from error
+    finally:
+        if admin is not None:
+            admin.close()
+
+
+def check_broker(settings: Settings) -> None:
+    """Connect once: aiokafka would only log why it cannot. Raises BrokerError, SettingsError."""
+    with broker_admin(settings):
+        pass
+
+
+def ensure_topics(settings: Settings) -> None:
+    """Create the topics that are missing and wait until each can be used.
+
+    Outputs of partition p go to partition p, so the output topics have as many partitions as the behaviour topic has;
+    `settings.partitions` counts only where that is created here. One with fewer gets more. Raises SettingsError where
+    one has more or the updates topic is not compacted, BrokerError where the broker does not answer.
+    """
+    with broker_admin(settings) as admin:
+        _create(admin, {settings.behavior_topic: _options(settings, settings.partitions)})
+        partitions = len(_metadata(admin, settings.behavior_topic)["partitions"])
+        outputs = [settings.updates_topic, settings.evaluation_topic, settings.dead_letter_topic]
+        missing = {name: _options(settings, partitions) for name in outputs}
+        missing[settings.updates_topic]["configs"] = {"cleanup.policy": "compact"}
+        missing[settings.metrics_topic] = _options(settings, 1)
+        _create(admin, missing)
+        for name in outputs:
+            count = len(_metadata(admin, name)["partitions"])
+            if count > partitions:
+                raise SettingsError(
+                    f"topic {name} has {count} partitions and {settings.behavior_topic} has {partitions}: an output "
+                    f"topic must have as many; add partitions to {settings.behavior_topic} or name another topic"
+                )
+            if count < partitions:
+                _grow(admin, name, partitions)
+        _check_compacted(admin, settings.updates_topic)
+
+
+def describe_topic(settings: Settings, name: str, group: str | None = None) -> Topic:
+    """The topic with its offsets, and what `group` has committed. Raises BrokerError, as where no such topic is."""
+    with broker_admin(settings) as admin:
+        try:
+            metadata = _metadata(admin, name)
+        except UnknownTopicOrPartitionError:
+            raise BrokerError(
+                f"there is no topic {name} at {settings.broker}: check the name, or start a worker, which creates it"
+            ) from None
+        partitions = [TopicPartition(name, part["partition_index"]) for part in metadata["partitions"]]
+        committed = {}
+        if group is not None:
+            committed = _committed(admin, group, partitions)
+        return Topic(
+            name=name,
+            topic_id=uuid.UUID(str(metadata["topic_id"])),
+            partitions=len(partitions),
+            start_offsets=_offsets(admin, partitions, OffsetSpec.EARLIEST),
+            end_offsets=_offsets(admin, partitions, OffsetSpec.LATEST),
+            committed=committed,
+        )
+
+
+def _options(settings: Settings, partitions: int) -> dict[str, Any]:
+    return {"num_partitions": partitions, "replication_factor": settings.replication}
+
+
+def _create(admin: Any, topics: dict[str, dict[str, Any]]) -> None:
+    """Create those that do not exist; another process may do the same at the same time."""
+    existing = set(admin.list_topics())
+    missing = {name: options for name, options in topics.items() if name not in existing}
+    if missing:
+        for answer in admin.create_topics(missing, raise_errors=False)["topics"]:
+            error = for_code(answer["error_code"])
+            if answer["error_code"] and error is not TopicAlreadyExistsError:
+                raise BrokerError(
+                    f"topic {answer['name']} was not created: {error.__name__}, {answer['error_message']}"
+                )
+    admin.wait_for_topics(list(topics), timeout_ms=READY_TIMEOUT_MS)
+
+
+def _grow(admin: Any, name: str, partitions: int) -> None:
+    """Add partitions; another process may do the same at the same time."""
+    with contextlib.suppress(InvalidPartitionsError):
+        admin.create_partitions({name: partitions})
+    give_up_at = time.monotonic() + READY_TIMEOUT_MS / 1000
+    while len(_metadata(admin, name)["partitions"]) < partitions:
+        if time.monotonic() > give_up_at:
+            raise BrokerError(f"topic {name} did not get {partitions} partitions within {READY_TIMEOUT_MS} ms")
+        time.sleep(0.1)
+
+
+def _metadata(admin: Any, name: str) -> dict[str, Any]:
+    metadata: dict[str, Any] = admin.describe_topics([name])[0]
+    if metadata["error_code"]:
+        raise for_code(metadata["error_code"])(name)
+    return metadata
+
+
+def _offsets(admin: Any, partitions: list[Any], spec: Any) -> dict[int, int]:
+    found = admin.list_partition_offsets(dict.fromkeys(partitions, spec))
+    return {tp.partition: found[tp].offset for tp in partitions}
+
+
+def _committed(admin: Any, group: str, partitions: list[Any]) -> dict[int, int]:
+    give_up_at = time.monotonic() + READY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            offsets = admin.list_group_offsets({group: partitions})[group]
+        except KafkaError as error:
+            # A broker that nobody asked for a group yet makes its offsets topic first, and says so.
+            if not error.retriable or time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.2)
+        else:
+            return {tp.partition: at.offset for tp, at in offsets.items() if at.offset >= 0}
+
+
+def _check_compacted(admin: Any, name: str) -> None:
+    resource = ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": None})
+    for configs in admin.describe_configs([resource], config_filter="all").values():
+        policy = configs[name]["cleanup.policy"]["value"]
+        if "compact" not in policy:
+            raise SettingsError(
+                f"topic {name} has cleanup.policy {policy!r}: representations would be lost with their retention; "
+                "set it to 'compact' or name another topic"
+            )

@@ -1,0 +1,30 @@
+"""`thalweg erase`: forget a user everywhere, in order with the user's events."""
+
+import argparse
+
+from streams.broker.topics import describe_topic
+from streams.commands.replay import Replay
+from streams.config.errors import InputError
+from streams.config.settings import Settings, load_settings
+from streams.engine.codec import Rejected, decode
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("user", help="user_id of the user to forget")
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = load_settings()
+    describe_topic(settings, settings.behavior_topic)
+    erase(settings, args.user)
+    print(f"erase: user {args.user!r} is forgotten as soon as a worker has read up to here")
+    return 0
+
+
+def erase(settings: Settings, user_id: str) -> None:
+    """Put the erasure of a user into the behaviour topic, confirmed. Raises InputError, BrokerError."""
+    key = user_id.encode("utf-8", "surrogateescape")  # a command line's bytes as they were
+    outcome = decode(key, None, 0)
+    if isinstance(outcome, Rejected):
+        raise InputError(f"{user_id!r} cannot be a user_id: {outcome.reason}")
+    Replay(settings, settings.behavior_topic).run([(key, None)])

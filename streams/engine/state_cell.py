@@ -1,0 +1,107 @@
+"""A user's state as the bytes of one Cassandra cell. Pure.
+
+    format uint8, epoch int32, partition int32, offset int64, steps int64, last_time_ms int64,
+    length of the last item uint16, last item (UTF-8), RECENT hashes uint64, state (S,) float32,
+    CRC-32; little-endian
+
+The checksum covers the cell, the representation that stands beside it in the row, and whose state it is: the user and
+the bundle. A cell that was damaged, or belongs to another user or bundle, is found out before it is used.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+from zlib import crc32
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.config.errors import StateFormatError
+from streams.engine.arena import RECENT
+from streams.engine.planning.rows import Rows
+
+FORMAT = 2
+_HEAD = struct.Struct("<BiiqqqH")
+_HEAD_FIELDS = ("format", "epoch", "partition", "offset", "steps", "last_time_ms", "item_bytes")
+HEAD = np.dtype(list(zip(_HEAD_FIELDS, ("u1", "<i4", "<i4", "<i8", "<i8", "<i8", "<u2"), strict=True)))
+_RECENT = struct.Struct(f"<{RECENT}Q")
+_CRC = struct.Struct("<I")
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What a state cell holds. state: (S,) float32; recent: up to RECENT hashes, oldest first."""
+
+    epoch: int
+    partition: int
+    offset: int
+    steps: int
+    last_time_ms: int
+    last_item: str | None
+    recent: Sequence[int]
+    state: NDArray[np.float32]
+
+
+def owner_crc(bundle_id: bytes, user_id: bytes) -> int:
+    """What the checksum of a user's cell begins with."""
+    return crc32(user_id, crc32(bundle_id))
+
+
+def encode_states(
+    bundle_id: bytes,
+    user_id: Sequence[bytes],
+    representation: Sequence[bytes],
+    epoch: int,
+    rows: Rows,
+    last_item: Sequence[bytes | None],
+    state: NDArray[np.float32],
+) -> list[bytes]:
+    """The cell of each of n rows. representation: as it is stored; user_id, last_item: of the rows, in UTF-8; state:
+    (n, S)."""
+    head = np.zeros(len(rows), HEAD)
+    head["format"], head["epoch"] = FORMAT, epoch
+    for name in ("partition", "offset", "steps", "last_time_ms"):
+        head[name] = getattr(rows, name)
+    items = [item or b"" for item in last_item]
+    head["item_bytes"] = [len(item) for item in items]
+    heads, recents, states = cells(head), cells(rows.recent.astype("<u8")), cells(state.astype("<f4"))
+    found, of_bundle = [], crc32(bundle_id)
+    for user, vector, *parts in zip(user_id, representation, heads, items, recents, states, strict=True):
+        body = b"".join(parts)
+        found.append(body + _CRC.pack(crc32(vector, crc32(body, crc32(user, of_bundle)))))
+    return found
+
+
+def cells(array: NDArray[Any]) -> list[bytes]:
+    """The bytes of each of an array's rows."""
+    whole = array.tobytes()
+    size = len(whole) // max(1, len(array))
+    return [whole[at : at + size] for at in range(0, len(whole), size or 1)]
+
+
+def decode_state(owner: int, representation: bytes, cell: bytes, width: int) -> State:
+    """The state in a cell; width: S. Raises ValueError, saying what is wrong, for anything but an intact row, and
+    StateFormatError for the intact one of another version.
+    """
+    if len(cell) < _HEAD.size + _RECENT.size + _CRC.size:
+        raise ValueError(f"it has only {len(cell)} bytes")
+    body = cell[: -_CRC.size]
+    if crc32(representation, crc32(body, owner)) != _CRC.unpack_from(cell, len(body))[0]:
+        raise ValueError("its checksum is wrong")
+    if body[0] != FORMAT:  # not damaged: another version's, and to rebuild it would throw history away
+        raise StateFormatError(f"a stored state has format {body[0]}, this version reads {FORMAT}: use one version")
+    _, epoch, partition, offset, steps, last_time_ms, length = _HEAD.unpack_from(body)
+    at = _HEAD.size + length
+    state = np.frombuffer(body, "<f4", offset=at + _RECENT.size).astype(np.float32)
+    if len(state) != width:
+        raise ValueError(f"it holds a state of {len(state)} numbers, the bundle has {width}")
+    return State(
+        epoch=epoch,
+        partition=partition,
+        offset=offset,
+        steps=steps,
+        last_time_ms=last_time_ms,
+        last_item=body[_HEAD.size : at].decode() or None,
+        recent=[digest for digest in _RECENT.unpack_from(body, at) if digest],
+        state=state,
+    )

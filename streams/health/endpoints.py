@@ -1,0 +1,65 @@
+"""The worker's own HTTP endpoints: /metrics for Prometheus, /healthz and /readyz for whoever restarts it.
+
+Both answer by progress: /healthz fails where the worker is about to end itself, /readyz where it has had work for a
+while and confirmed none of it, or has no partitions.
+"""
+
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from streams.config.errors import SettingsError
+from streams.health.watchdog import Health
+
+
+class Endpoints:
+    """An HTTP server on the worker's event loop, bound to localhost unless settings say otherwise."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        health: Callable[[], Health],
+        has_assignment: Callable[[], bool],
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._registry = registry
+        self._health = health
+        self._has_assignment = has_assignment
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> str:
+        """Listen, and return the address. Raises SettingsError where the port is taken."""
+        app = web.Application()
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            raise SettingsError(f"http_port = {self._port} on {self._host}: {error}; set THALWEG_HTTP_PORT") from error
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        health = self._health()
+        return web.Response(text=f"{health}\n", status=503 if health == "stalled" else 200)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        health = self._health()
+        if health != "ok":
+            return web.Response(text="has work and makes no progress\n", status=503)
+        ready = self._has_assignment()
+        return web.Response(text="ready\n" if ready else "no partitions yet\n", status=200 if ready else 503)

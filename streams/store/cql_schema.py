@@ -1,0 +1,95 @@
+"""The Cassandra schema as text, and the write timestamps that make late writes lose. Pure.
+
+One row per user and bundle: the representation for readers and the state for Thalweg, so that both change in one
+atomic write. A table's vectors have one width; bundles of the same width share a table.
+"""
+
+import re
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.config.errors import SettingsError
+
+Position = TypeVar("Position", int, NDArray[np.int64])
+
+_NAME = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$")
+OFFSET_BITS, GENERATION_BITS = 44, 8
+
+
+def representations_table(width: int) -> str:
+    """The table of representations of `width` dimensions."""
+    return f"representations_{width}"
+
+
+def is_representations_table(name: str) -> bool:
+    """Whether the table is one of representations, of whatever width."""
+    return re.fullmatch(r"representations_\d+", name) is not None
+
+
+def item_vectors_table(width: int) -> str:
+    """The table of item vectors of `width` dimensions."""
+    return f"item_vectors_{width}"
+
+
+def statements(keyspace: str, replication: int, width: int) -> list[str]:
+    """CREATE statements, in order. Raises SettingsError for a keyspace name that Cassandra does not take."""
+    if not _NAME.match(keyspace):
+        raise SettingsError(f"keyspace {keyspace!r} must be a letter, then up to 47 letters, digits or underscores")
+    strategy = f"{{'class': 'NetworkTopologyStrategy', 'replication_factor': {replication}}}"
+    return [
+        f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {strategy}",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.{representations_table(width)} (
+    user_id text,
+    bundle_id text,
+    representation vector<float, {width}>, -- rank items by their dot product with item_vectors_{width}.vector
+    steps bigint,            -- events applied so far
+    last_time_ms bigint,     -- latest event time seen
+    last_item text,          -- item of the last event
+    written_at timestamp,
+    state blob,              -- Thalweg's own: hidden state and source position (streams/engine/state_cell.py)
+    PRIMARY KEY (user_id, bundle_id)
+)""",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.{item_vectors_table(width)} (
+    bundle_id text,
+    item_id text,
+    vector vector<float, {width}>,
+    PRIMARY KEY ((bundle_id, item_id))
+)""",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.item_vectors_stored (
+    bundle_id text,
+    items int,               -- so many of the bundle's items have their vectors; the first row counts
+    PRIMARY KEY (bundle_id, items)
+) WITH CLUSTERING ORDER BY (items DESC)""",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.bundles (
+    bundle_id text PRIMARY KEY,
+    width int,               -- its tables are representations_<width> and item_vectors_<width>
+    items int,
+    first_served_at timestamp
+)""",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.active_bundle (
+    name text PRIMARY KEY,   -- always 'active'
+    bundle_id text
+)""",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.sources (
+    topic text,
+    epoch int,               -- counts the topic's incarnations and partition counts
+    topic_id uuid,
+    partitions int,
+    barrier list<bigint>,    -- ends of the partitions of the epoch before: a group begins behind them
+    PRIMARY KEY (topic, epoch)
+)""",
+    ]
+
+
+def write_timestamp(epoch: int, offset: Position, generation_id: int) -> Position:
+    """The write timestamp of a row at a source position: a later position always wins over an earlier one.
+
+    A zombie worker's late write and a replay's repeated one thus lose or change nothing. Cassandra settles equal
+    timestamps cell by cell; two workers that write the same position (one that was paused, and its successor) differ
+    in the group's generation, so that all cells of a row are of one of them. The value lies beyond any clock in
+    microseconds (2^52 us is the year 2112), so a statement of one's own on these tables needs USING TIMESTAMP.
+    """
+    generation = generation_id & ((1 << GENERATION_BITS) - 1)
+    return (epoch + 1) << (OFFSET_BITS + GENERATION_BITS) | offset << GENERATION_BITS | generation
