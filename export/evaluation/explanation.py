@@ -14,6 +14,7 @@ from encoder.data.features import TIME, Features, event_features
 from encoder.errors import InputError
 from export.evaluation.scored import gaps_ms
 from export.runtime.bundle import Bundle
+from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 
 
@@ -38,7 +39,8 @@ def explain(bundle: Bundle, stepper: Stepper, log: EventLog, user_id: str, item_
     events = _events_of(log, user_id)
     item = bundle.vocabulary.item_index(events)
     action = bundle.vocabulary.action_index(events)
-    representation = leave_one_out(bundle, stepper, item, action, event_features(events, bundle.vocabulary))
+    features = event_features(events, bundle.vocabulary)
+    representation = leave_one_out(bundle, stepper, item, action, features)
     whole, without = representation[-1:], representation[:-1]
     scores = bundle.item_vectors[1:] @ whole[0]
     explained = int(scores.argmax()) + 1 if item_id is None else _index(bundle, item_id)
@@ -82,10 +84,9 @@ def leave_one_out(
         gaps = np.full(len(active), gap_ms[step])
         if step:  # the row that lacks the event just before
             gaps[step - 1] = time_ms[step] - time_ms[step - 2] if step > 1 else -1
-        event = {name: np.full(len(active), features[name][step]) for name in bundle.features}
-        state[active], representation[active] = stepper.step(
-            np.full(len(active), item[step]), np.full(len(active), action[step]), gaps, state[active], event
-        )
+        one_event = {name: np.full(len(active), features[name][step]) for name in bundle.features}
+        inputs = StepInputs(np.full(len(active), item[step]), np.full(len(active), action[step]), gaps, one_event)
+        state[active], representation[active] = stepper.step(inputs, state[active])
     return representation
 
 

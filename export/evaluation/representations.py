@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from encoder.data.sequences import Sequences
 from export.runtime.bundle import Bundle
+from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 
 EVENTS = 65_536  # of the users stepped side by side: their representations are held, 16 MB at a width of 64
@@ -82,11 +83,10 @@ def _table(
     order = np.argsort(-lengths, kind="stable")  # the users of a wave are the first of the wave before
     starts, lengths, row = starts[order], lengths[order], first[order]
     state = np.tile(bundle.initial_state, (end - begin, 1))
+    features = {name: sequences.features[name] for name in bundle.features}
+    events = StepInputs(sequences.item, sequences.action, sequences.gap_ms, features)
     for step in range(int(lengths[0])):
         active = int(np.searchsorted(-lengths, -step))
         at = starts[:active] + step
-        features = {name: sequences.features[name][at] for name in bundle.features}
-        state, table[row[:active] + step + 1] = stepper.step(
-            sequences.item[at], sequences.action[at], sequences.gap_ms[at], state[:active], features
-        )
+        state, table[row[:active] + step + 1] = stepper.step(events.at(at), state[:active])
     return first, table

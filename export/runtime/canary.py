@@ -12,17 +12,18 @@ from encoder.data.features import PRICE
 from encoder.errors import BundleError
 from export.runtime.bundle import Bundle
 from export.runtime.half import allowed_ranks
+from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 
 TOLERANCE = 1e-3  # of the largest component: far above what float32 rounds off, far below what another event gives
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of one user. inputs: (1,) of each input of a step; state: (1, S) and representation: (1, D) before it,
+    """One event of one user. state: (1, S) and representation: (1, D) before it,
     float32; next_state, next_representation: what the plain graphs give on the CPU; ranks: the best and the worst that
     may be given."""
 
-    inputs: dict[str, NDArray[np.int64] | NDArray[np.float32]]
+    inputs: StepInputs  # B = 1
     state: NDArray[np.float32]
     representation: NDArray[np.float32]
     next_state: NDArray[np.float32]
@@ -59,21 +60,23 @@ class Canary:
         plain, rng = Stepper(bundle, on_cpu=True), np.random.default_rng(0)
         self.trials: list[Trial] = []
         for item, action, gap_ms, feature in ((1, 1, -1, 0), (manifest.items, manifest.actions, 10**7, 1)):
-            inputs = {
-                name: np.array([value]) for name, value in (("item", item), ("action", action), ("gap_ms", gap_ms))
-            }
             types = {name: np.float32 if name == PRICE else np.int64 for name in bundle.features}
-            features = {name: np.array([feature], of) for name, of in types.items()}
+            inputs = StepInputs(
+                item=np.array([item]),
+                action=np.array([action]),
+                gap_ms=np.array([gap_ms]),
+                features={name: np.array([feature], dtype) for name, dtype in types.items()},
+            )
             state = rng.normal(size=(1, manifest.state_width)).astype(np.float32)
             representation = rng.normal(size=(1, manifest.representation_width)).astype(np.float32)
-            next_state, next_representation = plain.step(**inputs, state=state, features=features)
+            next_state, next_representation = plain.step(inputs, state)
             trial = Trial(
-                inputs=inputs | features,
+                inputs=inputs,
                 state=state,
                 representation=representation,
                 next_state=next_state,
                 next_representation=next_representation,
-                ranks=_allowed(bundle, plain, representation, inputs["item"]),
+                ranks=_allowed(bundle, plain, representation, inputs.item),
             )
             self.trials.append(trial)
 

@@ -18,11 +18,12 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from encoder.data.features import PRICE, Features
+from encoder.data.features import PRICE
 from encoder.errors import BundleError
 from export.runtime.buffers import Buffer, bound
 from export.runtime.bundle import Bundle
 from export.runtime.canary import Canary
+from export.runtime.inputs import StepInputs
 from export.runtime.placement import check_placement
 from export.runtime.stepper import CPU, CUDA, CUDA_OPTIONS, CUDA_TILE_SCORES, cuda_failure
 
@@ -90,22 +91,12 @@ class Resident:
             rows[part] = batch.rows.fetch(len(slots[part]))
         return rows[:, : self._state_width], rows[:, self._state_width :]
 
-    def step(
-        self,
-        slots: NDArray[np.int64],
-        item: NDArray[np.int64],
-        action: NDArray[np.int64],
-        gap_ms: NDArray[np.int64],
-        features: Features,
-        evaluate: bool = True,
-    ) -> Predicted:
+    def step(self, slots: NDArray[np.int64], inputs: StepInputs, evaluate: bool = True) -> Predicted:
         """Step (n,) different slots by one event each; of the representations before: what `Stepper.predict` gives.
 
         Without `evaluate` the three arrays are empty.
         """
-        named = {"slot": slots, "item": item, "action": action, "gap_ms": gap_ms, **features}
-        events = np.stack([named[name] for name in self._columns], axis=1)
-        price = features.get(PRICE, np.empty(0, np.float32))
+        events, price = self._events(slots, inputs)
         n = len(slots) if evaluate else 0
         ranks = np.empty(n, np.int32)
         heads = [np.empty((n, width), np.float32) for width in self._heads.values()]
@@ -126,6 +117,12 @@ class Resident:
         if self.provider == CUDA:
             options.add_run_config_entry("gpu_graph_id", str(batch.size))  # a captured graph for each batch size
         self._sessions[name].run_with_iobinding(batch.bindings[name], options)
+
+    def _events(self, slots: NDArray[np.int64], inputs: StepInputs) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """The (n, K) int64 columns of n events, and their (n,) prices, or none without this feature."""
+        named = {"slot": slots, **inputs.by_name()}
+        events = np.stack([named[name] for name in self._columns], axis=1)
+        return events, inputs.features.get(PRICE, np.empty(0, np.float32))
 
     def _step(self, batch: "Batch", events: NDArray[np.int64], price: NDArray[Any]) -> None:
         """Step (n, K) events, n up to the batch's size, their slots in column 0."""
@@ -150,9 +147,7 @@ class Resident:
         slot = np.array([self.capacity + 1])
         for trial in self._canary.trials:
             self.write(slot, trial.state, trial.representation)
-            named = {"slot": slot, **trial.inputs}
-            events = np.stack([named[name] for name in self._columns], axis=1)
-            self._step(batch, events, trial.inputs.get(PRICE, np.empty(0, np.float32)))
+            self._step(batch, *self._events(slot, trial.inputs))
             self.run("predict", batch)
             trial.check(*self.read(slot), batch.predicted["rank"].fetch(1), f"{self.provider}, batches of {batch.size}")
 

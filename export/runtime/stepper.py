@@ -10,9 +10,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from encoder.data.features import Features
 from encoder.errors import BundleError
 from export.runtime.bundle import Bundle
+from export.runtime.inputs import StepInputs
 
 # Errors alone, of all that no session says: of each scatter's duplicates it warns whether there are any or not.
 ort.set_default_logger_severity(3)
@@ -99,20 +99,10 @@ class Stepper:
         tile_scores = TILE_SCORES if self.provider == CPU else CUDA_TILE_SCORES
         self._tile = max(TILE_EVENTS, tile_scores // max(1, self.catalogue))
 
-    def step(
-        self,
-        item: NDArray[np.int64],
-        action: NDArray[np.int64],
-        gap_ms: NDArray[np.int64],
-        state: NDArray[np.float32],
-        features: Features,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(B,) item, action and gap in ms, (B, S) state -> (B, S) next state, (B, R) representation.
-
-        features: (B,) of the events, those that the bundle names.
-        """
-        inputs = {"item": item, "action": action, "gap_ms": gap_ms, "state": state, **features}
-        next_state, representation = self._step.run(("next_state", "representation"), inputs)
+    def step(self, inputs: StepInputs, state: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """B events and the (B, S) float32 states before them -> (B, S) states and (B, R) representations after them."""
+        named = {**inputs.by_name(), "state": state}
+        next_state, representation = self._step.run(("next_state", "representation"), named)
         return next_state, representation
 
     def rank(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.data.features import Features
 from export.runtime.bundle import Bundle
+from export.runtime.inputs import StepInputs
 from streams.engine.arena import Arena
 from streams.engine.planning.plan import Part
 from streams.engine.planning.rows import NO_SLOT, Rows
@@ -37,15 +37,7 @@ class Memory(Protocol):
 
     def read(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
 
-    def step(
-        self,
-        slots: NDArray[np.int64],
-        item: NDArray[np.int64],
-        action: NDArray[np.int64],
-        gap_ms: NDArray[np.int64],
-        features: Features,
-        evaluate: bool = True,
-    ) -> Predicted: ...
+    def step(self, slots: NDArray[np.int64], inputs: StepInputs, evaluate: bool = True) -> Predicted: ...
 
 
 class DeviceProcessor(Processor):
@@ -91,12 +83,10 @@ class DeviceProcessor(Processor):
         self._memory.write(places[new], result.state[new], result.representation[new])
         columns = result.columns
         place = places[columns.row]
-        features = self._features.of(columns.event)
+        events = StepInputs(columns.item, columns.action, columns.gap_ms, self._features.of(columns.event))
         order, parts = [], []
         for wave in columns.groups.waves():
-            of_wave = {name: values[wave] for name, values in features.items()}
-            event = columns.item[wave], columns.action[wave], columns.gap_ms[wave]
-            parts.append(self._memory.step(place[wave], *event, of_wave, evaluate))
+            parts.append(self._memory.step(place[wave], events.at(wave), evaluate))
             order.append(wave)
         kept = result.changed_rows()
         result.state[kept], result.representation[kept] = self._memory.read(places[kept])

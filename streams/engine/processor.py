@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.data.features import Features
 from export.runtime.bundle import Bundle
+from export.runtime.inputs import StepInputs
 from streams.engine.arena import Arena
 from streams.engine.codec import Rejected
 from streams.engine.features import FeatureReader
@@ -26,12 +26,7 @@ class Graphs(Protocol):
     """The part of a Stepper that the processor calls."""
 
     def step(
-        self,
-        item: NDArray[np.int64],
-        action: NDArray[np.int64],
-        gap_ms: NDArray[np.int64],
-        state: NDArray[np.float32],
-        features: Features,
+        self, inputs: StepInputs, state: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
 
     def predict(
@@ -149,16 +144,13 @@ class Processor:
     def _step(self, result: Result, evaluate: bool) -> NDArray[np.float32]:
         """Step the staged rows wave by wave. Returns the representation before each event, (n, D) float32."""
         columns = result.columns
-        features = self._features.of(columns.event)
+        events = StepInputs(columns.item, columns.action, columns.gap_ms, self._features.of(columns.event))
         before = np.empty((len(columns.event) if evaluate else 0, result.representation.shape[1]), np.float32)
         for wave in columns.groups.waves():
             target = columns.row[wave]
             if evaluate:
                 before[wave] = result.representation[target]
-            of_wave = {name: values[wave] for name, values in features.items()}
-            state, representation = self._graphs.step(
-                columns.item[wave], columns.action[wave], columns.gap_ms[wave], result.state[target], of_wave
-            )
+            state, representation = self._graphs.step(events.at(wave), result.state[target])
             result.state[target] = state
             result.representation[target] = representation
         return before
