@@ -32,7 +32,7 @@ check: .venv/test ## the fast loop: format, lint, types, unit tests
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy && $(RUN)/pytest -q tests/unit tests/contract
 
 gpu-check: .venv/gpu ## states on a GPU: parity with the CPU, float16 ranks, rates against the roofline (ARGS=--json)
-	@$(RUN)/python -m tests.gpu_check $(ARGS)
+	@$(RUN)/python -m tests.tools.gpu_check $(ARGS)
 
 format: .venv/test
 	@$(RUN)/ruff format . && $(RUN)/ruff check --fix .

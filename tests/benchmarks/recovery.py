@@ -30,7 +30,7 @@ from streams.engine.planning.rows import Rows
 from streams.local import local_services
 from streams.store.user_rows import Store
 from tests.benchmarks.bench.load import named
-from tests.bundles import tiny_bundle
+from tests.support.bundles import tiny_bundle
 
 ITEMS, WIDTH = 5_000, 64
 EVENTS = 700_000  # about a minute of work

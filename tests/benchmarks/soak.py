@@ -24,7 +24,7 @@ from streams.config.settings import Settings
 from streams.demo.worker_process import Reading, WorkerProcess
 from streams.local import local_services
 from tests.benchmarks.recovery import ITEMS, WIDTH, _resident_mb
-from tests.bundles import tiny_bundle
+from tests.support.bundles import tiny_bundle
 
 USERS, ARENA_USERS = 200_000, 60_000
 MINUTE_S = 60.0

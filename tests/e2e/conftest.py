@@ -4,8 +4,8 @@ import pytest
 
 from export.runtime.bundle import Bundle
 from streams.local import LocalServices
-from tests.bundles import tiny_bundle
-from tests.deployment import Deployment
+from tests.support.bundles import tiny_bundle
+from tests.support.deployment import Deployment
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
 from streams.store.cql_schema import item_vectors_table
 from streams.store.user_rows import connect
-from tests.bundles import tiny_bundle
-from tests.deployment import Deployment
-from tests.e2e.test_worker import shopping
+from tests.support.bundles import tiny_bundle
+from tests.support.deployment import Deployment
+from tests.support.shopping import shopping
 
 ITEMS = 120_000
 LIMIT_S = 120.0

@@ -9,8 +9,8 @@ import urllib.request
 from streams.demo.worker_process import WorkerProcess
 from streams.health.watchdog import SLOW_S, STOP_LIMIT_S
 from streams.local import LocalServices
-from tests.deployment import Deployment, expected_ids
-from tests.e2e.test_worker import shopping
+from tests.support.deployment import Deployment, expected_ids
+from tests.support.shopping import shopping
 
 LINES_A_MINUTE = 60  # what a worker may say while a service is away
 

@@ -17,8 +17,8 @@ from streams.cli import main
 from streams.contracts.messages import EvaluationEvent
 from streams.engine.foresight import Foresight
 from streams.monitor.scoreboard import Scoreboard
-from tests.deployment import Deployment
-from tests.e2e.test_worker import shopping
+from tests.support.deployment import Deployment
+from tests.support.shopping import shopping
 
 
 def evaluated(*arguments: str) -> dict:

@@ -22,7 +22,7 @@ from streams.cli import main
 from streams.engine.arena import StoredUser
 from streams.local import LocalServices
 from streams.store.user_rows import Store
-from tests.deployment import Deployment
+from tests.support.deployment import Deployment
 
 LOG = Path(__file__).parents[3] / "shared" / "data" / "rees46" / "2019-Oct.csv.gz"
 ROWS = 17_435

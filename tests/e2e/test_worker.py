@@ -1,7 +1,6 @@
 """A real worker process on a real Kafka and Cassandra: what it stores, publishes and sets aside."""
 
 import asyncio
-import random
 import threading
 import time
 from pathlib import Path
@@ -19,27 +18,10 @@ from streams.engine.planning.rows import Rows
 from streams.local import LocalServices
 from streams.store.cql_schema import representations_table
 from streams.store.user_rows import DamagedRow, Store, connect
-from tests.deployment import Deployment, event, expected_ids, record
+from tests.support.deployment import Deployment, event, expected_ids, record
+from tests.support.shopping import shopping
 
 COMPACTED_WITHIN_S = 40.0
-ITEMS = [f"item-{i}" for i in range(1, 501)]
-
-
-def shopping(count: int, users: int, seed: int = 0) -> list[tuple[bytes, bytes]]:
-    """`count` events of `users` users over the tiny bundle's items and some it does not know."""
-    draw = random.Random(seed)
-    return [
-        record(
-            event(
-                f"{seed}-{i}",
-                f"user-{draw.randrange(users)}",
-                draw.choice(ITEMS) if draw.random() < 0.95 else f"new-{draw.randrange(9)}",
-                draw.choice(["view", "cart", "purchase", "wave"]),
-                10**12 + i * 1000 - draw.choice([0, 0, 50_000]),
-            )
-        )
-        for i in range(count)
-    ]
 
 
 def test_every_event_is_applied_evaluated_and_published_once(deployment: Deployment) -> None:

@@ -13,10 +13,10 @@ from rich.table import Table
 
 from streams.config.settings import PREFIX
 from streams.local import local_services
-from tests.bundles import tiny_bundle
 from tests.faults import scenarios
 from tests.faults.registry import SCENARIOS
 from tests.faults.trial import Row, run_scenario
+from tests.support.bundles import tiny_bundle
 
 assert scenarios.__all__, "registered by their import"
 COLUMNS = ("scenario", "faults", "events", "lost", "applied twice", "recovery s", "evaluated again", "lives", "s")

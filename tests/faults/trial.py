@@ -15,13 +15,13 @@ from streams.broker.topics import describe_topic
 from streams.config.errors import BrokerError
 from streams.config.group import group
 from streams.local import LocalServices
-from tests.deployment import Deployment
 from tests.faults.checks import check
 from tests.faults.commits import Commits
 from tests.faults.load import Load, Sender
 from tests.faults.registry import Scenario
 from tests.faults.supervisor import Supervisor
 from tests.faults.truth import Truth
+from tests.support.deployment import Deployment
 
 POLL_S = 0.2
 

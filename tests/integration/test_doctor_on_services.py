@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from bundles import tiny_bundle
 
 from export.runtime.bundle import Bundle
 from streams.broker import topics
@@ -17,6 +16,7 @@ from streams.local import LocalServices
 from streams.local.process.ports import free_ports
 from streams.store.user_rows import Store, connect
 from streams.worker.registration import Registration
+from tests.support.bundles import tiny_bundle
 
 WIDTH = 32
 

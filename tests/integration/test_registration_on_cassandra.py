@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundles import tiny_bundle
 
 from export.runtime.bundle import Bundle
 from streams.config.settings import Settings
@@ -17,6 +16,7 @@ from streams.store.cql_schema import item_vectors_table, representations_table
 from streams.store.user_rows import Store, connect
 from streams.worker import registration
 from streams.worker.registration import Registration
+from tests.support.bundles import tiny_bundle
 
 ITEMS = 250
 

@@ -16,8 +16,8 @@ import pytest
 from encoder.data.event_log import EventLog
 from export.evaluation.evaluation import evaluate_bundle
 from export.evaluation.report.page import page
-from tests.bundles import tiny_bundle
-from tests.logs import event_log
+from tests.support.bundles import tiny_bundle
+from tests.support.logs import event_log
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 REASON = "no chromium on the PATH: install one (apt-get install chromium) to see the report drawn"

@@ -26,8 +26,8 @@ from streams.local.process.ports import HOST
 from streams.local.state import LocalState
 from streams.monitor.monitor import Monitor
 from streams.store.user_rows import connect
-from tests.bundles import tiny_bundle
-from tests.deployment import Deployment, event, record
+from tests.support.bundles import tiny_bundle
+from tests.support.deployment import Deployment, event, record
 
 EVENTS = 600
 WRONG = "Zx81-wrong-and-not-to-be-seen"

@@ -13,7 +13,7 @@ import pytest
 from encoder.training import checkpoint
 from encoder.training.unfinished import FILE
 from streams import cli
-from tests.unit.test_unfinished import assert_same
+from tests.support.models import assert_same
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,7 +13,7 @@ from streams.broker.topics import ensure_topics
 from streams.commands.replay import Replay
 from streams.config.settings import Settings
 from streams.local import LocalServices
-from tests.bundles import tiny_model, vocabulary_of
+from tests.support.bundles import tiny_model, vocabulary_of
 
 ITEMS, WIDTH, USERS = 5_000, 64, 20_000
 TOPICS = tuple(field for field in Settings.__struct_fields__ if field.endswith("_topic"))

@@ -4,11 +4,11 @@ import msgspec
 
 from export.runtime.bundle import Bundle
 from streams.config.group import group
-from tests.bundles import tiny_bundle
 from tests.faults.commits import Commits
 from tests.faults.registry import scenario
 from tests.faults.supervisor import Supervisor
 from tests.faults.trial import Trial
+from tests.support.bundles import tiny_bundle
 
 SESSION_S = 4
 DAY_MS = 86_400_000

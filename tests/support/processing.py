@@ -1,0 +1,109 @@
+"""A processor with a small recurrence instead of a bundle, and a store in memory."""
+
+from typing import Any, ClassVar, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.engine.arena import Arena, StoredUser
+from streams.engine.codec import decode_batch
+from streams.engine.planning.plan import Part
+from streams.engine.planning.rows import Rows
+from streams.engine.processor import Processor, Result
+
+WIDTH, ITEMS = 4, 5
+
+
+class Record(NamedTuple):
+    key: bytes
+    value: bytes | None
+    offset: int
+    timestamp: int
+    topic: str = "events"
+    partition: int = 0
+
+
+class Recurrence:
+    """A small recurrence in numpy that depends on every input and on the order of steps."""
+
+    vectors = np.random.default_rng(0).normal(size=(ITEMS + 1, WIDTH)).astype(np.float32)
+
+    def step(self, item: Any, action: Any, gap_ms: Any, state: NDArray[np.float32], features: Any) -> Any:
+        drive = self.vectors[item] + action[:, None] * 0.1 + np.log1p(gap_ms + 1)[:, None] * 0.01
+        state = np.tanh(state * 0.7 + drive).astype(np.float32)
+        return state, state * 2
+
+    def predict(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> Any:
+        scores = representation @ self.vectors[1:].T
+        ranks = (scores >= scores[np.arange(len(item)), np.maximum(item, 1) - 1][:, None]).sum(axis=1)
+        return np.where(item == 0, 0, ranks).astype(np.int32), *self.heads(representation)
+
+    def heads(self, representation: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities of an unknown action, view and purchase; a mixture that moves with the representation."""
+        n = len(representation)
+        probability = np.tile(np.array([0.1, 0.7, 0.2], np.float32), (n, 1))
+        mean = np.tile(np.array([0.0, 3.0, 6.0, 9.0], np.float32), (n, 1)) + representation[:, :1]
+        quarters, scales = np.full((n, 4), 0.25), np.full((n, 4), 1.5)
+        return probability, np.concatenate([quarters, mean, scales], axis=1, dtype=np.float32)
+
+
+class TinyBundle:
+    item_index: ClassVar = {f"i{n}": n for n in range(1, ITEMS + 1)}
+    action_index: ClassVar = {"view": 1, "purchase": 2}
+    features = ()
+    initial_state = np.full(WIDTH, 0.25, np.float32)
+    initial_representation = np.full(WIDTH, 0.5, np.float32)
+
+
+def processor(capacity: int = 100) -> Processor:
+    return Processor(TinyBundle(), Recurrence(), Arena(capacity, WIDTH, WIDTH))
+
+
+class Stored:
+    """Stored rows as Cassandra would keep them, for restores after an eviction or a crash."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, StoredUser] = {}
+
+    def write(self, result: Result) -> None:
+        for erased in result.erased:
+            self.users.pop(erased.user_id, None)
+        kept = result.changed_rows()
+        self.users |= stored(result.rows.select(kept), result.state[kept], result.representation[kept])
+
+
+def stored(rows: Rows, state: NDArray[np.float32], representation: NDArray[np.float32]) -> dict[str, StoredUser]:
+    """A processor's rows as a store would give them back, by user."""
+    return {
+        user_id: StoredUser(
+            user_id=user_id,
+            partition=int(rows.partition[i]),
+            offset=int(rows.offset[i]),
+            steps=int(rows.steps[i]),
+            last_time_ms=int(rows.last_time_ms[i]),
+            last_item=rows.last_item[i],
+            recent=[digest for digest in rows.recent[i].tolist() if digest],
+            state=state[i].copy(),
+            representation=representation[i].copy(),
+        )
+        for i, user_id in enumerate(rows.user_id)
+    }
+
+
+def feed(target: Processor, rows: Stored, records: list[Record], sequence: int) -> Result:
+    parts = [Part(0, records, decode_batch(records))]
+    missing = target.missing(parts, sequence)
+    assert target.arena.make_room(len(missing), sequence - 1)
+    target.arena.insert([rows.users[user] for user in missing if user in rows.users], 0, sequence)
+    result = target.process(parts, sequence)
+    target.score(result)
+    rows.write(result)
+    return result
+
+
+def record(offset: int, user: str, item: str | None, event_id: str, time_ms: int) -> Record:
+    if item is None:
+        return Record(user.encode(), None, offset, 10**12)
+    value = {"event_id": event_id, "user_id": user, "item_id": item, "action": "view", "event_time_ms": time_ms}
+    return Record(user.encode(), msgspec.json.encode(value), offset, 10**12)

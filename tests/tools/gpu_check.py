@@ -1,0 +1,330 @@
+"""`make gpu-check`: states on a GPU against the plain graphs on the CPU, and its rates against the device's roofline.
+
+    python -m tests.tools.gpu_check [--bundle DIR] [--json]
+
+Without a GPU it says so, and holds the same code on the CPU provider to the same parity. A bundle needs `--gpu` at its
+export; without one, a model of random weights is made, twice: it ranks in float32, and in float16. The roofline of a
+batch is the longer of two times: its FLOPs (matrix products only) at the device's peak, and its bytes (weights, table
+rows, users' rows, inputs and outputs, none of the intermediate results) at its bandwidth.
+"""
+
+import argparse
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from encoder.data.features import BRAND, CATEGORY, PRICE, TIME, Features
+from export.runtime.bundle import Bundle
+from export.runtime.half import allowed_ranks
+from export.runtime.resident import Batch, Resident
+from export.runtime.stepper import Stepper, cuda_failure
+from tests.support.bundles import tiny_bundle
+
+USERS, WAVES = 10_000, 20
+STATE_TOLERANCE = 1e-4  # of the largest component, after some steps: each rounds off within 1e-5
+MEASURED_S = 1.0  # for each rate
+FLOAT_BYTES, HALF_BYTES = 4, 2
+LOOKED_AT = 200  # float16 ranks of a wave that are held to what float16 allows, which takes float64
+
+
+class Peak(NamedTuple):
+    bandwidth: float  # bytes/s
+    flops: float | None  # float32 outside the tensor cores; None: unknown
+    source: str
+    half_flops: float | None = None  # float16 on the tensor cores, summed in float32, without sparsity
+
+
+# NVIDIA's data sheets, by a part of the name that the driver gives; the first that fits counts.
+PEAKS = {
+    "H200 NVL": Peak(4.8e12, 60e12, "H200 NVL data sheet", 835e12),
+    "H200": Peak(4.8e12, 67e12, "H200 SXM data sheet", 989e12),
+    "H100 NVL": Peak(3.9e12, 60e12, "H100 NVL data sheet", 835e12),
+    "H100 PCIe": Peak(2.0e12, 51e12, "H100 PCIe data sheet", 756e12),
+    "H100": Peak(3.35e12, 67e12, "H100 SXM data sheet", 989e12),
+}
+
+
+class Cost(NamedTuple):
+    """What a graph must compute and move."""
+
+    flops: int  # an event
+    event_bytes: int  # an event
+    batch_bytes: int  # a batch, whatever its size: the weights
+    half_flops: int = 0  # an event: of the products of float16
+
+    def roofline_s(self, size: int, peak: Peak) -> float:
+        moved_s = (self.batch_bytes + size * self.event_bytes) / peak.bandwidth
+        computed_s = 0.0 if peak.flops is None else size * self.flops / peak.flops
+        if peak.half_flops is not None:
+            computed_s += size * self.half_flops / peak.half_flops
+        return max(moved_s, computed_s)
+
+
+class Parity(NamedTuple):
+    """Largest differences from the plain graphs on the CPU, relative to the largest component where it is above 1."""
+
+    steps: int
+    state: float
+    representation: float
+    rank: int  # places in the catalogue
+    ranks_differing: int
+    heads: float
+    through_host: float = 0.0  # of the plain graphs' steps and heads, whose states come from the host
+    rank_through_host: int = 0
+    ranks_looked_at: int = 0  # in float16: of so many of them ...
+    ranks_outside: int = 0  # ... so many lie outside what rounding to it allows
+
+    def holds(self, items: int) -> bool:
+        """Whether they are within what float32 rounds off; a rank may move by near ties, and in float16 further."""
+        close = max(self.state, self.representation, self.heads, self.through_host) <= STATE_TOLERANCE
+        near_ties = 1 + items // 1000
+        if self.rank_through_host > near_ties:
+            return False
+        return close and (self.ranks_outside == 0 if self.ranks_looked_at else self.rank <= near_ties)
+
+
+def cost(graph: onnx.GraphProto, user_bytes: int) -> Cost:
+    """Of one of the graphs. user_bytes: of a user's row that the graph reads and writes, 0 where it does not."""
+    shapes = {constant.name: list(constant.dims) for constant in graph.initializer}
+    halves = {constant.name for constant in graph.initializer if constant.data_type == onnx.TensorProto.FLOAT16}
+    flops = half_flops = batch_bytes = table_bytes = 0
+    for node in graph.node:
+        table = next((name for name in node.input if len(shapes.get(name, ())) == 2), None)
+        if table is None:
+            continue
+        weight = shapes[table]
+        if node.op_type in ("MatMul", "Gemm"):
+            is_half = table in halves
+            flops += 0 if is_half else 2 * weight[0] * weight[1]
+            half_flops += 2 * weight[0] * weight[1] if is_half else 0
+            batch_bytes += (HALF_BYTES if is_half else FLOAT_BYTES) * weight[0] * weight[1]
+        elif node.op_type == "Gather":
+            table_bytes += FLOAT_BYTES * weight[1]
+    own = [value for value in (*graph.input, *graph.output) if not value.name.startswith("memory")]
+    return Cost(flops, table_bytes + user_bytes + sum(map(_row_bytes, own)), batch_bytes, half_flops)
+
+
+def parity(bundle: Bundle, resident: Resident, users: int, waves: int, seed: int = 0) -> Parity:
+    """Step random waves of random users on both sides, from random states, every event ranked."""
+    rng, manifest = np.random.default_rng(seed), bundle.manifest
+    plain, on_host = Stepper(bundle, on_cpu=True), Stepper(bundle)
+    state = rng.normal(size=(users, manifest.state_width)).astype(np.float32)
+    representation = rng.normal(size=(users, manifest.representation_width)).astype(np.float32)
+    everyone = np.arange(users)
+    resident.write(everyone, state, representation)
+    steps = rank = differing = looked_at = outside = host_rank = 0
+    heads = through_host = 0.0
+    for _ in range(waves):
+        slots = rng.permutation(users)[: rng.integers(1, users + 1)]
+        (item, action, gap_ms), features = random_events(rng, bundle, len(slots))
+        before = representation[slots]
+        expected = plain.predict(before, item)
+        got = resident.step(slots, item, action, gap_ms, features)
+        predicted, stepped = on_host.predict(before, item), on_host.step(item, action, gap_ms, state[slots], features)
+        state[slots], representation[slots] = plain.step(item, action, gap_ms, state[slots], features)
+        moved = np.abs(got[0] - expected[0])
+        host_rank = max(host_rank, int(np.abs(predicted[0] - expected[0]).max()))
+        of_plain = *expected[1:], state[slots], representation[slots]
+        pairs = zip((*predicted[1:], *stepped), of_plain, strict=True)
+        through_host = max(through_host, *(difference(one, other) for one, other in pairs))
+        steps, rank, differing = steps + len(slots), max(rank, int(moved.max())), differing + int((moved > 0).sum())
+        heads = max(heads, *(difference(one, other) for one, other in zip(got[1:], expected[1:], strict=True)))
+        if bundle.gpu_ranks_in_half:
+            best, worst = allowed_ranks(bundle, before[:LOOKED_AT], item[:LOOKED_AT])
+            looked_at += len(best)
+            outside += int(((got[0][:LOOKED_AT] < best) | (got[0][:LOOKED_AT] > worst)).sum())
+    got_state, got_representation = resident.read(everyone)
+    return Parity(
+        steps=steps,
+        state=difference(got_state, state),
+        representation=difference(got_representation, representation),
+        rank=rank,
+        ranks_differing=differing,
+        heads=heads,
+        through_host=through_host,
+        rank_through_host=host_rank,
+        ranks_looked_at=looked_at,
+        ranks_outside=outside,
+    )
+
+
+def difference(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Largest difference, relative to the largest component where that is above 1; infinite where one is no number."""
+    if not got.size:
+        return 0.0
+    largest = float(np.abs(got - expected).max() / max(1.0, float(np.abs(expected).max())))
+    return largest if np.isfinite(largest) else float("inf")
+
+
+def random_events(rng: np.random.Generator, bundle: Bundle, n: int) -> tuple[list[NDArray[np.int64]], Features]:
+    """(n,) items, actions and gaps, the unknown ones too, and the features that the bundle asks for."""
+    manifest, vocabulary = bundle.manifest, bundle.vocabulary
+    features: Features = {
+        TIME: rng.integers(0, 10**12, n),
+        CATEGORY: rng.integers(0, len(vocabulary.categories) + 1, n),
+        BRAND: rng.integers(0, len(vocabulary.brands) + 1, n),
+        PRICE: np.where(rng.random(n) < 0.2, np.nan, np.exp(rng.uniform(-5, 12, n))).astype(np.float32),
+    }
+    integers = [rng.integers(low, high, n) for low, high in ((0, manifest.items + 1), (0, manifest.actions + 1))]
+    return [*integers, rng.integers(-1, 10**8, n)], {name: features[name] for name in bundle.features}
+
+
+def rates(bundle: Bundle, resident: Resident, peak: Peak, measured_s: float) -> list[dict[str, Any]]:
+    """One row for each batch size. Steps count their transfers, ranks are of representations on the device."""
+    manifest, rng = bundle.manifest, np.random.default_rng(0)
+    row_bytes = 2 * FLOAT_BYTES * (manifest.state_width + manifest.representation_width)
+    step = cost(onnx.load(bundle.path / "gpu_step.onnx").graph, row_bytes)
+    rank = cost(onnx.load(bundle.path / "gpu_predict.onnx").graph, 0)
+    table = []
+    for batch in resident.batches:
+        slots = rng.permutation(resident.capacity)[: batch.size]
+        (item, action, gap_ms), features = random_events(rng, bundle, batch.size)
+        step_s = _seconds(partial(resident.step, slots, item, action, gap_ms, features, False), measured_s)
+        rank_s = _seconds(partial(_rank, resident, batch), measured_s)
+        row: dict[str, Any] = {"batch": batch.size}
+        for name, taken_s, of in (("step", step_s, step), ("rank", rank_s, rank)):
+            row |= {
+                f"{name}s_per_s": round(batch.size / taken_s),
+                f"{name}_flops": of.flops + of.half_flops,
+                f"{name}_bytes": round(of.event_bytes + of.batch_bytes / batch.size),
+                f"{name}_roofline_share": float(f"{of.roofline_s(batch.size, peak) / taken_s:.2g}"),
+            }
+        table.append(row)
+    return table
+
+
+def device_peak(name: str, device: str) -> Peak:
+    """By the data sheet of the device of this name, else by a copy within the memory of `device` (cpu or cuda)."""
+    for part, peak in PEAKS.items():
+        if part in name:
+            return peak
+    # 256 MB, above any cache. On a CPU a tensor shares its array's memory: two arrays.
+    one, other, last = (ort.OrtValue.ortvalue_from_numpy(np.ones(n, np.float32), device) for n in (2**26, 2**26, 1))
+    # A copy within a device returns before it is done; one to the host waits for it.
+    taken_s = _seconds(lambda: (other.update_inplace(one), last.numpy()), 0.1)
+    return Peak(2 * one.tensor_size_in_bytes() / taken_s, None, "a copy measured here")
+
+
+def device_name() -> str:
+    """What the driver calls the first GPU; empty where nvidia-smi cannot say."""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        names = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return names[0].strip() if names else ""
+
+
+def check(bundle: Bundle, on_gpu: bool, measured_s: float = MEASURED_S) -> dict[str, Any]:
+    """Parity and, on a GPU, rates of this bundle. Raises BundleError where the start-up checks fail."""
+    resident = Resident(bundle, USERS, on_cpu=not on_gpu)
+    found = parity(bundle, resident, USERS, WAVES)
+    report: dict[str, Any] = {
+        "provider": resident.provider,
+        "bundle": bundle.bundle_id,
+        "items": bundle.manifest.items,
+        "nodes_on_provider": resident.nodes,
+        "parity": found._asdict(),
+        "parity_holds": found.holds(bundle.manifest.items),
+        "half_ranks": bundle.manifest.parity.get("half_ranks"),
+    }
+    if on_gpu:
+        peak = device_peak(device_name(), "cuda")
+        report |= {"device": device_name(), "peak": peak._asdict(), "rates": rates(bundle, resident, peak, measured_s)}
+    return report
+
+
+def show(report: dict[str, Any]) -> None:
+    """The report as text."""
+    found = report["parity"]
+    print(
+        f"bundle {report['bundle']}, {report['items']} items; all {report['nodes_on_provider']} nodes ran on it alone"
+    )
+    print(
+        f"parity with the plain graphs on the CPU over {found['steps']:,} steps: states within {found['state']:.1g}, "
+        f"representations within {found['representation']:.1g}, heads within {found['heads']:.1g}, "
+        f"through the host within {found['through_host']:.1g}, "
+        f"{found['ranks_differing']} ranks differ, by up to {found['rank']}: "
+        + ("holds" if report["parity_holds"] else "BROKEN")
+    )
+    if found["ranks_looked_at"]:
+        print(
+            f"ranks in float16: of {found['ranks_looked_at']:,} looked at {found['ranks_outside']} are outside what "
+            "rounding to it allows"
+        )
+    if "rates" not in report:
+        return
+    peak = report["peak"]
+    print(f"{report['device']}: {peak['bandwidth'] / 1e12:.2f} TB/s, by {peak['source']}")
+    columns = list(report["rates"][0])
+    print(" ".join(f"{name:>19}" for name in columns))
+    for row in report["rates"]:
+        print(" ".join(f"{row[name]:>19,}" for name in columns))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="gpu_check", description="states on a GPU: parity and rates")
+    parser.add_argument("--bundle", type=Path, help="exported with --gpu; default: a model of random weights")
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON object on the last line")
+    args = parser.parse_args(arguments)
+    failure = cuda_failure()
+    if failure:
+        print(failure)
+        return 1
+    on_gpu = failure is None
+    if not on_gpu:
+        print("no GPU on this machine: the same code on the CPU provider is held to the same parity, and not timed")
+    with tempfile.TemporaryDirectory(prefix="thalweg-") as folder:
+        reports = [check(bundle, on_gpu) for bundle in bundles(args.bundle, Path(folder), on_gpu)]
+    for report in reports:
+        show(report)
+    if args.json:
+        print(json.dumps({"checks": reports}))
+    return 0 if all(report["parity_holds"] for report in reports) else 1
+
+
+def bundles(given: Path | None, folder: Path, on_gpu: bool) -> Iterator[Bundle]:
+    """The bundle that was given, or two of random weights, of which the second ranks in float16."""
+    if given is not None:
+        yield Bundle.load(given)
+        return
+    items, width = (50_000, 64) if on_gpu else (1_000, 32)
+    for name, in_half in (("float32", False), ("float16", True)):
+        yield tiny_bundle(folder / name, items, width, for_gpu=True, in_half=in_half)
+
+
+def _rank(resident: Resident, batch: Batch) -> None:
+    resident.run("predict", batch)
+    for buffer in batch.predicted.values():
+        buffer.fetch(batch.size)
+
+
+def _seconds(call: Callable[[], object], measured_s: float) -> float:
+    """Mean wall time of a call: the device's work is not the process's CPU time."""
+    call()
+    calls, start = 0, perf_counter()
+    while (taken_s := perf_counter() - start) < measured_s or not calls:
+        call()
+        calls += 1
+    return taken_s / calls
+
+
+def _row_bytes(value: onnx.ValueInfoProto) -> int:
+    """Bytes of an event in an input or output whose first axis is the batch."""
+    tensor = value.type.tensor_type
+    width = int(np.prod([axis.dim_value for axis in tensor.shape.dim[1:]], initial=1))
+    return width * onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).itemsize
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,254 @@
+"""Public logs in their publishers' own formats: a few lines each, as published, and one that is none."""
+
+import json
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from encoder.data.events import BehaviorEvent
+from encoder.data.loaders import FORMATS, load_log, replay_records
+from encoder.errors import InputError
+from streams.engine.codec import Rejected, decode
+
+SHARED = Path(__file__).parents[5] / "shared/data"
+
+
+def write(folder: Path, *lines: str) -> Path:
+    path = folder / "log.txt"
+    path.write_text("\n".join([*lines, ""]))
+    return path
+
+
+def loaded(path: Path, name: str, kept: int, reasons: list[str]) -> list[BehaviorEvent]:
+    """The events. Every row is kept or counted with its reason, and replay sends each as a worker takes it, or not."""
+    log, report = load_log(path, name)
+    assert (report.kept, report.unparsable, report.duplicates) == (kept, len(reasons), 0)
+    for example, reason in zip(report.examples, reasons, strict=True):
+        assert reason in example
+    events = list(log.events())
+    taken = [decode(key, value, int(time.time() * 1000)) for key, value in replay_records(path, name)]
+    assert len(taken) == report.rows
+    assert sum(isinstance(outcome, Rejected) for outcome in taken) == len(reasons)
+    sent = {outcome.event_id: outcome for outcome in taken if isinstance(outcome, BehaviorEvent)}
+    assert {event.event_id: _plain(event) for event in events} == {key: _plain(event) for key, event in sent.items()}
+    return events
+
+
+def _plain(event: BehaviorEvent) -> dict[str, object]:
+    fields = msgspec.to_builtins(event)
+    return fields | {"attributes": {name: str(value) for name, value in (event.attributes or {}).items()}}
+
+
+def test_yoochoose_clicks(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "1,2014-04-07T10:51:09.277Z,214536502,0",
+        "1,2014-04-07T10:54:09.868Z,214536500,S",
+        "2,2014-04-07T13:56:37.614Z,214662742,10",
+        "2,2014-04-07,13:57:19.373Z,214662742,0",
+        "2,2014-04-07T13:58:99.446Z,214825110,0",
+        "3,2014-04-07T13:58:37.446Z,214825110,1234567890",
+    )
+    events = loaded(path, "yoochoose", 4, ["line 4: 5 columns instead of 4", "line 5: time '2014-04-07T13:58:99.446Z'"])
+    assert events[0] == BehaviorEvent(
+        event_id="yoochoose-1",
+        user_id="1",
+        item_id="214536502",
+        action="click",
+        event_time_ms=1_396_867_869_277,
+        session_id="1",
+    )
+    assert [event.category for event in events] == [None, "S", "10", None]
+    assert events[3].attributes == {"brand": "1234567890"}
+
+
+def test_yoochoose_buys(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "420374,2014-04-06T18:44:58.314Z,214537888,12462,1",
+        "420374,2014-04-06T18:44:58.325Z,214537850,0,0",
+        "281626,2014-04-06T09:40:13.032Z,214535653,many,1",
+    )
+    last, first = loaded(path, "yoochoose", 2, ["line 3: could not convert string to float: 'many'"])[::-1]
+    assert (first.event_id, first.action, first.price, first.attributes) == (
+        "yoochoose-buys-1",
+        "purchase",
+        12462.0,
+        {"quantity": "1"},
+    )
+    assert (last.price, last.attributes) == (None, None)
+
+
+def test_yoochoose_prepared(tmp_path: Path) -> None:
+    path = write(tmp_path, "SessionId\tItemId\tTime", "3\t214716935\t1396437466.94", "3\t214832672\tsoon", "4\t1\t5\t6")
+    (event,) = loaded(path, "yoochoose", 1, ["line 3: time 'soon' is no number of seconds", "line 4: 4 columns"])
+    assert (event.event_id, event.user_id, event.session_id) == ("yoochoose-2", "3", "3")
+    assert (event.item_id, event.action, event.event_time_ms) == ("214716935", "click", 1_396_437_466_940)
+
+
+def test_retailrocket(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "timestamp,visitorid,event,itemid,transactionid",
+        "1433221332117,257597,view,355908,",
+        "1433222276276,599528,transaction,356475,4000",
+        "1433221332.5,257597,addtocart,355908,",
+        "1433223236124,121688,addtocart,15689,",
+    )
+    events = loaded(path, "retailrocket", 3, ["line 4: time '1433221332.5' is no whole number of milliseconds"])
+    assert [(event.user_id, event.item_id, event.action) for event in events] == [
+        ("257597", "355908", "view"),
+        ("599528", "356475", "transaction"),
+        ("121688", "15689", "addtocart"),
+    ]
+    assert events[1].event_time_ms == 1_433_222_276_276
+    assert [event.attributes for event in events] == [None, {"transaction_id": "4000"}, None]
+    assert events[0].event_id == "retailrocket-2"
+
+
+@pytest.mark.parametrize(
+    "header", ["sessionId;userId;itemId;timeframe;eventdate", "session_id;user_id;item_id;timeframe;eventdate"]
+)
+def test_diginetica(tmp_path: Path, header: str) -> None:
+    path = write(
+        tmp_path,
+        header,
+        "1;NA;81766;526309;2016-05-09",
+        "1;NA;31331;1031018;2016-05-09",
+        "5;1;32118;243569;2016-05-09",
+        "5;1;32118;243569;09.05.2016",
+    )
+    events = loaded(path, "diginetica", 3, ["line 5: time '09.05.2016' is not of ISO 8601"])
+    assert [(event.user_id, event.session_id, event.item_id) for event in events] == [
+        ("1", "5", "32118"),
+        ("session-1", "1", "81766"),
+        ("session-1", "1", "31331"),
+    ]
+    assert events[1].event_time_ms == 1_462_752_000_000 + 526_309
+    assert {event.action for event in events} == {"view"}
+
+
+def test_diginetica_purchases(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "sessionId;userId;timeframe;eventdate;ordernumber;itemId", "150;18278;17100868;2016-05-06;16421;25911"
+    )
+    (event,) = loaded(path, "diginetica", 1, [])
+    assert (event.event_id, event.action, event.item_id) == ("diginetica-purchases-2", "purchase", "25911")
+    assert event.event_time_ms == 1_462_492_800_000 + 17_100_868
+
+
+def test_taobao(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "1,2268318,2520377,pv,1511544070",
+        "1,2333346,2520771,fav,1511561733",
+        "1,2576651,149192,buy,-1511572885",  # there are such in the published file
+        "1,3830808,4181361,cart",
+    )
+    events = loaded(path, "taobao", 2, ["line 3: event_time_ms -1511572885000 is negative", "line 4: 4 columns"])
+    assert events[0] == BehaviorEvent(
+        event_id="taobao-1",
+        user_id="1",
+        item_id="2268318",
+        action="pv",
+        event_time_ms=1_511_544_070_000,
+        category="2520377",
+    )
+    assert events[1].action == "fav"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["userId,movieId,rating,timestamp", "1,2,3.5,1112486027", "1,29,3.5,1112484676", "1,32,good,1112484819"],
+        ["1::2::3.5::1112486027", "1::29::3.5::1112484676", "1::32::good::1112484819"],
+        ["1\t2\t3.5\t1112486027", "1\t29\t3.5\t1112484676", "1\t32\tgood\t1112484819"],
+    ],
+)
+def test_movielens(tmp_path: Path, lines: list[str]) -> None:
+    reason = f"line {len(lines)}: could not convert string to float: 'good'"
+    first, second = loaded(write(tmp_path, *lines), "movielens", 2, [reason])
+    assert (first.item_id, second.item_id) == ("29", "2")  # in order of time, which the file is not
+    assert (second.user_id, second.action, second.attributes) == ("1", "rate", {"rating": "3.5"})
+    assert second.event_time_ms == 1_112_486_027_000
+    assert second.event_id == f"movielens-{len(lines) - 2}"
+
+
+def test_a_rating_that_is_not_finite_is_no_event(tmp_path: Path) -> None:
+    path = write(tmp_path, "1::2::5::1112486027", "1::2::nan::1112486027")
+    loaded(path, "movielens", 1, ["line 2: attribute rating nan is not finite"])
+
+
+def test_otto_lines_are_sessions_of_many_events(tmp_path: Path) -> None:
+    events = [
+        '{"aid":59625,"ts":1661724000278,"type":"clicks"}',
+        '{"aid":59626,"type":"clicks"}',
+        '{"aid":1142000,"ts":1661724000378,"type":"carts"}',
+        '{"aid":7,"ts":99661724000378,"type":"orders"}',
+    ]
+    path = write(
+        tmp_path,
+        f'{{"session":12899779,"events":[{events[0]}]}}',
+        f'{{"session":12899780,"events":[{", ".join(events)}]}}',
+        '{"session":12899781}',
+        '{"session":12899782,"events":[]}',
+    )
+    reasons = [
+        "line 2: event 2: Object missing required field `ts`",
+        "line 2: event_time_ms 99661724000378 is more than a day ahead",
+        "line 3: Object missing required field `events`",
+        "line 4: a session without events",
+    ]
+    found = loaded(path, "otto", 3, reasons)
+    assert [(event.event_id, event.user_id, event.item_id, event.action) for event in found] == [
+        ("otto-1-1", "12899779", "59625", "clicks"),
+        ("otto-2-1", "12899780", "59625", "clicks"),
+        ("otto-2-3", "12899780", "1142000", "carts"),
+    ]
+    log, _ = load_log(path, "otto")
+    assert log.line.tolist() == [1, 2, 2]
+    bad_key, bad_value = list(replay_records(path, "otto"))[2]
+    assert bad_key == b"12899780"
+    assert json.loads(bad_value) == {"session": 12899780, "events": [{"aid": 59626, "type": "clicks"}]}
+
+
+def test_otto_rows_of_many_batches(tmp_path: Path) -> None:
+    session = ",".join(f'{{"aid":{item},"ts":1661724000278,"type":"clicks"}}' for item in range(50))
+    lines = [f'{{"session":{number},"events":[{session}]}}' for number in range(400)]
+    log, report = load_log(write(tmp_path, *lines), "otto")
+    assert (report.kept, report.rows) == (20_000, 20_000)
+    assert np.bincount(log.line).tolist() == [0] + [50] * 400
+
+
+@pytest.mark.parametrize("name", ["diginetica", "movielens", "rees46", "retailrocket"])
+def test_a_file_with_another_header_is_named(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, "Session,Item", "1,2")
+    with pytest.raises(InputError, match=r"does not begin as a .* log: found 'Session,Item'"):
+        load_log(path, name)
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"parquet"}))
+def test_an_empty_file_has_no_events_or_no_header(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "empty"
+    path.write_bytes(b"")
+    if name in ("jsonl", "otto", "taobao", "yoochoose"):
+        assert load_log(path, name)[1].rows == 0
+        assert list(replay_records(path, name)) == []
+    else:
+        with pytest.raises(InputError, match=r"does not begin as|has no column"):
+            load_log(path, name)
+
+
+@pytest.mark.parametrize(("name", "clicks", "sessions"), [("train_full", 70_278, 17_794), ("test", 13_568, 3_416)])
+def test_real_yoochoose(name: str, clicks: int, sessions: int) -> None:
+    path = SHARED / f"yoochoose/{name}.tsv.gz"
+    if not path.exists():
+        pytest.skip(f"no log at {path}; it is not part of the project")
+    log, report = load_log(path, "yoochoose")
+    assert (report.kept, report.unparsable, report.duplicates) == (clicks, 0, 0)
+    assert len(log.user_ids) == sessions
+    assert log.actions == ["click"]
+    assert 1_396_310_000_000 < log.time_ms[0] <= log.time_ms[-1] < 1_397_010_000_000

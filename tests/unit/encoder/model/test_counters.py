@@ -1,0 +1,99 @@
+"""How often a user came: counts that halve in real time, in training and in the graphs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from encoder.data.sequences import Sequences
+from encoder.model.cells import CELLS
+from encoder.model.counters import DAY_MS, DIFFERENCE, EVENT, HALF_LIVES_DAYS, Counters
+from encoder.model.user_model import ModelConfig, UserModel
+from export.exporter import export_model
+from export.parity import random_sequences
+from export.runtime.stepper import Stepper
+from tests.support.bundles import tiny_model, vocabulary_of
+
+
+def counts(gaps_ms: list[int]) -> torch.Tensor:
+    """(K,) after a user's events."""
+    counters = Counters()
+    state = torch.randn(1, counters.state_width)  # a first event begins to count whatever stands here
+    for gap_ms in gaps_ms:
+        _, state = counters.step(torch.tensor([gap_ms]), state)
+    return state[0, : counters.width] / EVENT
+
+
+def test_a_count_halves_in_its_half_life() -> None:
+    for k, days in enumerate(HALF_LIVES_DAYS):
+        half_life_ms = round(days * DAY_MS)
+        assert counts([-1, 0, 0])[k] == pytest.approx(3)
+        assert counts([-1, 0, 0, half_life_ms])[k] == pytest.approx(3 / 2 + 1)
+        assert counts([-1, 0, 0, half_life_ms // 2, half_life_ms // 2])[k] == pytest.approx(3 / 2 + 0.5**0.5 + 1)
+
+
+def test_a_gap_of_ages_leaves_nothing_and_no_not_a_number() -> None:
+    assert counts([-1, 0, 0, 2**62]).tolist() == [1.0] * len(HALF_LIVES_DAYS)
+
+
+def test_steps_equal_the_sequence() -> None:
+    torch.manual_seed(0)
+    counters = Counters()
+    counters.usual += torch.tensor([1.0, 2.0, 3.0])
+    gap_ms = torch.exp(torch.rand(3, 300) * 30).long()
+    gap_ms[0, 0], gap_ms[1, 7] = -1, -1
+    state = torch.rand(3, counters.state_width)
+    given, last = counters.sequence(gap_ms, state)
+    for t in range(300):
+        one, state = counters.step(gap_ms[:, t], state)
+        torch.testing.assert_close(one, given[:, t], rtol=0, atol=1e-5)
+    torch.testing.assert_close(state, last, rtol=0, atol=1e-5)
+
+
+def test_a_thousand_short_gaps_are_not_rounded_off() -> None:
+    """float32 alone loses 1e-5 of these: what a gap takes from a count is less than half of its last place."""
+    gap_ms, k = 100, np.array(HALF_LIVES_DAYS)
+    kept = 0.5 ** (gap_ms / (k * DAY_MS))
+    expected = (1 - kept**1001) / (1 - kept)
+    assert counts([-1, *[gap_ms] * 1000]).numpy() == pytest.approx(expected, rel=2e-7)
+
+
+def test_what_is_usual_is_the_mean_over_events() -> None:
+    gap_ms = np.array([-1, 0, 3 * DAY_MS, -1, DAY_MS], np.int64)
+    sequences = Sequences(np.array([0, 3, 5]), *(np.ones(5, np.int64),) * 2, gap_ms, np.arange(5), {})
+    counters = Counters()
+    counters.learn_what_is_usual(sequences)
+    first, _ = counters.sequence(torch.from_numpy(gap_ms[None, :3]), torch.zeros(1, 6))
+    second, _ = counters.sequence(torch.from_numpy(gap_ms[None, 3:]), torch.zeros(1, 6))
+    torch.testing.assert_close(torch.cat([first, second], dim=1).mean(dim=1), torch.zeros(1, 3), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_representations_end_in_the_counts_and_items_in_zeros(cell: str, tmp_path: Path) -> None:
+    model = tiny_model(9, width=8, cell=cell)
+    bundle = export_model(model, vocabulary_of([f"i{n}" for n in range(9)]), tmp_path / "bundle")
+    k = len(HALF_LIVES_DAYS)
+    assert bundle.manifest.representation_width == 8 + k
+    assert bundle.manifest.state_width == sum(model.state_widths)
+    assert not bundle.item_vectors[:, -k:].any()
+    assert bundle.item_vectors[:, :-k].any()
+    _, item, action, gap_ms = (values[:3] for values in random_sequences(model, seed=1))
+    stepper, state = Stepper(bundle), np.tile(bundle.initial_state, (3, 1))
+    expected = np.zeros((3, k))
+    for t in range(50):
+        state, representation = stepper.step(item[:, t], action[:, t], gap_ms[:, t], state, {})
+        kept = 0.5 ** (gap_ms[:, t, None] / (np.array(HALF_LIVES_DAYS) * DAY_MS)) if t else 0
+        expected = expected * kept + 1
+        month, week, day = np.log(expected).T
+        given = np.stack([month, DIFFERENCE * (week - month), DIFFERENCE * (day - week)], axis=1)
+        np.testing.assert_allclose(representation[:, -k:], given - 1.5, atol=1e-5)
+        np.testing.assert_allclose(state[:, -2 * k : -k] / EVENT, expected, rtol=1e-6)
+
+
+def test_a_model_without_counters_represents_and_steps_as_before(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = UserModel(ModelConfig(items=9, actions=3, width=8, hidden=8, traces=True, heads=True)).eval()
+    bundle = export_model(model, vocabulary_of([f"i{n}" for n in range(9)]), tmp_path / "bundle")
+    assert (bundle.manifest.representation_width, bundle.item_vectors.shape) == (8, (10, 8))
+    assert not any("counters" in name for name in model.state_dict())

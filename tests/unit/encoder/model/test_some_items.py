@@ -1,0 +1,50 @@
+"""Steps that read the rows of some items alone."""
+
+import msgspec
+import pytest
+import torch
+
+from encoder.model.neighbours import Neighbours
+from encoder.model.user_model import ModelConfig, UserModel
+from tests.support.content import model_with_everything
+from tests.support.sequences import sequences
+
+
+def test_some_items_of_a_step_have_the_vectors_that_all_would_give_them() -> None:
+    """With neighbours, and items as new among them; what is read is those rows and their neighbours', each once."""
+    torch.manual_seed(0)
+    model = UserModel(ModelConfig(items=6, actions=1, width=4, hidden=4))
+    neighbours = Neighbours(sequences([1, 2, 3, 4], [5, 1], [6]), 6, 4)
+    torch.nn.init.normal_(neighbours.share)
+    model.lean_on(neighbours)
+    model.train()
+    model.begin_step()
+    whole = model.item_table()
+    asked = []
+    read = model.read
+    model.read = lambda table, rows: asked.append(rows.tolist()) or read(table, rows)
+    items = torch.tensor([[5, 2], [5, 0]])
+    model.begin_step(items)
+    torch.testing.assert_close(model.item_table(), whole[[0, 2, 5]])
+    assert model.place(items).tolist() == [[2, 1], [2, 0]]
+    torch.testing.assert_close(model.item_table()[model.place(items)], whole[items])
+    assert asked == [[0, 1, 2, 3, 4, 5]]
+    model.eval()
+    torch.testing.assert_close(model.item_table(), whole)
+
+
+@pytest.mark.parametrize("id_dropout", [0.0, 1.0])
+def test_a_step_of_some_items_has_their_content(id_dropout: float) -> None:
+    model = model_with_everything()
+    model.config = msgspec.structs.replace(model.config, id_dropout=id_dropout)
+    whole, ids = model.item_table(), model.items.weight
+    model.train()
+    assert model.content is not None
+    model.content.eval()  # hides no feature
+    model.begin_step(torch.tensor([[4, 17], [0, 4]]))
+    some, rows = model.item_table(), [0, 4, 17]
+    assert len(some) == len(rows)
+    ids_kept = ids[rows] if id_dropout == 0 else ids[:1]  # an item as new has the unknown item's prior
+    torch.testing.assert_close(some[:, 0], (whole - ids)[rows][:, 0] + ids_kept[:, 0])
+    if id_dropout == 0:
+        torch.testing.assert_close(some, whole[rows])

@@ -1,0 +1,123 @@
+"""Session-parallel batches: every event once, and no user sees another."""
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from encoder.data.sequences import Sequences, Window, batches, windows
+from encoder.data.simulator import Shop
+from encoder.training.fit import carried, train, window_loss
+from encoder.training.lanes import lanes
+from encoder.training.losses import FullSoftmax
+from encoder.training.settings import TrainingSettings
+from tests.support.bundles import tiny_model
+from tests.support.sequences import random_sequences
+
+LANES, STEPS = 5, 16
+
+
+def in_lanes(sequences: Sequences, seed: int = 0) -> list[Window]:
+    users = np.random.default_rng(seed).permutation(len(sequences))
+    return list(lanes(sequences, users, LANES, STEPS))
+
+
+def padded(sequences: Sequences) -> list[Window]:
+    return [w for users in batches(sequences.lengths, 80, STEPS) for w in windows(sequences, users, STEPS)]
+
+
+@pytest.mark.parametrize("batching", [in_lanes, padded])
+def test_every_event_comes_once_and_after_its_users_last_one(batching: object) -> None:
+    sequences = random_sequences()
+    seen = []
+    last_of_row: list[int] = []
+    for window in batching(sequences):
+        real = window.position >= 0
+        assert (window.item[real] == sequences.item[window.position[real]]).all()
+        seen.extend(window.position[real].tolist())
+        for row, before in enumerate(window.before.tolist()):
+            first = window.position[row, 0]
+            if before < 0:
+                assert first in sequences.starts[:-1]
+            else:
+                assert first == last_of_row[before] + 1
+        last_of_row = window.position[:, -1].tolist()  # -1 where a row is padded: nobody may go on from it
+    assert sorted(seen) == list(range(len(sequences.item)))
+
+
+def test_a_lane_has_at_most_its_steps_and_users_share_it() -> None:
+    sequences = random_sequences(200)
+    found = in_lanes(sequences)
+    sizes = [int((window.position >= 0).sum()) for window in found]
+    assert max(sizes) <= LANES * STEPS
+    assert np.mean(sizes[:-5]) > 0.6 * LANES * STEPS
+    assert max(len(window.before) for window in found) > LANES
+
+
+def test_no_lanes_for_nobody() -> None:
+    assert list(lanes(random_sequences(), np.zeros(0, np.int64), LANES, STEPS)) == []
+
+
+@torch.no_grad()
+def test_a_users_states_are_those_it_has_alone() -> None:
+    sequences = random_sequences()
+    model = tiny_model(items=8).eval()
+    after = torch.full((len(sequences.item), model.representation_width), torch.nan)
+    state = before = torch.empty(0)
+    for window in in_lanes(sequences):
+        state, before = carried(model, window, state, before)
+        item, action, gap_ms = (torch.from_numpy(part) for part in (window.item, window.action, window.gap_ms))
+        representations, state = model.sequence(item, action, gap_ms, state)
+        real = torch.from_numpy(window.position >= 0)
+        after[torch.from_numpy(window.position)[real]] = representations[real]
+        before = representations[:, -1]
+    for user in range(len(sequences)):
+        own = slice(int(sequences.starts[user]), int(sequences.starts[user + 1]))
+        item, action, gap_ms = (
+            torch.from_numpy(part[own])[None] for part in (sequences.item, sequences.action, sequences.gap_ms)
+        )
+        alone, _ = model.sequence(item, action, gap_ms, model.initial_state(1))
+        np.testing.assert_allclose(after[own], alone[0], atol=1e-5)
+
+
+def test_no_gradient_reaches_another_user() -> None:
+    """Of two users in one lane only the first has item 1: with the second's events alone it has no gradient."""
+    lengths = [3, 4]
+    sequences = Sequences(
+        starts=np.array([0, 3, 7]),
+        item=np.array([1, 1, 1, 2, 3, 2, 3]),
+        action=np.ones(7, np.int64),
+        gap_ms=np.zeros(7, np.int64),
+        row=np.arange(7),
+        features={},
+    )
+    (window,) = lanes(sequences, np.arange(2), 1, STEPS)
+    assert [int((row >= 0).sum()) for row in window.position] == lengths
+    model = tiny_model(items=8).eval()
+    inputs = torch.zeros(2, 4, model.config.width, requires_grad=True)
+    state, _ = carried(model, window, torch.empty(0), torch.empty(0))
+    outputs, _ = model.cell.sequence(inputs, state[:, : model.cell.state_width])
+    outputs[1].sum().backward()
+    assert inputs.grad is not None
+    assert not inputs.grad[0].any()
+    assert inputs.grad[1].any()
+
+
+def test_a_window_that_goes_on_has_no_gradient_into_the_one_before() -> None:
+    sequences = random_sequences(3)
+    model = tiny_model(items=8)
+    state = before = torch.empty(0)
+    for window in lanes(sequences, np.arange(3), 2, 4):
+        state, before = carried(model, window, state, before)
+        _, _, state, before = window_loss(model, FullSoftmax(), window, state, before)
+        assert not state.requires_grad
+        assert not before.requires_grad
+
+
+def test_training_in_lanes_learns_as_much() -> None:
+    log = Shop(7, 60, 40).simulate(2_000)
+    settings = TrainingSettings(width=16, hidden=16, max_epochs=3, events_per_step=128, window=16)
+    usual = train(log, settings)
+    parallel = train(log, msgspec.structs.replace(settings, batching="parallel"))
+    assert parallel.epochs[-1]["loss"] == pytest.approx(usual.epochs[-1]["loss"], rel=0.05)
+    assert parallel.epochs[-1]["loss"] < parallel.epochs[0]["loss"] - 0.1

@@ -1,0 +1,235 @@
+"""Learning on from newer events: what is known stays where it is, what is new finds a sensible place."""
+
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from encoder.data.event_log import EventLog
+from encoder.data.loaders import load_log
+from encoder.data.sequences import Sequences
+from encoder.errors import InputError
+from encoder.metrics.baselines import Baselines
+from encoder.training import checkpoint
+from encoder.training.evaluation import evaluate
+from encoder.training.fit import Trained, train
+from encoder.training.settings import FROM_EPOCHS, TrainingSettings
+from encoder.training.start import FromModel
+from export.runtime.bundle import FILES, GPU_FILES, Bundle
+from streams import cli
+from tests.support.logs import event_log
+
+SMALL = TrainingSettings(width=16, hidden=16, max_epochs=4, events_per_step=64, window=8)
+ITEMS = 6
+
+
+def round_log(first: int, count: int, *, start_ms: int = 0, action: str = "view", users: int = 60) -> EventLog:
+    """Everyone goes round items first..first + count - 1, from a start of their own."""
+    rows = [
+        (f"u{u}", f"i{first + (u + t) % count}", action, start_ms + 1_000 * t) for t in range(12) for u in range(users)
+    ]
+    return event_log(rows)
+
+
+@pytest.fixture(scope="module")
+def base() -> Trained:
+    return train(round_log(0, ITEMS), SMALL)
+
+
+def start_of(trained: Trained) -> FromModel:
+    return FromModel(trained.model, trained.vocabulary, trained.baselines)
+
+
+def test_known_names_keep_their_places_and_new_ones_follow(base: Trained) -> None:
+    newer = round_log(4, 4, action="cart")  # i4 to i7
+    vocabulary = start_of(base).vocabulary(newer, SMALL)
+    assert vocabulary.items[:ITEMS] == base.vocabulary.items
+    assert sorted(vocabulary.items[ITEMS:]) == ["i6", "i7"]
+    assert vocabulary.actions == ["view", "cart"]
+    assert base.vocabulary.actions == ["view"]
+
+
+def test_before_the_first_step_known_weights_are_those_of_the_model(base: Trained) -> None:
+    newer = round_log(4, 4, action="cart")
+    start = start_of(base)
+    vocabulary = start.vocabulary(newer, SMALL)
+    model = start.model(newer, vocabulary, Sequences.of(newer, vocabulary), SMALL).eval()
+    rows = ITEMS + 1
+    for name in ("items.weight", "following.weight"):
+        assert torch.equal(model.state_dict()[name][:rows], base.model.state_dict()[name]), name
+    assert torch.equal(model.state_dict()["heads.action.weight"][:2], base.model.state_dict()["heads.action.weight"])
+    np.testing.assert_array_equal(model.item_table()[:rows].detach(), base.model.item_table().detach())
+
+
+def test_a_new_item_begins_near_what_came_near_it_and_as_popular_as_it_is(base: Trained) -> None:
+    # i8 comes between i0 and i1, i9 twenty times less often between i3 and i4
+    rows = [
+        (f"v{u}-{n}", item, "view", 1_000 * t + u)
+        for n, (users, items) in enumerate(((80, ("i0", "i8", "i1")), (4, ("i3", "i9", "i4"))))
+        for u in range(users)
+        for t, item in enumerate(items)
+    ]
+    newer = event_log(sorted(rows, key=lambda row: row[3]))
+    start = start_of(base)
+    vocabulary = start.vocabulary(newer, SMALL)
+    torch.manual_seed(0)
+    model = start.model(newer, vocabulary, Sequences.of(newer, vocabulary), SMALL)
+    model.lean_on(None)
+    vectors = {name: model.items.weight[1 + place].detach() for place, name in enumerate(vocabulary.items)}
+
+    def closeness(one: str, other: str) -> float:
+        return float(torch.cosine_similarity(vectors[one][1:], vectors[other][1:], dim=0))
+
+    assert closeness("i8", "i0") + closeness("i8", "i1") > closeness("i8", "i3") + closeness("i8", "i4") + 0.3
+    assert vectors["i8"][0] > vectors["i9"][0]
+
+
+def test_it_learns_what_is_new_and_keeps_what_it_knew(base: Trained) -> None:
+    newer = round_log(6, 4)  # four new items: i6 to i9; nothing of the old ones
+    mixed = round_log(4, 4, users=40)
+    for log in (newer, mixed):
+        updated = train(log, msgspec.structs.replace(SMALL, max_epochs=12, patience=12), start=start_of(base))
+        score = evaluate(updated.model, updated.vocabulary, updated.baselines, log)["warm"]["model"]["mrr@20"]
+        unknown = evaluate(base.model, base.vocabulary, base.baselines, log)["warm"]["model"]["mrr@20"]
+        assert score > unknown + 0.3
+
+
+def test_counts_are_added() -> None:
+    older, newer = round_log(0, 6), round_log(4, 4)
+    base = train(older, msgspec.structs.replace(SMALL, max_epochs=1))
+    updated = train(newer, msgspec.structs.replace(SMALL, max_epochs=1), start=start_of(base))
+    vocabulary = updated.vocabulary
+    items = len(vocabulary.items)
+    parts = [Baselines.of(Sequences.of(log, vocabulary), items) for log in (older, newer)]
+    assert updated.baselines.popularity.tolist() == (parts[0].popularity + parts[1].popularity).tolist()
+    assert updated.baselines.popularity.sum() == len(older) + len(newer)
+    for code, count in zip(updated.baselines.pairs.tolist(), updated.baselines.pair_counts.tolist(), strict=True):
+        assert count == sum(int(part.pair_counts[part.pairs == code].sum()) for part in parts)
+    assert updated.baselines.pair_counts.sum() == sum(part.pair_counts.sum() for part in parts)
+
+
+def test_a_log_of_another_catalogue_is_refused(base: Trained) -> None:
+    alien = event_log([(f"u{n}", f"other{n}", "view", n) for n in range(30)])
+    with pytest.raises(InputError, match="none of the log's 30 items is known to the model or has 2 events"):
+        train(alien, SMALL, start=start_of(base))
+
+
+@pytest.fixture(scope="module")
+def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """shop.jsonl; a checkpoint of its first half in `first`, its bundle in `bundle`."""
+    folder = tmp_path_factory.mktemp("shop")
+    assert cli.main(["simulate", "--events", "4000", "--out", str(folder / "shop.jsonl")]) == 0
+    log = str(folder / "shop.jsonl")
+    train_first = ["train", log, "--first", "0.5", "--out", str(folder / "first"), "--width", "16", "--max-epochs", "2"]
+    assert cli.main([*train_first, "--device", "cpu"]) == 0
+    assert cli.main(["export", str(folder / "first"), "--out", str(folder / "bundle")]) == 0
+    return folder
+
+
+def train_from(folder: Path, base: str, out: str, *more: str) -> int:
+    log = str(folder / "shop.jsonl")
+    return cli.main(["train", log, "--rest", "0.5", "--from", str(folder / base), "--out", str(folder / out), *more])
+
+
+def test_a_checkpoint_and_its_bundle_give_the_same_update(trained_folder: Path) -> None:
+    assert train_from(trained_folder, "first", "a") == 0
+    assert train_from(trained_folder, "bundle", "b") == 0
+    first, a, b = (checkpoint.load(trained_folder / name) for name in ("first", "a", "b"))
+    assert a.description == b.description
+    assert a.description.data["from"] == first.identity
+    assert a.description.model.width == 16
+    assert a.description.settings.max_epochs == FROM_EPOCHS
+    known = len(first.vocabulary.items)
+    assert a.vocabulary.items[:known] == first.vocabulary.items
+    assert len(a.vocabulary.items) > known
+    for name, value in a.model.state_dict().items():
+        assert value.numpy().tobytes() == b.model.state_dict()[name].numpy().tobytes(), name
+    log, _ = load_log(trained_folder / "shop.jsonl")
+    assert checkpoint.fingerprint(log.split(0.5)[1])["sha256"] == a.description.data["sha256"]
+    assert cli.main(["export", str(trained_folder / "a"), "--out", str(trained_folder / "next"), "--gpu"]) == 0
+    manifest = Bundle.load(trained_folder / "next").manifest
+    assert manifest.training["data"]["from"] == first.identity
+    assert {*FILES, *GPU_FILES, "checkpoint/weights.pt"} < set(manifest.files)
+
+
+def test_the_bundle_that_carries_a_checkpoint_is_checked(
+    trained_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = Bundle.load(trained_folder / "bundle").manifest
+    assert {name for name in manifest.files if "/" in name} == {
+        f"checkpoint/{name}" for name in ("checkpoint.json", "weights.pt", "baselines.npz")
+    }
+    weights = trained_folder / "bundle" / "checkpoint" / "weights.pt"
+    before = weights.read_bytes()
+    try:
+        weights.write_bytes(before[:-1] + b"?")
+        assert Bundle.load(trained_folder / "bundle").bundle_id == manifest.bundle_id  # serving does not read it
+        assert train_from(trained_folder, "bundle", "never") == 1
+    finally:
+        weights.write_bytes(before)
+    assert "weights.pt is missing or was changed after the bundle's export" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--width", "32"], r"--width 32 contradicts --from .*first, which has 16: a trained model keeps its shape"),
+        (["--cell", "lstm"], "--cell lstm contradicts --from .*first, which has gru"),
+        (["--layers", "2"], "--layers 2 contradicts --from .*first, which has 1"),
+        (["--week-hours"], "--week-hours True contradicts --from .*first, which has False"),
+        (["--tune", "1"], "--tune looks for a shape, --from keeps the one there is: leave out one of them"),
+    ],
+)
+def test_what_contradicts_the_model_is_refused(
+    trained_folder: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train_from(trained_folder, "first", "never", *options) == 1
+    assert re.search(said, capsys.readouterr().err)
+    assert not (trained_folder / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("base", "out"), [("first", "bundle/../first"), ("bundle", "bundle"), ("bundle", "bundle/checkpoint")]
+)
+def test_a_training_does_not_replace_what_it_learns_on_from(
+    trained_folder: Path, base: str, out: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = trained_folder / "first" / "weights.pt"
+    before = weights.read_bytes()
+    assert train_from(trained_folder, base, out) == 1
+    assert f"/{out} would replace what --from learns on from: name another folder" in capsys.readouterr().err
+    assert weights.read_bytes() == before
+
+
+def test_a_bundle_without_a_checkpoint_says_what_to_do(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    demo = Path(__file__).parents[4] / "streams" / "demo" / "bundle"
+    assert "checkpoint" not in json.loads((demo / "manifest.json").read_text())["files"]
+    assert cli.main(["train", "absent.jsonl", "--from", str(demo), "--out", str(tmp_path / "never")]) == 1
+    said = capsys.readouterr().err
+    assert "carries no checkpoint to learn on from: it was exported --without-checkpoint, or before" in said
+    assert cli.main(["export", str(demo), "--out", str(tmp_path / "never")]) == 1
+    assert "is a bundle, not a checkpoint: name the one that it was exported from" in capsys.readouterr().err
+
+
+def test_a_bundle_in_a_checkpoints_place_is_told_from_none(
+    trained_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, log = str(trained_folder / "bundle"), str(trained_folder / "shop.jsonl")
+    remedy = f"{bundle} is a bundle, not a checkpoint: name the one that it carries, {bundle}/checkpoint"
+    assert cli.main(["export", bundle, "--out", str(tmp_path / "never")]) == 1
+    assert capsys.readouterr().err.endswith(f"{remedy}\n")
+    assert cli.main(["evaluate", bundle, log]) == 1
+    assert f"{remedy}, or evaluate the bundle itself: --bundle {bundle} --events {log}" in capsys.readouterr().err
+    assert cli.main(["export", f"{bundle}/checkpoint", "--out", str(tmp_path / "again")]) == 0
+
+
+def test_an_export_may_leave_the_checkpoint_out(trained_folder: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    assert cli.main(["export", str(trained_folder / "first"), "--out", str(small), "--without-checkpoint"]) == 0
+    names = json.loads((small / "manifest.json").read_text())["files"]
+    assert not any(name.startswith("checkpoint") for name in names)
+    assert not (small / "checkpoint").exists()

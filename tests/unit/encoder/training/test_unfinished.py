@@ -1,0 +1,84 @@
+"""A training that is stopped and started again: the model is that of a training without a stop."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from encoder.data.event_log import EventLog
+from encoder.data.simulator import Shop
+from encoder.model.user_model import read_rows
+from encoder.training.fit import Trained, best_epoch, train
+from encoder.training.settings import TrainingSettings
+from encoder.training.unfinished import FILE, Unfinished
+from tests.support.models import assert_same
+
+SETTINGS = TrainingSettings(width=16, hidden=16, max_epochs=3, events_per_step=128, loss="sampled", negatives=32)
+
+
+@pytest.fixture(scope="module")
+def log() -> EventLog:
+    return Shop(7, 60, 40).simulate(1_500)
+
+
+@pytest.fixture(scope="module")
+def whole(log: EventLog) -> Trained:
+    return train(log, SETTINGS)
+
+
+def kept(folder: Path, settings: TrainingSettings = SETTINGS) -> Unfinished:
+    return Unfinished(folder, {"settings": settings})
+
+
+def stop_after(stops: int, log: EventLog, folder: Path) -> None:
+    """Train until the process "dies" within the epoch that follows `stops` finished ones."""
+
+    def progress(epoch: int, share: float, metrics: dict[str, float] | None) -> None:
+        if epoch >= stops and share > 0.5 and metrics is None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(log, SETTINGS, progress, unfinished=kept(folder))
+
+
+def test_stopped_in_every_epoch_it_gives_the_same_model(log: EventLog, whole: Trained, tmp_path: Path) -> None:
+    epochs = len(whole.epochs) + best_epoch(whole.epochs) + 1
+    for stops in range(epochs):  # each one stopped process after another, in both phases
+        stop_after(stops, log, tmp_path)
+        found = kept(tmp_path).found
+        assert (found is None) == (stops == 0)
+        if found is not None:
+            assert len(found.epochs) + found.passes == stops
+    torch.rand(5)  # whatever the generator did meanwhile
+    trained = train(log, SETTINGS, unfinished=kept(tmp_path))
+    assert trained.epochs == whole.epochs
+    assert_same(trained.model, whole.model)
+
+
+def test_another_training_is_not_gone_on_with(log: EventLog, tmp_path: Path) -> None:
+    stop_after(1, log, tmp_path)
+    other = kept(tmp_path, msgspec.structs.replace(SETTINGS, seed=1))
+    assert (other.found, other.was_refused) == (None, True)
+    (tmp_path / FILE).write_bytes(b"torn")
+    assert (kept(tmp_path).found, kept(tmp_path).was_refused) == (None, True)
+
+
+def test_a_snapshot_replaces_the_last_one_whole(log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_after(1, log, tmp_path)
+    before = (tmp_path / FILE).read_bytes()
+
+    def killed(content: object, file: object) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", killed)
+    unfinished = kept(tmp_path)
+    assert unfinished.found is not None
+    with pytest.raises(KeyboardInterrupt):
+        unfinished.keep(unfinished.found)
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_a_trained_model_lets_go_of_its_optimiser(whole: Trained) -> None:
+    assert whole.model.read is read_rows

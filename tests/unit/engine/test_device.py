@@ -1,0 +1,163 @@
+"""A worker whose states stay on a device does what one with states in the CPU's memory does."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from export.runtime.bundle import Bundle
+from export.runtime.resident import Resident
+from export.runtime.stepper import Stepper, cuda_failure
+from streams.config.settings import Settings
+from streams.engine.arena import Arena
+from streams.engine.codec import decode_batch
+from streams.engine.device import ROWS_AN_EVENT, DeviceProcessor
+from streams.engine.planning.plan import Part
+from streams.engine.processor import Processor, Result
+from streams.worker import command
+from tests.support.bundles import tiny_bundle
+from tests.support.processing import Record, Stored, feed
+
+CAPACITY, BATCH = 30, 25
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny", items=50, for_gpu=True)
+
+
+def record(offset: int, user: str, item: str | None) -> Record:
+    if item is None:
+        return Record(user.encode(), None, offset, 10**12)
+    value = {
+        "event_id": f"e{offset}",
+        "user_id": user,
+        "item_id": item,
+        "action": "view",
+        "event_time_ms": offset * 900,
+    }
+    return Record(user.encode(), msgspec.json.encode(value), offset, 10**12)
+
+
+def pair(bundle: Bundle, capacity: int = CAPACITY) -> tuple[Processor, DeviceProcessor, Resident]:
+    """The same worker twice: states in the CPU's memory, and on a device."""
+    widths, stepper = (bundle.manifest.state_width, bundle.manifest.representation_width), Stepper(bundle)
+    memory = Resident(bundle, capacity + ROWS_AN_EVENT * BATCH, on_cpu=cuda_failure() is not None)
+    on_device = DeviceProcessor(bundle, stepper, Arena(capacity, *widths), memory)
+    return Processor(bundle, stepper, Arena(capacity, *widths)), on_device, memory
+
+
+def assert_same(one: Result, other: Result) -> None:
+    np.testing.assert_array_equal(one.ranks, other.ranks)
+    assert one.changed_rows().tolist() == other.changed_rows().tolist()
+    kept = one.changed_rows()
+    np.testing.assert_allclose(one.state[kept], other.state[kept], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(one.representation[kept], other.representation[kept], rtol=0, atol=1e-5)
+    assert (one.foresight is None) == (other.foresight is None)
+    if one.foresight is not None and other.foresight is not None:
+        assert one.foresight.predicted_action == other.foresight.predicted_action
+        for name in ("action_probability", "time_log_likelihood", "time_quantile", "expected_gap_ms"):
+            of_both = getattr(one.foresight, name), getattr(other.foresight, name)
+            if cuda_failure() is None:  # rounded to six digits, or to a millisecond
+                np.testing.assert_allclose(*of_both, rtol=1e-5, atol=1.0 if name == "expected_gap_ms" else 2e-6)
+            else:
+                np.testing.assert_array_equal(*of_both)
+
+
+def test_batches_with_erasures_evictions_restores_and_partitions_that_leave(bundle: Bundle) -> None:
+    rng = np.random.default_rng(0)
+    plain, on_device, memory = pair(bundle)
+    stored: list[Any] = [Stored(), Stored()]
+    offset = 0
+    for sequence in range(1, 80):
+        records = []
+        for _ in range(rng.integers(1, BATCH + 1)):
+            item = None if rng.random() < 0.1 else f"item-{rng.integers(1, 60)}"  # some outside the catalogue
+            records.append(record(offset, f"u{rng.integers(60)}", item))
+            offset += 1
+        assert_same(*(feed(on, rows, records, sequence) for on, rows in zip((plain, on_device), stored, strict=True)))
+        np.testing.assert_array_equal(memory.read(np.arange(CAPACITY))[0], on_device.arena.state)
+        np.testing.assert_array_equal(memory.read(np.arange(CAPACITY))[1], on_device.arena.representation)
+        behind = memory.read(np.arange(CAPACITY, memory.capacity))
+        assert not behind[0].any(), "a user without a slot leaves nothing behind the slots"
+        assert not behind[1].any()
+        if sequence % 20 == 0:
+            for on in (plain, on_device):
+                on.arena.drop_partitions([0])
+    assert len(on_device.arena) > 0
+
+
+def test_an_erased_user_s_row_on_the_device_is_empty_when_the_batch_ends(bundle: Bundle) -> None:
+    _, on_device, memory = pair(bundle)
+    rows = Stored()
+    feed(on_device, rows, [record(0, "a", "item-1"), record(1, "b", "item-2")], 1)
+    slot = on_device.arena.slot("a")
+    assert memory.read(np.array([slot]))[0].any()
+    feed(on_device, rows, [record(2, "a", "item-3"), record(3, "a", None)], 2)
+    assert not memory.read(np.array([slot]))[0].any()
+    assert not memory.read(np.array([slot]))[1].any()
+
+
+def test_a_batch_without_evaluation_steps_and_ranks_nothing(bundle: Bundle) -> None:
+    results = []
+    for on in pair(bundle)[:2]:
+        log = [record(0, "a", "item-1"), record(1, "a", "item-2")]
+        results.append(on.process([Part(0, log, decode_batch(log))], 1, evaluate=False))
+    assert_same(*results)
+    assert len(results[1].ranks) == 0
+
+
+def test_more_new_users_than_the_memory_has_room_for_are_an_error(bundle: Bundle) -> None:
+    _, on_device, _ = pair(bundle, capacity=200)
+    log = [record(n, f"u{n}", "item-1") for n in range(ROWS_AN_EVENT * BATCH + 1)]
+    with pytest.raises(
+        IndexError, match="a batch has 51 users without a slot and the memory on the device room for 50"
+    ):
+        on_device.process([Part(0, log, decode_batch(log))], 1)
+
+
+def test_graphs_for_a_gpu_change_nothing_else_of_a_bundle(bundle: Bundle, tmp_path: Path) -> None:
+    plain = tiny_bundle(tmp_path / "b", items=50)
+    assert {**plain.manifest.files} == {n: h for n, h in bundle.manifest.files.items() if not n.startswith("gpu_")}
+
+
+@pytest.mark.parametrize("has_graphs", [False, True])
+def test_the_worker_keeps_its_states_on_a_gpu_where_bundle_and_machine_can(
+    has_graphs: bool,
+    bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(command, "Resident", partial(Resident, on_cpu=True))
+    given = bundle if has_graphs else tiny_bundle(tmp_path / "b", items=20)
+    arena = Arena(CAPACITY, given.manifest.state_width, given.manifest.representation_width)
+    stepper = Stepper(given)
+    for failure, told in (("", "states on the CPU\n"), ("no libcudart", "states on the CPU: no libcudart\n")):
+        monkeypatch.setattr(command, "cuda_failure", lambda failure=failure: failure)
+        assert type(command._processor(given, stepper, arena, Settings())) is Processor
+        assert told in capsys.readouterr().out
+    monkeypatch.setattr(command, "cuda_failure", lambda: None)
+    made = command._processor(given, stepper, arena, Settings())
+    assert isinstance(made, DeviceProcessor) == has_graphs
+    said = capsys.readouterr().out
+    assert ("states on the GPU\n" in said, "export the bundle with --gpu" in said) == (has_graphs, not has_graphs)
+    assert "float16" not in said
+
+
+def test_the_worker_says_at_its_start_that_ranks_are_in_float16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "Resident", partial(Resident, on_cpu=True))
+    given = tiny_bundle(tmp_path / "b", items=50, for_gpu=True, in_half=True)
+    arena = Arena(CAPACITY, given.manifest.state_width, given.manifest.representation_width)
+    stepper = Stepper(given)
+    monkeypatch.setattr(command, "cuda_failure", lambda: "")
+    command._processor(given, stepper, arena, Settings())
+    assert "float16" not in capsys.readouterr().out, "on the CPU they are in float32"
+    monkeypatch.setattr(command, "cuda_failure", lambda: None)
+    command._processor(given, stepper, arena, Settings())
+    assert "ranks are in float16 and not exact: near the top " in capsys.readouterr().out
