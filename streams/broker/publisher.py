@@ -21,14 +21,10 @@ from streams.broker.updates import TRANSACTION_TIMEOUT_MS, Pair, Updates
 from streams.config.errors import BrokerError
 from streams.config.security import broker_arguments
 from streams.config.settings import Settings
-from streams.contracts.messages import (
-    EvaluationEvent,
-    RepresentationUpdate,
-    dead_letter,
-    encode_vector,
-    erasure_marker,
-    record_id,
-)
+from streams.contracts.dead_letters import dead_letter, erasure_marker
+from streams.contracts.evaluation_events import EvaluationEvent
+from streams.contracts.fields import record_id
+from streams.contracts.representation_updates import RepresentationUpdate, encode_vector
 from streams.engine.foresight import SCORES
 from streams.engine.processor import Result
 from streams.engine.state_cell import cells

@@ -1,6 +1,6 @@
 """`thalweg dlq`: what is in the dead-letter topic and why; with `--resend`, into the behaviour topic again.
 
-A resend is recorded in the dead-letter topic itself: a marker (a record with the header RESENT, in the partition of
+A resend is recorded in the dead-letter topic itself: a marker (a record with the header RESENT_HEADER, in the partition of
 its letters) lists the offsets that were sent again, after the broker confirmed them. Letters that a marker names are
 not shown and never sent a second time. A crash between the two sends them again: an event_id that is among the last
 ones of its user is then recognised by the worker.
@@ -32,18 +32,18 @@ from streams.commands.replay import Replay
 from streams.config.errors import BrokerError
 from streams.config.security import broker_arguments
 from streams.config.settings import Settings, load_settings
-from streams.contracts.messages import (
-    ERASED,
-    FIELD,
-    KEY_BYTES,
-    REASON,
-    RESENT,
-    SOURCE_OFFSET,
-    SOURCE_PARTITION,
-    SOURCE_TIMESTAMP,
-    SOURCE_TOPIC,
-    VALUE_BYTES,
-    header_texts,
+from streams.contracts.dead_letters import (
+    ERASED_HEADER,
+    FIELD_HEADER,
+    KEY_BYTES_HEADER,
+    OFFSET_HEADER,
+    PARTITION_HEADER,
+    REASON_HEADER,
+    RESENT_HEADER,
+    TIMESTAMP_HEADER,
+    TOPIC_HEADER,
+    VALUE_BYTES_HEADER,
+    decode_headers,
 )
 from streams.engine.rejection import quote_bytes
 
@@ -138,19 +138,19 @@ class _Markers:
         self._seen: set[tuple[str, Place]] = set()
 
     def add(self, record: Any) -> None:
-        headers = header_texts(record.headers)
-        if RESENT in headers:
-            self.resent.update((record.partition, int(offset)) for offset in headers[RESENT].split(","))
-        elif ERASED in headers:
+        headers = decode_headers(record.headers)
+        if RESENT_HEADER in headers:
+            self.resent.update((record.partition, int(offset)) for offset in headers[RESENT_HEADER].split(","))
+        elif ERASED_HEADER in headers:
             self.erasures.add(headers, record.partition, record.timestamp)
 
     def hide(self, record: Any, headers: dict[str, str]) -> bool:
         """Whether the record is no letter to be shown. Letters in the order of their partitions."""
-        if RESENT in headers or ERASED in headers:
+        if RESENT_HEADER in headers or ERASED_HEADER in headers:
             return True
         place = _place(record, headers)
         if place.offset >= 0:
-            source = (headers.get(SOURCE_TOPIC, ""), place)
+            source = (headers.get(TOPIC_HEADER, ""), place)
             if source in self._seen:  # a replay after a crash wrote it again
                 return True
             self._seen.add(source)
@@ -196,14 +196,14 @@ async def _markers(settings: Settings) -> _Markers:
 async def _letters(settings: Settings, markers: _Markers) -> AsyncIterator[Letter]:
     async for records in read_topic(settings, settings.dead_letter_topic):
         for record in records:
-            headers = header_texts(record.headers)
+            headers = decode_headers(record.headers)
             if not markers.hide(record, headers):
                 yield _letter(record, headers)
 
 
 def _place(record: Any, headers: dict[str, str]) -> Place:
     """Where the original stood; of a letter that is not of Thalweg, only when it was written."""
-    names = (SOURCE_PARTITION, SOURCE_OFFSET, SOURCE_TIMESTAMP)
+    names = (PARTITION_HEADER, OFFSET_HEADER, TIMESTAMP_HEADER)
     try:
         partition, offset, timestamp_ms = (int(headers[name]) for name in names)
     except (KeyError, ValueError):
@@ -212,17 +212,17 @@ def _place(record: Any, headers: dict[str, str]) -> Place:
 
 
 def _letter(record: Any, headers: dict[str, str]) -> Letter:
-    source = [headers.get(name, "?") for name in (SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET)]
+    source = [headers.get(name, "?") for name in (TOPIC_HEADER, PARTITION_HEADER, OFFSET_HEADER)]
     return Letter(
         partition=record.partition,
         offset=record.offset,
         timestamp_ms=record.timestamp,
         source="-".join(source),
-        field=headers.get(FIELD, "?"),
-        reason=headers.get(REASON, "no reason: not written by Thalweg"),
+        field=headers.get(FIELD_HEADER, "?"),
+        reason=headers.get(REASON_HEADER, "no reason: not written by Thalweg"),
         key=record.key,
         value=record.value,
-        whole=KEY_BYTES not in headers and VALUE_BYTES not in headers,
+        whole=KEY_BYTES_HEADER not in headers and VALUE_BYTES_HEADER not in headers,
     )
 
 
@@ -235,7 +235,7 @@ async def _mark(settings: Settings, letters: list[Letter]) -> None:
         await producer.start()
         for partition, numbers in offsets.items():
             for at in range(0, len(numbers), MARKED):
-                headers = [(RESENT, b",".join(numbers[at : at + MARKED]))]
+                headers = [(RESENT_HEADER, b",".join(numbers[at : at + MARKED]))]
                 await producer.send_and_wait(
                     settings.dead_letter_topic, value=b"", partition=partition, headers=headers
                 )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from streams.contracts.messages import ERASED, SOURCE_OFFSET, user_hash
+from streams.contracts.dead_letters import ERASED_HEADER, OFFSET_HEADER, user_hash
 
 _BARE = re.compile(rb'user_id["\']?\s*[:=]\s*([^\s"\',;}\]]+)')  # an id that stands there without quotes
 # texts between quotes of either kind; within double ones a backslash takes the next character with it
@@ -34,9 +34,9 @@ class Erasures:
         self._places: dict[str, dict[tuple[int, int], Place]] = {}
 
     def add(self, headers: dict[str, str], partition: int, timestamp_ms: int) -> None:
-        """Take in a marker, a record with the header ERASED. One that a replay wrote again keeps its first time."""
-        place = Place(partition, int(headers[SOURCE_OFFSET]), timestamp_ms)
-        places = self._places.setdefault(headers[ERASED], {})
+        """Take in a marker, a record with the header ERASED_HEADER. One that a replay wrote again keeps its first time."""
+        place = Place(partition, int(headers[OFFSET_HEADER]), timestamp_ms)
+        places = self._places.setdefault(headers[ERASED_HEADER], {})
         first = places.get(place[:2], place)
         places[place[:2]] = min(first, place)
 

@@ -21,7 +21,7 @@ from streams.broker.topics import Topic, describe_topic
 from streams.config.group import bundle_path, group
 from streams.config.security import broker_arguments
 from streams.config.settings import Settings, load_settings
-from streams.contracts.messages import FIELD, SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TOPIC, header_texts
+from streams.contracts.dead_letters import FIELD_HEADER, OFFSET_HEADER, PARTITION_HEADER, TOPIC_HEADER, decode_headers
 from streams.engine.arena import NO_OFFSET, Arena, StoredUser
 from streams.engine.codec import Outcome, Rejected, decode_batch
 from streams.engine.planning.plan import Part
@@ -123,9 +123,9 @@ async def _misplaced(settings: Settings) -> set[tuple[int, int]]:
     found = set()
     async for batch in read_topic(settings, settings.dead_letter_topic):
         for record in batch:
-            headers = header_texts(record.headers)
-            if headers.get(FIELD) == "partition" and headers.get(SOURCE_TOPIC) == settings.behavior_topic:
-                found.add((int(headers[SOURCE_PARTITION]), int(headers[SOURCE_OFFSET])))
+            headers = decode_headers(record.headers)
+            if headers.get(FIELD_HEADER) == "partition" and headers.get(TOPIC_HEADER) == settings.behavior_topic:
+                found.add((int(headers[PARTITION_HEADER]), int(headers[OFFSET_HEADER])))
     return found
 
 

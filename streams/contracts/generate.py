@@ -1,7 +1,7 @@
-"""Writes this folder's documents from the types: `python -m streams.contracts.generate`.
+"""Writes the documents in `schemas/` from the types: `python -m streams.contracts.generate`.
 
-One JSON Schema (2020-12) a topic, named after the topic, and one AsyncAPI 3 document that describes all of them from
-Thalweg's side. Topic names are the defaults of the settings.
+The documents are one JSON Schema (2020-12) for each topic, named after the topic, and one AsyncAPI 3 document. The
+AsyncAPI document describes all topics from Thalweg's side. Topic names are the defaults of the settings.
 """
 
 import inspect
@@ -12,52 +12,47 @@ from typing import Any
 import msgspec
 
 from streams.config.settings import Settings
-from streams.contracts.messages import (
-    ERASED,
-    MAX_VALUE_BYTES,
-    RESENT,
-    SOURCE_OFFSET,
-    DeadLetterHeaders,
-    EvaluationEvent,
-    IncomingEvent,
-    MetricsEvent,
-    RepresentationUpdate,
-)
+from streams.contracts.behavior_events import IncomingEvent
+from streams.contracts.dead_letters import ERASED_HEADER, OFFSET_HEADER, RESENT_HEADER, DeadLetterHeaders
+from streams.contracts.evaluation_events import EvaluationEvent
+from streams.contracts.fields import MAX_VALUE_BYTES
+from streams.contracts.metrics_events import MetricsEvent
+from streams.contracts.representation_updates import RepresentationUpdate
 
 FOLDER = Path(__file__).parent / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-VERSION = "1"  # of the contracts, as in the topics' names
+VERSION = "1"  # version of the contracts; the names of the topics hold the same number
 USER_KEY = {"type": "string", "description": "the user_id"}
-NOTHING = {"type": "null", "description": "a record without a value"}
+NULL_VALUE = {"type": "null", "description": "a record without a value"}
 
 Document = dict[str, Any]
 
 
 def documents() -> dict[str, Document]:
-    """Every document by its file's name."""
-    names = Settings()
+    """Every document by the name of its file."""
+    settings = Settings()
     return {
-        f"{names.behavior_topic}.json": _schema(IncomingEvent, "BehaviorEvent"),
-        f"{names.updates_topic}.json": _schema(RepresentationUpdate),
-        f"{names.evaluation_topic}.json": _schema(EvaluationEvent),
-        f"{names.metrics_topic}.json": _schema(MetricsEvent),
-        f"{names.dead_letter_topic}.headers.json": _schema(DeadLetterHeaders),
-        "asyncapi.json": _asyncapi(names),
+        f"{settings.behavior_topic}.json": _json_schema(IncomingEvent, "BehaviorEvent"),
+        f"{settings.updates_topic}.json": _json_schema(RepresentationUpdate),
+        f"{settings.evaluation_topic}.json": _json_schema(EvaluationEvent),
+        f"{settings.metrics_topic}.json": _json_schema(MetricsEvent),
+        f"{settings.dead_letter_topic}.headers.json": _json_schema(DeadLetterHeaders),
+        "asyncapi.json": _asyncapi(settings),
     }
 
 
-def text_of(document: Document) -> str:
-    """The document as it stands in its file."""
+def file_text(document: Document) -> str:
+    """The text of the file that holds the document."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def main() -> None:
     for name, document in documents().items():
-        (FOLDER / name).write_text(text_of(document))
+        (FOLDER / name).write_text(file_text(document))
 
 
-def _schema(contract: type[msgspec.Struct], title: str | None = None) -> Document:
-    """The contract's own JSON Schema, without references: none of the contracts holds another."""
+def _json_schema(contract: type[msgspec.Struct], title: str | None = None) -> Document:
+    """The JSON Schema of a contract. The schema holds no references, because no contract contains another contract."""
     _, components = msgspec.json.schema_components([contract])
     generated: Document = components[contract.__name__]
     return {
@@ -68,27 +63,31 @@ def _schema(contract: type[msgspec.Struct], title: str | None = None) -> Documen
     }
 
 
-def _asyncapi(names: Settings) -> Document:
+def _asyncapi(settings: Settings) -> Document:
     channels = {
         "behavior": _channel(
-            names.behavior_topic,
-            {"BehaviorEvent": _message(_reference(names.behavior_topic)), "Erasure": _message(NOTHING)},
+            settings.behavior_topic,
+            {"BehaviorEvent": _message(_reference(settings.behavior_topic)), "Erasure": _message(NULL_VALUE)},
         ),
         "updates": _channel(
-            names.updates_topic,
-            {"RepresentationUpdate": _message(_reference(names.updates_topic)), "Erased": _message(NOTHING)},
+            settings.updates_topic,
+            {"RepresentationUpdate": _message(_reference(settings.updates_topic)), "Erased": _message(NULL_VALUE)},
         ),
         "evaluation": _channel(
-            names.evaluation_topic, {"EvaluationEvent": _message(_reference(names.evaluation_topic))}
+            settings.evaluation_topic, {"EvaluationEvent": _message(_reference(settings.evaluation_topic))}
         ),
         "metrics": _channel(
-            names.metrics_topic,
-            {"MetricsEvent": _message(_reference(names.metrics_topic), {"type": "string", "description": "bundle_id"})},
+            settings.metrics_topic,
+            {
+                "MetricsEvent": _message(
+                    _reference(settings.metrics_topic), {"type": "string", "description": "bundle_id"}
+                )
+            },
         ),
         "deadLetters": _channel(
-            names.dead_letter_topic,
+            settings.dead_letter_topic,
             {
-                "DeadLetter": _dead_letter(names.dead_letter_topic),
+                "DeadLetter": _dead_letter(settings.dead_letter_topic),
                 "Resent": _resent_marker(),
                 "Erased": _erasure_marker(),
             },
@@ -134,14 +133,14 @@ def _dead_letter(topic: str) -> Document:
 
 def _resent_marker() -> Document:
     offsets = {"type": "string", "description": "offsets in this partition, separated by commas"}
-    return _marker("notes which dead letters were sent to the behaviour topic again", {RESENT: offsets})
+    return _marker("notes which dead letters were sent to the behaviour topic again", {RESENT_HEADER: offsets})
 
 
 def _erasure_marker() -> Document:
     user = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the user_id, UTF-8"}
     offset = {"type": "string", "description": "of the erasure in the behaviour topic, in this partition"}
     summary = "notes that a user was erased: dead letters of this user from before it are not shown or sent any more"
-    return _marker(summary, {ERASED: user, SOURCE_OFFSET: offset})
+    return _marker(summary, {ERASED_HEADER: user, OFFSET_HEADER: offset})
 
 
 def _marker(summary: str, headers: dict[str, Document]) -> Document:

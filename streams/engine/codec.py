@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import msgspec
 
 from encoder.data.events import BehaviorEvent
-from streams.contracts.messages import MAX_AHEAD_MS, MAX_KEY_BYTES, MAX_TEXT, MAX_VALUE_BYTES, IncomingEvent
+from streams.contracts.behavior_events import IncomingEvent
+from streams.contracts.fields import MAX_AHEAD_MS, MAX_KEY_BYTES, MAX_TEXT, MAX_VALUE_BYTES
 from streams.engine.rejection import quote, quote_bytes, why_not_an_event
 
 

@@ -5,7 +5,7 @@ import re
 
 import msgspec
 
-from streams.contracts.messages import IncomingEvent
+from streams.contracts.behavior_events import IncomingEvent
 
 SHOWN = 80  # characters of a bad value in a reason
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from streams.contracts.messages import record_id
+from streams.contracts.fields import record_id
 
 HASHES = 2**64
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 import numpy as np
 
 from encoder.metrics.heads import calibration_error, class_scores
-from streams.contracts.messages import EvaluationEvent
+from streams.contracts.evaluation_events import EvaluationEvent
 
 # Errors of the time are counted in classes of 5 %, so their median is known to that.
 _RATIO = math.log(1.05)

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from streams.config.settings import Settings
-from streams.contracts.messages import EvaluationEvent, MetricsEvent
+from streams.contracts.evaluation_events import EvaluationEvent
+from streams.contracts.metrics_events import MetricsEvent
 from streams.monitor.follower import Follower
 from streams.monitor.outlet import MetricsOutlet
 from streams.monitor.scoreboard import Scoreboard, Scores

@@ -11,7 +11,7 @@ from streams.broker.topics import describe_topic
 from streams.config.errors import BrokerError
 from streams.config.security import broker_arguments
 from streams.config.settings import Settings
-from streams.contracts.messages import MetricsEvent
+from streams.contracts.metrics_events import MetricsEvent
 
 
 class MetricsOutlet:

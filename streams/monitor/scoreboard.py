@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from streams.contracts.messages import EvaluationEvent, MetricsEvent
+from streams.contracts.evaluation_events import EvaluationEvent
+from streams.contracts.metrics_events import MetricsEvent
 from streams.monitor.baselines import LastItem, RankedCounts
 from streams.monitor.dedup import SeenPositions
 from streams.monitor.windows import Tally, Windows

@@ -10,18 +10,13 @@ import pytest
 
 from encoder.data.events import BehaviorEvent
 from streams.config.settings import Settings
-from streams.contracts.generate import FOLDER, documents, text_of
-from streams.contracts.messages import (
-    MAX_KEY_BYTES,
-    MAX_VALUE_BYTES,
-    DeadLetterHeaders,
-    EvaluationEvent,
-    IncomingEvent,
-    MetricsEvent,
-    RepresentationUpdate,
-    dead_letter,
-    header_texts,
-)
+from streams.contracts.behavior_events import IncomingEvent
+from streams.contracts.dead_letters import DeadLetterHeaders, dead_letter, decode_headers
+from streams.contracts.evaluation_events import EvaluationEvent
+from streams.contracts.fields import MAX_KEY_BYTES, MAX_VALUE_BYTES
+from streams.contracts.generate import FOLDER, documents, file_text
+from streams.contracts.metrics_events import MetricsEvent
+from streams.contracts.representation_updates import RepresentationUpdate
 from streams.engine.codec import Rejected, decode
 
 EVENT: dict[str, Any] = {
@@ -38,7 +33,7 @@ SCHEMA = documents()["behavior.events.v1.json"]
 
 
 def test_the_folder_holds_what_the_code_generates() -> None:
-    expected = {name: text_of(document) for name, document in documents().items()}
+    expected = {name: file_text(document) for name, document in documents().items()}
     found = {path.name: path.read_text() for path in FOLDER.glob("*.json")}
     assert found == expected, "run `python -m streams.contracts.generate` and commit the change"
 
@@ -122,7 +117,7 @@ def record(key: bytes | None, value: bytes | None) -> Any:
 def test_a_dead_letter_is_the_original_with_its_reason_and_position() -> None:
     letter = dead_letter(record(b"u\xff", b"\x00"), "price is -1 in “x”", "price")
     assert (letter.key, letter.value) == (b"u\xff", b"\x00")
-    assert header_texts(letter.headers) == {
+    assert decode_headers(letter.headers) == {
         "thalweg-reason": "price is -1 in “x”",
         "thalweg-field": "price",
         "thalweg-topic": "events",
@@ -130,13 +125,13 @@ def test_a_dead_letter_is_the_original_with_its_reason_and_position() -> None:
         "thalweg-offset": "42",
         "thalweg-timestamp-ms": "7",
     }
-    assert msgspec.convert(header_texts(letter.headers), DeadLetterHeaders, strict=False).offset == 42
+    assert msgspec.convert(decode_headers(letter.headers), DeadLetterHeaders, strict=False).offset == 42
 
 
 def test_a_dead_letter_of_a_huge_record_is_cut_and_says_so() -> None:
     letter = dead_letter(record(b"k" * 900_000, b"v" * 2_000_000), "too large", "value")
     assert (len(letter.key or b""), len(letter.value or b"")) == (MAX_KEY_BYTES, MAX_VALUE_BYTES)
-    headers = msgspec.convert(header_texts(letter.headers), DeadLetterHeaders, strict=False)
+    headers = msgspec.convert(decode_headers(letter.headers), DeadLetterHeaders, strict=False)
     assert (headers.key_bytes, headers.value_bytes) == (900_000, 2_000_000)
 
 

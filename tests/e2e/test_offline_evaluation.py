@@ -14,7 +14,7 @@ from export.evaluation.evaluation import predicted
 from export.evaluation.scored import ScoredEvents
 from export.runtime.stepper import Stepper
 from streams.cli import main
-from streams.contracts.messages import EvaluationEvent
+from streams.contracts.evaluation_events import EvaluationEvent
 from streams.engine.foresight import Foresight
 from streams.monitor.scoreboard import Scoreboard
 from tests.support.deployment import Deployment

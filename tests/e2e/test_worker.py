@@ -12,7 +12,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from export.runtime.bundle import Bundle
 from streams.broker.topics import broker_admin, describe_topic
 from streams.commands import dlq
-from streams.contracts.messages import ERASED, FIELD, REASON, decode_vector, header_texts
+from streams.contracts.dead_letters import ERASED_HEADER, FIELD_HEADER, REASON_HEADER, decode_headers
+from streams.contracts.representation_updates import decode_vector
 from streams.engine.arena import StoredUser
 from streams.engine.planning.rows import Rows
 from streams.local import LocalServices
@@ -127,8 +128,8 @@ def test_bad_records_become_dead_letters_and_those_around_them_are_applied(deplo
     assert (reading.records("applied"), reading.records("dead_letter")) == (500, 6)
     letters = deployment.dead_letters()
     assert sorted(letter.value[:9] for letter in letters) == sorted(value[:9] for _, value in bad)
-    headers = [header_texts(letter.headers) for letter in letters]
-    assert all(h[REASON] and h[FIELD] for h in headers)
+    headers = [decode_headers(letter.headers) for letter in letters]
+    assert all(h[REASON_HEADER] and h[FIELD_HEADER] for h in headers)
     assert deployment.verify().clean
 
 
@@ -171,7 +172,7 @@ def test_an_erasure_removes_the_user_everywhere_and_later_events_start_afresh(de
         (b"stays", b"no JSON"),
     ]
     assert (contents.dead_letters, contents.erased) == (2, 2)
-    markers = [r for r in deployment.dead_letters() if ERASED in header_texts(r.headers)]
+    markers = [r for r in deployment.dead_letters() if ERASED_HEADER in decode_headers(r.headers)]
     assert len(markers) == 2
     assert all(b"gone" not in part for r in markers for part in (r.key, r.value, *(v for _, v in r.headers)))
 

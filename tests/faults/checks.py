@@ -9,7 +9,8 @@ from export.runtime.bundle import Bundle
 from streams.broker.topic_reader import read_topic
 from streams.commands.verify import TOLERANCE, verify
 from streams.config.settings import Settings
-from streams.contracts.messages import ERASED, SOURCE_OFFSET, SOURCE_PARTITION, decode_vector, header_texts
+from streams.contracts.dead_letters import ERASED_HEADER, OFFSET_HEADER, PARTITION_HEADER, decode_headers
+from streams.contracts.representation_updates import decode_vector
 from streams.engine.arena import StoredUser
 from streams.store.user_rows import Store
 from tests.faults.truth import ERASURE, LOST, REPETITION, Expected, Truth
@@ -165,6 +166,6 @@ async def check_updates(
 async def distinct_dead_letters(settings: Settings) -> int:
     found: set[tuple[str, str]] = set()
     async for records in read_topic(settings, settings.dead_letter_topic):
-        headers = [header_texts(record.headers) for record in records]
-        found.update((h[SOURCE_PARTITION], h[SOURCE_OFFSET]) for h in headers if ERASED not in h)
+        headers = [decode_headers(record.headers) for record in records]
+        found.update((h[PARTITION_HEADER], h[OFFSET_HEADER]) for h in headers if ERASED_HEADER not in h)
     return len(found)

@@ -18,7 +18,8 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from streams.broker.topics import ensure_topics
 from streams.cli import main
 from streams.config.settings import Settings
-from streams.contracts.messages import EvaluationEvent, MetricsEvent
+from streams.contracts.evaluation_events import EvaluationEvent
+from streams.contracts.metrics_events import MetricsEvent
 from streams.local import LocalServices
 from streams.monitor.monitor import Monitor, Snapshot
 from streams.monitor.scoreboard import Scoreboard

@@ -24,7 +24,8 @@ from streams.commands import replay as replay_module
 from streams.commands.replay import LARGEST_BYTES, Replay
 from streams.config.errors import BrokerError, InputError, SettingsError
 from streams.config.settings import Settings
-from streams.contracts.messages import MAX_VALUE_BYTES, dead_letter, erasure_marker
+from streams.contracts.dead_letters import dead_letter, erasure_marker
+from streams.contracts.fields import MAX_VALUE_BYTES
 from streams.engine.codec import Erasure, Rejected, decode
 from streams.local import LocalServices, local_services
 

@@ -16,7 +16,8 @@ from streams.broker.topics import describe_topic, ensure_topics
 from streams.commands.replay import Replay
 from streams.commands.verify import Verification, verify
 from streams.config.settings import Settings
-from streams.contracts.messages import EvaluationEvent, RepresentationUpdate
+from streams.contracts.evaluation_events import EvaluationEvent
+from streams.contracts.representation_updates import RepresentationUpdate
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from streams.contracts.messages import EvaluationEvent
+from streams.contracts.evaluation_events import EvaluationEvent
 
 
 def evaluation(

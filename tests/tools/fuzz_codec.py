@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from encoder.data.events import BehaviorEvent
-from streams.contracts.messages import MAX_AHEAD_MS, MAX_KEY_BYTES, MAX_TEXT, MAX_TIME_MS, MAX_VALUE_BYTES
+from streams.contracts.fields import MAX_AHEAD_MS, MAX_KEY_BYTES, MAX_TEXT, MAX_TIME_MS, MAX_VALUE_BYTES
 from streams.engine.codec import Erasure, Outcome, Rejected, decode, decode_batch
 
 NOW_MS = 1_700_000_000_000

@@ -20,7 +20,8 @@ from export.runtime.stepper import Stepper
 from streams.broker.publisher import BATCH_BYTES, COMPRESSION
 from streams.broker.topics import ensure_topics
 from streams.config.settings import Settings
-from streams.contracts.messages import EvaluationEvent, RepresentationUpdate, encode_vector
+from streams.contracts.evaluation_events import EvaluationEvent
+from streams.contracts.representation_updates import RepresentationUpdate, encode_vector
 from streams.engine.codec import decode_batch
 from streams.store.user_rows import connect
 from tests.benchmarks.bench.load import WIDTH
@@ -91,7 +92,7 @@ def _onnx(bundle: Bundle) -> float:
         calls: dict[str, Callable[[], Any]] = {
             "predict": lambda vector=vector, item=item: stepper.predict(vector, item),
             "step": lambda item=item, state=state, size=size: stepper.step(
-                item, np.ones(size, np.int64), np.full(size, 1000), state, {}
+                StepInputs(item, np.ones(size, np.int64), np.full(size, 1000), {}), state
             ),
         }
         for name, call in calls.items():

@@ -3,13 +3,13 @@
 from typing import Any, NamedTuple
 
 from streams.commands.dlq import _Markers
-from streams.contracts.messages import (
-    RESENT,
-    SOURCE_OFFSET,
-    SOURCE_PARTITION,
-    SOURCE_TIMESTAMP,
-    SOURCE_TOPIC,
-    header_texts,
+from streams.contracts.dead_letters import (
+    OFFSET_HEADER,
+    PARTITION_HEADER,
+    RESENT_HEADER,
+    TIMESTAMP_HEADER,
+    TOPIC_HEADER,
+    decode_headers,
 )
 
 
@@ -25,8 +25,8 @@ class Written(NamedTuple):
 
 
 def letter(offset: int, source_offset: int) -> Written:
-    headers = {SOURCE_TOPIC: b"events", SOURCE_PARTITION: b"0", SOURCE_TIMESTAMP: b"5"}
-    return Written(0, offset, [*headers.items(), (SOURCE_OFFSET, b"%d" % source_offset)])
+    headers = {TOPIC_HEADER: b"events", PARTITION_HEADER: b"0", TIMESTAMP_HEADER: b"5"}
+    return Written(0, offset, [*headers.items(), (OFFSET_HEADER, b"%d" % source_offset)])
 
 
 def shown(records: list[Written]) -> list[int]:
@@ -37,7 +37,7 @@ def shown(records: list[Written]) -> list[int]:
 
 
 def _texts(record: Any) -> dict[str, str]:
-    return header_texts(record.headers)
+    return decode_headers(record.headers)
 
 
 def test_a_letter_that_a_replay_wrote_again_counts_once() -> None:
@@ -45,7 +45,7 @@ def test_a_letter_that_a_replay_wrote_again_counts_once() -> None:
 
 
 def test_a_copy_of_a_letter_that_was_sent_again_is_not_sent_either() -> None:
-    marker = Written(0, 3, [(RESENT, b"0,1")])
+    marker = Written(0, 3, [(RESENT_HEADER, b"0,1")])
     assert shown([letter(0, 7), letter(1, 8), letter(2, 7), marker, letter(4, 8)]) == []
 
 

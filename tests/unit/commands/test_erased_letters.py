@@ -6,7 +6,8 @@ import time
 import pytest
 
 from streams.commands.erased_letters import Erasures, Place, users_named
-from streams.contracts.messages import ERASED, MAX_VALUE_BYTES, erasure_marker, header_texts, user_hash
+from streams.contracts.dead_letters import ERASED_HEADER, decode_headers, erasure_marker, user_hash
+from streams.contracts.fields import MAX_VALUE_BYTES
 
 USER = 'günther "g" o\\'
 EVENT = {"event_id": "e1", "user_id": USER, "item_id": "i1", "action": "view", "event_time_ms": 1}
@@ -15,14 +16,14 @@ BEFORE = Place(partition=2, offset=9, timestamp_ms=5_000)
 
 def erasures(user: str = USER, offset: int = 10, partition: int = 2, timestamp_ms: int = 5_000) -> Erasures:
     found = Erasures()
-    found.add(header_texts(erasure_marker(user, offset)), partition, timestamp_ms)
+    found.add(decode_headers(erasure_marker(user, offset)), partition, timestamp_ms)
     return found
 
 
 def test_a_marker_names_its_user_by_hash_alone() -> None:
-    headers = header_texts(erasure_marker(USER, 10))
-    assert headers == {ERASED: user_hash(USER.encode()), "thalweg-offset": "10"}
-    assert len(headers[ERASED]) == 64
+    headers = decode_headers(erasure_marker(USER, 10))
+    assert headers == {ERASED_HEADER: user_hash(USER.encode()), "thalweg-offset": "10"}
+    assert len(headers[ERASED_HEADER]) == 64
 
 
 def test_the_key_is_enough() -> None:
@@ -84,8 +85,8 @@ def test_offsets_decide_in_the_erasures_partition_and_times_elsewhere() -> None:
 
 def test_each_of_several_erasures_counts_and_a_repeated_one_with_its_first_time() -> None:
     found = erasures(offset=10)
-    found.add(header_texts(erasure_marker(USER, 20)), 2, 7_000)
-    found.add(header_texts(erasure_marker(USER, 20)), 2, 9_000)
+    found.add(decode_headers(erasure_marker(USER, 20)), 2, 7_000)
+    found.add(decode_headers(erasure_marker(USER, 20)), 2, 9_000)
     assert found.cover(Place(2, 15, 0), USER.encode(), b"")
     assert not found.cover(Place(2, 21, 0), USER.encode(), b"")
     assert found.cover(Place(0, 0, 7_000), USER.encode(), b"")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encoder.data.events import BehaviorEvent
-from streams.contracts.messages import MAX_AHEAD_MS, MAX_KEY_BYTES, MAX_TEXT, MAX_TIME_MS, MAX_VALUE_BYTES
+from streams.contracts.fields import MAX_AHEAD_MS, MAX_KEY_BYTES, MAX_TEXT, MAX_TIME_MS, MAX_VALUE_BYTES
 from streams.engine.codec import Erasure, Rejected, decode, decode_batch
 
 NOW_MS = 1_700_000_000_000

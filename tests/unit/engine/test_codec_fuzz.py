@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encoder.data.events import BehaviorEvent
-from streams.contracts.messages import MAX_AHEAD_MS
+from streams.contracts.fields import MAX_AHEAD_MS
 from streams.engine import codec
 from tests.tools.fuzz_codec import BYTES, FIELDS, NOW_MS, TIMESTAMPS, TOKENS, Input, Mutator, check, join
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from encoder.metrics.time_mixture import TimeMixture
 from streams.broker.publisher import Publisher
 from streams.config.settings import Settings
-from streams.contracts.messages import EvaluationEvent
+from streams.contracts.evaluation_events import EvaluationEvent
 from streams.engine.arena import Arena
 from streams.engine.codec import decode_batch
 from streams.engine.foresight import Foresight
@@ -218,9 +218,9 @@ def test_a_step_is_given_the_features_of_its_events_and_no_others() -> None:
     class Noting(Recurrence):
         steps: ClassVar[list[Any]] = []
 
-        def step(self, item: Any, action: Any, gap_ms: Any, state: NDArray[np.float32], features: Any) -> Any:
-            self.steps.append({name: values.tolist() for name, values in features.items()})
-            return super().step(item, action, gap_ms, state, features)
+        def step(self, inputs: StepInputs, state: NDArray[np.float32]) -> Any:
+            self.steps.append({name: values.tolist() for name, values in inputs.features.items()})
+            return super().step(inputs, state)
 
     graphs = Noting()
     target = Processor(Described(), graphs, Arena(9, WIDTH, WIDTH))

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from encoder.metrics.ranking import mrr, ndcg, recall
 from streams.config.settings import Settings
-from streams.contracts.messages import EvaluationEvent, MetricsEvent
+from streams.contracts.evaluation_events import EvaluationEvent
+from streams.contracts.metrics_events import MetricsEvent
 from streams.monitor import screen
 from streams.monitor.exposition import registry
 from streams.monitor.merge import BUFFER_RECORDS, PartitionMerge

@@ -1,0 +1,95 @@
+"""Records of the dead-letter topic: dead letters, and markers of dead letters that were resent or erased. Pure."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from streams.contracts.fields import MAX_KEY_BYTES, MAX_VALUE_BYTES, Count
+
+# Kafka headers of a dead letter
+REASON_HEADER = "thalweg-reason"
+FIELD_HEADER = "thalweg-field"
+TOPIC_HEADER = "thalweg-topic"
+PARTITION_HEADER = "thalweg-partition"
+OFFSET_HEADER = "thalweg-offset"
+TIMESTAMP_HEADER = "thalweg-timestamp-ms"
+# The original size. These headers are set only when the dead letter holds just the beginning of the key or value.
+KEY_BYTES_HEADER = "thalweg-key-bytes"
+VALUE_BYTES_HEADER = "thalweg-value-bytes"
+
+# Kafka headers of a marker. A marker is a record of the dead-letter topic that is not a dead letter.
+RESENT_HEADER = "thalweg-resent"  # offsets of dead letters that were sent again, such as "3,17,18"
+ERASED_HEADER = "thalweg-erased"  # hash of an erased user; earlier dead letters of this user are not shown any more
+
+
+class DeadLetterHeaders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a record could not be applied and where it stood; as Kafka headers, each value as UTF-8 text."""
+
+    reason: Annotated[str, Meta(description="names the field and shows its value")] = msgspec.field(name=REASON_HEADER)
+    field: Annotated[str, Meta(description="of the event; or key, value, timestamp")] = msgspec.field(name=FIELD_HEADER)
+    topic: str = msgspec.field(name=TOPIC_HEADER)
+    partition: Count = msgspec.field(name=PARTITION_HEADER)
+    offset: Count = msgspec.field(name=OFFSET_HEADER)
+    timestamp_ms: Annotated[int, Meta(description="of the record; -1 where it had none")] = msgspec.field(
+        name=TIMESTAMP_HEADER
+    )
+    key_bytes: Annotated[int, Meta(description="original size, only where the key was cut")] | None = msgspec.field(
+        name=KEY_BYTES_HEADER, default=None
+    )
+    value_bytes: Annotated[int, Meta(description="original size, only where the value was cut")] | None = msgspec.field(
+        name=VALUE_BYTES_HEADER, default=None
+    )
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that could not be applied, ready to be produced to the dead-letter topic.
+
+    The key and the value are those of the original record. The headers say why the record was rejected and where the
+    record stood. A key over MAX_KEY_BYTES or a value over MAX_VALUE_BYTES is cut to that size, and a header holds the
+    original size. The dead-letter topic can therefore take every record that the behaviour topic took. Headers of the
+    original record are not kept.
+    """
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+def dead_letter(record: Any, reason: str, field: str) -> DeadLetter:
+    """Make the dead letter of a record (of aiokafka or kafka-python) that was rejected for `reason` at `field`."""
+    key, value = record.key, record.value
+    is_key_too_long = key is not None and len(key) > MAX_KEY_BYTES
+    is_value_too_long = value is not None and len(value) > MAX_VALUE_BYTES
+    headers = DeadLetterHeaders(
+        reason=reason,
+        field=field,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        key_bytes=len(key) if is_key_too_long else None,
+        value_bytes=len(value) if is_value_too_long else None,
+    )
+    return DeadLetter(
+        key=key[:MAX_KEY_BYTES] if is_key_too_long else key,
+        value=value[:MAX_VALUE_BYTES] if is_value_too_long else value,
+        headers=[(name, str(text).encode()) for name, text in msgspec.to_builtins(headers).items()],
+    )
+
+
+def user_hash(user_id: bytes) -> str:
+    """The hash that stands for a user in an erasure marker: SHA-256 of the user_id (UTF-8), in hexadecimal."""
+    return hashlib.sha256(user_id).hexdigest()
+
+
+def erasure_marker(user_id: str, offset: int) -> list[tuple[str, bytes]]:
+    """Headers of the marker that says: the record at `offset` of the behaviour topic erased this user."""
+    return [(ERASED_HEADER, user_hash(user_id.encode()).encode()), (OFFSET_HEADER, str(offset).encode())]
+
+
+def decode_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
+    """Kafka headers as texts by name. When a name stands twice, the last value counts."""
+    return {name: (value or b"").decode("utf-8", "replace") for name, value in headers}

@@ -1,0 +1,33 @@
+"""The representation update, and the text form of a vector in it. Pure."""
+
+import base64
+from binascii import b2a_base64
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from streams.contracts.fields import Count, RecordId, TimeMs
+
+
+class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False):
+    """A user's representation after an event; key = user_id. A null value: the user was erased."""
+
+    user_id: str
+    bundle_id: str
+    representation: Annotated[str, Meta(description="base64 of D little-endian 32-bit floats")]
+    steps: Count
+    event_time_ms: TimeMs
+    source: RecordId
+
+
+def encode_vector(vector: bytes) -> str:
+    """Encode the bytes of a (D,) little-endian float32 vector for the field `representation`."""
+    return b2a_base64(vector, newline=False).decode("ascii")
+
+
+def decode_vector(text: str) -> NDArray[np.float32]:
+    """Decode the field `representation` to (D,) float32. Raises ValueError when the text is not base64 of floats."""
+    return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
