@@ -24,6 +24,7 @@ from encoder.training.fit import train
 from encoder.training.settings import CELL_NAMES, TrainingSettings
 from export.exporter import export_model
 from export.parity import TOLERANCE, random_features
+from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 
 USERS = 256
@@ -48,19 +49,20 @@ class Trained:
         }
         self._stepper = Stepper(bundle)
         draw = np.random.default_rng(0)
-        self._events = [
-            draw.integers(0, high, USERS) for high in (bundle.manifest.items, bundle.manifest.actions, 10**6)
-        ]
         features = random_features(trained.model, 0).items()
-        self._features = {name: values.ravel()[:USERS] for name, values in features}
+        self._inputs = StepInputs(
+            item=draw.integers(0, bundle.manifest.items, USERS),
+            action=draw.integers(0, bundle.manifest.actions, USERS),
+            gap_ms=draw.integers(0, 10**6, USERS),
+            features={name: values.ravel()[:USERS] for name, values in features},
+        )
         self._state = np.tile(bundle.initial_state, (USERS, 1))
         self._step_us: list[float] = []
 
     def round(self) -> None:
-        item, action, gap_ms = self._events
         began_s = time.process_time()
         for _ in range(STEPS):
-            self._stepper.step(item, action, gap_ms, self._state, self._features)
+            self._stepper.step(self._inputs, self._state)
         self._step_us.append((time.process_time() - began_s) / STEPS * 1e6)
 
     def result(self) -> dict[str, Any]:

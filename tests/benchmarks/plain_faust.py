@@ -13,6 +13,7 @@ import faust
 import numpy as np
 
 from export.runtime.bundle import Bundle
+from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 from streams.config.settings import Settings
 from streams.store.user_rows import connect
@@ -78,7 +79,7 @@ async def update(stream: faust.Stream[Any]) -> None:
         action = np.array([bundle.action_index.get(e.action, 0)], np.int64)
         gap_ms = np.array([-1 if last_ms < 0 else max(0, e.event_time_ms - last_ms)], np.int64)
         rank = stepper.rank(representation, item)
-        state, representation = stepper.step(item, action, gap_ms, state, {})
+        state, representation = stepper.step(StepInputs(item, action, gap_ms, {}), state)
         states[e.user_id] = (state, representation, e.event_time_ms)
         write = written(session.execute_async(upsert, (e.user_id, representation.tobytes(), state.tobytes())))
         message = event.message

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from export.runtime.inputs import StepInputs
 from streams.engine.arena import Arena, StoredUser
 from streams.engine.codec import decode_batch
 from streams.engine.planning.plan import Part
@@ -29,8 +30,8 @@ class Recurrence:
 
     vectors = np.random.default_rng(0).normal(size=(ITEMS + 1, WIDTH)).astype(np.float32)
 
-    def step(self, item: Any, action: Any, gap_ms: Any, state: NDArray[np.float32], features: Any) -> Any:
-        drive = self.vectors[item] + action[:, None] * 0.1 + np.log1p(gap_ms + 1)[:, None] * 0.01
+    def step(self, inputs: StepInputs, state: NDArray[np.float32]) -> Any:
+        drive = self.vectors[inputs.item] + inputs.action[:, None] * 0.1 + np.log1p(inputs.gap_ms + 1)[:, None] * 0.01
         state = np.tanh(state * 0.7 + drive).astype(np.float32)
         return state, state * 2
 

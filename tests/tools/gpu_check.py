@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from encoder.data.features import BRAND, CATEGORY, PRICE, TIME, Features
 from export.runtime.bundle import Bundle
 from export.runtime.half import allowed_ranks
+from export.runtime.inputs import StepInputs
 from export.runtime.resident import Batch, Resident
 from export.runtime.stepper import Stepper, cuda_failure
 from tests.support.bundles import tiny_bundle
@@ -126,12 +127,13 @@ def parity(bundle: Bundle, resident: Resident, users: int, waves: int, seed: int
     heads = through_host = 0.0
     for _ in range(waves):
         slots = rng.permutation(users)[: rng.integers(1, users + 1)]
-        (item, action, gap_ms), features = random_events(rng, bundle, len(slots))
+        inputs = random_events(rng, bundle, len(slots))
+        item = inputs.item
         before = representation[slots]
         expected = plain.predict(before, item)
-        got = resident.step(slots, item, action, gap_ms, features)
-        predicted, stepped = on_host.predict(before, item), on_host.step(item, action, gap_ms, state[slots], features)
-        state[slots], representation[slots] = plain.step(item, action, gap_ms, state[slots], features)
+        got = resident.step(slots, inputs)
+        predicted, stepped = on_host.predict(before, item), on_host.step(inputs, state[slots])
+        state[slots], representation[slots] = plain.step(inputs, state[slots])
         moved = np.abs(got[0] - expected[0])
         host_rank = max(host_rank, int(np.abs(predicted[0] - expected[0]).max()))
         of_plain = *expected[1:], state[slots], representation[slots]
@@ -166,7 +168,7 @@ def difference(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float
     return largest if np.isfinite(largest) else float("inf")
 
 
-def random_events(rng: np.random.Generator, bundle: Bundle, n: int) -> tuple[list[NDArray[np.int64]], Features]:
+def random_events(rng: np.random.Generator, bundle: Bundle, n: int) -> StepInputs:
     """(n,) items, actions and gaps, the unknown ones too, and the features that the bundle asks for."""
     manifest, vocabulary = bundle.manifest, bundle.vocabulary
     features: Features = {
@@ -175,8 +177,12 @@ def random_events(rng: np.random.Generator, bundle: Bundle, n: int) -> tuple[lis
         BRAND: rng.integers(0, len(vocabulary.brands) + 1, n),
         PRICE: np.where(rng.random(n) < 0.2, np.nan, np.exp(rng.uniform(-5, 12, n))).astype(np.float32),
     }
-    integers = [rng.integers(low, high, n) for low, high in ((0, manifest.items + 1), (0, manifest.actions + 1))]
-    return [*integers, rng.integers(-1, 10**8, n)], {name: features[name] for name in bundle.features}
+    return StepInputs(
+        item=rng.integers(0, manifest.items + 1, n),
+        action=rng.integers(0, manifest.actions + 1, n),
+        gap_ms=rng.integers(-1, 10**8, n),
+        features={name: features[name] for name in bundle.features},
+    )
 
 
 def rates(bundle: Bundle, resident: Resident, peak: Peak, measured_s: float) -> list[dict[str, Any]]:
@@ -188,8 +194,8 @@ def rates(bundle: Bundle, resident: Resident, peak: Peak, measured_s: float) -> 
     table = []
     for batch in resident.batches:
         slots = rng.permutation(resident.capacity)[: batch.size]
-        (item, action, gap_ms), features = random_events(rng, bundle, batch.size)
-        step_s = _seconds(partial(resident.step, slots, item, action, gap_ms, features, False), measured_s)
+        inputs = random_events(rng, bundle, batch.size)
+        step_s = _seconds(partial(resident.step, slots, inputs, False), measured_s)
         rank_s = _seconds(partial(_rank, resident, batch), measured_s)
         row: dict[str, Any] = {"batch": batch.size}
         for name, taken_s, of in (("step", step_s, step), ("rank", rank_s, rank)):

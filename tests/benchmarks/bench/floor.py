@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from cassandra.query import BatchStatement, BatchType
 
 from export.runtime.bundle import Bundle
+from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 from streams.broker.publisher import BATCH_BYTES, COMPRESSION
 from streams.broker.topics import ensure_topics

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from encoder.metrics.time_mixture import TimeMixture
+from export.runtime.inputs import StepInputs
 from streams.broker.publisher import Publisher
 from streams.config.settings import Settings
 from streams.contracts.evaluation_events import EvaluationEvent

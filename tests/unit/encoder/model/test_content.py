@@ -39,6 +39,7 @@ from encoder.training.settings import TrainingSettings
 from export import parity
 from export.exporter import export_model
 from export.runtime.bundle import MANIFEST, Bundle, Manifest, bundle_id, hash_files
+from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 from streams.cli import main
 from streams.engine.features import FeatureReader
@@ -166,7 +167,7 @@ def test_the_graph_s_step_is_the_model_s_at_every_edge_of_a_feature(feature: str
     action, gap_ms = np.arange(n) % 4, np.full(n, -1)
     state = np.random.default_rng(0).normal(size=(1, 24)).astype(np.float32).repeat(n, axis=0)
     for item in (np.zeros(n, np.int64), np.arange(n) % 31):
-        got = Stepper(bundle).step(item, action, gap_ms, state, features)
+        got = Stepper(bundle).step(StepInputs(item, action, gap_ms, features), state)
         with torch.no_grad():
             inputs = [torch.from_numpy(value) for value in (item, action, gap_ms, state)]
             expected = model.step(*inputs, {name: torch.from_numpy(value) for name, value in features.items()})
@@ -189,7 +190,8 @@ def test_every_value_of_a_feature_has_a_step_of_its_own(bundle: Bundle) -> None:
         features = {**features, PRICE: np.full(n, np.nan, np.float32), name: of}
         for item, count in ((0, distinct[name]), (1, 168 if name == TIME else 1)):  # a known item is what it is
             at = np.full(n, item)
-            _, after = stepper.step(at, np.ones_like(at), at - 1, np.zeros((n, 24), np.float32), features)
+            inputs = StepInputs(at, np.ones_like(at), at - 1, features)
+            _, after = stepper.step(inputs, np.zeros((n, 24), np.float32))
             assert len(np.unique(after.round(5), axis=0)) == count, (name, item)
 
 

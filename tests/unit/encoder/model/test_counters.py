@@ -12,6 +12,7 @@ from encoder.model.counters import DAY_MS, DIFFERENCE, EVENT, HALF_LIVES_DAYS, C
 from encoder.model.user_model import ModelConfig, UserModel
 from export.exporter import export_model
 from export.parity import random_sequences
+from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 from tests.support.bundles import tiny_model, vocabulary_of
 
@@ -82,7 +83,7 @@ def test_representations_end_in_the_counts_and_items_in_zeros(cell: str, tmp_pat
     stepper, state = Stepper(bundle), np.tile(bundle.initial_state, (3, 1))
     expected = np.zeros((3, k))
     for t in range(50):
-        state, representation = stepper.step(item[:, t], action[:, t], gap_ms[:, t], state, {})
+        state, representation = stepper.step(StepInputs(item[:, t], action[:, t], gap_ms[:, t], {}), state)
         kept = 0.5 ** (gap_ms[:, t, None] / (np.array(HALF_LIVES_DAYS) * DAY_MS)) if t else 0
         expected = expected * kept + 1
         month, week, day = np.log(expected).T

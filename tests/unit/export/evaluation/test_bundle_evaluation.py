@@ -22,6 +22,7 @@ from export.evaluation.report.page import page
 from export.evaluation.scored import ScoredEvents, gaps_ms
 from export.evaluation.slices import slices
 from export.runtime.bundle import Bundle
+from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 from tests.support.bundles import tiny_bundle
 from tests.support.logs import event_log
@@ -47,7 +48,8 @@ def one_by_one(
     for item, action, time_ms in events:
         gap_ms = -1 if last is None else max(0, time_ms - last)
         last = time_ms if last is None else max(last, time_ms)
-        state, after = stepper.step(*(np.array([value], np.int64) for value in (item, action, gap_ms)), state, {})
+        integers = (np.array([value], np.int64) for value in (item, action, gap_ms))
+        state, after = stepper.step(StepInputs(*integers, features={}), state)
         found.append(after[0])
     return found
 

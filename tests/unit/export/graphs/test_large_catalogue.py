@@ -11,6 +11,7 @@ from export import parity
 from export.exporter import export_model
 from export.graphs import event
 from export.runtime import stepper
+from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 from tests.support.bundles import tiny_bundle
 from tests.support.content import model_with_everything, vocabulary_of_everything
@@ -26,7 +27,7 @@ def test_items_that_are_not_folded_into_tables_step_alike(tmp_path: Path, monkey
     state = draw.normal(size=(31, small.manifest.state_width)).astype(np.float32)
     features: Features = {TIME: np.arange(31) * HOUR_MS, CATEGORY: np.arange(31) % 5, BRAND: np.arange(31) % 6}
     features[PRICE] = np.linspace(0, 200, 31, dtype=np.float32)
-    given = np.arange(31), np.arange(31) % 4, np.arange(31) * 10_000, state, features
+    given = StepInputs(np.arange(31), np.arange(31) % 4, np.arange(31) * 10_000, features), state
     for one, other in zip(Stepper(small).step(*given), Stepper(large).step(*given), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 

@@ -22,6 +22,7 @@ from export.exporter import export_model
 from export.graphs import predict_graph
 from export.graphs.resident import resident_step_graph
 from export.runtime.bundle import GPU_FILES, Bundle
+from export.runtime.inputs import StepInputs
 from export.runtime.placement import check_placement
 from export.runtime.resident import Resident
 from export.runtime.stepper import CPU, CUDA
@@ -84,7 +85,7 @@ def test_a_model_without_heads_that_knows_every_feature_steps_in_place(
 def test_a_step_without_evaluation_ranks_nothing_and_steps(bundle: Bundle) -> None:
     resident = Resident(bundle, 4, on_cpu=True)
     one = np.array([1])
-    ranks, action, time = resident.step(one, one, one, one, {}, evaluate=False)
+    ranks, action, time = resident.step(one, StepInputs(one, one, one, {}), evaluate=False)
     assert (len(ranks), action.shape, time.shape) == (0, (0, 4), (0, 12))
     assert resident.read(one)[1].any()
     assert not resident.read(np.array([0, 2, 3]))[1].any(), "a step touches its own row alone"
@@ -93,13 +94,14 @@ def test_a_step_without_evaluation_ranks_nothing_and_steps(bundle: Bundle) -> No
 def test_the_cost_of_a_step_does_not_grow_with_the_memory(bundle: Bundle) -> None:
     """A runtime that copied the memory to write into it would take a hundred times as long here."""
     slots = np.arange(50)
+    inputs = StepInputs(item=slots, action=slots % 4, gap_ms=slots, features={})
     taken_s = []
     for capacity in (100, 100_000):
         resident = Resident(bundle, capacity, on_cpu=True)
-        resident.step(slots, slots, slots % 4, slots, {}, evaluate=False)
+        resident.step(slots, inputs, evaluate=False)
         start = process_time()
         for _ in range(20):
-            resident.step(slots, slots, slots % 4, slots, {}, evaluate=False)
+            resident.step(slots, inputs, evaluate=False)
         taken_s.append(process_time() - start)
     assert taken_s[1] < 10 * taken_s[0] + 0.02, taken_s
 
@@ -119,11 +121,12 @@ def test_a_thread_s_first_step_of_a_size_is_preceded_by_one_of_nobody(
 
     monkeypatch.setattr(Resident, "run", run)
     one = np.array([1])
-    thread = Thread(target=lambda: [resident.step(one, one, one, one, {}) for _ in range(2)])
+    inputs = StepInputs(one, one, one, {})
+    thread = Thread(target=lambda: [resident.step(one, inputs) for _ in range(2)])
     thread.start()
     thread.join()
     assert stepped == [4, 5, 5, 1, 1], "of nobody, the canary's two, then the user's"
-    resident.step(one, one, one, one, {})
+    resident.step(one, inputs)
     assert stepped[5:] == [1], "the constructor's thread is warm"
 
 
