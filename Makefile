@@ -28,8 +28,9 @@ bench-quick: .venv/test ## the same while developing: Thalweg and plain Faust al
 unit: .venv/test
 	@$(RUN)/pytest tests/unit tests/contract $(ARGS)
 
-check: .venv/test ## the fast loop: format, lint, types, unit tests
-	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/mypy && $(RUN)/pytest -q tests/unit tests/contract
+check: .venv/test ## the fast loop: format, lint, imports between rooms, types, unit tests
+	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/lint-imports --no-logo && \
+		$(RUN)/mypy && $(RUN)/pytest -q tests/unit tests/contract
 
 gpu-check: .venv/gpu ## states on a GPU: parity with the CPU, float16 ranks, rates against the roofline (ARGS=--json)
 	@$(RUN)/python -m tests.tools.gpu_check $(ARGS)
@@ -41,7 +42,7 @@ bundle: .venv/test ## train and export the demo's bundle again, from the simulat
 	@$(RUN)/thalweg demo --rebuild-bundle
 
 clean:
-	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # .venv/run: what streaming needs; .venv/test: training (torch) and the tools as well
 .venv/run: uv.lock pyproject.toml | $(UV)
