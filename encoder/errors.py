@@ -1,18 +1,22 @@
-"""The root of Thalweg's errors: one small tree, each class saying whether a retry can help."""
+"""The root of all errors that Thalweg reports, and the errors of offline work. `streams` adds classes of its own."""
 
 
 class ThalwegError(Exception):
-    """Anything that Thalweg reports itself. The message names the value, where it stood and what to do.
+    """An error that Thalweg itself reports. The message names the value, where the value stood and what to do.
 
-    `retryable` is True where the same call may succeed later without anyone changing anything.
+    `retryable` is True when the same call may succeed later although nobody has changed anything.
     """
 
     retryable: bool = False
 
 
 class InputError(ThalwegError):
-    """A value from a user (argument, file, log line) that cannot be used as it is."""
+    """A user gave a value (an argument, a file, a line of a log) that cannot be used as it is."""
+
+    retryable = False
 
 
 class BundleError(ThalwegError):
-    """A bundle that is missing, incomplete, changed since it was exported, or does not fit the stored state."""
+    """A bundle is missing or incomplete, was changed after its export, or does not fit the stored states."""
+
+    retryable = False

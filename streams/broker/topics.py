@@ -17,8 +17,9 @@ from kafka.errors import (
     for_code,
 )
 
+from streams.config.connection_faults import check_broker_login
 from streams.config.errors import BrokerError, SettingsError
-from streams.config.security import broker_arguments, check_broker_login
+from streams.config.security import broker_arguments
 from streams.config.settings import Settings
 
 CONNECT_TIMEOUT_MS = 5_000

@@ -17,7 +17,6 @@ from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper, cuda_failure, ort_version
 from streams.broker.topics import broker_admin, describe_topic
 from streams.config.errors import SettingsError, StoreError, ThalwegError
-from streams.config.group import bundle_path, group
 from streams.config.settings import PREFIX, Settings, load_settings
 from streams.local.state import read_state
 from streams.store import cql_schema
@@ -69,7 +68,7 @@ def examine(settings: Settings, bundle_argument: str | None) -> Iterator[Finding
         yield from _codec(codec)
     bundle: Bundle | None = None
     try:
-        bundle = Bundle.load(bundle_path(bundle_argument, settings))
+        bundle = Bundle.load(settings.bundle_folder(bundle_argument))
     except ThalwegError as error:
         yield Finding("failed", "bundle", str(error))
     else:
@@ -207,7 +206,7 @@ def _topics(settings: Settings, bundle: Bundle | None, existing: set[str]) -> It
     if behavior not in existing:
         yield Finding("note", "topics", f"{behavior} does not exist yet: the first worker makes it")
         return
-    readers = None if bundle is None else group(settings, bundle)
+    readers = None if bundle is None else settings.consumer_group_id(bundle.bundle_id)
     topic = describe_topic(settings, behavior, readers)
     lag = "" if readers is None else f", {topic.lag} not read yet by {readers}"
     yield Finding("ok", "topics", f"{behavior}: {topic.partitions} partitions, {topic.records} records{lag}")

@@ -18,7 +18,6 @@ from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.broker.topic_reader import read_partition, read_topic
 from streams.broker.topics import Topic, describe_topic
-from streams.config.group import bundle_path, group
 from streams.config.security import broker_arguments
 from streams.config.settings import Settings, load_settings
 from streams.contracts.dead_letters import FIELD_HEADER, OFFSET_HEADER, PARTITION_HEADER, TOPIC_HEADER, decode_headers
@@ -65,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = load_settings()
-    verification = verify(settings, Bundle.load(bundle_path(args.bundle, settings)))
+    verification = verify(settings, Bundle.load(settings.bundle_folder(args.bundle)))
     if args.json:
         print(msgspec.json.encode(verification).decode())
     else:
@@ -75,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 def verify(settings: Settings, bundle: Bundle) -> Verification:
     """Recompute and compare every user. Raises BrokerError, StoreError."""
-    topic = describe_topic(settings, settings.behavior_topic, group(settings, bundle))
+    topic = describe_topic(settings, settings.behavior_topic, settings.consumer_group_id(bundle.bundle_id))
     store = Store(settings, bundle)
     store.connect()
     try:

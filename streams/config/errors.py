@@ -1,4 +1,4 @@
-"""Errors of the live system, under the one root in `encoder.errors`."""
+"""Errors of the live system. The root of the tree is `encoder.errors.ThalwegError`."""
 
 from encoder.errors import BundleError, InputError, ThalwegError
 
@@ -14,20 +14,24 @@ __all__ = [
 
 
 class SettingsError(ThalwegError):
-    """A setting that is unknown, of the wrong type, out of range, or one that a server refuses (user, password, CA)."""
+    """A setting is unknown, of the wrong type or out of range, or a server refuses a setting (user, password, CA)."""
+
+    retryable = False
+
+
+class StateFormatError(ThalwegError):
+    """Another version of Thalweg stored the state, and the state is intact."""
+
+    retryable = False
 
 
 class BrokerError(ThalwegError):
-    """Kafka did not answer or refused what was asked."""
+    """Kafka did not answer, or Kafka refused a request."""
 
     retryable = True
 
 
-class StateFormatError(ThalwegError):
-    """An intact state that another version of Thalweg stored."""
-
-
 class StoreError(ThalwegError):
-    """Cassandra did not answer or refused what was asked."""
+    """Cassandra did not answer, or Cassandra refused a request."""
 
     retryable = True

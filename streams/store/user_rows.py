@@ -31,8 +31,9 @@ from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_
 from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
+from streams.config.connection_faults import check_tls, refused_login
 from streams.config.errors import StoreError
-from streams.config.security import check_tls, refused_login, tls_context
+from streams.config.security import tls_context
 from streams.config.settings import Settings, addresses
 from streams.engine.arena import NO_OFFSET, StoredUser
 from streams.engine.epochs import Epoch, Reading

@@ -20,7 +20,6 @@ from export.runtime.bundle import Bundle
 from streams.broker import transport
 from streams.broker.publisher import Publisher
 from streams.config.errors import ThalwegError
-from streams.config.group import group
 from streams.config.security import SCRAM, tls_context
 from streams.config.settings import Settings
 from streams.health.endpoints import Endpoints
@@ -83,7 +82,7 @@ def build(
     TRANSPORTS.aliases[TRANSPORT] = "streams.broker.transport:BatchTransport"
     transport.BATCH_TOPICS.add(settings.behavior_topic)
     app = App(
-        group(settings, bundle),
+        settings.consumer_group_id(bundle.bundle_id),
         broker=[f"{TRANSPORT}://{address.strip()}" for address in settings.broker.split(",")],
         broker_credentials=_credentials(settings),
         store="memory://",

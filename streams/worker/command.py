@@ -14,13 +14,12 @@ import sys
 import faust
 
 from export.runtime.bundle import Bundle
-from export.runtime.resident import Resident
+from export.runtime.resident_states import ResidentStates
 from export.runtime.stepper import Stepper, cuda_failure
 from streams.broker.publisher import Publisher
 from streams.broker.topics import ensure_topics
 from streams.config.errors import ThalwegError
-from streams.config.group import bundle_path, group
-from streams.config.log_filters import Limit, one_line
+from streams.config.log_filters import RateLimitFilter, strip_traceback
 from streams.config.settings import Settings, load_settings
 from streams.engine.arena import Arena
 from streams.engine.device import ROWS_AN_EVENT, DeviceProcessor
@@ -65,11 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = load_settings()
-    bundle = Bundle.load(bundle_path(args.bundle, settings))
+    bundle = Bundle.load(settings.bundle_folder(args.bundle))
     logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for handler in logging.getLogger().handlers:
-        handler.addFilter(Limit())
-        handler.addFilter(one_line)
+        handler.addFilter(RateLimitFilter())
+        handler.addFilter(strip_traceback)
     ensure_topics(settings)
     store = Store(settings, bundle)
     store.connect()
@@ -80,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
     measures = Measures()
     measures.users.set_function(lambda: len(arena))
     measures.store_retries.set_function(lambda: store.retries)
-    publisher = Publisher(settings, group(settings, bundle), bundle.bundle_id, bundle.manifest.items)
+    publisher = Publisher(
+        settings, settings.consumer_group_id(bundle.bundle_id), bundle.bundle_id, bundle.manifest.items
+    )
     rebuild = Rebuilder(settings, bundle, stepper, measures).rebuild
     pipeline = Pipeline(processor, store, publisher, measures, rebuild)
     watchdog = Watchdog(settings.stall_limit_s, lambda: pipeline.in_flight)
@@ -109,9 +110,9 @@ def _processor(bundle: Bundle, stepper: Stepper, arena: Arena, settings: Setting
     sample = Sample(settings.behavior_topic, settings.evaluation_share)
     if not on_gpu:
         return Processor(bundle, stepper, arena, sample)
-    if bundle.gpu_ranks_in_half:
+    if bundle.gpu_ranks_in_float16:
         print(f"thalweg worker: {_of_half_ranks(bundle)}", flush=True)
-    resident = Resident(bundle, arena.capacity + ROWS_AN_EVENT * settings.batch_max_events)
+    resident = ResidentStates(bundle, arena.capacity + ROWS_AN_EVENT * settings.batch_max_events)
     return DeviceProcessor(bundle, stepper, arena, resident, sample)
 
 

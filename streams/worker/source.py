@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from export.runtime.bundle import Bundle
 from streams.broker.topic_reader import is_anything
 from streams.broker.topics import Topic, describe_topic, ensure_topics
-from streams.config.group import group
 from streams.config.settings import Settings
 from streams.engine.epochs import Epoch, Reading, reading
 from streams.store.user_rows import Store
@@ -23,7 +22,7 @@ class Source:
 
     def __init__(self, settings: Settings, bundle: Bundle, store: Store) -> None:
         self._settings = settings
-        self._group = group(settings, bundle)
+        self._group = settings.consumer_group_id(bundle.bundle_id)
         self._store = store
         self._partitions = 0
         self._grown_at_s: float | None = None

@@ -13,7 +13,6 @@ import msgspec
 from export.runtime.bundle import Bundle
 from streams.broker.topics import describe_topic
 from streams.config.errors import BrokerError
-from streams.config.group import group
 from streams.local import LocalServices
 from tests.faults.checks import check
 from tests.faults.commits import Commits
@@ -63,7 +62,9 @@ class Trial:
         self.settings = self.deployment.settings
         self.truth = Truth(self.settings, self.settings.behavior_topic)
         self.supervisor = Supervisor(self.settings, folder)
-        self.commits = Commits(self.settings, self.settings.behavior_topic, group(self.settings, bundle))
+        self.commits = Commits(
+            self.settings, self.settings.behavior_topic, self.settings.consumer_group_id(bundle.bundle_id)
+        )
         self.faults: list[Fault] = []
         self.problems: list[str] = []
         self.load: Load | None = None
@@ -144,7 +145,8 @@ class Trial:
 
     def _lag(self, bundle: Bundle) -> int | None:
         try:
-            return describe_topic(self.settings, self.settings.behavior_topic, group(self.settings, bundle)).lag
+            group_id = self.settings.consumer_group_id(bundle.bundle_id)
+            return describe_topic(self.settings, self.settings.behavior_topic, group_id).lag
         except BrokerError:
             return None
 

@@ -7,7 +7,6 @@ from typing import Any
 from kafka import TopicPartition
 
 from streams.broker.topics import broker_admin, describe_topic
-from streams.config.group import group
 from streams.store.cql_schema import representations_table
 from streams.store.user_rows import connect
 from tests.faults.registry import scenario
@@ -50,7 +49,7 @@ def past_retention(trial: Trial) -> None:
         trial.start_load()
         time.sleep(trial.draw.uniform(1.0, 2.0))  # records arrive that nobody applies
         trial.end_load(0)
-        topic = describe_topic(settings, settings.behavior_topic, group(settings, trial.bundle))
+        topic = describe_topic(settings, settings.behavior_topic, settings.consumer_group_id(trial.bundle.bundle_id))
         trial.truth.read()  # while all of it is there
         lost: dict[int, range] = {}
         for partition, end in topic.end_offsets.items():

@@ -3,7 +3,6 @@
 import msgspec
 
 from export.runtime.bundle import Bundle
-from streams.config.group import group
 from tests.faults.commits import Commits
 from tests.faults.registry import scenario
 from tests.faults.supervisor import Supervisor
@@ -83,7 +82,7 @@ def other_bundle(trial: Trial) -> None:
 
 
 def _wait_for_first_commit(trial: Trial, bundle: Bundle) -> None:
-    commits = Commits(trial.settings, trial.settings.behavior_topic, group(trial.settings, bundle))
+    commits = Commits(trial.settings, trial.settings.behavior_topic, trial.settings.consumer_group_id(bundle.bundle_id))
     commits.start()
     try:
         commits.wait_for(1)

@@ -1,16 +1,14 @@
-import asyncio
+"""Where settings come from, and how a wrong setting is reported."""
+
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
-from prometheus_client import CollectorRegistry
 
 from streams.config.errors import SettingsError
-from streams.config.security import broker_arguments, tls_context
+from streams.config.security import broker_arguments
 from streams.config.settings import Settings, load_settings
-from streams.health.endpoints import Endpoints
 
 SECRET = "Zx81-not-to-be-seen"
 
@@ -22,7 +20,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert (loaded.keyspace, loaded.partitions) == ("b", 8)
 
 
-def test_addresses_of_local_services_are_taken_where_none_are_named(tmp_path: Path) -> None:
+def test_local_services_are_used_when_no_address_is_set(tmp_path: Path) -> None:
     access = {"broker": "127.0.0.1:1", "broker_user": "local", "broker_password": SECRET, "cassandra": "127.0.0.1:2"}
     (tmp_path / "local.json").write_text(json.dumps({"access": access}))
     home = {"THALWEG_HOME": str(tmp_path)}
@@ -30,7 +28,7 @@ def test_addresses_of_local_services_are_taken_where_none_are_named(tmp_path: Pa
     assert (loaded.broker, loaded.broker_user, loaded.broker_password) == ("127.0.0.1:1", "local", SECRET)
     loaded = load_settings({**home, "THALWEG_BROKER": "kafka:9"})
     assert (loaded.broker, loaded.cassandra) == ("kafka:9", "127.0.0.1:2")
-    assert (loaded.broker_user, loaded.broker_password) == (None, None), "a local password must go nowhere else"
+    assert (loaded.broker_user, loaded.broker_password) == (None, None), "a local password goes to no other broker"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +61,7 @@ def test_an_unknown_setting_in_the_file_is_refused(tmp_path: Path) -> None:
         load_settings({"THALWEG_CONFIG": str(file), "THALWEG_HOME": str(tmp_path)})
 
 
-def test_a_secret_from_the_environment_or_a_file_is_masked_wherever_it_is_shown(tmp_path: Path) -> None:
+def test_a_secret_from_the_environment_or_a_file_is_masked_in_every_output(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text(SECRET + "\n")
     config = tmp_path / "thalweg.toml"
@@ -81,7 +79,7 @@ def test_a_secret_from_the_environment_or_a_file_is_masked_wherever_it_is_shown(
 @pytest.mark.parametrize(
     "given",
     [
-        {"THALWEG_BROKER_PASSWORD": SECRET},  # and no user
+        {"THALWEG_BROKER_PASSWORD": SECRET},  # without a user
         {"THALWEG_BROKER_PASSWORD": SECRET, "THALWEG_BROKER_PASSWORD_FILE": "/tmp/password"},
         {"THALWEG_BROKER_PASSWORDS": SECRET},
         {"THALWEG_CASSANDRA_PASSWORD": SECRET, "THALWEG_CASSANDRA_USER": "anna", "THALWEG_CASSANDRA": "db"},
@@ -93,7 +91,7 @@ def test_an_error_does_not_show_the_secret(tmp_path: Path, given: dict[str, Any]
     assert SECRET not in str(refused.value)
 
 
-def test_a_secret_that_is_no_text_is_refused_and_not_shown(tmp_path: Path) -> None:
+def test_a_secret_that_is_not_a_text_is_refused_and_not_shown(tmp_path: Path) -> None:
     file = tmp_path / "thalweg.toml"
     file.write_text('broker_user = "anna"\nbroker_password = 8051\n')
     with pytest.raises(SettingsError, match="THALWEG_BROKER_PASSWORD") as refused:
@@ -101,42 +99,13 @@ def test_a_secret_that_is_no_text_is_refused_and_not_shown(tmp_path: Path) -> No
     assert "8051" not in str(refused.value)
 
 
-def test_the_endpoints_listen_on_this_machine_alone_unless_told_otherwise(tmp_path: Path) -> None:
-    settings = load_settings({"THALWEG_HOME": str(tmp_path)})
-    assert settings.http_host == "127.0.0.1"
-
-    async def address() -> str:
-        endpoints = Endpoints(settings.http_host, settings.http_port, CollectorRegistry(), lambda: "ok", lambda: True)
-        try:
-            return await endpoints.start()
-        finally:
-            await endpoints.stop()
-
-    assert asyncio.run(address()).startswith("http://127.0.0.1:")
+def test_every_bundle_has_its_own_consumer_group() -> None:
+    assert Settings(group="shop").consumer_group_id("b1") == "shop-b1"
 
 
-@pytest.mark.parametrize(
-    ("given", "protocol"),
-    [
-        ({}, "PLAINTEXT"),
-        ({"broker_user": "anna", "broker_password": SECRET}, "SASL_PLAINTEXT"),
-        ({"broker_ca": "ca.pem"}, "SSL"),
-        ({"broker_ca": "ca.pem", "broker_user": "anna", "broker_password": SECRET}, "SASL_SSL"),
-    ],
-)
-def test_user_and_authority_choose_the_protocol(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], protocol: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    trustme.CA().cert_pem.write_to_path("ca.pem")
-    arguments = broker_arguments(Settings(**given))
-    assert arguments["security_protocol"] == protocol
-    assert arguments.get("sasl_mechanism") == ("SCRAM-SHA-512" if "broker_user" in given else None)
-    assert (arguments["ssl_context"] is not None) == ("broker_ca" in given)
-
-
-def test_a_ca_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    (tmp_path / "empty.pem").touch()
-    for file in (tmp_path / "empty.pem", tmp_path / "none.pem"):
-        with pytest.raises(SettingsError, match=f"THALWEG_CASSANDRA_CA.*{file.name}"):
-            tls_context(Settings(cassandra_ca=str(file)), "cassandra")
+def test_the_argument_names_the_bundle_before_the_setting() -> None:
+    settings = Settings(bundle="served")
+    assert settings.bundle_folder("named") == "named"
+    assert settings.bundle_folder(None) == "served"
+    with pytest.raises(SettingsError, match="--bundle or THALWEG_BUNDLE"):
+        Settings().bundle_folder(None)

@@ -1,7 +1,5 @@
-import logging
+"""Whether a worker makes progress: `streams.health.watchdog`."""
 
-from streams.config.errors import BrokerError
-from streams.config.log_filters import FIRST, INTERVAL_S, Limit, one_line
 from streams.health.watchdog import SLOW_S, Progress
 
 
@@ -22,28 +20,3 @@ def test_work_without_progress_is_slow_and_then_stalled() -> None:
     assert progress.health(62.0, 60) == "stalled"
     progress.seen(63.0, True, 3)
     assert progress.health(63.0, 60) == "ok"
-
-
-def _record(text: str, *, error: BaseException | None = None) -> logging.LogRecord:
-    exc_info = None if error is None else (type(error), error, None)
-    return logging.LogRecord("client", logging.ERROR, "", 0, text, (), exc_info)
-
-
-def test_the_same_message_is_logged_a_few_times_and_then_counted(monkeypatch) -> None:
-    now_s = 0.0
-    monkeypatch.setattr("time.monotonic", lambda: now_s)
-    limit = Limit()
-    assert sum(limit.filter(_record("no broker")) for _ in range(100)) == FIRST
-    assert limit.filter(_record("another"))
-    now_s = INTERVAL_S
-    again = _record("no broker")
-    assert limit.filter(again)
-    assert again.msg == f"no broker (and {100 - FIRST} more like this since)"
-
-
-def test_an_error_of_ours_is_logged_without_its_traceback() -> None:
-    ours, other = _record("x", error=BrokerError("gone")), _record("x", error=ValueError("bug"))
-    assert one_line(ours)
-    assert one_line(other)
-    assert ours.exc_info is None
-    assert other.exc_info is not None
