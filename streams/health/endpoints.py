@@ -1,7 +1,7 @@
-"""The worker's own HTTP endpoints: /metrics for Prometheus, /healthz and /readyz for whoever restarts it.
+"""The HTTP endpoints of a worker: /metrics for Prometheus, /healthz and /readyz for a supervisor.
 
-Both answer by progress: /healthz fails where the worker is about to end itself, /readyz where it has had work for a
-while and confirmed none of it, or has no partitions.
+Both health endpoints answer by progress. /healthz fails when the worker is about to end itself. /readyz fails when the
+worker has had work for a while and has confirmed none of it, or when the worker has no partitions.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from streams.health.watchdog import Health
 
 
 class Endpoints:
-    """An HTTP server on the worker's event loop, bound to localhost unless settings say otherwise."""
+    """An HTTP server on the event loop of its caller."""
 
     def __init__(
         self,
@@ -24,6 +24,7 @@ class Endpoints:
         health: Callable[[], Health],
         has_assignment: Callable[[], bool],
     ) -> None:
+        """port: 0 means any free port; has_assignment: whether the process has partitions to read."""
         self._host = host
         self._port = port
         self._registry = registry
@@ -32,7 +33,7 @@ class Endpoints:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> str:
-        """Listen, and return the address. Raises SettingsError where the port is taken."""
+        """Listen, and return the address as `http://host:port`. Raises SettingsError when the port is taken."""
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
@@ -47,6 +48,7 @@ class Endpoints:
         return f"http://{host}:{port}"
 
     async def stop(self) -> None:
+        """Stop listening. Does nothing before `start`."""
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -58,8 +60,8 @@ class Endpoints:
         return web.Response(text=f"{health}\n", status=503 if health == "stalled" else 200)
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        health = self._health()
-        if health != "ok":
+        if self._health() != "ok":
             return web.Response(text="has work and makes no progress\n", status=503)
-        ready = self._has_assignment()
-        return web.Response(text="ready\n" if ready else "no partitions yet\n", status=200 if ready else 503)
+        if not self._has_assignment():
+            return web.Response(text="no partitions yet\n", status=503)
+        return web.Response(text="ready\n")

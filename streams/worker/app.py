@@ -190,7 +190,7 @@ async def _watch(app: App, watchdog: Watchdog, measures: Measures) -> None:
         except (TimeoutError, KafkaError, ConsumerNotStarted):
             has_work = True  # nobody knows
         marks = (measures.batches_confirmed, measures.rebuild_records, tuple(sorted(measures.next_offset.items())))
-        watchdog.progress.seen(time.monotonic(), has_work, marks)
+        watchdog.progress.observe(time.monotonic(), has_work, marks)
 
 
 def _credentials(settings: Settings) -> Any:
