@@ -41,7 +41,10 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "modules",
-    ["streams.worker.command, streams.commands.verify", "export.evaluation.evaluation, export.evaluation.report"],
+    [
+        "streams.worker.command, streams.commands.verify",
+        "export.evaluation.bundle_evaluation, export.evaluation.report",
+    ],
 )
 def test_modules_that_run_on_a_bundle_never_load_torch(modules: str) -> None:
     ended = python(f"import sys, {modules}; print('torch' in sys.modules)")
