@@ -22,7 +22,8 @@ from streams.demo.stories import user_stories
 from streams.demo.view import WIDTH, DemoView, Progress, Report, Verified
 from streams.demo.worker_process import WorkerProcess
 from streams.local.services import local_services
-from streams.monitor.monitor import Monitor, Snapshot
+from streams.monitor.monitor import Monitor
+from streams.monitor.scoring.scores import Snapshot
 
 EVENTS_PER_S = 4_000  # a visible rate that leaves half of two cores to whatever else runs on the machine
 REDRAW_S = 0.25

@@ -16,9 +16,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from streams.monitor.scoreboard import Scores
-from streams.monitor.screen import LABELS, figure
-from streams.monitor.windows import SCORERS
+from streams.monitor.scoring.scores import Scores
+from streams.monitor.scoring.window_counts import SCORERS
+from streams.monitor.terminal_tables import SCORER_LABELS, format_score
 
 WIDTH = 100  # at most; everything fits into 80 as well
 NUMBER = 9  # columns of a number in the live view: 9,999,999
@@ -168,7 +168,10 @@ def _quality(progress: Progress) -> RenderableType:
         style = f"bold {COLOURS[scorer]}" if scorer == "model" else COLOURS[scorer]
         bar = ProgressBar(total=best or 1.0, completed=recall, complete_style=style, finished_style=style)
         grid.add_row(
-            Text(LABELS[scorer], style=style), bar, Text(figure(recall), style=style), Text(figure(mrr), style=style)
+            Text(SCORER_LABELS[scorer], style=style),
+            bar,
+            Text(format_score(recall), style=style),
+            Text(format_score(mrr), style=style),
         )
     note = Text(f"each ranked before it is applied; last {scores.events:,} events of users with history", style="dim")
     return Group(grid, note)
@@ -185,7 +188,9 @@ def line(progress: Progress) -> str:
     ]
     if progress.rolling is not None and progress.rolling.events:
         metrics = progress.rolling.metrics
-        parts.append("Recall@20 " + ", ".join(f"{LABELS[s]} {figure(metrics[s]['recall@20'])}" for s in SCORERS))
+        parts.append(
+            "Recall@20 " + ", ".join(f"{SCORER_LABELS[s]} {format_score(metrics[s]['recall@20'])}" for s in SCORERS)
+        )
     return "; ".join(parts)
 
 
@@ -223,8 +228,8 @@ def table(report: Report) -> Table:
     for scorer in SCORERS:
         metrics = online.metrics[scorer]
         style = f"bold {COLOURS[scorer]}" if scorer == "model" else ""
-        values = f"Recall@20 {figure(metrics['recall@20'])}   MRR@20 {figure(metrics['mrr@20'])}"
-        shown.add_row(LABELS[scorer], Text(values, style=style), end_section=scorer == SCORERS[-1])
+        values = f"Recall@20 {format_score(metrics['recall@20'])}   MRR@20 {format_score(metrics['mrr@20'])}"
+        shown.add_row(SCORER_LABELS[scorer], Text(values, style=style), end_section=scorer == SCORERS[-1])
     shown.add_row("scored", f"{online.events:,} events, each before it was applied, over {progress.catalogue:,} items")
     shown.add_row(
         "verify",

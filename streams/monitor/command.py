@@ -13,11 +13,12 @@ from rich.live import Live
 
 from streams.config.settings import load_settings
 from streams.health.endpoints import Endpoints
-from streams.monitor import screen
-from streams.monitor.exposition import registry
+from streams.monitor.exposition import monitor_registry
 from streams.monitor.monitor import Monitor
+from streams.monitor.terminal_tables import snapshot_line, snapshot_tables
 
 LINE_EVERY_S = 5.0
+REDRAW_S = 0.25
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--until-idle",
         type=float,
         metavar="S",
-        help="end once nothing is left to read and nothing new came for S seconds (default: at Ctrl-C)",
+        help="stop when all records are read and no new record came for S seconds (default: run until Ctrl-C)",
     )
 
 
@@ -36,19 +37,19 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     monitor = Monitor(settings, settings.evaluation_topic, settings.metrics_topic)
     endpoints = Endpoints(
-        settings.http_host, settings.http_port, registry(monitor.snapshot), lambda: "ok", lambda: True
+        settings.http_host, settings.http_port, monitor_registry(monitor.snapshot), lambda: "ok", lambda: True
     )
     console = Console(stderr=args.json)
-    asyncio.run(_follow(monitor, endpoints, console, args.until_idle))
+    asyncio.run(_run_monitor(monitor, endpoints, console, args.until_idle))
     if args.json:
-        # not-a-number has no place in JSON: msgspec writes null
+        # JSON has no not-a-number: msgspec writes null.
         print(msgspec.json.encode(monitor.snapshot()).decode())
     else:
-        console.print(screen.render(monitor.snapshot()))
+        console.print(snapshot_tables(monitor.snapshot()))
     return 0
 
 
-async def _follow(monitor: Monitor, endpoints: Endpoints, console: Console, until_idle_s: float | None) -> None:
+async def _run_monitor(monitor: Monitor, endpoints: Endpoints, console: Console, until_idle_s: float | None) -> None:
     stop = threading.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -65,16 +66,17 @@ async def _follow(monitor: Monitor, endpoints: Endpoints, console: Console, unti
 
 
 async def _display(monitor: Monitor, console: Console, stop: threading.Event, until_idle_s: float | None) -> None:
+    """Show the numbers until `stop` is set: redrawn in place in a terminal, as lines elsewhere."""
     live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-    printed = time.monotonic()
+    line_s = time.monotonic()
     with live or contextlib.nullcontext():
         while not stop.is_set():
             snapshot = monitor.snapshot()
             if live is not None:
-                live.update(screen.render(snapshot), refresh=True)
-            elif time.monotonic() - printed >= LINE_EVERY_S:
-                console.print(screen.line(snapshot), highlight=False, markup=False, soft_wrap=True)
-                printed = time.monotonic()
+                live.update(snapshot_tables(snapshot), refresh=True)
+            elif time.monotonic() - line_s >= LINE_EVERY_S:
+                console.print(snapshot_line(snapshot), highlight=False, markup=False, soft_wrap=True)
+                line_s = time.monotonic()
             if until_idle_s is not None and snapshot.idle_s >= until_idle_s:
                 stop.set()
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(REDRAW_S)

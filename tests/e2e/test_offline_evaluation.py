@@ -10,13 +10,13 @@ import numpy as np
 
 from encoder.data.loaders import load_log
 from encoder.metrics.ranking import MISS, ranking_metrics
-from export.evaluation.evaluation import predicted
-from export.evaluation.scored import ScoredEvents
+from export.evaluation.bundle_evaluation import predicted
+from export.evaluation.scored_events import ScoredEvents
 from export.runtime.stepper import Stepper
 from streams.cli import main
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.engine.foresight import Foresight
-from streams.monitor.scoreboard import Scoreboard
+from streams.monitor.scoring.scoreboard import Scoreboard
 from tests.support.deployment import Deployment
 from tests.support.shopping import shopping
 

@@ -21,8 +21,9 @@ from streams.config.settings import Settings
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.metrics_events import MetricsEvent
 from streams.local import LocalServices
-from streams.monitor.monitor import Monitor, Snapshot
-from streams.monitor.scoreboard import Scoreboard
+from streams.monitor.monitor import Monitor
+from streams.monitor.scoring.scoreboard import Scoreboard
+from streams.monitor.scoring.scores import Snapshot
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 3
@@ -177,6 +178,6 @@ def test_until_idle_ends_by_itself_with_a_table(
     monkeypatch.setenv("COLUMNS", "100")
     assert main(["monitor", "--until-idle", "0.5"]) == 0
     shown = capsys.readouterr().out
-    assert f"{EVENTS + EVENTS // 10 + 2:,} records, 0 to go, 2 undecodable" in shown
+    assert f"{EVENTS + EVENTS // 10 + 2:,} records read, 0 left to read, 2 undecodable" in shown
     assert f"{EVENTS // 10:,} duplicates" in shown
     assert "after the last item" in shown

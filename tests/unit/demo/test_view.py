@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from streams.demo.view import DemoView, Progress, Report, UserStory, Verified, line, render
-from streams.monitor.scoreboard import Scores
-from streams.monitor.windows import SCORERS
+from streams.monitor.scoring.scores import Scores
+from streams.monitor.scoring.window_counts import SCORERS
 
 SCORES = Scores(
     events=5_000,

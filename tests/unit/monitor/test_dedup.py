@@ -1,25 +1,25 @@
-"""Deduplication by position against a plain set of ids."""
+"""Deduplication by source position against a plain set of ids."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.monitor.dedup import SeenPositions
+from streams.monitor.scoring.dedup import SeenPositions
 
-near = st.integers(0, 100) | st.integers(32_760, 32_780) | st.integers(0, 2**62)
-ids = st.builds("{}-{}-{}".format, st.sampled_from(["t", "with-dashes-1"]), st.integers(0, 2), near)
+offsets = st.integers(0, 100) | st.integers(32_760, 32_780) | st.integers(0, 2**62)
+ids = st.builds("{}-{}-{}".format, st.sampled_from(["t", "with-dashes-1"]), st.integers(0, 2), offsets)
 
 
 @given(st.lists(ids, max_size=200))
-def test_equals_a_set(events: list[str]) -> None:
+def test_equals_a_set(event_ids: list[str]) -> None:
     seen = SeenPositions()
     expected: set[str] = set()
-    for event_id in events:
+    for event_id in event_ids:
         assert seen.add(event_id) is (event_id not in expected)
         expected.add(event_id)
 
 
-def test_late_smaller_offsets_are_new_and_bits_do_not_touch_neighbours() -> None:
+def test_late_smaller_offsets_are_new_and_bits_do_not_change_their_neighbours() -> None:
     seen = SeenPositions()
     assert all(seen.add(f"t-0-{offset}") for offset in range(70_000, -1, -7))
     for offset in range(70_001):

@@ -21,8 +21,8 @@ from encoder.metrics.heads import (
     time_metrics,
 )
 from streams.engine.foresight import Foresight
-from streams.monitor.head_tally import HeadTally
-from streams.monitor.scoreboard import Scoreboard
+from streams.monitor.scoring.head_counts import HeadCounts
+from streams.monitor.scoring.scoreboard import Scoreboard
 from tests.support.evaluations import evaluation
 from tests.support.logs import event_log
 
@@ -90,7 +90,7 @@ def test_right_forecasts_are_calibrated_and_wrong_ones_are_not() -> None:
 def test_churn_is_known_of_events_a_horizon_before_the_end_and_of_no_others() -> None:
     days = [("a", 0), ("b", 0), ("a", 1), ("a", 5), ("b", 8), ("b", 9.5), ("c", 9.6), ("c", 10)]
     log = event_log([(user, "i", "view", int(day * DAY_MS)) for user, day in days])
-    sequences = Sequences.of(log, Vocabulary(["i"], ["view"]))
+    sequences = Sequences.from_log(log, Vocabulary(["i"], ["view"]))
     time_ms = log.time_ms[sequences.row]
     known, churned = churn_outcomes(sequences.gap_ms, sequences.starts, time_ms, int(log.time_ms.max()), 2)
     at = [(log.user_ids[log.user[row]], round(log.time_ms[row] / DAY_MS, 1)) for row in sequences.row]
@@ -143,18 +143,18 @@ def test_the_monitor_counts_what_offline_metrics_reckon() -> None:
 
 
 def test_actions_without_end_do_not_fill_the_monitor() -> None:
-    tally = HeadTally()
+    counts = HeadCounts()
     for number in range(5_000):
-        tally.add(evaluation(number, action=f"a{number}", predicted_action="view"))
-    tally.add(evaluation(5_000, action="view", predicted_action="view"))
-    assert len(tally._actions) <= 1_002
-    assert tally.metrics()["action_accuracy"] == pytest.approx(1 / 5_001)
+        counts.add(evaluation(number, action=f"a{number}", predicted_action="view"))
+    counts.add(evaluation(5_000, action="view", predicted_action="view"))
+    assert len(counts._actions) <= 1_002
+    assert counts.metrics()["action_accuracy"] == pytest.approx(1 / 5_001)
 
 
 def test_a_bundle_without_heads_has_no_scores_of_them() -> None:
     board = Scoreboard("gru-1", window_ms=1000, rolling_events=10)
     board.observe(evaluation(0), time_ms=0)
     assert board.cumulative().heads == {}
-    [over] = [board.at(5_000)]
-    assert over is not None
-    assert msgspec.to_builtins(over)["heads"] == {}
+    ended = board.advance(5_000)
+    assert ended is not None
+    assert msgspec.to_builtins(ended)["heads"] == {}

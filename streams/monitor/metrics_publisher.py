@@ -1,4 +1,4 @@
-"""MetricsEvents out: each window once, also across restarts of the monitor."""
+"""Publishes MetricsEvents: each interval once, also across restarts of the monitor."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,22 +14,22 @@ from streams.config.settings import Settings
 from streams.contracts.metrics_events import MetricsEvent
 
 
-class MetricsOutlet:
-    """Publishes to one topic, keyed by bundle id. What already stands in the topic is not published again."""
+class MetricsPublisher:
+    """Publishes to one topic, keyed by bundle id. An event whose id is already in the topic is not published again."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
         self._settings = settings
         self._topic = topic
-        self._published: set[str] = set()
+        self._published_ids: set[str] = set()
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
-        """Connect and read which windows were published. Raises BrokerError."""
+        """Connect and read the ids in the topic. Raises BrokerError."""
         producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **broker_arguments(self._settings))
         try:
             await producer.start()
             self._producer = producer
-            self._published = await self._read_published()
+            self._published_ids = await self._read_published_ids()
         except KafkaError as error:
             await producer.stop()
             raise BrokerError(f"topic {self._topic} on {self._settings.broker} cannot be read: {error!r}") from error
@@ -39,18 +39,18 @@ class MetricsOutlet:
             await self._producer.stop()
 
     async def publish(self, events: Sequence[MetricsEvent]) -> None:
-        """Send and await the confirmation. Raises BrokerError."""
-        assert self._producer is not None, "started"
+        """Send the events and wait for the broker's confirmations. Raises BrokerError."""
+        assert self._producer is not None, "publish() before start()"
         try:
             for event in events:
-                if event.id not in self._published:
+                if event.id not in self._published_ids:
                     value = msgspec.json.encode(event)
                     await self._producer.send_and_wait(self._topic, value, key=event.bundle_id.encode())
-                    self._published.add(event.id)
+                    self._published_ids.add(event.id)
         except KafkaError as error:
-            raise BrokerError(f"metrics were not confirmed by topic {self._topic}: {error!r}") from error
+            raise BrokerError(f"topic {self._topic} did not confirm a metrics event: {error!r}") from error
 
-    async def _read_published(self) -> set[str]:
+    async def _read_published_ids(self) -> set[str]:
         consumer = AIOKafkaConsumer(
             auto_offset_reset="earliest", enable_auto_commit=False, **broker_arguments(self._settings)
         )
@@ -61,10 +61,10 @@ class MetricsOutlet:
             topic = await asyncio.to_thread(describe_topic, self._settings, self._topic)
             ends = {TopicPartition(self._topic, partition): end for partition, end in topic.end_offsets.items()}
             consumer.assign(list(ends))
-            published: set[str] = set()
+            published_ids: set[str] = set()
             while [tp for tp, end in ends.items() if await consumer.position(tp) < end]:
                 for records in (await consumer.getmany(timeout_ms=1000)).values():
-                    published.update(msgspec.json.decode(record.value, type=MetricsEvent).id for record in records)
-            return published
+                    published_ids.update(msgspec.json.decode(record.value, type=MetricsEvent).id for record in records)
+            return published_ids
         finally:
             await consumer.stop()

@@ -1,0 +1,51 @@
+"""What the monitor reports, as types: scores of one window, of one bundle, and of all bundles at one moment. Pure."""
+
+import msgspec
+
+from streams.monitor.scoring.window_counts import WindowCounts
+
+
+class Scores(msgspec.Struct, frozen=True, kw_only=True):
+    """Metrics of each scorer over the same events, e.g. `metrics["model"]["recall@20"]`."""
+
+    events: int  # scored events: events of users with history
+    unknown_items: int  # scored events whose item is outside the model's catalogue
+    without_history: int  # first events of users, which are not scored
+    share: float = 1.0  # share of all events that was evaluated; below 1 the metrics are estimates, see MetricsEvent
+    metrics: dict[str, dict[str, float]]  # not a number when there are no events
+    heads: dict[str, float] = {}  # metrics of the action and the time; empty without heads
+
+    @classmethod
+    def from_counts(cls, counts: WindowCounts) -> "Scores":
+        return cls(
+            events=counts.events,
+            unknown_items=counts.unknown_items,
+            without_history=counts.without_history,
+            share=counts.share,
+            metrics=counts.metrics(),
+            heads=counts.heads.metrics(),
+        )
+
+
+class BundleScores(msgspec.Struct, frozen=True, kw_only=True):
+    """The scores of one bundle: over the last events, and over all events so far."""
+
+    duplicates: int  # evaluation events whose id was already counted
+    rolling: Scores
+    cumulative: Scores
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The monitor at one moment. `msgspec.to_builtins` turns a snapshot into plain dictionaries."""
+
+    records: int = 0  # records read from the evaluation topic
+    undecodable: int = 0  # records that are not evaluation events
+    problem: str | None = None  # why the first undecodable record is not an evaluation event
+    lag: int = 0  # records in the topic that are not counted yet
+    idle_s: float = 0.0  # time since the last record, while no record is left to read
+    bundles: dict[str, BundleScores] = {}  # by bundle id; the bundle of the latest event is last
+
+    @property
+    def latest(self) -> BundleScores | None:
+        """Scores of the bundle of the latest event."""
+        return next(reversed(self.bundles.values()), None)

@@ -1,0 +1,105 @@
+"""The monitor's numbers as tables for a terminal, and as one line of text for a log. Pure rendering."""
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from streams.monitor.exposition import HEAD_METRICS
+from streams.monitor.scoring.scores import BundleScores, Scores, Snapshot
+from streams.monitor.scoring.window_counts import CUTOFFS, SCORERS
+
+SCORER_LABELS = {"model": "model", "popularity": "popularity so far", "last_item": "after the last item"}
+METRIC_LABELS = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
+
+
+def format_score(value: float) -> str:
+    """Four decimals; a dash for not-a-number."""
+    return "-" if value != value else f"{value:.4f}"
+
+
+def snapshot_tables(snapshot: Snapshot) -> RenderableType:
+    """One table for each bundle, the bundle of the latest event first."""
+    parts: list[RenderableType] = [_record_counts(snapshot)]
+    parts += [_bundle_table(bundle_id, scores) for bundle_id, scores in reversed(snapshot.bundles.items())]
+    return Group(*parts)
+
+
+def snapshot_line(snapshot: Snapshot) -> str:
+    """One line for a log, about the bundle of the latest event."""
+    latest = snapshot.latest
+    if latest is None:
+        return f"{snapshot.records:,} records read, no evaluation events yet"
+    metrics = latest.rolling.metrics
+    estimated = "" if latest.rolling.share == 1 else f" (estimates from {latest.rolling.share:.2%} of all events)"
+    parts = [
+        f"{SCORER_LABELS[scorer]} R@20 {format_score(metrics[scorer]['recall@20'])} "
+        f"MRR@20 {format_score(metrics[scorer]['mrr@20'])}"
+        for scorer in SCORERS
+    ]
+    return (
+        f"{snapshot.records:,} records read, {snapshot.lag:,} left to read; "
+        f"last {latest.rolling.events:,} events{estimated}: " + "; ".join(parts)
+    )
+
+
+def _record_counts(snapshot: Snapshot) -> Text:
+    text = Text(f"{snapshot.records:,} records read, {snapshot.lag:,} left to read")
+    if snapshot.undecodable:
+        text.append(f", {snapshot.undecodable:,} undecodable: {snapshot.problem}", style="red")
+    return text
+
+
+def _bundle_table(bundle_id: str, scores: BundleScores) -> Table:
+    rolling, cumulative = scores.rolling, scores.cumulative
+    table = Table(
+        title=bundle_id,
+        caption=_counts_caption(scores) + _sample_caption(cumulative) + _heads_caption(rolling.heads),
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("")
+    for k in CUTOFFS:
+        for label in METRIC_LABELS.values():
+            table.add_column(f"{label}@{k}", justify="right")
+    for title, window in ((f"last {rolling.events:,}", rolling), (f"all {cumulative.events:,}", cumulative)):
+        table.add_row(title, style="dim")
+        for scorer in SCORERS:
+            values = window.metrics[scorer]
+            cells = [format_score(values[f"{name}@{k}"]) for k in CUTOFFS for name in METRIC_LABELS]
+            table.add_row(f"  {SCORER_LABELS[scorer]}", *cells, style="bold" if scorer == "model" else "")
+    return table
+
+
+def _counts_caption(scores: BundleScores) -> str:
+    cumulative = scores.cumulative
+    unknown_share = cumulative.unknown_items / cumulative.events if cumulative.events else 0.0
+    return (
+        f"{cumulative.events:,} events of users with history, {unknown_share:.1%} of them with an item outside the "
+        f"catalogue; {cumulative.without_history:,} first events; {scores.duplicates:,} duplicates"
+    )
+
+
+def _sample_caption(scores: Scores) -> str:
+    """A line about the sample when the scores are estimates."""
+    if scores.share == 1:
+        return ""
+    return (
+        f"\nThe scores are estimates: {scores.share:.2%} of the events were evaluated. About "
+        f"{scores.events / scores.share:,.0f} events had a user with history. The baselines learned from the sample."
+    )
+
+
+def _heads_caption(heads: dict[str, float]) -> str:
+    """A line about the heads' scores over the last events when the bundle has heads."""
+    if not heads:
+        return ""
+    accuracy, f1, log_likelihood, error_s, calibration = (
+        format_score(heads.get(name, float("nan"))) for name in HEAD_METRICS
+    )
+    return (
+        f"\nNext action: accuracy {accuracy}, macro F1 {f1}. Time to the next event: log-likelihood {log_likelihood}, "
+        f"median error {error_s} s, raw calibration error {calibration}. The raw calibration error lacks the gaps that "
+        "have not ended yet, which are long; `thalweg evaluate` corrects for these gaps."
+    )
