@@ -1,6 +1,6 @@
 """`thalweg evaluate CHECKPOINT LOG`: offline metrics of a trained model beside the baselines of its training log.
 
-Its arguments stand in `export.evaluation.command`, with those of the form for bundles.
+Its arguments stand in `export.evaluation.evaluate_command`, with those of the form for bundles.
 """
 
 import argparse

@@ -1,8 +1,10 @@
-"""The event log: behaviour events in columns, in order of event time.
+"""The event log: behaviour events in columns, sorted by event time.
 
-Free of torch and of I/O; `encoder.datasets` fills it from files and from the simulator.
+This module needs neither torch nor I/O. `encoder.data.loaders` fills a log from files, and `encoder.data.simulator`
+fills a log with simulated events.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -17,17 +19,18 @@ MISSING = -1
 
 
 class Column(NamedTuple):
-    """A column of names: row r has `names[codes[r]]`, or nothing where its code is -1."""
+    """A dictionary-encoded column of texts: row r has `values[codes[r]]`. The code MISSING stands for no value."""
 
-    names: list[str]
+    values: list[str]
     codes: NDArray[np.int32]  # (n,)
 
 
 @dataclass(frozen=True)
 class EventLog:
-    """n events, sorted by event time; events of equal time keep the order in which they stood in the source.
+    """n events, sorted by event time. Events with equal times keep the order of the source.
 
-    A part of a log (`log[a:b]`, `split`) shares the lists of names, so codes mean the same in every part.
+    A part of a log (`log[a:b]`, `split`) shares the lists of ids and texts with the whole log. A code therefore means
+    the same in every part.
     """
 
     user_ids: list[str]
@@ -38,20 +41,20 @@ class EventLog:
     item: NDArray[np.int32]  # (n,) position in item_ids
     action: NDArray[np.int32]  # (n,) position in actions
     time_ms: NDArray[np.int64]  # (n,) milliseconds since 1970-01-01 UTC
-    category: NDArray[np.int32]  # (n,) position in categories, -1 where missing
-    price: NDArray[np.float64]  # (n,) nan where missing
-    line: NDArray[np.int64]  # (n,) place in the source: line of the file, or number of the simulated event
-    source: str = "log"  # what `line` counts in; names events that have no id of their own
-    event_ids: NDArray[np.object_] | None = None  # (n,) str; None: `<source>-<line>`
+    category: NDArray[np.int32]  # (n,) position in categories, or MISSING
+    price: NDArray[np.float64]  # (n,) nan when the event has no price
+    line: NDArray[np.int64]  # (n,) line in the file, or number of the simulated event
+    source: str = "log"  # where the events come from; the prefix of generated event ids
+    event_ids: NDArray[np.object_] | None = None  # (n,) str; None: each event gets the id `<source>-<line>`
     session: Column | None = None
     attributes: dict[str, Column] = field(default_factory=dict)
-    item_names: dict[str, str] | None = None  # item id -> name for people
+    item_names: dict[str, str] | None = None  # item id -> name that people read
 
     def __len__(self) -> int:
         return len(self.time_ms)
 
     def __getitem__(self, rows: "slice | NDArray[np.bool_] | NDArray[np.intp]") -> "EventLog":
-        """The events at `rows`: a slice, a mask (n,) bool, or ascending positions (m,) int."""
+        """The events at `rows`, which is a slice, a mask (n,) bool, or ascending positions (m,) int."""
         columns = {
             name: getattr(self, name)[rows]
             for name in ("user", "item", "action", "time_ms", "category", "price", "line")
@@ -60,14 +63,14 @@ class EventLog:
             self,
             **columns,
             event_ids=None if self.event_ids is None else self.event_ids[rows],
-            session=None if self.session is None else Column(self.session.names, self.session.codes[rows]),
-            attributes={name: Column(names, codes[rows]) for name, (names, codes) in self.attributes.items()},
+            session=None if self.session is None else Column(self.session.values, self.session.codes[rows]),
+            attributes={name: Column(values, codes[rows]) for name, (values, codes) in self.attributes.items()},
         )
 
     def cut_ms(self, fraction: float) -> int:
-        """The time before which `fraction` of the events lie: that of the event at position ⌊fraction · n⌋.
+        """The time in milliseconds before which `fraction` of the events lie: the time of event ⌊fraction · n⌋.
 
-        Raises InputError where `fraction` is outside 0..1 or the log is empty.
+        Raises InputError when `fraction` is not between 0 and 1, and when the log is empty.
         """
         if not 0.0 <= fraction <= 1.0:
             raise InputError(f"fraction {fraction} of a log: give a number from 0 to 1")
@@ -77,20 +80,21 @@ class EventLog:
         return int(self.time_ms[position]) if position < len(self) else int(self.time_ms[-1]) + 1
 
     def split(self, fraction: float) -> "tuple[EventLog, EventLog]":
-        """(first, rest): the events before `cut_ms(fraction)` and those at or after it.
+        """Split the log at `cut_ms(fraction)`. Returns the events before that time, and the events from then on.
 
-        Events of one millisecond stay together, so nothing in `first` is as late as anything in `rest`.
+        Events of the same millisecond stay together, so every event of the first part is earlier than every event of
+        the second part.
         """
         position = int(np.searchsorted(self.time_ms, self.cut_ms(fraction), side="left"))
         return self[:position], self[position:]
 
     def events(self) -> Iterator[BehaviorEvent]:
-        """The rows as events, in order of time. Attribute values come back as strings."""
+        """Yield the rows as events, in order of time. All attribute values are strings."""
         ids = self._event_ids()
-        sessions = _names(self.session, len(self))
-        attributes = {name: _names(column, len(self)) for name, column in self.attributes.items()}
+        sessions = _decoded(self.session, len(self))
+        attributes = {name: _decoded(column, len(self)) for name, column in self.attributes.items()}
         users, items, actions = self.user.tolist(), self.item.tolist(), self.action.tolist()
-        categories = _names(Column(self.categories, self.category), len(self))
+        categories = _decoded(Column(self.categories, self.category), len(self))
         for row, (time_ms, price) in enumerate(zip(self.time_ms.tolist(), self.price.tolist(), strict=True)):
             item_id = self.item_ids[items[row]]
             extra: dict[str, str | int | float] = {
@@ -106,7 +110,7 @@ class EventLog:
                 event_time_ms=time_ms,
                 session_id=sessions[row],
                 category=categories[row],
-                price=None if price != price else price,
+                price=None if math.isnan(price) else price,
                 attributes=extra or None,
             )
 
@@ -116,8 +120,8 @@ class EventLog:
         return [f"{self.source}-{line}" for line in self.line.tolist()]
 
 
-def _names(column: Column | None, rows: int) -> list[str | None]:
+def _decoded(column: Column | None, rows: int) -> list[str | None]:
     if column is None:
         return [None] * rows
-    names: list[str | None] = [*column.names, None]  # code -1 finds the None at the end
-    return [names[code] for code in column.codes.tolist()]
+    values: list[str | None] = [*column.values, None]  # MISSING is -1, which is the index of this None
+    return [values[code] for code in column.codes.tolist()]

@@ -1,13 +1,13 @@
-"""The behaviour event: the contract between producers of events and everything else.
+"""The behaviour event, which is the contract between the producers of events and Thalweg.
 
-This module is free of torch and of I/O; the live system and the offline encoder share it.
+The live system and the offline encoder share this module. The module needs neither torch nor I/O.
 """
 
 import msgspec
 
 
 class BehaviorEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One thing a user did. Unknown fields are ignored; an unknown item or action is not an error."""
+    """One action of a user on an item. Decoders ignore unknown fields. An unknown item or action is not an error."""
 
     event_id: str
     user_id: str

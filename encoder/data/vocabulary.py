@@ -1,35 +1,30 @@
-"""Names of items and actions as indices. Free of torch."""
+"""The vocabulary: the index of each item, action, category and brand that a model knows. It does not need torch."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.data.event_log import EventLog
 from encoder.data.features import BRAND
 from encoder.errors import InputError
 
-if TYPE_CHECKING:
-    from encoder.data.event_log import EventLog
-
 
 class Vocabulary(msgspec.Struct, frozen=True):
-    """Names in index order: position p holds index p + 1; index 0 means unknown."""
+    """Ids and texts in the order of their indices: position p has the index p + 1. Index 0 means unknown."""
 
     items: list[str]
     actions: list[str]
-    item_names: list[str] | None = None  # names for people, where the log has them
+    item_names: list[str] | None = None  # names that people read, when the log has such names
     categories: list[str] = []
     brands: list[str] = []
 
     @classmethod
-    def of(cls, log: EventLog, min_support: int) -> Vocabulary:
-        """Items, categories and brands with at least `min_support` events and all actions of a log, the most frequent
-        first.
+    def from_log(cls, log: EventLog, min_support: int) -> Vocabulary:
+        """All actions of a log, and its items, categories and brands with at least `min_support` events.
 
-        Raises InputError where no item has that support.
+        The most frequent entries come first. Raises InputError when no item has `min_support` events.
         """
         items = _by_frequency(log.item_ids, log.item, min_support)
         if not items:
@@ -49,9 +44,9 @@ class Vocabulary(msgspec.Struct, frozen=True):
         )
 
     def extended(self, log: EventLog, min_support: int) -> Vocabulary:
-        """These names in their places, and after them what `of` finds in a newer log and is not among them.
+        """This vocabulary, followed by the entries that `from_log` finds in a newer log and that are new.
 
-        Raises InputError where the log has no item of the result.
+        Known entries keep their indices. Raises InputError when the log has no item of the extended vocabulary.
         """
         items = _appended(self.items, _by_frequency(log.item_ids, log.item, min_support))
         names = log.item_names or {}
@@ -75,34 +70,37 @@ class Vocabulary(msgspec.Struct, frozen=True):
         return wider
 
     def item_index(self, log: EventLog) -> NDArray[np.int64]:
-        """(n,) index of every event's item, 0 where the item is not in the vocabulary."""
+        """(n,) index of every event's item. An item that is not in the vocabulary has the index 0."""
         return _indices(log.item_ids, self.items)[log.item]
 
     def action_index(self, log: EventLog) -> NDArray[np.int64]:
-        """(n,) index of every event's action, 0 where the action is not in the vocabulary."""
+        """(n,) index of every event's action. An action that is not in the vocabulary has the index 0."""
         return _indices(log.actions, self.actions)[log.action]
 
     def category_index(self, log: EventLog) -> NDArray[np.int64]:
-        """(n,) index of every event's category, 0 where it has none or one that is not in the vocabulary."""
+        """(n,) index of every event's category. A missing category and an unknown category have the index 0."""
         return _indices(log.categories, self.categories)[log.category]
 
     def brand_index(self, log: EventLog) -> NDArray[np.int64]:
-        """(n,) index of every event's brand, 0 where it has none or one that is not in the vocabulary."""
+        """(n,) index of every event's brand. A missing brand and an unknown brand have the index 0."""
         brands = log.attributes.get(BRAND)
-        return np.zeros(len(log), np.int64) if brands is None else _indices(brands.names, self.brands)[brands.codes]
+        return np.zeros(len(log), np.int64) if brands is None else _indices(brands.values, self.brands)[brands.codes]
 
 
-def _appended(known: list[str], names: list[str]) -> list[str]:
-    return list(dict.fromkeys([*known, *names]))
+def _appended(known: list[str], values: list[str]) -> list[str]:
+    return list(dict.fromkeys([*known, *values]))
 
 
-def _by_frequency(names: list[str], codes: NDArray[np.integer], min_support: int) -> list[str]:
-    counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
-    kept = [(-count, name) for name, count in zip(names, counts, strict=True) if count >= max(1, min_support)]
-    return [name for _, name in sorted(kept)]
+def _by_frequency(values: list[str], codes: NDArray[np.integer], min_support: int) -> list[str]:
+    counts = np.bincount(codes[codes >= 0], minlength=len(values)).tolist()
+    kept = [(-count, value) for value, count in zip(values, counts, strict=True) if count >= max(1, min_support)]
+    return [value for _, value in sorted(kept)]
 
 
-def _indices(names: list[str], known: list[str]) -> NDArray[np.int64]:
-    """(len(names) + 1,) index of each name; the last is that of code -1, which stands for no name."""
-    index = {name: i for i, name in enumerate(known, 1)}
-    return np.array([*(index.get(name, 0) for name in names), 0], np.int64)
+def _indices(values: list[str], known: list[str]) -> NDArray[np.int64]:
+    """(len(values) + 1,) index of each value in `known`, 0 for unknown ones.
+
+    The additional last entry is 0. The code -1 (MISSING) selects this entry.
+    """
+    index = {value: i for i, value in enumerate(known, 1)}
+    return np.array([*(index.get(value, 0) for value in values), 0], np.int64)

@@ -36,7 +36,7 @@ def warning(leak: Mapping[str, Any], model: str) -> str | None:
 
 
 def warnings(result: Mapping[str, Any]) -> list[str]:
-    """What to say of the leaks of an `export.evaluation.evaluation.evaluate_bundle`: of its bundle and of the one that
+    """What to say of the leaks of an `export.evaluation.bundle_evaluation.evaluate_bundle`: of its bundle and of the one that
     it is compared with."""
     bundles = [of for of in (result, result["compare"]) if of is not None]
     return [text for of in bundles if (text := warning(of["leak"], of["bundle_id"])) is not None]

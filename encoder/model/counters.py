@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from encoder.data.sequences import Sequences, batches, windows
+from encoder.data.sequences import Sequences
+from encoder.data.windows import length_batches, windows
 from encoder.model.cells.linear import scan
 
 HALF_LIVES_DAYS = (30.0, 7.0, 1.0)
@@ -58,7 +59,7 @@ class Counters(nn.Module):
     def learn_what_is_usual(self, sequences: Sequences) -> None:
         """Take the mean over all events of the sequences."""
         total = torch.zeros(self.width, dtype=torch.float64)
-        for users in batches(sequences.lengths, EVENTS, WINDOW):
+        for users in length_batches(sequences.lengths, EVENTS, WINDOW):
             state = torch.zeros(len(users), self.state_width)
             for window in windows(sequences, users, WINDOW):
                 given, state = self.sequence(torch.from_numpy(window.gap_ms), state[: len(window.gap_ms)])

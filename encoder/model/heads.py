@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoder.data.sequences import Window
+from encoder.data.windows import Window
 from encoder.metrics.time_mixture import COMPONENTS, MIN_SCALE, OFFSET_S
 
 WIDTH = 32  # of the layer that both heads share
@@ -68,16 +68,16 @@ def heads_loss(heads: Heads, window: Window, before: Tensor, after: Tensor) -> T
 
     before, after: (B, T, R) representations before and after each event. A first event has no gap.
     """
-    action, gap_ms, open_ms = (
-        torch.from_numpy(part).to(before.device) for part in (window.action, window.gap_ms, window.open_ms)
+    action, gap_ms, censored_gap_ms = (
+        torch.from_numpy(part).to(before.device) for part in (window.action, window.gap_ms, window.censored_gap_ms)
     )
-    real, last = torch.from_numpy(window.position >= 0).to(before.device), open_ms >= 0
+    real, last = torch.from_numpy(window.position >= 0).to(before.device), censored_gap_ms >= 0
     timed = gap_ms[real] >= 0
     actions, times = heads(before[real])
     _, silences = heads(after[last])
     loss: Tensor = functional.cross_entropy(actions, action[real], reduction="sum")
     loss = loss - log_likelihood(times[timed], gap_ms[real][timed] / 1000, is_censored=False).sum()
-    loss = loss - log_likelihood(silences, open_ms[last] / 1000, is_censored=True).sum()
+    loss = loss - log_likelihood(silences, censored_gap_ms[last] / 1000, is_censored=True).sum()
     return loss / len(actions)
 
 

@@ -55,7 +55,7 @@ def neighbour_matrix(sequences: Sequences, items: int) -> Tensor:
     rows: list[NDArray[np.int64]] = []
     columns: list[NDArray[np.int64]] = []
     weights: list[NDArray[np.float64]] = []
-    item, steps = sequences.item, sequences.steps()
+    item, steps = sequences.item, sequences.history_lengths()
     for distance in range(1, SPAN + 1):
         later = np.flatnonzero(steps >= distance)  # positions whose user has an event that much before
         one, other = item[later - distance], item[later]

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from encoder.data.event_log import EventLog
-from encoder.data.features import item_features
+from encoder.data.feature_extraction import item_features
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.model.user_model import ModelConfig, UserModel, directions

@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from encoder.data.event_log import EventLog
-from encoder.data.sequences import Sequences, Window, batches, windows
+from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
+from encoder.data.windows import Window, length_batches, windows
 from encoder.metrics.baselines import Baselines
 from encoder.metrics.heads import CHURN_DAYS, action_metrics, churn_metrics, churn_outcomes, time_metrics
 from encoder.metrics.ranking import MISS, ranking_metrics
@@ -28,14 +29,14 @@ def evaluate(model: UserModel, vocabulary: Vocabulary, baselines: Baselines, log
     metrics. An item outside the catalogue is a miss for all of them. Where the model has heads, also "heads": those of
     `head_metrics`.
     """
-    sequences = Sequences.of(log, vocabulary)
+    sequences = Sequences.from_log(log, vocabulary)
     item, previous = sequences.item, sequences.previous_item()
     ranks = {
         "model": model_ranks(model, sequences),
         "popularity": baselines.popularity_ranks(item),
         "last_item": baselines.last_item_ranks(previous, item),
     }
-    is_first = sequences.steps() == 0
+    is_first = sequences.history_lengths() == 0
     heads = head_metrics(model, vocabulary, log, sequences)
     return {
         part: {by: ranking_metrics(of[selected]) for by, of in ranks.items()}
@@ -99,10 +100,10 @@ def model_ranks(model: UserModel, sequences: Sequences, scored: NDArray[np.bool_
 def _stepped(model: UserModel, sequences: Sequences) -> Iterator[tuple[Window, torch.Tensor, torch.Tensor]]:
     """Windows over all users, with the (B, T, R) representations before and after their events."""
     model.eval()
-    for users in batches(sequences.lengths, EVENTS, WINDOW):
+    for users in length_batches(sequences.lengths, EVENTS, WINDOW):
         for window in windows(sequences, users, WINDOW):
             n = len(window.item)
-            if window.is_first:
+            if window.starts_all_users:
                 state, last = model.initial_state(n), model.initial_representation(n)
             device = model.head.weight.device
             item, action, gap_ms = (torch.from_numpy(x).to(device) for x in (window.item, window.action, window.gap_ms))

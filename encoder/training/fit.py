@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from encoder.data.event_log import EventLog
-from encoder.data.sequences import Sequences, Window, batches, windows
+from encoder.data.lanes import lanes
+from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
+from encoder.data.windows import Window, length_batches, windows
 from encoder.errors import InputError
 from encoder.metrics.baselines import Baselines
 from encoder.metrics.ranking import ranking_metrics
@@ -18,7 +20,6 @@ from encoder.model.heads import heads_loss
 from encoder.model.user_model import UserModel, read_rows
 from encoder.training.compute import Compute
 from encoder.training.evaluation import model_ranks
-from encoder.training.lanes import lanes
 from encoder.training.losses import Loss, make_loss
 from encoder.training.optimizer import AdamW, cosine
 from encoder.training.settings import TrainingSettings
@@ -89,7 +90,7 @@ def validate(
     if not len(fit) or not len(validation):
         raise InputError(f"a log of {len(log)} events is too short to train on: give a longer one")
     vocabulary = start.vocabulary(log, settings)
-    sequences, whole = Sequences.of(fit, vocabulary), Sequences.of(log, vocabulary)
+    sequences, whole = Sequences.from_log(fit, vocabulary), Sequences.from_log(log, vocabulary)
     run = _Fit(log, vocabulary, sequences, settings, progress, start, compute, unfinished)
     return run.until_no_better(whole, whole.row >= len(fit))
 
@@ -111,7 +112,7 @@ def train_on_all(
 ) -> Trained:
     """Train on all of a log, for as many epochs as were best in `epochs`, which `validate` returned."""
     vocabulary = start.vocabulary(log, settings)
-    whole, best = Sequences.of(log, vocabulary), best_epoch(epochs)
+    whole, best = Sequences.from_log(log, vocabulary), best_epoch(epochs)
     run = _Fit(log, vocabulary, whole, settings, progress, start, compute, unfinished)
     run.passes(best + 1, epochs)
     return Trained(
@@ -244,7 +245,7 @@ class _Fit:
             count = max(1, settings.events_per_step // settings.window)
             yield from lanes(sequences, order[rank::ranks], count, settings.window)
             return
-        groups = batches(sequences.lengths[order], settings.events_per_step, settings.window)
+        groups = length_batches(sequences.lengths[order], settings.events_per_step, settings.window)
         for group in self._random.permutation(len(groups))[rank::ranks]:
             yield from windows(sequences, order[groups[group]], settings.window)
 
@@ -259,11 +260,11 @@ def carried(
 ) -> tuple[Tensor, Tensor]:
     """(B, S) states and (B, R) representations with which a window's users begin, given those after the window before
     it: the initial ones where a user starts here."""
-    users = len(window.before)
+    users = len(window.previous_row)
     first_state, first_before = model.initial_state(users), model.initial_representation(users)
-    if window.is_first:
+    if window.starts_all_users:
         return first_state, first_before
-    row = compute.tensor(window.before)
+    row = compute.tensor(window.previous_row)
     starts, row = (row < 0)[:, None], row.clamp(min=0)
     return torch.where(starts, first_state, state[row]), torch.where(starts, first_before, before[row])
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from encoder.data.event_log import EventLog
-from encoder.data.features import PRICE, TIME, Features, item_features, known_features, price_boundaries
+from encoder.data.feature_extraction import item_features, known_features, price_boundaries
+from encoder.data.features import PRICE, TIME, Features
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
@@ -49,7 +50,7 @@ class FromLog:
     rate = 1.0
 
     def vocabulary(self, log: EventLog, settings: TrainingSettings) -> Vocabulary:
-        return Vocabulary.of(log, settings.min_support)
+        return Vocabulary.from_log(log, settings.min_support)
 
     def model(
         self, log: EventLog, vocabulary: Vocabulary, sequences: Sequences, settings: TrainingSettings

@@ -32,8 +32,8 @@ REES46_TRAINING = 0.7
 
 
 def score(trained: Trained, test: EventLog) -> dict[str, float]:
-    sequences = Sequences.of(test, trained.vocabulary)
-    ranks = model_ranks(trained.model, sequences, sequences.steps() > 0)
+    sequences = Sequences.from_log(test, trained.vocabulary)
+    ranks = model_ranks(trained.model, sequences, sequences.history_lengths() > 0)
     return {"recall@20": recall(ranks, 20), "mrr@20": mrr(ranks, 20)}
 
 

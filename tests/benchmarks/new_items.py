@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 
 from encoder.data.event_log import EventLog
-from encoder.data.features import BRAND, CATEGORY, ITEM_FEATURES, TIME, Features, item_features, known_features
+from encoder.data.feature_extraction import item_features, known_features
+from encoder.data.features import BRAND, CATEGORY, ITEM_FEATURES, TIME, Features
 from encoder.data.loaders import FORMATS, load_log
 from encoder.data.sequences import Sequences
 from encoder.data.simulator import Shop
@@ -66,7 +67,7 @@ def ablation(log: EventLog, settings: TrainingSettings, seeds: int) -> dict[str,
     """Means over seeds of the validation metrics."""
     fit = log.split(TRAINED)[0]
     found = {}
-    is_week = TIME in known_features(fit, Vocabulary.of(fit, settings.min_support))
+    is_week = TIME in known_features(fit, Vocabulary.from_log(fit, settings.min_support))
     for name, (week_hours, content) in ABLATION.items():
         if week_hours and not is_week:
             continue
@@ -98,7 +99,7 @@ def withheld(log: EventLog, settings: TrainingSettings) -> dict[str, Any]:
     first, test = log.split(TRAINED)
     trained = train(first[~np.isin(first.item, hidden)], settings)
     model, vocabulary = extend(trained.model, trained.vocabulary, log)
-    sequences = Sequences.of(test, vocabulary)
+    sequences = Sequences.from_log(test, vocabulary)
     item = sequences.item
     is_hidden = np.isin(test.item[sequences.row], hidden)
     is_known = (item > 0) & (item <= len(trained.vocabulary.items))
@@ -111,7 +112,7 @@ def withheld(log: EventLog, settings: TrainingSettings) -> dict[str, Any]:
         "category_popularity": _by_category(item_features(log, vocabulary), counts, item, random),
         "like_last_item": _like_last(item_features(log, vocabulary), sequences, random),
     }
-    is_first = sequences.steps() == 0
+    is_first = sequences.history_lengths() == 0
     new = int((counts[1:] == 0).sum())
     return {
         "catalogue": len(vocabulary.items),

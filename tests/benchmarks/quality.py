@@ -74,8 +74,8 @@ def run(split: Split, settings: TrainingSettings) -> dict[str, Any]:
     began_s = time.process_time()
     trained = train(training, settings)
     cpu_s = time.process_time() - began_s
-    sequences = Sequences.of(stepped, trained.vocabulary)
-    is_scored = scored[sequences.row] if len(scored) else sequences.steps() > 0
+    sequences = Sequences.from_log(stepped, trained.vocabulary)
+    is_scored = scored[sequences.row] if len(scored) else sequences.history_lengths() > 0
     ranks = model_ranks(trained.model, sequences, is_scored)
     passes = len(trained.epochs) * (1 - settings.validation) + best_epoch(trained.epochs) + 1  # over all of the log
     steps = len(training) - len(np.unique(training.user))

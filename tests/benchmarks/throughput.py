@@ -121,8 +121,8 @@ def main() -> None:
     settings = settings_of(args.set)
     for name in args.dataset or DATASETS:
         log = DATASETS[name](args.data, False)[0]
-        vocabulary = Vocabulary.of(log, settings.min_support)
-        parts = Sequences.of(log, vocabulary), len(vocabulary.items), settings.width
+        vocabulary = Vocabulary.from_log(log, settings.min_support)
+        parts = Sequences.from_log(log, vocabulary), len(vocabulary.items), settings.width
         rounds = {"ours": lambda log=log: ours(log, settings)}
         rounds |= {loss: plain(*parts, loss) for loss in ("cross-entropy", "bpr-max")}
         rates = [{key: one_round() for key, one_round in rounds.items()} for _ in range(ROUNDS)]

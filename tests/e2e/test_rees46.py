@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from encoder.data.event_log import EventLog
 from encoder.data.loaders import load_log
-from encoder.data.sequences import Sequences, batches, windows
+from encoder.data.sequences import Sequences
+from encoder.data.windows import length_batches, windows
 from encoder.training.checkpoint import load
 from encoder.training.settings import CELL_NAMES
 from export.runtime.bundle import Bundle
@@ -85,9 +86,9 @@ def test_rees46_trained_streamed_and_verified(services: LocalServices, tmp_path:
 def trained_form(checkpoint: Path, log: EventLog) -> dict[str, NDArray[np.float32]]:
     """Each user's representation after all of its events, by the model's sequence form, the one it was trained in."""
     trained = load(checkpoint)
-    sequences = Sequences.of(log, trained.vocabulary)
+    sequences = Sequences.from_log(log, trained.vocabulary)
     found = {}
-    for users in batches(sequences.lengths, events=4_096, steps=int(sequences.lengths.max())):
+    for users in length_batches(sequences.lengths, max_places=4_096, max_steps=int(sequences.lengths.max())):
         [window] = windows(sequences, users, int(sequences.lengths.max()))
         values = (window.item, window.action, window.gap_ms)
         features = {name: torch.from_numpy(window.features[name]) for name in trained.model.config.features}

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from encoder.data.sequences import Sequences, batches, windows
+from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
+from encoder.data.windows import length_batches, windows
 from encoder.errors import InputError
 from tests.support.logs import event_log
 from tests.support.sequences import random_sequences
@@ -20,47 +21,47 @@ LOG = event_log(
 
 
 def test_vocabulary_keeps_supported_items_by_frequency_then_name() -> None:
-    vocabulary = Vocabulary.of(LOG, 2)
+    vocabulary = Vocabulary.from_log(LOG, 2)
     assert vocabulary.items == ["tea", "cup"]
     assert vocabulary.actions == ["view", "cart"]
     assert vocabulary.item_index(LOG).tolist() == [1, 2, 1, 2, 1, 0]
     assert vocabulary.action_index(LOG).tolist() == [1, 1, 2, 1, 1, 1]
-    assert Vocabulary.of(LOG, 1).items == ["tea", "cup", "pot"]
+    assert Vocabulary.from_log(LOG, 1).items == ["tea", "cup", "pot"]
 
 
 def test_a_log_without_supported_items_is_refused() -> None:
     with pytest.raises(InputError, match="no item of the log has 9 events"):
-        Vocabulary.of(LOG, 9)
+        Vocabulary.from_log(LOG, 9)
 
 
 def test_unseen_names_are_unknown() -> None:
-    vocabulary = Vocabulary.of(LOG, 1)
+    vocabulary = Vocabulary.from_log(LOG, 1)
     other = event_log([("cy", "lamp", "wish", 5)])
     assert vocabulary.item_index(other).tolist() == vocabulary.action_index(other).tolist() == [0]
 
 
 def test_sequences_follow_each_user_through_time() -> None:
-    sequences = Sequences.of(LOG, Vocabulary.of(LOG, 1))
+    sequences = Sequences.from_log(LOG, Vocabulary.from_log(LOG, 1))
     assert sequences.starts.tolist() == [0, 4, 6]
     assert sequences.row.tolist() == [0, 2, 3, 5, 1, 4]
     assert sequences.item.tolist() == [1, 1, 2, 3, 2, 1]
     assert sequences.gap_ms.tolist() == [-1, 3_000, 0, 5_500, -1, 7_500]
-    assert sequences.open_ms is not None
-    assert sequences.open_ms.tolist() == [-1, -1, -1, 0, -1, 500]
+    assert sequences.censored_gap_ms is not None
+    assert sequences.censored_gap_ms.tolist() == [-1, -1, -1, 0, -1, 500]
     assert sequences.previous_item().tolist() == [-1, 1, 1, 2, -1, 2]
-    assert sequences.steps().tolist() == [0, 1, 2, 3, 0, 1]
+    assert sequences.history_lengths().tolist() == [0, 1, 2, 3, 0, 1]
 
 
 def test_users_without_events_have_no_sequence() -> None:
     part = LOG[1:2]
-    sequences = Sequences.of(part, Vocabulary.of(LOG, 1))
+    sequences = Sequences.from_log(part, Vocabulary.from_log(LOG, 1))
     assert len(sequences) == 1
     assert sequences.starts.tolist() == [0, 1]
 
 
 def test_batches_hold_every_user_once_and_stay_within_their_places() -> None:
     lengths = random_sequences().lengths
-    groups = batches(lengths, events=100, steps=16)
+    groups = length_batches(lengths, max_places=100, max_steps=16)
     assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
     assert all(len(group) * min(16, lengths[group].max()) <= 100 for group in groups)
     assert len(groups) < len(lengths) / 3
@@ -69,7 +70,7 @@ def test_batches_hold_every_user_once_and_stay_within_their_places() -> None:
 def test_windows_hold_every_event_once_and_carry_their_users_on() -> None:
     sequences = random_sequences()
     seen = []
-    for group in batches(sequences.lengths, events=100, steps=16):
+    for group in length_batches(sequences.lengths, max_places=100, max_steps=16):
         before: list[int] = []
         for window in windows(sequences, group, 16):
             real = window.position >= 0
@@ -77,7 +78,7 @@ def test_windows_hold_every_event_once_and_carry_their_users_on() -> None:
             assert not window.item[~real].any()
             assert real[:, 0].all()  # no row that has ended
             firsts = window.position[:, 0].tolist()
-            assert window.is_first == (not before)
+            assert window.starts_all_users == (not before)
             if before:
                 assert firsts == [last + 1 for last in before[: len(firsts)]]
             before = window.position[:, -1].tolist()

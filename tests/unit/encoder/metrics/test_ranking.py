@@ -35,8 +35,8 @@ def baselines() -> tuple[Baselines, Vocabulary]:
     steps = [("u1", "abac"), ("u2", "ab"), ("u3", "a"), ("u4", "b"), ("u5", "c")]
     rows = [(user, item, "view", 0) for user, items in steps for item in items]
     log = event_log([(user, item, action, time_ms) for time_ms, (user, item, action, _) in enumerate(rows)])
-    vocabulary = Vocabulary.of(log, 1)
-    return Baselines.of(Sequences.of(log, vocabulary), len(vocabulary.items)), vocabulary
+    vocabulary = Vocabulary.from_log(log, 1)
+    return Baselines.of(Sequences.from_log(log, vocabulary), len(vocabulary.items)), vocabulary
 
 
 def test_popularity_ranks(baselines: tuple[Baselines, Vocabulary]) -> None:

@@ -12,20 +12,8 @@ import pytest
 import torch
 
 from encoder.data.events import BehaviorEvent
-from encoder.data.features import (
-    BRAND,
-    CATEGORY,
-    EVENT_FEATURES,
-    HOUR_MS,
-    ITEM_FEATURES,
-    PRICE,
-    TIME,
-    WEEK_MS,
-    event_features,
-    item_features,
-    known_features,
-    price_boundaries,
-)
+from encoder.data.feature_extraction import event_features, item_features, known_features, price_boundaries
+from encoder.data.features import BRAND, CATEGORY, EVENT_FEATURES, HOUR_MS, ITEM_FEATURES, PRICE, TIME, WEEK_MS
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
@@ -89,12 +77,12 @@ LOG = described(
 
 
 def test_a_vocabulary_names_supported_categories_and_brands() -> None:
-    assert (Vocabulary.of(LOG, 1).categories, Vocabulary.of(LOG, 1).brands) == (["cups", "pots"], ["acme"])
-    assert Vocabulary.of(LOG, 2).categories == ["cups"]
+    assert (Vocabulary.from_log(LOG, 1).categories, Vocabulary.from_log(LOG, 1).brands) == (["cups", "pots"], ["acme"])
+    assert Vocabulary.from_log(LOG, 2).categories == ["cups"]
 
 
 def test_features_of_events_mark_what_is_missing_or_unknown() -> None:
-    features = event_features(LOG, Vocabulary.of(LOG, 2))
+    features = event_features(LOG, Vocabulary.from_log(LOG, 2))
     assert features[CATEGORY].tolist() == [1, 0, 0, 1]
     assert features[BRAND].tolist() == [1, 0, 0, 1]
     np.testing.assert_array_equal(features[PRICE], np.array([2, NAN, 30, 2], np.float32))
@@ -117,8 +105,8 @@ def test_prices_are_cut_into_equal_parts() -> None:
 
 
 def test_a_model_looks_only_at_what_its_log_has() -> None:
-    assert known_features(LOG, Vocabulary.of(LOG, 1)) == EVENT_FEATURES
-    assert known_features(LOG[:3], Vocabulary.of(LOG, 1)) == ITEM_FEATURES  # less than a week
+    assert known_features(LOG, Vocabulary.from_log(LOG, 1)) == EVENT_FEATURES
+    assert known_features(LOG[:3], Vocabulary.from_log(LOG, 1)) == ITEM_FEATURES  # less than a week
     plain = event_log([(f"u{t % 7}", f"i{t % 3}", "view", t) for t in range(100)])
     config = train(plain, SMALL).model.config
     assert (config.features, config.price_boundaries) == ((), ())
@@ -250,8 +238,8 @@ def test_an_item_that_training_has_not_seen_is_found_by_its_content(trained: Tra
     assert vocabulary.items[: len(trained.vocabulary.items)] == trained.vocabulary.items
     assert sorted(vocabulary.items[len(trained.vocabulary.items) :]) == [f"{k}{n}" for k in KINDS for n in (6, 7, 8)]
     assert torch.equal(model.item_vectors()[: trained.model.config.items], trained.model.item_vectors())
-    sequences = Sequences.of(wider, vocabulary)
-    is_new = (sequences.item > len(trained.vocabulary.items)) & (sequences.steps() > 0)
+    sequences = Sequences.from_log(wider, vocabulary)
+    is_new = (sequences.item > len(trained.vocabulary.items)) & (sequences.history_lengths() > 0)
     ranks = model_ranks(model, sequences, is_new)
     assert (ranks <= 9).mean() > 0.5  # 9 of the 27 are of the kind: by chance it were a third, by popularity none
     kinds = [kind for kind in KINDS for _ in range(3)]
@@ -292,7 +280,7 @@ def test_an_extended_model_is_exported_and_proven(trained: Trained, tmp_path: Pa
 
 
 def test_ranks_are_those_of_the_whole_vectors_also_amid_training(trained: Trained) -> None:
-    sequences = Sequences.of(kinds_log(6), trained.vocabulary)
+    sequences = Sequences.from_log(kinds_log(6), trained.vocabulary)
     expected = model_ranks(trained.model, sequences)
     trained.model.train().begin_step()
     assert model_ranks(trained.model, sequences).tolist() == expected.tolist()

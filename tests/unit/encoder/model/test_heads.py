@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from encoder.data.event_log import EventLog
-from encoder.data.sequences import Sequences, windows
+from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
+from encoder.data.windows import windows
 from encoder.metrics.time_mixture import MIN_SCALE, TimeMixture
 from encoder.model.heads import Heads, log_likelihood
 from encoder.model.user_model import ModelConfig, UserModel
@@ -140,8 +141,8 @@ def habits() -> EventLog:
 def test_heads_teach_the_model_to_remember_what_they_need() -> None:
     torch.manual_seed(0)
     log = habits()
-    vocabulary = Vocabulary.of(log, 1)
-    sequences = Sequences.of(log, vocabulary)
+    vocabulary = Vocabulary.from_log(log, 1)
+    sequences = Sequences.from_log(log, vocabulary)
     model = UserModel(ModelConfig(items=5, actions=2, width=16, hidden=16, heads=True))
     optimizer = AdamW(model.parameters(), 0.02, 0.0)
     for _ in range(60):
@@ -159,7 +160,7 @@ def test_heads_teach_the_model_to_remember_what_they_need() -> None:
 
 def test_head_outputs_follow_every_user_alone() -> None:
     model, log = tiny_model(items=5), habits()
-    sequences = Sequences.of(log, Vocabulary(items=[f"i{i}" for i in range(5)], actions=["view", "cart"]))
+    sequences = Sequences.from_log(log, Vocabulary(items=[f"i{i}" for i in range(5)], actions=["view", "cart"]))
     probability, mixture = head_outputs(model, sequences)
     assert model.heads is not None
     with torch.no_grad():

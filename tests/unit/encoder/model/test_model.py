@@ -151,7 +151,7 @@ def test_a_checkpoint_is_read_back_as_it_was(trained: Trained, tmp_path: Path) -
     log = cyclic_log()
     checkpoint.save(trained, log, tmp_path / "c")
     loaded = checkpoint.load(tmp_path / "c")
-    sequences = Sequences.of(log, loaded.vocabulary)
+    sequences = Sequences.from_log(log, loaded.vocabulary)
     assert np.array_equal(model_ranks(loaded.model, sequences), model_ranks(trained.model, sequences))
     assert np.array_equal(loaded.baselines.pair_counts, trained.baselines.pair_counts)
     assert loaded.description.data["events"] == len(log)
@@ -195,7 +195,7 @@ def test_ranks_follow_every_user_alone_and_across_windows() -> None:
     model = tiny_model(items=6)
     log = cyclic_log(users=5, steps=300)  # longer than a window of the evaluation
     vocabulary = Vocabulary(items=[f"i{i}" for i in range(6)], actions=["view"])
-    sequences = Sequences.of(log, vocabulary)
+    sequences = Sequences.from_log(log, vocabulary)
     ranks = model_ranks(model, sequences)
     with torch.no_grad():
         for user in range(len(sequences)):

@@ -11,8 +11,8 @@ import torch
 import torch.multiprocessing
 
 from encoder.data.features import PRICE
-from encoder.data.sequences import Window, windows
 from encoder.data.simulator import Shop
+from encoder.data.windows import Window, windows
 from encoder.errors import InputError
 from encoder.model.cells import CELLS
 from encoder.training.compute import CPU, Compute

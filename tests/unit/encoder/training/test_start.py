@@ -57,7 +57,7 @@ def test_before_the_first_step_known_weights_are_those_of_the_model(base: Traine
     newer = round_log(4, 4, action="cart")
     start = start_of(base)
     vocabulary = start.vocabulary(newer, SMALL)
-    model = start.model(newer, vocabulary, Sequences.of(newer, vocabulary), SMALL).eval()
+    model = start.model(newer, vocabulary, Sequences.from_log(newer, vocabulary), SMALL).eval()
     rows = ITEMS + 1
     for name in ("items.weight", "following.weight"):
         assert torch.equal(model.state_dict()[name][:rows], base.model.state_dict()[name]), name
@@ -77,7 +77,7 @@ def test_a_new_item_begins_near_what_came_near_it_and_as_popular_as_it_is(base: 
     start = start_of(base)
     vocabulary = start.vocabulary(newer, SMALL)
     torch.manual_seed(0)
-    model = start.model(newer, vocabulary, Sequences.of(newer, vocabulary), SMALL)
+    model = start.model(newer, vocabulary, Sequences.from_log(newer, vocabulary), SMALL)
     model.lean_on(None)
     vectors = {name: model.items.weight[1 + place].detach() for place, name in enumerate(vocabulary.items)}
 
@@ -104,7 +104,7 @@ def test_counts_are_added() -> None:
     updated = train(newer, msgspec.structs.replace(SMALL, max_epochs=1), start=start_of(base))
     vocabulary = updated.vocabulary
     items = len(vocabulary.items)
-    parts = [Baselines.of(Sequences.of(log, vocabulary), items) for log in (older, newer)]
+    parts = [Baselines.of(Sequences.from_log(log, vocabulary), items) for log in (older, newer)]
     assert updated.baselines.popularity.tolist() == (parts[0].popularity + parts[1].popularity).tolist()
     assert updated.baselines.popularity.sum() == len(older) + len(newer)
     for code, count in zip(updated.baselines.pairs.tolist(), updated.baselines.pair_counts.tolist(), strict=True):

@@ -1,14 +1,15 @@
-"""Session-parallel batches: every event once, and no user sees another."""
+"""Session-parallel batches: every event occurs once, and no user sees the events of another user."""
 
 import msgspec
 import numpy as np
 import pytest
 import torch
 
-from encoder.data.sequences import Sequences, Window, batches, windows
+from encoder.data.lanes import lanes
+from encoder.data.sequences import Sequences
 from encoder.data.simulator import Shop
+from encoder.data.windows import Window, length_batches, windows
 from encoder.training.fit import carried, train, window_loss
-from encoder.training.lanes import lanes
 from encoder.training.losses import FullSoftmax
 from encoder.training.settings import TrainingSettings
 from tests.support.bundles import tiny_model
@@ -23,7 +24,7 @@ def in_lanes(sequences: Sequences, seed: int = 0) -> list[Window]:
 
 
 def padded(sequences: Sequences) -> list[Window]:
-    return [w for users in batches(sequences.lengths, 80, STEPS) for w in windows(sequences, users, STEPS)]
+    return [w for users in length_batches(sequences.lengths, 80, STEPS) for w in windows(sequences, users, STEPS)]
 
 
 @pytest.mark.parametrize("batching", [in_lanes, padded])
@@ -35,7 +36,7 @@ def test_every_event_comes_once_and_after_its_users_last_one(batching: object) -
         real = window.position >= 0
         assert (window.item[real] == sequences.item[window.position[real]]).all()
         seen.extend(window.position[real].tolist())
-        for row, before in enumerate(window.before.tolist()):
+        for row, before in enumerate(window.previous_row.tolist()):
             first = window.position[row, 0]
             if before < 0:
                 assert first in sequences.starts[:-1]
@@ -51,7 +52,7 @@ def test_a_lane_has_at_most_its_steps_and_users_share_it() -> None:
     sizes = [int((window.position >= 0).sum()) for window in found]
     assert max(sizes) <= LANES * STEPS
     assert np.mean(sizes[:-5]) > 0.6 * LANES * STEPS
-    assert max(len(window.before) for window in found) > LANES
+    assert max(len(window.previous_row) for window in found) > LANES
 
 
 def test_no_lanes_for_nobody() -> None:
