@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         },
         checkpoint=None if args.without_checkpoint else args.checkpoint,
         for_gpu=args.gpu,
-        in_half=args.half,
+        in_float16=args.half,
     )
     manifest, parity = bundle.manifest, bundle.manifest.parity
     console.print(

@@ -15,8 +15,8 @@ from encoder.errors import InputError
 from encoder.model.user_model import UserModel
 from export.graphs import predict_graph, step_graph
 from export.graphs.heads import head_widths
-from export.graphs.resident import read_graph, resident_step_graph, write_graph
-from export.parity import prove_parity
+from export.graphs.resident_states import read_graph, resident_step_graph, write_graph
+from export.parity import check_parity
 from export.runtime.bundle import FILES, FORMAT, GPU_FILES, MANIFEST, Bundle, Manifest, bundle_id, hash_files
 
 CARRIED = tuple(f"{IN_BUNDLE}/{name}" for name in CHECKPOINT_FILES)
@@ -31,14 +31,14 @@ def export_model(
     training: dict[str, Any] | None = None,
     checkpoint: Path | str | None = None,
     for_gpu: bool = False,
-    in_half: bool = False,
+    in_float16: bool = False,
 ) -> Bundle:
     """Write `model` as a bundle into the folder `out`, in whole or not at all, and load it back.
 
     metrics, training: go into the manifest as they are, and so into the bundle's id; keep wall-clock times out of them.
     checkpoint: folder whose files the bundle carries, so that the model can learn on (`thalweg train --from`).
     for_gpu: also write the graphs of states that stay on a GPU, which repeat the model's tables.
-    in_half: have these rank in float16, and measure what that loses.
+    in_float16: have these rank in float16, and measure what that loses.
     Raises InputError where `out` holds something other than a bundle, BundleError where parity fails.
     """
     out = Path(out)
@@ -55,8 +55,8 @@ def export_model(
             for name in CHECKPOINT_FILES:
                 shutil.copyfile(Path(checkpoint) / name, draft / IN_BUNDLE / name)
         if for_gpu:
-            _write_gpu_files(model, draft, in_half)
-        parity = prove_parity(model, draft, in_half=for_gpu and in_half)
+            _write_gpu_files(model, draft, in_float16)
+        parity = check_parity(model, draft, in_float16=for_gpu and in_float16)
         manifest = Manifest(
             format=FORMAT,
             bundle_id="",
@@ -96,11 +96,11 @@ def _write_files(model: UserModel, vocabulary: Vocabulary, path: Path) -> None:
     )
 
 
-def _write_gpu_files(model: UserModel, path: Path, in_half: bool) -> None:
+def _write_gpu_files(model: UserModel, path: Path, in_float16: bool) -> None:
     vectors = model.item_table().detach().numpy()[1:]
     beside = model.representation_width - model.config.width
     (path / "gpu_step.onnx").write_bytes(resident_step_graph(model))
-    predict = predict_graph(vectors, model.heads, beside=beside, is_for_gpu=True, in_half=in_half)
+    predict = predict_graph(vectors, model.heads, beside=beside, is_for_gpu=True, in_float16=in_float16)
     (path / "gpu_predict.onnx").write_bytes(predict)
     (path / "gpu_read.onnx").write_bytes(read_graph(model))
     (path / "gpu_write.onnx").write_bytes(write_graph(model))

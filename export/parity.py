@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from encoder.data.features import BRAND, CATEGORY, HOUR_MS, PRICE, TIME, Features
 from encoder.errors import BundleError
 from encoder.model.user_model import UserModel
-from export.runtime.half import what_half_loses
+from export.runtime.float16_ranks import float16_rank_differences
 
 SEQUENCES = 64
 STEPS = 1_000
@@ -20,11 +20,11 @@ SCORES = 16_000_000  # of events over the catalogue at a time, 128 MB as float64
 TOLERANCE = 1e-5  # largest difference of a state or representation component over the largest one if above 1, float32
 
 
-def prove_parity(model: UserModel, path: Path, seed: int = 0, *, in_half: bool = False) -> dict[str, Any]:
+def check_parity(model: UserModel, path: Path, seed: int = 0, *, in_float16: bool = False) -> dict[str, Any]:
     """Step the graphs in `path` and the model over the same ragged random sequences, to be put into the manifest.
 
     The graphs run event by event, the model in its sequence form, the one it was trained in: 64 sequences of up to
-    1,000 events, the batch shrinking as they end. in_half: also measure ranks in float16, which nothing is proven of.
+    1,000 events, the batch shrinking as they end. in_float16: also measure ranks in float16, which nothing is proven of.
     Raises BundleError where a difference exceeds its tolerance.
     """
     lengths, item, action, gap_ms = random_sequences(model, seed)
@@ -59,12 +59,14 @@ def prove_parity(model: UserModel, path: Path, seed: int = 0, *, in_half: bool =
         "representation_tolerance": _rounded(tolerance),
         "rank_errors": rank_errors,
         **({} if model.heads is None else {"head_max_rel_diff": _rounded(head_diff), "head_tolerance": TOLERANCE}),
-        **({"half_ranks": _half_ranks(model, sample, seed)} if in_half else {}),
+        **({"half_ranks": _half_ranks(model, sample, seed)} if in_float16 else {}),
     }
 
 
 def _half_ranks(model: UserModel, representations: NDArray[np.float32], seed: int) -> dict[str, dict[str, float]]:
-    return what_half_loses(representations[:, : model.config.width], model.item_vectors().detach().numpy(), seed)
+    return float16_rank_differences(
+        representations[:, : model.config.width], model.item_vectors().detach().numpy(), seed
+    )
 
 
 def random_sequences(

@@ -16,7 +16,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "down": ("streams.local.down", "stop what `thalweg up` started"),
     "simulate": ("encoder.commands.simulate", "write the event log of a simulated shop"),
     "train": ("encoder.commands.train", "learn a cell from an event log"),
-    "evaluate": ("export.evaluation.command", "offline metrics of a bundle, or of a trained cell, beside baselines"),
+    "evaluate": (
+        "export.evaluation.evaluate_command",
+        "offline metrics of a bundle, or of a trained cell, beside baselines",
+    ),
     "export": ("export.command", "turn a trained cell into a bundle"),
     "explain": ("export.evaluation.explain_command", "what each event of a user did to its representation"),
     "worker": ("streams.worker.command", "follow the behaviour topic and keep representations current"),

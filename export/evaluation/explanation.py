@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.data.event_log import EventLog
-from encoder.data.features import TIME, Features, event_features
+from encoder.data.feature_extraction import event_features
+from encoder.data.features import TIME, Features
 from encoder.errors import InputError
-from export.evaluation.scored import gaps_ms
+from export.evaluation.scored_events import gaps_ms
 from export.runtime.bundle import Bundle
 from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper

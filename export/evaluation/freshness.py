@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.evaluation.bootstrap import difference
-from export.evaluation.scored import Indices, ScoredEvents
+from export.evaluation.scored_events import Indices, ScoredEvents
 from export.evaluation.slices import DAY_MS, HOUR_MS, summary
 
 LAGS_MS = {"1 hour": HOUR_MS, "1 day": DAY_MS, "1 week": 7 * DAY_MS}

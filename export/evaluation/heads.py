@@ -18,7 +18,7 @@ from encoder.metrics.heads import (
 )
 from encoder.metrics.time_mixture import TimeMixture
 from export.evaluation.freshness import seen_before
-from export.evaluation.scored import ScoredEvents
+from export.evaluation.scored_events import ScoredEvents
 
 RECENT = 2  # horizons that the rule of churn looks back
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.data.sequences import Sequences
-from export.evaluation.scored import Indices, ScoredEvents, gaps_ms
+from export.evaluation.scored_events import Indices, ScoredEvents, gaps_ms
 
 SHARES = (0.05, 0.1, 0.2, 0.4)
 SEED = 0
@@ -40,7 +40,7 @@ def duplicated(scored: ScoredEvents, chosen: NDArray[np.bool_], draw: np.random.
 
 
 def shuffled(scored: ScoredEvents, chosen: NDArray[np.bool_], draw: np.random.Generator, items: int) -> Perturbed:
-    steps = scored.sequences.steps()
+    steps = scored.sequences.history_lengths()
     order = np.lexsort((steps + 1.5 * chosen, scored.user))
     is_late = np.concatenate([[False], chosen[:-1]]) & (steps > 0)  # the event before has not arrived
     return Perturbed(_arrived(scored, order, scored.sequences.item), (steps - is_late)[scored.target])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from encoder.metrics.ranking import ranking_metrics
 from export.evaluation.bootstrap import intervals
-from export.evaluation.scored import ScoredEvents
+from export.evaluation.scored_events import ScoredEvents
 
 CUTOFFS = (5, 10, 20)
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000

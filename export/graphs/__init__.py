@@ -15,7 +15,7 @@ from encoder.model.heads import Heads
 from encoder.model.user_model import UserModel
 from export.graphs.builder import Graph, array, floats
 from export.graphs.cells import add_cell, add_counters, add_traces
-from export.graphs.event import add_event_part, add_feature_rows, feature_inputs
+from export.graphs.event_tables import add_event_part, add_feature_rows, feature_inputs
 from export.graphs.heads import add_heads, head_widths
 
 GAP_COLUMN = "gap_column"  # (B, 1) int64
@@ -49,7 +49,7 @@ def predict_graph(
     *,
     beside: int = 0,
     is_for_gpu: bool = False,
-    in_half: bool = False,
+    in_float16: bool = False,
 ) -> bytes:
     """predict.onnx: representation (B, R) float32, item (B,) int64 -> rank (B,) int32, 0 for the unknown item.
 
@@ -61,13 +61,13 @@ def predict_graph(
     best, where a representation is not a number.
 
     is_for_gpu: count by operators that CUDA has kernels of; a catalogue is then limited to 16 million items.
-    in_half: score in float16, which moves ranks (`export.half`): half the bytes, and a GPU's fast products.
+    in_float16: score in float16, which moves ranks (`export.half`): half the bytes, and a GPU's fast products.
     """
     graph = Graph()
     count = len(item_vectors)
     if is_for_gpu and count > FLOAT_INTEGERS:
         raise BundleError(f"{count} items cannot be counted in float32: graphs for a GPU take up to {FLOAT_INTEGERS}")
-    graph.constant("item_vectors", item_vectors.T.astype(np.float16) if in_half else item_vectors.T)
+    graph.constant("item_vectors", item_vectors.T.astype(np.float16) if in_float16 else item_vectors.T)
     graph.constant("zero", np.array(0, np.int64))
     graph.constant("one", np.array(1, np.int64))
     graph.constant("columns", np.array([1], np.int64))
@@ -77,7 +77,7 @@ def predict_graph(
     if beside:
         parts = graph.constant("parts", np.array([item_vectors.shape[1], beside], np.int64))
         user = graph.split("Split", [user, parts], ["scoring", "beside"], axis=1)[0]
-    if in_half:
+    if in_float16:
         user = graph.add("Cast", [user], "representation_in_half", to=TensorProto.FLOAT16)
     scores = graph.add("MatMul", [user, "item_vectors"], "scores")
     known = graph.add("Max", [graph.add("Sub", ["item", "one"], "position"), "zero"], "known")

@@ -20,7 +20,7 @@ from encoder.model.counters import DIFFERENCE, EVENT, FOREVER_MS, Counters
 from encoder.model.traces import DECAYS, Traces
 from encoder.model.user_model import UserModel
 from export.graphs.builder import Graph, array
-from export.graphs.event import add_event_part
+from export.graphs.event_tables import add_event_part
 
 # (P, E) weight and (P,) bias of a map of a layer's inputs, float64 -> name of its (B, P) float32 result in the graph.
 Map = Callable[[Tensor, Tensor], str]

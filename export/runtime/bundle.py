@@ -15,7 +15,7 @@ Layout of a bundle folder:
     checkpoint/          what the model was exported from, to learn on (`thalweg train --from`): in the manifest, too,
                          but never read by what serves the bundle
 
-and, exported for a GPU, the graphs of `export.resident`: gpu_step.onnx, gpu_predict.onnx, gpu_read.onnx and
+and, exported for a GPU, the graphs of `export.runtime.resident_states`: gpu_step.onnx, gpu_predict.onnx, gpu_read.onnx and
 gpu_write.onnx.
 """
 
@@ -90,7 +90,7 @@ class Bundle:
         return GPU_FILES[0] in self.manifest.files
 
     @property
-    def gpu_ranks_in_half(self) -> bool:
+    def gpu_ranks_in_float16(self) -> bool:
         """Whether its graphs for a GPU rank in float16: not exactly, see `half_ranks` of the manifest's parity."""
         return "half_ranks" in self.manifest.parity
 

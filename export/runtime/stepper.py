@@ -78,7 +78,7 @@ class Stepper:
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1, *, on_cpu: bool = False) -> None:
-        has_graphs = bundle.has_gpu_graphs and not bundle.gpu_ranks_in_half
+        has_graphs = bundle.has_gpu_graphs and not bundle.gpu_ranks_in_float16
         self.provider = CPU if on_cpu or not has_graphs or cuda_failure() is not None else CUDA
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads  # one: a GRU step is too small to share, and cores belong to workers

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from encoder.data.event_log import EventLog
-from export.evaluation.evaluation import evaluate_bundle
+from export.evaluation.bundle_evaluation import evaluate_bundle
 from export.evaluation.report.page import page
 from tests.support.bundles import tiny_bundle
 from tests.support.logs import event_log

@@ -52,12 +52,12 @@ def tiny_model(
 
 
 def tiny_bundle(
-    path: Path, items: int = 500, width: int = 32, seed: int = 0, for_gpu: bool = False, in_half: bool = False
+    path: Path, items: int = 500, width: int = 32, seed: int = 0, for_gpu: bool = False, in_float16: bool = False
 ) -> Bundle:
     """Export a tiny model of items item-1..item-N and the actions view, cart, purchase into the folder `path`."""
     model = tiny_model(items, width, seed)
     vocabulary = vocabulary_of([f"item-{i}" for i in range(1, items + 1)])
-    return export_model(model, vocabulary, path, for_gpu=for_gpu, in_half=in_half)
+    return export_model(model, vocabulary, path, for_gpu=for_gpu, in_float16=in_float16)
 
 
 def vocabulary_of(items: list[str]) -> Vocabulary:

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from encoder.data.features import BRAND, CATEGORY, PRICE, TIME, Features
 from export.runtime.bundle import Bundle
-from export.runtime.half import allowed_ranks
+from export.runtime.float16_ranks import float16_rank_limits
 from export.runtime.inputs import StepInputs
-from export.runtime.resident import Batch, Resident
+from export.runtime.resident_states import Batch, ResidentStates
 from export.runtime.stepper import Stepper, cuda_failure
 from tests.support.bundles import tiny_bundle
 
@@ -115,7 +115,7 @@ def cost(graph: onnx.GraphProto, user_bytes: int) -> Cost:
     return Cost(flops, table_bytes + user_bytes + sum(map(_row_bytes, own)), batch_bytes, half_flops)
 
 
-def parity(bundle: Bundle, resident: Resident, users: int, waves: int, seed: int = 0) -> Parity:
+def parity(bundle: Bundle, resident: ResidentStates, users: int, waves: int, seed: int = 0) -> Parity:
     """Step random waves of random users on both sides, from random states, every event ranked."""
     rng, manifest = np.random.default_rng(seed), bundle.manifest
     plain, on_host = Stepper(bundle, on_cpu=True), Stepper(bundle)
@@ -141,8 +141,8 @@ def parity(bundle: Bundle, resident: Resident, users: int, waves: int, seed: int
         through_host = max(through_host, *(difference(one, other) for one, other in pairs))
         steps, rank, differing = steps + len(slots), max(rank, int(moved.max())), differing + int((moved > 0).sum())
         heads = max(heads, *(difference(one, other) for one, other in zip(got[1:], expected[1:], strict=True)))
-        if bundle.gpu_ranks_in_half:
-            best, worst = allowed_ranks(bundle, before[:LOOKED_AT], item[:LOOKED_AT])
+        if bundle.gpu_ranks_in_float16:
+            best, worst = float16_rank_limits(bundle, before[:LOOKED_AT], item[:LOOKED_AT])
             looked_at += len(best)
             outside += int(((got[0][:LOOKED_AT] < best) | (got[0][:LOOKED_AT] > worst)).sum())
     got_state, got_representation = resident.read(everyone)
@@ -185,7 +185,7 @@ def random_events(rng: np.random.Generator, bundle: Bundle, n: int) -> StepInput
     )
 
 
-def rates(bundle: Bundle, resident: Resident, peak: Peak, measured_s: float) -> list[dict[str, Any]]:
+def rates(bundle: Bundle, resident: ResidentStates, peak: Peak, measured_s: float) -> list[dict[str, Any]]:
     """One row for each batch size. Steps count their transfers, ranks are of representations on the device."""
     manifest, rng = bundle.manifest, np.random.default_rng(0)
     row_bytes = 2 * FLOAT_BYTES * (manifest.state_width + manifest.representation_width)
@@ -233,7 +233,7 @@ def device_name() -> str:
 
 def check(bundle: Bundle, on_gpu: bool, measured_s: float = MEASURED_S) -> dict[str, Any]:
     """Parity and, on a GPU, rates of this bundle. Raises BundleError where the start-up checks fail."""
-    resident = Resident(bundle, USERS, on_cpu=not on_gpu)
+    resident = ResidentStates(bundle, USERS, on_cpu=not on_gpu)
     found = parity(bundle, resident, USERS, WAVES)
     report: dict[str, Any] = {
         "provider": resident.provider,
@@ -305,11 +305,11 @@ def bundles(given: Path | None, folder: Path, on_gpu: bool) -> Iterator[Bundle]:
         yield Bundle.load(given)
         return
     items, width = (50_000, 64) if on_gpu else (1_000, 32)
-    for name, in_half in (("float32", False), ("float16", True)):
-        yield tiny_bundle(folder / name, items, width, for_gpu=True, in_half=in_half)
+    for name, in_float16 in (("float32", False), ("float16", True)):
+        yield tiny_bundle(folder / name, items, width, for_gpu=True, in_float16=in_float16)
 
 
-def _rank(resident: Resident, batch: Batch) -> None:
+def _rank(resident: ResidentStates, batch: Batch) -> None:
     resident.run("predict", batch)
     for buffer in batch.predicted.values():
         buffer.fetch(batch.size)

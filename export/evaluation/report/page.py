@@ -10,7 +10,7 @@ from rich.console import Console
 
 from encoder.metrics.leak import warnings
 from export.evaluation.report.sections import sections
-from export.evaluation.report.tables import print_result
+from export.evaluation.report.text_tables import print_result
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --panel: #f6f8fa; --text: #1c2733; --soft: #5b6977; --rule: #d9e0e6;

@@ -7,7 +7,7 @@ from typing import Any
 from export.evaluation import perturbation
 from export.evaluation.bootstrap import NAMES
 from export.evaluation.report.plots import Bar, Line, bars, lines
-from export.evaluation.report.tables import no_churn
+from export.evaluation.report.text_tables import no_churn
 
 PARTS = {"all": "all events", "warm": "users with history", "cold": "first events of users"}
 SCORERS = {"model": "model", "popularity": "popularity", "last_item": "last item's co-occurrence"}

@@ -9,7 +9,7 @@ import pytest
 
 from encoder.errors import BundleError
 from export.runtime.bundle import Bundle
-from export.runtime.resident import Resident
+from export.runtime.resident_states import ResidentStates
 from tests.support.bundles import tiny_bundle
 from tests.tools import gpu_check
 from tests.tools.gpu_check import Cost, Parity, Peak, cost, device_peak, difference, rates
@@ -49,7 +49,7 @@ def test_without_a_bundle_ranks_in_float16_are_checked_too(
     assert half["half_ranks"]["best_items"]["differ_share"] > 0
     assert half["parity"]["ranks_looked_at"] > 100
     assert sum(line.startswith("ranks in float16: of ") for line in lines) == 1
-    monkeypatch.setattr(gpu_check, "allowed_ranks", lambda bundle, before, item: (item * 0 - 1, item * 0 - 1))
+    monkeypatch.setattr(gpu_check, "float16_rank_limits", lambda bundle, before, item: (item * 0 - 1, item * 0 - 1))
     assert gpu_check.main([]) == 1, "ranks outside what is allowed"
 
 
@@ -58,13 +58,13 @@ def test_broken_parity_is_an_exit_code(
 ) -> None:
     monkeypatch.setattr(gpu_check, "cuda_failure", lambda: "")
     monkeypatch.setattr(gpu_check, "USERS", 50)
-    read = Resident.read
+    read = ResidentStates.read
 
-    def off(self: Resident, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def off(self: ResidentStates, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         state, representation = read(self, slots)
         return state + (1e-3 if len(slots) > 1 else 0), representation
 
-    monkeypatch.setattr(Resident, "read", off)
+    monkeypatch.setattr(ResidentStates, "read", off)
     assert gpu_check.main(["--bundle", str(bundle.path)]) == 1
     assert "BROKEN" in capsys.readouterr().out
 
@@ -100,7 +100,7 @@ def test_the_roofline_is_the_longer_of_moving_and_computing() -> None:
 
 
 def test_every_batch_size_has_its_rates(bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
-    resident = Resident(bundle, 5_000, on_cpu=True)
+    resident = ResidentStates(bundle, 5_000, on_cpu=True)
     table = rates(bundle, resident, Peak(1e12, None, "here"), 0.01)
     assert [row["batch"] for row in table] == [64, 256, 1024, 4096]
     for row in table:

@@ -12,14 +12,14 @@ from encoder.errors import InputError
 from encoder.metrics.leak import find_leak, warning, warnings
 from export.evaluation import perturbation, representations
 from export.evaluation.bootstrap import difference, gains, intervals, resampled_means
-from export.evaluation.evaluation import evaluate_bundle, predicted
+from export.evaluation.bundle_evaluation import evaluate_bundle, predicted
 from export.evaluation.explanation import explain
 from export.evaluation.freshness import seen_before
 from export.evaluation.heads import recent_events
-from export.evaluation.lists import describe_lists, top_items
 from export.evaluation.perturbation import Perturbed, perturb
+from export.evaluation.recommendation_lists import describe_lists, top_items
 from export.evaluation.report.page import page
-from export.evaluation.scored import ScoredEvents, gaps_ms
+from export.evaluation.scored_events import ScoredEvents, gaps_ms
 from export.evaluation.slices import slices
 from export.runtime.bundle import Bundle
 from export.runtime.inputs import StepInputs

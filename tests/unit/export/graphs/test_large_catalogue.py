@@ -9,7 +9,7 @@ import pytest
 from encoder.data.features import BRAND, CATEGORY, HOUR_MS, PRICE, TIME, Features
 from export import parity
 from export.exporter import export_model
-from export.graphs import event
+from export.graphs import event_tables
 from export.runtime import stepper
 from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
@@ -19,7 +19,7 @@ from tests.support.content import model_with_everything, vocabulary_of_everythin
 
 def test_items_that_are_not_folded_into_tables_step_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = export_model(model_with_everything(), vocabulary_of_everything(), tmp_path / "small")
-    monkeypatch.setattr(event, "TABLED_ITEMS", 29)
+    monkeypatch.setattr(event_tables, "TABLED_ITEMS", 29)
     large = export_model(model_with_everything(), vocabulary_of_everything(), tmp_path / "large")  # proves it, too
     tabled, computed = (len(onnx.load(of.path / "step.onnx").graph.node) for of in (small, large))
     assert computed > tabled, "it is another graph"

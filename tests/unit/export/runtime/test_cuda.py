@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from export.runtime import cuda, stepper
+from export.runtime import page_locked_memory, stepper
 from export.runtime.stepper import cuda_failure
 
 
@@ -24,7 +24,7 @@ class Runtime:
         self.last_error = 0
 
     def __call__(self) -> SimpleNamespace:
-        """By CUDA's own names, as `cuda._runtime` gives them."""
+        """By CUDA's own names, as `page_locked_memory._runtime` gives them."""
         return SimpleNamespace(
             cudaHostRegister=self.register,
             cudaHostUnregister=self.unregister,
@@ -58,10 +58,10 @@ def test_an_array_is_locked_on_pages_of_its_own_until_it_goes(
     shape: tuple[int, ...], dtype: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = Runtime()
-    monkeypatch.setattr(cuda, "_runtime", runtime)
-    array, other = cuda.page_locked(shape, dtype), cuda.page_locked(shape, dtype)
+    monkeypatch.setattr(page_locked_memory, "_runtime", runtime)
+    array, other = page_locked_memory.page_locked(shape, dtype), page_locked_memory.page_locked(shape, dtype)
     assert runtime.locked == {one.ctypes.data: one.nbytes for one in (array, other)}
-    assert array.ctypes.data % cuda.PAGE_BYTES == 0
+    assert array.ctypes.data % page_locked_memory.PAGE_BYTES == 0
     assert (array.shape, array.dtype, array.any()) == (shape, np.dtype(dtype), False)
     part = array[:1]
     del array
@@ -74,8 +74,8 @@ def test_an_array_is_locked_on_pages_of_its_own_until_it_goes(
 
 def test_without_locked_memory_it_is_an_array_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = Runtime(status=2)
-    monkeypatch.setattr(cuda, "_runtime", runtime)
-    array = cuda.page_locked((3, 2), np.float32)
+    monkeypatch.setattr(page_locked_memory, "_runtime", runtime)
+    array = page_locked_memory.page_locked((3, 2), np.float32)
     assert runtime.last_error == 0, "the next kernel is not to fail for it"
     array[:] = 1
     del array
@@ -84,15 +84,15 @@ def test_without_locked_memory_it_is_an_array_as_any_other(monkeypatch: pytest.M
 
 
 def test_the_first_rows_come_back_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "_runtime", Runtime())
+    monkeypatch.setattr(page_locked_memory, "_runtime", Runtime())
     rows = np.arange(12, dtype=np.float32).reshape(4, 3)
     here = np.zeros_like(rows)
-    cuda.copy_to_host(ort.OrtValue.ortvalue_from_numpy(rows), here, 2)
+    page_locked_memory.copy_to_host(ort.OrtValue.ortvalue_from_numpy(rows), here, 2)
     np.testing.assert_array_equal(here, np.where(np.arange(4)[:, None] < 2, rows, 0))
     runtime = Runtime(status=700)
-    monkeypatch.setattr(cuda, "_runtime", runtime)
+    monkeypatch.setattr(page_locked_memory, "_runtime", runtime)
     with pytest.raises(RuntimeError, match="a copy of 24 bytes from the GPU failed with CUDA's error 700"):
-        cuda.copy_to_host(ort.OrtValue.ortvalue_from_numpy(rows), here, 2)
+        page_locked_memory.copy_to_host(ort.OrtValue.ortvalue_from_numpy(rows), here, 2)
     assert runtime.last_error == 0
 
 

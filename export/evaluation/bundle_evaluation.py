@@ -41,10 +41,10 @@ from encoder.metrics.ranking import mrr, recall
 from export.evaluation.bootstrap import K, difference
 from export.evaluation.freshness import freshness
 from export.evaluation.heads import Foreseen, HeadScores, head_metrics
-from export.evaluation.lists import describe_lists
 from export.evaluation.perturbation import PERTURBATIONS, SHARES, perturb
+from export.evaluation.recommendation_lists import describe_lists
 from export.evaluation.representations import predictions, ranks
-from export.evaluation.scored import Indices, ScoredEvents
+from export.evaluation.scored_events import Indices, ScoredEvents
 from export.evaluation.slices import slices, summary
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
@@ -68,7 +68,7 @@ def evaluate_bundle(
     began = time.perf_counter()
     stepper = Stepper(bundle, threads)
     scored = ScoredEvents.of(log, bundle.vocabulary, history)
-    counts = None if history is None else Baselines.of(Sequences.of(history, bundle.vocabulary), bundle.manifest.items)
+    counts = None if history is None else Baselines.of(Sequences.from_log(history, bundle.vocabulary), bundle.manifest.items)
 
     def ranks_of(sequences: Sequences, seen: Indices) -> Ranks:
         return ranks(bundle, stepper, sequences, scored.users, seen, scored.item)

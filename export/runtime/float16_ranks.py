@@ -22,13 +22,13 @@ EPSILON = float(np.finfo(np.float16).eps)  # 2^-10, twice what rounding one numb
 SMALLEST = float(np.finfo(np.float16).smallest_subnormal)  # twice what it can by itself, near 0
 
 
-def half_rounded(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def round_to_float16(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Each value as float16 can hold it, infinite above 65,504."""
     with np.errstate(over="ignore"):
         return values.astype(np.float16).astype(np.float32)
 
 
-def what_half_loses(
+def float16_rank_differences(
     representations: NDArray[np.float32], vectors: NDArray[np.float32], seed: int = 0
 ) -> dict[str, dict[str, float]]:
     """Ranks in float16 beside those in float32, of (n, D) representations over the (N, D) vectors of items 1..N.
@@ -40,22 +40,22 @@ def what_half_loses(
     """
     rng, items = np.random.default_rng(seed), len(vectors)
     representations = representations[: max(1, ALL_SCORES // items)]
-    rounded = half_rounded(vectors)
+    rounded = round_to_float16(vectors)
     exact: dict[str, list[NDArray[np.int64]]] = {"any_item": [], "best_items": []}
     half: dict[str, list[NDArray[np.int64]]] = {name: [] for name in exact}
     for part in _tiles(len(representations), items):
         scores = representations[part] @ vectors.T
-        in_half = half_rounded(half_rounded(representations[part]) @ rounded.T)
+        in_float16 = round_to_float16(round_to_float16(representations[part]) @ rounded.T)
         best = np.argpartition(-scores, min(BEST, items) - 1, axis=1)[:, : min(BEST, items)]
         rows = np.arange(len(scores))
         chosen = rng.integers(0, items, len(rows)), best[rows, rng.integers(0, best.shape[1], len(rows))]
         for name, position in zip(exact, chosen, strict=True):
             exact[name].append(_ranks(scores, position))
-            half[name].append(_ranks(in_half, position))
+            half[name].append(_ranks(in_float16, position))
     return {name: _difference(np.concatenate(exact[name]), np.concatenate(half[name])) for name in exact}
 
 
-def allowed_ranks(
+def float16_rank_limits(
     bundle: Bundle, representations: NDArray[np.float32], item: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The (n,) best and worst ranks of (n,) items that float16 may give, whatever it adds up first; 0 where unknown.

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import ArrayLike, NDArray
 
-from export.runtime.cuda import copy_to_host, page_locked
+from export.runtime.page_locked_memory import copy_to_host, page_locked
 
 
 class Buffer:

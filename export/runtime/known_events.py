@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from encoder.data.features import PRICE
 from encoder.errors import BundleError
 from export.runtime.bundle import Bundle
-from export.runtime.half import allowed_ranks
+from export.runtime.float16_ranks import float16_rank_limits
 from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 
@@ -85,8 +85,8 @@ def _allowed(
     bundle: Bundle, plain: Stepper, representation: NDArray[np.float32], item: NDArray[np.int64]
 ) -> tuple[int, int]:
     """Best and worst rank: float32 may move one by near ties, float16 further."""
-    if bundle.gpu_ranks_in_half:
-        best, worst = allowed_ranks(bundle, representation, item)
+    if bundle.gpu_ranks_in_float16:
+        best, worst = float16_rank_limits(bundle, representation, item)
         return int(best[0]), int(worst[0])
     rank, slack = int(plain.rank(representation, item)[0]), 1 + bundle.manifest.items // 1000
     return rank - slack, rank + slack

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.data.event_log import EventLog
-from encoder.data.features import event_features
+from encoder.data.feature_extraction import event_features
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
@@ -75,7 +75,7 @@ class ScoredEvents:
     @property
     def steps(self) -> Indices:
         """(m,) number of the user's events before each scored event."""
-        return self.sequences.steps()[self.target]
+        return self.sequences.history_lengths()[self.target]
 
     @property
     def age_ms(self) -> Indices:

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from encoder.data.features import PRICE
 from encoder.errors import BundleError
-from export.runtime.buffers import Buffer, bound
 from export.runtime.bundle import Bundle
-from export.runtime.canary import Canary
+from export.runtime.device_buffer import Buffer, bound
 from export.runtime.inputs import StepInputs
+from export.runtime.known_events import Canary
 from export.runtime.placement import check_placement
 from export.runtime.stepper import CPU, CUDA, CUDA_OPTIONS, CUDA_TILE_SCORES, cuda_failure
 
@@ -38,7 +38,7 @@ def event_columns(features: tuple[str, ...]) -> tuple[str, ...]:
     return ("slot", "item", "action", "gap_ms", *(name for name in features if name != PRICE))
 
 
-class Resident:
+class ResidentStates:
     """The rows of `capacity` users on a device, and the graphs over them. To be used by one thread at a time.
 
     on_cpu: on the CPU provider; else on the first CUDA device. Raises BundleError where the bundle was not exported for

@@ -57,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
     log, _ = prepare_log(args, read_log(args, console)[0], console)
     history = None if args.history is None else _history(args, log, console)
     # only now: ONNX Runtime takes a moment to load
-    from export.evaluation.evaluation import evaluate_bundle
+    from export.evaluation.bundle_evaluation import evaluate_bundle
     from export.evaluation.report.page import write_report
-    from export.evaluation.report.tables import print_result
+    from export.evaluation.report.text_tables import print_result
 
     with console.status("") as status:
         result = evaluate_bundle(

@@ -12,11 +12,11 @@ from encoder.data.features import PRICE
 from encoder.model.user_model import UserModel
 from export.graphs import add_step
 from export.graphs.builder import Graph, floats
-from export.runtime.resident import event_columns
+from export.runtime.resident_states import event_columns
 
 
 def resident_step_graph(model: UserModel) -> bytes:
-    """gpu_step.onnx: memory (slots, S + R) float32, event (B, K) int64 with `export.resident.event_columns`,
+    """gpu_step.onnx: memory (slots, S + R) float32, event (B, K) int64 with `export.runtime.resident_states.event_columns`,
     and price (B,) float32 where the model knows it -> memory_after, to be bound to the memory's buffer, before (B, R)
     float32, the representations before the step, and item (B,) int64, which the predict graph then finds beside it."""
     graph = Graph()

@@ -20,11 +20,11 @@ from export import exporter
 from export import parity as proof
 from export.exporter import export_model
 from export.graphs import predict_graph
-from export.graphs.resident import resident_step_graph
+from export.graphs.resident_states import resident_step_graph
 from export.runtime.bundle import GPU_FILES, Bundle
 from export.runtime.inputs import StepInputs
 from export.runtime.placement import check_placement
-from export.runtime.resident import Resident
+from export.runtime.resident_states import ResidentStates
 from export.runtime.stepper import CPU, CUDA
 from tests.support.bundles import tiny_bundle, tiny_model, vocabulary_of
 from tests.support.content import model_with_everything, vocabulary_of_everything
@@ -46,7 +46,7 @@ def quickly_exported(model: UserModel, path: Path, monkeypatch: pytest.MonkeyPat
 
 def compare(bundle: Bundle, waves: int) -> None:
     """Random waves over random slots: rows, ranks and heads are those of the plain graphs."""
-    found = parity(bundle, Resident(bundle, CAPACITY, on_cpu=True), CAPACITY, waves)
+    found = parity(bundle, ResidentStates(bundle, CAPACITY, on_cpu=True), CAPACITY, waves)
     assert found.steps > 10 * waves
     assert max(found.state, found.representation, found.heads) <= 1e-5, found
     assert (found.rank, found.ranks_differing) == (0, 0)
@@ -57,7 +57,7 @@ def test_random_waves_in_place_are_the_plain_graphs_steps(bundle: Bundle) -> Non
 
 
 def test_a_wave_above_the_largest_batch_is_cut(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("export.runtime.resident.SIZES", (3, 16))
+    monkeypatch.setattr("export.runtime.resident_states.SIZES", (3, 16))
     compare(bundle, waves=10)
 
 
@@ -83,7 +83,7 @@ def test_a_model_without_heads_that_knows_every_feature_steps_in_place(
 
 
 def test_a_step_without_evaluation_ranks_nothing_and_steps(bundle: Bundle) -> None:
-    resident = Resident(bundle, 4, on_cpu=True)
+    resident = ResidentStates(bundle, 4, on_cpu=True)
     one = np.array([1])
     ranks, action, time = resident.step(one, StepInputs(one, one, one, {}), evaluate=False)
     assert (len(ranks), action.shape, time.shape) == (0, (0, 4), (0, 12))
@@ -97,7 +97,7 @@ def test_the_cost_of_a_step_does_not_grow_with_the_memory(bundle: Bundle) -> Non
     inputs = StepInputs(item=slots, action=slots % 4, gap_ms=slots, features={})
     taken_s = []
     for capacity in (100, 100_000):
-        resident = Resident(bundle, capacity, on_cpu=True)
+        resident = ResidentStates(bundle, capacity, on_cpu=True)
         resident.step(slots, inputs, evaluate=False)
         start = process_time()
         for _ in range(20):
@@ -110,16 +110,16 @@ def test_a_thread_s_first_step_of_a_size_is_preceded_by_one_of_nobody(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CUDA graphs are captured by thread, and a capture repeats the run: it may not be a user's step."""
-    resident = Resident(bundle, 4, on_cpu=True)
+    resident = ResidentStates(bundle, 4, on_cpu=True)
     stepped: list[int] = []
-    plain_run = Resident.run
+    plain_run = ResidentStates.run
 
-    def run(self: Resident, name: str, batch: Any) -> None:
+    def run(self: ResidentStates, name: str, batch: Any) -> None:
         if name == "step":
             stepped.append(int(batch.event._host[0, 0]))
         plain_run(self, name, batch)
 
-    monkeypatch.setattr(Resident, "run", run)
+    monkeypatch.setattr(ResidentStates, "run", run)
     one = np.array([1])
     inputs = StepInputs(one, one, one, {})
     thread = Thread(target=lambda: [resident.step(one, inputs) for _ in range(2)])
@@ -139,33 +139,33 @@ def test_the_canary_finds_inputs_that_went_stale(bundle: Bundle, monkeypatch: py
             values = seen.setdefault(id(self), values)
         plain_put(self, values, rest)
 
-    from export.runtime.buffers import Buffer
+    from export.runtime.device_buffer import Buffer
 
     plain_put = Buffer.put
     monkeypatch.setattr(Buffer, "put", put)
     with pytest.raises(
         BundleError, match=r"the canary's (state|representation) on CPUExecutionProvider, batches of 64"
     ):
-        Resident(bundle, 4, on_cpu=True)
+        ResidentStates(bundle, 4, on_cpu=True)
 
 
-@pytest.mark.parametrize("in_half", [False, True])
-def test_the_canary_finds_a_wrong_rank(in_half: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("in_float16", [False, True])
+def test_the_canary_finds_a_wrong_rank(in_float16: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def upside_down(vectors: NDArray[np.float32], heads: Any, **options: Any) -> bytes:
         return predict_graph(-vectors if options.get("is_for_gpu") else vectors, heads, **options)
 
     monkeypatch.setattr(exporter, "predict_graph", upside_down)
     monkeypatch.setattr(proof, "STEPS", 3)
-    wrong = tiny_bundle(tmp_path / "b", ITEMS, for_gpu=True, in_half=in_half)
+    wrong = tiny_bundle(tmp_path / "b", ITEMS, for_gpu=True, in_float16=in_float16)
     with pytest.raises(BundleError, match="the canary's rank"):
-        Resident(wrong, 4, on_cpu=True)
+        ResidentStates(wrong, 4, on_cpu=True)
 
 
 def test_a_bundle_without_the_graphs_says_how_to_get_them(tmp_path: Path) -> None:
     plain = tiny_bundle(tmp_path / "b", items=20)
     assert not any((plain.path / name).exists() for name in GPU_FILES)
     with pytest.raises(BundleError, match=r"no graphs for a GPU: export the model again with --gpu"):
-        Resident(plain, 4, on_cpu=True)
+        ResidentStates(plain, 4, on_cpu=True)
 
 
 @pytest.mark.parametrize("name", GPU_FILES)

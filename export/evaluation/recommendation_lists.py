@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.evaluation.representations import representations
-from export.evaluation.scored import ScoredEvents
+from export.evaluation.scored_events import ScoredEvents
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 
