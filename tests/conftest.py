@@ -1,15 +1,21 @@
-"""Shared by all tests. Those in unit/ and contract/ need no service; the others share one Kafka and one Cassandra."""
+"""Fixtures for all tests. Tests in unit/ and contract/ need no service. The others share one Kafka and one Cassandra."""
 
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from streams.local import LocalServices, local_services
 
+# By default Hypothesis fails a test when one example takes longer than 200 ms. On a busy machine that measures the
+# machine and not the code: the operating system may take the processor away for longer than that.
+hypothesis.settings.register_profile("thalweg", deadline=None)
+hypothesis.settings.load_profile("thalweg")
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "services: runs on a real Kafka and Cassandra (set by using the fixture)")
+    config.addinivalue_line("markers", "services: needs a real Kafka and Cassandra (set for users of that fixture)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,17 +26,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No setting of the developer's and no running `thalweg up` reaches a test; the jar cache is shared."""
-    kept = pytest.MonkeyPatch()
+    """Keep the developer's settings and a running `thalweg up` away from the tests. Only the jar cache is shared."""
+    environment = pytest.MonkeyPatch()
     for name in [name for name in os.environ if name.startswith("THALWEG_") and name != "THALWEG_CACHE"]:
-        kept.delenv(name)
-    kept.setenv("THALWEG_HOME", str(tmp_path_factory.mktemp("home")))
+        environment.delenv(name)
+    environment.setenv("THALWEG_HOME", str(tmp_path_factory.mktemp("home")))
     yield
-    kept.undo()
+    environment.undo()
 
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[LocalServices]:
-    """A real Kafka and Cassandra for the whole run: a test uses topics, groups and keyspaces of its own."""
+    """Start a real Kafka and Cassandra once for the whole run. Each test uses its own topics, groups and keyspaces."""
     with local_services() as running:
         yield running

@@ -1,4 +1,4 @@
-"""Temporary data is deleted at the end, or by the next one where its owner was killed."""
+"""A temporary data folder is deleted at the end. If its owner was killed, the next owner deletes the folder."""
 
 import subprocess
 import sys
@@ -10,24 +10,31 @@ import pytest
 from streams.local.process.scratch import scratch_folder
 
 OWNER = """
-import time
+import sys
 from streams.local.process.scratch import scratch_folder
 with scratch_folder() as folder:
     print(folder, flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
-def test_a_killed_owners_folder_goes_with_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_of_a_killed_owner_is_deleted_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True) as owner:
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as owner:
         assert owner.stdout is not None
-        folder = Path(owner.stdout.readline().strip())
+        printed = owner.stdout.readline().strip()
+        assert printed, f"the owner ended with exit code {owner.wait()} before it printed its folder"
+        folder = Path(printed)
+        assert folder.parent == tmp_path
         (folder / "kafka").mkdir()
-        with scratch_folder() as mine:
-            assert folder.exists(), "its owner lives"
-        assert not mine.exists()
+        with scratch_folder() as own_folder:
+            assert folder.exists(), "its owner still runs"
+        assert not own_folder.exists()
         owner.kill()
     assert folder.exists()
     with scratch_folder():
