@@ -1,4 +1,4 @@
-"""Fixtures for all tests. Tests in unit/ and contract/ need no service. The others share one Kafka and one Cassandra."""
+"""Fixtures of all tests. Tests in unit/ and contract/ need no service. The others share one Kafka and Cassandra."""
 
 import os
 from collections.abc import Iterator
