@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("streams.commands.verify", "recompute users' states from the topic and compare with Cassandra"),
     "dlq": ("streams.commands.dlq", "show dead letters with their reasons, or send them again"),
     "erase": ("streams.commands.erase", "forget a user everywhere"),
-    "doctor": ("streams.commands.doctor", "print the settings and check everything a worker needs"),
+    "doctor": ("streams.commands.doctor.command", "print the settings and check everything a worker needs"),
 }
 
 

@@ -10,7 +10,8 @@ import pytest
 from export.runtime.bundle import Bundle
 from streams.broker import topics
 from streams.broker.topics import broker_admin, ensure_topics
-from streams.commands import doctor
+from streams.commands.doctor import cassandra_checks
+from streams.commands.doctor import command as doctor
 from streams.config.settings import Settings
 from streams.local import LocalServices
 from streams.local.process.ports import free_ports
@@ -111,5 +112,5 @@ def test_without_services_and_bundle_each_failure_says_what_to_do(
 def test_batches_that_cassandra_would_warn_of_or_refuse(
     settings: Settings, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, rows: int, state: str
 ) -> None:
-    monkeypatch.setattr(doctor, "rows_per_request", lambda size: rows)
+    monkeypatch.setattr(cassandra_checks, "rows_per_request", lambda row_size_bytes: rows)
     assert f"{rows} rows take about" in by_state(settings, str(bundle.path), state)["batches"]

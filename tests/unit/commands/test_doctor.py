@@ -1,4 +1,4 @@
-"""What `thalweg doctor` says without services."""
+"""The checks of `thalweg doctor` that need no services."""
 
 import importlib.metadata
 import socket
@@ -8,25 +8,29 @@ import aiokafka.codec
 import pytest
 
 from encoder.errors import BundleError
-from streams.commands import doctor
+from streams.commands.doctor import bundle_checks
+from streams.commands.doctor.bundle_checks import check_runtime
+from streams.commands.doctor.cassandra_checks import check_keyspace_name, expected_columns
+from streams.commands.doctor.installation_checks import CODECS, check_codec, check_codecs, check_packages
+from streams.commands.doctor.machine_checks import check_http_port
 from streams.config.settings import Settings
 from tests.support.bundles import tiny_bundle
 
 
 def test_columns_are_read_from_the_create_statements() -> None:
-    tables = doctor.expected_columns("shop", replication=1, width=64)
-    of_bundles = {"item_vectors_64", "item_vectors_stored", "bundles", "active_bundle"}
-    assert set(tables) == {"representations_64", "sources"} | of_bundles
+    tables = expected_columns("shop", replication=1, width=64)
+    bundle_tables = {"item_vectors_64", "item_vectors_stored", "bundles", "active_bundle"}
+    assert set(tables) == {"representations_64", "sources"} | bundle_tables
     assert tables["item_vectors_stored"] == {"bundle_id": "text", "items": "int"}
     assert tables["item_vectors_64"] == {"bundle_id": "text", "item_id": "text", "vector": "vector<float, 64>"}
     assert tables["representations_64"]["state"] == "blob"
     assert tables["representations_64"]["steps"] == "bigint"
 
 
-def test_installed_packages_and_codecs_are_right_here() -> None:
-    findings = [*doctor._packages(), *(finding for codec in doctor.CODECS for finding in doctor._codec(codec))]
+def test_the_packages_and_codecs_of_this_environment_pass() -> None:
+    findings = [*check_packages(), *check_codecs()]
     assert [finding for finding in findings if finding.state != "ok"] == []
-    assert len(findings) == 1 + len(doctor.CODECS)
+    assert len(findings) == 1 + len(CODECS)
 
 
 def test_a_package_of_another_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,43 +42,43 @@ def test_a_package_of_another_version_is_named(monkeypatch: pytest.MonkeyPatch) 
         return "0.1" if name == "aiokafka" else installed(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    failed = [finding.detail for finding in doctor._packages() if finding.state == "failed"]
+    failed = [finding.detail for finding in check_packages() if finding.state == "failed"]
     assert len(failed) == 2
     assert failed[0].startswith("aiokafka 0.1 is not the tested ")
     assert failed[1] == "cramjam is not installed"
 
 
-def test_a_codec_that_is_missing_or_wrong_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_codec_and_a_wrong_codec_have_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aiokafka.codec, "cramjam", None)
-    (missing,) = doctor._codec("lz4")
+    missing = check_codec("lz4")
     monkeypatch.setattr(aiokafka.codec, "gzip_decode", lambda payload: payload)
-    (wrong,) = doctor._codec("gzip")
+    wrong = check_codec("gzip")
     assert (missing.state, wrong.state) == ("failed", "failed")
     assert "uv sync" in missing.remedy
     assert wrong.detail == "decodes to other bytes"
 
 
-def test_the_port_of_the_http_endpoints() -> None:
-    assert doctor._http(Settings()).state == "ok"
+def test_a_taken_http_port_is_a_note() -> None:
+    assert check_http_port(Settings()).state == "ok"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        found = doctor._http(Settings(http_port=port))
+        found = check_http_port(Settings(http_port=port))
     assert (found.state, found.detail) == ("note", f"port {port} on 127.0.0.1 is taken")
     assert "THALWEG_HTTP_PORT" in found.remedy
-    assert doctor._http(Settings(http_port=port)).state == "ok"
+    assert check_http_port(Settings(http_port=port)).state == "ok"
 
 
 def test_an_address_of_another_machine_is_a_failure_with_a_remedy() -> None:
-    found = doctor._http(Settings(http_host="192.0.2.1"))  # reserved for documentation
+    found = check_http_port(Settings(http_host="192.0.2.1"))  # reserved for documentation
     assert (found.state, "THALWEG_HTTP_HOST" in found.remedy) == ("failed", True)
 
 
 @pytest.mark.parametrize("name", ["my-shop", "", "1shop", "s" * 49])
-def test_a_keyspace_that_cassandra_does_not_take_is_named(name: str) -> None:
-    found = doctor._keyspace(Settings(keyspace=name))
+def test_a_keyspace_name_that_cassandra_refuses_is_shown(name: str) -> None:
+    found = check_keyspace_name(Settings(keyspace=name))
     assert (found.state, found.remedy) == ("failed", "set THALWEG_KEYSPACE")
     assert repr(name) in found.detail
-    assert doctor._keyspace(Settings(keyspace="shop_2")).state == "ok"
+    assert check_keyspace_name(Settings(keyspace="shop_2")).state == "ok"
 
 
 @pytest.mark.parametrize(
@@ -86,11 +90,11 @@ def test_a_keyspace_that_cassandra_does_not_take_is_named(name: str) -> None:
         (None, False, "note", "steps on the CPU, though there is a GPU"),
     ],
 )
-def test_it_says_where_steps_are_and_why(
+def test_the_runtime_check_says_where_a_worker_steps_and_why(
     failure: str | None, has_graphs: bool, state: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "cuda_failure", lambda: failure)
-    (finding,) = doctor._runtime(tiny_bundle(tmp_path / "bundle", items=20, for_gpu=has_graphs))
+    monkeypatch.setattr(bundle_checks, "cuda_failure", lambda: failure)
+    (finding,) = check_runtime(tiny_bundle(tmp_path / "bundle", items=20, for_gpu=has_graphs))
     assert (finding.state, finding.detail.partition(": ")[2]) == (state, said)
     assert bool(finding.remedy) == (state == "note")
 
@@ -99,4 +103,4 @@ def test_graphs_that_cannot_be_loaded_are_found(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "bundle", items=20)
     (bundle.path / "step.onnx").write_bytes(b"no graph")
     with pytest.raises(BundleError, match="cannot load the graphs"):
-        list(doctor._runtime(bundle))
+        list(check_runtime(bundle))

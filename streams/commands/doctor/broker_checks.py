@@ -1,0 +1,43 @@
+"""Checks of Kafka: the brokers, the topics, and the partitions of the topics."""
+
+from collections.abc import Iterator
+
+from export.runtime.bundle import Bundle
+from streams.broker.topics import broker_admin, describe_topic
+from streams.commands.doctor.finding import Finding
+from streams.config.settings import Settings
+
+
+def check_broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
+    """Check the number of brokers, then the topics. Raises BrokerError, SettingsError."""
+    with broker_admin(settings) as admin:
+        brokers = admin.describe_cluster()["brokers"]
+        topics = set(admin.list_topics())
+    if len(brokers) < settings.replication:
+        detail = f"{len(brokers)} at {settings.broker} and replication = {settings.replication}"
+        yield Finding("failed", "broker", detail, "set THALWEG_REPLICATION to at most the number of brokers")
+    else:
+        yield Finding("ok", "broker", f"{len(brokers)} at {settings.broker}")
+    yield from _check_topics(settings, bundle, topics)
+
+
+def _check_topics(settings: Settings, bundle: Bundle | None, existing: set[str]) -> Iterator[Finding]:
+    """existing: the names of all topics at the broker."""
+    behavior = settings.behavior_topic
+    if behavior not in existing:
+        yield Finding("note", "topics", f"{behavior} does not exist yet: the first worker creates it")
+        return
+    group_id = None if bundle is None else settings.consumer_group_id(bundle.bundle_id)
+    topic = describe_topic(settings, behavior, group_id)
+    lag = "" if group_id is None else f", {topic.lag} not read yet by {group_id}"
+    yield Finding("ok", "topics", f"{behavior}: {topic.partitions} partitions, {topic.records} records{lag}")
+    for name in (settings.updates_topic, settings.evaluation_topic, settings.dead_letter_topic):
+        if name not in existing:
+            yield Finding("note", "topics", f"{name} does not exist yet: the first worker creates it")
+            continue
+        partitions = describe_topic(settings, name).partitions
+        detail = f"{name} has {partitions} partitions, {behavior} has {topic.partitions}"
+        if partitions > topic.partitions:
+            yield Finding("failed", "topics", detail, f"add partitions to {behavior} or name another topic")
+        elif partitions < topic.partitions:
+            yield Finding("note", "topics", f"{detail}: the next worker adds the missing partitions")

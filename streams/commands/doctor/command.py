@@ -1,0 +1,70 @@
+"""`thalweg doctor`: the settings, then every check, with a remedy for each problem."""
+
+import argparse
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+from export.runtime.bundle import Bundle
+from streams.commands.doctor.broker_checks import check_broker
+from streams.commands.doctor.bundle_checks import bundle_finding, check_runtime
+from streams.commands.doctor.cassandra_checks import check_cassandra
+from streams.commands.doctor.finding import Finding
+from streams.commands.doctor.installation_checks import check_codecs, check_packages, python_finding
+from streams.commands.doctor.machine_checks import check_http_port, check_local_services
+from streams.config.errors import ThalwegError
+from streams.config.settings import PREFIX, Settings, load_settings
+
+STYLES = {"ok": "green", "note": "yellow", "failed": "bold red"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bundle", help="folder of the bundle (default: the setting `bundle`)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print every finding. Returns 1 when a check failed."""
+    console = Console(highlight=False)
+    settings = load_settings()
+    for name in Settings.__struct_fields__:
+        console.print(f"  {PREFIX}{name.upper()} = {getattr(settings, name)!r}", markup=False, soft_wrap=True)
+    failed = 0
+    for finding in examine(settings, args.bundle):
+        failed += finding.state == "failed"
+        _print_finding(console, finding)
+    console.print(f"{failed} failed" if failed else "everything that a worker needs is there")
+    return 1 if failed else 0
+
+
+def examine(settings: Settings, bundle_argument: str | None) -> Iterator[Finding]:
+    """Run every check, one after the other. A ThalwegError of a check becomes a finding."""
+    yield python_finding()
+    yield from check_packages()
+    yield from check_codecs()
+    bundle: Bundle | None = None
+    try:
+        bundle = Bundle.load(settings.bundle_folder(bundle_argument))
+    except ThalwegError as error:
+        yield Finding("failed", "bundle", str(error))
+    else:
+        yield bundle_finding(bundle)
+    yield from _errors_as_findings("onnxruntime", lambda: check_runtime(bundle))
+    yield check_http_port(settings)
+    yield from check_local_services()
+    yield from _errors_as_findings("broker", lambda: check_broker(settings, bundle))
+    yield from _errors_as_findings("cassandra", lambda: check_cassandra(settings, bundle))
+
+
+def _errors_as_findings(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from check()
+    except ThalwegError as error:
+        yield Finding("failed", subject, str(error))
+
+
+def _print_finding(console: Console, finding: Finding) -> None:
+    line = Text.assemble((f"{finding.state:<7}", STYLES[finding.state]), f"{finding.subject:<14}{finding.detail}")
+    console.print(line, soft_wrap=True)
+    if finding.remedy:
+        console.print(Text(f"{'':<21}-> {finding.remedy}"), soft_wrap=True)
