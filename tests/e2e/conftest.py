@@ -1,3 +1,5 @@
+"""Fixtures of the end-to-end tests: one small bundle for all, and a deployment for each test."""
+
 from pathlib import Path
 
 import pytest

@@ -13,7 +13,7 @@ import pytest
 from encoder.training import checkpoint
 from encoder.training.unfinished import FILE
 from streams import cli
-from tests.support.models import assert_same
+from tests.support.models import assert_same_weights
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,7 +42,7 @@ def test_a_killed_command_goes_on_when_it_is_given_again(tmp_path: Path, capsys:
     assert cli.main(train_into("whole")) == 0
     again, whole = (checkpoint.load(tmp_path / name) for name in ("killed", "whole"))
     assert again.description == whole.description
-    assert_same(again.model, whole.model)
+    assert_same_weights(again.model, whole.model)
 
 
 def torchrun(*arguments: str, timeout_s: float = 300) -> str:

@@ -1,4 +1,4 @@
-"""Small bundles for tests: real graphs of an untrained model with random weights."""
+"""Small models and bundles for tests. Their graphs are real and their weights are random."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from encoder.model.user_model import ModelConfig, UserModel
 from export.exporter import export_model
 from export.runtime.bundle import Bundle
 
-torch.set_num_threads(1)  # for models this small a second thread costs more than it does
+torch.set_num_threads(1)  # a second thread only slows down models of this size
 
 ACTIONS = ["view", "cart", "purchase"]
 
@@ -23,8 +23,11 @@ def tiny_model(
     hidden: int | None = None,
     is_whole: bool = True,
 ) -> UserModel:
-    """A model of all the parts that training gives one, or, not whole, of its cell alone; by default its state is wider
-    than its representation, so that mixing them up fails."""
+    """Return an untrained model with random weights.
+
+    The model has all optional parts if `is_whole`, and otherwise only its cell. By default its hidden state is wider
+    than its representation, so that code that confuses the two fails.
+    """
     torch.manual_seed(seed)
     shape = ModelConfig(
         items=items,
@@ -54,12 +57,12 @@ def tiny_model(
 def tiny_bundle(
     path: Path, items: int = 500, width: int = 32, seed: int = 0, for_gpu: bool = False, in_float16: bool = False
 ) -> Bundle:
-    """Export a tiny model of items item-1..item-N and the actions view, cart, purchase into the folder `path`."""
+    """Export a tiny model of the items item-1 to item-N and the actions view, cart and purchase to the folder."""
     model = tiny_model(items, width, seed)
     vocabulary = vocabulary_of([f"item-{i}" for i in range(1, items + 1)])
     return export_model(model, vocabulary, path, for_gpu=for_gpu, in_float16=in_float16)
 
 
 def vocabulary_of(items: list[str]) -> Vocabulary:
-    """Of these items and the actions view, cart, purchase."""
+    """Return a vocabulary of these items and the actions view, cart and purchase."""
     return Vocabulary(items=items, actions=ACTIONS)

@@ -1,4 +1,4 @@
-"""Logs whose items have a category, a brand and a price, and a model that uses every feature."""
+"""Event logs with categories, brands and prices, and a model that uses all of these features."""
 
 from dataclasses import replace
 
@@ -19,13 +19,15 @@ from tests.support.logs import event_log
 KINDS = ("cup", "pot", "tea")
 
 
-def described(rows: list[tuple[str, str, str, int]], what: dict[str, tuple[str | None, str | None, float]]) -> EventLog:
-    """A log whose items are what `what` says: category, brand, price."""
+def log_with_content(
+    rows: list[tuple[str, str, str, int]], content: dict[str, tuple[str | None, str | None, float]]
+) -> EventLog:
+    """Return a log of the rows, in which each item has the content (category, brand, price) that is given for it."""
     log = event_log(rows)
-    of_event = [what[log.item_ids[code]] for code in log.item.tolist()]
-    categories, brands = (sorted({w[place] for w in what.values() if w[place]}) for place in (0, 1))
+    of_event = [content[log.item_ids[code]] for code in log.item.tolist()]
+    categories, brands = (sorted({values[place] for values in content.values() if values[place]}) for place in (0, 1))
     codes = [
-        [-1 if w[place] is None else names.index(w[place]) for w in of_event]
+        [-1 if values[place] is None else names.index(values[place]) for values in of_event]
         for place, names in ((0, categories), (1, brands))
     ]
     return replace(
@@ -33,26 +35,26 @@ def described(rows: list[tuple[str, str, str, int]], what: dict[str, tuple[str |
         categories=categories,
         category=np.array(codes[0], np.int32),
         attributes={BRAND: Column(brands, np.array(codes[1], np.int32))},
-        price=np.array([w[2] for w in of_event]),
+        price=np.array([price for _, _, price in of_event]),
     )
 
 
 def kinds_log(items: int, users: int = 60, steps: int = 10) -> EventLog:
-    """Everyone stays with one kind of item. item-<kind><n>."""
+    """Return a log in which each user views items of one kind only. Items are named <kind><n>, such as cup3."""
     random = np.random.default_rng(0)
     rows = [
         (f"u{u}", f"{KINDS[u % 3]}{random.integers(items)}", "view", 1_000 * t)
         for t in range(steps)
         for u in range(users)
     ]
-    what = {
+    content = {
         f"{kind}{n}": (kind, f"by{n % 2}", 10.0 * n + place) for place, kind in enumerate(KINDS) for n in range(items)
     }
-    return described(rows, what)
+    return log_with_content(rows, content)
 
 
-def model_with_everything(items: int = 30) -> UserModel:
-    """Random weights, every feature, and items with and without content."""
+def model_with_all_features(items: int = 30) -> UserModel:
+    """Return a model with random weights that uses every feature. Some of its items lack a price, category or brand."""
     torch.manual_seed(0)
     config = ModelConfig(
         items=items,
@@ -74,7 +76,8 @@ def model_with_everything(items: int = 30) -> UserModel:
     return model.eval()
 
 
-def vocabulary_of_everything(items: int = 30) -> Vocabulary:
+def vocabulary_with_all_features(items: int = 30) -> Vocabulary:
+    """Return the vocabulary that fits `model_with_all_features`."""
     return Vocabulary(
         [f"item-{i}" for i in range(1, items + 1)],
         ["view", "cart", "purchase"],

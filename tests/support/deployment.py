@@ -1,4 +1,4 @@
-"""A deployment of its own on the shared services: topics, keyspace and group that no other test uses."""
+"""A deployment on the shared services, with topics, a keyspace and a group that no other test uses."""
 
 import asyncio
 import json
@@ -25,16 +25,18 @@ APPLIED_WITHIN_S = 90.0
 
 
 def event(event_id: str, user_id: str, item_id: str, action: str = "view", time_ms: int = 10**12) -> dict[str, Any]:
+    """Return the fields of a behaviour event."""
     names = ("event_id", "user_id", "item_id", "action", "event_time_ms")
     return dict(zip(names, (event_id, user_id, item_id, action, time_ms), strict=True))
 
 
 def record(value: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Return the key and the value of the record that carries a behaviour event."""
     return value["user_id"].encode(), json.dumps(value).encode()
 
 
 class Deployment:
-    """Topics are made at once; workers are started by the test."""
+    """Creates its topics at once. The test starts the workers."""
 
     def __init__(self, services: LocalServices, bundle: Bundle, folder: Path, **settings: Any) -> None:
         name = f"t{uuid.uuid4().hex[:10]}"
@@ -58,7 +60,7 @@ class Deployment:
         return msgspec.structs.replace(self.settings, **settings)
 
     def worker(self, name: str = "worker") -> WorkerProcess:
-        folder = self.folder / name  # of its own: a folder's lock allows one process
+        folder = self.folder / name  # one for each worker, since the lock of a folder allows one process
         folder.mkdir()
         return WorkerProcess(self.settings, folder / "worker.log")
 
@@ -68,7 +70,7 @@ class Deployment:
         return replay.sent
 
     def wait_until_committed(self) -> None:
-        """Until the group has committed every record; raises TimeoutError."""
+        """Wait until the group has committed every record. Raises TimeoutError after APPLIED_WITHIN_S."""
         deadline = time.monotonic() + APPLIED_WITHIN_S
         group = f"{self.settings.group}-{self.bundle.bundle_id}"
         while (lag := describe_topic(self.settings, self.settings.behavior_topic, group).lag) > 0:
@@ -80,13 +82,13 @@ class Deployment:
         return verify(self.settings, self.bundle)
 
     def evaluations(self) -> list[EvaluationEvent]:
-        """Every evaluation event in the topic, repeated ones too."""
+        """Return every evaluation event in the topic, with repetitions."""
         return [
             msgspec.json.decode(r.value, type=EvaluationEvent) for r in self.records(self.settings.evaluation_topic)
         ]
 
     def last_updates(self) -> dict[str, RepresentationUpdate | None]:
-        """What a reader of the compacted updates topic holds: the last record of each user."""
+        """Return the last record of each user in the updates topic, as a reader of the compacted topic sees it."""
         records = self.records(self.settings.updates_topic)
         decode = msgspec.json.Decoder(RepresentationUpdate).decode
         return {r.key.decode(): None if r.value is None else decode(r.value) for r in records}
@@ -102,7 +104,7 @@ class Deployment:
 
 
 def expected_ids(deployment: Deployment, skipped: Sequence[tuple[int, int]] = ()) -> set[str]:
-    """Ids of all records of the behaviour topic, without those at the given (partition, offset)."""
+    """Return the ids of all records of the behaviour topic except those at the skipped (partition, offset)."""
     topic = deployment.settings.behavior_topic
     at = describe_topic(deployment.settings, topic)
     return {

@@ -8,6 +8,7 @@ from streams.contracts.evaluation_events import EvaluationEvent
 def evaluation(
     offset: int, item: str = "x", rank: int | None = 1, steps: int = 1, **changes: object
 ) -> EvaluationEvent:
+    """Return an evaluation event of user u at this offset of partition 0, with the given fields changed."""
     event = EvaluationEvent(
         id=f"events-0-{offset}",
         user_id="u",

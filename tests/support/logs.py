@@ -6,7 +6,7 @@ from encoder.data.event_log import EventLog
 
 
 def event_log(rows: list[tuple[str, str, str, int]]) -> EventLog:
-    """Rows (user, item, action, time in ms), in order of time, as an event log."""
+    """Return an event log of the rows (user, item, action, time in ms), which have to be in order of time."""
     columns = list(zip(*rows, strict=True))
     users, items, actions = (sorted(set(column)) for column in columns[:3])
     return EventLog(

@@ -1,4 +1,4 @@
-"""A processor with a small recurrence instead of a bundle, and a store in memory."""
+"""A processor whose bundle is a small recurrence in numpy, and a store that keeps its rows in memory."""
 
 from typing import Any, ClassVar, NamedTuple
 
@@ -17,6 +17,8 @@ WIDTH, ITEMS = 4, 5
 
 
 class Record(NamedTuple):
+    """The fields of a Kafka record that the processor reads."""
+
     key: bytes
     value: bytes | None
     offset: int
@@ -41,7 +43,7 @@ class Recurrence:
         return np.where(item == 0, 0, ranks).astype(np.int32), *self.heads(representation)
 
     def heads(self, representation: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Probabilities of an unknown action, view and purchase; a mixture that moves with the representation."""
+        """Return probabilities of (unknown, view, purchase), and a mixture that moves with the representation."""
         n = len(representation)
         probability = np.tile(np.array([0.1, 0.7, 0.2], np.float32), (n, 1))
         mean = np.tile(np.array([0.0, 3.0, 6.0, 9.0], np.float32), (n, 1)) + representation[:, :1]
@@ -50,6 +52,8 @@ class Recurrence:
 
 
 class TinyBundle:
+    """The parts of a bundle that the processor reads."""
+
     item_index: ClassVar = {f"i{n}": n for n in range(1, ITEMS + 1)}
     action_index: ClassVar = {"view": 1, "purchase": 2}
     features = ()
@@ -61,8 +65,8 @@ def processor(capacity: int = 100) -> Processor:
     return Processor(TinyBundle(), Recurrence(), Arena(capacity, WIDTH, WIDTH))
 
 
-class Stored:
-    """Stored rows as Cassandra would keep them, for restores after an eviction or a crash."""
+class MemoryStore:
+    """Keeps rows as Cassandra would, so that a test can restore users after an eviction or a crash."""
 
     def __init__(self) -> None:
         self.users: dict[str, StoredUser] = {}
@@ -71,11 +75,11 @@ class Stored:
         for erased in result.erased:
             self.users.pop(erased.user_id, None)
         kept = result.changed_rows()
-        self.users |= stored(result.rows.select(kept), result.state[kept], result.representation[kept])
+        self.users |= stored_users(result.rows.select(kept), result.state[kept], result.representation[kept])
 
 
-def stored(rows: Rows, state: NDArray[np.float32], representation: NDArray[np.float32]) -> dict[str, StoredUser]:
-    """A processor's rows as a store would give them back, by user."""
+def stored_users(rows: Rows, state: NDArray[np.float32], representation: NDArray[np.float32]) -> dict[str, StoredUser]:
+    """Return a processor's rows as a store would return them, by user."""
     return {
         user_id: StoredUser(
             user_id=user_id,
@@ -92,7 +96,8 @@ def stored(rows: Rows, state: NDArray[np.float32], representation: NDArray[np.fl
     }
 
 
-def feed(target: Processor, rows: Stored, records: list[Record], sequence: int) -> Result:
+def feed(target: Processor, rows: MemoryStore, records: list[Record], sequence: int) -> Result:
+    """Restore the users that the records need, process and score the records, and write the changed rows."""
     parts = [Part(0, records, decode_batch(records))]
     missing = target.missing(parts, sequence)
     assert target.arena.make_room(len(missing), sequence - 1)
@@ -104,6 +109,7 @@ def feed(target: Processor, rows: Stored, records: list[Record], sequence: int) 
 
 
 def record(offset: int, user: str, item: str | None, event_id: str, time_ms: int) -> Record:
+    """Return the record of a view of the item, or, without an item, the record that erases the user."""
     if item is None:
         return Record(user.encode(), None, offset, 10**12)
     value = {"event_id": event_id, "user_id": user, "item_id": item, "action": "view", "event_time_ms": time_ms}

@@ -1,4 +1,4 @@
-"""Random events for a worker."""
+"""Random records for a worker."""
 
 import random
 
@@ -8,7 +8,7 @@ ITEMS = [f"item-{i}" for i in range(1, 501)]
 
 
 def shopping(count: int, users: int, seed: int = 0) -> list[tuple[bytes, bytes]]:
-    """`count` events of `users` users over the tiny bundle's items and some it does not know."""
+    """Return records of `count` events. Some of them have an item or an action that the tiny bundle does not know."""
     draw = random.Random(seed)
     return [
         record(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from export.runtime.bundle import Bundle
-from export.runtime.resident import Resident
+from export.runtime.resident_states import ResidentStates
 from export.runtime.stepper import Stepper, cuda_failure
 from streams.config.settings import Settings
 from streams.engine.arena import Arena
@@ -19,7 +19,7 @@ from streams.engine.planning.plan import Part
 from streams.engine.processor import Processor, Result
 from streams.worker import command
 from tests.support.bundles import tiny_bundle
-from tests.support.processing import Record, Stored, feed
+from tests.support.processing import MemoryStore, Record, feed
 
 CAPACITY, BATCH = 30, 25
 
@@ -42,10 +42,10 @@ def record(offset: int, user: str, item: str | None) -> Record:
     return Record(user.encode(), msgspec.json.encode(value), offset, 10**12)
 
 
-def pair(bundle: Bundle, capacity: int = CAPACITY) -> tuple[Processor, DeviceProcessor, Resident]:
+def pair(bundle: Bundle, capacity: int = CAPACITY) -> tuple[Processor, DeviceProcessor, ResidentStates]:
     """The same worker twice: states in the CPU's memory, and on a device."""
     widths, stepper = (bundle.manifest.state_width, bundle.manifest.representation_width), Stepper(bundle)
-    memory = Resident(bundle, capacity + ROWS_AN_EVENT * BATCH, on_cpu=cuda_failure() is not None)
+    memory = ResidentStates(bundle, capacity + ROWS_AN_EVENT * BATCH, on_cpu=cuda_failure() is not None)
     on_device = DeviceProcessor(bundle, stepper, Arena(capacity, *widths), memory)
     return Processor(bundle, stepper, Arena(capacity, *widths)), on_device, memory
 
@@ -70,7 +70,7 @@ def assert_same(one: Result, other: Result) -> None:
 def test_batches_with_erasures_evictions_restores_and_partitions_that_leave(bundle: Bundle) -> None:
     rng = np.random.default_rng(0)
     plain, on_device, memory = pair(bundle)
-    stored: list[Any] = [Stored(), Stored()]
+    stored: list[Any] = [MemoryStore(), MemoryStore()]
     offset = 0
     for sequence in range(1, 80):
         records = []
@@ -92,7 +92,7 @@ def test_batches_with_erasures_evictions_restores_and_partitions_that_leave(bund
 
 def test_an_erased_user_s_row_on_the_device_is_empty_when_the_batch_ends(bundle: Bundle) -> None:
     _, on_device, memory = pair(bundle)
-    rows = Stored()
+    rows = MemoryStore()
     feed(on_device, rows, [record(0, "a", "item-1"), record(1, "b", "item-2")], 1)
     slot = on_device.arena.slot("a")
     assert memory.read(np.array([slot]))[0].any()
@@ -132,7 +132,7 @@ def test_the_worker_keeps_its_states_on_a_gpu_where_bundle_and_machine_can(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(command, "Resident", partial(Resident, on_cpu=True))
+    monkeypatch.setattr(command, "ResidentStates", partial(ResidentStates, on_cpu=True))
     given = bundle if has_graphs else tiny_bundle(tmp_path / "b", items=20)
     arena = Arena(CAPACITY, given.manifest.state_width, given.manifest.representation_width)
     stepper = Stepper(given)
@@ -151,8 +151,8 @@ def test_the_worker_keeps_its_states_on_a_gpu_where_bundle_and_machine_can(
 def test_the_worker_says_at_its_start_that_ranks_are_in_float16(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "Resident", partial(Resident, on_cpu=True))
-    given = tiny_bundle(tmp_path / "b", items=50, for_gpu=True, in_half=True)
+    monkeypatch.setattr(command, "ResidentStates", partial(ResidentStates, on_cpu=True))
+    given = tiny_bundle(tmp_path / "b", items=50, for_gpu=True, in_float16=True)
     arena = Arena(CAPACITY, given.manifest.state_width, given.manifest.representation_width)
     stepper = Stepper(given)
     monkeypatch.setattr(command, "cuda_failure", lambda: "")

@@ -20,7 +20,7 @@ from streams.engine.foresight import Foresight
 from streams.engine.planning.plan import Part
 from streams.engine.processor import Processor, Result
 from streams.engine.sampling import Sample
-from tests.support.processing import ITEMS, WIDTH, Record, Recurrence, Stored, TinyBundle, feed, processor, record
+from tests.support.processing import ITEMS, WIDTH, MemoryStore, Record, Recurrence, TinyBundle, feed, processor, record
 
 
 def assert_one_after_another(at_once: Result, turns: list[Result], arena: Arena, of_turns: Arena) -> None:
@@ -54,13 +54,13 @@ events = st.lists(
 @given(events, st.data())
 def test_any_cutting_replaying_and_evicting_equals_one_pass(drawn: list[Any], data: st.DataObject) -> None:
     log = [record(i, user, item, f"e{n}", t) for i, (user, item, n, t) in enumerate(drawn)]
-    once = Stored()
+    once = MemoryStore()
     expected_ids = []
     whole = processor()
     for one in log:  # one event at a time
         expected_ids += feed(whole, once, [one], one.offset + 1).columns.offset.tolist()
 
-    rows, target, sequence, start = Stored(), processor(capacity=40), 0, 0
+    rows, target, sequence, start = MemoryStore(), processor(capacity=40), 0, 0
     evaluated: dict[int, int] = {}
     while start < len(log):
         sequence += 1
@@ -133,13 +133,13 @@ def test_records_that_come_again_within_a_batch_change_nothing(drawn: list[Any],
 
 def test_a_long_stretch_that_comes_again_within_a_batch_is_known_by_its_offsets() -> None:
     log = [record(n, "a", "i1", f"e{n}", n) for n in range(20)]  # more ids than are kept
-    result = feed(processor(), Stored(), log + log, 1)
+    result = feed(processor(), MemoryStore(), log + log, 1)
     assert (result.columns.offset.tolist(), result.already_applied) == (list(range(20)), 20)
     assert result.rows.replayed.tolist() == [True]
 
 
 def test_rank_is_taken_before_the_step_and_unknown_items_have_none() -> None:
-    target, rows = processor(), Stored()
+    target, rows = processor(), MemoryStore()
     result = feed(target, rows, [record(0, "a", "i1", "x", 5), record(1, "a", "unknown", "y", 9)], 1)
     scores = TinyBundle.initial_representation @ Recurrence.vectors[1:].T
     assert result.ranks.tolist() == [int((scores >= scores[0]).sum()), 0]
@@ -157,11 +157,11 @@ def test_only_the_sample_is_ranked_and_as_it_would_be_with_all_others() -> None:
             return super().predict(representation, item)
 
     log = [record(i, "abc"[i % 3], f"i{1 + i % 4}", f"e{i}", i * i) for i in range(200)]
-    everything = feed(processor(), Stored(), log, 1)
+    everything = feed(processor(), MemoryStore(), log, 1)
     graphs = Counting()
     arena, sample = Arena(100, WIDTH, WIDTH), Sample("events", 0.1)
     target = Processor(TinyBundle(), graphs, arena, sample)
-    rows, evaluated, published = Stored(), {}, []
+    rows, evaluated, published = MemoryStore(), {}, []
     publisher = Publisher(Settings(evaluation_share=0.1, behavior_topic="events"), "group", "gru-1", ITEMS)
     for sequence, start in enumerate(range(0, 200, 30), 1):
         result = feed(target, rows, log[start : start + 30], sequence)
@@ -180,7 +180,7 @@ def test_only_the_sample_is_ranked_and_as_it_would_be_with_all_others() -> None:
 
 
 def test_an_event_sent_twice_is_already_applied_and_one_out_of_order_has_no_negative_gap() -> None:
-    target, rows = processor(), Stored()
+    target, rows = processor(), MemoryStore()
     log = [record(0, "a", "i1", "x", 50), record(1, "a", "i1", "x", 50), record(2, "a", "i2", "y", 20)]
     result = feed(target, rows, log, 1)
     assert result.already_applied == 1
@@ -189,7 +189,7 @@ def test_an_event_sent_twice_is_already_applied_and_one_out_of_order_has_no_nega
 
 
 def test_an_erased_user_starts_without_history_and_leaves_nothing_in_memory() -> None:
-    target, rows = processor(), Stored()
+    target, rows = processor(), MemoryStore()
     feed(target, rows, [record(0, "a", "i1", "x", 5), record(1, "b", "i1", "z", 5)], 1)
     slot = target.arena.slot("a")
     result = feed(target, rows, [record(2, "a", None, "", 0)], 2)
@@ -202,7 +202,7 @@ def test_an_erased_user_starts_without_history_and_leaves_nothing_in_memory() ->
 
 
 def test_a_user_that_an_older_epoch_stored_elsewhere_goes_on_with_its_history() -> None:
-    target, rows = processor(), Stored()
+    target, rows = processor(), MemoryStore()
     feed(target, rows, [record(9, "a", "i1", "x", 5)], 1)
     target.arena.forget("a")
     target.arena.insert([msgspec.structs.replace(rows.users["a"], is_current=False)], 1, 2)
@@ -244,7 +244,7 @@ def test_a_step_is_given_the_features_of_its_events_and_no_others() -> None:
 
 
 def test_an_event_in_a_partition_that_its_user_does_not_belong_to_is_set_aside() -> None:
-    target, rows = processor(), Stored()
+    target, rows = processor(), MemoryStore()
     feed(target, rows, [record(9, "a", "i1", "x", 5)], 1)
     log = [record(0, "a", "i2", "y", 6)]
     result = target.process([Part(1, log, decode_batch(log))], 2)
@@ -254,7 +254,7 @@ def test_an_event_in_a_partition_that_its_user_does_not_belong_to_is_set_aside()
 
 
 def test_a_record_that_comes_again_has_its_user_s_row_published_again() -> None:
-    target, rows = processor(), Stored()
+    target, rows = processor(), MemoryStore()
     log = [record(0, "a", "i1", "x", 5), record(1, "b", "i1", "z", 5), record(2, "a", "i2", "y", 6)]
     feed(target, rows, log, 1)
     result = feed(target, rows, [*log[:2], record(3, "c", "i1", "w", 9)], 2)
@@ -264,7 +264,7 @@ def test_a_record_that_comes_again_has_its_user_s_row_published_again() -> None:
 
 
 def test_action_and_time_are_foreseen_before_the_step_and_a_first_event_has_no_time() -> None:
-    target, rows = processor(), Stored()
+    target, rows = processor(), MemoryStore()
     log = [record(0, "a", "i1", "x", 5_000), record(1, "a", "i2", "y", 25_000), record(2, "a", "i3", "z", 25_000)]
     other = msgspec.json.encode(msgspec.json.decode(log[1].value or b"") | {"action": "wave"})
     result = feed(target, rows, [log[0], log[1]._replace(value=other), log[2]], 1)
@@ -277,7 +277,7 @@ def test_action_and_time_are_foreseen_before_the_step_and_a_first_event_has_no_t
     assert (second.action_probability, second.predicted_action) == (pytest.approx(0.1), "view"), "of an unknown action"
 
     whole = processor()
-    before = feed(whole, Stored(), log[:1], 1).representation
+    before = feed(whole, MemoryStore(), log[:1], 1).representation
     foreseen = TimeMixture(Recurrence().heads(before)[1])
     assert second.time_log_likelihood == pytest.approx(foreseen.log_density(20.0)[0], abs=1e-3)
     assert second.time_quantile == pytest.approx(foreseen.cumulative(20.0)[0], abs=1e-3)
@@ -295,7 +295,7 @@ def test_a_representation_that_is_no_number_has_no_time_and_stops_nothing() -> N
 
 
 def test_without_heads_an_evaluation_event_is_what_it_was() -> None:
-    target, rows = processor(), Stored()
+    target, rows = processor(), MemoryStore()
     result = feed(target, rows, [record(0, "a", "i1", "x", 5)], 1)
     result.foresight = None
     [(_, _, value)] = Publisher(Settings(), "group", "gru-1", ITEMS).evaluations(result)

@@ -14,7 +14,7 @@ from streams.engine.planning.rows import Rows
 from streams.health.metrics import Measures
 from streams.worker.intake import Delivery, Intake
 from streams.worker.pipeline import Pipeline
-from tests.support.processing import Record, processor, record, stored
+from tests.support.processing import Record, processor, record, stored_users
 
 
 class SlowStore:
@@ -32,7 +32,7 @@ class SlowStore:
                 del self.users[user_id]
 
     def encode(self, rows: Rows, state: Any, vectors: Any, generation_id: int, now_ms: int) -> dict[str, StoredUser]:
-        return stored(rows, state, vectors)
+        return stored_users(rows, state, vectors)
 
     async def write(self, rows: dict[str, StoredUser]) -> None:
         await asyncio.sleep(0.002)

@@ -31,7 +31,13 @@ from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 from streams.cli import main
 from streams.engine.features import FeatureReader
-from tests.support.content import KINDS, described, kinds_log, model_with_everything, vocabulary_of_everything
+from tests.support.content import (
+    KINDS,
+    kinds_log,
+    log_with_content,
+    model_with_all_features,
+    vocabulary_with_all_features,
+)
 from tests.support.logs import event_log
 
 NAN = float("nan")
@@ -66,11 +72,11 @@ def favourite_kinds(model: UserModel, vocabulary: Vocabulary, representation: to
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return export_model(
-        model_with_everything(), vocabulary_of_everything(), tmp_path_factory.mktemp("bundle") / "everything"
+        model_with_all_features(), vocabulary_with_all_features(), tmp_path_factory.mktemp("bundle") / "everything"
     )
 
 
-LOG = described(
+LOG = log_with_content(
     [("ann", "a", "view", 0), ("bob", "b", "view", 10), ("ann", "c", "view", 20), ("ann", "a", "view", WEEK_MS)],
     {"a": ("cups", "acme", 2.0), "b": (None, None, NAN), "c": ("pots", None, 30.0)},
 )
@@ -115,7 +121,7 @@ def test_a_model_looks_only_at_what_its_log_has() -> None:
 
 
 def test_a_step_with_features_is_what_the_sequence_form_computes() -> None:
-    model = model_with_everything()
+    model = model_with_all_features()
     generator = torch.Generator().manual_seed(1)
     shape = (3, 40)
     item, action = (torch.randint(0, high, shape, generator=generator) for high in (31, 4))
@@ -138,7 +144,7 @@ def test_a_step_with_features_is_what_the_sequence_form_computes() -> None:
 
 @pytest.mark.parametrize("feature", EVENT_FEATURES)
 def test_the_graph_s_step_is_the_model_s_at_every_edge_of_a_feature(feature: str, bundle: Bundle) -> None:
-    model = model_with_everything()
+    model = model_with_all_features()
     bounds = np.array([0.0, *model.config.price_boundaries], np.float32)
     hours_ms = np.arange(170) * HOUR_MS
     edges: dict[str, Any] = {
@@ -196,13 +202,15 @@ def test_a_bundle_asks_for_its_features_alone(bundle: Bundle, tmp_path: Path) ->
 
     assert bundle.features == EVENT_FEATURES
     assert inputs(bundle) == ["item", "action", "gap_ms", *EVENT_FEATURES, "state"]
-    plain = export_model(UserModel(ModelConfig(items=30, actions=3)), vocabulary_of_everything(), tmp_path / "plain")
+    plain = export_model(
+        UserModel(ModelConfig(items=30, actions=3)), vocabulary_with_all_features(), tmp_path / "plain"
+    )
     assert plain.features == ()
     assert inputs(plain) == ["item", "action", "gap_ms", "state"]
 
 
 def test_a_bundle_from_before_features_still_loads(tmp_path: Path) -> None:
-    made = export_model(UserModel(ModelConfig(items=30, actions=3)), vocabulary_of_everything(), tmp_path / "old")
+    made = export_model(UserModel(ModelConfig(items=30, actions=3)), vocabulary_with_all_features(), tmp_path / "old")
     content = msgspec.json.decode((made.path / MANIFEST).read_bytes())
     assert "features" not in content
     names = msgspec.to_builtins(made.vocabulary)
@@ -263,7 +271,9 @@ def test_an_item_outside_the_catalogue_counts_by_what_its_event_says(trained: Tr
 
 
 def test_an_item_of_unknown_content_is_where_the_unknown_item_is(trained: Trained) -> None:
-    log = described([("u", "x", "view", 0), ("u", "y", "view", 1)], {"x": (None, None, NAN), "y": ("lamp", "no", NAN)})
+    log = log_with_content(
+        [("u", "x", "view", 0), ("u", "y", "view", 1)], {"x": (None, None, NAN), "y": ("lamp", "no", NAN)}
+    )
     model, vocabulary = extend(trained.model, trained.vocabulary, log)
     assert vocabulary.items[-2:] == ["x", "y"]
     own = model.item_table()[-2:] - trained.model.item_table()[:1]

@@ -6,15 +6,15 @@ import torch
 
 from encoder.model.neighbours import Neighbours
 from encoder.model.user_model import ModelConfig, UserModel
-from tests.support.content import model_with_everything
-from tests.support.sequences import sequences
+from tests.support.content import model_with_all_features
+from tests.support.sequences import sequences_of
 
 
 def test_some_items_of_a_step_have_the_vectors_that_all_would_give_them() -> None:
     """With neighbours, and items as new among them; what is read is those rows and their neighbours', each once."""
     torch.manual_seed(0)
     model = UserModel(ModelConfig(items=6, actions=1, width=4, hidden=4))
-    neighbours = Neighbours(sequences([1, 2, 3, 4], [5, 1], [6]), 6, 4)
+    neighbours = Neighbours(sequences_of([1, 2, 3, 4], [5, 1], [6]), 6, 4)
     torch.nn.init.normal_(neighbours.share)
     model.lean_on(neighbours)
     model.train()
@@ -35,7 +35,7 @@ def test_some_items_of_a_step_have_the_vectors_that_all_would_give_them() -> Non
 
 @pytest.mark.parametrize("id_dropout", [0.0, 1.0])
 def test_a_step_of_some_items_has_their_content(id_dropout: float) -> None:
-    model = model_with_everything()
+    model = model_with_all_features()
     model.config = msgspec.structs.replace(model.config, id_dropout=id_dropout)
     whole, ids = model.item_table(), model.items.weight
     model.train()

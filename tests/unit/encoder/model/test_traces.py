@@ -11,7 +11,7 @@ from encoder.model.neighbours import KEPT, PRIOR, Neighbours, neighbour_matrix
 from encoder.model.traces import DECAYS, Traces
 from encoder.model.user_model import ModelConfig, UserModel
 from export.exporter import export_model
-from tests.support.sequences import sequences
+from tests.support.sequences import sequences_of
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_model_with_traces_is_exported_as_it_was_trained(cell: str, layers: in
 
 
 def test_neighbours_come_from_one_user_and_weigh_by_their_distance() -> None:
-    matrix = neighbour_matrix(sequences([1, 2, 3, 4], [5, 0, 5, 1]), 5).to_dense().numpy()
+    matrix = neighbour_matrix(sequences_of([1, 2, 3, 4], [5, 0, 5, 1]), 5).to_dense().numpy()
     assert matrix[0].tolist() == [0] * 6
     assert matrix[1, 2:5] == pytest.approx(np.array([1, 1 / 2, 1 / 3]) / (11 / 6 + 1 + 1 / 3 + PRIOR))
     assert matrix[1, 5] == pytest.approx((1 + 1 / 3) / (11 / 6 + 1 + 1 / 3 + PRIOR))
@@ -65,7 +65,7 @@ def test_neighbours_come_from_one_user_and_weigh_by_their_distance() -> None:
 def test_an_item_keeps_its_nearest_neighbours() -> None:
     others = list(range(2, KEPT + 6))
     users = [[1, other] for other in others] + [[1, other] for other in others[:KEPT]]
-    row = neighbour_matrix(sequences(*users), max(others)).to_dense()[1]
+    row = neighbour_matrix(sequences_of(*users), max(others)).to_dense()[1]
     assert row.nonzero().flatten().tolist() == others[:KEPT]
     assert row[2] == pytest.approx(2 / (2 * KEPT + 4 + PRIOR))  # of all that came near, also of those left out
 
@@ -73,7 +73,7 @@ def test_an_item_keeps_its_nearest_neighbours() -> None:
 def test_training_learns_how_much_to_lean_and_steps_forget_the_last_one() -> None:
     torch.manual_seed(0)
     model = UserModel(ModelConfig(items=5, actions=1, width=4, hidden=4))
-    neighbours = Neighbours(sequences([1, 2, 3, 4], [5, 1]), 5, 4)
+    neighbours = Neighbours(sequences_of([1, 2, 3, 4], [5, 1]), 5, 4)
     model.lean_on(neighbours)
     model.train()
     for _ in range(2):  # a second step on the first one's graph would fail
@@ -91,7 +91,7 @@ def test_training_learns_how_much_to_lean_and_steps_forget_the_last_one() -> Non
 def test_what_neighbours_gave_is_taken_over_after_training() -> None:
     torch.manual_seed(0)
     model = UserModel(ModelConfig(items=5, actions=1, width=4, hidden=4)).eval()
-    neighbours = Neighbours(sequences([1, 2, 3, 4], [5, 1]), 5, 4)
+    neighbours = Neighbours(sequences_of([1, 2, 3, 4], [5, 1]), 5, 4)
     torch.nn.init.normal_(neighbours.share)
     plain = model.item_vectors().clone()
     model.lean_on(neighbours)

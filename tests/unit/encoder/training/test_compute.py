@@ -22,7 +22,7 @@ from encoder.training.optimizer import AdamW
 from encoder.training.settings import TrainingSettings
 from encoder.training.unfinished import Unfinished
 from tests.support.bundles import tiny_model
-from tests.support.content import model_with_everything
+from tests.support.content import model_with_all_features
 from tests.support.sequences import random_sequences
 
 USERS = np.arange(12)
@@ -185,7 +185,7 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_model_computes_on_the_device_of_its_weights(cell: str) -> None:
     """Of torch's device without memory: an operation there refuses a tensor of the CPU, as one on CUDA does."""
-    for model in (tiny_model(cell=cell), model_with_everything()):
+    for model in (tiny_model(cell=cell), model_with_all_features()):
         on_meta = model.to("meta")
         events = torch.ones(3, 5, dtype=torch.int64, device="meta")
         prices = torch.ones(3, 5, device="meta")

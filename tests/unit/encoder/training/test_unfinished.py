@@ -12,7 +12,7 @@ from encoder.model.user_model import read_rows
 from encoder.training.fit import Trained, best_epoch, train
 from encoder.training.settings import TrainingSettings
 from encoder.training.unfinished import FILE, Unfinished
-from tests.support.models import assert_same
+from tests.support.models import assert_same_weights
 
 SETTINGS = TrainingSettings(width=16, hidden=16, max_epochs=3, events_per_step=128, loss="sampled", negatives=32)
 
@@ -53,7 +53,7 @@ def test_stopped_in_every_epoch_it_gives_the_same_model(log: EventLog, whole: Tr
     torch.rand(5)  # whatever the generator did meanwhile
     trained = train(log, SETTINGS, unfinished=kept(tmp_path))
     assert trained.epochs == whole.epochs
-    assert_same(trained.model, whole.model)
+    assert_same_weights(trained.model, whole.model)
 
 
 def test_another_training_is_not_gone_on_with(log: EventLog, tmp_path: Path) -> None:

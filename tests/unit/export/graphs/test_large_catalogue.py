@@ -14,13 +14,13 @@ from export.runtime import stepper
 from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 from tests.support.bundles import tiny_bundle
-from tests.support.content import model_with_everything, vocabulary_of_everything
+from tests.support.content import model_with_all_features, vocabulary_with_all_features
 
 
 def test_items_that_are_not_folded_into_tables_step_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = export_model(model_with_everything(), vocabulary_of_everything(), tmp_path / "small")
+    small = export_model(model_with_all_features(), vocabulary_with_all_features(), tmp_path / "small")
     monkeypatch.setattr(event_tables, "TABLED_ITEMS", 29)
-    large = export_model(model_with_everything(), vocabulary_of_everything(), tmp_path / "large")  # proves it, too
+    large = export_model(model_with_all_features(), vocabulary_with_all_features(), tmp_path / "large")  # proven, too
     tabled, computed = (len(onnx.load(of.path / "step.onnx").graph.node) for of in (small, large))
     assert computed > tabled, "it is another graph"
     draw = np.random.default_rng(0)

@@ -15,7 +15,7 @@ from export.runtime.bundle import Bundle
 from export.runtime.float16_ranks import float16_rank_differences, float16_rank_limits, round_to_float16
 from export.runtime.resident_states import ResidentStates
 from tests.support.bundles import tiny_bundle
-from tests.support.cuda import ON_CUDA
+from tests.support.cuda import CUDA_OPERATORS
 from tests.tools.gpu_check import Cost, Peak, cost, parity
 
 ITEMS, WIDTH = 400, 32
@@ -116,7 +116,7 @@ def test_the_manifest_says_what_float16_loses_and_only_where_it_is_used(bundle: 
 
 def test_the_graph_is_of_operators_with_a_cuda_kernel_and_scores_in_float16(bundle: Bundle) -> None:
     graph = onnx.shape_inference.infer_shapes(onnx.load(bundle.path / "gpu_predict.onnx")).graph
-    assert {node.op_type for node in graph.node} <= ON_CUDA
+    assert {node.op_type for node in graph.node} <= CUDA_OPERATORS
     types = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
     assert types["scores"] == types["target"] == onnx.TensorProto.FLOAT16
 

@@ -27,8 +27,8 @@ from export.runtime.placement import check_placement
 from export.runtime.resident_states import ResidentStates
 from export.runtime.stepper import CPU, CUDA
 from tests.support.bundles import tiny_bundle, tiny_model, vocabulary_of
-from tests.support.content import model_with_everything, vocabulary_of_everything
-from tests.support.cuda import ON_CUDA
+from tests.support.content import model_with_all_features, vocabulary_with_all_features
+from tests.support.cuda import CUDA_OPERATORS
 from tests.tools.gpu_check import parity
 
 ITEMS, CAPACITY = 100, 300
@@ -67,19 +67,19 @@ def test_every_cell_steps_in_place(cell: str, tmp_path: Path, monkeypatch: pytes
     compare(quickly_exported(model, tmp_path / "b", monkeypatch), waves=5)
     graphs = [resident_step_graph(model), predict_graph(np.zeros((9, 4), np.float32), is_for_gpu=True)]
     for graph in graphs:
-        assert {node.op_type for node in onnx.load_from_string(graph).graph.node} <= ON_CUDA
+        assert {node.op_type for node in onnx.load_from_string(graph).graph.node} <= CUDA_OPERATORS
 
 
 def test_a_model_without_heads_that_knows_every_feature_steps_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proof, "STEPS", 3)
-    model, vocabulary = model_with_everything(ITEMS), vocabulary_of_everything(ITEMS)
+    model, vocabulary = model_with_all_features(ITEMS), vocabulary_with_all_features(ITEMS)
     bundle = export_model(model, vocabulary, tmp_path / "b", for_gpu=True)
     assert bundle.features == EVENT_FEATURES
     compare(bundle, waves=5)
     graph = onnx.load(bundle.path / "gpu_step.onnx").graph
-    assert {node.op_type for node in graph.node} <= ON_CUDA | {"Div", "Mod"}
+    assert {node.op_type for node in graph.node} <= CUDA_OPERATORS | {"Div", "Mod"}
 
 
 def test_a_step_without_evaluation_ranks_nothing_and_steps(bundle: Bundle) -> None:
