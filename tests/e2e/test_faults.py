@@ -11,8 +11,8 @@ from tests.faults import scenarios
 from tests.faults.registry import SCENARIOS, SMALL
 from tests.faults.trial import Row, run_scenario
 
-assert scenarios.__all__, "registered by their import"
-TOGETHER = 2  # a scenario mostly waits: for sessions to end, workers to start, commits
+assert scenarios.__all__, "the import registers the scenarios"
+TOGETHER = 2  # scenarios at a time; each mostly waits for sessions to time out and for workers to start
 NAMES = sorted(SCENARIOS, key=lambda name: SCENARIOS[name].alone)
 
 
@@ -20,7 +20,10 @@ NAMES = sorted(SCENARIOS, key=lambda name: SCENARIOS[name].alone)
 def play(
     request: pytest.FixtureRequest, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Row]]:
-    """What came of a scenario: those that leave the services alone are played beside each other, ahead of the tests."""
+    """Return a function that gives a scenario's result.
+
+    Scenarios that do not stop a service run side by side, before the tests ask for their results.
+    """
     chosen = {item.callspec.params["name"] for item in request.session.items if item.path == request.path}
     folder = tmp_path_factory.mktemp("faults")
     with local_services() as services, ThreadPoolExecutor(TOGETHER) as pool:

@@ -1,1 +1,1 @@
-"""Faults on a real Kafka, Cassandra and workers, and what must hold after each: `python -m tests.faults --help`."""
+"""Scenarios that break Kafka, Cassandra or workers, and the checks after each: `python -m tests.faults --help`."""

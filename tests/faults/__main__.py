@@ -1,4 +1,4 @@
-"""`python -m tests.faults`: play the scenarios and print what was lost, applied twice, and how long recovery took."""
+"""`python -m tests.faults`: run the scenarios and print what was lost or applied twice, and how long recovery took."""
 
 import argparse
 import logging
@@ -18,21 +18,23 @@ from tests.faults.registry import SCENARIOS
 from tests.faults.trial import Row, run_scenario
 from tests.support.bundles import tiny_bundle
 
-assert scenarios.__all__, "registered by their import"
+assert scenarios.__all__, "the import registers the scenarios"
 COLUMNS = ("scenario", "faults", "events", "lost", "applied twice", "recovery s", "evaluated again", "lives", "s")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--scale", choices=["small", "long"], default="small")
-    parser.add_argument("--only", metavar="NAME", action="append", choices=list(SCENARIOS), help="may stand repeatedly")
+    parser.add_argument(
+        "--only", metavar="NAME", action="append", choices=list(SCENARIOS), help="run only this one; can be repeated"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
-    parser.add_argument("--logs", type=Path, help="folder for the workers' logs, kept (default: a temporary one)")
+    parser.add_argument("--logs", type=Path, help="keep the workers' logs in this folder (default: a temporary one)")
     args = parser.parse_args()
     for name in [name for name in os.environ if name.startswith(PREFIX) and name != f"{PREFIX}CACHE"]:
-        del os.environ[name]  # no setting of the developer's reaches a worker
-    for library in ("aiokafka", "kafka", "cassandra"):  # they tell of each retry while a service is away
+        del os.environ[name]  # the developer's settings must not reach a worker
+    for library in ("aiokafka", "kafka", "cassandra"):  # they log each retry while a service is down
         logging.getLogger(library).setLevel(logging.CRITICAL)
     console = Console(width=None if sys.stdout.isatty() else 160)
     rows: list[Row] = []

@@ -1,4 +1,4 @@
-"""What must hold after any fault, for every user and every record. Workers are stopped and all is committed before."""
+"""Checks of every user and every record after a fault. All records have to be committed and all workers stopped."""
 
 import asyncio
 
@@ -15,8 +15,8 @@ from streams.engine.arena import StoredUser
 from streams.store.user_rows import Store
 from tests.faults.truth import ERASURE, LOST, REPETITION, Expected, Truth
 
-VECTOR_TOLERANCE = 1e-6  # two workers may have computed the same step, each with its own rounding
-SHOWN = 5  # of one kind of problem
+VECTOR_TOLERANCE = 1e-6  # two workers round the same step differently
+SHOWN = 5  # problems of one kind that are reported
 
 
 class Evaluated(msgspec.Struct):
@@ -38,7 +38,7 @@ class Updated(msgspec.Struct):
 
 
 class Findings:
-    """Problems in words, a few of each kind."""
+    """Counts problems and describes the first few of each kind."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
@@ -58,7 +58,7 @@ class Findings:
 
 
 def check(settings: Settings, bundle: Bundle, truth: Truth, producers_total: int | None = None) -> Findings:
-    """All checks of one bundle. producers_total: records that were sent, where the sender knows."""
+    """Run all checks for one bundle. `producers_total` is the number of records that the sender confirmed, if known."""
     found = Findings()
     truth.read()
     expected = truth.expected()
@@ -95,7 +95,7 @@ def check(settings: Settings, bundle: Bundle, truth: Truth, producers_total: int
 
 
 def check_steps(stored: dict[str, StoredUser], expected: Expected, found: Findings) -> None:
-    """A user's stored steps are the number of its distinct events."""
+    """Check that each user has as many stored steps as distinct events."""
     for user in stored.keys() | expected.steps.keys():
         steps = stored[user].steps if user in stored else 0
         wanted = expected.steps.get(user, 0)
@@ -108,8 +108,10 @@ def check_steps(stored: dict[str, StoredUser], expected: Expected, found: Findin
 async def check_evaluations(
     settings: Settings, bundle: Bundle, truth: Truth, expected: Expected, found: Findings
 ) -> None:
-    """After deduplication by id: one event for each applied record that is to be evaluated, none else, each scored at
-    its place."""
+    """Check the evaluation events without repetitions of an id.
+
+    Each applied record that is in the sample has exactly one event, with the user and the number of steps before it.
+    """
     decode = msgspec.json.Decoder(Evaluated).decode
     seen = {partition: np.zeros(len(column), bool) for partition, column in expected.steps_before.items()}
     async for records in read_topic(settings, settings.evaluation_topic):
@@ -141,7 +143,7 @@ async def check_evaluations(
 async def check_updates(
     settings: Settings, bundle: Bundle, stored: dict[str, StoredUser], expected: Expected, found: Findings
 ) -> None:
-    """The last update of each user equals its row; an erased user's last one is a tombstone."""
+    """Check that each user's last update equals the row in the store, and is a tombstone if the user was erased."""
     last: dict[bytes, bytes | None] = {}
     own = bundle.bundle_id.encode()
     async for records in read_topic(settings, settings.updates_topic):
@@ -164,6 +166,7 @@ async def check_updates(
 
 
 async def distinct_dead_letters(settings: Settings) -> int:
+    """Count the records that became dead letters. A replay may have written a dead letter more than once."""
     found: set[tuple[str, str]] = set()
     async for records in read_topic(settings, settings.dead_letter_topic):
         headers = [decode_headers(record.headers) for record in records]

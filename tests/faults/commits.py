@@ -1,4 +1,4 @@
-"""What the worker's group has committed, over time."""
+"""Follows what the consumer group of the workers has committed."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ POLL_S = 0.3
 
 
 class Commits(threading.Thread):
-    """Follows a group's committed records until stopped."""
+    """Polls the number of records that a consumer group has committed, until it is stopped."""
 
     def __init__(self, settings: Settings, topic: str, group: str) -> None:
         super().__init__(name="commits", daemon=True)
@@ -23,7 +23,7 @@ class Commits(threading.Thread):
         while not self._stopped.wait(POLL_S):
             try:
                 committed = sum(describe_topic(*self._source).committed.values())
-            except BrokerError:  # it is away
+            except BrokerError:  # the broker is down
                 continue
             if committed > self._seen[-1][1]:
                 self._seen.append((time.monotonic(), committed))
@@ -37,7 +37,7 @@ class Commits(threading.Thread):
         return self._seen[-1][1]
 
     def wait_for(self, records: int, limit_s: float = 60.0) -> None:
-        """Until so many records are committed. Raises TimeoutError."""
+        """Wait until so many records are committed. Raises TimeoutError after the limit."""
         deadline = time.monotonic() + limit_s
         while self.records < records:
             if time.monotonic() > deadline:
@@ -45,5 +45,5 @@ class Commits(threading.Thread):
             time.sleep(POLL_S)
 
     def next_after(self, moment: float) -> float | None:
-        """When the first batch after this moment was seen committed."""
+        """Return when the first commit after this moment was seen, or None."""
         return next((when for when, _ in self._seen if when > moment), None)

@@ -1,4 +1,4 @@
-"""Events without end, and the producer that sends them whatever happens to the broker."""
+"""An endless load of random events, and a producer that keeps sending while the broker fails."""
 
 import asyncio
 import json
@@ -15,18 +15,18 @@ from aiokafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
 
 ITEMS = [f"item-{i}" for i in range(1, 501)]
-ACTIONS = ["view", "cart", "purchase", "wave"]  # the bundle does not know the last one
+ACTIONS = ["view", "cart", "purchase", "wave"]  # the bundle does not know the action "wave"
 BATCH_BYTES = 256 * 1024
 TICK_S = 0.02
 SLICE = 1000
-AGAIN_WITHIN = 5  # of a user's events: a worker recognises a repetition among the last 8
+AGAIN_WITHIN = 5  # events of the user; a worker recognises repetitions of the user's last 8 events
 HOT_USER = "hot"
 
 Pair = tuple[bytes, bytes | None]
 
 
 class Load:
-    """Records in a reproducible order, and what was drawn so far: the truth that a scenario is held to."""
+    """Draws records in a reproducible order and counts them. A scenario is checked against these counts."""
 
     def __init__(
         self,
@@ -37,18 +37,20 @@ class Load:
         erasures_share: float = 0.0,
         disorder_ms: int = 50_000,
     ) -> None:
-        """repetitions: up to so many times an event comes again."""
-        self.events: Counter[str] = Counter()  # distinct event ids by user, erased or not
+        """Each event is repeated up to `repetitions` times, and its time may be up to `disorder_ms` late."""
+        self.events: Counter[str] = Counter()  # distinct event ids of each user, also of erased users
         self.repeated = 0
         self.erasures = 0
-        self._number = 0  # of the last event; another sender goes on behind it
+        self._number = 0  # of the last event; a later sender of the same load continues from it
         self._draw = draw
         self._users = users
         self._hot_share = hot_share
         self._repetitions = repetitions
         self._erasures_share = erasures_share
         self._disorder_ms = disorder_ms
-        self._again: dict[str, deque[tuple[int, Pair]]] = {}  # user -> (its events when the first was sent, record)
+        self._again: dict[
+            str, deque[tuple[int, Pair]]
+        ] = {}  # user -> (number of its events at the time, record to repeat)
 
     def __iter__(self) -> Iterator[Pair]:
         draw = self._draw
@@ -84,14 +86,17 @@ class Load:
 
 
 class Sender(threading.Thread):
-    """Sends a load at a rate until told to end; keeps trying while the broker is away, neither losing nor repeating."""
+    """Sends a load at a rate until it is told to end.
+
+    The sender retries while the broker is down. Its producer is idempotent, so no record is lost or repeated.
+    """
 
     def __init__(
         self, broker: str, topic: str, load: Load, rate: float, partitions: int, codec: str | None = "lz4"
     ) -> None:
         super().__init__(name="sender", daemon=True)
         self.sent = 0
-        self.partitions = partitions  # set anew, it counts for the records after what is sent
+        self.partitions = partitions  # a new value holds for records that are not sent yet
         self._broker, self._topic = broker, topic
         self._records = iter(load)
         self._rate = rate
@@ -102,7 +107,7 @@ class Sender(threading.Thread):
         self._under_way: list[Any] = []
 
     def end(self, least: int = 0) -> None:
-        """Wait until `least` records are sent and everything is confirmed. Raises what the sender met."""
+        """Wait until at least `least` records are sent and all are confirmed. Raises an error of the sender."""
         self._least = least
         self._ended.set()
         self.join()
@@ -146,14 +151,16 @@ class Sender(threading.Thread):
             batch = batches.get(partition)
             if batch is None:
                 batch = batches[partition] = producer.create_batch()
-            if batch.append(key=key, value=value, timestamp=None) is None:  # full: cannot be with SLICE of these
+            if (
+                batch.append(key=key, value=value, timestamp=None) is None
+            ):  # full, which SLICE records of this size cannot reach
                 raise ValueError(f"{len(records)} records do not fit into a batch of {BATCH_BYTES} bytes")
         for partition, batch in batches.items():
             while True:
                 try:
                     self._under_way.append(await producer.send_batch(batch, self._topic, partition=partition))
                     break
-                except KafkaError:  # not taken; the broker is away
+                except KafkaError:  # the broker is down and took nothing
                     await asyncio.sleep(0.2)
         self.sent += len(records)
         if len(self._under_way) > 1000:

@@ -1,4 +1,4 @@
-"""Scenarios by name, and how large a run of them is."""
+"""The table of scenarios by name, with the size of a short and of a long run of each."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,13 +7,13 @@ import msgspec
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one scenario's run. `events`: at least so many records; the load lasts as long as the faults do."""
+    """The size of a scenario's run."""
 
-    events: int
+    events: int  # records at least; the load goes on for as long as the faults do
     rate: float  # events/s
     users: int
     faults: int
-    gap_s: tuple[float, float]  # between two faults, drawn from this range
+    gap_s: tuple[float, float]  # range from which the time between two faults is drawn
     outage_s: float
 
 
@@ -23,8 +23,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
     sizes: dict[str, Size]
     drain_s: float
-    needs: str | None  # of the worker, where it has yet to be built
-    alone: bool  # it takes the services away from whoever else uses them
+    alone: bool  # it stops a shared service, so no other scenario may run at the same time
 
 
 SMALL = Size(events=4_000, rate=700.0, users=400, faults=2, gap_s=(0.5, 2.0), outage_s=15.0)
@@ -37,11 +36,13 @@ def scenario(
     small: dict[str, Any] | None = None,
     long: dict[str, Any] | None = None,
     drain_s: float = 120.0,
-    needs: str | None = None,
     alone: bool = False,
     **settings: Any,
 ) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
-    """Register a function as a scenario. `settings`: of its deployment; small, long: what differs from SMALL, LONG."""
+    """Register the decorated function as a scenario.
+
+    `small` and `long` change fields of SMALL and LONG. `settings` are the settings of the scenario's deployment.
+    """
 
     def register(play: Callable[[Any], None]) -> Callable[[Any], None]:
         name = play.__name__.replace("_", "-")
@@ -49,9 +50,7 @@ def scenario(
             "small": msgspec.structs.replace(SMALL, **small or {}),
             "long": msgspec.structs.replace(LONG, **long or {}),
         }
-        SCENARIOS[name] = Scenario(
-            name=name, play=play, settings=settings, sizes=sizes, drain_s=drain_s, needs=needs, alone=alone
-        )
+        SCENARIOS[name] = Scenario(name=name, play=play, settings=settings, sizes=sizes, drain_s=drain_s, alone=alone)
         return play
 
     return register

@@ -1,4 +1,4 @@
-"""Workers that are started again whenever they end, as systemd would."""
+"""Starts each worker again when it ends, as systemd would."""
 
 import contextlib
 import signal
@@ -15,14 +15,14 @@ from streams.local.errors import LocalServiceError
 ROOT = Path(__file__).parents[2]
 RESTART_DELAY_S = 0.2
 POLL_S = 0.05
-# A stop in order takes less; at 15 s the worker's own watchdog would end it, and hide what it waits for.
+# An orderly stop takes less. At 15 s the worker's own watchdog would end the process and hide what it waits for.
 SLOW_STOP_S = 12.0
 
 Environment = Mapping[str, str]
 
 
 class FaultWorker(WorkerProcess):
-    """One life of a worker: the production code, started by `tests.faults.worker_main`."""
+    """One process of a worker. It runs the production code, started by `tests.faults.worker_main`."""
 
     def __init__(self, settings: Settings, log: Path, faults: Environment) -> None:
         super().__init__(settings, log)
@@ -31,16 +31,17 @@ class FaultWorker(WorkerProcess):
 
     @property
     def exit_code(self) -> int | None:
-        """As subprocess has it: negative for a signal; None while it runs."""
+        """The exit code, negative for a signal, or None while the process runs."""
         return None if self._process is None else self._process.poll()
 
-    def ask_what_it_waits_for(self) -> None:
-        with contextlib.suppress(LocalServiceError):  # it has ended meanwhile
+    def log_stacks(self) -> None:
+        """Make the worker write the stacks of its threads and tasks to its log."""
+        with contextlib.suppress(LocalServiceError):  # the process has ended meanwhile
             self._signal(signal.SIGUSR1)
 
 
 class Slot:
-    """One worker that is wanted, and its lives so far."""
+    """A worker that has to be kept running, and its processes (lives) so far."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -54,11 +55,13 @@ class Slot:
 
 
 class Supervisor:
-    """Keeps its workers alive; each life has a folder and a log of its own."""
+    """Keeps its workers running. Each process of a worker has its own folder and log."""
 
     def __init__(self, settings: Settings, folder: Path, name: str = "worker") -> None:
         self.settings = settings
-        self.faults_of: Callable[[int], Environment] = lambda life: {}  # FAULT_* of the n-th life, over all slots
+        self.faults_of: Callable[[int], Environment] = (
+            lambda life: {}
+        )  # variables FAULT_* of the n-th process over all slots
         self.slots: list[Slot] = []
         self.slow_to_end: list[str] = []
         self._folder = folder
@@ -80,7 +83,7 @@ class Supervisor:
             return slot
 
     def remove(self, slot: Slot) -> None:
-        """End it in order, for good."""
+        """End the worker in order and do not start it again."""
         slot.wanted = False
         self.terminate(slot)
 
@@ -89,23 +92,22 @@ class Supervisor:
             slot.current.kill()
 
     def terminate(self, slot: Slot) -> None:
-        """SIGTERM, and wait for its end; the next life follows where it is still wanted."""
+        """Send SIGTERM and wait for the end. If the worker is still wanted, it is started again."""
         with self._lock:
             life = slot.current
         if life.pid is None:
             return
         began = time.monotonic()
-        # A worker answers SIGUSR1 with the stacks of its threads and tasks: what it waits for stands in its log.
-        asks = threading.Timer(SLOW_STOP_S, life.ask_what_it_waits_for)
-        asks.start()
+        timer = threading.Timer(SLOW_STOP_S, life.log_stacks)
+        timer.start()
         life.stop()
-        asks.cancel()
+        timer.cancel()
         took_s = time.monotonic() - began
         if took_s > SLOW_STOP_S:
             self.slow_to_end.append(f"{life.log.parent.name} took {took_s:.0f} s to end after SIGTERM")
 
     def stop(self) -> None:
-        """End all in order and start none again."""
+        """End all workers in order and start none again."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -124,16 +126,16 @@ class Supervisor:
     def lives(self) -> list[FaultWorker]:
         return [life for slot in self.slots for life in slot.lives]
 
-    def killed_itself(self) -> int:
-        """Lives that a SIGKILL ended."""
+    def count_killed(self) -> int:
+        """Count the processes that SIGKILL ended."""
         return sum(life.exit_code == -signal.SIGKILL for life in self.lives)
 
-    def ended_by_themselves(self) -> list[FaultWorker]:
-        """Lives that ended with an error, in the worker's own words in its log."""
+    def failed(self) -> list[FaultWorker]:
+        """Return the processes that ended with an error and not by a signal. Their logs tell the error."""
         return [life for life in self.lives if life.exit_code not in (None, 0, -signal.SIGKILL, -signal.SIGTERM)]
 
-    def said(self) -> str:
-        """The logs of all lives."""
+    def logs(self) -> str:
+        """Return the logs of all processes, joined."""
         return "".join(life.log.read_text(errors="replace") for life in self.lives)
 
     def _watch(self) -> None:

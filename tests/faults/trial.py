@@ -1,4 +1,4 @@
-"""One run of one scenario: its deployment, load, workers and faults, and what came of them."""
+"""One run of one scenario: its deployment, load, workers and faults, and the result of the checks."""
 
 import asyncio
 import contextlib
@@ -26,13 +26,13 @@ POLL_S = 0.2
 
 
 class Row(msgspec.Struct, kw_only=True):
-    """Of the table. lost, double_applied: None where the records were not all taken, so that nobody can say."""
+    """One scenario's row in the table of results."""
 
     name: str
     faults: int
     events: int
-    lost: int | None
-    double_applied: int | None
+    lost: int | None  # None if the workers did not take all records, so that lost records cannot be told
+    double_applied: int | None  # None as above
     recovery_s: float | None
     elapsed_s: float
     evaluated_again: int
@@ -47,7 +47,7 @@ class Fault(msgspec.Struct):
 
 
 class Trial:
-    """What a scenario plays with. Everything random comes from `draw`."""
+    """What a running scenario uses: services, deployment, load and workers. All random choices come from `draw`."""
 
     def __init__(
         self, scenario: Scenario, scale: str, services: LocalServices, bundle: Bundle, folder: Path, seed: int
@@ -69,11 +69,11 @@ class Trial:
         self.problems: list[str] = []
         self.load: Load | None = None
         self.sender: Sender | None = None
-        self.also: list[tuple[Supervisor, Bundle]] = []  # workers of other bundles on the same topic
+        self.also: list[tuple[Supervisor, Bundle]] = []  # workers of other bundles that read the same topic
         self.records_sent = 0
 
     def start_load(self, codec: str | None = "lz4", rate: float | None = None, **load: Any) -> Sender:
-        """Send from now on, until `end_load`; a second one goes on with the same records."""
+        """Start to send, until `end_load`. A second call continues with the same load."""
         if self.load is None:
             self.load = Load(self.draw_of("load"), self.size.users, **load)
         topic = self.settings.behavior_topic
@@ -83,38 +83,39 @@ class Trial:
         return self.sender
 
     def end_load(self, least: int | None = None) -> None:
-        """Send on until all loads together have `least` records (the size's `events`), each confirmed."""
+        """Stop sending when at least `least` records (default: the size's `events`) are sent and confirmed in total."""
         if self.sender is not None:
             sender, self.sender = self.sender, None
             sender.end((self.size.events if least is None else least) - self.records_sent)
             self.records_sent += sender.sent
 
     def draw_of(self, purpose: str) -> random.Random:
-        """Of its own, for what another thread draws: the order would not be the same every time."""
-        return random.Random(self.draw.random() if purpose is None else f"{purpose}-{self.draw.random()}")
+        """Return a random source for another thread. A shared one would make draws depend on the threads' order."""
+        return random.Random(f"{purpose}-{self.draw.random()}")
 
     def start_workers(self, count: int) -> None:
         self.supervisor.start(count)
         self.commits.start()
 
     def under_load(self, workers: int, **load: Any) -> None:
-        """Start workers and load, and wait until the first records are committed."""
+        """Start workers and a load, and wait until the first records are committed."""
         self.start_workers(workers)
         self.start_load(**load)
         self.commits.wait_for(1)
 
-    def pause_s(self) -> None:
-        """Let it run for a while before the next fault."""
+    def wait_for_next_fault(self) -> None:
+        """Sleep for a random time, so that the next fault comes at a random moment."""
         time.sleep(self.draw.uniform(*self.size.gap_s))
 
     @contextlib.contextmanager
     def fault(self, what: str) -> Iterator[None]:
+        """Record the time span of a fault."""
         began = time.monotonic()
         yield
         self.faults.append(Fault(what, began, time.monotonic()))
 
     def wait_for_recovery(self, limit_s: float = 60.0) -> None:
-        """Until a batch is committed after the last fault."""
+        """Wait until a batch is committed after the last fault."""
         deadline = time.monotonic() + limit_s
         while self.commits.next_after(self.faults[-1].ended) is None:
             if time.monotonic() > deadline:
@@ -132,10 +133,10 @@ class Trial:
         return True
 
     def expect_in_log(self, text: str) -> None:
-        self.wait_until(lambda: text in self.supervisor.said(), 30.0, f"a worker's log says {text!r}")
+        self.wait_until(lambda: text in self.supervisor.logs(), 30.0, f"a worker's log says {text!r}")
 
     def drain(self, least: int | None = None) -> bool:
-        """End the load and wait until everything is committed, by every bundle's group."""
+        """End the load and wait until the consumer group of each bundle has committed everything."""
         self.end_load(least)
         bundles = [self.bundle, *(bundle for _, bundle in self.also)]
         return all(
@@ -157,9 +158,9 @@ class Trial:
             supervisor.slow_to_end.clear()
 
     def recovery_s(self) -> float | None:
-        """The longest time from a fault's end to the first batch committed after it; None without a fault.
+        """Return the longest time from the end of a fault to the next commit, or None.
 
-        Not counted where the next fault came before that.
+        A fault does not count if the next fault began before that commit.
         """
         found: list[float] = []
         following = [fault.began for fault in self.faults[1:]] + [float("inf")]
@@ -173,7 +174,7 @@ class Trial:
 def run_scenario(
     scenario: Scenario, scale: str, services: LocalServices, bundle: Bundle, folder: Path, seed: int
 ) -> Row:
-    """Play a scenario and check what came of it. The services are in order before and after."""
+    """Run a scenario and check the result. The services run before and after."""
     began = time.monotonic()
     folder = folder / f"{scenario.name}-{time.monotonic_ns()}"
     folder.mkdir(parents=True)
@@ -190,11 +191,11 @@ def run_scenario(
                 lost, double, again = lost + found.lost, double + found.double_applied, again + found.evaluated_again
                 trial.problems += found.problems
         else:
-            trial.problems += [life.last_lines(3) for life in trial.supervisor.ended_by_themselves()[-1:]]
+            trial.problems += [life.last_lines(3) for life in trial.supervisor.failed()[-1:]]
     except (Exception, asyncio.CancelledError) as error:
         trial.problems.append(f"{type(error).__name__}: {error}")
     finally:
-        for service in services.services.values():  # first: a worker waits for them before it ends
+        for service in services.services.values():  # before the workers, which wait for the services while they end
             if service.pid is not None:
                 service.resume()
             service.start()

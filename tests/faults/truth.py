@@ -1,4 +1,4 @@
-"""What must have become of each record: the behaviour topic read once more, without any code of the worker."""
+"""What must have become of each record. The code reads the behaviour topic and uses no code of the worker."""
 
 import asyncio
 from collections import Counter
@@ -14,7 +14,7 @@ from streams.config.settings import Settings
 from streams.engine.sampling import Sample
 
 POLL_RECORDS = 5000
-REPETITION, ERASURE, LOST = -1, -2, -3  # what an offset holds instead of an event to apply
+REPETITION, ERASURE, LOST = -1, -2, -3  # marks of records that add no step
 
 
 class Sent(msgspec.Struct):
@@ -22,7 +22,7 @@ class Sent(msgspec.Struct):
 
 
 class Truth:
-    """Every record of the behaviour topic, kept beyond the topic's retention when read before."""
+    """Every record of the behaviour topic. Records that were read once are known even after the topic deleted them."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
         self.topic = topic
@@ -32,19 +32,19 @@ class Truth:
         self._settings = settings
 
     def read(self) -> None:
-        """Read what came since the last time."""
+        """Read the records since the last call."""
         asyncio.run(self._read())
 
     async def _read(self) -> None:
         at = describe_topic(self._settings, self.topic)
         if sum(at.end_offsets.values()) == self.records:
-            return  # a consumer that is stopped before it was assigned anything raises CancelledError (aiokafka 0.14.0)
+            return  # aiokafka 0.14.0 raises CancelledError if a consumer stops before it has a partition
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.broker, enable_auto_commit=False, max_poll_records=POLL_RECORDS
         )
         await consumer.start()
         decode = msgspec.json.Decoder(Sent).decode
-        users: dict[bytes, str] = {}  # one string a user
+        users: dict[bytes, str] = {}  # one string for each user, to save memory
         try:
             for partition, end in sorted(at.end_offsets.items()):
                 rows = self.rows.setdefault(partition, [])
@@ -58,7 +58,7 @@ class Truth:
             await consumer.stop()
 
     def lose(self, offsets: dict[int, range]) -> None:
-        """By partition, what no worker will see."""
+        """Note the offsets of each partition that were deleted before a worker could read them."""
         for partition, gone in offsets.items():
             self.lost.setdefault(partition, set()).update(gone)
 
@@ -67,11 +67,11 @@ class Truth:
         return sum(map(len, self.rows.values()))
 
     def events_sent(self) -> Counter[str]:
-        """Distinct event ids by user."""
+        """Count the distinct event ids of each user."""
         return Counter(user for user, event in {row for rows in self.rows.values() for row in rows} if event)
 
     def expected(self) -> "Expected":
-        """Replay in partition order; where partitions were added, a user's later partition is the higher one."""
+        """Apply all records in the order of partitions. If partitions were added, a user moved only to higher ones."""
         steps: dict[str, int] = {}
         seen: dict[str, set[str]] = {}
         before: dict[int, NDArray[np.int32]] = {}
@@ -107,16 +107,15 @@ class Truth:
 
 
 class Expected(msgspec.Struct):
-    """steps: by user that has a row. steps_before: by partition and offset; else a kind as above. evaluated: by the
-    same, whether there is an evaluation event; of all events where nothing is sampled."""
+    """What must be stored and published."""
 
-    steps: dict[str, int]
-    erased: set[str]
-    steps_before: dict[int, NDArray[np.int32]]
-    evaluated: dict[int, NDArray[np.bool_]]
+    steps: dict[str, int]  # steps of each user that has a row
+    erased: set[str]  # users that have a tombstone and no row
+    steps_before: dict[int, NDArray[np.int32]]  # partition -> by offset, the user's steps before the event, or a mark
+    evaluated: dict[int, NDArray[np.bool_]]  # partition -> by offset, whether there is an evaluation event
 
-    def count(self, kind: int) -> int:
-        return sum(int((column == kind).sum()) for column in self.steps_before.values())
+    def count(self, mark: int) -> int:
+        return sum(int((column == mark).sum()) for column in self.steps_before.values())
 
     def events(self) -> int:
         return sum(int((column >= 0).sum()) for column in self.steps_before.values())

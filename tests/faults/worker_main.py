@@ -1,7 +1,8 @@
-"""`thalweg worker` that kills itself (SIGKILL) at one of its calls: `python -m tests.faults.worker_main`.
+"""Runs `thalweg worker` and kills it (SIGKILL) at a chosen call: `python -m tests.faults.worker_main`.
 
-FAULT_POINT: the call and where in it, as `write:before`, `publish:during`, `erase:after`; nothing happens without it.
-FAULT_CALL: which of the calls, counted from 1. FAULT_DELAY_MS: how long after the beginning, for `during`.
+FAULT_POINT names the call and the moment, such as `write:before`, `publish:during` or `erase:after`. Without it, the
+worker runs as usual. FAULT_CALL is the number of the call, counted from 1. FAULT_DELAY_MS is the time from the
+beginning of the call to the kill, for `during`.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ def die() -> None:
 
 
 def arm(point: str, call: int, delay_s: float) -> None:
-    """Let the `call`th call of `point` be the last thing that this process does."""
+    """Make this process kill itself at the `call`th call of the method that `point` names."""
     name, _, where = point.partition(":")
     owner = CALLS[name]
     original = getattr(owner, name)
@@ -38,7 +39,7 @@ def arm(point: str, call: int, delay_s: float) -> None:
         if where == "during":
             asyncio.get_running_loop().call_later(delay_s, die)
         result = await original(*args, **kwargs)
-        die()  # `after`, and `during` where the call took less than the delay
+        die()  # for `after`, and for `during` if the call ended before the delay
         return result
 
     setattr(owner, name, wrapped)

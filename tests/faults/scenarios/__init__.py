@@ -1,4 +1,4 @@
-"""Importing this package registers all scenarios."""
+"""The import of this package registers all scenarios."""
 
 from tests.faults.scenarios import data, events, services, workers
 

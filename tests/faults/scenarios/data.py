@@ -1,4 +1,4 @@
-"""Faults of the data: partitions added, records past their retention, damaged rows."""
+"""Faults of the data: added partitions, records deleted by retention, damaged rows."""
 
 import time
 from collections import Counter
@@ -22,9 +22,9 @@ from tests.faults.trial import Trial
     drain_s=60.0,
 )
 def partitions_added(trial: Trial) -> None:
-    """The topics grow from two to four partitions under load; producers go on with the new count."""
+    """The topics grow from two to four partitions under load, and the producer uses the new ones."""
     trial.under_load(workers=2)
-    trial.pause_s()
+    trial.wait_for_next_fault()
     settings = trial.settings
     outputs = (settings.evaluation_topic, settings.updates_topic, settings.dead_letter_topic)
     with trial.fault("two more partitions"), broker_admin(settings) as admin:
@@ -33,24 +33,24 @@ def partitions_added(trial: Trial) -> None:
         assert trial.sender is not None, "under load"
         trial.sender.partitions = 4
     trial.wait_for_recovery()
-    trial.pause_s()
+    trial.wait_for_next_fault()
 
 
 @scenario(small={"faults": 1}, long={"faults": 4})
 def past_retention(trial: Trial) -> None:
-    """Records are deleted before they were applied, while no worker runs: the rest is applied, the loss is said."""
+    """Records are deleted before a worker applies them. Workers apply the rest and log the loss."""
     settings, supervisor = trial.settings, trial.supervisor
     trial.under_load(workers=1)
     for _ in range(trial.size.faults):
-        trial.pause_s()
-        if not trial.drain(least=0):  # so that the commit says what is applied
+        trial.wait_for_next_fault()
+        if not trial.drain(least=0):  # afterwards, the committed offsets tell which records are applied
             return
         supervisor.remove(supervisor.slots[-1])
         trial.start_load()
-        time.sleep(trial.draw.uniform(1.0, 2.0))  # records arrive that nobody applies
+        time.sleep(trial.draw.uniform(1.0, 2.0))  # no worker runs and applies these records
         trial.end_load(0)
         topic = describe_topic(settings, settings.behavior_topic, settings.consumer_group_id(trial.bundle.bundle_id))
-        trial.truth.read()  # while all of it is there
+        trial.truth.read()  # before the records are deleted
         lost: dict[int, range] = {}
         for partition, end in topic.end_offsets.items():
             committed = topic.committed.get(partition, 0)
@@ -68,10 +68,10 @@ def past_retention(trial: Trial) -> None:
 
 @scenario(small={"faults": 3}, long={"faults": 20}, drain_s=30.0)
 def damaged_row(trial: Trial) -> None:
-    """State cells are corrupted while no worker runs; the users come again."""
+    """State cells are corrupted while no worker runs. Then more events of the same users arrive."""
     settings, supervisor = trial.settings, trial.supervisor
     trial.under_load(workers=1)
-    trial.pause_s()
+    trial.wait_for_next_fault()
     trial.end_load()
     if not trial.drain():
         return
@@ -91,19 +91,19 @@ def damaged_row(trial: Trial) -> None:
     cluster.shutdown()
     supervisor.add()
     trial.start_load()
-    trial.end_load(3 * trial.size.events)  # so that each of them comes again
+    trial.end_load(3 * trial.size.events)  # so many that each of these users has an event
     trial.wait_for_recovery(15)
     for user in users:
         trial.expect_in_log(repr(user))
 
 
 def _active_users(events: Counter[str]) -> list[str]:
-    """Those that surely come again."""
+    """Return the users with the most events. They will certainly have another event."""
     return sorted(user for user, count in events.most_common(len(events) // 2))
 
 
 def _write_timestamp(session: Any, trial: Trial, user: str) -> int:
-    """Just above the cell's own, so that the worker's next write wins, as it would over a damaged disk's cell."""
+    """Return a timestamp just above that of the cell, so that the worker's next write replaces the damaged cell."""
     table = representations_table(trial.bundle.manifest.representation_width)
     found = session.execute(
         f"SELECT WRITETIME(state) FROM {trial.settings.keyspace}.{table} WHERE user_id = %s AND bundle_id = %s",

@@ -1,4 +1,4 @@
-"""Unusual events and loads, each with a worker killed in the middle of them."""
+"""Unusual events and loads. In each scenario, a worker is killed while the load runs."""
 
 import msgspec
 
@@ -16,7 +16,7 @@ CODECS = ("gzip", "snappy", "lz4", "zstd", None)
 
 def _kills(trial: Trial) -> None:
     for _ in range(trial.size.faults):
-        trial.pause_s()
+        trial.wait_for_next_fault()
         slot = trial.draw.choice(trial.supervisor.slots)
         with trial.fault("SIGKILL"):
             trial.supervisor.kill(slot)
@@ -25,14 +25,14 @@ def _kills(trial: Trial) -> None:
 
 @scenario(small={"faults": 1, "events": 9_000}, long={"events": 160_000}, session_timeout_s=SESSION_S)
 def duplicates_and_disorder(trial: Trial) -> None:
-    """Every event is sent once to three times, event times are out of order by up to a day."""
+    """Every event is sent one to three times, and event times are out of order by up to a day."""
     trial.under_load(workers=2, repetitions=2, disorder_ms=DAY_MS)
     _kills(trial)
 
 
 @scenario(small={"faults": 1}, long={"events": 200_000}, session_timeout_s=SESSION_S)
 def every_codec(trial: Trial) -> None:
-    """Producers compress with gzip, snappy, lz4, zstd or not at all."""
+    """The producer compresses with gzip, snappy, lz4 and zstd, and also sends without compression."""
     trial.start_workers(2)
     for number, codec in enumerate(CODECS, start=1):
         trial.start_load(codec=codec)
@@ -45,7 +45,7 @@ def every_codec(trial: Trial) -> None:
 
 @scenario(small={"faults": 1}, session_timeout_s=SESSION_S)
 def hot_user(trial: Trial) -> None:
-    """A fifth of all events are of one user: a batch steps it hundreds of times."""
+    """One user has a fifth of all events, so that a micro-batch steps the user hundreds of times."""
     trial.under_load(workers=2, hot_share=0.2)
     _kills(trial)
 
@@ -58,14 +58,14 @@ def hot_user(trial: Trial) -> None:
     batch_max_events=50,
 )
 def evictions(trial: Trial) -> None:
-    """Memory holds a fraction of the users: each is evicted and restored again and again."""
+    """The memory holds only some of the users, so that each user is evicted and restored many times."""
     trial.under_load(workers=2)
     _kills(trial)
 
 
 @scenario(small={"faults": 1}, session_timeout_s=SESSION_S)
 def other_bundle(trial: Trial) -> None:
-    """Workers of a second bundle run beside, with rows and a group of their own; both are killed."""
+    """Workers of two bundles run side by side, each with its own rows and consumer group. Both are killed."""
     second = tiny_bundle(trial.folder / "second-bundle", seed=1)
     settings = msgspec.structs.replace(trial.settings, bundle=str(second.path.absolute()))
     beside = Supervisor(settings, trial.folder, "second")
@@ -75,7 +75,7 @@ def other_bundle(trial: Trial) -> None:
     _wait_for_first_commit(trial, second)
     for _ in range(trial.size.faults):
         for supervisor in (trial.supervisor, beside):
-            trial.pause_s()
+            trial.wait_for_next_fault()
             with trial.fault("SIGKILL"):
                 supervisor.kill(supervisor.slots[0])
     trial.wait_for_recovery()

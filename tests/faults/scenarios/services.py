@@ -1,4 +1,4 @@
-"""Faults of Kafka and Cassandra: away, killed, frozen, refusing."""
+"""Faults of Kafka and Cassandra: the service is stopped, killed or frozen, or refuses requests."""
 
 import contextlib
 import time
@@ -17,11 +17,11 @@ REFUSING_BYTES = 200  # less than one evaluation event
 
 @scenario(alone=True, long={"faults": 10, "gap_s": (3.0, 9.0)})
 def kafka_restarts(trial: Trial) -> None:
-    """The broker ends, in order or killed, and comes back at once."""
+    """The broker is stopped or killed in turn, and starts again at once."""
     trial.under_load(workers=2)
     kafka = trial.services.kafka
     for number in range(trial.size.faults):
-        trial.pause_s()
+        trial.wait_for_next_fault()
         with trial.fault("Kafka restarts"):
             end = kafka.kill if number % 2 else kafka.stop
             end()
@@ -31,22 +31,22 @@ def kafka_restarts(trial: Trial) -> None:
 
 @scenario(alone=True, small={"faults": 1}, long={"faults": 2})
 def kafka_down_60s(trial: Trial) -> None:
-    """The broker is away; 15 s at small scale."""
+    """The broker is down for 60 s (15 s at small scale)."""
     trial.under_load(workers=2)
     _away(trial, trial.services.kafka)
 
 
 @scenario(alone=True, small={"faults": 1}, long={"faults": 2})
 def cassandra_down_60s(trial: Trial) -> None:
-    """Cassandra is away; 15 s at small scale."""
+    """Cassandra is down for 60 s (15 s at small scale)."""
     trial.under_load(workers=2)
     _away(trial, trial.services.cassandra)
 
 
 def _away(trial: Trial, service: Service) -> None:
     for _ in range(trial.size.faults):
-        trial.pause_s()
-        with trial.fault(f"{service.name} is away"):
+        trial.wait_for_next_fault()
+        with trial.fault(f"{service.name} is down"):
             until = time.monotonic() + trial.size.outage_s
             service.stop()
             time.sleep(max(0.0, until - time.monotonic()))
@@ -56,26 +56,26 @@ def _away(trial: Trial, service: Service) -> None:
 
 @scenario(alone=True, long={"faults": 12})
 def cassandra_slow(trial: Trial) -> None:
-    """Cassandra is frozen in bursts around the time-out of a request (10 s)."""
+    """Cassandra is frozen for shorter and longer times than the timeout of a request (10 s)."""
     trial.under_load(workers=2)
     for number in range(trial.size.faults):
-        trial.pause_s()
+        trial.wait_for_next_fault()
         _freeze(trial, trial.services.cassandra, trial.draw.uniform(3, 5) if number % 2 else trial.draw.uniform(10, 12))
     trial.wait_for_recovery()
 
 
 @scenario(alone=True, small={"faults": 1}, long={"faults": 8, "rate": 1500.0, "events": 40_000})
 def cassandra_killed(trial: Trial) -> None:
-    """SIGKILL of Cassandra with nothing flushed; what it acknowledged must be in its commit log.
+    """Cassandra is killed (SIGKILL) before it flushes its tables. It must find acknowledged rows in its commit log.
 
-    As Cassandra comes, it acknowledges before its commit log is synced: a single node that is killed forgets the last
-    rows, and nobody else has them. Here it syncs first, as replicas would have them elsewhere (`thalweg doctor` says
-    where neither is so).
+    By default Cassandra acknowledges a write before it syncs the commit log to disk, so that a single node loses the
+    last rows when it is killed. Here Cassandra syncs first, in place of replicas that would keep the rows.
+    `thalweg doctor` warns of a cluster that has neither.
     """
     with _synced_commit_log(trial.services):
         trial.under_load(workers=2)
         for _ in range(trial.size.faults):
-            trial.pause_s()
+            trial.wait_for_next_fault()
             with trial.fault("SIGKILL of Cassandra"):
                 trial.services.cassandra.kill()
                 trial.services.cassandra.start()
@@ -85,14 +85,14 @@ def cassandra_killed(trial: Trial) -> None:
 
 @contextlib.contextmanager
 def _synced_commit_log(services: LocalServices) -> Iterator[None]:
-    """Cassandra acknowledges a write when it is on disk: three times slower on one disk."""
+    """Run Cassandra so that it acknowledges a write when the write is on disk, and restore its settings at the end."""
     yaml = services.data_dir / "cassandra" / "cassandra.yaml"
     before = yaml.read_text()
     after = before
     for line, other in (
         ("commitlog_sync: periodic", "commitlog_sync: group"),
         ("commitlog_sync_period: 1000ms", "commitlog_sync_group_window: 2ms"),
-        ("concurrent_writes: 8", "concurrent_writes: 256"),  # each waits for the disk
+        ("concurrent_writes: 8", "concurrent_writes: 256"),  # more writes at a time, since each waits for the disk
     ):
         assert line in after, line
         after = after.replace(line, other)
@@ -106,10 +106,10 @@ def _synced_commit_log(services: LocalServices) -> Iterator[None]:
 
 @scenario(alone=True, small={"rate": 1500.0}, long={"faults": 10, "rate": 10_000.0}, session_timeout_s=20)
 def full_producer_buffer(trial: Trial) -> None:
-    """Kafka is frozen under load: outputs pile up in the workers, and events in the sender."""
+    """Kafka is frozen under load, so that outputs fill the buffers of the workers and events those of the sender."""
     trial.under_load(workers=2)
     for _ in range(trial.size.faults):
-        trial.pause_s()
+        trial.wait_for_next_fault()
         _freeze(trial, trial.services.kafka, trial.draw.uniform(3, 6))
     trial.wait_for_recovery()
 
@@ -123,10 +123,10 @@ def _freeze(trial: Trial, service: Service, length_s: float) -> None:
 
 @scenario(small={"faults": 1}, long={"faults": 8})
 def output_refused(trial: Trial) -> None:
-    """The broker refuses evaluation events as too large, later takes them again."""
+    """The broker refuses evaluation events as too large, and accepts them again later."""
     trial.under_load(workers=2)
     for _ in range(trial.size.faults):
-        trial.pause_s()
+        trial.wait_for_next_fault()
         with trial.fault("evaluation events are refused"):
             _limit(trial, AlterConfigOp.SET)
             time.sleep(trial.draw.uniform(4, 7))

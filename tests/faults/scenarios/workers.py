@@ -1,4 +1,4 @@
-"""Faults of the workers themselves: killed, ended, frozen, joined by others."""
+"""Faults of the workers: a worker is killed, ended, frozen, added or removed."""
 
 import time
 
@@ -6,17 +6,17 @@ from tests.faults.registry import scenario
 from tests.faults.supervisor import Environment
 from tests.faults.trial import Trial
 
-# A killed worker's partitions stand still until its session ends, its own next life included.
+# The broker assigns the partitions of a killed worker again only when the worker's session has timed out.
 SESSION_S = 4
 ZOMBIE_SESSION_S = 6
 
 
 @scenario(long={"faults": 30, "gap_s": (1.0, 7.0)}, session_timeout_s=SESSION_S)
 def kill(trial: Trial) -> None:
-    """SIGKILL of one of two workers at random moments."""
+    """One of two workers is killed (SIGKILL) at random moments."""
     trial.under_load(workers=2)
     for _ in range(trial.size.faults):
-        trial.pause_s()
+        trial.wait_for_next_fault()
         slot = trial.draw.choice(trial.supervisor.slots)
         with trial.fault("SIGKILL"):
             trial.supervisor.kill(slot)
@@ -25,10 +25,10 @@ def kill(trial: Trial) -> None:
 
 @scenario(small={"faults": 3}, long={"faults": 20, "gap_s": (1.0, 7.0)}, session_timeout_s=SESSION_S)
 def terminate(trial: Trial) -> None:
-    """SIGTERM to one of two workers at random moments."""
+    """One of two workers is ended (SIGTERM) at random moments."""
     trial.under_load(workers=2)
     for _ in range(trial.size.faults):
-        trial.pause_s()
+        trial.wait_for_next_fault()
         slot = trial.draw.choice(trial.supervisor.slots)
         with trial.fault("SIGTERM"):
             trial.supervisor.terminate(slot)
@@ -39,7 +39,7 @@ def terminate(trial: Trial) -> None:
     small={"faults": 3}, long={"faults": 20, "rate": 2_000.0}, drain_s=240.0, session_timeout_s=3, batch_max_events=200
 )
 def kill_between_publish_and_write(trial: Trial) -> None:
-    """Outputs are confirmed, rows are not written: a replay repeats the outputs."""
+    """The worker dies after its outputs are confirmed and before rows are written. A replay repeats the outputs."""
     _kill_at(trial, ["write:before"])
 
 
@@ -47,7 +47,7 @@ def kill_between_publish_and_write(trial: Trial) -> None:
     small={"faults": 3}, long={"faults": 20, "rate": 2_000.0}, drain_s=240.0, session_timeout_s=3, batch_max_events=200
 )
 def kill_between_write_and_ack(trial: Trial) -> None:
-    """Rows are written, nothing is committed: a replay recognises every event."""
+    """The worker dies after rows are written and before offsets are committed. A replay recognises every event."""
     _kill_at(trial, ["write:after"])
 
 
@@ -55,7 +55,7 @@ def kill_between_write_and_ack(trial: Trial) -> None:
     small={"faults": 3}, long={"faults": 20, "rate": 2_000.0}, drain_s=240.0, session_timeout_s=3, batch_max_events=200
 )
 def kill_in_publish_or_write(trial: Trial) -> None:
-    """Some of the outputs or some of the rows are there."""
+    """The worker dies when some of the outputs are published or some of the rows are written."""
     _kill_at(trial, ["publish:before", "publish:during", "publish:after", "write:during"])
 
 
@@ -68,7 +68,7 @@ def kill_in_publish_or_write(trial: Trial) -> None:
     evaluation_share=0.1,
 )
 def kill_with_a_sample_evaluated(trial: Trial) -> None:
-    """A tenth of the events is evaluated, and the worker dies around that: replays choose the same tenth."""
+    """A tenth of the events is evaluated, and the worker dies while it publishes. Replays choose the same tenth."""
     _kill_at(trial, ["publish:before", "publish:during", "write:before"])
 
 
@@ -80,12 +80,12 @@ def kill_with_a_sample_evaluated(trial: Trial) -> None:
     batch_max_events=200,
 )
 def kill_in_erasure(trial: Trial) -> None:
-    """Users are erased under load, and the worker dies before, in and after an erasure."""
+    """Users are erased under load, and the worker dies before, during and after an erasure."""
     _kill_at(trial, ["erase:before", "erase:during", "erase:after"], erasures_share=0.02)
 
 
 def _kill_at(trial: Trial, points: list[str], **load: float) -> None:
-    """One worker whose first lives, as many as there are faults, end at one of these points."""
+    """Run one worker that kills itself at these points in turn, once for each fault of the scenario."""
     draw, faults = trial.draw_of("points"), trial.size.faults
 
     def faults_of(life: int) -> Environment:
@@ -103,34 +103,34 @@ def _kill_at(trial: Trial, points: list[str], **load: float) -> None:
     trial.start_load(**load)
     for count in range(1, faults + 1):
         with trial.fault(points[(count - 1) % len(points)]):
-            if not trial.wait_until(lambda n=count: supervisor.killed_itself() >= n, 60, f"{count} lives are killed"):
+            if not trial.wait_until(lambda n=count: supervisor.count_killed() >= n, 60, f"{count} workers are killed"):
                 return
     trial.wait_for_recovery()
 
 
 @scenario(small={"faults": 4}, long={"faults": 24, "gap_s": (3.0, 8.0)}, session_timeout_s=SESSION_S)
 def workers_join_and_leave(trial: Trial) -> None:
-    """From one to three workers and back, under load."""
+    """The number of workers changes from one to three and back, under load."""
     trial.under_load(workers=1)
     supervisor, added = trial.supervisor, []
     while len(trial.faults) < trial.size.faults:
         for _ in range(2):
             with trial.fault("one more worker"):
                 added.append(supervisor.add())
-                trial.pause_s()
+                trial.wait_for_next_fault()
         for _ in range(2):
-            with trial.fault("one worker less"):
+            with trial.fault("one worker fewer"):
                 supervisor.remove(added.pop())
-            trial.pause_s()
+            trial.wait_for_next_fault()
     trial.wait_for_recovery()
 
 
 @scenario(small={"faults": 1}, long={"faults": 8}, session_timeout_s=ZOMBIE_SESSION_S)
 def zombie(trial: Trial) -> None:
-    """A worker is frozen until another has taken its partitions, then goes on where it stood."""
+    """A worker is frozen until another worker has its partitions. Then it continues where it stopped."""
     trial.under_load(workers=2)
     for _ in range(trial.size.faults):
-        trial.pause_s()
+        trial.wait_for_next_fault()
         slot = trial.draw.choice(trial.supervisor.running)
         with trial.fault("SIGSTOP beyond the session timeout"):
             frozen = slot.current
