@@ -23,10 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export.command", "turn a trained cell into a bundle"),
     "explain": ("export.evaluation.explain_command", "what each event of a user did to its representation"),
     "worker": ("streams.worker.command", "follow the behaviour topic and keep representations current"),
-    "replay": ("streams.commands.replay", "send an event log to the behaviour topic"),
+    "replay": ("streams.commands.replay.command", "send an event log to the behaviour topic"),
     "monitor": ("streams.monitor.command", "follow the evaluation topic: windowed metrics beside baselines"),
     "verify": ("streams.commands.verify", "recompute users' states from the topic and compare with Cassandra"),
-    "dlq": ("streams.commands.dlq", "show dead letters with their reasons, or send them again"),
+    "dlq": ("streams.commands.dead_letters.command", "show dead letters with their reasons, or send them again"),
     "erase": ("streams.commands.erase", "forget a user everywhere"),
     "doctor": ("streams.commands.doctor.command", "print the settings and check everything a worker needs"),
 }

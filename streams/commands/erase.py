@@ -3,7 +3,7 @@
 import argparse
 
 from streams.broker.topics import describe_topic
-from streams.commands.replay import Replay
+from streams.commands.replay.producer import Replay
 from streams.config.errors import InputError
 from streams.config.settings import Settings, load_settings
 from streams.engine.codec import Rejected, decode

@@ -13,7 +13,7 @@ from rich.console import Console
 from encoder.data.event_log import EventLog
 from export.runtime.bundle import Bundle
 from streams.broker.topics import ensure_topics
-from streams.commands.replay import Replay
+from streams.commands.replay.producer import Replay
 from streams.commands.verify import TOLERANCE, Verification, print_report, verify
 from streams.config.settings import Settings
 from streams.demo import shop

@@ -22,7 +22,7 @@ import numpy as np
 
 from export.runtime.bundle import Bundle
 from streams.broker.topics import ensure_topics
-from streams.commands.replay import Replay
+from streams.commands.replay.producer import Replay
 from streams.config.settings import Settings
 from streams.demo.worker_process import WorkerProcess
 from streams.engine.epochs import Epoch, Reading

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from streams.broker.topics import ensure_topics
-from streams.commands.replay import Replay
+from streams.commands.replay.producer import Replay
 from streams.config.settings import Settings
 from streams.demo.worker_process import Reading, WorkerProcess
 from streams.local import local_services

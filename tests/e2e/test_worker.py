@@ -11,7 +11,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from export.runtime.bundle import Bundle
 from streams.broker.topics import broker_admin, describe_topic
-from streams.commands import dlq
+from streams.commands.dead_letters.contents import read_contents
 from streams.contracts.dead_letters import ERASED_HEADER, FIELD_HEADER, REASON_HEADER, decode_headers
 from streams.contracts.representation_updates import decode_vector
 from streams.engine.arena import StoredUser
@@ -166,7 +166,7 @@ def test_an_erasure_removes_the_user_everywhere_and_later_events_start_afresh(de
     assert updates["back"].steps == 1
     assert deployment.verify().clean
 
-    contents = dlq.read_contents(deployment.settings)
+    contents = read_contents(deployment.settings)
     assert sorted((letter.key, letter.value) for letter in contents.newest) == [
         (b"gone", b"later"),
         (b"stays", b"no JSON"),

@@ -19,9 +19,10 @@ from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from streams import cli
 from streams.broker.topic_reader import is_anything, read_topic
 from streams.broker.topics import broker_admin, describe_topic, ensure_topics
-from streams.commands import dlq
-from streams.commands import replay as replay_module
-from streams.commands.replay import LARGEST_BYTES, Replay
+from streams.commands.dead_letters.contents import read_contents
+from streams.commands.dead_letters.resend import resend
+from streams.commands.replay import producer as replay_producer
+from streams.commands.replay.producer import MAX_RECORD_BYTES, Replay
 from streams.config.errors import BrokerError, InputError, SettingsError
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import dead_letter, erasure_marker
@@ -187,7 +188,7 @@ def test_what_no_broker_takes_is_left_out_and_the_rest_goes(settings: Settings) 
     ensure_topics(settings)
     around = [event("u1", n) for n in range(100)]
     replay = Replay(settings, settings.behavior_topic)
-    huge = (b"u1", os.urandom(2 * LARGEST_BYTES))
+    huge = (b"u1", os.urandom(2 * MAX_RECORD_BYTES))
     compressible = (b"u1", b"x" * 2_000_000)
     replay.run([*around, huge, *around, compressible, (b"u1", None), (None, b"{}"), *around])
     assert (replay.sent, replay.failed) == (303, 1)
@@ -229,7 +230,7 @@ def test_a_replay_outlives_a_restart_of_the_broker_and_names_its_end(monkeypatch
             numbers[record.key].append(json.loads(record.value)["event_time_ms"] - NOW_MS)
         assert dict(numbers) == {f"u{user}".encode(): list(range(user, 6000, 50)) for user in range(50)}
 
-        monkeypatch.setattr(replay_module, "REQUEST_TIMEOUT_S", 2.0)
+        monkeypatch.setattr(replay_producer, "REQUEST_TIMEOUT_S", 2.0)
         lost = Replay(settings, settings.behavior_topic, rate=2000)
 
         def killing() -> Iterator[tuple[bytes, bytes]]:
@@ -302,7 +303,7 @@ def bury(settings: Settings, records: list[tuple[bytes | None, bytes | None]]) -
 def test_dead_letters_hold_the_original_and_its_reason(settings: Settings) -> None:
     ensure_topics(settings)
     bury(settings, REJECTED)
-    contents = dlq.read_contents(settings, limit=100)
+    contents = read_contents(settings, limit=100)
     assert contents.dead_letters == len(REJECTED)
     assert contents.by_field == {"value": 2, "key": 2, "event_id": 1}
     shown = {(letter.key, letter.value) for letter in contents.newest}
@@ -311,24 +312,24 @@ def test_dead_letters_hold_the_original_and_its_reason(settings: Settings) -> No
     arrived = read_all(settings, settings.behavior_topic)
     assert sources == {f"{settings.behavior_topic}-{record.partition}-{record.offset}" for record in arrived}
     assert [letter.whole for letter in contents.newest].count(False) == 1
-    assert [letter.field for letter in dlq.read_contents(settings, limit=1).newest] == [contents.newest[-1].field]
+    assert [letter.field for letter in read_contents(settings, limit=1).newest] == [contents.newest[-1].field]
 
 
 def test_matching_letters_are_sent_again_once(settings: Settings) -> None:
     ensure_topics(settings)
     bury(settings, REJECTED)
     before = len(read_all(settings, settings.behavior_topic))
-    assert dlq.resend(settings, "must be the user_id").sent == 2
-    assert dlq.read_contents(settings).dead_letters == len(REJECTED) - 2
-    resending = dlq.resend(settings)
+    assert resend(settings, "must be the user_id").sent == 2
+    assert read_contents(settings).dead_letters == len(REJECTED) - 2
+    resending = resend(settings)
     assert resending.sent == 2
     assert [letter.key for letter in resending.not_whole] == [b"u4"]
-    assert dlq.resend(settings).sent == 0
+    assert resend(settings).sent == 0
     arrived = [(record.key, record.value) for record in read_all(settings, settings.behavior_topic)]
     assert len(arrived) == before + 4
     for key, value in REJECTED[:4]:
         assert arrived.count((key, value)) == 2
-    left = dlq.read_contents(settings)
+    left = read_contents(settings)
     assert (left.dead_letters, left.resent) == (1, 4)
 
 
@@ -362,13 +363,16 @@ def test_letters_from_before_their_users_erasure_are_neither_shown_nor_sent(
         ("u4", "xxxxxxxx"),
     ]
     assert thalweg("dlq") == 0
-    assert "3 dead letters (by field: value 2, key 1); 3 of erased users left out" in capsys.readouterr().out
+    assert (
+        "3 dead letters (by field: value 2, key 1); 3 dead letters of erased users are left out"
+        in capsys.readouterr().out
+    )
     before = len(read_all(settings, settings.behavior_topic))
     assert thalweg("dlq", "--resend", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
     assert (printed["resent"], printed["erased"]) == (2, 3)
     assert len(read_all(settings, settings.behavior_topic)) == before + 2
-    left = dlq.read_contents(settings)
+    left = read_contents(settings)
     assert (left.dead_letters, left.resent, left.erased) == (1, 2, 3)
 
 

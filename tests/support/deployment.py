@@ -13,7 +13,7 @@ import msgspec
 from export.runtime.bundle import Bundle
 from streams.broker.topic_reader import read_topic
 from streams.broker.topics import describe_topic, ensure_topics
-from streams.commands.replay import Replay
+from streams.commands.replay.producer import Replay
 from streams.commands.verify import Verification, verify
 from streams.config.settings import Settings
 from streams.contracts.evaluation_events import EvaluationEvent

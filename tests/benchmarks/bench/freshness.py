@@ -8,7 +8,7 @@ import msgspec
 
 from export.runtime.bundle import Bundle
 from streams.broker.topics import ensure_topics
-from streams.commands.replay import Replay
+from streams.commands.replay.producer import Replay
 from streams.demo.worker_process import Reading, WorkerProcess
 from tests.benchmarks.bench.contenders import Arena
 from tests.benchmarks.bench.load import events, named

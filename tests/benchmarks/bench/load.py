@@ -10,7 +10,7 @@ import msgspec
 from export.exporter import export_model
 from export.runtime.bundle import Bundle
 from streams.broker.topics import ensure_topics
-from streams.commands.replay import Replay
+from streams.commands.replay.producer import Replay
 from streams.config.settings import Settings
 from streams.local import LocalServices
 from tests.support.bundles import tiny_model, vocabulary_of

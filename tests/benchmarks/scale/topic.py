@@ -6,7 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 from streams.broker.topics import describe_topic
-from streams.commands.replay import Replay
+from streams.commands.replay.producer import Replay
 from streams.config.settings import Settings
 from tests.benchmarks.bench import load
 from tests.benchmarks.scale.plan import ACTIVE_USERS, LEAD_EVENTS, TAIL_EVENTS, UNIFORM, WINDOWED, Run

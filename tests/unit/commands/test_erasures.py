@@ -1,37 +1,38 @@
-"""Which dead letters an erasure covers."""
+"""Which dead letters belong to users who were erased later."""
 
 import json
 import time
 
 import pytest
 
-from streams.commands.erased_letters import Erasures, Place, users_named
+from streams.commands.dead_letters.erasures import Erasures, possible_user_ids
+from streams.commands.dead_letters.letter import SourcePosition
 from streams.contracts.dead_letters import ERASED_HEADER, decode_headers, erasure_marker, user_hash
 from streams.contracts.fields import MAX_VALUE_BYTES
 
 USER = 'günther "g" o\\'
 EVENT = {"event_id": "e1", "user_id": USER, "item_id": "i1", "action": "view", "event_time_ms": 1}
-BEFORE = Place(partition=2, offset=9, timestamp_ms=5_000)
+BEFORE = SourcePosition(partition=2, offset=9, timestamp_ms=5_000)
 
 
 def erasures(user: str = USER, offset: int = 10, partition: int = 2, timestamp_ms: int = 5_000) -> Erasures:
     found = Erasures()
-    found.add(decode_headers(erasure_marker(user, offset)), partition, timestamp_ms)
+    found.add_marker(decode_headers(erasure_marker(user, offset)), partition, timestamp_ms)
     return found
 
 
-def test_a_marker_names_its_user_by_hash_alone() -> None:
+def test_a_marker_holds_only_the_hash_of_its_user() -> None:
     headers = decode_headers(erasure_marker(USER, 10))
     assert headers == {ERASED_HEADER: user_hash(USER.encode()), "thalweg-offset": "10"}
     assert len(headers[ERASED_HEADER]) == 64
 
 
-def test_the_key_is_enough() -> None:
+def test_the_key_alone_names_the_user() -> None:
     for key in (USER.encode(), json.dumps(USER).encode()):
-        assert erasures().cover(BEFORE, key, b"no JSON")
-        assert erasures().cover(BEFORE, key, None)
+        assert erasures().covers(BEFORE, key, b"not JSON")
+        assert erasures().covers(BEFORE, key, None)
     for key in (None, b"", b"g\xff", USER.encode()[:-1]):
-        assert not erasures().cover(BEFORE, key, b"no JSON")
+        assert not erasures().covers(BEFORE, key, b"not JSON")
 
 
 VALUES = {
@@ -52,29 +53,29 @@ VALUES = {
 
 
 @pytest.mark.parametrize("kind", VALUES)
-def test_a_value_names_its_user_also_where_it_is_broken(kind: str) -> None:
+def test_a_broken_value_still_names_its_user(kind: str) -> None:
     value = VALUES[kind].encode()
-    assert erasures().cover(BEFORE, None, value)
-    assert erasures().cover(BEFORE, b"another", value)
-    assert not erasures("other").cover(BEFORE, None, value)
+    assert erasures().covers(BEFORE, None, value)
+    assert erasures().covers(BEFORE, b"another", value)
+    assert not erasures("other").covers(BEFORE, None, value)
 
 
 @pytest.mark.parametrize(
     "value", [b'{"user_id": 42}', b'{"user_id": 42, "item', b'{"user_id":42}}', b"{'user_id': '42'}", b"user_id=42;"]
 )
 def test_an_id_is_found_without_the_quotes_of_json(value: bytes) -> None:
-    assert erasures("42").cover(BEFORE, None, value)
-    assert not erasures("4").cover(BEFORE, None, value)
+    assert erasures("42").covers(BEFORE, None, value)
+    assert not erasures("4").covers(BEFORE, None, value)
 
 
-def test_another_field_of_an_event_names_no_user() -> None:
+def test_other_fields_of_an_event_name_no_user() -> None:
     value = json.dumps(EVENT | {"item_id": "gone", "category": "gone"}).encode()
-    assert not erasures("gone").cover(BEFORE, None, value)
+    assert not erasures("gone").covers(BEFORE, None, value)
 
 
-def test_offsets_decide_in_the_erasures_partition_and_times_elsewhere() -> None:
+def test_offsets_decide_in_the_partition_of_the_erasure_and_timestamps_in_others() -> None:
     def covered(partition: int, offset: int, timestamp_ms: int) -> bool:
-        return erasures().cover(Place(partition, offset, timestamp_ms), USER.encode(), b"")
+        return erasures().covers(SourcePosition(partition, offset, timestamp_ms), USER.encode(), b"")
 
     assert covered(2, 9, 9_999)
     assert not covered(2, 10, 0)
@@ -83,19 +84,19 @@ def test_offsets_decide_in_the_erasures_partition_and_times_elsewhere() -> None:
     assert not covered(0, 1, 5_001)
 
 
-def test_each_of_several_erasures_counts_and_a_repeated_one_with_its_first_time() -> None:
+def test_every_erasure_counts_and_a_repeated_marker_keeps_its_first_timestamp() -> None:
     found = erasures(offset=10)
-    found.add(decode_headers(erasure_marker(USER, 20)), 2, 7_000)
-    found.add(decode_headers(erasure_marker(USER, 20)), 2, 9_000)
-    assert found.cover(Place(2, 15, 0), USER.encode(), b"")
-    assert not found.cover(Place(2, 21, 0), USER.encode(), b"")
-    assert found.cover(Place(0, 0, 7_000), USER.encode(), b"")
-    assert not found.cover(Place(0, 0, 8_000), USER.encode(), b"")
+    found.add_marker(decode_headers(erasure_marker(USER, 20)), 2, 7_000)
+    found.add_marker(decode_headers(erasure_marker(USER, 20)), 2, 9_000)
+    assert found.covers(SourcePosition(2, 15, 0), USER.encode(), b"")
+    assert not found.covers(SourcePosition(2, 21, 0), USER.encode(), b"")
+    assert found.covers(SourcePosition(0, 0, 7_000), USER.encode(), b"")
+    assert not found.covers(SourcePosition(0, 0, 8_000), USER.encode(), b"")
 
 
 @pytest.mark.parametrize("piece", [b'"', b'\\"', b"\\", b"'", b"x", b"[", b'{"user_id":', b"user_id=\"'", b"user_id"])
 def test_no_value_raises_or_takes_long(piece: bytes) -> None:
     value = (piece * MAX_VALUE_BYTES)[:MAX_VALUE_BYTES]
     began = time.perf_counter()
-    users_named(value[:2048], value)
+    possible_user_ids(value[:2048], value)
     assert time.perf_counter() - began < 2.0

@@ -1,0 +1,69 @@
+"""A dead letter as it was read from the dead-letter topic. Pure."""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from streams.contracts.dead_letters import (
+    FIELD_HEADER,
+    KEY_BYTES_HEADER,
+    OFFSET_HEADER,
+    PARTITION_HEADER,
+    REASON_HEADER,
+    TIMESTAMP_HEADER,
+    TOPIC_HEADER,
+    VALUE_BYTES_HEADER,
+)
+
+UNKNOWN = -1
+
+
+class SourcePosition(NamedTuple):
+    """Where and when a record of the behaviour topic stood."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter that was not sent again. `whole`: the letter holds the complete key and value of the original."""
+
+    partition: int  # in the dead-letter topic
+    offset: int
+    timestamp_ms: int
+    source: str  # topic-partition-offset of the original
+    field: str
+    reason: str
+    key: bytes | None
+    value: bytes | None
+    whole: bool
+
+
+def letter_from_record(record: Any, headers: dict[str, str]) -> Letter:
+    """The dead letter of a record. headers: those of the record, as texts."""
+    source = [headers.get(name, "?") for name in (TOPIC_HEADER, PARTITION_HEADER, OFFSET_HEADER)]
+    return Letter(
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        source="-".join(source),
+        field=headers.get(FIELD_HEADER, "?"),
+        reason=headers.get(REASON_HEADER, "no reason: not written by Thalweg"),
+        key=record.key,
+        value=record.value,
+        whole=KEY_BYTES_HEADER not in headers and VALUE_BYTES_HEADER not in headers,
+    )
+
+
+def source_position(record: Any, headers: dict[str, str]) -> SourcePosition:
+    """Where the original of a dead letter stood.
+
+    A letter that Thalweg did not write gets partition and offset UNKNOWN, and the timestamp of the letter itself.
+    """
+    names = (PARTITION_HEADER, OFFSET_HEADER, TIMESTAMP_HEADER)
+    try:
+        partition, offset, timestamp_ms = (int(headers[name]) for name in names)
+    except (KeyError, ValueError):
+        return SourcePosition(UNKNOWN, UNKNOWN, record.timestamp)
+    return SourcePosition(partition, offset, timestamp_ms if timestamp_ms >= 0 else record.timestamp)

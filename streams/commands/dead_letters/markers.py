@@ -1,0 +1,49 @@
+"""Which records of the dead-letter topic are dead letters to be shown and sent again. Pure.
+
+The topic also holds markers: a resend leaves a marker, and so does the erasure of a user. A marker stands behind the
+letters that it names, so all markers are read before the first letter is judged.
+"""
+
+from typing import Any
+
+from streams.commands.dead_letters.erasures import Erasures
+from streams.commands.dead_letters.letter import SourcePosition, source_position
+from streams.contracts.dead_letters import ERASED_HEADER, RESENT_HEADER, TOPIC_HEADER, decode_headers
+
+
+class Markers:
+    """The markers of the dead-letter topic, and the letters that were already read."""
+
+    def __init__(self) -> None:
+        self.resent: set[tuple[int, int]] = set()  # partition and offset of the letters that were sent again
+        self.letters_of_erased_users = 0  # letters that `hides` left out because of an erasure
+        self._erasures = Erasures()
+        self._originals: set[tuple[str, SourcePosition]] = set()
+
+    def add(self, record: Any) -> None:
+        """Take in a record of the topic if the record is a marker."""
+        headers = decode_headers(record.headers)
+        if RESENT_HEADER in headers:
+            self.resent.update((record.partition, int(offset)) for offset in headers[RESENT_HEADER].split(","))
+        elif ERASED_HEADER in headers:
+            self._erasures.add_marker(headers, record.partition, record.timestamp)
+
+    def hides(self, record: Any, headers: dict[str, str]) -> bool:
+        """True when the record is a marker, or a letter that must be neither shown nor sent again.
+
+        Call this method once for each record, in the order of the partition. A worker that replays records after a
+        crash writes their dead letters again; the first letter of an original counts.
+        """
+        if RESENT_HEADER in headers or ERASED_HEADER in headers:
+            return True
+        position = source_position(record, headers)
+        if position.offset >= 0:
+            original = (headers.get(TOPIC_HEADER, ""), position)
+            if original in self._originals:
+                return True
+            self._originals.add(original)
+        if (record.partition, record.offset) in self.resent:
+            return True
+        is_of_erased_user = self._erasures.covers(position, record.key, record.value)
+        self.letters_of_erased_users += is_of_erased_user
+        return is_of_erased_user

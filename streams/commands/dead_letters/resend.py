@@ -1,0 +1,63 @@
+"""Sends the originals of dead letters to the behaviour topic again, and marks the letters as resent.
+
+A marker is a record of the dead-letter topic with the header RESENT_HEADER. It stands in the partition of its letters
+and lists their offsets. It is written after the broker has confirmed the records. A letter that a marker names is not
+shown and not sent again. A crash between the records and the marker makes the next resend repeat the records; a worker
+then recognises an event whose event_id is among the last ones of the user.
+"""
+
+import asyncio
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from streams.commands.dead_letters.contents import matching_letters
+from streams.commands.dead_letters.letter import Letter
+from streams.commands.replay.producer import Replay
+from streams.config.errors import BrokerError
+from streams.config.security import broker_arguments
+from streams.config.settings import Settings
+from streams.contracts.dead_letters import RESENT_HEADER
+
+OFFSETS_PER_MARKER = 1000
+
+
+class ResendResult(NamedTuple):
+    """The number of records sent, the letters that are not whole, and the number of letters of erased users."""
+
+    sent: int
+    not_whole: list[Letter]
+    erased: int
+
+
+def resend(settings: Settings, reason: str = "") -> ResendResult:
+    """Send the originals of the letters whose reason contains `reason`. Raises BrokerError."""
+    letters, erased = asyncio.run(matching_letters(settings, reason))
+    whole = [letter for letter in letters if letter.whole]
+    if whole:
+        Replay(settings, settings.behavior_topic).run((letter.key, letter.value) for letter in whole)
+        asyncio.run(_write_markers(settings, whole))
+    return ResendResult(len(whole), [letter for letter in letters if not letter.whole], erased)
+
+
+async def _write_markers(settings: Settings, letters: list[Letter]) -> None:
+    offsets: dict[int, list[bytes]] = {}
+    for letter in letters:
+        offsets.setdefault(letter.partition, []).append(b"%d" % letter.offset)
+    producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **broker_arguments(settings))
+    try:
+        await producer.start()
+        for partition, numbers in offsets.items():
+            for start in range(0, len(numbers), OFFSETS_PER_MARKER):
+                headers = [(RESENT_HEADER, b",".join(numbers[start : start + OFFSETS_PER_MARKER]))]
+                await producer.send_and_wait(
+                    settings.dead_letter_topic, value=b"", partition=partition, headers=headers
+                )
+    except KafkaError as error:
+        raise BrokerError(
+            f"{len(letters)} records were sent again, but {settings.dead_letter_topic} did not take the marker of the "
+            f"resend: {error!r}; another --resend would send the records once more"
+        ) from error
+    finally:
+        await producer.stop()

@@ -1,0 +1,96 @@
+"""`thalweg replay`: the arguments, the progress line and the counts."""
+
+import argparse
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.status import Status
+
+from encoder.data.loaders import COLUMNS_HELP, FORMATS, replay_records
+from streams.broker.topics import describe_topic, ensure_topics
+from streams.commands.replay.producer import MAX_RECORD_BYTES, Replay
+from streams.config.settings import load_settings
+
+PROGRESS_INTERVAL_S = 0.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("log", type=Path, help="file of the event log")
+    parser.add_argument(
+        "--format", choices=FORMATS, help="format of the log (default: parquet, csv or jsonl by the name of the file)"
+    )
+    parser.add_argument("--columns", metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--first", type=float, metavar="FRACTION", help="send only this first part of the log in time")
+    part.add_argument("--rest", type=float, metavar="FRACTION", help="send only the part after this first part")
+    parser.add_argument("--rate", type=float, metavar="EVENTS_PER_S", help="events per second (default: full speed)")
+    parser.add_argument("--bootstrap", metavar="HOST:PORT", help="address of a broker (default: the setting `broker`)")
+    parser.add_argument("--topic", help="topic to send to (default: the setting `behavior_topic`)")
+    parser.add_argument("--json", action="store_true", help="print the counts as one JSON object on the last line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Send the log and print the counts. Returns 1 when a record was too large to be sent."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # aiokafka logs every retry; a final failure is raised
+    # --bootstrap acts as a setting: the password of a local service must not go to another broker.
+    named = {"THALWEG_BROKER": args.bootstrap} if args.bootstrap else {}
+    settings = load_settings({**os.environ, **named})
+    settings = msgspec.structs.replace(settings, behavior_topic=args.topic or settings.behavior_topic)
+    records = replay_records(args.log, args.format, args.columns, first=args.first, rest=args.rest)
+    replay = Replay(settings, settings.behavior_topic, args.rate)
+    if args.topic is None:
+        ensure_topics(settings)
+    else:
+        describe_topic(settings, args.topic)  # a topic that the user names must exist
+    with _progress_line(replay):
+        replay.run(records)
+    _print_counts(replay, args.json)
+    return 1 if replay.failed else 0
+
+
+def _print_counts(replay: Replay, as_json: bool) -> None:
+    records_per_s = round(replay.sent / replay.elapsed_s, 1)
+    if as_json:
+        counts = {
+            "sent": replay.sent,
+            "failed": replay.failed,
+            "elapsed_s": round(replay.elapsed_s, 3),
+            "records_per_s": records_per_s,
+        }
+        print(json.dumps(counts))
+    else:
+        print(
+            f"replay: {replay.sent} records sent to {replay.topic} in {replay.elapsed_s:.1f} s "
+            f"({records_per_s:.0f}/s), {replay.failed} failed"
+            + (f": each larger than {MAX_RECORD_BYTES} bytes" if replay.failed else "")
+        )
+
+
+@contextmanager
+def _progress_line(replay: Replay) -> Iterator[None]:
+    """Show a line on the terminal that follows the counts while the block runs."""
+    is_over = threading.Event()
+
+    def follow(status: Status) -> None:
+        began_s, before = time.monotonic(), 0
+        while not is_over.wait(PROGRESS_INTERVAL_S):
+            records_per_s, before = (replay.sent - before) / PROGRESS_INTERVAL_S, replay.sent
+            elapsed_s = time.monotonic() - began_s
+            status.update(f"{before:,} records sent, {records_per_s:,.0f}/s, {elapsed_s:.0f} s")
+
+    with Console(stderr=True).status(f"sending to {replay.topic} …") as status:
+        thread = threading.Thread(target=follow, args=[status], name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()

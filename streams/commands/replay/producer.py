@@ -1,0 +1,129 @@
+"""Sends records to a topic, at a rate or at full speed, and waits for every confirmation.
+
+Records are packed into whole record batches: docs/decisions.md#record-batches-of-a-replay. The producer is idempotent,
+so a retry neither repeats records nor changes their order.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.codec import lz4_encode
+from aiokafka.errors import KafkaError
+
+from streams.commands.replay.open_batches import OpenBatches, Record
+from streams.config.errors import BrokerError, InputError
+from streams.config.security import broker_arguments
+from streams.config.settings import Settings
+
+BATCH_BYTES = 256 * 1024  # before compression; larger batches gain nothing and wait longer
+TICK_S = 0.02  # at a rate, a record waits at most this long for other records of its batch
+RECORDS_PER_SLICE = 2000  # at full speed, the sender gets its turn after this many records: about 10 ms
+REQUEST_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 5.0
+MAX_RECORD_BYTES = 1_000_000  # compressed; below Kafka's default limit by the size of the headers of a batch
+
+
+class Replay:
+    """Sends records once. Another thread may read the counts and call `stop` meanwhile.
+
+    sent: records that all in-sync replicas confirmed.
+    failed: records larger than MAX_RECORD_BYTES, which are left out.
+    """
+
+    def __init__(self, settings: Settings, topic: str, rate: float | None = None) -> None:
+        """rate: records per second; None means full speed. Raises InputError for a rate that is not above 0."""
+        if rate is not None and not rate > 0:
+            raise InputError(f"rate is {rate}: give a number of events per second above 0")
+        self._settings = settings
+        self.topic = topic
+        self.rate = rate
+        self.sent = 0
+        self.failed = 0
+        self.elapsed_s = 0.0
+        self._is_stopped = False
+        self._error: BaseException | None = None
+
+    def run(self, records: Iterable[Record]) -> None:
+        """Send all records and wait until each is confirmed. Blocking. Raises BrokerError."""
+        began_s = time.monotonic()
+        try:
+            asyncio.run(self._run(iter(records)))
+        except KafkaError as error:
+            where = f"{self.topic} at {self._settings.broker}"
+            raise BrokerError(f"replay to {where} ended after {self.sent} confirmed records: {error!r}") from error
+        finally:
+            self.elapsed_s = time.monotonic() - began_s
+
+    def stop(self) -> None:
+        """Take no further records. `run` returns when the records on their way are confirmed."""
+        self._is_stopped = True
+
+    async def _run(self, records: Iterator[Record]) -> None:
+        producer = AIOKafkaProducer(
+            **broker_arguments(self._settings),
+            acks="all",
+            enable_idempotence=True,
+            compression_type="lz4",
+            max_batch_size=BATCH_BYTES,
+            request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
+        )
+        await producer.start()
+        try:
+            partitions = await producer.partitions_for(self.topic)
+            batches = OpenBatches(producer, self.topic, len(partitions), self._on_answer)
+            sendable = filter(self._is_small_enough, records)
+            if self.rate is None:
+                await self._send_at_full_speed(sendable, batches)
+            else:
+                await self._send_at_rate(sendable, batches, self.rate)
+            await batches.send_all()
+            await batches.wait_for_answers(REQUEST_TIMEOUT_S)
+            self._raise_error()
+        finally:
+            with suppress(TimeoutError):  # the stop waits for confirmations, and a lost broker never confirms
+                await asyncio.wait_for(producer.stop(), STOP_TIMEOUT_S)
+
+    async def _send_at_full_speed(self, records: Iterator[Record], batches: OpenBatches) -> None:
+        while not self._is_stopped and (taken := list(islice(records, RECORDS_PER_SLICE))):
+            await batches.add(taken)
+            self._raise_error()
+            await asyncio.sleep(0)
+
+    async def _send_at_rate(self, records: Iterator[Record], batches: OpenBatches, rate: float) -> None:
+        began_s, count = time.monotonic(), 0
+        while not self._is_stopped:
+            due = int((time.monotonic() - began_s) * rate) + 1 - count
+            taken = list(islice(records, min(due, RECORDS_PER_SLICE)))
+            if due > 0 and not taken:
+                return
+            await batches.add(taken)
+            count += len(taken)
+            if due <= RECORDS_PER_SLICE:
+                await batches.send_all()
+                await asyncio.sleep(max(TICK_S, 1 / rate))
+            self._raise_error()
+
+    def _on_answer(self, count: int, error: BaseException | None) -> None:
+        if error is None:
+            self.sent += count
+        elif self._error is None:
+            self._error = error
+
+    def _is_small_enough(self, record: Record) -> bool:
+        """False for a record that the broker would refuse; the record is counted as failed.
+
+        The broker must not decide: after a batch that the broker refuses, an idempotent producer cannot go on.
+        """
+        value = record[1]
+        if value is None or len(value) <= MAX_RECORD_BYTES or len(lz4_encode(value)) <= MAX_RECORD_BYTES:
+            return True
+        self.failed += 1
+        return False
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
