@@ -1,4 +1,4 @@
-"""The first start of a worker with a catalogue that takes a while to register: events flow at once."""
+"""The first start with a large catalogue. Workers apply events at once, while item vectors are still registered."""
 
 import time
 from pathlib import Path
@@ -24,6 +24,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def registered(worker: WorkerProcess) -> int:
+    """Return the number of item vectors that the worker has registered."""
     reading = worker.read()
     return 0 if reading is None else reading.count("thalweg_item_vectors_stored")
 
@@ -31,7 +32,7 @@ def registered(worker: WorkerProcess) -> int:
 def wait_for(workers: list[WorkerProcess], items: int) -> None:
     deadline = time.monotonic() + LIMIT_S
     while max(map(registered, workers)) < items:
-        assert time.monotonic() < deadline, f"{items} were not registered in time{workers[0].last_lines()}"
+        assert time.monotonic() < deadline, f"{items} item vectors were not registered in time{workers[0].last_lines()}"
         time.sleep(0.05)
 
 
@@ -43,7 +44,7 @@ def rows(deployment: Deployment, query: str) -> list[tuple[object, ...]]:
         cluster.shutdown()
 
 
-def test_events_flow_while_item_vectors_are_registered_and_a_kill_leaves_none_out(
+def test_workers_apply_events_while_item_vectors_are_registered_and_a_kill_leaves_no_vector_out(
     services: LocalServices, large: Bundle, tmp_path: Path
 ) -> None:
     deployment = Deployment(services, large, tmp_path)
@@ -60,7 +61,7 @@ def test_events_flow_while_item_vectors_are_registered_and_a_kill_leaves_none_ou
         deployment, f"SELECT count(*) FROM {{keyspace}}.{item_vectors_table(large.manifest.representation_width)}"
     )[0][0]
     assert isinstance(left, int)
-    assert 6_000 <= left < ITEMS, "killed too late: the test shows nothing"
+    assert 6_000 <= left < ITEMS, "the worker was killed too late, so the test shows nothing"
 
     workers = [deployment.worker(name) for name in ("second", "third")]
     for worker in workers:
@@ -70,8 +71,8 @@ def test_events_flow_while_item_vectors_are_registered_and_a_kill_leaves_none_ou
     deployment.wait_until_committed()
     for worker in workers:
         worker.stop()
-    said = [worker.log.read_text() for worker in workers]
-    assert sum("all 120,000 item vectors are stored" in text for text in said) == 1, "one of them does it"
+    logs = [worker.log.read_text() for worker in workers]
+    assert sum("all 120,000 item vectors are stored" in log for log in logs) == 1, "only one worker registers"
     assert rows(
         deployment, f"SELECT count(*) FROM {{keyspace}}.{item_vectors_table(large.manifest.representation_width)}"
     ) == [(ITEMS,)]

@@ -1,4 +1,4 @@
-"""What a worker does, and says, while Kafka or Cassandra does not answer."""
+"""What a worker does and logs while Kafka or Cassandra does not answer."""
 
 import sys
 import threading
@@ -12,7 +12,7 @@ from streams.local import LocalServices
 from tests.support.deployment import Deployment, expected_ids
 from tests.support.shopping import shopping
 
-LINES_A_MINUTE = 60  # what a worker may say while a service is away
+LINES_A_MINUTE = 60  # that a worker may log while a service is down
 
 
 def status(worker: WorkerProcess, path: str) -> int:
@@ -23,15 +23,16 @@ def status(worker: WorkerProcess, path: str) -> int:
         return error.code
 
 
-def wait_until_it_ended(worker: WorkerProcess, limit_s: float) -> float:
+def wait_until_ended(worker: WorkerProcess, limit_s: float) -> float:
+    """Wait until the worker's process has ended, and return the seconds that it took."""
     began = time.monotonic()
     while worker.pid is not None:
-        assert time.monotonic() - began < limit_s, f"it goes on after {limit_s:.0f} s{worker.last_lines()}"
+        assert time.monotonic() - began < limit_s, f"the worker still runs after {limit_s:.0f} s{worker.last_lines()}"
         time.sleep(0.1)
     return time.monotonic() - began
 
 
-def test_without_cassandra_a_worker_waits_is_not_ready_and_still_stops(
+def test_a_worker_without_cassandra_waits_and_is_not_ready_and_still_stops(
     services: LocalServices, deployment: Deployment
 ) -> None:
     worker = deployment.worker()
@@ -45,10 +46,10 @@ def test_without_cassandra_a_worker_waits_is_not_ready_and_still_stops(
         time.sleep(SLOW_S + 5)
         assert (status(worker, "/readyz"), status(worker, "/healthz")) == (503, 200)
         threading.Thread(target=worker.stop).start()
-        assert wait_until_it_ended(worker, STOP_LIMIT_S + 10) >= 1
-        said = worker.log.read_text()
-        assert "could not stop in order" in said
-        assert len(said.splitlines()) < LINES_A_MINUTE
+        assert wait_until_ended(worker, STOP_LIMIT_S + 10) >= 1
+        log = worker.log.read_text()
+        assert "could not stop in order" in log
+        assert len(log.splitlines()) < LINES_A_MINUTE
     finally:
         services.cassandra.resume()
     again = deployment.worker("again")
@@ -61,7 +62,7 @@ def test_without_cassandra_a_worker_waits_is_not_ready_and_still_stops(
     assert {e.id for e in deployment.evaluations()} == expected_ids(deployment)
 
 
-def test_without_kafka_a_worker_ends_within_its_limit_and_says_why(
+def test_a_worker_without_kafka_ends_within_its_limit_and_logs_the_reason(
     services: LocalServices, deployment: Deployment
 ) -> None:
     deployment.settings = deployment.settings_with(stall_limit_s=20)
@@ -70,19 +71,19 @@ def test_without_kafka_a_worker_ends_within_its_limit_and_says_why(
     deployment.send(shopping(500, 50, seed=3))
     deployment.wait_until_committed()
     time.sleep(25)
-    assert worker.pid is not None, f"without work it ended{worker.last_lines()}"
+    assert worker.pid is not None, f"the worker ended although it had no work{worker.last_lines()}"
     assert (status(worker, "/readyz"), status(worker, "/healthz")) == (200, 200)
     services.kafka.pause()
     try:
-        wait_until_it_ended(worker, 60)
+        wait_until_ended(worker, 60)
     finally:
         services.kafka.resume()
-    said = worker.log.read_text()
-    assert "has work and confirmed none for 20 s" in said
-    assert len(said.splitlines()) < LINES_A_MINUTE
+    log = worker.log.read_text()
+    assert "has work and confirmed none for 20 s" in log
+    assert len(log.splitlines()) < LINES_A_MINUTE
 
 
-def test_a_worker_stops_at_once_while_its_group_waits_for_a_dead_member(deployment: Deployment) -> None:
+def test_a_worker_stops_at_once_while_its_group_waits_for_a_killed_member(deployment: Deployment) -> None:
     deployment.settings = deployment.settings_with(session_timeout_s=20)
     stays, dies, joins = (deployment.worker(name) for name in ("stays", "dies", "joins"))
     stays.start()
@@ -91,7 +92,7 @@ def test_a_worker_stops_at_once_while_its_group_waits_for_a_dead_member(deployme
     deployment.wait_until_committed()
     dies.kill()
     joins.start(wait=False)
-    time.sleep(10)  # the one that stays knows by its heartbeat, every 7 s; the dead one's session goes on for 9 s more
+    time.sleep(10)  # `stays` learns of the join by its heartbeat, every 7 s; the session of `dies` lasts 9 s more
     for worker in (stays, joins):
         began = time.monotonic()
         worker.stop()
@@ -99,9 +100,9 @@ def test_a_worker_stops_at_once_while_its_group_waits_for_a_dead_member(deployme
     assert "everything it took is confirmed" in stays.log.read_text()
 
 
-def test_a_worker_that_is_told_to_stop_as_it_joins_its_group_stops_in_order(deployment: Deployment) -> None:
+def test_a_worker_that_is_told_to_stop_while_it_joins_its_group_stops_in_order(deployment: Deployment) -> None:
     worker = deployment.worker()
     worker._command = [sys.executable, "-m", "tests.e2e.worker_stopped_joining"]
     worker.start(wait=False)
-    wait_until_it_ended(worker, STOP_LIMIT_S)
+    wait_until_ended(worker, STOP_LIMIT_S)
     assert "everything it took is confirmed" in worker.log.read_text(), worker.last_lines()

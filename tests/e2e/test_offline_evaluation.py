@@ -1,4 +1,4 @@
-"""What `thalweg evaluate` says before a deployment is what the live system then measures."""
+"""`thalweg evaluate` on a log gives the metrics that the live system measures on the same events."""
 
 import contextlib
 import io
@@ -21,7 +21,8 @@ from tests.support.deployment import Deployment
 from tests.support.shopping import shopping
 
 
-def evaluated(*arguments: str) -> dict:
+def evaluate(*arguments: str) -> dict:
+    """Run `thalweg evaluate` and return the object that it prints."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         assert main(["evaluate", *arguments, "--json"]) == 0
@@ -30,7 +31,7 @@ def evaluated(*arguments: str) -> dict:
 
 
 def test_offline_and_online_metrics_are_the_same(deployment: Deployment, tmp_path: Path) -> None:
-    # In order of time, as they come: what arrives late is another history in the stream than in the log.
+    # The events are sent in order of time, since `thalweg evaluate` sorts a log by time and a worker does not.
     sent = sorted(shopping(6_000, 250, seed=21), key=lambda one: json.loads(one[1])["event_time_ms"])
     path = tmp_path / "log.jsonl"
     path.write_bytes(b"\n".join(value for _, value in sent) + b"\n")
@@ -42,7 +43,7 @@ def test_offline_and_online_metrics_are_the_same(deployment: Deployment, tmp_pat
     evaluations = deployment.evaluations()
     assert len(evaluations) == len(sent)
 
-    offline = evaluated("--bundle", str(deployment.bundle.path), "--events", str(path))
+    offline = evaluate("--bundle", str(deployment.bundle.path), "--events", str(path))
     assert offline["slices"]["item"]["unseen (always a miss)"]["n"] > 100
     log, _ = load_log(path)
     scored = ScoredEvents.of(log, deployment.bundle.vocabulary)
@@ -64,7 +65,7 @@ def test_offline_and_online_metrics_are_the_same(deployment: Deployment, tmp_pat
         board.observe(event, 0)
     shown = board.cumulative()
     assert shown.events == offline["metrics"]["warm"]["n"]
-    for name in ("recall@20", "mrr@20"):  # a sum in another order: equal but for the last digits
+    for name in ("recall@20", "mrr@20"):  # the sums are in a different order, so the last digits differ
         np.testing.assert_allclose(shown.metrics["model"][name], offline["metrics"]["warm"][name], rtol=1e-12)
     check_heads(deployment, scored, events, shown.heads, offline["heads"])
 
@@ -76,7 +77,7 @@ def check_heads(
     online: dict[str, float],
     offline: dict[str, Any],
 ) -> None:
-    """events: those of the stream in the order of the scored ones; online: what the monitor shows of them."""
+    """Compare the heads' metrics. `events` are in the order of `scored`, and `online` is what the monitor shows."""
     action, time = offline["action"]["warm"], offline["time"]
     assert 0 < action["accuracy"] < 1
     assert online["action_accuracy"] == action["accuracy"]
@@ -84,7 +85,9 @@ def check_heads(
     np.testing.assert_allclose(online["time_log_likelihood"], time["log_likelihood"], rtol=1e-12)
     assert online["time_calibration_error"] == time["calibration_error"]
     median_s = time["median_absolute_error_s"]
-    np.testing.assert_allclose(online["time_median_absolute_error_s"], median_s, rtol=0.05)  # the monitor's classes
+    np.testing.assert_allclose(
+        online["time_median_absolute_error_s"], median_s, rtol=0.05
+    )  # the monitor counts in classes
 
     vocabulary = deployment.bundle.vocabulary
     _, foreseen = predicted(deployment.bundle, Stepper(deployment.bundle), scored)

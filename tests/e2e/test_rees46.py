@@ -1,4 +1,4 @@
-"""A real log by the commands that a user calls: train on its first 70%, stream the rest, verify; with every cell."""
+"""A real log and the commands of a user: train on the first 70%, stream the rest and verify, with every cell."""
 
 import json
 import os
@@ -27,7 +27,9 @@ from tests.support.deployment import Deployment
 
 LOG = Path(__file__).parents[3] / "shared" / "data" / "rees46" / "2019-Oct.csv.gz"
 ROWS = 17_435
-pytestmark = pytest.mark.skipif(not LOG.exists(), reason=f"no REES46 log at {LOG}; it is not part of the project")
+pytestmark = pytest.mark.skipif(
+    not LOG.exists(), reason=f"there is no REES46 log at {LOG}; the project does not contain it"
+)
 
 
 def thalweg(*arguments: str, **environment: str) -> str:
@@ -55,7 +57,7 @@ def environment_of(deployment: Deployment) -> dict[str, str]:
     }
 
 
-def test_rees46_trained_streamed_and_verified(services: LocalServices, tmp_path: Path) -> None:
+def test_a_real_log_is_trained_on_and_streamed_and_verified(services: LocalServices, tmp_path: Path) -> None:
     log = ["--format", "rees46", str(LOG)]
     thalweg("train", *log, "--first", "0.7", "--max-epochs", "2", "--out", str(tmp_path / "checkpoint"))
     thalweg("export", str(tmp_path / "checkpoint"), "--out", str(tmp_path / "bundle"))
@@ -76,15 +78,15 @@ def test_rees46_trained_streamed_and_verified(services: LocalServices, tmp_path:
     first = last_object(thalweg("replay", *log, "--first", "0.7", "--json", **environment))["sent"]
     assert first + sent == ROWS
     assert sum(outcomes.values()) == sent
-    assert outcomes["dead_letter"] == 1  # the file's last line is cut off
+    assert outcomes["dead_letter"] == 1  # the last line of the file is cut off
     assert outcomes["applied"] == verified["events"]
     assert verified["mismatches"] == []
     assert verified["max_abs_diff"] <= 1e-5
     print(json.dumps({**outcomes, "sent": sent, "verify": verified}))
 
 
-def trained_form(checkpoint: Path, log: EventLog) -> dict[str, NDArray[np.float32]]:
-    """Each user's representation after all of its events, by the model's sequence form, the one it was trained in."""
+def representations_by_sequence_form(checkpoint: Path, log: EventLog) -> dict[str, NDArray[np.float32]]:
+    """Return each user's last representation, computed in the model's sequence form, in which it was trained."""
     trained = load(checkpoint)
     sequences = Sequences.from_log(log, trained.vocabulary)
     found = {}
@@ -102,7 +104,7 @@ def trained_form(checkpoint: Path, log: EventLog) -> dict[str, NDArray[np.float3
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_what_is_streamed_is_what_was_trained(
+def test_streamed_representations_are_those_of_the_trained_model(
     cell: str, services: LocalServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = ["--format", "rees46", str(LOG)]
@@ -114,7 +116,7 @@ def test_what_is_streamed_is_what_was_trained(
     assert bundle.manifest.cell == cell
     assert bundle.manifest.parity["longest"] == 1_000
     assert bundle.manifest.parity["state_max_abs_diff"] <= 1e-5
-    # Counters: of a thousand equal gaps float32 rounds off the same each time.
+    # The rounding errors of the counters must not add up: float32 rounds each of a thousand equal gaps alike.
     assert bundle.manifest.parity["representation_max_abs_diff"] <= 1e-5
 
     deployment = Deployment(services, bundle, tmp_path)
@@ -129,7 +131,7 @@ def test_what_is_streamed_is_what_was_trained(
     assert (verified.mismatches, verified.users, verified.events) == ([], 1_648, 5_236)
     assert verified.max_abs_diff <= 1e-5
 
-    expected = trained_form(tmp_path / "checkpoint", load_log(LOG, "rees46")[0].split(0.7)[1])
+    expected = representations_by_sequence_form(tmp_path / "checkpoint", load_log(LOG, "rees46")[0].split(0.7)[1])
     store = Store(deployment.settings, bundle)
     store.connect()
     stored = {user.user_id: user.representation for user in store.scan() if isinstance(user, StoredUser)}

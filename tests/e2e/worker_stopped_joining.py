@@ -1,4 +1,4 @@
-"""`thalweg worker` that is told to stop (SIGTERM) in the middle of its first join, metadata being under way."""
+"""Runs `thalweg worker` and stops it (SIGTERM) during its first join, while it also waits for metadata."""
 
 import asyncio
 import os
@@ -9,24 +9,25 @@ from typing import Any
 from streams.broker.transport import BatchConsumer
 from streams.cli import main
 
-SETTLE_S = 0.2  # until the consumer's thread, in its stop, waits for the join
+SETTLE_S = 0.2  # until the thread of the consumer stops and waits for the join
 
 
 def arm() -> None:
+    """Make the worker stop itself in its first callback for revoked partitions."""
     original = BatchConsumer.on_partitions_revoked
-    told = False
+    was_told = False
 
     async def revoked(self: Any, partitions: Any) -> None:
-        nonlocal told
-        if not told:
-            told = True
+        nonlocal was_told
+        if not was_told:
+            was_told = True
             os.kill(os.getpid(), signal.SIGTERM)
             thread, client = self._thread, self._thread._consumer._client
-            while not thread._stopped.is_set():  # noqa: ASYNC110  # another thread's
+            while not thread._stopped.is_set():  # noqa: ASYNC110  # another thread sets it, without an event
                 await asyncio.sleep(0)
             await asyncio.sleep(SETTLE_S)
             thread.thread_loop.call_soon_threadsafe(client.force_metadata_update)
-            while client._md_update_fut is None:  # noqa: ASYNC110  # another thread's
+            while client._md_update_fut is None:  # noqa: ASYNC110  # another thread sets it, without an event
                 await asyncio.sleep(0)
         await original(self, partitions)
 

@@ -1,0 +1,79 @@
+"""An erasure removes a user from the store and from all topics."""
+
+import time
+
+from kafka import KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from streams.broker.topics import broker_admin, describe_topic
+from streams.commands.dead_letters.contents import read_contents
+from streams.contracts.dead_letters import ERASED_HEADER, decode_headers
+from streams.store.user_rows import Store
+from tests.support.deployment import Deployment, event, record
+
+COMPACTED_WITHIN_S = 40.0
+
+
+def test_an_erasure_removes_the_user_everywhere_and_later_events_start_a_new_history(deployment: Deployment) -> None:
+    worker = deployment.worker()
+    worker.start()
+    deployment.send([record(event("a", "gone", "item-1")), record(event("b", "back", "item-1"))])
+    deployment.send([(b"gone", b"no JSON"), (b"x", record(event("d", "gone", "item-1"))[1]), (b"stays", b"no JSON")])
+    deployment.wait_until_committed()  # the update is published before the erasure comes, and not in one batch with it
+    assert deployment.last_updates()["gone"] is not None
+    deployment.send([(b"gone", None), (b"back", None), record(event("c", "back", "item-2")), (b"gone", b"later")])
+    deployment.wait_until_committed()
+    worker.stop()
+    store = Store(deployment.settings, deployment.bundle)
+    store.connect()
+    stored = {u.user_id: u for u in store.scan()}
+    store.close()
+    assert {user: row.steps for user, row in stored.items()} == {"back": 1}
+    updates = deployment.last_updates()
+    assert updates["gone"] is None
+    assert updates["back"] is not None
+    assert updates["back"].steps == 1
+    assert deployment.verify().clean
+
+    contents = read_contents(deployment.settings)
+    assert sorted((letter.key, letter.value) for letter in contents.newest) == [
+        (b"gone", b"later"),
+        (b"stays", b"no JSON"),
+    ]
+    assert (contents.dead_letters, contents.erased) == (2, 2)
+    markers = [r for r in deployment.dead_letters() if ERASED_HEADER in decode_headers(r.headers)]
+    assert len(markers) == 2
+    assert all(b"gone" not in part for r in markers for part in (r.key, r.value, *(v for _, v in r.headers)))
+
+    compact(deployment)
+    deadline = time.monotonic() + COMPACTED_WITHIN_S
+    while left := [r.value for r in deployment.records(deployment.settings.updates_topic) if r.key == b"gone"]:
+        if all(value is None for value in left):
+            break
+        assert time.monotonic() < deadline, "an update of the erased user is still in the topic"
+        time.sleep(0.5)
+
+
+def compact(deployment: Deployment) -> None:
+    """Make the broker compact the updates topic now.
+
+    The broker compacts only closed segments, and a later record closes a segment.
+    """
+    topic = deployment.settings.updates_topic
+    options = {
+        "segment.ms": "1000",
+        "min.cleanable.dirty.ratio": "0.001",
+        "delete.retention.ms": "100",
+        "max.compaction.lag.ms": "1000",
+    }
+    with broker_admin(deployment.settings) as admin:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, options)])
+    time.sleep(1.5)
+    partitions = describe_topic(deployment.settings, topic).partitions
+    producer = KafkaProducer(bootstrap_servers=deployment.settings.broker)
+    for number in range(2):
+        for partition in range(partitions):
+            producer.send(topic, key=b"other-%d" % number, value=b"{}", partition=partition)
+        producer.flush()
+        time.sleep(1.5)
+    producer.close()
