@@ -25,7 +25,7 @@ class Contents(msgspec.Struct, kw_only=True):
 
 
 def read_contents(settings: Settings, reason: str = "", limit: int = 20) -> Contents:
-    """Count the dead letters whose reason contains `reason`, and keep the newest `limit` of them. Raises BrokerError."""
+    """Count the dead letters whose reason contains `reason` and keep the newest `limit` of them. Raises BrokerError."""
     return asyncio.run(_read_contents(settings, reason, limit))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from streams.commands.doctor.finding import Finding
 from streams.config.settings import Settings
-from streams.local.state import read_state
+from streams.local.state_file import read_state
 
 
 def check_http_port(settings: Settings) -> Finding:
@@ -36,10 +36,10 @@ def check_local_services() -> Iterator[Finding]:
     state = read_state()
     if state is None:
         return
-    ended = sorted(set(state.pids) - set(state.running()))
+    ended = sorted(set(state.pids) - set(state.running_pids()))
     if ended:
         remedy = f"run `thalweg down`, then `thalweg up`; logs are in {state.data_dir}"
         yield Finding("note", "thalweg up", f"{' and '.join(ended)} ended by itself", remedy)
     else:
-        detail = f"Kafka at {state.access['broker']}, Cassandra at {state.access['cassandra']}"
+        detail = f"Kafka at {state.client_settings['broker']}, Cassandra at {state.client_settings['cassandra']}"
         yield Finding("ok", "thalweg up", detail)

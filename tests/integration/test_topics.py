@@ -1,0 +1,101 @@
+"""Topics on a real Kafka: what is created, checked and described."""
+
+import asyncio
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaProducer
+from kafka import OffsetAndMetadata, TopicPartition
+
+from streams.broker.topic_reader import is_anything
+from streams.broker.topics import broker_admin, describe_topic, ensure_topics
+from streams.commands.replay.producer import Replay
+from streams.config.errors import BrokerError, SettingsError
+from streams.config.settings import Settings
+from tests.support.topics import TOPIC_SETTINGS, keyed_event
+
+
+def test_topics_are_created_once_and_outputs_follow_the_behaviour_topic(settings: Settings) -> None:
+    ensure_topics(settings)
+    before = {name: describe_topic(settings, getattr(settings, name)) for name in TOPIC_SETTINGS}
+    ensure_topics(msgspec.structs.replace(settings, partitions=7))
+    after = {name: describe_topic(settings, getattr(settings, name)) for name in TOPIC_SETTINGS}
+    assert after == before
+    assert [before[name].partitions for name in TOPIC_SETTINGS] == [3, 3, 3, 3, 1]
+
+
+def test_missing_output_topics_get_the_partition_count_of_an_existing_topic(settings: Settings) -> None:
+    with broker_admin(settings) as admin:
+        admin.create_topics({settings.behavior_topic: {"num_partitions": 5}})
+    ensure_topics(settings)
+    assert describe_topic(settings, settings.evaluation_topic).partitions == 5
+
+
+def test_the_marker_at_the_end_of_a_transaction_is_not_a_record(settings: Settings) -> None:
+    ensure_topics(settings)
+    topic = settings.behavior_topic
+
+    async def run() -> tuple[bool, bool]:
+        producer = AIOKafkaProducer(bootstrap_servers=settings.broker, transactional_id=topic)
+        await producer.start()
+        async with producer.transaction():
+            for _ in range(3):
+                await producer.send(topic, b"x", key=b"x", partition=0)
+        await producer.stop()
+        return await is_anything(settings, topic, 0, 2, 4), await is_anything(settings, topic, 0, 3, 4)
+
+    assert asyncio.run(run()) == (True, False)
+    assert describe_topic(settings, topic).end_offsets[0] == 4
+
+
+def test_an_output_topic_with_fewer_partitions_grows(settings: Settings) -> None:
+    with broker_admin(settings) as admin:
+        admin.create_topics({settings.evaluation_topic: {"num_partitions": 2}})
+    ensure_topics(settings)
+    assert describe_topic(settings, settings.evaluation_topic).partitions == 3
+
+
+def test_an_output_topic_with_more_partitions_is_an_error_that_names_both(settings: Settings) -> None:
+    with broker_admin(settings) as admin:
+        admin.create_topics({settings.evaluation_topic: {"num_partitions": 4}})
+    with pytest.raises(SettingsError) as caught:
+        ensure_topics(settings)
+    for part in (settings.evaluation_topic, "has 4", settings.behavior_topic, "has 3"):
+        assert part in str(caught.value)
+
+
+def test_an_updates_topic_that_is_not_compacted_is_an_error(settings: Settings) -> None:
+    with broker_admin(settings) as admin:
+        admin.create_topics({settings.updates_topic: {"num_partitions": 3}})
+    with pytest.raises(SettingsError, match=r"updates_topic has cleanup.policy 'delete'"):
+        ensure_topics(settings)
+
+
+def test_a_topic_that_is_created_again_has_another_id(settings: Settings) -> None:
+    ensure_topics(settings)
+    first = describe_topic(settings, settings.metrics_topic).topic_id
+    with broker_admin(settings) as admin:
+        admin.delete_topics([settings.metrics_topic])
+    ensure_topics(settings)
+    assert describe_topic(settings, settings.metrics_topic).topic_id != first
+
+
+def test_lag_is_what_the_group_has_not_committed(settings: Settings) -> None:
+    ensure_topics(settings)
+    Replay(settings, settings.behavior_topic).run(keyed_event(f"u{n % 20}", n) for n in range(100))
+    topic = describe_topic(settings, settings.behavior_topic, "readers")
+    assert (topic.records, topic.lag, topic.committed) == (100, 100, {})
+    partition = max(topic.end_offsets, key=lambda p: topic.end_offsets[p])
+    with broker_admin(settings) as admin:
+        at = OffsetAndMetadata(topic.end_offsets[partition], "", -1)
+        admin.alter_group_offsets("readers", {TopicPartition(topic.name, partition): at})
+    topic = describe_topic(settings, settings.behavior_topic, "readers")
+    assert topic.committed == {partition: topic.end_offsets[partition]}
+    assert topic.lag == 100 - topic.end_offsets[partition]
+
+
+def test_no_broker_and_no_topic_are_clear_errors(settings: Settings) -> None:
+    with pytest.raises(BrokerError, match=r"there is no topic nowhere at 127\.0\.0\.1"):
+        describe_topic(settings, "nowhere")
+    with pytest.raises(BrokerError, match=r"no broker answers at 127\.0\.0\.1:1: .*; start one with `thalweg up`"):
+        describe_topic(Settings(broker="127.0.0.1:1"), "nowhere")
