@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from encoder.data.event_log import EventLog
-from encoder.data.simulator import Shop, Trace, ceiling, faults
+from encoder.data.simulator import Shop, Simulation, ceiling, faulty_records
 from encoder.errors import InputError
 
 
@@ -39,14 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     shop = Shop(args.seed, args.items, args.users, args.days, args.churn)
-    trace = shop.trace(args.events)
+    simulation = shop.run(args.events)
     simulated_s = time.perf_counter() - started
-    records = faults(trace.log, args.late, args.duplicate, args.malformed, args.seed)
+    records = faulty_records(simulation.log, args.late, args.duplicate, args.malformed, args.seed)
     written = _write(args.out, (value for _, value in records))
     console = Console()
-    console.print(_summary(args, trace.log, written, simulated_s))
+    console.print(_summary(args, simulation.log, written, simulated_s))
     if args.oracle:
-        console.print(_ceiling(shop, trace))
+        console.print(_ceiling(shop, simulation))
     return 0
 
 
@@ -76,8 +76,8 @@ def _summary(args: argparse.Namespace, log: EventLog, written: int, simulated_s:
     return table
 
 
-def _ceiling(shop: Shop, trace: Trace) -> Table:
-    scores = ceiling(shop, trace)
+def _ceiling(shop: Shop, simulation: Simulation) -> Table:
+    scores = ceiling(shop, simulation)
     events = scores["oracle"].events
     table = Table("predictor", "Recall@20", "MRR@20", title=f"Next item, on {events:,} events of users with a history")
     for name, score in scores.items():

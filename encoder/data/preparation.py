@@ -1,7 +1,7 @@
-"""What is left out of an event log before a model sees it, each step counted. Pure, and free of torch.
+"""The preparation of a training log: leaves out repeats, bots and short users, and counts what each step finds.
 
-The live system leaves out nothing but duplicates of one event id. So a log to evaluate on is prepared only where that
-is asked for: what is left out there is left out of the figures.
+The live system leaves out only duplicates of an event id. A log for evaluation is therefore prepared only on request,
+because events that are left out do not count in the figures. This module needs neither torch nor I/O.
 """
 
 import msgspec
@@ -9,37 +9,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.data.event_log import MISSING, EventLog
+from encoder.data.features import BRAND
 from encoder.errors import InputError
 
-MAX_EVENTS_PER_DAY = 1_000  # no person: an event every 30 s for eight hours without a break makes 960
+# A user with more events is taken for a bot: a person with an event every 30 s for eight hours makes 960 events.
+# See docs/decisions.md#users-left-out-of-a-training.
+MAX_EVENTS_PER_DAY = 1_000
 _DAY_MS = 86_400_000
-_BRAND = "brand"  # the attribute
 
 
 class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     """What to leave out. The defaults leave out nothing."""
 
-    drop_repeats: bool = False  # events with the user, item, action and time of an earlier one, under another event id
-    max_events_per_day: int | None = None  # users with more events than this in any 24 hours go, with all their events
-    min_user_events: int = 1  # users with fewer go
-    min_support: int = 1  # items with fewer events are counted and stay: to the vocabulary they are the unknown item
+    drop_repeats: bool = False  # leave out events with the user, item, action and time of an earlier event
+    max_events_per_day: int | None = None  # leave out users with more events in any 24 hours; None: no limit
+    min_user_events: int = 1  # leave out users with fewer events
+    # Items with fewer events are counted but their events stay, because the vocabulary maps them to the unknown item.
+    min_support: int = 1
 
 
 class PreparationReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What the steps found, in their order, each in what the one before it left."""
+    """What each step of a preparation found. A step sees only the events that the step before it has kept."""
 
     settings: Preparation
-    events: int  # before
-    kept: int
-    repeats: int  # also where they stay
+    events: int  # before the preparation
+    kept: int  # after the preparation
+    repeats: int  # counted even when drop_repeats is off
     bot_users: int
     bot_events: int
-    short_users: int  # with fewer than min_user_events
+    short_users: int  # users with fewer than min_user_events events
     short_events: int
-    items: int  # after these steps, as everything below
-    rare_items: int  # with less than min_support
+    # The following counts describe the events that were kept.
+    items: int
+    rare_items: int  # items with fewer than min_support events
     rare_events: int
-    missing: dict[str, int]  # field -> events without it
+    missing: dict[str, int]  # field -> number of events without a value
 
     def __str__(self) -> str:
         bound, shortest = self.settings.max_events_per_day, self.settings.min_user_events
@@ -67,10 +71,10 @@ class PreparationReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare(log: EventLog, settings: Preparation) -> tuple[EventLog, PreparationReport]:
-    """The log without what the settings leave out, and what the steps found.
+    """Leave out events as the settings say. Returns the rest of the log, and what the steps found.
 
-    Codes and lists of names stay as they are. The same log and settings give the same result.
-    Raises InputError where the settings make no sense.
+    Codes and lists of ids stay as they are. The same log and settings give the same result. Raises InputError when
+    max_events_per_day is below 1.
     """
     if settings.max_events_per_day is not None and settings.max_events_per_day < 1:
         raise InputError(f"{settings.max_events_per_day} events a day at most: give a number above 0, or no bound")
@@ -78,7 +82,7 @@ def prepare(log: EventLog, settings: Preparation) -> tuple[EventLog, Preparation
     is_repeat = _repeats(log)
     if settings.drop_repeats:
         log = _without(log, is_repeat)
-    is_bot = _of_bots(log, settings.max_events_per_day)
+    is_bot = _bot_events(log, settings.max_events_per_day)
     bot_users = len(np.unique(log.user[is_bot]))
     log = _without(log, is_bot)
     is_short = np.bincount(log.user)[log.user] < settings.min_user_events
@@ -107,30 +111,30 @@ def _without(log: EventLog, left_out: NDArray[np.bool_]) -> EventLog:
 
 
 def _repeats(log: EventLog) -> NDArray[np.bool_]:
-    """(n,) whether an earlier event has the same user, item, action and time."""
+    """(n,) bool, whether an earlier event has the same user, item, action and time."""
     keys = (log.action, log.item, log.user, log.time_ms)
-    order = np.lexsort(keys)  # stable: of equal events the first of the log stays the first
+    order = np.lexsort(keys)  # the sort is stable, so equal events keep their order
     is_equal = np.logical_and.reduce([key[order][1:] == key[order][:-1] for key in keys])
     is_repeat = np.zeros(len(log), bool)
     is_repeat[order[1:][is_equal]] = True
     return is_repeat
 
 
-def _of_bots(log: EventLog, bound: int | None) -> NDArray[np.bool_]:
-    """(n,) whether the event's user has more than `bound` events in less than 24 hours.
+def _bot_events(log: EventLog, bound: int | None) -> NDArray[np.bool_]:
+    """(n,) bool, whether the event's user has more than `bound` events in less than 24 hours.
 
-    A rate over seconds would be no sign of a bot: logs with times of days or seconds have many events at one time.
+    A rate over seconds would not identify bots: logs whose times are whole days have many events at the same time.
     """
     if bound is None or len(log) <= bound:
         return np.zeros(len(log), bool)
-    order = np.argsort(log.user, kind="stable")  # each user's events in order of time
+    order = np.argsort(log.user, kind="stable")  # keeps each user's events in order of time
     user, time_ms = log.user[order], log.time_ms[order]
     is_over = (user[bound:] == user[:-bound]) & (time_ms[bound:] - time_ms[:-bound] < _DAY_MS)
     return np.isin(log.user, user[bound:][is_over])
 
 
 def _missing(log: EventLog) -> dict[str, int]:
-    brand = log.attributes.get(_BRAND)
+    brand = log.attributes.get(BRAND)
     return {
         "category": int((log.category == MISSING).sum()),
         "price": int(np.isnan(log.price).sum()),

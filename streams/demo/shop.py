@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from encoder.data.event_log import EventLog
-from encoder.data.simulator import Shop, faults
+from encoder.data.simulator import Shop, faulty_records
 from streams.config.errors import ThalwegError
 
 SEED, ITEMS, USERS = 7, 2_000, 3_000
@@ -27,7 +27,7 @@ def streamed_log() -> EventLog:
 
 def records(log: EventLog) -> Iterator[tuple[bytes, bytes]]:
     """Key and value of what goes over the topic: the log with late, repeated and broken records."""
-    return faults(log, late=LATE, duplicate=DUPLICATE, malformed=MALFORMED, seed=SEED)
+    return faulty_records(log, late=LATE, duplicate=DUPLICATE, malformed=MALFORMED, seed=SEED)
 
 
 def train_bundle(work: Path, bundle: Path) -> None:

@@ -1,4 +1,4 @@
-"""Text with one event a line and a separator between its cells, plain or .gz: what all such logs have in common."""
+"""Text with one event in a line and a separator between the cells, plain or compressed with gzip."""
 
 import codecs
 import csv
@@ -8,31 +8,32 @@ from itertools import chain
 from pathlib import Path
 
 from encoder.data.events import BehaviorEvent
-from encoder.data.loaders.rows import Batch, Unusable, line_batches, open_bytes
+from encoder.data.loaders.row_batches import RowBatch, UnusableRow
+from encoder.data.loaders.text_lines import line_batches, open_bytes
 from encoder.errors import InputError
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the lines of a file are events."""
+    """How the cells of a line make an event."""
 
     separator: str
-    columns: int
-    user: int  # position of the cell with the user id
-    event: Callable[[list[str], int], BehaviorEvent]  # (cells, line); raises ValueError where they are no event
+    columns: int  # number of cells in every line
+    user_column: int  # position of the cell with the user id
+    parse_event: Callable[[list[str], int], BehaviorEvent]  # (cells, line); raises ValueError when the cells are wrong
     has_header: bool
 
 
 class Delimited:
-    """The log format of files whose first line tells their layout."""
+    """The log format of files whose first line tells the layout."""
 
-    holds_records = False
+    rows_are_records = False
 
     def __init__(self, layout: Callable[[str, Path], Layout]) -> None:
-        """layout: (first line, path) -> layout; raises InputError where a file cannot begin like this."""
+        """layout: (first line, path) -> layout. The function raises InputError when the first line is wrong."""
         self._layout = layout
 
-    def batches(self, path: Path) -> Iterator[Batch]:
+    def batches(self, path: Path) -> Iterator[RowBatch]:
         with open_bytes(path) as file:
             head = file.readline().removeprefix(codecs.BOM_UTF8)
             layout = self._layout(head.decode(errors="replace").rstrip("\r\n"), path)
@@ -40,29 +41,33 @@ class Delimited:
             first_line = 1 if is_row else 2
             for raw in line_batches(chain([head] if is_row else [], file)):
                 lines = range(first_line, first_line + len(raw))
-                yield Batch(lines, raw, [_event(layout, text, line) for line, text in zip(lines, raw, strict=True)])
+                events = [_parse_line(layout, text, line) for line, text in zip(lines, raw, strict=True)]
+                yield RowBatch(lines, raw, events)
                 first_line += len(raw)
 
 
-def split(text: str, separator: str) -> list[str]:
-    """The cells of a line. A cell in double quotes may hold the separator, not the end of a line."""
+def split_cells(text: str, separator: str) -> list[str]:
+    """The cells of a line. A cell in double quotes may contain the separator, but not a line end."""
     if '"' in text and len(separator) == 1:
         return next(csv.reader([text], delimiter=separator))
     return text.split(separator)
 
 
-def check_header(found: str, expected: str, path: Path, log: str) -> None:
-    """Raises InputError where a file does not begin with the header of its kind of log."""
+def check_header(found: str, expected: str, path: Path, dataset: str) -> None:
+    """Raise InputError when the first line of a file is not the header of its dataset."""
     if found != expected:
-        raise InputError(f"{path} does not begin as a {log} log: found {found[:120]!r}, expected {expected!r}")
+        raise InputError(
+            f"{path} does not begin as a {dataset} log: found {found[:120]!r}, expected {expected!r}; check the file, "
+            "or name its format with --format"
+        )
 
 
-def _event(layout: Layout, raw: bytes, line: int) -> BehaviorEvent | Unusable:
+def _parse_line(layout: Layout, raw: bytes, line: int) -> BehaviorEvent | UnusableRow:
     cells: list[str] = []
     try:
-        cells = split(raw.decode(), layout.separator)
+        cells = split_cells(raw.decode(), layout.separator)
         if len(cells) != layout.columns:
             raise ValueError(f"{len(cells)} columns instead of {layout.columns}")
-        return layout.event(cells, line)
+        return layout.parse_event(cells, line)
     except (ValueError, csv.Error) as error:
-        return Unusable(str(error), cells[layout.user] if len(cells) > layout.user else "")
+        return UnusableRow(str(error), cells[layout.user_column] if len(cells) > layout.user_column else "")

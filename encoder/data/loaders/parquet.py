@@ -1,6 +1,7 @@
-"""Parquet with columns for the fields of an event: see encoder.datasets.mapping.
+"""Parquet with columns for the fields of an event: see `encoder.data.loaders.column_mapping`.
 
-A column `attributes` is a struct or a map of strings and numbers. Ids may be whole numbers, times may be timestamps.
+A column `attributes` is a struct or a map with texts and numbers. Ids may be whole numbers, and times may be
+timestamps.
 """
 
 from collections.abc import Iterator
@@ -10,24 +11,26 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from encoder.data.events import BehaviorEvent
-from encoder.data.loaders.mapping import ATTRIBUTE, Columns
-from encoder.data.loaders.rows import BATCH_ROWS, Batch, Unusable
+from encoder.data.loaders.column_mapping import ATTRIBUTE_PREFIX, ColumnMapping
+from encoder.data.loaders.row_batches import BATCH_ROWS, RowBatch, UnusableRow
 from encoder.data.loaders.times import UNITS
 from encoder.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow
 
-_TEXTS = frozenset(("event_id", "user_id", "item_id", "action", "session_id", "category"))
+_TEXT_FIELDS = frozenset(("event_id", "user_id", "item_id", "action", "session_id", "category"))
 
 
 class Parquet:
-    holds_records = False
+    """The log format of Parquet files."""
 
-    def __init__(self, columns: Columns) -> None:
-        self._columns = columns
+    rows_are_records = False
 
-    def batches(self, path: Path) -> Iterator[Batch]:
+    def __init__(self, mapping: ColumnMapping) -> None:
+        self._mapping = mapping
+
+    def batches(self, path: Path) -> Iterator[RowBatch]:
         try:
             import pyarrow
             import pyarrow.parquet
@@ -39,7 +42,7 @@ class Parquet:
             raise InputError(f"{path} is not a Parquet file: {error}; pass --format jsonl for JSON Lines") from None
         with file:
             header = list(file.schema_arrow.names)
-            column_of = {name: header[place] for name, place in self._columns.places(header, path).items()}
+            column_of = {name: header[at] for name, at in self._mapping.positions(header, path).items()}
             if "attributes" in header:
                 column_of["attributes"] = "attributes"
             first_line = 1
@@ -48,40 +51,41 @@ class Parquet:
                 rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
                 lines = range(first_line, first_line + len(rows))
                 events = [self._event(column_of, row, line) for line, row in zip(lines, rows, strict=True)]
-                yield Batch(lines, [msgspec.json.encode(row, enc_hook=str) for row in rows], events)
+                yield RowBatch(lines, [msgspec.json.encode(row, enc_hook=str) for row in rows], events)
                 first_line += len(rows)
 
-    def _event(self, column_of: dict[str, str], row: dict[str, Any], line: int) -> BehaviorEvent | Unusable:
-        fields: dict[str, Any] = {"event_id": f"parquet-{line}", "action": self._columns.action, "attributes": None}
+    def _event(self, column_of: dict[str, str], row: dict[str, Any], line: int) -> BehaviorEvent | UnusableRow:
+        fields: dict[str, Any] = {"event_id": f"parquet-{line}", "action": self._mapping.action, "attributes": None}
         attributes: dict[str, Any] = {}
         for name, column in column_of.items():
             value = row[column]
-            if name in _TEXTS:
-                fields[name] = value if value.__class__ is str else _text(value)
-            elif name.startswith(ATTRIBUTE):
-                attributes[name.removeprefix(ATTRIBUTE)] = value
+            if name in _TEXT_FIELDS:
+                fields[name] = value if value.__class__ is str else _as_text(value)
+            elif name.startswith(ATTRIBUTE_PREFIX):
+                attributes[name.removeprefix(ATTRIBUTE_PREFIX)] = value
             elif name != "attributes":
                 fields[name] = value
             elif value:
                 attributes.update(value)
         if attributes:
-            # a struct column holds every attribute in every row; those a row does not have come as nulls
+            # A struct column has all attributes in every row, with null for the attributes that the row lacks.
             fields["attributes"] = {name: value for name, value in attributes.items() if value is not None} or None
         try:
             fields["event_time_ms"] = self._time_ms(fields["event_time_ms"])
             return msgspec.convert(fields, BehaviorEvent)
         except (ValueError, msgspec.ValidationError) as error:
             user_id = fields["user_id"]
-            return Unusable(str(error), user_id if isinstance(user_id, str) else "")
+            return UnusableRow(str(error), user_id if isinstance(user_id, str) else "")
 
     def _time_ms(self, value: Any) -> Any:
         if value is None or isinstance(value, _Milliseconds):
             return value
-        return UNITS[self._columns.unit](str(value).removesuffix(".0"))  # whole numbers beside nulls may come as floats
+        # pandas writes a column of whole numbers with nulls as floats.
+        return UNITS[self._mapping.time_unit](str(value).removesuffix(".0"))
 
 
 class _Milliseconds(int):
-    """A timestamp of the file's own type, whatever unit the mapping says."""
+    """A value of a timestamp column, in milliseconds. The unit of the mapping does not apply to such a value."""
 
 
 def _values(column: "pyarrow.Array") -> list[Any]:
@@ -94,8 +98,8 @@ def _values(column: "pyarrow.Array") -> list[Any]:
     return values
 
 
-def _text(value: Any) -> Any:
-    """Whole numbers as texts; anything else as it is, for the contract to judge."""
+def _as_text(value: Any) -> Any:
+    """Convert a whole number to text. Other values stay as they are, and msgspec rejects a value of a wrong type."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

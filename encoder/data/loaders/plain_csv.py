@@ -1,56 +1,61 @@
-"""Any table as text, with columns for the fields of an event: see encoder.datasets.mapping.
+"""A table as text, with columns for the fields of an event: see `encoder.data.loaders.column_mapping`.
 
-The separator, one of comma, tab, semicolon, | and ::, is the one of which the first line has most.
+The separator is a comma, a tab, a semicolon, `|` or `::`. The first line decides: the separator that occurs most often
+in the first line is used.
 """
 
 from pathlib import Path
 
 from encoder.data.events import BehaviorEvent
-from encoder.data.loaders.delimited import Delimited, Layout, split
-from encoder.data.loaders.mapping import ATTRIBUTE, Columns
+from encoder.data.loaders.column_mapping import ATTRIBUTE_PREFIX, ColumnMapping
+from encoder.data.loaders.delimited import Delimited, Layout, split_cells
 from encoder.data.loaders.times import UNITS
 
 _SEPARATORS = (",", "\t", ";", "|", "::")
 
 
-def plain_csv(columns: Columns) -> Delimited:
-    """The log format of a text whose columns are these."""
+def plain_csv(mapping: ColumnMapping) -> Delimited:
+    """The log format of a text whose columns `mapping` names."""
 
     def layout(first_line: str, path: Path) -> Layout:
         separator = max(_SEPARATORS, key=first_line.count)
-        cells = [cell.strip() for cell in split(first_line, separator)]
-        header = [f"#{number}" for number in range(1, len(cells) + 1)] if columns.are_numbered else cells
-        reader = _Reader(columns, columns.places(header, path))
-        return Layout(separator, len(cells), reader.places["user_id"], reader.event, not columns.are_numbered)
+        cells = [cell.strip() for cell in split_cells(first_line, separator)]
+        is_numbered = mapping.has_numbered_columns
+        header = [f"#{number}" for number in range(1, len(cells) + 1)] if is_numbered else cells
+        parser = _LineParser(mapping, mapping.positions(header, path))
+        user_column = parser.positions["user_id"]
+        return Layout(separator, len(cells), user_column, parser.parse_event, has_header=not is_numbered)
 
     return Delimited(layout)
 
 
-class _Reader:
-    """Reads the cells of a line as an event. An empty cell is a missing value."""
+class _LineParser:
+    """Makes an event of the cells of a line. An empty cell is a missing value."""
 
-    def __init__(self, columns: Columns, places: dict[str, int]) -> None:
-        self.places = places
-        self._action = columns.action
-        self._time_ms = UNITS[columns.unit]
+    def __init__(self, mapping: ColumnMapping, positions: dict[str, int]) -> None:
+        self.positions = positions
+        self._action = mapping.action
+        self._parse_time_ms = UNITS[mapping.time_unit]
         self._attributes = {
-            name.removeprefix(ATTRIBUTE): place for name, place in places.items() if name.startswith(ATTRIBUTE)
+            name.removeprefix(ATTRIBUTE_PREFIX): position
+            for name, position in positions.items()
+            if name.startswith(ATTRIBUTE_PREFIX)
         }
 
-    def event(self, cells: list[str], line: int) -> BehaviorEvent:
-        place = self.places
+    def parse_event(self, cells: list[str], line: int) -> BehaviorEvent:
+        positions = self.positions
         price = self._optional("price", cells)
         return BehaviorEvent(
-            event_id=cells[place["event_id"]] if "event_id" in place else f"csv-{line}",
-            user_id=cells[place["user_id"]],
-            item_id=cells[place["item_id"]],
-            action=cells[place["action"]] if self._action is None else self._action,
-            event_time_ms=self._time_ms(cells[place["event_time_ms"]]),
+            event_id=cells[positions["event_id"]] if "event_id" in positions else f"csv-{line}",
+            user_id=cells[positions["user_id"]],
+            item_id=cells[positions["item_id"]],
+            action=cells[positions["action"]] if self._action is None else self._action,
+            event_time_ms=self._parse_time_ms(cells[positions["event_time_ms"]]),
             session_id=self._optional("session_id", cells),
             category=self._optional("category", cells),
             price=None if price is None else float(price),
-            attributes={name: cells[place] for name, place in self._attributes.items() if cells[place]} or None,
+            attributes={name: cells[at] for name, at in self._attributes.items() if cells[at]} or None,
         )
 
     def _optional(self, name: str, cells: list[str]) -> str | None:
-        return cells[self.places[name]] or None if name in self.places else None
+        return cells[self.positions[name]] or None if name in self.positions else None

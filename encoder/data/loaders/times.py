@@ -1,4 +1,4 @@
-"""Points in time as logs write them, in milliseconds since 1970-01-01 UTC. A text that is none raises ValueError."""
+"""Parses the times of log files as milliseconds since 1970-01-01 UTC. An invalid text raises ValueError."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,28 +9,28 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def from_seconds(text: str) -> int:
-    """Seconds since 1970, with or without a fraction."""
+    """Parse seconds since 1970, which may have a fraction."""
     try:
         return round(float(text) * 1000)
     except (ValueError, OverflowError):
-        raise ValueError(f"time {text!r} is no number of seconds") from None
+        raise ValueError(f"time {text!r} is not a number of seconds") from None
 
 
 def from_milliseconds(text: str) -> int:
-    """Milliseconds since 1970, a whole number."""
+    """Parse a whole number of milliseconds since 1970."""
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"time {text!r} is no whole number of milliseconds") from None
+        raise ValueError(f"time {text!r} is not a whole number of milliseconds") from None
 
 
-@lru_cache(maxsize=4096)  # rows often stand in order of time, many in one second
+@lru_cache(maxsize=4096)  # rows are often sorted by time, and many rows have the same second
 def from_iso(text: str) -> int:
-    """A date, or date and time, of ISO 8601; UTC where it names no zone. `UTC` at its end is a zone as well."""
+    """Parse a date, or a date and time, of ISO 8601. A time without a zone is UTC. `UTC` at the end is also a zone."""
     try:
         time = datetime.fromisoformat(text.removesuffix(" UTC"))
     except ValueError:
-        raise ValueError(f"time {text!r} is not of ISO 8601") from None
+        raise ValueError(f"time {text!r} is not a date or time of ISO 8601") from None
     return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
 
 

@@ -1,7 +1,11 @@
-"""A simulated shop: realistic behaviour events with a known ceiling for next-item prediction."""
+"""A simulated shop whose events look like real behaviour, with a known upper bound for next-item prediction.
 
-from encoder.data.simulator.faults import faults
+The package makes event logs, disturbs the records of a log, and scores an oracle that knows the hidden variables of the
+shop. It imports only `encoder.data` and `encoder.errors`. It neither reads nor writes files.
+"""
+
+from encoder.data.simulator.faults import faulty_records
 from encoder.data.simulator.oracle import Score, ceiling
-from encoder.data.simulator.shop import Shop, Trace
+from encoder.data.simulator.shop import Shop, Simulation
 
-__all__ = ["Score", "Shop", "Trace", "ceiling", "faults"]
+__all__ = ["Score", "Shop", "Simulation", "ceiling", "faulty_records"]

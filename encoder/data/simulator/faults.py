@@ -1,4 +1,4 @@
-"""What goes wrong on the way to a topic: events that come late, twice, or broken."""
+"""Disturbs the records of a log: events arrive late, events arrive twice, and records are malformed."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,38 +11,42 @@ import numpy as np
 from encoder.data.event_log import EventLog
 from encoder.errors import InputError
 
-LATE_MEAN_MS = 1_800_000.0  # a late event is on the way for half an hour on average
-RETRY_MAX_MS = 5_000.0  # a duplicate follows its original within this
+LATE_MEAN_MS = 1_800_000.0  # mean delay of a late event
+RETRY_MAX_MS = 5_000.0  # longest time from an event to its duplicate
 
 
-def faults(
+def faulty_records(
     log: EventLog, late: float = 0.0, duplicate: float = 0.0, malformed: float = 0.0, seed: int = 0
 ) -> Iterator[tuple[bytes, bytes]]:
-    """The log's events as records (key, value) in order of arrival, with faults at the given shares of its length.
+    """Yield the log's events as records (key, value) of the behaviour topic, in order of arrival, with faults.
 
-    Late events come after younger ones. Duplicates and malformed records come on top: every event of the log arrives
-    at least once, so a reader that leaves out duplicates and sets aside malformed records has the whole log.
-    Deterministic by `seed`. Raises InputError for a share outside 0..1.
+    late, duplicate, malformed: the number of such records, as a share of the log's length. A late event arrives after
+    younger events. Duplicates and malformed records are additional, so every event of the log arrives at least once. A
+    reader that leaves out duplicates and malformed records gets the whole log.
+
+    The same seed gives the same records. Raises InputError when a share is not between 0 and 1.
     """
     for name, share in (("late", late), ("duplicate", duplicate), ("malformed", malformed)):
         if not 0.0 <= share <= 1.0:
             raise InputError(f"{name} share {share}: give a number from 0 to 1")
     random = np.random.default_rng((seed, len(log)))
     arrival_ms = log.time_ms.astype(np.float64)
-    delayed = _choose(len(log), late, random)
-    arrival_ms[delayed] += random.exponential(LATE_MEAN_MS, len(delayed))
-    twice = _choose(len(log), duplicate, random)
-    broken = _choose(len(log), malformed, random)
-    rows = np.concatenate((np.arange(len(log)), twice, broken))
-    arrival_ms = np.concatenate((arrival_ms, arrival_ms[twice] + random.uniform(1.0, RETRY_MAX_MS, len(twice))))
-    arrival_ms = np.concatenate((arrival_ms, log.time_ms[broken].astype(np.float64)))
-    is_broken = np.arange(len(rows)) >= len(log) + len(twice)
+    late_rows = _choose(len(log), late, random)
+    arrival_ms[late_rows] += random.exponential(LATE_MEAN_MS, len(late_rows))
+    duplicate_rows = _choose(len(log), duplicate, random)
+    malformed_rows = _choose(len(log), malformed, random)
+    rows = np.concatenate((np.arange(len(log)), duplicate_rows, malformed_rows))
+    arrival_ms = np.concatenate(
+        (arrival_ms, arrival_ms[duplicate_rows] + random.uniform(1.0, RETRY_MAX_MS, len(duplicate_rows)))
+    )
+    arrival_ms = np.concatenate((arrival_ms, log.time_ms[malformed_rows].astype(np.float64)))
+    is_malformed = np.arange(len(rows)) >= len(log) + len(duplicate_rows)
     order = np.argsort(arrival_ms, kind="stable")
     records = [(event.user_id.encode(), msgspec.json.encode(event)) for event in log.events()]
-    breakers = cycle(MALFORMATIONS.values())
-    for row, spoil in zip(rows[order].tolist(), is_broken[order].tolist(), strict=True):
+    malformations = cycle(MALFORMATIONS.values())
+    for row, is_bad in zip(rows[order].tolist(), is_malformed[order].tolist(), strict=True):
         key, value = records[row]
-        yield (key, next(breakers)(json.loads(value))) if spoil else (key, value)
+        yield (key, next(malformations)(json.loads(value))) if is_bad else (key, value)
 
 
 def _choose(count: int, share: float, random: np.random.Generator) -> "np.ndarray[Any, np.dtype[np.int64]]":

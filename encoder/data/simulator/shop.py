@@ -1,4 +1,4 @@
-"""The simulated shop: a generator of behaviour events whose next-item distribution is known."""
+"""The simulated shop, which generates behaviour events. The true distribution of each next item is known."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,43 +8,44 @@ from numpy.typing import NDArray
 
 from encoder.data.event_log import Column, EventLog
 from encoder.data.simulator.catalogue import make_catalogue
-from encoder.data.simulator.departure import LOST, departures_s, kept_events
-from encoder.data.simulator.draws import Floats, Ints
+from encoder.data.simulator.churn import LOST, churn_times_s, kept_events
+from encoder.data.simulator.distributions import Floats, Ints
 from encoder.data.simulator.population import DAY_S, STAPLES, make_population, session_starts
+from encoder.data.simulator.rules import (
+    ACTIONS,
+    CART,
+    DISCOUNT,
+    FOLLOW,
+    FUNNEL,
+    KEEP_TOPIC,
+    PROMOTED,
+    SESSION_END,
+    STAPLE,
+    TASTE,
+    TOPIC,
+    VIEW,
+    is_promotion,
+)
 from encoder.errors import InputError
 
-ACTIONS = ["view", "click", "cart", "purchase"]
-VIEW, CART = 0, 2
-END = datetime(2026, 1, 1, tzinfo=UTC)  # events lie before this
-
-# The behaviour of every user. Within a session a user goes on with the same item down the funnel, or follows it to one
-# of its successors, or looks for something: in the session's topic, after the long-term taste, a staple, or whatever
-# is popular (or promoted).
-FUNNEL = np.array([0.1, 0.4, 0.6, 0.0])  # after a view, click, cart, purchase: the next event goes on with the item
-SESSION_END = 1 / 9  # after any event
-KEEP_TOPIC = 0.6  # the next session is about the same topic
-FOLLOW = 0.2
-TOPIC, TASTE, STAPLE, POPULAR = 0.55, 0.13, 0.1, 0.22  # where the eye goes when not following; sums to 1
-PROMOTION = (0.55, 0.75)  # while it lasts, as fractions of the log's time,
-PROMOTED = 0.6  # this share of the popular draws goes to promoted items,
-DISCOUNT = 0.25  # which cost this much less
-DEPARTURE_SEED = 1
+END = datetime(2026, 1, 1, tzinfo=UTC)  # all events happen before this time
+CHURN_SEED = 1
 
 
 @dataclass(frozen=True)
-class Trace:
-    """A simulated log with the hidden variables of its n events, for the oracle."""
+class Simulation:
+    """A simulated log of n events, with the hidden variables that the oracle knows."""
 
     log: EventLog
-    topic: Ints  # (n,) cluster that the event's session is about
-    at: Floats  # (n,) time of the event's session, as a fraction of the log's time
+    topic: Ints  # (n,) topic of the event's session, a cluster of the catalogue
+    session_time: Floats  # (n,) time of the event's session, as a fraction of the log's time
 
 
 class Shop:
-    """`items` and `users` with fixed tastes; `simulate` gives the same events for the same arguments and seed.
+    """A catalogue and a population of users. The same arguments give the same events.
 
-    churn: share of the users who leave within the log's time, see `departure`. Raises InputError where a count is too
-    small to make a shop of, or the share is none.
+    days: length of the log's time. churn: share of the users who leave during the log, see
+    `encoder.data.simulator.churn`. Raises InputError when a count is too small, or when `churn` is not between 0 and 1.
     """
 
     def __init__(
@@ -61,11 +62,11 @@ class Shop:
         self.population = make_population(users, self.catalogue, random)
 
     def simulate(self, events: int) -> EventLog:
-        """The first `events` events of the shop, in order of time."""
-        return self.trace(events).log
+        """The first `events` events of the shop, sorted by time."""
+        return self.run(events).log
 
-    def trace(self, events: int) -> Trace:
-        """`simulate` with the hidden variables."""
+    def run(self, events: int) -> Simulation:
+        """The first `events` events of the shop with their hidden variables. Raises InputError below 1 event."""
         if events < 1:
             raise InputError(f"{events} events of a simulated shop: give at least 1")
         random = np.random.default_rng((self.seed, events))
@@ -81,23 +82,25 @@ class Shop:
         topic = self._topics(user, at, random)
         item, action = self._walk(user, length, first, topic, at, random)
         time_ms = np.round((start_s[session] + since_s) * 1000.0).astype(np.int64)
-        happens = np.arange(len(session)) - first[session] < self._kept(events, user, start_s, length)[session]
+        kept = self._kept_events(events, user, start_s, length)
+        happens = np.arange(len(session)) - first[session] < kept[session]
         time_ms[~happens] = np.iinfo(np.int64).max
         order = np.argsort(time_ms, kind="stable")[: min(events, int(happens.sum()))]
         session = session[order]
         log = self._log(user[session], item[order], action[order], time_ms[order], session, at[session])
-        return Trace(log, topic[session], at[session])
+        return Simulation(log, topic[session], at[session])
 
-    def _kept(self, events: int, user: Ints, start_s: Floats, length: Ints) -> Ints:
-        """(S,) how many events of each session happen. Draws on its own: a shop that nobody leaves stays as it is."""
+    def _kept_events(self, events: int, user: Ints, start_s: Floats, length: Ints) -> Ints:
+        """(S,) number of events that happen in each session."""
         if not self.churn:
             return length
-        random = np.random.default_rng((self.seed, events, DEPARTURE_SEED))
-        gone_s = departures_s(self.population.users, self.churn, self.days, random)
-        return kept_events(user, start_s, length, gone_s, random)
+        # A separate generator leaves all other draws of the shop independent of the churn.
+        random = np.random.default_rng((self.seed, events, CHURN_SEED))
+        churn_s = churn_times_s(self.population.users, self.churn, self.days, random)
+        return kept_events(user, start_s, length, churn_s, random)
 
     def _sessions(self, events: int, random: np.random.Generator) -> tuple[Ints, Ints]:
-        """(user, number of events) of the sessions, by user; more than `events` in all, so that the end can be cut."""
+        """(S,) user and (S,) number of events of each session, sorted by user; together more than `events` events."""
         users = self.population.users
         count = int(events * SESSION_END * 1.03 / (1 - self.churn * LOST)) + 100
         per_user = random.multinomial(max(0, count - users), self.population.activity) + 1
@@ -105,48 +108,51 @@ class Shop:
         return user, random.geometric(SESSION_END, len(user))
 
     def _topics(self, user: Ints, at: Floats, random: np.random.Generator) -> Ints:
-        """A session is about what its user's last one was about, or about something new after the user's taste."""
+        """(S,) topic of each session: that of the user's previous session, or a new topic from the user's taste."""
         drawn = self.population.draw_cluster(user, at, len(self.catalogue.brands), random)
         is_new = random.random(len(user)) >= KEEP_TOPIC
-        is_new[np.flatnonzero(np.diff(user, prepend=-1))] = True  # a user's first session
+        is_new[np.flatnonzero(np.diff(user, prepend=-1))] = True  # the first session of each user
         return drawn[np.maximum.accumulate(np.where(is_new, np.arange(len(user)), 0))]
 
     def _walk(
         self, user: Ints, length: Ints, first: Ints, topic: Ints, at: Floats, random: np.random.Generator
     ) -> tuple[Ints, NDArray[np.int32]]:
-        """(item, action) of every event: all sessions walk at once, the k-th event of each in the k-th step."""
+        """(n,) item and (n,) action of every event. Step k draws the k-th event of all sessions at once."""
         item = np.zeros(int(length.sum()), dtype=np.int64)
         action = np.zeros(len(item), dtype=np.int32)
         by_length = np.argsort(-length, kind="stable")
-        active = np.searchsorted(-length[by_length], -np.arange(length.max()), side="left")  # sessions longer than k
+        # active[k]: number of sessions with more than k events
+        active = np.searchsorted(-length[by_length], -np.arange(length.max()), side="left")
         for step, count in enumerate(active.tolist()):
             sessions = by_length[:count]
             rows = first[sessions] + step
-            next_item, next_action = self._look(user[sessions], topic[sessions], at[sessions], random)
+            next_item, next_action = self._search(user[sessions], topic[sessions], at[sessions], random)
             if step:
                 before, stage = item[rows - 1], action[rows - 1]
                 follows = random.random(count) < FOLLOW
-                step_to = self.catalogue.successors.draw_born(
+                successor = self.catalogue.successors.draw_existing(
                     before[follows], at[sessions[follows]], self.catalogue.born, random
                 )
-                next_item[follows], next_action[follows] = step_to, VIEW
-                goes_on = random.random(count) < FUNNEL[stage]
-                next_item = np.where(goes_on, before, next_item)
-                next_action = np.where(goes_on, stage + 1, next_action)
+                next_item[follows], next_action[follows] = successor, VIEW
+                continues = random.random(count) < FUNNEL[stage]
+                next_item = np.where(continues, before, next_item)
+                next_action = np.where(continues, stage + 1, next_action)
             item[rows], action[rows] = next_item, next_action
         return item, action
 
-    def _look(self, user: Ints, topic: Ints, at: Floats, random: np.random.Generator) -> tuple[Ints, NDArray[np.int32]]:
-        """(item, action) of users who look for something."""
+    def _search(
+        self, user: Ints, topic: Ints, at: Floats, random: np.random.Generator
+    ) -> tuple[Ints, NDArray[np.int32]]:
+        """(m,) item and (m,) action of users who look for another item."""
         shop, count = self.catalogue, len(user)
         source = np.searchsorted(np.cumsum([TOPIC, TASTE, STAPLE]), random.random(count), side="right")
         cluster = np.where(source == 0, topic, self.population.draw_cluster(user, at, len(shop.brands), random))
-        item = shop.members.draw_born(cluster, at, shop.born, random)
+        item = shop.members.draw_existing(cluster, at, shop.born, random)
         staple = source == 2
         item[staple] = self.population.staples[user[staple], random.integers(0, STAPLES, int(staple.sum()))]
         popular = np.flatnonzero(source == 3)
         nothing = np.zeros(len(popular), dtype=np.int64)
-        item[popular] = shop.popularity.draw_born(nothing, at[popular], shop.born, random)
+        item[popular] = shop.popularity.draw_existing(nothing, at[popular], shop.born, random)
         promoted = popular[is_promotion(at[popular]) & (random.random(len(popular)) < PROMOTED)]
         item[promoted] = shop.promotion.draw(np.zeros(len(promoted), dtype=np.int64), random)
         return item, np.where(staple, CART, VIEW).astype(np.int32)
@@ -155,7 +161,8 @@ class Shop:
         self, user: Ints, item: Ints, action: NDArray[np.int32], time_ms: Ints, session: Ints, at: Floats
     ) -> EventLog:
         shop, seed = self.catalogue, self.seed
-        days_over = max(0, int(time_ms[-1]) // int(DAY_S * 1000) + 1 - self.days)  # few users with very many sessions
+        # A user with more sessions than fit into the days has sessions after the last day.
+        days_over = max(0, int(time_ms[-1]) // int(DAY_S * 1000) + 1 - self.days)
         first_day_ms = int(END.timestamp() * 1000) - (self.days + days_over) * int(DAY_S * 1000)
         item_ids = [f"item-{number:05d}" for number in range(shop.items)]
         sessions, session_codes = np.unique(session, return_inverse=True)
@@ -177,7 +184,3 @@ class Shop:
             attributes={"brand": Column(shop.brands, shop.brand[item].astype(np.int32))},
             item_names=dict(zip(item_ids, shop.names, strict=True)),
         )
-
-
-def is_promotion(at: Floats) -> NDArray[np.bool_]:
-    return (at >= PROMOTION[0]) & (at < PROMOTION[1])

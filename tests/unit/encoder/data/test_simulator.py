@@ -11,10 +11,11 @@ import pytest
 from encoder.commands import simulate
 from encoder.data.events import BehaviorEvent
 from encoder.data.loaders import load_log
-from encoder.data.simulator import Shop, Trace, ceiling, faults
-from encoder.data.simulator.departure import DECLINE_DAYS, kept_events
-from encoder.data.simulator.oracle import next_item, previous_rows
-from encoder.data.simulator.shop import END, PROMOTION
+from encoder.data.simulator import Shop, Simulation, ceiling, faulty_records
+from encoder.data.simulator.churn import DECLINE_DAYS, kept_events
+from encoder.data.simulator.oracle import next_item_distribution, previous_rows
+from encoder.data.simulator.rules import PROMOTION
+from encoder.data.simulator.shop import END
 from encoder.errors import InputError
 
 EVENTS = 40_000
@@ -26,20 +27,20 @@ def shop() -> Shop:
 
 
 @pytest.fixture(scope="module")
-def trace(shop: Shop) -> Trace:
-    return shop.trace(EVENTS)
+def simulation(shop: Shop) -> Simulation:
+    return shop.run(EVENTS)
 
 
 def test_same_seed_same_bytes() -> None:
     def stream(seed: int) -> list[tuple[bytes, bytes]]:
-        return list(faults(Shop(seed, items=100, users=50).simulate(1_000), 0.1, 0.1, 0.1, seed))
+        return list(faulty_records(Shop(seed, items=100, users=50).simulate(1_000), 0.1, 0.1, 0.1, seed))
 
     assert stream(3) == stream(3)
     assert stream(3) != stream(4)
 
 
-def test_the_log_is_a_log(trace: Trace) -> None:
-    log = trace.log
+def test_the_log_is_a_log(simulation: Simulation) -> None:
+    log = simulation.log
     assert len(log) == EVENTS
     assert (np.diff(log.time_ms) >= 0).all()
     assert log.time_ms[-1] < END.timestamp() * 1000
@@ -48,8 +49,8 @@ def test_the_log_is_a_log(trace: Trace) -> None:
     assert (log.price > 0).all()
 
 
-def test_sessions_of_a_user_do_not_overlap(trace: Trace) -> None:
-    log = trace.log
+def test_sessions_of_a_user_do_not_overlap(simulation: Simulation) -> None:
+    log = simulation.log
     before = previous_rows(log)
     assert log.session is not None
     session = log.session.codes
@@ -59,8 +60,8 @@ def test_sessions_of_a_user_do_not_overlap(trace: Trace) -> None:
     assert (log.time_ms[changes] - log.time_ms[before[changes]]).min() >= 1_799_000
 
 
-def test_funnel_goes_from_view_to_purchase(trace: Trace) -> None:
-    log = trace.log
+def test_funnel_goes_from_view_to_purchase(simulation: Simulation) -> None:
+    log = simulation.log
     view, click, cart, purchase = np.bincount(log.action).tolist()
     assert view > click > purchase
     assert cart > purchase > 0
@@ -70,24 +71,26 @@ def test_funnel_goes_from_view_to_purchase(trace: Trace) -> None:
     assert (log.action[before[bought]] == 2).all()
 
 
-def test_new_items_appear_and_the_promotion_shifts_demand(shop: Shop, trace: Trace) -> None:
+def test_new_items_appear_and_the_promotion_shifts_demand(shop: Shop, simulation: Simulation) -> None:
     born = shop.catalogue.born
     assert (born > 0).sum() > 30
-    assert (born[trace.log.item] <= trace.at).all()
-    promoted = np.isin(trace.log.item, shop.catalogue.promotion.value)
-    during = (trace.at >= PROMOTION[0]) & (trace.at < PROMOTION[1])
+    assert (born[simulation.log.item] <= simulation.session_time).all()
+    promoted = np.isin(simulation.log.item, shop.catalogue.promotion.value)
+    during = (simulation.session_time >= PROMOTION[0]) & (simulation.session_time < PROMOTION[1])
     assert promoted[during].mean() > 1.5 * promoted[~during].mean()
 
 
-def test_users_come_at_their_hour(shop: Shop, trace: Trace) -> None:
-    hour = (trace.log.time_ms / 3_600_000) % 24
-    apart = np.abs(hour - shop.population.hour[trace.log.user] % 24)
+def test_users_come_at_their_hour(shop: Shop, simulation: Simulation) -> None:
+    hour = (simulation.log.time_ms / 3_600_000) % 24
+    apart = np.abs(hour - shop.population.hour[simulation.log.user] % 24)
     assert (np.minimum(apart, 24 - apart) < 4).mean() > 0.9
 
 
-def test_users_who_leave_come_less_often_and_stay_shorter_before(trace: Trace) -> None:
+def test_users_who_leave_come_less_often_and_stay_shorter_before(simulation: Simulation) -> None:
     day_ms = 86_400_000
-    assert np.array_equal(Shop(seed=7, items=600, users=800, churn=0.0).simulate(EVENTS).time_ms, trace.log.time_ms)
+    assert np.array_equal(
+        Shop(seed=7, items=600, users=800, churn=0.0).simulate(EVENTS).time_ms, simulation.log.time_ms
+    )
     loyal, leaving = (Shop(seed=7, items=600, users=300, days=90, churn=churn).simulate(EVENTS) for churn in (0, 0.5))
     assert len(leaving) == EVENTS
     silence_days = []
@@ -111,13 +114,13 @@ def test_users_who_leave_come_less_often_and_stay_shorter_before(trace: Trace) -
     assert (kept_events(nobody, start_s, np.full(count, 10), np.array([np.inf]), np.random.default_rng(1)) == 10).all()
 
 
-def test_the_oracle_knows_the_true_distribution(shop: Shop, trace: Trace) -> None:
+def test_the_oracle_knows_the_true_distribution(shop: Shop, simulation: Simulation) -> None:
     """Its probabilities sum to 1, and events happen as often as it says (calibration in the mean, to 4 sigma)."""
-    before = previous_rows(trace.log)
+    before = previous_rows(simulation.log)
     rows = np.flatnonzero(before >= 0)[::12]
-    probability = next_item(shop, trace, rows, before[rows])
+    probability = next_item_distribution(shop, simulation, rows, before[rows])
     np.testing.assert_allclose(probability.sum(axis=1), 1.0, atol=1e-9)
-    own = trace.log.item[rows]
+    own = simulation.log.item[rows]
     top = np.argsort(-probability, axis=1, kind="stable")
     for first, last in ((0, 1), (1, 3), (3, 10), (10, 20), (20, 100), (100, 600)):
         said = np.take_along_axis(probability, top[:, first:last], axis=1).sum(axis=1)
@@ -126,20 +129,20 @@ def test_the_oracle_knows_the_true_distribution(shop: Shop, trace: Trace) -> Non
         assert abs(said.mean() - happened.mean()) < 4 * sigma, (first, last)
 
 
-def test_the_ceiling_is_above_the_baselines(shop: Shop, trace: Trace) -> None:
-    scores = ceiling(shop, trace, sample=2_000)
+def test_the_ceiling_is_above_the_baselines(shop: Shop, simulation: Simulation) -> None:
+    scores = ceiling(shop, simulation, sample=2_000)
     oracle, last_item, popularity = (scores[name] for name in ("oracle", "last_item", "popularity"))
     assert oracle.recall_at_20 > 1.3 * last_item.recall_at_20 > 1.3 * popularity.recall_at_20
     assert oracle.recall_at_20 < 0.85
     assert oracle.events == last_item.events >= 2_000
 
 
-def test_faults_add_up_and_every_event_arrives(trace: Trace) -> None:
-    log = trace.log[:2_000]
+def test_faults_add_up_and_every_event_arrives(simulation: Simulation) -> None:
+    log = simulation.log[:2_000]
     ids = [event.event_id for event in log.events()]
     good: list[BehaviorEvent] = []
     broken: list[bytes] = []
-    for key, value in faults(log, late=0.05, duplicate=0.02, malformed=0.03, seed=1):
+    for key, value in faulty_records(log, late=0.05, duplicate=0.02, malformed=0.03, seed=1):
         try:
             event = msgspec.json.decode(value, type=BehaviorEvent)
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -157,9 +160,9 @@ def test_faults_add_up_and_every_event_arrives(trace: Trace) -> None:
     assert 50 < (np.maximum.accumulate(times) > times).sum() < 250
 
 
-def test_without_faults_the_log_arrives_as_it_is(trace: Trace) -> None:
-    log = trace.log[:500]
-    assert [msgspec.json.decode(v, type=BehaviorEvent) for _, v in faults(log)] == list(log.events())
+def test_without_faults_the_log_arrives_as_it_is(simulation: Simulation) -> None:
+    log = simulation.log[:500]
+    assert [msgspec.json.decode(v, type=BehaviorEvent) for _, v in faulty_records(log)] == list(log.events())
 
 
 def test_command_writes_what_load_log_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,8 +195,8 @@ def test_impossible_shops_are_refused(counts: dict[str, Any]) -> None:
         Shop(**counts)
 
 
-def test_impossible_shares_are_refused(trace: Trace) -> None:
+def test_impossible_shares_are_refused(simulation: Simulation) -> None:
     with pytest.raises(InputError, match=r"late share 1\.5"):
-        next(faults(trace.log, late=1.5))
+        next(faulty_records(simulation.log, late=1.5))
     with pytest.raises(InputError, match="0 events"):
         Shop().simulate(0)

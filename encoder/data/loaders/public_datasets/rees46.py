@@ -1,7 +1,7 @@
-"""The REES46 multi-category store log in its original nine-column CSV.
+"""The REES46 log of a multi-category store, as CSV with nine columns. Source: https://rees46.com/en/datasets.
 
-https://rees46.com/en/datasets: event_time,event_type,product_id,category_id,category_code,brand,price,user_id,
-user_session, where category_code, brand, price and user_session may be empty.
+The columns are event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session. The cells
+of category_code, brand, price and user_session may be empty.
 """
 
 from pathlib import Path
@@ -15,10 +15,10 @@ _HEADER = "event_time,event_type,product_id,category_id,category_code,brand,pric
 
 def layout(first_line: str, path: Path) -> Layout:
     check_header(first_line.strip(), _HEADER, path, "REES46")
-    return Layout(",", columns=9, user=7, event=_event, has_header=True)
+    return Layout(",", columns=9, user_column=7, parse_event=_parse_event, has_header=True)
 
 
-def _event(cells: list[str], line: int) -> BehaviorEvent:
+def _parse_event(cells: list[str], line: int) -> BehaviorEvent:
     time, action, product, category_id, category_code, brand, price, user, session = cells
     attributes: dict[str, str | int | float] = {}
     if category_id:

@@ -1,6 +1,6 @@
-"""Readable names for the simulated shop."""
+"""Names of the categories, brands and items of the simulated shop."""
 
-PRODUCTS: dict[str, tuple[float, tuple[str, ...]]] = {  # category -> (typical price, what it sells)
+PRODUCTS: dict[str, tuple[float, tuple[str, ...]]] = {  # category -> (typical price, products)
     "footwear.trail": (95, ("trail shoes", "hiking boots", "approach shoes", "camp sandals", "gaiters")),
     "footwear.city": (80, ("sneakers", "loafers", "ankle boots", "slip-ons", "rain boots")),
     "clothing.jackets": (140, ("rain jacket", "down jacket", "wind shell", "fleece", "parka")),
@@ -41,7 +41,7 @@ COLOURS = (
 
 
 def product_name(brand: str, category: str, number: int) -> str:
-    """The name of the `number`-th (from 0) item of a brand in a category; no two are equal."""
+    """The name of item `number` (from 0) of a brand in a category. All items have different names."""
     products = PRODUCTS[category][1]
     round_, product = divmod(number, len(products))
     name = f"{brand} {products[product]}"

@@ -1,6 +1,6 @@
-"""The Retailrocket log, events.csv: timestamp,visitorid,event,itemid,transactionid, times in milliseconds.
+"""The Retailrocket log, events.csv, with the columns timestamp,visitorid,event,itemid,transactionid.
 
-Events are view, addtocart and transaction; only a transaction has a transactionid.
+Times are milliseconds. The events are view, addtocart and transaction. Only a transaction has a transactionid.
 """
 
 from pathlib import Path
@@ -14,10 +14,10 @@ _HEADER = "timestamp,visitorid,event,itemid,transactionid"
 
 def layout(first_line: str, path: Path) -> Layout:
     check_header(first_line, _HEADER, path, "Retailrocket")
-    return Layout(",", columns=5, user=1, event=_event, has_header=True)
+    return Layout(",", columns=5, user_column=1, parse_event=_parse_event, has_header=True)
 
 
-def _event(cells: list[str], line: int) -> BehaviorEvent:
+def _parse_event(cells: list[str], line: int) -> BehaviorEvent:
     time, visitor, action, item, transaction = cells
     return BehaviorEvent(
         event_id=f"retailrocket-{line}",

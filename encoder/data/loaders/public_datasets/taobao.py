@@ -1,6 +1,6 @@
-"""The Taobao log, UserBehavior.csv: user,item,category,behavior,timestamp without a header, times in seconds.
+"""The Taobao log, UserBehavior.csv, with the columns user,item,category,behavior,timestamp and without a header.
 
-Behaviours are pv (a page view), fav, cart and buy.
+Times are seconds. The behaviours are pv (a page view), fav, cart and buy.
 """
 
 from pathlib import Path
@@ -11,10 +11,10 @@ from encoder.data.loaders.times import from_seconds
 
 
 def layout(first_line: str, path: Path) -> Layout:
-    return Layout(",", columns=5, user=0, event=_event, has_header=False)
+    return Layout(",", columns=5, user_column=0, parse_event=_parse_event, has_header=False)
 
 
-def _event(cells: list[str], line: int) -> BehaviorEvent:
+def _parse_event(cells: list[str], line: int) -> BehaviorEvent:
     user, item, category, action, time = cells
     return BehaviorEvent(
         event_id=f"taobao-{line}",

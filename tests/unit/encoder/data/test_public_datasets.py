@@ -84,7 +84,7 @@ def test_yoochoose_buys(tmp_path: Path) -> None:
 
 def test_yoochoose_prepared(tmp_path: Path) -> None:
     path = write(tmp_path, "SessionId\tItemId\tTime", "3\t214716935\t1396437466.94", "3\t214832672\tsoon", "4\t1\t5\t6")
-    (event,) = loaded(path, "yoochoose", 1, ["line 3: time 'soon' is no number of seconds", "line 4: 4 columns"])
+    (event,) = loaded(path, "yoochoose", 1, ["line 3: time 'soon' is not a number of seconds", "line 4: 4 columns"])
     assert (event.event_id, event.user_id, event.session_id) == ("yoochoose-2", "3", "3")
     assert (event.item_id, event.action, event.event_time_ms) == ("214716935", "click", 1_396_437_466_940)
 
@@ -98,7 +98,7 @@ def test_retailrocket(tmp_path: Path) -> None:
         "1433221332.5,257597,addtocart,355908,",
         "1433223236124,121688,addtocart,15689,",
     )
-    events = loaded(path, "retailrocket", 3, ["line 4: time '1433221332.5' is no whole number of milliseconds"])
+    events = loaded(path, "retailrocket", 3, ["line 4: time '1433221332.5' is not a whole number of milliseconds"])
     assert [(event.user_id, event.item_id, event.action) for event in events] == [
         ("257597", "355908", "view"),
         ("599528", "356475", "transaction"),
@@ -121,7 +121,7 @@ def test_diginetica(tmp_path: Path, header: str) -> None:
         "5;1;32118;243569;2016-05-09",
         "5;1;32118;243569;09.05.2016",
     )
-    events = loaded(path, "diginetica", 3, ["line 5: time '09.05.2016' is not of ISO 8601"])
+    events = loaded(path, "diginetica", 3, ["line 5: time '09.05.2016' is not a date or time of ISO 8601"])
     assert [(event.user_id, event.session_id, event.item_id) for event in events] == [
         ("1", "5", "32118"),
         ("session-1", "1", "81766"),
@@ -200,7 +200,7 @@ def test_otto_lines_are_sessions_of_many_events(tmp_path: Path) -> None:
         "line 2: event 2: Object missing required field `ts`",
         "line 2: event_time_ms 99661724000378 is more than a day ahead",
         "line 3: Object missing required field `events`",
-        "line 4: a session without events",
+        "line 4: the session has no events",
     ]
     found = loaded(path, "otto", 3, reasons)
     assert [(event.event_id, event.user_id, event.item_id, event.action) for event in found] == [

@@ -1,11 +1,12 @@
-"""The logs of the RecSys Challenge 2015: clicks, buys, and the prepared form in which session models read the clicks.
+"""The logs of the RecSys Challenge 2015: clicks, purchases, and clicks in the prepared form that session models read.
 
-yoochoose-clicks.dat  session,time,item,category without a header; so is yoochoose-test.dat
-yoochoose-buys.dat    session,time,item,price,quantity without a header; price and quantity 0 where unknown
-prepared              SessionId, ItemId and Time in seconds, with a header and tabs between them
+yoochoose-clicks.dat  session,time,item,category without a header; yoochoose-test.dat has the same columns
+yoochoose-buys.dat    session,time,item,price,quantity without a header; an unknown price or quantity is 0
+prepared              SessionId, ItemId and Time in seconds, separated by tabs, with a header
 
-The first line tells which it is. There are no users apart from sessions, so the session is the user. A click's category
-is 1 to 12, S for a special offer, 0 for none, or, in eight to ten digits, the brand in whose context the click was.
+The first line decides which file it is. The logs have no users, so the session is the user. The category of a click is
+1 to 12, S for a special offer, or 0 for none. A category with eight to ten digits is the brand in whose context the
+click was.
 """
 
 from pathlib import Path
@@ -20,13 +21,13 @@ _BRAND_DIGITS = 8
 
 def layout(first_line: str, path: Path) -> Layout:
     if first_line == _PREPARED:
-        return Layout("\t", columns=3, user=0, event=_prepared_click, has_header=True)
+        return Layout("\t", columns=3, user_column=0, parse_event=_parse_prepared_click, has_header=True)
     if first_line.count(",") == 4:
-        return Layout(",", columns=5, user=0, event=_buy, has_header=False)
-    return Layout(",", columns=4, user=0, event=_click, has_header=False)
+        return Layout(",", columns=5, user_column=0, parse_event=_parse_purchase, has_header=False)
+    return Layout(",", columns=4, user_column=0, parse_event=_parse_click, has_header=False)
 
 
-def _click(cells: list[str], line: int) -> BehaviorEvent:
+def _parse_click(cells: list[str], line: int) -> BehaviorEvent:
     session, time, item, category = cells
     is_brand = len(category) >= _BRAND_DIGITS
     return BehaviorEvent(
@@ -41,10 +42,10 @@ def _click(cells: list[str], line: int) -> BehaviorEvent:
     )
 
 
-def _buy(cells: list[str], line: int) -> BehaviorEvent:
+def _parse_purchase(cells: list[str], line: int) -> BehaviorEvent:
     session, time, item, price, quantity = cells
     return BehaviorEvent(
-        event_id=f"yoochoose-buys-{line}",  # a session's clicks have lines of their own
+        event_id=f"yoochoose-buys-{line}",  # the clicks are in another file and have the same line numbers
         user_id=session,
         item_id=item,
         action="purchase",
@@ -55,7 +56,7 @@ def _buy(cells: list[str], line: int) -> BehaviorEvent:
     )
 
 
-def _prepared_click(cells: list[str], line: int) -> BehaviorEvent:
+def _parse_prepared_click(cells: list[str], line: int) -> BehaviorEvent:
     session, item, time = cells
     return BehaviorEvent(
         event_id=f"yoochoose-{line}",

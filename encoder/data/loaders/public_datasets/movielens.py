@@ -1,8 +1,8 @@
 """MovieLens ratings: user, movie, rating and time in seconds.
 
-ratings.csv   with the header userId,movieId,rating,timestamp (ml-20m, ml-25m, ml-latest)
-ratings.dat   without a header, :: between the cells (ml-1m, ml-10m)
-u.data        without a header, tabs between the cells (ml-100k)
+ratings.csv   separated by commas, with the header userId,movieId,rating,timestamp (ml-20m, ml-25m, ml-latest)
+ratings.dat   separated by ::, without a header (ml-1m, ml-10m)
+u.data        separated by tabs, without a header (ml-100k)
 """
 
 from pathlib import Path
@@ -17,12 +17,12 @@ _HEADER = "userId,movieId,rating,timestamp"
 def layout(first_line: str, path: Path) -> Layout:
     for separator in ("::", "\t"):
         if separator in first_line:
-            return Layout(separator, columns=4, user=0, event=_event, has_header=False)
+            return Layout(separator, columns=4, user_column=0, parse_event=_parse_event, has_header=False)
     check_header(first_line, _HEADER, path, "MovieLens")
-    return Layout(",", columns=4, user=0, event=_event, has_header=True)
+    return Layout(",", columns=4, user_column=0, parse_event=_parse_event, has_header=True)
 
 
-def _event(cells: list[str], line: int) -> BehaviorEvent:
+def _parse_event(cells: list[str], line: int) -> BehaviorEvent:
     user, movie, rating, time = cells
     return BehaviorEvent(
         event_id=f"movielens-{line}",

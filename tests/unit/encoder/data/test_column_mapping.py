@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from encoder.data.loaders import load_log, replay_records
-from encoder.data.loaders.mapping import Columns
+from encoder.data.loaders.column_mapping import ColumnMapping
 from encoder.errors import InputError
 
 BEAUTY = Path(__file__).parents[5] / "shared/data/beauty/beauty.csv.gz"
@@ -22,12 +22,12 @@ def write(folder: Path, text: str, name: str = "log.csv") -> Path:
 
 
 def test_a_mapping_is_parsed() -> None:
-    columns = Columns.parse("user_id=user, event_time_ms = ts[iso],action:=rate,attributes.brand=a=b")
-    assert columns.named == {"user_id": "user", "event_time_ms": "ts", "attributes.brand": "a=b"}
-    assert (columns.unit, columns.action, columns.are_numbered) == ("iso", "rate", False)
-    assert Columns.parse("event_time_ms=t").unit == "ms"
-    assert Columns.parse("action=kind").action is None
-    assert Columns.parse("user_id=#1,item_id=#2").are_numbered
+    columns = ColumnMapping.parse("user_id=user, event_time_ms = ts[iso],action:=rate,attributes.brand=a=b")
+    assert columns.column_of == {"user_id": "user", "event_time_ms": "ts", "attributes.brand": "a=b"}
+    assert (columns.time_unit, columns.action, columns.has_numbered_columns) == ("iso", "rate", False)
+    assert ColumnMapping.parse("event_time_ms=t").time_unit == "ms"
+    assert ColumnMapping.parse("action=kind").action is None
+    assert ColumnMapping.parse("user_id=#1,item_id=#2").has_numbered_columns
 
 
 @pytest.mark.parametrize(
@@ -36,10 +36,10 @@ def test_a_mapping_is_parsed() -> None:
         ("user", "'user' in the columns 'user' is not of the form FIELD=COLUMN"),
         ("user_id=", "not of the form"),
         ("user_id=u,,item_id=i", "'' in the columns"),
-        ("user=u", "'user' in the columns 'user=u' is no field: use event_id, user_id"),
-        ("attributes.=u", "no field"),
-        ("attributes=u", "no field"),
-        ("user_id:=u", "no field"),
+        ("user=u", "'user' in the columns 'user=u' is not a field: use event_id, user_id"),
+        ("attributes.=u", "is not a field"),
+        ("attributes=u", "is not a field"),
+        ("user_id:=u", "is not a field"),
         ("user_id=u,user_id=v", "'user_id' stands twice"),
         ("action:=view,action=kind", "'action' stands twice"),
         ("event_time_ms=t[h]", r"unit \[h\].*use \[s\], \[ms\], \[iso\]"),
@@ -47,7 +47,7 @@ def test_a_mapping_is_parsed() -> None:
 )
 def test_what_is_no_mapping_is_named(text: str, why: str) -> None:
     with pytest.raises(InputError, match=why):
-        Columns.parse(text)
+        ColumnMapping.parse(text)
 
 
 @pytest.mark.parametrize("separator", [",", "\t", ";", "|", "::"])

@@ -1,0 +1,57 @@
+"""The log formats by name, and the choice of a format for a file."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from encoder.data.loaders.column_mapping import ColumnMapping
+from encoder.data.loaders.delimited import Delimited
+from encoder.data.loaders.jsonl import JsonLines
+from encoder.data.loaders.parquet import Parquet
+from encoder.data.loaders.plain_csv import plain_csv
+from encoder.data.loaders.public_datasets import diginetica, movielens, rees46, retailrocket, taobao, yoochoose
+from encoder.data.loaders.public_datasets.otto import Otto
+from encoder.data.loaders.row_batches import LogFormat
+from encoder.errors import InputError
+
+FORMATS: dict[str, LogFormat] = {
+    "csv": plain_csv(ColumnMapping()),
+    "diginetica": Delimited(diginetica.layout),
+    "jsonl": JsonLines(),
+    "movielens": Delimited(movielens.layout),
+    "otto": Otto(),
+    "parquet": Parquet(ColumnMapping()),
+    "rees46": Delimited(rees46.layout),
+    "retailrocket": Delimited(retailrocket.layout),
+    "taobao": Delimited(taobao.layout),
+    "yoochoose": Delimited(yoochoose.layout),
+}
+_MAPPED_FORMATS: dict[str, Callable[[ColumnMapping], LogFormat]] = {"csv": plain_csv, "parquet": Parquet}
+COLUMNS_HELP = (
+    "columns of a csv or parquet log that are not named as in the event contract: FIELD=COLUMN,..., for example "
+    "user_id=user,item_id=asin,event_time_ms=ts[s],action:=rate (one action for all rows; units: s, ms, iso; "
+    "#1, #2, ... name the columns of a file without a header; attributes.NAME=COLUMN)"
+)
+
+
+def format_from_name(path: Path | str) -> str:
+    """The format of a file by its name: Parquet for `.parquet`, CSV for `.csv` and `.csv.gz`, otherwise JSON Lines."""
+    suffix = Path(Path(path).name.removesuffix(".gz")).suffix
+    return suffix[1:] if suffix in (".parquet", ".csv") else "jsonl"
+
+
+def choose_format(path: Path | str, format: str | None, columns: str | None) -> LogFormat:
+    """The log format for a file. format: a key of FORMATS; None chooses by the file name. columns: a column mapping.
+
+    Raises InputError when the format is unknown, or when it takes no column mapping but one is given.
+    """
+    name = format or format_from_name(path)
+    if name not in FORMATS:
+        raise InputError(f"unknown log format {name!r} for {path}: use one of {', '.join(FORMATS)}")
+    if columns is None:
+        return FORMATS[name]
+    if name not in _MAPPED_FORMATS:
+        raise InputError(
+            f"columns {columns!r} for {path} of format {name}: only {' and '.join(_MAPPED_FORMATS)} take columns; "
+            "leave --columns out, or name another format with --format"
+        )
+    return _MAPPED_FORMATS[name](ColumnMapping.parse(columns))
