@@ -1,6 +1,6 @@
 """Checks the codec with many seeded mutations of events: `python -m tests.tools.fuzz_codec --inputs 1000000 --seed 7`.
 
-`check` says what must hold for any input; `tests/unit/engine/test_codec_fuzz.py` holds Hypothesis' inputs to the same.
+`check` states what must hold for any input. `tests/unit/engine/test_codec_fuzz.py` uses it with inputs of Hypothesis.
 """
 
 import argparse
@@ -26,20 +26,22 @@ REJECTED_FIELDS = {*FIELDS, "key", "value", "timestamp"}
 
 
 class Input(NamedTuple):
-    """A record as the codec reads one; `event`: what it must give, where that is known."""
+    """The parts of a record that the codec reads."""
 
     key: bytes | None
     value: bytes | None
     timestamp: int = NOW_MS
-    event: BehaviorEvent | None = None
+    event: BehaviorEvent | None = None  # the event that the codec must return, if known
 
 
 def check(inputs: Sequence[Input]) -> list[Outcome]:
-    """The outcomes of a batch, each as it must be. Raises AssertionError, or whatever the codec raises."""
+    """Decode a batch, check each outcome and return them. Raises AssertionError and any error of the codec."""
     outcomes = decode_batch(inputs)
     assert len(outcomes) == len(inputs), f"{len(outcomes)} outcomes of {len(inputs)} records"
     for record, outcome in zip(inputs, outcomes, strict=True):
-        assert outcome == decode(record.key, record.value, record.timestamp), "another outcome when decoded alone"
+        assert outcome == decode(record.key, record.value, record.timestamp), (
+            "the record has another outcome when it is decoded alone"
+        )
         if record.event is not None:
             assert isinstance(outcome, BehaviorEvent), outcome
             assert fields_of(outcome) == fields_of(record.event), outcome
@@ -61,7 +63,7 @@ def fields_of(event: BehaviorEvent) -> dict[str, Any]:
 
 
 def check_bounds(record: Input, event: BehaviorEvent) -> None:
-    """What README and contract promise of an event, said once more without the decoder's types."""
+    """Check the bounds that the contract promises for an event, without the types that the decoder uses."""
     assert isinstance(event, BehaviorEvent), event
     assert record.value is not None, event
     assert len(record.value) <= MAX_VALUE_BYTES, event
@@ -112,7 +114,7 @@ TIMESTAMPS = [-1, 0, NOW_MS - MAX_AHEAD_MS, NOW_MS + MAX_AHEAD_MS, MAX_TIME_MS, 
 
 
 class Mutator:
-    """An endless, repeatable row of inputs: valid events, damaged ones, bytes of no sense, erasures."""
+    """Draws inputs in a reproducible order: valid events, damaged events, random bytes and erasures."""
 
     def __init__(self, seed: int) -> None:
         self._draw = random.Random(seed)
@@ -206,11 +208,11 @@ def kind_of(outcome: Outcome) -> str:
 
 
 def first_failure(inputs: Sequence[Input]) -> tuple[Sequence[Input], Exception] | None:
-    """The first input that fails by itself, else the whole batch; None where nothing fails."""
+    """Return the first input that fails alone, or the whole batch if only the batch fails, or None."""
     for one in [*([i] for i in inputs), inputs]:
         try:
             check(one)
-        except Exception as error:  # whatever it is, it is the finding
+        except Exception as error:  # any error of the codec is a finding
             return one, error
     return None
 

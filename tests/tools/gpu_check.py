@@ -1,11 +1,12 @@
-"""`make gpu-check`: states on a GPU against the plain graphs on the CPU, and its rates against the device's roofline.
+"""`make gpu-check`: compares states on a GPU with the plain graphs on the CPU, and rates with the device's roofline.
 
     python -m tests.tools.gpu_check [--bundle DIR] [--json]
 
-Without a GPU it says so, and holds the same code on the CPU provider to the same parity. A bundle needs `--gpu` at its
-export; without one, a model of random weights is made, twice: it ranks in float32, and in float16. The roofline of a
-batch is the longer of two times: its FLOPs (matrix products only) at the device's peak, and its bytes (weights, table
-rows, users' rows, inputs and outputs, none of the intermediate results) at its bandwidth.
+Without a GPU, the tool checks the parity of the same code on the CPU provider and measures no rates. The bundle has to
+be exported with `--gpu`. Without `--bundle`, the tool checks two bundles with random weights, one that ranks in float32
+and one that ranks in float16. The roofline of a batch is the longer of two times: the time for its FLOPs (matrix
+products only) at the device's peak, and the time to move its bytes at the device's bandwidth. Those bytes are weights,
+rows of tables, rows of users, inputs and outputs, and no intermediate results.
 """
 
 import argparse
@@ -32,20 +33,20 @@ from export.runtime.stepper import Stepper, cuda_failure
 from tests.support.bundles import tiny_bundle
 
 USERS, WAVES = 10_000, 20
-STATE_TOLERANCE = 1e-4  # of the largest component, after some steps: each rounds off within 1e-5
+STATE_TOLERANCE = 1e-4  # relative to the largest component, after WAVES steps; each step rounds within 1e-5
 MEASURED_S = 1.0  # for each rate
 FLOAT_BYTES, HALF_BYTES = 4, 2
-LOOKED_AT = 200  # float16 ranks of a wave that are held to what float16 allows, which takes float64
+LOOKED_AT = 200  # ranks of a wave that are compared with their float16 limits, which are computed in float64
 
 
 class Peak(NamedTuple):
     bandwidth: float  # bytes/s
-    flops: float | None  # float32 outside the tensor cores; None: unknown
+    flops: float | None  # FLOP/s in float32 without tensor cores, None if unknown
     source: str
-    half_flops: float | None = None  # float16 on the tensor cores, summed in float32, without sparsity
+    half_flops: float | None = None  # FLOP/s in float16 on tensor cores, summed in float32, without sparsity
 
 
-# NVIDIA's data sheets, by a part of the name that the driver gives; the first that fits counts.
+# From NVIDIA's data sheets. The key is part of the device's name; the first key that fits counts.
 PEAKS = {
     "H200 NVL": Peak(4.8e12, 60e12, "H200 NVL data sheet", 835e12),
     "H200": Peak(4.8e12, 67e12, "H200 SXM data sheet", 989e12),
@@ -56,12 +57,12 @@ PEAKS = {
 
 
 class Cost(NamedTuple):
-    """What a graph must compute and move."""
+    """What a graph has to compute and move."""
 
-    flops: int  # an event
-    event_bytes: int  # an event
-    batch_bytes: int  # a batch, whatever its size: the weights
-    half_flops: int = 0  # an event: of the products of float16
+    flops: int  # for each event, in float32
+    event_bytes: int  # for each event
+    batch_bytes: int  # for each batch of any size: the weights
+    half_flops: int = 0  # for each event, in float16
 
     def roofline_s(self, size: int, peak: Peak) -> float:
         moved_s = (self.batch_bytes + size * self.event_bytes) / peak.bandwidth
@@ -72,7 +73,7 @@ class Cost(NamedTuple):
 
 
 class Parity(NamedTuple):
-    """Largest differences from the plain graphs on the CPU, relative to the largest component where it is above 1."""
+    """Largest differences from the plain graphs on the CPU, relative to the largest component if that is above 1."""
 
     steps: int
     state: float
@@ -80,13 +81,13 @@ class Parity(NamedTuple):
     rank: int  # places in the catalogue
     ranks_differing: int
     heads: float
-    through_host: float = 0.0  # of the plain graphs' steps and heads, whose states come from the host
+    through_host: float = 0.0  # steps and heads of the plain graphs on the GPU, with states from the host
     rank_through_host: int = 0
-    ranks_looked_at: int = 0  # in float16: of so many of them ...
-    ranks_outside: int = 0  # ... so many lie outside what rounding to it allows
+    ranks_looked_at: int = 0  # float16 ranks that were compared with their limits
+    ranks_outside: int = 0  # float16 ranks outside the limits that rounding allows
 
     def holds(self, items: int) -> bool:
-        """Whether they are within what float32 rounds off; a rank may move by near ties, and in float16 further."""
+        """Tell whether the differences are within rounding. Near ties may move a rank, and in float16 even further."""
         close = max(self.state, self.representation, self.heads, self.through_host) <= STATE_TOLERANCE
         near_ties = 1 + items // 1000
         if self.rank_through_host > near_ties:
@@ -95,7 +96,7 @@ class Parity(NamedTuple):
 
 
 def cost(graph: onnx.GraphProto, user_bytes: int) -> Cost:
-    """Of one of the graphs. user_bytes: of a user's row that the graph reads and writes, 0 where it does not."""
+    """Return the cost of a graph. `user_bytes` are the bytes of a user's row that the graph reads and writes."""
     shapes = {constant.name: list(constant.dims) for constant in graph.initializer}
     halves = {constant.name for constant in graph.initializer if constant.data_type == onnx.TensorProto.FLOAT16}
     flops = half_flops = batch_bytes = table_bytes = 0
@@ -116,7 +117,7 @@ def cost(graph: onnx.GraphProto, user_bytes: int) -> Cost:
 
 
 def parity(bundle: Bundle, resident: ResidentStates, users: int, waves: int, seed: int = 0) -> Parity:
-    """Step random waves of random users on both sides, from random states, every event ranked."""
+    """Step random waves of users on both sides from random states, rank every event, and return the differences."""
     rng, manifest = np.random.default_rng(seed), bundle.manifest
     plain, on_host = Stepper(bundle, on_cpu=True), Stepper(bundle)
     state = rng.normal(size=(users, manifest.state_width)).astype(np.float32)
@@ -161,7 +162,7 @@ def parity(bundle: Bundle, resident: ResidentStates, users: int, waves: int, see
 
 
 def difference(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Largest difference, relative to the largest component where that is above 1; infinite where one is no number."""
+    """Return the largest difference, relative to the largest component if above 1, or infinity if one is not finite."""
     if not got.size:
         return 0.0
     largest = float(np.abs(got - expected).max() / max(1.0, float(np.abs(expected).max())))
@@ -169,7 +170,7 @@ def difference(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float
 
 
 def random_events(rng: np.random.Generator, bundle: Bundle, n: int) -> StepInputs:
-    """(n,) items, actions and gaps, the unknown ones too, and the features that the bundle asks for."""
+    """Return n random events, (n,) in each field, with unknown items and actions and with the bundle's features."""
     manifest, vocabulary = bundle.manifest, bundle.vocabulary
     features: Features = {
         TIME: rng.integers(0, 10**12, n),
@@ -186,7 +187,7 @@ def random_events(rng: np.random.Generator, bundle: Bundle, n: int) -> StepInput
 
 
 def rates(bundle: Bundle, resident: ResidentStates, peak: Peak, measured_s: float) -> list[dict[str, Any]]:
-    """One row for each batch size. Steps count their transfers, ranks are of representations on the device."""
+    """Return a row for each batch size. A step includes its transfers. A rank's representation is on the device."""
     manifest, rng = bundle.manifest, np.random.default_rng(0)
     row_bytes = 2 * FLOAT_BYTES * (manifest.state_width + manifest.representation_width)
     step = cost(onnx.load(bundle.path / "gpu_step.onnx").graph, row_bytes)
@@ -210,19 +211,19 @@ def rates(bundle: Bundle, resident: ResidentStates, peak: Peak, measured_s: floa
 
 
 def device_peak(name: str, device: str) -> Peak:
-    """By the data sheet of the device of this name, else by a copy within the memory of `device` (cpu or cuda)."""
+    """Return the peak from the data sheet of this name, or measure a copy in the memory of `device` (cpu or cuda)."""
     for part, peak in PEAKS.items():
         if part in name:
             return peak
-    # 256 MB, above any cache. On a CPU a tensor shares its array's memory: two arrays.
+    # Two arrays of 256 MB, larger than any cache. On a CPU, a tensor shares the memory of its array.
     one, other, last = (ort.OrtValue.ortvalue_from_numpy(np.ones(n, np.float32), device) for n in (2**26, 2**26, 1))
-    # A copy within a device returns before it is done; one to the host waits for it.
+    # A copy within a device returns before it is done. A copy to the host waits for it.
     taken_s = _seconds(lambda: (other.update_inplace(one), last.numpy()), 0.1)
     return Peak(2 * one.tensor_size_in_bytes() / taken_s, None, "a copy measured here")
 
 
 def device_name() -> str:
-    """What the driver calls the first GPU; empty where nvidia-smi cannot say."""
+    """Return the driver's name of the first GPU, or an empty text if nvidia-smi fails."""
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
         names = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
@@ -232,7 +233,7 @@ def device_name() -> str:
 
 
 def check(bundle: Bundle, on_gpu: bool, measured_s: float = MEASURED_S) -> dict[str, Any]:
-    """Parity and, on a GPU, rates of this bundle. Raises BundleError where the start-up checks fail."""
+    """Return the parity of a bundle and, on a GPU, its rates. Raises BundleError if the checks at start fail."""
     resident = ResidentStates(bundle, USERS, on_cpu=not on_gpu)
     found = parity(bundle, resident, USERS, WAVES)
     report: dict[str, Any] = {
@@ -251,10 +252,11 @@ def check(bundle: Bundle, on_gpu: bool, measured_s: float = MEASURED_S) -> dict[
 
 
 def show(report: dict[str, Any]) -> None:
-    """The report as text."""
+    """Print the report as text."""
     found = report["parity"]
     print(
-        f"bundle {report['bundle']}, {report['items']} items; all {report['nodes_on_provider']} nodes ran on it alone"
+        f"bundle {report['bundle']}, {report['items']} items; "
+        f"all {report['nodes_on_provider']} nodes ran on {report['provider']}"
     )
     print(
         f"parity with the plain graphs on the CPU over {found['steps']:,} steps: states within {found['state']:.1g}, "
@@ -265,8 +267,8 @@ def show(report: dict[str, Any]) -> None:
     )
     if found["ranks_looked_at"]:
         print(
-            f"ranks in float16: of {found['ranks_looked_at']:,} looked at {found['ranks_outside']} are outside what "
-            "rounding to it allows"
+            f"ranks in float16: {found['ranks_outside']} of {found['ranks_looked_at']:,} checked ranks are outside the "
+            "limits that rounding allows"
         )
     if "rates" not in report:
         return
@@ -280,7 +282,9 @@ def show(report: dict[str, Any]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="gpu_check", description="states on a GPU: parity and rates")
-    parser.add_argument("--bundle", type=Path, help="exported with --gpu; default: a model of random weights")
+    parser.add_argument(
+        "--bundle", type=Path, help="a bundle that was exported with --gpu (default: two bundles with random weights)"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object on the last line")
     args = parser.parse_args(arguments)
     failure = cuda_failure()
@@ -289,7 +293,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     on_gpu = failure is None
     if not on_gpu:
-        print("no GPU on this machine: the same code on the CPU provider is held to the same parity, and not timed")
+        print("no GPU on this machine: checks the parity of the same code on the CPU provider, without rates")
     with tempfile.TemporaryDirectory(prefix="thalweg-") as folder:
         reports = [check(bundle, on_gpu) for bundle in bundles(args.bundle, Path(folder), on_gpu)]
     for report in reports:
@@ -300,7 +304,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def bundles(given: Path | None, folder: Path, on_gpu: bool) -> Iterator[Bundle]:
-    """The bundle that was given, or two of random weights, of which the second ranks in float16."""
+    """Yield the given bundle, or two bundles with random weights, of which the second ranks in float16."""
     if given is not None:
         yield Bundle.load(given)
         return
@@ -316,7 +320,7 @@ def _rank(resident: ResidentStates, batch: Batch) -> None:
 
 
 def _seconds(call: Callable[[], object], measured_s: float) -> float:
-    """Mean wall time of a call: the device's work is not the process's CPU time."""
+    """Return the mean wall time of a call, since CPU time would not count the device's work."""
     call()
     calls, start = 0, perf_counter()
     while (taken_s := perf_counter() - start) < measured_s or not calls:
@@ -326,7 +330,7 @@ def _seconds(call: Callable[[], object], measured_s: float) -> float:
 
 
 def _row_bytes(value: onnx.ValueInfoProto) -> int:
-    """Bytes of an event in an input or output whose first axis is the batch."""
+    """Return the bytes of one event in an input or output whose first axis is the batch."""
     tensor = value.type.tensor_type
     width = int(np.prod([axis.dim_value for axis in tensor.shape.dim[1:]], initial=1))
     return width * onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).itemsize
