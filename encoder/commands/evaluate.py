@@ -12,8 +12,8 @@ from rich.table import Table
 
 from encoder.commands.checkpoints import check_checkpoint
 from encoder.commands.logs import prepare_log, read_log
-from encoder.metrics.heads import calibration_errors
-from encoder.metrics.leak import find_leak, warning
+from encoder.metrics.leakage import find_leak, leak_warning
+from encoder.metrics.next_time import calibration_errors_text
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     console.print(_table(result))
     if "heads" in result:
         console.print(_heads(result["heads"]))
-    if (text := warning(result["leak"], str(args.checkpoint))) is not None:
+    if (text := leak_warning(result["leak"], str(args.checkpoint))) is not None:
         console.print(text, style="bold red", soft_wrap=True, highlight=False, markup=False)
     if args.json:
         print(msgspec.json.encode(result).decode())  # what is not a number has no place in JSON: null
@@ -66,7 +66,7 @@ def _heads(heads: dict[str, Any]) -> Table:
     table.add_row(
         "time",
         f"log-likelihood {time['log_likelihood']:.3f} nats, median error {time['median_absolute_error_s']:.0f} s, of "
-        f"log seconds MSE {time['log_mse']:.3f} and MAE {time['log_mae']:.3f}, {calibration_errors(time)}",
+        f"log seconds MSE {time['log_mse']:.3f} and MAE {time['log_mae']:.3f}, {calibration_errors_text(time)}",
     )
     for days, churn in heads["churn"].items():
         table.add_row(

@@ -1,40 +1,44 @@
-"""Ranking metrics from the rank of each actual item in the whole catalogue. Free of torch; no sampled candidates.
+"""Ranking metrics from the rank of each actual item in the whole catalogue. This module is pure.
 
-One relevant item an event: recall@k is the hit rate, and the ideal DCG is 1 (Järvelin & Kekäläinen 2002).
+Ranks are never computed among sampled candidates. Each event has one relevant item, so recall@k is the hit rate, and
+the ideal DCG is 1 (Järvelin & Kekäläinen 2002).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-MISS = 0  # rank of an item that is not in the catalogue: it counts as a miss at every k
+from encoder.metrics.averages import mean
+
+MISS = 0  # the rank of an item that is not in the catalogue, which is a miss at every k
 
 
 def ranks_of(scores: NDArray[np.floating], item: NDArray[np.integer]) -> NDArray[np.int64]:
-    """(B, N) scores of items 1..N, (B,) index of the actual item -> (B,) its rank, MISS for index 0.
+    """(B, N) scores of items 1 to N, (B,) index of the actual item -> (B,) rank of the actual item.
 
-    Ties count against the model: the rank is the number of items that score at least as high.
+    The rank is the number of items that score at least as high as the actual item, so ties count against the model.
+    Index 0 has MISS.
     """
     target = np.take_along_axis(scores, np.maximum(item - 1, 0)[:, None].astype(np.int64), axis=1)
     return np.where(item > 0, (scores >= target).sum(axis=1), MISS)
 
 
 def recall(ranks: NDArray[np.integer], k: int) -> float:
-    """Share of events whose item is among the first k. (n,) ranks; nan for none."""
-    return _mean(_hits(ranks, k).astype(np.float64))
+    """(n,) ranks -> the share of events whose item is among the first k, or nan without events."""
+    return mean(_hits(ranks, k))
 
 
 def mrr(ranks: NDArray[np.integer], k: int) -> float:
-    """Mean reciprocal rank, 0 beyond k. (n,) ranks; nan for none."""
-    return _mean(_hits(ranks, k) / np.maximum(ranks, 1))
+    """(n,) ranks -> the mean reciprocal rank, where ranks beyond k count 0, or nan without events."""
+    return mean(_hits(ranks, k) / np.maximum(ranks, 1))
 
 
 def ndcg(ranks: NDArray[np.integer], k: int) -> float:
-    """Mean of 1 / log2(1 + rank), 0 beyond k. (n,) ranks; nan for none."""
-    return _mean(_hits(ranks, k) / np.log2(1 + np.maximum(ranks, 1)))
+    """(n,) ranks -> the mean of 1 / log2(1 + rank), where ranks beyond k count 0, or nan without events."""
+    return mean(_hits(ranks, k) / np.log2(1 + np.maximum(ranks, 1)))
 
 
 def ranking_metrics(ranks: NDArray[np.integer], k: int = 20) -> dict[str, float | int]:
-    """Recall, MRR and NDCG at k over (n,) ranks, and n."""
+    """(n,) ranks -> recall, MRR and NDCG at k, and n."""
     return {
         f"recall@{k}": recall(ranks, k),
         f"mrr@{k}": mrr(ranks, k),
@@ -46,7 +50,3 @@ def ranking_metrics(ranks: NDArray[np.integer], k: int = 20) -> dict[str, float 
 def _hits(ranks: NDArray[np.integer], k: int) -> NDArray[np.bool_]:
     hits: NDArray[np.bool_] = (ranks > MISS) & (ranks <= k)
     return hits
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(values.mean()) if len(values) else float("nan")

@@ -1,10 +1,10 @@
-"""The distribution of the time to a user's next event, as the time head gives it. Pure, and free of torch.
+"""The predicted distribution of the time to a user's next event, as the time head returns it. This module is pure.
 
-The gap t >= 0 in seconds is seen as y = log(OFFSET_S + t), and y follows a mixture of K normal distributions cut off at
-y(0), so that no probability lies on negative gaps: t + OFFSET_S is a cut-off mixture of log-normals. The density of t
-is that of y times the Jacobian dy/dt = 1 / (OFFSET_S + t).
+The gap t >= 0 in seconds is transformed to y = log(OFFSET_S + t). The distribution of y is a mixture of K normal
+distributions, truncated at y(0) so that negative gaps have no probability. OFFSET_S + t is therefore a truncated
+mixture of log-normal distributions. The density of t is the density of y times the Jacobian dy/dt = 1 / (OFFSET_S + t).
 
-A mixture is a row of 3K numbers: K weights that sum to 1, K means and K scales of y.
+A mixture is a row of 3K numbers: K weights that sum to 1, K means of y and K scales of y.
 """
 
 import math
@@ -14,51 +14,55 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtr
 
 COMPONENTS = 4  # K
-OFFSET_S = 1.0  # logs often know whole seconds only, and a gap of zero has no logarithm
-MIN_SCALE = 0.1  # of y: many gaps are equal to the second, and no component may become a spike on one of them
+OFFSET_S = 1.0  # many logs have whole seconds only, and a gap of zero has no logarithm
+# Smallest scale of y. Many gaps are equal to the second, and a component must not become a spike at one gap.
+MIN_SCALE = 0.1
 
-_SHORTEST_LOG = math.log(OFFSET_S)
-_LONGEST_LOG = 32.0  # y of 2.5 million years: where the search for a median begins
+_MIN_LOG = math.log(OFFSET_S)  # y of the gap 0
+_MAX_LOG = 32.0  # y of 2.5 million years, the upper end of the search for a median
 _HALVINGS = 16
 
 Floats = NDArray[np.float64]
-Times = NDArray[np.floating] | float  # (n,), or one for all
+Times = NDArray[np.floating] | float  # (n,), or one time for all distributions
 
 
 class TimeMixture:
-    """n distributions, from (n, 3K) numbers in any float type. Times are seconds; every method gives (n,) float64."""
+    """n distributions. Times are in seconds, and every method returns (n,) float64."""
 
     def __init__(self, mixture: NDArray[np.floating]) -> None:
-        # Components first: sums over the few of them are then sums of whole rows.
+        """mixture: (n, 3K), of any floating type."""
+        # With the components first, a sum over the components adds whole rows.
         self._weight, self._mean, self._scale = np.split(np.ascontiguousarray(mixture.T, np.float64), 3)
         self._log_weight = np.log(np.maximum(self._weight, np.finfo(np.float64).tiny))
-        self._log_kept = self._log_above(_SHORTEST_LOG)  # of the mixture before it is cut off
+        self._log_kept = self._log_above(_MIN_LOG)  # log of the mass that the truncation keeps
 
     def log_density(self, gap_s: Times) -> Floats:
-        """Log of the density of the gap, per second."""
+        """The log density of the gap, per second."""
         y = _log_time(gap_s)
         z = (y - self._mean) / self._scale
         joint = self._log_weight - np.log(self._scale) - 0.5 * z * z - 0.5 * math.log(2 * math.pi)
         return _log_sum(joint) - self._log_kept - y
 
     def log_survival(self, gap_s: Times) -> Floats:
-        """Log of the probability that the gap is longer than `gap_s`; 0 at a gap of 0."""
+        """The log of the probability that the gap is longer than `gap_s`. The result is 0 for a gap of 0."""
         return self._log_above(_log_time(gap_s)) - self._log_kept
 
     def cumulative(self, gap_s: Times) -> Floats:
-        """Probability of a gap up to `gap_s`: uniform over events (the probability integral) where this is right."""
+        """The probability of a gap up to `gap_s`. Over many events, a correct prediction gives uniform values."""
         return -np.expm1(self.log_survival(gap_s))
 
     def silence(self, within_s: Times, waited_s: Times = 0.0) -> Floats:
-        """Risk of churn: the probability of no event within the next `within_s`, after `waited_s` without one:
-        S(waited + within) / S(waited)."""
+        """The risk of churn: the probability of no event within the next `within_s`, after `waited_s` without an event.
+
+        The risk is S(waited + within) / S(waited), where S is the survival function of the gap.
+        """
         risk: Floats = np.exp(self.log_survival(np.add(waited_s, within_s)) - self.log_survival(waited_s))
         return risk
 
     def median_s(self) -> Floats:
-        """The gap that is exceeded half of the time, to a thousandth of OFFSET_S and itself."""
+        """The median gap, accurate to a thousandth of OFFSET_S + median."""
         half = np.exp(self._log_kept) / 2
-        low, width = np.full(half.shape, _SHORTEST_LOG), _LONGEST_LOG
+        low, width = np.full(half.shape, _MIN_LOG), _MAX_LOG
         for _ in range(_HALVINGS):
             width /= 2
             middle = low + width
@@ -67,7 +71,7 @@ class TimeMixture:
         return np.exp(low + width / 2) - OFFSET_S
 
     def _log_above(self, y: Times) -> Floats:
-        """Log of the mixture's mass above y, before it is cut off."""
+        """The log of the untruncated mixture's mass above y."""
         return _log_sum(self._log_weight + log_ndtr((self._mean - y) / self._scale))
 
 
@@ -77,7 +81,7 @@ def _log_time(gap_s: Times) -> Floats:
 
 
 def _log_sum(terms: Floats) -> Floats:
-    """Log of the sum of exponentials over the components: (K, n) -> (n,)."""
+    """(K, n) logs -> (n,) log of the sum of their exponentials over the components."""
     largest = terms.max(axis=0)
     total: Floats = largest + np.log(np.exp(terms - largest).sum(axis=0))
     return total

@@ -12,7 +12,9 @@ from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.data.windows import Window, length_batches, windows
 from encoder.metrics.baselines import Baselines
-from encoder.metrics.heads import CHURN_DAYS, action_metrics, churn_metrics, churn_outcomes, time_metrics
+from encoder.metrics.churn import CHURN_DAYS, churn_metrics, churn_outcomes
+from encoder.metrics.next_action import action_metrics
+from encoder.metrics.next_time import time_metrics
 from encoder.metrics.ranking import MISS, ranking_metrics
 from encoder.metrics.time_mixture import COMPONENTS
 from encoder.model.user_model import UserModel

@@ -86,13 +86,13 @@ class FromLog:
             model.know_items(item_features(log, vocabulary))
         if model.counters is not None:
             model.counters.learn_what_is_usual(sequences)
-        model.start_from_popularity(torch.from_numpy(Baselines.of(sequences, items).popularity[1:]))
+        model.start_from_popularity(torch.from_numpy(Baselines.from_sequences(sequences, items).popularity[1:]))
         if settings.neighbours:
             model.lean_on(Neighbours(sequences, items, settings.width))
         return model
 
     def baselines(self, sequences: Sequences, items: int) -> Baselines:
-        return Baselines.of(sequences, items)
+        return Baselines.from_sequences(sequences, items)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class FromModel:
         return model
 
     def baselines(self, sequences: Sequences, items: int) -> Baselines:
-        return self.counts.widened(items) + Baselines.of(sequences, items)
+        return self.counts.widened(items) + Baselines.from_sequences(sequences, items)
 
     @torch.no_grad()
     def _place_new_items(self, model: UserModel, sequences: Sequences) -> None:
@@ -150,7 +150,7 @@ class FromModel:
         ids[first:] = torch.sparse.mm(matrix, known)[first:] + (1 - told) * ids[first:]
         ids[first:] += directions(items + 1 - first, model.config.width)
         # Untrained, the first component is log frequency over PRIOR_SCALE: what training has added to it, on average.
-        newer = torch.from_numpy(Baselines.of(sequences, items).popularity).double()
+        newer = torch.from_numpy(Baselines.from_sequences(sequences, items).popularity).double()
         older = torch.from_numpy(self.counts.popularity).double()
         log_older = torch.log(older[1:] + 1)
         log_newer = torch.log(newer[first:] * (older.sum() / newer.sum().clamp(min=1)) + 1)

@@ -10,16 +10,9 @@ from hypothesis import strategies as st
 
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
-from encoder.metrics.heads import (
-    DAY_MS,
-    action_metrics,
-    auc,
-    calibration_error,
-    churn_metrics,
-    churn_outcomes,
-    deciles,
-    time_metrics,
-)
+from encoder.metrics.churn import DAY_MS, auc, churn_metrics, churn_outcomes
+from encoder.metrics.next_action import action_metrics
+from encoder.metrics.next_time import calibration_error, deciles, time_metrics
 from streams.engine.foresight import Foresight
 from streams.monitor.scoring.head_counts import HeadCounts
 from streams.monitor.scoring.scoreboard import Scoreboard

@@ -36,7 +36,7 @@ def baselines() -> tuple[Baselines, Vocabulary]:
     rows = [(user, item, "view", 0) for user, items in steps for item in items]
     log = event_log([(user, item, action, time_ms) for time_ms, (user, item, action, _) in enumerate(rows)])
     vocabulary = Vocabulary.from_log(log, 1)
-    return Baselines.of(Sequences.from_log(log, vocabulary), len(vocabulary.items)), vocabulary
+    return Baselines.from_sequences(Sequences.from_log(log, vocabulary), len(vocabulary.items)), vocabulary
 
 
 def test_popularity_ranks(baselines: tuple[Baselines, Vocabulary]) -> None:

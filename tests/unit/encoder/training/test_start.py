@@ -104,7 +104,7 @@ def test_counts_are_added() -> None:
     updated = train(newer, msgspec.structs.replace(SMALL, max_epochs=1), start=start_of(base))
     vocabulary = updated.vocabulary
     items = len(vocabulary.items)
-    parts = [Baselines.of(Sequences.from_log(log, vocabulary), items) for log in (older, newer)]
+    parts = [Baselines.from_sequences(Sequences.from_log(log, vocabulary), items) for log in (older, newer)]
     assert updated.baselines.popularity.tolist() == (parts[0].popularity + parts[1].popularity).tolist()
     assert updated.baselines.popularity.sum() == len(older) + len(newer)
     for code, count in zip(updated.baselines.pairs.tolist(), updated.baselines.pair_counts.tolist(), strict=True):
