@@ -7,7 +7,7 @@ what a worker does with the same events, so its figures are the same.
     bundle_id, catalogue     the model and its number of items
     events, users            scored
     history                  {"events", "users"} of the scored users that were stepped first
-    leak                     see `encoder.leak.find_leak`
+    leak                     see `encoder.metrics.leakage.find_leak`
     metrics                  {"all", "warm": with history, which is what the monitor scores, "cold"} -> `slices.summary`
     baselines                {"popularity", "last_item"} -> {"all", "warm", "cold"} -> summary, as counted in the whole
                              history log; None without one
@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from encoder.data.event_log import EventLog
 from encoder.data.sequences import Sequences
 from encoder.metrics.baselines import Baselines
-from encoder.metrics.leak import find_leak
+from encoder.metrics.leakage import find_leak
 from encoder.metrics.ranking import mrr, recall
 from export.evaluation.bootstrap import K, difference
 from export.evaluation.freshness import freshness
@@ -68,7 +68,11 @@ def evaluate_bundle(
     began = time.perf_counter()
     stepper = Stepper(bundle, threads)
     scored = ScoredEvents.of(log, bundle.vocabulary, history)
-    counts = None if history is None else Baselines.of(Sequences.from_log(history, bundle.vocabulary), bundle.manifest.items)
+    counts = (
+        None
+        if history is None
+        else Baselines.from_sequences(Sequences.from_log(history, bundle.vocabulary), bundle.manifest.items)
+    )
 
     def ranks_of(sequences: Sequences, seen: Indices) -> Ranks:
         return ranks(bundle, stepper, sequences, scored.users, seen, scored.item)

@@ -18,7 +18,7 @@ from encoder.data.event_log import EventLog
 from encoder.data.loaders import load_log
 from encoder.data.preparation import Preparation
 from encoder.errors import InputError
-from encoder.metrics.leak import warnings
+from encoder.metrics.leakage import leak_warnings
 from export.runtime.bundle import Bundle
 
 
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         console.print(
             f"report in {args.report}, its figures in {written}", soft_wrap=True, highlight=False, markup=False
         )
-    for text in warnings(result):
+    for text in leak_warnings(result):
         console.print(text, style="bold red", soft_wrap=True, highlight=False, markup=False)
     if args.json:
         print(json.dumps(result))

@@ -5,17 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.metrics.heads import (
-    CHURN_DAYS,
-    DAY_MS,
-    TimeScores,
-    action_metrics,
-    auc,
-    churn_metrics,
-    churn_outcomes,
-    mean,
-    time_metrics,
-)
+from encoder.metrics.averages import mean
+from encoder.metrics.churn import CHURN_DAYS, DAY_MS, auc, churn_metrics, churn_outcomes
+from encoder.metrics.next_action import action_metrics
+from encoder.metrics.next_time import TimeScores, time_metrics
 from encoder.metrics.time_mixture import TimeMixture
 from export.evaluation.freshness import seen_before
 from export.evaluation.scored_events import ScoredEvents
@@ -61,7 +54,7 @@ class HeadScores(NamedTuple):
     def of(cls, scored: ScoredEvents, foreseen: Foreseen) -> "HeadScores":
         warm, right = scored.steps > 0, foreseen.action[:, 1:].argmax(axis=1) + 1 == _action(scored)
         log_likelihood = np.full(len(warm), np.nan)
-        of_warm = TimeScores.of(TimeMixture(foreseen.before[warm]), scored.age_ms[warm])
+        of_warm = TimeScores.from_mixtures(TimeMixture(foreseen.before[warm]), scored.age_ms[warm])
         log_likelihood[warm] = of_warm.log_likelihood
         return cls(right, log_likelihood)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from encoder.metrics.leak import warnings
+from encoder.metrics.leakage import leak_warnings
 from export.evaluation.report.sections import sections
 from export.evaluation.report.text_tables import print_result
 
@@ -69,7 +69,7 @@ def page(result: dict[str, Any]) -> str:
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>",
-            *(f'<p class="leak">{escape(text)}</p>' for text in warnings(result)),
+            *(f'<p class="leak">{escape(text)}</p>' for text in leak_warnings(result)),
             f"<p>{result['events']:,} events of {result['users']:,} users scored, {history['events']:,} earlier events "
             f"of {history['users']:,} of them stepped first. Each item is ranked among all {result['catalogue']:,} "
             "under the representation before its event, ties against the model; an item outside the catalogue is a "

@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from encoder.metrics.heads import CHURN_DAYS, calibration_errors
+from encoder.metrics.churn import CHURN_DAYS
+from encoder.metrics.next_time import calibration_errors_text
 from export.evaluation.bootstrap import NAMES
 
 EVERY = tuple(f"{metric}@{k}" for metric in ("recall", "mrr", "ndcg") for k in (5, 10, 20))
@@ -118,7 +119,7 @@ def _time(time: dict[str, Any]) -> str:
         f"{_number(time['log_likelihood'], 3)} nats (density per second); of log(1 s + time) MSE "
         f"{_number(time['log_mse'], 3)}, MAE {_number(time['log_mae'], 3)}; of seconds MAE "
         f"{_number(time['mae_s'], 1)}, median error {_number(time['median_absolute_error_s'], 1)}; of what the log "
-        f"could show {coverage} central interval; {calibration_errors(time)}"
+        f"could show {coverage} central interval; {calibration_errors_text(time)}"
     )
 
 

@@ -5,7 +5,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from encoder.metrics.heads import calibration_error, class_scores
+from encoder.metrics.next_action import class_scores
+from encoder.metrics.next_time import calibration_error
 from streams.contracts.evaluation_events import EvaluationEvent
 
 # Errors of the time are counted in classes that are 5 % wide, so their median is exact to 5 %.
@@ -51,7 +52,7 @@ class HeadCounts:
             self._error_classes[error_class] += weight
 
     def metrics(self) -> dict[str, float]:
-        """Metric -> value, as `encoder.metrics.heads` defines them; a metric without counted events is left out."""
+        """Metric -> value, as `encoder.metrics` defines them; a metric without counted events is left out."""
         metrics = {}
         if self._actions:
             metrics = self._action_metrics()

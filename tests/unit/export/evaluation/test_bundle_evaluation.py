@@ -9,7 +9,7 @@ import pytest
 
 from encoder.data.event_log import EventLog
 from encoder.errors import InputError
-from encoder.metrics.leak import find_leak, warning, warnings
+from encoder.metrics.leakage import find_leak, leak_warning, leak_warnings
 from export.evaluation import perturbation, representations
 from export.evaluation.bootstrap import difference, gains, intervals, resampled_means
 from export.evaluation.bundle_evaluation import evaluate_bundle, predicted
@@ -293,10 +293,10 @@ def test_events_not_later_than_training_are_a_leak() -> None:
     data = {"last_ms": int(log.time_ms[99])}
     leak = find_leak(log, data)
     assert (leak["not_later"], leak["share"]) == (100, 0.25)
-    assert "LEAK: 100 of the scored events (25.0%)" in str(warning(leak, "gru-1"))
-    assert "of gru-1" in str(warning(leak, "gru-1"))
-    assert warning(find_leak(log[100:], data), "gru-1") is None
-    assert "UNCHECKED: gru-1" in str(warning(find_leak(log, {}), "gru-1"))
+    assert "LEAK: 100 of the scored events (25.0%)" in str(leak_warning(leak, "gru-1"))
+    assert "of gru-1" in str(leak_warning(leak, "gru-1"))
+    assert leak_warning(find_leak(log[100:], data), "gru-1") is None
+    assert "UNCHECKED: gru-1" in str(leak_warning(find_leak(log, {}), "gru-1"))
 
 
 def test_the_page_names_the_bundle_that_leaks(bundle: Bundle, tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_the_page_names_the_bundle_that_leaks(bundle: Bundle, tmp_path: Path) ->
     result = evaluate_bundle(bundle, log, compare=other)
     result["leak"] = find_leak(log, {"last_ms": 0})
     result["compare"]["leak"] = find_leak(log, {"last_ms": int(log.time_ms[99])})
-    (text,) = warnings(result)
+    (text,) = leak_warnings(result)
     assert "LEAK: 100 of" in text
     assert f"of {other.bundle_id}" in text
     assert page(result).count(f'<p class="leak">{escape(text)}</p>') == 1
