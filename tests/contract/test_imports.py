@@ -42,7 +42,7 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "modules",
     [
-        "streams.worker.command, streams.commands.verify",
+        "streams.worker.command, streams.commands.verify.command",
         "export.evaluation.bundle_evaluation, export.evaluation.report",
     ],
 )

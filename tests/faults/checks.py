@@ -7,7 +7,8 @@ import numpy as np
 
 from export.runtime.bundle import Bundle
 from streams.broker.topic_reader import read_topic
-from streams.commands.verify import TOLERANCE, verify
+from streams.commands.verify.recompute import TOLERANCE
+from streams.commands.verify.verification import verify
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import ERASED_HEADER, OFFSET_HEADER, PARTITION_HEADER, decode_headers
 from streams.contracts.representation_updates import decode_vector

@@ -1,4 +1,4 @@
-"""The command as such."""
+"""The program `thalweg` itself."""
 
 import importlib.metadata
 
@@ -14,7 +14,7 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == f"thalweg {importlib.metadata.version('thalweg')}\n"
 
 
-def test_commands_do_not_need_the_package_installed(
+def test_commands_run_from_a_source_tree_that_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def absent(name: str) -> str:

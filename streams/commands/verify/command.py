@@ -1,0 +1,42 @@
+"""`thalweg verify`: the arguments and the report."""
+
+import argparse
+
+import msgspec
+
+from export.runtime.bundle import Bundle
+from streams.commands.verify.result import Verification
+from streams.commands.verify.verification import verify
+from streams.config.settings import load_settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bundle", help="folder of the bundle (default: the setting `bundle`)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify all users and print the result. Returns 1 when a user differs."""
+    settings = load_settings()
+    verification = verify(settings, Bundle.load(settings.bundle_folder(args.bundle)))
+    if args.json:
+        print(msgspec.json.encode(verification).decode())
+    else:
+        print_report(verification)
+    return 0 if verification.clean else 1
+
+
+def print_report(found: Verification) -> None:
+    """Print the differences, then one line with the counts."""
+    for text in found.mismatches:
+        print(f"  {text}")
+    if found.mismatched > len(found.mismatches):
+        print(f"  and {found.mismatched - len(found.mismatches)} more")
+    verdict = "clean" if found.clean else f"{found.mismatched} users differ"
+    print(
+        f"verify: {verdict}; {found.users} users, {found.events} events applied, "
+        f"{found.already_applied} already applied, {found.dead_letters} dead letters, "
+        f"{found.erasures} erasures, largest difference {found.max_abs_diff:.1e}"
+        + (f"; {found.not_committed} records are not committed yet" if found.not_committed else "")
+        + (f"; {found.unverifiable} users began before the topic's first record" if found.unverifiable else "")
+    )

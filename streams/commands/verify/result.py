@@ -1,0 +1,31 @@
+"""The result of a verification."""
+
+import msgspec
+
+MAX_SHOWN = 20
+
+
+class Verification(msgspec.Struct, kw_only=True):
+    """Counts of a verification, and the differences that it found."""
+
+    users: int = 0
+    events: int = 0  # events that were applied
+    already_applied: int = 0
+    dead_letters: int = 0  # records that the codec or a worker rejected
+    erasures: int = 0
+    max_abs_diff: float = 0.0  # largest difference between a stored and a recomputed component
+    not_committed: int = 0  # records that the consumer group has not committed yet
+    unverifiable: int = 0  # users whose first events are no longer in the topic
+    mismatches: list[str] = []  # descriptions of the first MAX_SHOWN differences
+    mismatched: int = 0
+
+    @property
+    def clean(self) -> bool:
+        """True when no user differs."""
+        return self.mismatched == 0
+
+    def add_mismatch(self, text: str) -> None:
+        """Count a difference, and keep its description if there are fewer than MAX_SHOWN."""
+        self.mismatched += 1
+        if len(self.mismatches) < MAX_SHOWN:
+            self.mismatches.append(text)

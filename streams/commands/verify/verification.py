@@ -1,0 +1,100 @@
+"""Reads the stored rows and the topic, and compares both.
+
+The code of the worker steps every user's events again, from the beginning of the topic and in the order of the
+partition. State, representation, number of steps and position are then compared. A user is followed to the later of the
+stored position and the offset that the consumer group has committed. A stored row behind the commit is a loss. A stored
+row ahead of the commit belongs to a worker that has written and not committed yet.
+"""
+
+import asyncio
+
+from aiokafka import AIOKafkaConsumer
+
+from export.runtime.bundle import Bundle
+from export.runtime.stepper import Stepper
+from streams.broker.topic_reader import read_partition, read_topic
+from streams.broker.topics import Topic, describe_topic
+from streams.commands.verify.recompute import Recompute, Users
+from streams.commands.verify.result import Verification
+from streams.config.security import broker_arguments
+from streams.config.settings import Settings
+from streams.contracts.dead_letters import (
+    FIELD_HEADER,
+    OFFSET_HEADER,
+    PARTITION_HEADER,
+    TOPIC_HEADER,
+    decode_headers,
+)
+from streams.engine.arena import NO_OFFSET, Arena, StoredUser
+from streams.engine.processor import Processor
+from streams.store.user_rows import DamagedRow, Store
+from streams.worker.source import Source
+
+POLL_RECORDS = 2000
+
+
+def verify(settings: Settings, bundle: Bundle) -> Verification:
+    """Recompute and compare every user. Raises BrokerError, StoreError."""
+    topic = describe_topic(settings, settings.behavior_topic, settings.consumer_group_id(bundle.bundle_id))
+    store = Store(settings, bundle)
+    store.connect()
+    try:
+        were_partitions_added = len(Source(settings, bundle, store).look().comparable) > 1
+        rows = list(store.scan())
+    finally:
+        store.close()
+    found = Verification(not_committed=topic.lag)
+    for row in rows:
+        if isinstance(row, DamagedRow):
+            found.add_mismatch(row.why)
+    stored = {row.user_id: row for row in rows if isinstance(row, StoredUser)}
+    # A user's events in earlier partitions came before the events in the partition where the user is stored.
+    passes: list[Users] = ["away", "home"] if were_partitions_added else ["all"]
+    asyncio.run(_recompute(settings, bundle, topic, passes, stored, found))
+    _report_rows_without_events(topic, stored, found)
+    return found
+
+
+async def _recompute(
+    settings: Settings,
+    bundle: Bundle,
+    topic: Topic,
+    passes: list[Users],
+    stored: dict[str, StoredUser],
+    found: Verification,
+) -> None:
+    """Read the topic once for each pass, then compare. Takes the rows of the recomputed users out of `stored`."""
+    arena = Arena(max(1, topic.records), bundle.manifest.state_width, bundle.manifest.representation_width)
+    processor = Processor(bundle, Stepper(bundle), arena)
+    recompute = Recompute(processor, topic, stored, await _misplaced_records(settings), found)
+    consumer = AIOKafkaConsumer(enable_auto_commit=False, max_poll_records=POLL_RECORDS, **broker_arguments(settings))
+    await consumer.start()
+    try:
+        for users in passes:
+            for partition in range(topic.partitions):
+                start, end = topic.start_offsets[partition], topic.end_offsets[partition]
+                async for batch in read_partition(consumer, topic.name, partition, start, end):
+                    recompute.step(partition, batch, users)
+    finally:
+        await consumer.stop()
+    recompute.compare()
+
+
+async def _misplaced_records(settings: Settings) -> set[tuple[int, int]]:
+    """Partition and offset of the records that a worker rejected because their users belong to another partition."""
+    found = set()
+    async for batch in read_topic(settings, settings.dead_letter_topic):
+        for record in batch:
+            headers = decode_headers(record.headers)
+            if headers.get(FIELD_HEADER) == "partition" and headers.get(TOPIC_HEADER) == settings.behavior_topic:
+                found.add((int(headers[PARTITION_HEADER]), int(headers[OFFSET_HEADER])))
+    return found
+
+
+def _report_rows_without_events(topic: Topic, stored: dict[str, StoredUser], found: Verification) -> None:
+    """stored: the rows whose users the topic does not contain."""
+    for user_id, row in stored.items():
+        if NO_OFFSET < row.offset < topic.start_offsets.get(row.partition, 0):
+            found.unverifiable += 1
+        else:
+            found.add_mismatch(f"user {user_id!r} has a stored row and no applied event in the topic")
