@@ -1,9 +1,9 @@
-"""What each cell costs and gives: `python -m tests.benchmarks.cells LOG --format NAME`.
+"""What each cell costs and how well it predicts: `python -m tests.benchmarks.cells LOG --format NAME`.
 
-Every cell is trained by the defaults and exported. Prints, as one JSON object a line: parameters of the cell and width
-of the state (with traces and counters), largest differences of the parity proof over 1,000 steps (`export.parity`; the
-largest state beside them, by its tolerance), MRR@20 on the validation part, and the processor's time of a step of 256
-users, median of rounds in which the cells take turns.
+Each cell is trained with the default settings and exported. The benchmark prints one JSON object in a line for each
+cell: the number of its parameters, the width of the state (with traces and counters), the largest differences of the
+parity proof over 1,000 steps (`export.parity`) and the largest state, MRR@20 on the validation part, and the CPU time
+of a step of 256 users, as the median of rounds in which the cells take turns.
 """
 
 import argparse
@@ -32,7 +32,7 @@ ROUNDS, STEPS = 15, 100
 
 
 class Trained:
-    """One cell, trained and exported, and how long its rounds took."""
+    """A cell that is trained and exported, and the times of its rounds."""
 
     def __init__(self, log: EventLog, settings: TrainingSettings, folder: Path) -> None:
         trained = train(log, settings)
@@ -60,6 +60,7 @@ class Trained:
         self._step_us: list[float] = []
 
     def round(self) -> None:
+        """Measure the mean time of STEPS steps."""
         began_s = time.process_time()
         for _ in range(STEPS):
             self._stepper.step(self._inputs, self._state)

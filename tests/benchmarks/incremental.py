@@ -1,10 +1,11 @@
-"""What learning on from newer events gives, and costs, beside training anew on all of them and beside no update.
+"""Compares three ways to use newer events: to continue training on them, to train anew on all events, or neither.
 
 `python -m tests.benchmarks.incremental --data DIR`, where DIR holds `yoochoose/train_full.tsv.gz`, `test.tsv.gz` and
-`rees46/2019-Oct.csv.gz`, whose first 70% are its training part. The training part is cut at 80% of its events in time:
-a model is trained on the first part ("none": no update), learns on from the rest ("incremental"), or is trained on both
-("full"). All are scored on the test part, over events of users with history; an item that a model does not know is a
-miss. Costs are CPU seconds of the process, validation included. Prints one JSON object on the last line.
+`rees46/2019-Oct.csv.gz`. The training part of the latter is its first 70%. The training part is cut at 80% of its
+events in time. A model is trained on the first part ("none": no update), continues on the rest ("incremental"), or is
+trained on both ("full"). Each model is scored on the test part, over events of users with history. An item that a model
+does not know is a miss. Costs are CPU seconds of the process and include validation. Prints one JSON object on the last
+line.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from encoder.training.fit import Trained, train
 from encoder.training.settings import FROM_EPOCHS, TrainingSettings
 from encoder.training.start import FromModel
 
-OLDER = 0.8  # share of the training part that is there before the update
+OLDER = 0.8  # share of the training part that is known before the update
 REES46_TRAINING = 0.7
 
 

@@ -1,13 +1,15 @@
-"""Items that training has never seen, found by their content; and what the features do for known items.
+"""How well a model ranks items that are not in its training part, by their content, and what content adds otherwise.
 
-`python -m tests.benchmarks.new_items [LOG --format FORMAT] [--seeds N] [--ablation]`: prints one JSON object; without
-LOG, of the simulator's log. A fifth of the items is withheld: their events are taken out of the first 70% of the log,
-which is trained on. Then the catalogue is extended by every item of the log, and the events of the withheld items in
-the last 30% are ranked over all of it, ties against the model, users starting without history. Beside the model stand
-popularity, which ranks all of them last; a random order of the items without training events; the popularity of an
-item's category and brand; and the last item of the user, then what shares its category and brand.
+`python -m tests.benchmarks.new_items [LOG --format FORMAT] [--seeds N] [--ablation]` prints one JSON object. Without
+LOG, it uses a log of the simulator. A fifth of the items is withheld: the model is trained on the first 70% of the log
+without the events of these items. Then the catalogue is extended by all items of the log, and the events of the
+withheld items in the last 30% are ranked over the whole catalogue. Ties count against the model, and users start
+without history. The model is compared with four rankings: by popularity, which ranks all withheld items last; in random
+order of the items without training events; by the popularity of an item's category and brand; and the user's last item
+first, then items that share its category and brand.
 
-`--ablation`: metrics on the validation part (the last tenth of the first 70%) with and without content and hours.
+With `--ablation`, it prints metrics on the validation part (the last tenth of the first 70%) with and without content
+and hours.
 """
 
 import argparse
@@ -50,7 +52,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("log", nargs="?", help="event log (default: 100,000 events of the simulator)")
     parser.add_argument("--format", choices=sorted(FORMATS))
-    parser.add_argument("--events", type=int, default=100_000, help="of the simulator")
+    parser.add_argument("--events", type=int, default=100_000, help="number of events of the simulator")
     parser.add_argument("--epochs", type=int, default=TrainingSettings().max_epochs)
     parser.add_argument("--seeds", type=int, default=1, help="choices of withheld items and of weights to average over")
     parser.add_argument("--ablation", action="store_true")
@@ -64,7 +66,7 @@ def main() -> int:
 
 
 def ablation(log: EventLog, settings: TrainingSettings, seeds: int) -> dict[str, Any]:
-    """Means over seeds of the validation metrics."""
+    """Return the validation metrics for each set of features, as means over seeds."""
     fit = log.split(TRAINED)[0]
     found = {}
     is_week = TIME in known_features(fit, Vocabulary.from_log(fit, settings.min_support))
@@ -81,7 +83,7 @@ def ablation(log: EventLog, settings: TrainingSettings, seeds: int) -> dict[str,
 
 
 def new_items(log: EventLog, settings: TrainingSettings, seeds: int) -> dict[str, Any]:
-    """Every run, their means, and the model's mean recall as a multiple of the others'."""
+    """Return all runs, their means, and the model's mean recall as a multiple of that of other rankings."""
     runs = [withheld(log, msgspec.structs.replace(settings, seed=seed)) for seed in range(seeds)]
     mean = _mean(runs)
     recall_of = {by: metrics["recall@20"] for by, metrics in mean["withheld_items"].items()}
@@ -92,7 +94,7 @@ def new_items(log: EventLog, settings: TrainingSettings, seeds: int) -> dict[str
 
 
 def withheld(log: EventLog, settings: TrainingSettings) -> dict[str, Any]:
-    """One choice of withheld items. Ranks over the catalogue of every item of the log."""
+    """Withhold one choice of items, train, and return metrics of ranks over the catalogue of all items of the log."""
     random = np.random.default_rng(settings.seed)
     items = np.unique(log.item)
     hidden = random.choice(items, int(WITHHELD * len(items)), replace=False)
@@ -128,7 +130,10 @@ def withheld(log: EventLog, settings: TrainingSettings) -> dict[str, Any]:
 def _by_category(
     features: Features, counts: NDArray[np.int64], item: NDArray[np.int64], random: np.random.Generator
 ) -> NDArray[np.int64]:
-    """(n,) rank of each item by the training events an item of its category and brand has, equals in random order."""
+    """Return ranks, (n,) int64, by the mean training events of items of the same category and brand.
+
+    Items with equal means are in random order.
+    """
     group = np.unique(features[CATEGORY] * 100_003 + features[BRAND], return_inverse=True)[1]
     trained = counts > 0
     total = np.bincount(group, weights=counts)
@@ -142,8 +147,11 @@ def _by_category(
 
 
 def _like_last(features: Features, sequences: Sequences, random: np.random.Generator) -> NDArray[np.int64]:
-    """(n,) rank by likeness to the user's last item: itself, then category and brand, then category, then brand;
-    equals in random order."""
+    """Return ranks, (n,) int64, by likeness to the user's last item.
+
+    The order is the item itself, then items of the same category and brand, of the category, and of the brand. Items
+    of equal likeness are in random order.
+    """
     category, brand = features[CATEGORY], features[BRAND]
     previous = np.maximum(sequences.previous_item(), 0)
     ranks = np.zeros(len(previous), np.int64)

@@ -1,7 +1,7 @@
-"""The rival everyone could write: Faust as its documentation shows it, one event, one step, one write, one send.
+"""A rival that anyone could write: Faust as its documentation shows it, with a step, a write and a send for each event.
 
-`python plain_faust.py BROKER CASSANDRA TOPIC BUNDLE`. State is kept in memory only, so it pays for none of what makes a
-restart exact.
+`python plain_faust.py BROKER CASSANDRA TOPIC BUNDLE`. The program keeps states only in memory, so that it has none of
+the costs of an exact restart.
 """
 
 import asyncio
@@ -59,6 +59,7 @@ states: dict[str, tuple[Any, Any, int]] = {}
 
 
 async def written(response: Any) -> None:
+    """Wait for a response of the Cassandra driver, whose callbacks run in another thread."""
     loop = asyncio.get_running_loop()
     done = loop.create_future()
     response.add_callbacks(

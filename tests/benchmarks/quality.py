@@ -1,12 +1,13 @@
-"""Quality of representations by the protocols that published figures use.
+"""Measures the quality of representations with the protocols of published figures.
 
 `python -m tests.benchmarks.quality --data DIR`, where DIR holds `yoochoose/train_full.tsv.gz` and `test.tsv.gz`
 (SessionId, ItemId, Time) and `beauty/beauty.csv.gz` (user, item, ts, pos). Settings are TrainingSettings' defaults or
 `--set NAME=VALUE`. Prints one JSON object on the last line.
 
-yoochoose: every click of a test session after its first, from the clicks before it; items unseen in training are
-dropped. beauty: leave-one-out, every user's last item from all before it. Ranks over all training items, ties against
-the model. `--validation` holds out the end of the training part in the same way, to choose settings by.
+yoochoose: each click of a test session except the first is predicted from the clicks before it. Items that are not in
+the training part are dropped. beauty: each user's last item is predicted from all items before it (leave-one-out).
+Ranks are over all training items, and ties count against the model. `--validation` holds out the end of the training
+part in the same way, so that settings can be chosen.
 """
 
 import argparse
@@ -31,7 +32,9 @@ from encoder.training.settings import TrainingSettings
 DAY_MS = 86_400_000
 BEAUTY_COLUMNS = "user_id=user,item_id=item,event_time_ms=ts[s],action:=rate"
 
-Split = tuple[EventLog, EventLog, NDArray[np.bool_]]  # training, what is stepped in the test, which events are scored
+Split = tuple[
+    EventLog, EventLog, NDArray[np.bool_]
+]  # training log, log that is stepped, (n,) which of its events are scored (all with history if empty)
 
 
 def yoochoose(data: Path, is_validation: bool) -> Split:
@@ -54,13 +57,14 @@ def beauty(data: Path, is_validation: bool) -> Split:
 
 
 def _is_last(log: EventLog) -> NDArray[np.bool_]:
-    """(n,) whether the event is its user's last."""
+    """Return whether each event is its user's last, (n,) bool."""
     last = np.zeros(len(log.user_ids), np.int64)
     last[log.user] = np.arange(len(log))  # later rows overwrite earlier ones
     return last[log.user] == np.arange(len(log))
 
 
 def _known(log: EventLog, training: EventLog) -> EventLog:
+    """Return the events whose items are in the training log."""
     names = {training.item_ids[code] for code in np.unique(training.item)}
     return log[np.array([item in names for item in log.item_ids])[log.item]]
 
@@ -69,7 +73,7 @@ DATASETS = {"yoochoose": yoochoose, "beauty": beauty}
 
 
 def run(split: Split, settings: TrainingSettings) -> dict[str, Any]:
-    """Train and score once."""
+    """Train once and score."""
     training, stepped, scored = split
     began_s = time.process_time()
     trained = train(training, settings)
@@ -77,7 +81,7 @@ def run(split: Split, settings: TrainingSettings) -> dict[str, Any]:
     sequences = Sequences.from_log(stepped, trained.vocabulary)
     is_scored = scored[sequences.row] if len(scored) else sequences.history_lengths() > 0
     ranks = model_ranks(trained.model, sequences, is_scored)
-    passes = len(trained.epochs) * (1 - settings.validation) + best_epoch(trained.epochs) + 1  # over all of the log
+    passes = len(trained.epochs) * (1 - settings.validation) + best_epoch(trained.epochs) + 1  # over the whole log
     steps = len(training) - len(np.unique(training.user))
     return {
         "recall@20": recall(ranks, 20),
@@ -92,7 +96,7 @@ def run(split: Split, settings: TrainingSettings) -> dict[str, Any]:
 
 
 def settings_of(changes: list[str]) -> TrainingSettings:
-    """The defaults with NAME=VALUE changes."""
+    """Return the default settings with NAME=VALUE changes."""
     changed = msgspec.to_builtins(TrainingSettings()) | dict(change.split("=", 1) for change in changes)
     return msgspec.convert(changed, TrainingSettings, strict=False)
 
@@ -102,8 +106,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--dataset", choices=DATASETS, action="append", help="default: all")
     parser.add_argument("--seeds", type=int, default=1, metavar="N")
-    parser.add_argument("--validation", action="store_true", help="score the end of the training part instead")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of TrainingSettings")
+    parser.add_argument(
+        "--validation", action="store_true", help="score the end of the training part instead of the test part"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change a field of TrainingSettings"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     changed = settings_of(args.set)

@@ -1,8 +1,9 @@
-"""How long a restarted worker takes until it applies events, and until it is at full speed, by number of stored users.
+"""How long a restarted worker takes to apply its first event and to reach full speed, by number of stored users.
 
-`python -m tests.benchmarks.recovery [--users N ...] [--json]`: rows of N users are stored, a backlog of events waits, a
-worker starts with an empty memory. A few users make most of the events (Zipf, exponent 1), as in any shop. Times count
-from the worker's first partitions. Full speed: the median rate of the last third of the run, reached to 90%.
+`python -m tests.benchmarks.recovery [--users N ...] [--json]`: the rows of N users are stored, a backlog of events
+waits, and a worker starts with an empty memory. A few users have most of the events (Zipf, exponent 1), as in any shop.
+Times count from the moment at which the worker has partitions. Full speed is 90% of the median rate of the last third
+of the run.
 """
 
 import argparse
@@ -44,7 +45,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     args = parser.parse_args()
     found = []
-    with tempfile.TemporaryDirectory(prefix="thalweg-bench-") as folder, local_services(for_hours=True) as services:
+    with tempfile.TemporaryDirectory(prefix="thalweg-bench-") as folder, local_services(long_running=True) as services:
         bundle = tiny_bundle(Path(folder) / "bundle", ITEMS, WIDTH)
         for users in args.users:
             name = f"r{users}"
@@ -64,7 +65,7 @@ def main() -> int:
 
 
 def fill(settings: Settings, bundle: Bundle, users: int) -> float:
-    """Store a row for every user, as of an earlier incarnation of the topic; the seconds that took."""
+    """Store a row of each user as in an earlier epoch of the topic. Returns the seconds that this took."""
     store = Store(settings, bundle)
     store.connect()
     store.begin_epoch(settings.behavior_topic, Epoch(0, uuid.uuid4(), 4, ()))
@@ -87,6 +88,7 @@ def fill(settings: Settings, bundle: Bundle, users: int) -> float:
 
 
 def events(users: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield key and value of EVENTS events."""
     draw = np.random.default_rng(1)
     weights = 1 / np.arange(1, users + 1)
     chosen = np.searchsorted(np.cumsum(weights / weights.sum()), draw.random(EVENTS)).clip(0, users - 1)
@@ -99,6 +101,7 @@ def events(users: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 def restart(settings: Settings, folder: Path) -> dict[str, float]:
+    """Start a worker and return its times until it has applied all events."""
     folder.mkdir()
     worker = WorkerProcess(settings, folder / "worker.log")
     worker.start(wait=False)
@@ -111,13 +114,13 @@ def restart(settings: Settings, folder: Path) -> dict[str, float]:
                 raise SystemExit(f"the worker ended:\n{worker.last_lines()}")
             if began is None and worker.has_partitions():
                 began = now
-            reading = worker.read()
+            reading = worker.scrape()
             applied = 0 if reading is None else reading.records("applied")
             if applied and first is None:
                 first = now
             if first is not None:
                 points.append((now, applied))
-        memory_mb = _resident_mb(worker.pid)
+        memory_mb = resident_mb(worker.pid)
     finally:
         worker.stop()
     began = first if began is None else min(began, first)
@@ -132,7 +135,8 @@ def restart(settings: Settings, folder: Path) -> dict[str, float]:
     }
 
 
-def _resident_mb(pid: int | None) -> float:
+def resident_mb(pid: int | None) -> float:
+    """Return the resident memory of a process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024
 

@@ -1,9 +1,9 @@
-"""A long run at half of peak: memory, lag and freshness minute by minute.
+"""A long run at half of the peak rate, with memory, lag and freshness of each minute.
 
-`python -m tests.benchmarks.soak [--minutes 30] [--rate 6000] [--json]`. Flat means: the slope of the worker's resident
-memory after warm-up (a least-squares line over the last two thirds) is under 1 MB a minute, lag does not grow, and the
-freshness p99 of the last third is that of the middle one. Users return and new ones come, and more of them than fit
-into the arena, so that eviction is part of what is seen.
+`python -m tests.benchmarks.soak [--minutes 30] [--rate 6000] [--json]`. A run is flat if the slope of the worker's
+resident memory after warm-up (a least-squares line over the last two thirds) is under 1 MB per minute, lag does not
+grow, and the freshness p99 of the last third is that of the middle third. Users return and new users appear. There are
+more users than fit into the arena, so that the worker also evicts users.
 """
 
 import argparse
@@ -21,9 +21,10 @@ import numpy as np
 from streams.broker.topics import ensure_topics
 from streams.commands.replay.producer import Replay
 from streams.config.settings import Settings
-from streams.demo.worker_process import Reading, WorkerProcess
+from streams.demo.scraped_metrics import ScrapedMetrics
+from streams.demo.worker_process import WorkerProcess
 from streams.local import local_services
-from tests.benchmarks.recovery import ITEMS, WIDTH, _resident_mb
+from tests.benchmarks.recovery import ITEMS, WIDTH, resident_mb
 from tests.support.bundles import tiny_bundle
 
 USERS, ARENA_USERS = 200_000, 60_000
@@ -33,11 +34,11 @@ MINUTE_S = 60.0
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=int, default=30)
-    parser.add_argument("--rate", type=float, default=6_000.0, help="events/s: half of peak")
+    parser.add_argument("--rate", type=float, default=6_000.0, help="events/s (default: half of the peak rate)")
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     args = parser.parse_args()
     minutes: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory(prefix="thalweg-soak-") as folder, local_services(for_hours=True) as services:
+    with tempfile.TemporaryDirectory(prefix="thalweg-soak-") as folder, local_services(long_running=True) as services:
         bundle = tiny_bundle(Path(folder) / "bundle", ITEMS, WIDTH)
         settings = Settings(
             broker=services.kafka.address,
@@ -51,14 +52,14 @@ def main() -> int:
         replay = Replay(settings, settings.behavior_topic, args.rate)
         sender = threading.Thread(target=replay.run, args=[events()])
         sender.start()
-        before = worker.read()
+        before = worker.scrape()
         try:
             for minute in range(1, args.minutes + 1):
                 time.sleep(MINUTE_S)
-                reading = worker.read()
+                reading = worker.scrape()
                 if reading is None or before is None:
                     raise SystemExit(f"the worker does not answer:\n{worker.last_lines()}")
-                minutes.append({"minute": minute, "rss_mb": _resident_mb(worker.pid), **_since(before, reading)})
+                minutes.append({"minute": minute, "rss_mb": resident_mb(worker.pid), **_since(before, reading)})
                 print(", ".join(f"{key} {value:,.1f}" for key, value in minutes[-1].items()), flush=True)
                 before = reading
         finally:
@@ -76,8 +77,8 @@ def main() -> int:
     return 0
 
 
-def _since(before: Reading, now: Reading) -> dict[str, float]:
-    """What happened between two readings."""
+def _since(before: ScrapedMetrics, now: ScrapedMetrics) -> dict[str, float]:
+    """Return the figures of the time between two readings of the metrics."""
     return {
         "events_per_s": (now.records("applied") - before.records("applied")) / MINUTE_S,
         "lag": float(now.lag),
@@ -87,9 +88,10 @@ def _since(before: Reading, now: Reading) -> dict[str, float]:
 
 
 def events() -> Iterator[tuple[bytes, bytes]]:
+    """Yield key and value of events without end."""
     draw, number = np.random.default_rng(0), 0
     while True:
-        users = (USERS * draw.random(10_000) ** 3).astype(int).tolist()  # some come often, most seldom
+        users = (USERS * draw.random(10_000) ** 3).astype(int).tolist()  # a few users have many events, most have few
         items = draw.integers(1, ITEMS + 1, 10_000).tolist()
         for user, item in zip(users, items, strict=True):
             number += 1

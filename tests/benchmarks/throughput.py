@@ -1,10 +1,11 @@
-"""How fast training is, beside a plain session-parallel trainer in the same run.
+"""Compares the speed of training with that of a plain session-parallel trainer in the same run.
 
-`python -m tests.benchmarks.throughput --data DIR [--dataset NAME] [--set NAME=VALUE]`: as `tests.benchmarks.quality`.
-The plain trainer follows the description in Hidasi & Karatzoglou (2018), of torch's own modules: BATCH sessions side by
-side, one event of each a step, no gradient through earlier events, tied vectors, cross-entropy or BPR-max against the
-batch's other targets and drawn items, Adagrad. It has the same width and touches only the rows it needs. Prints
-transitions per CPU-second, medians of ROUNDS alternating rounds on one thread; validation is in neither.
+`python -m tests.benchmarks.throughput --data DIR [--dataset NAME] [--set NAME=VALUE]`, with options as in
+`tests.benchmarks.quality`. The plain trainer follows Hidasi & Karatzoglou (2018) and uses modules of torch: BATCH
+sessions side by side, one event of each session in a step, no gradient through earlier events, tied vectors,
+cross-entropy or BPR-max against the batch's other targets and drawn items, and Adagrad. It has the same width and
+updates only the rows that it needs. The benchmark prints transitions per CPU-second on one thread, as medians of ROUNDS
+rounds in which the trainers take turns. The figures include no validation.
 """
 
 import argparse
@@ -31,7 +32,7 @@ ROUNDS, ROUND_S = 3, 8.0  # CPU-seconds
 
 
 class PlainGRU(nn.Module):
-    """Session-parallel GRU of `BATCH` sessions."""
+    """A GRU over BATCH sessions side by side."""
 
     def __init__(self, counts: NDArray[np.int64], width: int, loss: str) -> None:
         super().__init__()
@@ -41,7 +42,7 @@ class PlainGRU(nn.Module):
         self._cumulative, self._loss = torch.from_numpy(np.cumsum((counts + 1.0) ** ALPHA)), loss
 
     def forward(self, item: Tensor, target: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,) items and what follows them, (B, D) state -> mean loss, (B, D) next state."""
+        """Return the mean loss and the next state, (B, D), for items (B,), their targets (B,) and the state (B, D)."""
         drawn = torch.searchsorted(self._cumulative, torch.rand(NEGATIVES, dtype=torch.float64) * self._cumulative[-1])
         output, state = self.gru(self.vectors(item)[None], state[None])
         candidates = torch.cat([target, drawn])
@@ -55,24 +56,28 @@ class PlainGRU(nn.Module):
 
 
 def session_parallel(sequences: Sequences) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """(B,) items, (B,) items that follow them, (B,) whether a session goes on, in random order of sessions for ever."""
+    """Yield items (B,), the items that follow them (B,), and whether each session continues (B,), without end."""
     random, starts = np.random.default_rng(0), sequences.starts
     order = iter(np.empty(0, np.int64))
     at, end = np.zeros(BATCH, np.int64), np.zeros(BATCH, np.int64)
     while True:
-        goes_on = at < end
-        for lane in np.flatnonzero(~goes_on):
+        continues = at < end
+        for lane in np.flatnonzero(~continues):
             while at[lane] >= end[lane]:
                 if (session := next(order, None)) is None:
                     order = iter(random.permutation(len(sequences)))
                 else:
                     at[lane], end[lane] = starts[session], starts[session + 1] - 1
-        yield torch.from_numpy(sequences.item[at]), torch.from_numpy(sequences.item[at + 1]), torch.from_numpy(goes_on)
+        yield (
+            torch.from_numpy(sequences.item[at]),
+            torch.from_numpy(sequences.item[at + 1]),
+            torch.from_numpy(continues),
+        )
         at += 1
 
 
 def plain(sequences: Sequences, items: int, width: int, loss: str) -> Callable[[], float]:
-    """Rounds of the plain trainer; each returns its transitions per CPU-second."""
+    """Return a function that runs a round of the plain trainer and returns its transitions per CPU-second."""
     model = PlainGRU(np.bincount(sequences.item, minlength=items + 1), width, loss)
     optimizer = torch.optim.Adagrad(model.parameters(), lr=LEARNING_RATE)
     feed, state = session_parallel(sequences), torch.zeros(BATCH, width)
@@ -81,9 +86,9 @@ def plain(sequences: Sequences, items: int, width: int, loss: str) -> Callable[[
         nonlocal state
         began_s, steps = time.process_time(), 0
         while time.process_time() - began_s < ROUND_S:
-            item, target, goes_on = next(feed)
+            item, target, continues = next(feed)
             optimizer.zero_grad()
-            value, after = model(item, target, state * goes_on[:, None])
+            value, after = model(item, target, state * continues[:, None])
             value.backward()
             optimizer.step()
             state, steps = after.detach(), steps + 1
@@ -97,7 +102,7 @@ class _RoundOverError(Exception):
 
 
 def ours(log: EventLog, settings: TrainingSettings) -> float:
-    """Transitions per CPU-second of training for a round, from the end of its first step on."""
+    """Train for a round and return the transitions per CPU-second after its first step."""
     marks: list[tuple[float, float]] = []  # CPU-seconds and passes over the log at the end of each step
 
     def progress(epoch: int, share: float, metrics: dict[str, float] | None) -> None:

@@ -1,1 +1,1 @@
-"""`make bench`: the whole job by Thalweg and by what users would build instead, side by side, and against a floor."""
+"""`make bench`: compares Thalweg with what users would build instead, and with the least that each part can cost."""

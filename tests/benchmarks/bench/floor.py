@@ -1,7 +1,7 @@
-"""The least that each part of the job can cost: the same libraries called with nothing around them.
+"""The least CPU time that each part of the job can cost: direct calls of the libraries that a worker uses.
 
-CPU of this process and of the services, each part at its best batch size; what a worker spends beyond the sum is its
-own bookkeeping (states by user, order, duplicates, positions) and the price of exactness.
+Each part runs at its best batch size. What a worker uses beyond the sum is the cost of its bookkeeping (states by user,
+order, duplicates, positions) and of exactness.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from streams.engine.codec import decode_batch
 from streams.store.user_rows import connect
 from tests.benchmarks.bench.load import WIDTH
 
-FETCHED = 200_000  # a fetch brings tens of thousands
+FETCHED = 200_000  # events; one fetch returns tens of thousands
 EVENTS = 60_000
 ROWS = 12_000
 BATCHES = (256, 1024, 4096)
@@ -50,8 +50,10 @@ EVENT = EvaluationEvent(
 
 
 def floor(settings: Settings, bundle: Bundle, rows_per_event: float) -> dict[str, float]:
-    """CPU us an event of this process, by part. rows_per_event: rows that the worker wrote for an event; each is a
-    representation that it published as well."""
+    """Return the CPU time of each part in us for each event.
+
+    `rows_per_event` is the number of rows that the worker wrote for each event. The worker published each row, too.
+    """
     found = {
         "fetch_decode": asyncio.run(_fetch(settings)),
         "onnx": _onnx(bundle),
@@ -67,7 +69,7 @@ def _us(began_s: float, count: int) -> float:
 
 
 async def _fetch(settings: Settings) -> float:
-    """Records into events, as the library's consumer hands them out."""
+    """Fetch records with the library's consumer and decode them."""
     consumer = AIOKafkaConsumer(
         settings.behavior_topic, bootstrap_servers=settings.broker, auto_offset_reset="earliest", group_id=None
     )
@@ -83,7 +85,7 @@ async def _fetch(settings: Settings) -> float:
 
 
 def _onnx(bundle: Bundle) -> float:
-    """Ranks and steps of all events, at the batch size that suits each best."""
+    """Rank and step events, each at its best batch size."""
     stepper, draw = Stepper(bundle), np.random.default_rng(0)
     best = {"predict": np.inf, "step": np.inf}
     for size in BATCHES:
@@ -106,7 +108,7 @@ def _onnx(bundle: Bundle) -> float:
 
 
 def _cassandra(settings: Settings) -> float:
-    """A row of two vectors, by the driver's own statements, at the best number a request."""
+    """Write rows of two vectors with the driver's statements, at the best number of rows in a request."""
     cluster, session = connect(settings)
     try:
         session.execute(
@@ -137,7 +139,7 @@ def _rows(session: Any, insert: Any, cell: bytes, size: int) -> float:
 
 
 async def _publish(settings: Settings, values: Sequence[EvaluationEvent | RepresentationUpdate]) -> float:
-    """Encoded and sent by the worker's producer, without the transactions of its updates."""
+    """Encode and send values with the worker's producer, without the transactions that the worker uses for updates."""
     topic = f"bench.floor.{uuid.uuid4().hex[:8]}"
     await asyncio.to_thread(ensure_topics, msgspec.structs.replace(settings, evaluation_topic=topic))
     producer = AIOKafkaProducer(

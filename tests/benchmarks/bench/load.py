@@ -1,4 +1,4 @@
-"""The events of the benchmark, and the topics that they stand in."""
+"""The events of the benchmark, and the topics that hold them."""
 
 import random
 import time
@@ -18,7 +18,7 @@ from tests.support.bundles import tiny_model, vocabulary_of
 ITEMS, WIDTH, USERS = 5_000, 64, 20_000
 TOPICS = tuple(field for field in Settings.__struct_fields__ if field.endswith("_topic"))
 UserAt = Callable[[random.Random, int], int]
-RIVAL_EVENTS = "bench.rivals.events"  # the same events, their time named as the rivals expect it
+RIVAL_EVENTS = "bench.rivals.events"  # the same events with the name that the rivals expect for the time
 RIVAL_OUTPUTS = ("evalout-faust", "evalout-quix", "evalout-bw", "evalout-ks", "plain.evaluations")
 
 
@@ -30,10 +30,10 @@ def events(
     user_at: UserAt | None = None,
     part: str = "",
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Key and value of each event, the same for the same arguments: users and items drawn uniformly, so that nothing
-    can be won by a cache.
+    """Yield key and value of each event, the same for the same arguments.
 
-    user_at: which user the i-th event is of, instead. part: begins the events' ids, where a topic has several.
+    Users and items are drawn uniformly, so that a cache cannot help. `user_at` chooses the user of the i-th event
+    instead. `part` is the beginning of the events' ids, which tells apart several calls for one topic.
     """
     draw = random.Random(0)
     start_ms = int(time.time() * 1000) - 86_400_000
@@ -50,20 +50,19 @@ def events(
 
 
 def bundle(folder: Path, items: int = ITEMS, is_whole: bool = False, for_gpu: bool = False) -> Bundle:
-    """A GRU of width 64 over `items` items, as the rivals have it; whole: with all that `thalweg train` gives one by
-    default, which is traces and heads."""
+    """Export a GRU of width 64, as the rivals have it, or with all parts that `thalweg train` adds by default."""
     model = tiny_model(items, WIDTH, hidden=WIDTH, is_whole=is_whole)
     return export_model(model, vocabulary_of([f"item-{i}" for i in range(items)]), folder, for_gpu=for_gpu)
 
 
 def named(settings: Settings, name: str) -> Settings:
-    """With a group, a keyspace and topics of its own."""
+    """Return the settings with a group, a keyspace and topics of this name."""
     topics = {field: f"{name}.{field.removesuffix('_topic')}" for field in TOPICS}
     return msgspec.structs.replace(settings, group=name, keyspace=name, **topics)
 
 
 def prepare(services: LocalServices, folder: Path, count: int) -> Settings:
-    """Settings of a Thalweg over a topic with `count` events, and the same events for the rivals."""
+    """Send `count` events for Thalweg and the same events for the rivals. Returns the settings of Thalweg."""
     settings = Settings(broker=services.kafka.address, cassandra=services.cassandra.address, bundle=str(folder))
     ensure_topics(settings)
     for name in (*RIVAL_OUTPUTS, RIVAL_EVENTS):

@@ -1,14 +1,14 @@
-"""The result as one picture for the README: bars of events/s, as text. Pure."""
+"""Draws the result as an SVG picture: a bar of events/s for each contender."""
 
 from collections.abc import Mapping
 from html import escape
 
 WIDTH, ROW, LABEL, VALUE = 640, 30, 190, 80
-OWN, OTHER, TEXT = "#0b7285", "#adb5bd", "#868e96"  # readable on white and on black
+OWN, OTHER, TEXT = "#0b7285", "#adb5bd", "#868e96"  # colours that are readable on white and on black
 
 
 def svg(events_per_s: Mapping[str, float], names: Mapping[str, str]) -> str:
-    """Horizontal bars, the fastest first. names: how each is called in the picture."""
+    """Return horizontal bars, the fastest first. `names` gives the label of each bar."""
     ordered = sorted(events_per_s.items(), key=lambda pair: -pair[1])
     scale = (WIDTH - LABEL - VALUE) / max(events_per_s.values())
     parts = [

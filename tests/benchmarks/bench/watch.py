@@ -1,4 +1,4 @@
-"""What processes use, and how far a topic has grown: the same clock and meter for everybody, from outside."""
+"""Measures from outside what processes use and how far a topic has grown, in the same way for each contender."""
 
 import os
 import time
@@ -12,11 +12,11 @@ from kafka.admin import OffsetSpec
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 POLL_S = 0.1
-CALM_S, CALM_SHARE, CALM_LIMIT_S = 2, 0.05, 120  # less than this share of a core for so long, or it takes too long
+CALM_S, CALM_SHARE, CALM_LIMIT_S = 2, 0.05, 120  # calm is less than this share of a core for CALM_S
 
 
 class Sample(NamedTuple):
-    """A moment of a run: events done by then, and CPU seconds used by then."""
+    """A moment of a run, with the events done and the CPU seconds used until then."""
 
     events: int
     at_s: float
@@ -26,12 +26,12 @@ class Sample(NamedTuple):
 
 
 def processes_of(session: int) -> list[list[str]]:
-    """Fields of /proc/PID/stat, from the state on, of every process in the session that `session` leads."""
+    """Return the fields of /proc/PID/stat, from the state on, of each process in the session that `session` leads."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # gone meanwhile
+        except OSError:  # the process has ended meanwhile
             continue
         if int(fields[3]) == session:
             found.append(fields)
@@ -39,16 +39,17 @@ def processes_of(session: int) -> list[list[str]]:
 
 
 def cpu_s(session: int) -> float:
-    """CPU seconds of a session's processes, with those of their children that ended."""
+    """Return the CPU seconds of a session's processes and of their children that ended."""
     return sum(sum(map(int, fields[11:15])) for fields in processes_of(session)) / TICKS_PER_S
 
 
 def rss_mb(session: int) -> float:
+    """Return the resident memory of a session's processes."""
     return sum(int(fields[21]) for fields in processes_of(session)) * PAGE_BYTES / 2**20
 
 
 class Growth:
-    """Records written to a topic since this was made."""
+    """Counts the records written to a topic since the object was created."""
 
     def __init__(self, broker: str, topic: str, partitions: int) -> None:
         self._admin: Any = KafkaAdminClient(bootstrap_servers=broker)
@@ -67,7 +68,7 @@ class Growth:
 
 
 def wait(growth: Growth, events: int, session: int, services: dict[str, int], limit_s: float) -> Sample:
-    """The first sample with at least `events` done. Raises TimeoutError."""
+    """Return the first sample with at least `events` done. Raises TimeoutError."""
     deadline = time.monotonic() + limit_s
     while (done := growth()) < events:
         if time.monotonic() > deadline or not processes_of(session):
@@ -78,7 +79,7 @@ def wait(growth: Growth, events: int, session: int, services: dict[str, int], li
 
 
 def calm(services: dict[str, int]) -> None:
-    """Wait until the services rest: Cassandra compacts for a while what the one before wrote."""
+    """Wait until the services are idle. Cassandra still compacts the rows of the run before for a while."""
     for _ in range(CALM_LIMIT_S // CALM_S):
         used = sum(cpu_s(pid) for pid in services.values())
         time.sleep(CALM_S)
@@ -87,7 +88,7 @@ def calm(services: dict[str, int]) -> None:
 
 
 def between(start: Sample, end: Sample) -> dict[str, float]:
-    """Figures of the stretch between two samples."""
+    """Return the figures of the time between two samples."""
     n = end.events - start.events
     figures = {
         "events_per_s": n / (end.at_s - start.at_s),

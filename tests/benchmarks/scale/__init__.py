@@ -1,1 +1,1 @@
-"""What users and items cost, for sizing: `python -m tests.benchmarks.scale`."""
+"""Measures what users and items cost, so that a deployment can be sized: `python -m tests.benchmarks.scale`."""

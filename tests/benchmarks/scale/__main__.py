@@ -1,13 +1,14 @@
-"""What users and items cost: throughput, CPU and memory by the number of users, of items and of workers.
+"""Measures throughput, CPU time and memory by the number of users, of items and of workers.
 
-`python -m tests.benchmarks.scale [--users N ...] [--items N ...] [--events N] [--json]`: every user is filled in by
-one event, then workers stand still until the events that are measured wait in the topic. They are drawn from all
-users uniformly, so that nothing can be won by a cache; and from a moving window of 5,000 active users, so that a row
-is written for as many events whatever the number of users is, and what is compared is the cost of having them. The
-model is of all the parts that training gives one. Users vary over the first number of items, items over the first
-number of users, and a topic is read by one worker and by two that share its partitions. Larger catalogues are
-evaluated by a sample, as many events as keep the scores to those of 10,000 items an event. All of it takes about
-twenty minutes on two cores that nobody else uses.
+`python -m tests.benchmarks.scale [--users N ...] [--items N ...] [--events N] [--json]`: each user has one event, which
+the workers apply first. Then the workers are paused until the events to measure wait in the topic. Their users are
+drawn in two ways. With a uniform draw from all users, a cache cannot help. With a draw from a moving window of 5,000
+active users, a row is written for the same number of events for any number of users, so that the figures show the cost
+of having more users. The model has all parts that training adds by default. The number of users varies with the first
+number of items, and the number of items with the first number of users. A topic is read by one worker, and by two
+workers that share its partitions. With large catalogues only a sample of events is evaluated, so that an event costs
+as many scores as with 10,000 items. The whole benchmark takes about twenty minutes on two cores that are otherwise
+idle.
 """
 
 import argparse
@@ -54,7 +55,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--items", type=int, nargs="+", default=[1_000, 10_000, 100_000, 1_000_000])
-    parser.add_argument("--events", type=int, default=800_000, help="to measure, of each stretch: fewer say little")
+    parser.add_argument(
+        "--events",
+        type=int,
+        default=800_000,
+        help="events to measure in each stretch; with few events the figures are inexact",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     args = parser.parse_args()
     planned = list(runs(args.users, args.items))
@@ -62,7 +68,10 @@ def main() -> int:
     began_s = time.monotonic()
     starts: dict[int, Figures] = {}
     found: list[Figures] = []
-    with tempfile.TemporaryDirectory(prefix="thalweg-bench-") as temporary, local_services(for_hours=True) as services:
+    with (
+        tempfile.TemporaryDirectory(prefix="thalweg-bench-") as temporary,
+        local_services(long_running=True) as services,
+    ):
         folder, bundles = Path(temporary), dict[int, Bundle]()
         print(" | ".join(FIRST_COLUMNS), flush=True)
         for items in dict.fromkeys(run.items for run in planned):

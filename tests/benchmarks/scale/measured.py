@@ -1,4 +1,4 @@
-"""What workers use between two moments: figures of a run, of a first start and of one rank."""
+"""Measures what workers use between two moments of a run, what a first start takes and what a rank costs."""
 
 import asyncio
 import time
@@ -13,7 +13,8 @@ from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.broker.topics import ensure_topics
 from streams.config.settings import Settings
-from streams.demo.worker_process import Reading, WorkerProcess
+from streams.demo.scraped_metrics import ScrapedMetrics
+from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
 from streams.store.user_rows import Store, connect
 from tests.benchmarks.bench import load
@@ -21,19 +22,19 @@ from tests.benchmarks.bench.watch import Sample, between, calm, cpu_s, rss_mb, s
 from tests.benchmarks.scale.plan import FIRST_EVENTS, PARTITIONS, Run
 from tests.benchmarks.scale.topic import Ends, fill, send_stretches, send_windowed
 
-SCORES_AN_EVENT = 10_000  # of its ranks over the catalogue, on average: 16 us of CPU
+SCORES_AN_EVENT = 10_000  # scores for ranks over the catalogue, on average for each event: 16 us of CPU
 LIMIT_S, POLL_S, SETTLED_S = 1_800.0, 0.2, 3.0
-RANKS = 256  # of one measurement
-# Of a group whose workers stand still while the events are sent that they then find waiting, for half a minute; a third
-# of it may have passed since the last heartbeat.
+RANKS = 256  # ranks in a call
+# The workers are paused for half a minute while events are sent, and must not lose their partitions. A third of the
+# session's time may have passed since the last heartbeat.
 SESSION_S = 90
 FLOAT_BYTES, MB = 4, 2**20
 Figures = dict[str, Any]
 
 
 class Moment(NamedTuple):
-    sample: Sample  # its events: those that are confirmed in all partitions
-    rows: int  # written by then
+    sample: Sample  # its events are those that are confirmed in all partitions
+    rows: int  # rows written until then
 
 
 class Crew:
@@ -43,7 +44,7 @@ class Crew:
         folder.mkdir(parents=True)
         homes = [folder / f"worker-{number}" for number in range(count)]
         for home in homes:
-            home.mkdir()  # of its own: a folder's lock allows one process
+            home.mkdir()  # one for each worker, since the lock of a folder allows one process
         self._workers = [WorkerProcess(settings, home / "worker.log") for home in homes]
         self._services = sessions([("kafka", services.kafka.pid), ("cassandra", services.cassandra.pid)])
 
@@ -59,16 +60,16 @@ class Crew:
     def has_partitions(self) -> bool:
         return all(worker.has_partitions() for worker in self._workers)
 
-    def readings(self) -> list[Reading]:
-        """Of all workers; empty where one does not answer."""
-        found = [reading for worker in self._workers if (reading := worker.read()) is not None]
+    def readings(self) -> list[ScrapedMetrics]:
+        """Return the metrics of all workers, or an empty list if one of them does not answer."""
+        found = [reading for worker in self._workers if (reading := worker.scrape()) is not None]
         return found if len(found) == len(self._workers) else []
 
     def count(self, metric: str) -> int:
-        return sum(reading.count(metric) for reading in self.readings())
+        return sum(reading.total(metric) for reading in self.readings())
 
     def wait(self, holds: Callable[[], bool]) -> None:
-        """Until it holds. Raises SystemExit with the log's end where a worker ends or nothing comes of it."""
+        """Wait until `holds()`. Raises SystemExit with the end of the log if a worker ends or after LIMIT_S."""
         deadline = time.monotonic() + LIMIT_S
         while not holds():
             for worker in self._workers:
@@ -77,14 +78,14 @@ class Crew:
             time.sleep(POLL_S)
 
     def moment(self, ends: Ends, holds: Callable[[Ends], bool]) -> Moment:
-        """The first at which it holds of what is confirmed, by partition. ends: of the topic."""
-        readings: list[Reading] = []
+        """Return the first moment at which `holds` is true of the confirmed offsets, given the topic's end offsets."""
+        readings: list[ScrapedMetrics] = []
         done: Ends = {}
 
         def is_reached() -> bool:
             nonlocal readings, done
             readings = self.readings()
-            behind = [item for reading in readings for item in reading.lags().items()]
+            behind = [item for reading in readings for item in reading.lag_by_partition().items()]
             done = {partition: ends[partition] - lag for partition, lag in behind}
             return len(done) == len(ends) and holds(done)
 
@@ -93,13 +94,14 @@ class Crew:
         pids = [worker.pid for worker in self._workers if worker.pid is not None]
         used = {name: cpu_s(pid) for name, pid in self._services.items()}
         sample = Sample(sum(done.values()), at_s, sum(map(cpu_s, pids)), used, sum(map(rss_mb, pids)))
-        return Moment(sample, sum(reading.count("thalweg_rows_written_total") for reading in readings))
+        return Moment(sample, sum(reading.total("thalweg_rows_written_total") for reading in readings))
 
     def is_behind(self, events: int) -> bool:
-        return sum(lag for reading in self.readings() for lag in reading.lags().values()) > events
+        return sum(lag for reading in self.readings() for lag in reading.lag_by_partition().values()) > events
 
     @contextmanager
-    def standing_still(self) -> Iterator[None]:
+    def paused(self) -> Iterator[None]:
+        """Pause all workers (SIGSTOP)."""
         for worker in self._workers:
             worker.pause()
         try:
@@ -113,7 +115,7 @@ class Crew:
 
 
 def settings_of(services: LocalServices, bundle: Bundle, name: str, users: int) -> Settings:
-    """With topics and a keyspace of its own. All users fit into memory; up to a million all workers begin alike."""
+    """Return settings with topics and a keyspace of this name, and with room for all users in memory."""
     items = bundle.manifest.items
     settings = Settings(
         broker=services.kafka.address,
@@ -132,26 +134,29 @@ def settings_of(services: LocalServices, bundle: Bundle, name: str, users: int) 
 def measure(
     services: LocalServices, bundle: Bundle, run: Run, events: int, empty_mb: float, folder: Path
 ) -> list[Figures]:
-    """Figures of each stretch of a run. Its users are all in memory by then, and their rows are compacted, of which a
-    windowed stretch has few of its own. empty_mb: of a worker without users."""
+    """Return the figures of each stretch of a run.
+
+    Before the first stretch all users are in memory and their rows are compacted. `empty_mb` is the memory of a worker
+    without users.
+    """
     settings = settings_of(services, bundle, f"s{folder.name}", run.users)
-    _forgo_item_vectors(settings, bundle)
+    _skip_item_vectors(settings, bundle)
     filled, found = fill(settings, run), []
     running = sessions([("kafka", services.kafka.pid), ("cassandra", services.cassandra.pid)])
     calm(running)
     with Crew(settings, services, folder, run.workers) as crew:
         crew.moment(filled, lambda done: done == filled and crew.has_partitions())
         calm(running)
-        with crew.standing_still():
+        with crew.paused():
             stretches = send_stretches(settings, run, events)
-        crew.wait(lambda: crew.is_behind(events // 2))  # what they know of the topic's end is from before, at first
+        crew.wait(lambda: crew.is_behind(events // 2))  # at first the workers still know the old end of the topic
         ends = stretches[-1].end
         for draw, begin, end in stretches:
             start, last = _measured(crew, ends, begin, end, events)
             count = last.sample.events - start.sample.events
             if count < events // 2:
                 raise SystemExit(
-                    f"{count:,} of {events:,} events were left when all workers were ready: raise --events"
+                    f"only {count:,} of {events:,} events were left when all workers were ready: raise --events"
                 )
             users = crew.count("thalweg_users_in_memory")
             found.append(
@@ -172,8 +177,8 @@ def measure(
     return found
 
 
-def _forgo_item_vectors(settings: Settings, bundle: Bundle) -> None:
-    """Nobody reads them here: a million would be registered throughout the run, as a first start shows by itself."""
+def _skip_item_vectors(settings: Settings, bundle: Bundle) -> None:
+    """Mark the item vectors as stored, so that workers do not write them here. `first_start` measures the writing."""
     store = Store(settings, bundle)
     store.connect()
     asyncio.run(store.mark_item_vectors(bundle.manifest.items))
@@ -181,16 +186,16 @@ def _forgo_item_vectors(settings: Settings, bundle: Bundle) -> None:
 
 
 def _measured(crew: Crew, ends: Ends, begin: Ends, end: Ends, events: int) -> tuple[Moment, Moment]:
-    """From where all partitions have passed `begin` and all workers are there, to so many events later."""
+    """Return the moment at which all partitions have passed `begin` and all workers run, and that `events` later."""
     start = crew.moment(ends, lambda done: all(done[p] >= begin[p] for p in done) and crew.has_partitions())
     enough = min(start.sample.events + events, sum(end.values()))
     return start, crew.moment(ends, lambda done: sum(done.values()) >= enough)
 
 
 def memory(further_mb: float, users: int, bundle: Bundle) -> dict[str, float]:
-    """Bytes a user takes beyond what a worker has without users, and how many times its state and vector that is.
+    """Return the bytes that a user adds to a worker without users, and their ratio to the user's state and vector.
 
-    Of few users most of it are batches in flight. An arena of a million slots has 20 MB of it before any user.
+    With few users, most of this is memory of batches in flight. An arena of a million slots has 20 MB without users.
     """
     size = further_mb * MB / max(1, users)
     vectors = FLOAT_BYTES * (bundle.manifest.state_width + bundle.manifest.representation_width)
@@ -198,8 +203,11 @@ def memory(further_mb: float, users: int, bundle: Bundle) -> dict[str, float]:
 
 
 def first_start(services: LocalServices, bundle: Bundle, users: int, folder: Path) -> Figures:
-    """Of a worker that has never run: until its first batch is confirmed, and beside registering item vectors. And what
-    one has in memory that has nothing to do."""
+    """Measure a worker's first start and an idle worker.
+
+    The figures are the time until the first batch is confirmed, the rates while item vectors are registered, and the
+    memory of a worker that has nothing to do.
+    """
     items = bundle.manifest.items
     settings = settings_of(services, bundle, f"f{items}", users)
     ends = send_windowed(settings, users, items, FIRST_EVENTS)
@@ -220,7 +228,7 @@ def first_start(services: LocalServices, bundle: Bundle, users: int, folder: Pat
 
 
 def _while_registering(crew: Crew, ends: Ends, items: int) -> Figures:
-    """Vectors/s until all are stored, and events/s as long as both go on; None where one is over too soon."""
+    """Return vectors/s until all are stored, and events/s meanwhile, or None if one of both ends too soon."""
 
     def stored() -> int:
         return crew.count("thalweg_item_vectors_stored")
@@ -241,7 +249,7 @@ def _while_registering(crew: Crew, ends: Ends, items: int) -> Figures:
 
 
 def rank_ms(bundle: Bundle) -> float:
-    """CPU time of one rank over the catalogue, of many at a time."""
+    """Return the CPU time of a rank over the catalogue when RANKS are computed in a call."""
     stepper, draw, manifest = Stepper(bundle), np.random.default_rng(0), bundle.manifest
     representation = draw.normal(size=(RANKS, manifest.representation_width)).astype(np.float32)
     item = draw.integers(1, manifest.items + 1, RANKS)
@@ -254,14 +262,14 @@ def rank_ms(bundle: Bundle) -> float:
 
 
 def drop(settings: Settings) -> None:
-    """What a run stored is not compacted while the next one is measured."""
+    """Drop the keyspace, so that Cassandra does not compact its rows during the next run."""
     cluster, session = connect(settings)
     session.execute(f"DROP KEYSPACE {settings.keyspace}", timeout=120)
     cluster.shutdown()
 
 
 def ratios(found: Sequence[Figures]) -> list[str]:
-    """What the figures say of the number of users and of workers, in words."""
+    """Describe the rates relative to that of the first number of users with one worker."""
     lines = []
     rates = {(f["users"], f["items"], f["workers"], f["draw"]): f["events_per_s"] for f in found}
     (users, items, _, _), *_ = rates

@@ -1,26 +1,26 @@
-"""What is run, in which order, and about how long that takes."""
+"""The runs of the benchmark in their order, and an estimate of how long they take."""
 
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 WINDOWED, UNIFORM = "windowed", "uniform"
-# On two cores with Kafka and Cassandra on the same ones, for the estimate alone.
+# Rates for the estimate, on two cores that Kafka and Cassandra also use.
 SENT_PER_S, VECTORS_PER_S = 70_000, 8_000
-EVENT_US, ROW_US = 30, 60  # of both cores, one of them the worker's
-WAITING_EVENTS = 128_000  # of four partitions' largest batches: a user's row is written once for them
-ACTIVE_USERS = 5_000  # of the moving window
-START_S, REST_S = 8, 15  # of a worker, and of services that rest before a run
+EVENT_US, ROW_US = 30, 60  # with both cores in use, one of them by the worker
+WAITING_EVENTS = 128_000  # in the largest batches of four partitions; each user's row is written once for them
+ACTIVE_USERS = 5_000  # in the moving window
+START_S, REST_S = 8, 15  # start of a worker, and time until the services are idle before a run
 EXPORT_S, EXPORT_S_PER_ITEM = 5, 1e-4
 FIRST_EVENTS = 300_000  # waiting at a first start
 PARTITIONS = 4
-# Before the events to measure and behind them, drawn alike: before, so that batches have grown and a second worker has
-# joined; behind, since a partition may be a batch or two, of up to 32,000 events, ahead of the others.
+# More events are sent before and after those that are measured. At the start batches grow and a second worker joins.
+# At the end a partition may be one or two batches, of up to 32,000 events each, ahead of the others.
 LEAD_EVENTS, TAIL_EVENTS = 100_000, 150_000
 
 
 class Run(NamedTuple):
-    """One topic: every user once, then a stretch of events for each way to draw users, read by `workers`."""
+    """A topic with an event of each user and then a stretch of events for each draw of users, read by `workers`."""
 
     users: int
     items: int
@@ -36,13 +36,13 @@ class Run(NamedTuple):
 
 
 def _applied_s(events: int, users: int) -> float:
-    """Of events whose users are drawn from so many."""
+    """Return the time to apply events whose users are drawn from so many users."""
     rows_per_event = users / WAITING_EVENTS * (1 - math.exp(-WAITING_EVENTS / users))
     return events * (EVENT_US + ROW_US * rows_per_event) / 1e6
 
 
 def runs(users: Sequence[int], items: Sequence[int]) -> Iterator[Run]:
-    """Users vary over the first number of items, items and workers over the first number of users."""
+    """Yield runs that vary users with the first number of items, then items and workers with the first of users."""
     for count in users:
         yield Run(count, items[0], 1, (WINDOWED, UNIFORM))
     for count in items[1:]:
@@ -51,7 +51,7 @@ def runs(users: Sequence[int], items: Sequence[int]) -> Iterator[Run]:
 
 
 def first_start_estimate_s(items: int) -> float:
-    """Of an export, a first start, and a start with nothing to do."""
+    """Estimate the time of an export, of a first start, and of a start without work."""
     exported_s = EXPORT_S + items * EXPORT_S_PER_ITEM
     registered_s = max(items / VECTORS_PER_S, _applied_s(FIRST_EVENTS, ACTIVE_USERS))
     return REST_S + exported_s + 2 * START_S + FIRST_EVENTS / SENT_PER_S + registered_s

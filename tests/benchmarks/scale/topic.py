@@ -1,4 +1,4 @@
-"""The events of a run, and where in its topic each part of them ends."""
+"""Sends the events of a run, and notes where in the topic each part of them ends."""
 
 import random
 from collections.abc import Callable
@@ -11,15 +11,16 @@ from streams.config.settings import Settings
 from tests.benchmarks.bench import load
 from tests.benchmarks.scale.plan import ACTIVE_USERS, LEAD_EVENTS, TAIL_EVENTS, UNIFORM, WINDOWED, Run
 
-EVENTS_A_MOVE = 100  # until another user takes the place of one of these: 1,000 do while a worker's batches are filled
-# Active users stand apart in memory, as users do who came at different times: this walks over all where it divides not.
+EVENTS_A_MOVE = 100  # after so many events, another user takes the place of an active one
+# Active users are far apart in memory, as users that came at different times would be. The stride reaches all users,
+# unless it divides their number.
 STRIDE = 7_919
 
 Ends = dict[int, int]  # partition -> the next offset to be written
 
 
 class Stretch(NamedTuple):
-    """A part of the topic: what is measured lies between."""
+    """A part of the topic. The measured events lie between `begin` and `end`."""
 
     draw: str
     begin: Ends
@@ -27,7 +28,7 @@ class Stretch(NamedTuple):
 
 
 def windowed(users: int, draw: random.Random, i: int) -> int:
-    """A user of those that are active at the i-th event."""
+    """Draw one of the users that are active at the i-th event."""
     return (i // EVENTS_A_MOVE + draw.randrange(min(users, ACTIVE_USERS))) * STRIDE % users
 
 
@@ -43,12 +44,12 @@ DRAWS: dict[str, Callable[[int, random.Random, int], int]] = {WINDOWED: windowed
 
 
 def fill(settings: Settings, run: Run) -> Ends:
-    """Send an event of every user; where the topic then ends."""
+    """Send an event of each user. Returns the end offsets of the topic."""
     return _send(settings, run.items, run.users, each_once, "fill")
 
 
 def send_stretches(settings: Settings, run: Run, events: int) -> list[Stretch]:
-    """Send what is measured."""
+    """Send the events of each stretch."""
     stretches = []
     for draw in run.draws:
         user_at = partial(DRAWS[draw], run.users)
@@ -59,7 +60,7 @@ def send_stretches(settings: Settings, run: Run, events: int) -> list[Stretch]:
 
 
 def send_windowed(settings: Settings, users: int, items: int, events: int) -> Ends:
-    """Send so many events of a moving window of users; where the topic then ends."""
+    """Send events of a moving window of users. Returns the end offsets of the topic."""
     return _send(settings, items, events, partial(windowed, users), WINDOWED)
 
 
