@@ -1,4 +1,4 @@
-"""`thalweg down`: end what `thalweg up` started."""
+"""`thalweg down`: stop the services that `thalweg up` started."""
 
 import argparse
 import os
@@ -6,10 +6,10 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 from streams.config.settings import home
-from streams.local.certificates import FOLDER
-from streams.local.process.processes import end_process
-from streams.local.services import FACTORIES
-from streams.local.state import forget_state, read_state
+from streams.local.credentials import CREDENTIALS_FOLDER
+from streams.local.process.process_ids import end_process
+from streams.local.services import SERVICE_FACTORIES
+from streams.local.state_file import delete_state, read_state
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,16 +17,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """End both services in order; the data stays unless `--wipe`."""
+    """Stop both services at the same time. The data stays unless `--wipe` is given."""
     state = read_state()
-    running = state.running() if state is not None else {}
+    running = state.running_pids() if state is not None else {}
     if running:
         with ThreadPoolExecutor(len(running)) as pool:
             list(pool.map(end_process, running.values()))
-    forget_state()
+    delete_state()
     print(f"ended {' and '.join(running)}" if running else "nothing was running")
     if args.wipe:
-        for name in (*FACTORIES, FOLDER):
-            shutil.rmtree(home(os.environ) / name, ignore_errors=True)
+        for folder in (*SERVICE_FACTORIES, CREDENTIALS_FOLDER):
+            shutil.rmtree(home(os.environ) / folder, ignore_errors=True)
         print(f"deleted the data in {home(os.environ)}")
     return 0

@@ -1,4 +1,4 @@
-"""Kafka and Cassandra together: started at the same time, ended together."""
+"""Kafka and Cassandra together: started at the same time and stopped at the same time."""
 
 import contextlib
 import os
@@ -6,36 +6,36 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from streams.local.cassandra import cassandra_service
-from streams.local.certificates import Locks, locks_of
+from streams.local.cassandra.service import cassandra_service
+from streams.local.credentials import Credentials, load_or_create_credentials
 from streams.local.errors import LocalServiceError
 from streams.local.jvm.jars import cache_dir, classpaths
-from streams.local.kafka import kafka_service
+from streams.local.kafka.service import kafka_service
 from streams.local.process.ports import remembered_ports
-from streams.local.process.processes import Service
-from streams.local.process.scratch import scratch_folder
+from streams.local.process.service_process import ServiceProcess
+from streams.local.process.temporary_folder import temporary_folder
 
-FACTORIES = {"kafka": kafka_service, "cassandra": cassandra_service}
-SETTINGS = {"kafka": "broker", "cassandra": "cassandra"}  # service -> the setting with its address
+SERVICE_FACTORIES = {"kafka": kafka_service, "cassandra": cassandra_service}
+ADDRESS_SETTINGS = {"kafka": "broker", "cassandra": "cassandra"}  # service -> the setting with the service's address
 PORTS = ("kafka", "kafka_controller", "cassandra", "cassandra_storage")
 
 
 class LocalServices:
     """The services of one data folder."""
 
-    def __init__(self, data_dir: Path, services: dict[str, Service], locks: Locks | None) -> None:
+    def __init__(self, data_dir: Path, services: dict[str, ServiceProcess], credentials: Credentials | None) -> None:
         self.data_dir = data_dir
         self.services = services
-        self._locks = locks
+        self._credentials = credentials
 
     @property
-    def kafka(self) -> Service:
-        """Raises LocalServiceError where it was not asked for."""
+    def kafka(self) -> ServiceProcess:
+        """Raises LocalServiceError when the services were started without Kafka."""
         return self._service("kafka")
 
     @property
-    def cassandra(self) -> Service:
-        """Raises LocalServiceError where it was not asked for."""
+    def cassandra(self) -> ServiceProcess:
+        """Raises LocalServiceError when the services were started without Cassandra."""
         return self._service("cassandra")
 
     @property
@@ -44,62 +44,68 @@ class LocalServices:
         return self.kafka.address
 
     @property
-    def access(self) -> dict[str, str]:
-        """The settings with which clients reach them: addresses, and of secure ones CA, user and password."""
-        found = {}
-        for name, setting in SETTINGS.items():
+    def client_settings(self) -> dict[str, str]:
+        """The settings with which a client connects: addresses, and for secure services CA, user and password."""
+        settings = {}
+        for name, setting in ADDRESS_SETTINGS.items():
             if name in self.services:
-                found[setting] = self.services[name].address
-                found |= {} if self._locks is None else self._locks.access(setting)
-        return found
+                settings[setting] = self.services[name].address
+                settings |= {} if self._credentials is None else self._credentials.client_settings(setting)
+        return settings
 
-    def spawn(self) -> None:
-        """Start all, at the same time. Raises LocalServiceError, with none left, where one cannot be."""
+    def start(self) -> None:
+        """Start all processes. Raises LocalServiceError when one cannot be started; then none is left running."""
         try:
             for service in self.services.values():
                 service.start(wait=False)
-        except BaseException:  # Ctrl-C as well: nothing is left running
+        except BaseException:  # Ctrl-C as well: no process may be left running
             self.kill()
             raise
 
-    def wait_until_they_answer(self) -> None:
-        """Raises LocalServiceError, with none left, where one does not."""
+    def wait_until_ready(self) -> None:
+        """Raises LocalServiceError when one service does not become ready; then none is left running."""
         try:
             for service in self.services.values():
-                service.wait_until_it_answers()
-        except BaseException:  # Ctrl-C as well: nothing is left running
+                service.wait_until_ready()
+        except BaseException:  # Ctrl-C as well: no process may be left running
             self.kill()
             raise
 
     def stop(self) -> None:
-        """End all in order, at the same time, so that their data can be opened again."""
+        """Stop all services in order and at the same time, so that their data can be opened again."""
         with ThreadPoolExecutor(len(self.services)) as pool:
-            list(pool.map(Service.stop, self.services.values()))
+            list(pool.map(ServiceProcess.stop, self.services.values()))
 
     def kill(self) -> None:
-        """End all at once."""
+        """Kill all processes."""
         for service in self.services.values():
             service.kill()
 
-    def _service(self, name: str) -> Service:
+    def _service(self, name: str) -> ServiceProcess:
         if name not in self.services:
             raise LocalServiceError(f"these local services were started without {name}")
         return self.services[name]
 
 
-def prepare(data_dir: Path, names: list[str], bound: bool, secure: bool, for_hours: bool = False) -> LocalServices:
-    """Fetch what is missing and lay out `data_dir`, both where needed; nothing is started yet.
+def prepare(
+    data_dir: Path, names: list[str], ends_with_parent: bool, secure: bool, long_running: bool = False
+) -> LocalServices:
+    """Download missing programs and write the configuration into `data_dir`. No process is started.
 
-    `secure`: clients need TLS, a user and a password. Raises LocalServiceError where the data was made the other way.
+    With `secure`, clients need TLS, a user and a password. Raises LocalServiceError when `secure` does not fit the data
+    in the folder.
     """
     jars = classpaths(names, cache_dir(os.environ))
     data_dir.mkdir(parents=True, exist_ok=True)
-    locks = locks_of(data_dir, secure)
-    if locks is not None:
-        data_dir.chmod(0o700)  # the services write their files for everybody to read
+    credentials = load_or_create_credentials(data_dir, secure)
+    if credentials is not None:
+        data_dir.chmod(0o700)  # the services make their files readable by everybody
     ports = remembered_ports(data_dir / "ports.json", PORTS)
-    services = {name: FACTORIES[name](data_dir / name, ports, jars[name], bound, locks, for_hours) for name in names}
-    return LocalServices(data_dir, services, locks)
+    services = {
+        name: SERVICE_FACTORIES[name](data_dir / name, ports, jars[name], ends_with_parent, credentials, long_running)
+        for name in names
+    }
+    return LocalServices(data_dir, services, credentials)
 
 
 @contextlib.contextmanager
@@ -108,22 +114,22 @@ def local_services(
     kafka: bool = True,
     cassandra: bool = True,
     secure: bool = False,
-    for_hours: bool = False,
+    long_running: bool = False,
 ) -> Iterator[LocalServices]:
-    """Services that end with this block, and on Linux with this process however it ends.
+    """Services that end with this block. On Linux they also end with this process, even when the process is killed.
 
-    Without `data_dir` their data is temporary and deleted at the end; with one it is kept and used again. for_hours: a
-    start takes longer and all else, after minutes, much less.
+    Without `data_dir`, the data is temporary and deleted at the end. With `data_dir`, the data is kept and used again.
+    With `long_running`, a start takes longer and the services then take much less CPU.
     """
     names = [name for name, wanted in (("kafka", kafka), ("cassandra", cassandra)) if wanted]
-    with scratch_folder() if data_dir is None else contextlib.nullcontext(data_dir) as folder:
-        services = prepare(folder.absolute(), names, bound=True, secure=secure, for_hours=for_hours)
-        services.spawn()
-        services.wait_until_they_answer()
+    with temporary_folder() if data_dir is None else contextlib.nullcontext(data_dir) as folder:
+        services = prepare(folder.absolute(), names, ends_with_parent=True, secure=secure, long_running=long_running)
+        services.start()
+        services.wait_until_ready()
         try:
             yield services
         finally:
             if data_dir is None:
-                services.kill()  # nobody will read what an orderly end would write
+                services.kill()  # temporary data needs no orderly stop
             else:
                 services.stop()

@@ -19,7 +19,7 @@ from streams.broker.topics import check_broker
 from streams.config.settings import load_settings
 from streams.local import LocalServices, local_services
 from streams.local.errors import LocalServiceError
-from streams.local.process.processes import is_running
+from streams.local.process.process_ids import is_running
 
 THALWEG = [sys.executable, "-m", "streams.cli"]
 PARENT = """
@@ -107,8 +107,8 @@ def test_a_crash_and_an_orderly_restart_keep_data_and_ports(tmp_path: Path) -> N
         for service in (services.kafka, services.cassandra):
             service.kill()
         assert not any(listens(address) for address in addresses)
-        services.spawn()
-        services.wait_until_they_answer()
+        services.start()
+        services.wait_until_ready()
         assert [services.bootstrap, services.cassandra.address] == addresses
         assert read_record(services.bootstrap, "kept") == (b"anna", b"view")
         assert read_row(services.cassandra.address, "kept") == [1, -2, 0.5, 4]
@@ -129,11 +129,11 @@ def test_a_paused_kafka_is_silent_until_it_resumes(services: LocalServices) -> N
     services.kafka.pause()
     try:
         with pytest.raises(LocalServiceError, match="did not answer"):
-            services.kafka.wait_until_it_answers(limit_s=1)
+            services.kafka.wait_until_ready(limit_s=1)
         assert services.kafka.pid is not None, "waiting for a running service must not end it"
     finally:
         services.kafka.resume()
-    services.kafka.wait_until_it_answers()
+    services.kafka.wait_until_ready()
 
 
 @contextmanager

@@ -20,10 +20,10 @@ from streams.broker.topics import broker_admin
 from streams.config.errors import BrokerError, SettingsError
 from streams.config.settings import SECRETS, SERVICES, Settings
 from streams.local import LocalServices, local_services
-from streams.local.certificates import FOLDER
-from streams.local.cql import DEFAULT_USER
+from streams.local.cassandra.cql_protocol import DEFAULT_USER
+from streams.local.credentials import CREDENTIALS_FOLDER
 from streams.local.process.ports import HOST
-from streams.local.state import LocalState
+from streams.local.state_file import LocalState
 from streams.monitor.monitor import Monitor
 from streams.store.user_rows import connect
 from tests.support.bundles import tiny_bundle
@@ -172,9 +172,9 @@ def test_secrets_are_for_the_owner_alone(deployment: Deployment, services: Local
     holders = [p for p in folder.rglob("*") if p.is_file() and any(secret in p.read_bytes() for secret in secrets)]
     assert {p.relative_to(folder).as_posix() for p in holders} == {
         "kafka/server.properties",
-        f"{FOLDER}/passwords.json",
+        f"{CREDENTIALS_FOLDER}/passwords.json",
     }
-    for file in (*holders, *(folder / FOLDER).iterdir()):
+    for file in (*holders, *(folder / CREDENTIALS_FOLDER).iterdir()):
         assert file.stat().st_mode & 0o077 == 0, file
     if sys.platform == "linux":
         for service in services.services.values():
@@ -186,7 +186,7 @@ def test_doctor_finds_the_way_by_itself_and_shows_no_password(
     deployment: Deployment, services: LocalServices, tmp_path: Path
 ) -> None:
     pids = {name: service.pid or 0 for name, service in services.services.items()}
-    state = LocalState(services.access, pids, str(services.data_dir))
+    state = LocalState(services.client_settings, pids, str(services.data_dir))
     (tmp_path / "local.json").write_bytes(msgspec.json.encode(state, enc_hook=str))
     bundle: Bundle = deployment.bundle
     done = thalweg({"THALWEG_HOME": str(tmp_path)}, "doctor", "--bundle", str(bundle.path))

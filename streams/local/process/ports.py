@@ -1,4 +1,4 @@
-"""Free ports of this machine, remembered with the data they belong to."""
+"""Free ports of this machine, remembered in a file beside the data of the service that listens on the port."""
 
 import random
 import socket
@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 
 HOST = "127.0.0.1"
-# Below the range that outgoing connections get (32768 and up on Linux, 49152 elsewhere): while a service is down, a
-# client that tries to reach it again could otherwise be given the very port it calls, and block the restart. Above
-# the default ports of a user's own services.
-CHOICE = range(20000, 32768)
+# Below the ports of outgoing connections (32768 and up on Linux, 49152 and up elsewhere): a client that tries to reach
+# a stopped service could otherwise be given the very port that it calls, and so block the restart. Above the default
+# ports of a user's own services.
+PORT_RANGE = range(20000, 32768)
 
 
 def is_free(port: int) -> bool:
-    """True where a service could listen on the port now."""
+    """True when a service could listen on the port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the JVM does: TIME_WAIT is no obstacle
         try:
@@ -27,13 +27,13 @@ def is_free(port: int) -> bool:
 
 def free_ports(names: Sequence[str]) -> dict[str, int]:
     """One free port for each name, all different."""
-    candidates = random.Random().sample(CHOICE, len(CHOICE))
+    candidates = random.Random().sample(PORT_RANGE, len(PORT_RANGE))
     free = (port for port in candidates if is_free(port))
     return {name: next(free) for name in names}
 
 
 def remembered_ports(file: Path, names: Sequence[str]) -> Mapping[str, int]:
-    """The ports in the file where they are all still free, else new ones, which the file then remembers."""
+    """The ports in the file when all of them are still free; otherwise new ports, which are written to the file."""
     try:
         ports = msgspec.json.decode(file.read_bytes(), type=dict[str, int])
         if set(ports) == set(names) and all(is_free(port) for port in ports.values()):

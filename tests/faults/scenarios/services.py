@@ -8,7 +8,7 @@ from kafka.admin import AlterConfigOp, ConfigResource, ConfigResourceType
 
 from streams.broker.topics import broker_admin
 from streams.local import LocalServices
-from streams.local.process.processes import Service
+from streams.local.process.service_process import ServiceProcess
 from tests.faults.registry import scenario
 from tests.faults.trial import Trial
 
@@ -43,7 +43,7 @@ def cassandra_down_60s(trial: Trial) -> None:
     _away(trial, trial.services.cassandra)
 
 
-def _away(trial: Trial, service: Service) -> None:
+def _away(trial: Trial, service: ServiceProcess) -> None:
     for _ in range(trial.size.faults):
         trial.wait_for_next_fault()
         with trial.fault(f"{service.name} is down"):
@@ -114,7 +114,7 @@ def full_producer_buffer(trial: Trial) -> None:
     trial.wait_for_recovery()
 
 
-def _freeze(trial: Trial, service: Service, length_s: float) -> None:
+def _freeze(trial: Trial, service: ServiceProcess, length_s: float) -> None:
     with trial.fault(f"SIGSTOP of {service.name} for {length_s:.1f} s"):
         service.pause()
         time.sleep(length_s)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from streams.local.process.processes import Service
+from streams.local.process.service_process import ServiceProcess
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a timer slack")
 
 END_LIMIT_S = 10
 
 
-def wait_until_ended(service: Service) -> None:
+def wait_until_ended(service: ServiceProcess) -> None:
     """Wait until the service's process has ended, as its process descriptor tells."""
     pid = service.pid
     if pid is not None:
@@ -27,13 +27,17 @@ def wait_until_ended(service: Service) -> None:
         assert ended, f"process {pid} still runs after {END_LIMIT_S} s"
 
 
-@pytest.mark.parametrize("bound", [True, False])
+@pytest.mark.parametrize("ends_with_parent", [True, False])
 @pytest.mark.parametrize("slack_us", [0, 500])
-def test_a_process_has_the_timer_slack_that_was_asked_for(tmp_path: Path, bound: bool, slack_us: int) -> None:
+def test_a_process_has_the_timer_slack_that_was_asked_for(
+    tmp_path: Path, ends_with_parent: bool, slack_us: int
+) -> None:
     cat = shutil.which("cat")
     assert cat is not None
     command, log = [cat, "/proc/self/timerslack_ns"], tmp_path / "log"
-    service = Service("cat", "", command, log, lambda: True, {}, bound=bound, timer_slack_us=slack_us)
+    service = ServiceProcess(
+        "cat", "", command, log, lambda: True, {}, ends_with_parent=ends_with_parent, timer_slack_us=slack_us
+    )
     service.start(wait=False)
     wait_until_ended(service)
     inherited_ns = int(Path("/proc/self/timerslack_ns").read_text())

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from streams.local.process.scratch import scratch_folder
+from streams.local.process.temporary_folder import temporary_folder
 
 OWNER = """
 import sys
-from streams.local.process.scratch import scratch_folder
-with scratch_folder() as folder:
+from streams.local.process.temporary_folder import temporary_folder
+with temporary_folder() as folder:
     print(folder, flush=True)
     sys.stdin.read()
 """
@@ -32,11 +32,11 @@ def test_the_folder_of_a_killed_owner_is_deleted_at_the_next_start(
         folder = Path(printed)
         assert folder.parent == tmp_path
         (folder / "kafka").mkdir()
-        with scratch_folder() as own_folder:
+        with temporary_folder() as own_folder:
             assert folder.exists(), "its owner still runs"
         assert not own_folder.exists()
         owner.kill()
     assert folder.exists()
-    with scratch_folder():
+    with temporary_folder():
         assert not folder.exists()
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,113 @@
+"""The few requests of Cassandra's binary protocol that tell whether Cassandra is ready, and that create its user.
+
+Source of the protocol: native_protocol_v4.spec of Apache Cassandra, sections 2 (frames) and 4 (messages).
+"""
+
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+
+from streams.local.errors import LocalServiceError
+
+PROBE_LIMIT_S = 2.0
+DEFAULT_USER = "cassandra"  # the user that Cassandra creates by itself; the password is the same word
+_FRAME_HEADER = struct.Struct(">BBhBi")  # version, flags, stream, opcode, length of the body
+_PROTOCOL_VERSION = 4
+_CONSISTENCY_QUORUM, _NO_FLAGS = 4, 0
+
+
+class Opcode(IntEnum):
+    """Section 2.4 of the specification."""
+
+    STARTUP = 0x01
+    AUTHENTICATE = 0x03
+    OPTIONS = 0x05
+    SUPPORTED = 0x06
+    QUERY = 0x07
+    RESULT = 0x08
+    AUTH_RESPONSE = 0x0F
+    AUTH_SUCCESS = 0x10
+
+
+class CqlConnection:
+    """One connection with one request at a time. Every method may raise OSError."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def request(self, opcode: Opcode, body: bytes = b"") -> tuple[int, bytes]:
+        """Send a request and return (opcode, body) of the response."""
+        self._connection.sendall(_FRAME_HEADER.pack(_PROTOCOL_VERSION, 0, 0, opcode, len(body)) + body)
+        _, _, _, response_opcode, length = _FRAME_HEADER.unpack(self._read(_FRAME_HEADER.size))
+        return response_opcode, self._read(length)
+
+    def log_in(self, user: str, password: str) -> bool:
+        """Returns True when Cassandra accepts the user."""
+        opcode, _ = self.request(Opcode.STARTUP, struct.pack(">h", 1) + _string("CQL_VERSION") + _string("3.0.0"))
+        if opcode != Opcode.AUTHENTICATE:
+            return False
+        token = b"\0" + user.encode() + b"\0" + password.encode()
+        opcode, _ = self.request(Opcode.AUTH_RESPONSE, struct.pack(">i", len(token)) + token)
+        return opcode == Opcode.AUTH_SUCCESS
+
+    def execute(self, statement: str) -> None:
+        """Raises LocalServiceError when Cassandra refuses the statement. The statement, which may hold a password, is
+        not part of the message.
+        """
+        text = statement.encode()
+        parameters = struct.pack(">hB", _CONSISTENCY_QUORUM, _NO_FLAGS)
+        opcode, body = self.request(Opcode.QUERY, struct.pack(">i", len(text)) + text + parameters)
+        if opcode != Opcode.RESULT:
+            raise LocalServiceError(f"Cassandra refused to set up its user: {body[6:].decode(errors='replace')}")
+
+    def _read(self, count: int) -> bytes:
+        read = b""
+        while len(read) < count:  # TLS has no MSG_WAITALL
+            part = self._connection.recv(count - len(read))
+            if not part:
+                raise ConnectionResetError("Cassandra closed the connection")
+            read += part
+        return read
+
+
+def answers_options_request(host: str, port: int) -> bool:
+    """True when Cassandra answers an OPTIONS request. The CQL port is the last part of Cassandra that starts."""
+    with contextlib.suppress(OSError), _connect(host, port, None) as connection:
+        return connection.request(Opcode.OPTIONS)[0] == Opcode.SUPPORTED
+    return False
+
+
+def replace_default_user(host: str, port: int, context: ssl.SSLContext, user: str, password: str) -> bool:
+    """True when Cassandra accepts the user and the default user is gone. The caller repeats the call until then.
+
+    Cassandra without any user creates the default user, whose password everybody knows, a moment after the port opens.
+    One call lets the default user create our user. A later call lets our user drop the default user.
+    """
+    with contextlib.suppress(OSError):
+        with _connect(host, port, context) as connection:
+            if connection.log_in(user, password):
+                connection.execute(f"DROP ROLE IF EXISTS {DEFAULT_USER}")
+                return True
+        with _connect(host, port, context) as connection:
+            if connection.log_in(DEFAULT_USER, DEFAULT_USER):
+                options = f"PASSWORD = '{password}' AND LOGIN = true AND SUPERUSER = true"
+                connection.execute(f"CREATE ROLE IF NOT EXISTS {user} WITH {options}")
+    return False
+
+
+@contextlib.contextmanager
+def _connect(host: str, port: int, context: ssl.SSLContext | None) -> Iterator[CqlConnection]:
+    with socket.create_connection((host, port), timeout=PROBE_LIMIT_S) as connection:
+        if context is None:
+            yield CqlConnection(connection)
+        else:
+            with context.wrap_socket(connection, server_hostname=host) as encrypted:
+                yield CqlConnection(encrypted)
+
+
+def _string(text: str) -> bytes:
+    """The protocol's [string]: the length in two bytes, then UTF-8."""
+    return struct.pack(">h", len(text)) + text.encode()

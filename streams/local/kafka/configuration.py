@@ -1,0 +1,86 @@
+"""The configuration of the local Kafka: `server.properties`, with or without TLS and authentication, and logging."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from streams.local.credentials import USER, Credentials
+from streams.local.process.ports import HOST
+
+COMMON_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.listener.names=CONTROLLER
+controller.quorum.voters=1@{host}:{controller_port}
+log.dirs={log_dir}
+auto.create.topics.enable=false
+num.partitions=1
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+num.network.threads=2
+num.io.threads=4
+background.threads=2
+num.replica.fetchers=1
+num.recovery.threads.per.data.dir=2
+log.cleaner.threads=1
+log.cleaner.dedupe.buffer.size=16777216
+log.segment.bytes=134217728
+controlled.shutdown.enable=false
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+metadata.log.max.record.bytes.between.snapshots=1048576
+"""
+
+PLAINTEXT_LISTENERS = """\
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+"""
+
+# The controller's port can create users. The controller therefore accepts only clients with the services' own key.
+SECURE_LISTENERS = """\
+listeners=CLIENT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=CLIENT://{host}:{port}
+listener.security.protocol.map=CLIENT:SASL_SSL,CONTROLLER:SSL
+inter.broker.listener.name=CLIENT
+sasl.enabled.mechanisms=SCRAM-SHA-512
+sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
+listener.name.client.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \
+username="{user}" password="{password}";
+listener.name.controller.ssl.client.auth=required
+ssl.keystore.type=PEM
+ssl.keystore.location={server}
+ssl.truststore.type=PEM
+ssl.truststore.location={ca}
+"""
+
+LOG4J_YAML = """\
+Configuration:
+  status: warn
+  Appenders:
+    Console: {name: console, target: SYSTEM_OUT, PatternLayout: {pattern: "%d{ISO8601} %p %c{1}: %m%n"}}
+  Loggers:
+    Root: {level: warn, AppenderRef: {ref: console}}
+    Logger: {name: kafka.server.KafkaRaftServer, level: info}
+"""
+
+
+def server_properties(ports: Mapping[str, int], log_dir: Path, credentials: Credentials | None) -> str:
+    """The text of `server.properties`. With credentials, the text holds a password."""
+    values = {"host": HOST, "port": ports["kafka"], "controller_port": ports["kafka_controller"], "log_dir": log_dir}
+    if credentials is None:
+        return (COMMON_PROPERTIES + PLAINTEXT_LISTENERS).format(**values)
+    values |= {
+        "ca": credentials.ca_file,
+        "server": credentials.server_file,
+        "user": USER,
+        "password": credentials.passwords["broker"],
+    }
+    return (COMMON_PROPERTIES + SECURE_LISTENERS).format(**values)
