@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streams.config.settings import PREFIX, Settings
-from streams.health.metrics import Measures
+from streams.health.metrics import WorkerMetrics
 from streams.monitor.exposition import monitor_registry
 from streams.monitor.monitor import Monitor
 from streams.store import cql_schema
@@ -81,7 +81,7 @@ def test_the_dashboard_asks_for_metrics_that_are_exposed() -> None:
     asked = {name for expression in expressions for name in re.findall(r"thalweg_\w+", expression)}
     monitor = Monitor(Settings(), "evaluation.events.v1", "evaluation.metrics.v1")
     exposed = set()
-    for family in [*Measures().registry.collect(), *monitor_registry(monitor.snapshot).collect()]:
+    for family in [*WorkerMetrics().registry.collect(), *monitor_registry(monitor.snapshot).collect()]:
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])
         exposed |= {family.name + suffix for suffix in suffixes}
     assert asked - exposed == set()

@@ -71,10 +71,10 @@ def test_a_worker_names_a_damaged_row_and_rebuilds_it_from_the_topic(deployment:
     worker.start()
     deployment.send(shopping(60, 6, seed=11))
     deployment.wait_until_committed()
-    reading = worker.read()
+    reading = worker.scrape()
     worker.stop()
     assert reading is not None
-    assert reading.count("thalweg_rebuilt_users_total") == 2
+    assert reading.total("thalweg_rebuilt_users_total") == 2
     log = worker.log.read_text()
     for user in ("user-0", "user-1"):
         assert f"user {user!r} is rebuilt" in log

@@ -25,8 +25,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 def registered(worker: WorkerProcess) -> int:
     """Return the number of item vectors that the worker has registered."""
-    reading = worker.read()
-    return 0 if reading is None else reading.count("thalweg_item_vectors_stored")
+    reading = worker.scrape()
+    return 0 if reading is None else reading.total("thalweg_item_vectors_stored")
 
 
 def wait_for(workers: list[WorkerProcess], items: int) -> None:

@@ -69,7 +69,7 @@ def test_a_real_log_is_trained_on_and_streamed_and_verified(services: LocalServi
     worker.start()
     sent = last_object(thalweg("replay", *log, "--rest", "0.7", "--json", **environment))["sent"]
     deployment.wait_until_committed()
-    reading = worker.read()
+    reading = worker.scrape()
     worker.stop()
     assert reading is not None
     outcomes = {name: reading.records(name) for name in ("applied", "already_applied", "dead_letter", "erased")}

@@ -21,7 +21,7 @@ def test_every_event_is_applied_evaluated_and_published_once(deployment: Deploym
     worker.start()
     assert deployment.send(shopping(5_000, 300)) == 5_000
     deployment.wait_until_committed()
-    reading = worker.read()
+    reading = worker.scrape()
     worker.stop()
 
     assert reading is not None
@@ -63,7 +63,7 @@ def test_a_worker_that_is_killed_under_load_loses_and_repeats_nothing(deployment
         applied = 0
         while applied < 500:
             time.sleep(0.02)
-            reading = worker.read()
+            reading = worker.scrape()
             applied = 0 if reading is None else reading.records("applied")
         worker.kill()
         assert sending.is_alive(), "the worker was killed after the load ended, so the test shows nothing"
@@ -91,7 +91,7 @@ def test_sigterm_commits_what_was_applied(deployment: Deployment) -> None:
     again.start()
     deployment.send(shopping(100, 10, seed=3))
     deployment.wait_until_committed()
-    reading = again.read()
+    reading = again.scrape()
     again.stop()
     assert reading is not None
     assert (reading.records("applied"), reading.records("already_applied")) == (100, 0)
@@ -113,7 +113,7 @@ def test_bad_records_become_dead_letters_and_the_records_around_them_are_applied
         [pair for i, one in enumerate(good) for pair in ([one, bad[i // 80]] if i % 80 == 0 and i // 80 < 6 else [one])]
     )
     deployment.wait_until_committed()
-    reading = worker.read()
+    reading = worker.scrape()
     worker.stop()
     assert reading is not None
     assert (reading.records("applied"), reading.records("dead_letter")) == (500, 6)
@@ -147,7 +147,7 @@ def test_workers_that_join_under_load_lose_and_repeat_nothing(deployment: Deploy
         shopping(2_000, 500, seed=10)
     )  # by now both workers have partitions, however long the second took to join
     deployment.wait_until_committed()
-    readings = [first.read(), second.read()]
+    readings = [first.scrape(), second.scrape()]
     first.stop()
     deployment.send(shopping(1_000, 500, seed=9))
     deployment.wait_until_committed()

@@ -25,19 +25,13 @@ class FaultWorker(WorkerProcess):
     """One process of a worker. It runs the production code, started by `tests.faults.worker_main`."""
 
     def __init__(self, settings: Settings, log: Path, faults: Environment) -> None:
-        super().__init__(settings, log)
-        self._command = [sys.executable, "-m", "tests.faults.worker_main"]
-        self._environment.update({"PYTHONPATH": str(ROOT), **faults})
-
-    @property
-    def exit_code(self) -> int | None:
-        """The exit code, negative for a signal, or None while the process runs."""
-        return None if self._process is None else self._process.poll()
+        command = [sys.executable, "-m", "tests.faults.worker_main"]
+        super().__init__(settings, log, command, {"PYTHONPATH": str(ROOT), **faults})
 
     def log_stacks(self) -> None:
         """Make the worker write the stacks of its threads and tasks to its log."""
         with contextlib.suppress(LocalServiceError):  # the process has ended meanwhile
-            self._signal(signal.SIGUSR1)
+            self.send_signal(signal.SIGUSR1)
 
 
 class Slot:

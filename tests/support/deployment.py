@@ -14,7 +14,8 @@ from export.runtime.bundle import Bundle
 from streams.broker.topic_reader import read_topic
 from streams.broker.topics import describe_topic, ensure_topics
 from streams.commands.replay.producer import Replay
-from streams.commands.verify import Verification, verify
+from streams.commands.verify.result import Verification
+from streams.commands.verify.verification import verify
 from streams.config.settings import Settings
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.representation_updates import RepresentationUpdate
@@ -43,7 +44,7 @@ class Deployment:
         self.folder = folder
         self.bundle = bundle
         self.settings = Settings(
-            **services.access,
+            **services.client_settings,
             keyspace=name,
             group=name,
             bundle=str(bundle.path.absolute()),
