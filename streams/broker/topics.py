@@ -28,10 +28,10 @@ NO_BROKER_REMEDY = "start one with `thalweg up` or set THALWEG_BROKER"
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
-    """A topic as it is now. `topic_id` is another one after the topic was deleted and made again.
+    """A topic as it is now. A topic that was deleted and made again has another `topic_id`.
 
-    Offsets by partition: the first that is still there, the next to be written, the next that the group reads
-    (absent where it has committed none).
+    start_offsets: by partition, the first offset that is still there. end_offsets: by partition, the next offset to be
+    written. committed: by partition, the next offset that the group reads; absent where the group has committed none.
     """
 
     name: str
@@ -43,28 +43,39 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def records(self) -> int:
-        """Records in the topic, counting those that compaction or a transaction took out."""
+        """The number of offsets in the topic, also of records that compaction or a transaction took out."""
         return sum(self.end_offsets.values()) - sum(self.start_offsets.values())
 
     @property
     def lag(self) -> int:
-        """Records that the group has not committed yet."""
+        """The number of records that the group has not committed yet."""
         return sum(
             end - max(self.start_offsets[partition], self.committed.get(partition, 0))
             for partition, end in self.end_offsets.items()
         )
 
+    @property
+    def passed(self) -> dict[int, int]:
+        """By partition, the offset before which the group has nothing left to read."""
+        found = {}
+        for partition, start in self.start_offsets.items():
+            committed = self.committed.get(partition, 0)
+            if committed > self.end_offsets[partition]:  # The commit belongs to an earlier incarnation of the topic.
+                committed = 0
+            found[partition] = max(start, committed)
+        return found
+
 
 @contextlib.contextmanager
 def broker_admin(settings: Settings) -> Iterator[Any]:
-    """A connected kafka-python admin client; every KafkaError inside the block becomes a BrokerError.
+    """A connected admin client of kafka-python. A KafkaError inside the block becomes a BrokerError.
 
     Raises SettingsError where the broker does not take the user, or one side does not trust the other.
     """
     admin = None
     try:
         if settings.broker_user or settings.broker_ca:
-            check_broker_login(settings)  # at once: the admin client would try again for CONNECT_TIMEOUT_MS
+            check_broker_login(settings)  # The admin client would repeat a refused login for CONNECT_TIMEOUT_MS.
         admin = KafkaAdminClient(bootstrap_timeout_ms=CONNECT_TIMEOUT_MS, **broker_arguments(settings))
         yield admin
     except KafkaError as error:
@@ -79,17 +90,18 @@ def broker_admin(settings: Settings) -> Iterator[Any]:
 
 
 def check_broker(settings: Settings) -> None:
-    """Connect once: aiokafka would only log why it cannot. Raises BrokerError, SettingsError."""
+    """Connect once. aiokafka alone would log the reason of a failure only. Raises BrokerError, SettingsError."""
     with broker_admin(settings):
         pass
 
 
 def ensure_topics(settings: Settings) -> None:
-    """Create the topics that are missing and wait until each can be used.
+    """Create the topics that are missing, and wait until each topic can be used.
 
-    Outputs of partition p go to partition p, so the output topics have as many partitions as the behaviour topic has;
-    `settings.partitions` counts only where that is created here. One with fewer gets more. Raises SettingsError where
-    one has more or the updates topic is not compacted, BrokerError where the broker does not answer.
+    Outputs of partition p go to partition p, so an output topic has as many partitions as the behaviour topic. An
+    output topic with fewer partitions gets more. `settings.partitions` counts only where the behaviour topic is created
+    here. Raises SettingsError where an output topic has more partitions or the updates topic is not compacted, and
+    BrokerError where the broker does not answer.
     """
     with broker_admin(settings) as admin:
         _create(admin, {settings.behavior_topic: _options(settings, settings.partitions)})
@@ -112,7 +124,7 @@ def ensure_topics(settings: Settings) -> None:
 
 
 def describe_topic(settings: Settings, name: str, group: str | None = None) -> Topic:
-    """The topic with its offsets, and what `group` has committed. Raises BrokerError, as where no such topic is."""
+    """The topic with its offsets and the commits of `group`. Raises BrokerError, also where there is no such topic."""
     with broker_admin(settings) as admin:
         try:
             metadata = _metadata(admin, name)
@@ -139,7 +151,7 @@ def _options(settings: Settings, partitions: int) -> dict[str, Any]:
 
 
 def _create(admin: Any, topics: dict[str, dict[str, Any]]) -> None:
-    """Create those that do not exist; another process may do the same at the same time."""
+    """Create the topics that do not exist. Another process may create them at the same time."""
     existing = set(admin.list_topics())
     missing = {name: options for name, options in topics.items() if name not in existing}
     if missing:
@@ -153,7 +165,7 @@ def _create(admin: Any, topics: dict[str, dict[str, Any]]) -> None:
 
 
 def _grow(admin: Any, name: str, partitions: int) -> None:
-    """Add partitions; another process may do the same at the same time."""
+    """Add partitions. Another process may add them at the same time."""
     with contextlib.suppress(InvalidPartitionsError):
         admin.create_partitions({name: partitions})
     give_up_at = time.monotonic() + READY_TIMEOUT_MS / 1000
@@ -181,7 +193,7 @@ def _committed(admin: Any, group: str, partitions: list[Any]) -> dict[int, int]:
         try:
             offsets = admin.list_group_offsets({group: partitions})[group]
         except KafkaError as error:
-            # A broker that nobody asked for a group yet makes its offsets topic first, and says so.
+            # A new broker creates its offsets topic at the first request for a group, and refuses that request.
             if not error.retriable or time.monotonic() > give_up_at:
                 raise
             time.sleep(0.2)

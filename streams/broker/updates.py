@@ -1,13 +1,13 @@
-"""Representation updates to Kafka, in transactions that fence a predecessor.
+"""Representation updates to Kafka, in transactions that fence an earlier owner of the partition.
 
-The updates topic is compacted: its last record of a user must be the user's stored row. A worker that was paused may
-go on in the middle of a publication long after another one has taken its partitions over; an idempotent producer would
-let it put an older vector behind a newer one. So each partition has a transactional id. Taking the partition begins a
-new epoch of it, after which the broker refuses whatever the predecessor still sends
-(https://kafka.apache.org/documentation/#semantics).
+The updates topic is compacted, so the last record of a user must be the user's stored row. A worker can be paused in
+the middle of a publication, and go on long after another worker has taken the partitions over. With an idempotent
+producer, the paused worker would then put an older vector behind a newer one. So each partition has a transactional id.
+A worker that takes the partition begins a new epoch of the id, and the broker refuses every later record of the earlier
+owner (https://kafka.apache.org/documentation/#semantics).
 
-What is guaranteed: `publish` returns after the transaction is committed; updates of a partition are in the order of the
-calls. What is not: a reader that does not ask for `read_committed` may see an update of a transaction that is aborted.
+Guaranteed: `publish` returns after the transaction is committed, and updates of a partition keep the order of the
+calls. Not guaranteed: a reader without `read_committed` may see an update of a transaction that is aborted.
 """
 
 import asyncio
@@ -17,79 +17,83 @@ from collections.abc import Callable, Iterable
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
+from streams.broker.clients import kafka_errors
 from streams.config.errors import BrokerError
 
-Pair = tuple[bytes | None, bytes | None]
+Pair = tuple[bytes | None, bytes | None]  # key and value
 
-# Between the beginnings of a partition's transactions: one costs some 2 ms of CPU here and as much at the broker,
-# however little is in it. Rows can be read long before; of a user that changed twice only the last update is sent.
+# The time between the beginnings of a partition's transactions. A transaction costs 2 ms of CPU in the worker and in
+# the broker each (docs/decisions.md#transaction-rate).
 TRANSACTION_EVERY_S = 0.1
-# Of all partitions together, longer waits where a worker has many: a twelfth of a core for both sides.
+# The limit over all partitions of a worker. A worker with many partitions waits longer between transactions.
 TRANSACTIONS_PER_S = 20
 
-# An abandoned transaction is ended by the partition's next owner, or by the broker after this; it holds up readers of
-# committed records only. Longer than a worker waits for a broker that is away (CONFIRM_TIMEOUT_S of the publisher).
+# The partition's next owner ends an abandoned transaction, or the broker does after this time. An open transaction only
+# holds up readers of committed records. The time is longer than a worker waits for a broker (CONFIRM_TIMEOUT_S).
 TRANSACTION_TIMEOUT_MS = 150_000
+STOP_TIMEOUT_S = 1.0
 
 
 class Updates:
     """One transactional producer for each partition that this worker owns."""
 
-    def __init__(self, topic: str, group: str, producer: Callable[[str], AIOKafkaProducer]) -> None:
-        """producer: makes one, not started, for a transactional id."""
+    def __init__(self, topic: str, group_id: str, make_producer: Callable[[str], AIOKafkaProducer]) -> None:
+        """make_producer: makes a producer, not started, for a transactional id."""
         self._topic = topic
-        self._group = group
-        self._make = producer
-        self._writers: dict[int, Writer] = {}
+        self._group_id = group_id
+        self._make_producer = make_producer
+        self._writers: dict[int, PartitionWriter] = {}
 
     async def own(self, partitions: Iterable[int]) -> None:
-        """Write to these partitions and no others from now on; no earlier owner can any more. Raises BrokerError."""
+        """Write to these partitions and no others from now on, and fence earlier owners. Raises BrokerError."""
         await self.stop()
         owned = set(partitions)
         every_s = transaction_every_s(len(owned))
-        writers = {p: Writer(self._make(f"{self._group}-{self._topic}-{p}"), self._topic, p, every_s) for p in owned}
-        self._writers = writers
-        try:
-            await asyncio.gather(*(writer.start() for writer in writers.values()))
-        except KafkaError as error:
-            raise BrokerError(f"no transactional producer for {self._topic}: {error!r}") from error
+        self._writers = {
+            partition: PartitionWriter(
+                self._make_producer(f"{self._group_id}-{self._topic}-{partition}"), self._topic, partition, every_s
+            )
+            for partition in owned
+        }
+        with kafka_errors(f"no transactional producer for {self._topic}"):
+            await asyncio.gather(*(writer.start() for writer in self._writers.values()))
 
     async def stop(self) -> None:
         writers, self._writers = self._writers, {}
         await asyncio.gather(*(writer.stop() for writer in writers.values()))
 
     async def publish(self, partition: int, pairs: list[Pair]) -> None:
-        """Key and value of each update, in order. Raises BrokerError, as where the partition has another owner."""
+        """Publish updates in order. Raises BrokerError, also where the partition has another owner."""
         writer = self._writers.get(partition)
         if writer is None:
             raise BrokerError(f"{self._topic}: partition {partition} has another owner by now")
-        try:
-            await writer.publish(pairs)
-        except (ProducerFenced, InvalidProducerEpoch):
-            raise BrokerError(
-                f"another worker has taken over partition {partition} of {self._topic}: this one was away for too long"
-            ) from None
-        except KafkaError as error:
-            raise BrokerError(f"updates of partition {partition} were not confirmed: {error!r}") from error
+        with kafka_errors(f"updates of partition {partition} were not confirmed"):
+            try:
+                await writer.publish(pairs)
+            except (ProducerFenced, InvalidProducerEpoch):
+                raise BrokerError(
+                    f"another worker has taken over partition {partition} of {self._topic}: "
+                    "this worker was paused or cut off for too long"
+                ) from None
 
 
 def transaction_every_s(partitions: int) -> float:
-    """Between the beginnings of a partition's transactions, where a worker owns so many."""
+    """The time between the beginnings of a partition's transactions, where a worker owns so many partitions."""
     return max(TRANSACTION_EVERY_S, partitions / TRANSACTIONS_PER_S)
 
 
-class Writer:
-    """Publishes to one partition; what comes before the next transaction may begin shares it."""
+class PartitionWriter:
+    """Publishes to one partition. Updates that come before the next transaction may begin share that transaction."""
 
     def __init__(self, producer: AIOKafkaProducer, topic: str, partition: int, every_s: float) -> None:
-        """every_s: between the beginnings of transactions, at least."""
+        """every_s: the least time between the beginnings of two transactions."""
         self._producer = producer
         self._topic = topic
         self._partition = partition
         self._waiting: list[tuple[list[Pair], asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
         self._every_s = every_s
-        self._began_s = -every_s  # the last transaction, by the loop's clock
+        self._began_s = -every_s  # when the last transaction began, by the loop's clock
 
     async def start(self) -> None:
         await self._producer.start()
@@ -97,38 +101,39 @@ class Writer:
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
-        with contextlib.suppress(KafkaError, TimeoutError):  # the next owner ends what is under way
-            await asyncio.wait_for(self._producer.stop(), 1.0)
+        with contextlib.suppress(KafkaError, TimeoutError):  # The next owner ends an open transaction.
+            await asyncio.wait_for(self._producer.stop(), STOP_TIMEOUT_S)
 
     async def publish(self, pairs: list[Pair]) -> None:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((pairs, done))
+        """Return after the transaction with these updates is committed. Raises KafkaError."""
+        committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((pairs, committed))
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
-        await done
+            self._task = asyncio.create_task(self._commit_what_waits())
+        await committed
 
-    async def _run(self) -> None:
+    async def _commit_what_waits(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
             await asyncio.sleep(self._began_s + self._every_s - loop.time())
             self._began_s = loop.time()
             taken, self._waiting = self._waiting, []
             try:
-                # Compaction would keep a user's last pair alone, too.
+                # Compaction would keep only a user's last update, so only that one is sent.
                 last = {pair[0]: pair for pairs, _ in taken for pair in pairs}
                 await self._transaction(list(last.values()))
             except BaseException as error:
-                for _, done in [*taken, *self._waiting]:
-                    if not done.done():
-                        done.set_exception(error)
-                        done.exception()  # seen: whoever waits raises it, nobody has to
+                for _, committed in [*taken, *self._waiting]:
+                    if not committed.done():
+                        committed.set_exception(error)
+                        committed.exception()  # A future whose waiter has gone must not log its exception.
                 self._waiting = []
                 if not isinstance(error, KafkaError):
                     raise
                 return
-            for _, done in taken:
-                if not done.done():
-                    done.set_result(None)
+            for _, committed in taken:
+                if not committed.done():
+                    committed.set_result(None)
 
     async def _transaction(self, pairs: list[Pair]) -> None:
         producer = self._producer

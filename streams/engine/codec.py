@@ -1,12 +1,12 @@
-"""Kafka records into events, erasures, or a rejection that says why. Pure; nothing here raises for bad input.
+"""Decodes Kafka records to events, erasures or rejections with a reason. Pure, and raises nothing for bad input.
 
-The bounds are those of `streams.contracts.IncomingEvent`, checked while decoding. Rejected: everything that breaks the
-contract. Not rejected, by decision:
+The bounds are those of `streams.contracts.behavior_events.IncomingEvent`, checked while decoding. A record that
+breaks the contract is rejected. The codec accepts by decision:
 
-- unknown fields, whatever they hold, as long as the JSON around them can be read;
-- a field that stands twice: the last one counts (as in most JSON readers), and a user_id is still held to the key;
-- null in an optional field: the same as leaving it out;
-- `1e2`, `5` or `-0.0` as a price: JSON has one kind of number.
+- unknown fields with any content, as long as the JSON around them can be read;
+- a field that stands twice: the last value counts, as in most JSON readers, and a user_id must still equal the key;
+- null in an optional field, with the same meaning as a missing field;
+- `1e2`, `5` or `-0.0` as a price, because JSON has one kind of number.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from streams.engine.rejection import quote, quote_bytes, why_not_an_event
 
 
 class Erasure(msgspec.Struct, frozen=True, gc=False):
-    """A record with a key and a null value: forget this user."""
+    """A record with a key and a null value. The record asks to forget the user."""
 
     user_id: str
 
@@ -37,7 +37,7 @@ Outcome = BehaviorEvent | Erasure | Rejected
 
 
 class Record(Protocol):
-    """What the codec reads of a record; those of aiokafka and kafka-python are such."""
+    """The part of a record that the codec reads. Records of aiokafka and of kafka-python have these fields."""
 
     @property
     def key(self) -> bytes | None: ...
@@ -51,7 +51,7 @@ _decode_event = msgspec.json.Decoder(IncomingEvent).decode
 
 
 def decode(key: bytes | None, value: bytes | None, timestamp_ms: int) -> Outcome:
-    """What one record is. timestamp_ms: of the record, negative where it has none."""
+    """Decode one record. timestamp_ms: the timestamp of the record, negative where the record has none."""
     if value is None:
         return _erasure(key)
     if len(value) > MAX_VALUE_BYTES:
@@ -68,7 +68,7 @@ def decode(key: bytes | None, value: bytes | None, timestamp_ms: int) -> Outcome
 
 
 def decode_batch(records: Iterable[Record]) -> list[Outcome]:
-    """What each of the records is, in their order: `decode` without a call for each."""
+    """Decode the records in their order. The loop repeats `decode` to save one call for each record."""
     outcomes: list[Outcome] = []
     append, decode_event = outcomes.append, _decode_event
     for record in records:
@@ -93,7 +93,7 @@ def decode_batch(records: Iterable[Record]) -> list[Outcome]:
 
 def _erasure(key: bytes | None) -> Erasure | Rejected:
     if not key:
-        return Rejected(f"key is {quote(key)} and value is null: an erasure names its user in the key", "key")
+        return Rejected(f"key is {quote(key)} and value is null: an erasure needs the user in the key", "key")
     if len(key) > MAX_KEY_BYTES:
         return Rejected(f"key {quote_bytes(key)} has {len(key)} bytes, the limit is {MAX_KEY_BYTES}", "key")
     try:
@@ -112,7 +112,9 @@ def _wrong_key(key: bytes | None, user_id: str) -> Rejected:
 
 def _wrong_time(event_time_ms: int, timestamp_ms: int) -> Rejected:
     if timestamp_ms < 0:
-        return Rejected(f"timestamp is {timestamp_ms}: the record has none to hold event_time_ms against", "timestamp")
+        return Rejected(
+            f"timestamp is {timestamp_ms}: the record has no timestamp to compare event_time_ms with", "timestamp"
+        )
     ahead_ms = event_time_ms - timestamp_ms
     return Rejected(
         f"event_time_ms is {event_time_ms}, {ahead_ms} ms after the record's timestamp {timestamp_ms}; "

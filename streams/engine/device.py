@@ -1,12 +1,11 @@
-"""Micro-batches over states that stay on a device. Pure but for the memory it calls.
+"""Micro-batches over states that stay on a device. Pure but for the device memory that the processor calls.
 
-The memory holds a copy of the arena's rows, slot for slot, and behind them the rows of users that have no slot yet. A
-batch steps the copy in place and reads back the rows that it changed, once, for the arena and the store. What only the
-arena has written (users restored, erased, dropped, or new) is sent before the next step and after every batch, so that
-between two batches the copy is the arena, and it keeps nothing of an erased user either.
+The device memory holds a copy of the arena's rows, slot for slot. Behind the slots stand the rows of users that have no
+slot yet. A batch steps the copy in place, and reads back once the rows that changed, for the arena and the store. Rows
+that only the arena has written (restored, erased, evicted and new users) are sent before the next step and after every
+batch. So between two batches the copy equals the arena, and the device keeps nothing of an erased user.
 """
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,19 +14,18 @@ from numpy.typing import NDArray
 from export.runtime.bundle import Bundle
 from export.runtime.inputs import StepInputs
 from streams.engine.arena import Arena
-from streams.engine.planning.plan import Part
+from streams.engine.planning.plan import Planned
 from streams.engine.planning.rows import NO_SLOT, Rows
-from streams.engine.processor import Graphs, Processor, Result
+from streams.engine.processor import Graphs, Processor
 from streams.engine.sampling import EVERYTHING, Sample
+from streams.engine.stages import Predictions, Stepped, planned_fields
 
-ROWS_AN_EVENT = 2  # at most, of users without a slot: one for a user and one for what follows its erasure
+# The most rows of users without a slot that one event makes: one for the user, and one for events after an erasure.
+ROWS_AN_EVENT = 2
 
 
-Predicted = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]  # as of Graphs.predict
-
-
-class Memory(Protocol):
-    """The part of an `export.resident.Resident` that the processor calls."""
+class DeviceMemory(Protocol):
+    """The part of an `export.runtime.resident_states.ResidentStates` that the processor calls."""
 
     capacity: int
 
@@ -37,79 +35,83 @@ class Memory(Protocol):
 
     def read(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
 
-    def step(self, slots: NDArray[np.int64], inputs: StepInputs, evaluate: bool = True) -> Predicted: ...
+    def step(
+        self, slots: NDArray[np.int64], inputs: StepInputs, evaluate: bool = True
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]: ...
 
 
 class DeviceProcessor(Processor):
-    """Applies micro-batches to an arena and to its copy in `memory`.
+    """Applies micro-batches to an arena and to the arena's copy in `memory`.
 
-    The memory's capacity is the arena's and ROWS_AN_EVENT for each event of the largest batch.
+    The memory's capacity is the arena's capacity, and ROWS_AN_EVENT more for each event of the largest batch.
     """
 
     def __init__(
-        self, bundle: Bundle, graphs: Graphs, arena: Arena, memory: Memory, sample: Sample = EVERYTHING
+        self, bundle: Bundle, graphs: Graphs, arena: Arena, memory: DeviceMemory, sample: Sample = EVERYTHING
     ) -> None:
         super().__init__(bundle, graphs, arena, sample)
         self._memory = memory
 
-    def process(self, parts: Sequence[Part], sequence: int, evaluate: bool = True) -> Result:
-        """As of `Processor`. Raises IndexError where more users without a slot come than the memory has room for."""
-        self._send()
-        result = self._plan(parts)
-        if evaluate:
-            result.evaluated = self._sample.due(result.columns.partition, result.columns.offset)
-        if result.columns.event:
-            due = result.evaluated
-            ranks, probability, mixture = self._step_in_place(result, len(due) > 0)
-            if len(due):
-                self._foresee(result, ranks[due], probability[due], mixture[due])
-        self._keep(result, sequence)
-        return result
+    def _step(self, planned: Planned, evaluated: NDArray[np.int64]) -> Stepped:
+        """Step in place, and predict on the device. Raises IndexError where the memory has too few rows left."""
+        self._send_stale_slots()
+        state, representation = self._states_before(planned.rows)
+        predictions = None
+        if planned.applied.event:
+            every = self._step_in_place(planned, state, representation, len(evaluated) > 0)
+            predictions = every.at(evaluated) if len(evaluated) else None
+        return Stepped(
+            **planned_fields(planned),
+            state=state,
+            representation=representation,
+            evaluated=evaluated,
+            before=None,
+            predictions=predictions,
+        )
 
-    def score(self, result: Result) -> None:
-        """Nothing: what a step has on the device is scored with it."""
+    def _step_in_place(
+        self, planned: Planned, state: NDArray[np.float32], representation: NDArray[np.float32], evaluate: bool
+    ) -> Predictions:
+        """Step wave after wave, and read the changed rows into `state` and `representation`.
 
-    def _send(self) -> None:
-        """Bring the copy up to what the arena alone has written."""
+        Returns the predictions of each applied event, or empty ones where nothing is evaluated.
+        """
+        places = self._places(planned.rows)
+        new = places >= self.arena.capacity
+        self._memory.write(places[new], state[new], representation[new])
+        applied = planned.applied
+        place, inputs = places[applied.row], self._inputs(applied)
+        order: list[NDArray[np.int64]] = []
+        predicted: list[tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]] = []
+        for wave in applied.groups.waves():
+            predicted.append(self._memory.step(place[wave], inputs.at(wave), evaluate))
+            order.append(wave)
+        changed = planned.changed_rows()
+        state[changed], representation[changed] = self._memory.read(places[changed])
+        self._memory.write(places[new], np.zeros_like(state[new]), np.zeros_like(representation[new]))
+        back = np.argsort(np.concatenate(order)) if evaluate else np.empty(0, np.int64)
+        return Predictions(*(np.concatenate(arrays)[back] for arrays in zip(*predicted, strict=True)))
+
+    def _send_stale_slots(self) -> None:
+        """Send the slots that only the arena has written."""
         slots = np.flatnonzero(self.arena.stale)
         if len(slots):
             self._memory.write(slots, self.arena.state[slots], self.arena.representation[slots])
             self.arena.stale[slots] = False
 
-    def _step_in_place(self, result: Result, evaluate: bool) -> Predicted:
-        """Step wave by wave, and read the rows to keep into the result. Returns what was predicted for each event."""
-        places = self._places(result.rows)
-        new = places >= self.arena.capacity
-        self._memory.write(places[new], result.state[new], result.representation[new])
-        columns = result.columns
-        place = places[columns.row]
-        events = StepInputs(columns.item, columns.action, columns.gap_ms, self._features.of(columns.event))
-        order, parts = [], []
-        for wave in columns.groups.waves():
-            parts.append(self._memory.step(place[wave], events.at(wave), evaluate))
-            order.append(wave)
-        kept = result.changed_rows()
-        result.state[kept], result.representation[kept] = self._memory.read(places[kept])
-        self._memory.write(places[new], np.zeros_like(result.state[new]), np.zeros_like(result.representation[new]))
-        back = np.argsort(np.concatenate(order)) if evaluate else np.empty(0, np.int64)
-        ranks, probability, mixture = (np.concatenate(arrays)[back] for arrays in zip(*parts, strict=True))
-        return ranks, probability, mixture
-
     def _places(self, rows: Rows) -> NDArray[np.int64]:
-        """(rows,) where each is in the memory: in its slot, or behind all slots."""
+        """(rows,) int64, the place of each row in the memory: the slot, or a place behind all slots."""
         places = rows.slot.copy()
         new = np.flatnonzero(places == NO_SLOT)
         room = self._memory.capacity - self.arena.capacity
         if len(new) > room:
-            raise IndexError(
-                f"a batch has {len(new)} users without a slot and the memory on the device room for {room}"
-            )
+            raise IndexError(f"a batch has {len(new)} users without a slot, and the device memory has room for {room}")
         places[new] = self.arena.capacity + np.arange(len(new))
         return places
 
-    def _keep(self, result: Result, sequence: int) -> None:
-        super()._keep(result, sequence)
-        kept = result.rows.select(result.changed_rows())
-        new = [user_id for user_id, slot in zip(kept.user_id, kept.slot, strict=True) if slot == NO_SLOT]
+    def _keep(self, stepped: Stepped, sequence: int) -> None:
+        super()._keep(stepped, sequence)
+        rows = stepped.rows.select(stepped.changed_rows())
+        new = [user_id for user_id, slot in zip(rows.user_id, rows.slot, strict=True) if slot == NO_SLOT]
         self.arena.stale[self.arena.slots(new)] = True
-        self._send()
+        self._send_stale_slots()

@@ -1,13 +1,14 @@
 """Epochs of the behaviour topic: what a worker may read after partitions were added. Pure.
 
-Adding partitions moves users to other partitions. Within an epoch (an incarnation of the topic with one partition
-count) a user belongs to one partition; its events of the epoch before come first. So added partitions are held until
-the group has committed what the old ones held at a *barrier*: their ends, `partition_handover_s` after the growth was
-seen, when all producers have learned of it. Then the group rebalances, and all workers begin the new epoch together.
+Adding partitions moves users to other partitions. An epoch is an incarnation of the topic with one partition count.
+Within an epoch a user belongs to one partition, and the user's events of the epoch before come first. So added
+partitions are held until the group has committed what the old partitions held at a *barrier*. The barrier is where the
+old partitions ended `partition_handover_s` after the growth was seen, when all producers have learned of the growth.
+Then the group rebalances, and all workers begin the new epoch together.
 
-Guaranteed: with producers that learn of added partitions in time, and a count that grows by a multiple (4 to 8), every
-event is applied once, in its user's order. Otherwise events of a user that stand in a partition it does not belong to
-become dead letters, which `thalweg dlq --resend` sends again.
+Guaranteed: every event is applied once, in the order of its user's events, where producers learn of added partitions in
+time and the partition count grows by a multiple (for example from 4 to 8). Otherwise some events stand in a partition
+that their user does not belong to. These events become dead letters, and `thalweg dlq --resend` sends them again.
 """
 
 import itertools
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 
 class Epoch(NamedTuple):
-    """A topic's incarnation and partition count; barrier: where the partitions of the epoch before ended."""
+    """An incarnation and partition count of a topic. barrier: where the partitions of the epoch before ended."""
 
     number: int
     topic_id: uuid.UUID
@@ -25,31 +26,34 @@ class Epoch(NamedTuple):
     barrier: tuple[int, ...]
 
 
-class Reading(NamedTuple):
-    """What a worker does now. `held`: partitions not to read yet; `barrier`: empty until it is known."""
+class EpochView(NamedTuple):
+    """The epoch in which a group reads now, and what the group may not read yet."""
 
     epoch: int
-    comparable: frozenset[int]  # epochs of the same incarnation: their offsets mean the same records
-    held: frozenset[int] = frozenset()
-    barrier: tuple[int, ...] = ()
+    comparable: frozenset[int]  # epochs of the same incarnation, in which an offset means the same record
+    held: frozenset[int] = frozenset()  # partitions not to read yet
+    barrier: tuple[int, ...] = ()  # empty until the barrier is known
 
 
-def reading(epochs: Sequence[Epoch], topic_id: uuid.UUID, partitions: int, passed: Mapping[int, int]) -> Reading | None:
-    """What to read of a topic that has this id and partition count now; None where its first epoch is to be begun.
+def epoch_view(
+    epochs: Sequence[Epoch], topic_id: uuid.UUID, partitions: int, passed: Mapping[int, int]
+) -> EpochView | None:
+    """What to read of a topic that has this id and this number of partitions now.
 
-    epochs: all that are registered, in order; passed: by partition, the offset up to which the group is done.
+    epochs: all registered epochs of the topic, in order. passed: by partition, the offset before which the group has
+    nothing left to read. Returns None where the first epoch of this topic id has yet to be registered.
     """
     ours = [epoch for epoch in epochs if epoch.topic_id == topic_id]
     if not ours:
         return None
     comparable = frozenset(epoch.number for epoch in ours)
-    for before, after in itertools.pairwise(ours):  # one growth after the other, also for a group that begins anew
-        if not is_behind(after.barrier, passed):
-            return Reading(before.number, comparable, frozenset(range(before.partitions, partitions)), after.barrier)
+    for before, after in itertools.pairwise(ours):  # A group that begins anew passes one growth after the other.
+        if not has_passed(after.barrier, passed):
+            return EpochView(before.number, comparable, frozenset(range(before.partitions, partitions)), after.barrier)
     last = ours[-1]
-    return Reading(last.number, comparable, frozenset(range(last.partitions, partitions)))
+    return EpochView(last.number, comparable, frozenset(range(last.partitions, partitions)))
 
 
-def is_behind(barrier: Sequence[int], passed: Mapping[int, int]) -> bool:
-    """True where the group is done with everything up to the barrier."""
+def has_passed(barrier: Sequence[int], passed: Mapping[int, int]) -> bool:
+    """True where the group has read everything before the barrier."""
     return all(passed.get(partition, 0) >= end for partition, end in enumerate(barrier))

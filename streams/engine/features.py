@@ -1,4 +1,4 @@
-"""Features of events as a bundle's step graph takes them. Pure."""
+"""Features of events in the form that a bundle's step graph takes. Pure."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,13 +8,13 @@ from encoder.data.events import BehaviorEvent
 from encoder.data.features import BRAND, CATEGORY, PRICE, TIME, Features, as_price
 from export.runtime.bundle import Bundle
 
-NOTHING: dict[str, str | int | float] = {}
+NO_ATTRIBUTES: dict[str, str | int | float] = {}
 
 Events = Sequence[BehaviorEvent]
 
 
 class FeatureReader:
-    """Reads the features that a bundle names, and nothing where it names none."""
+    """Reads the features that a bundle names."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
@@ -26,8 +26,8 @@ class FeatureReader:
         }
         self._readers = {name: readers[name] for name in bundle.features}
 
-    def of(self, events: Events) -> Features:
-        """(n,) of each feature, missing or unknown ones as the graph expects them."""
+    def read(self, events: Events) -> Features:
+        """(n,) values of each feature. Missing and unknown values stand as the graph expects them."""
         return {name: read(events) for name, read in self._readers.items()}
 
     def _category(self, events: Events) -> np.ndarray:
@@ -37,5 +37,5 @@ class FeatureReader:
 
     def _brand(self, events: Events) -> np.ndarray:
         index = self._bundle.brand_index.get
-        names = [(event.attributes or NOTHING).get(BRAND) for event in events]
+        names = [(event.attributes or NO_ATTRIBUTES).get(BRAND) for event in events]
         return np.array([0 if name is None else index(str(name), 0) for name in names], np.int64)

@@ -1,6 +1,6 @@
-"""What the heads foresaw of each event beside its item: its action and its time. Pure.
+"""What the heads predicted of each event besides the item: the action and the time. Pure.
 
-Scored from the representation before the event, as the rank is.
+The predictions come from the representation before the event, as the rank does.
 """
 
 from collections.abc import Sequence
@@ -10,24 +10,23 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.metrics.heads import TimeScores
+from encoder.metrics.next_time import TimeScores
 from encoder.metrics.time_mixture import TimeMixture
 
-SCORES = 5  # of an event
+SCORES = 5  # fields of an evaluation event
 
 
 class Foresight(msgspec.Struct, frozen=True, kw_only=True):
-    """Scores of n events, each an array of (n,); those of the time are not a number for users' first events
-    and where a representation is none."""
+    """Scores of n events, (n,) each. The scores of the time are NaN for users' first events and for NaN predictions."""
 
-    action_probability: NDArray[np.floating]  # of the action that came
-    predicted_action: list[str]  # the most probable one of the known actions
-    time_log_likelihood: NDArray[np.float64]  # log density of the gap that came, per second
-    time_quantile: NDArray[np.float64]  # share of the gap's distribution that lies up to the gap that came
+    action_probability: NDArray[np.floating]  # of the actual action
+    predicted_action: list[str]  # the most probable known action
+    time_log_likelihood: NDArray[np.float64]  # log density of the actual gap, per second
+    time_quantile: NDArray[np.float64]  # probability of a gap up to the actual gap
     expected_gap_ms: NDArray[np.float64]  # median of the gap's distribution, in whole milliseconds
 
     @classmethod
-    def of(
+    def score(
         cls,
         action_probability: NDArray[np.float32],
         time_mixture: NDArray[np.float32],
@@ -35,9 +34,12 @@ class Foresight(msgspec.Struct, frozen=True, kw_only=True):
         gap_ms: NDArray[np.int64],
         names: Sequence[str],
     ) -> "Foresight":
-        """(n, A + 1) and (n, 3K) of the heads, (n,) action that came and gap, -1 for a first event; the A names."""
+        """Score the predictions of the heads, (n, A + 1) and (n, 3K), against the actual actions and gaps, (n,).
+
+        gap_ms: -1 for a user's first event. names: the A known actions.
+        """
         timed = (gap_ms >= 0) & np.isfinite(time_mixture).all(axis=1)
-        scores = TimeScores.of(TimeMixture(time_mixture[timed]), gap_ms[timed])
+        scores = TimeScores.from_mixtures(TimeMixture(time_mixture[timed]), gap_ms[timed])
 
         def where_timed(values: NDArray[np.float64]) -> NDArray[np.float64]:
             column = np.full(len(timed), np.nan)
@@ -53,7 +55,7 @@ class Foresight(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def columns(self) -> tuple[list[Any], ...]:
-        """Each of the SCORES as a list, in the order of the fields, with None where a time has none."""
+        """The SCORES as lists, in the order of the fields. None stands where an event has no score of the time."""
         is_timed = (self.time_quantile == self.time_quantile).tolist()
         log_likelihood, quantile, expected_ms = (
             [value if timed else None for value, timed in zip(column.tolist(), is_timed, strict=True)]

@@ -1,13 +1,12 @@
-"""What a micro-batch does to users' states. Pure but for the graphs it calls: records in, outcome out.
+"""What a micro-batch does to users' states: planned, stepped, scored. Pure but for the graphs that it calls.
 
-The worker runs it between reading rows and writing them; `thalweg verify` and the tests run it with neither, so all of
-them step by one implementation.
+The worker runs the processor between reading rows and writing rows. `thalweg verify`, the rebuild of damaged rows and
+the tests run the processor as well, so one implementation steps all states.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,9 +16,13 @@ from streams.engine.arena import Arena
 from streams.engine.codec import Rejected
 from streams.engine.features import FeatureReader
 from streams.engine.foresight import Foresight
-from streams.engine.planning.plan import Columns, Erased, Part, Planner
+from streams.engine.planning.candidates import Part
+from streams.engine.planning.plan import AppliedEvents, Planned, Planner
 from streams.engine.planning.rows import NO_SLOT, Rows
 from streams.engine.sampling import EVERYTHING, Sample
+from streams.engine.stages import Predictions, Scored, Stepped, planned_fields
+
+NOTHING_EVALUATED = np.empty(0, np.int64)
 
 
 class Graphs(Protocol):
@@ -32,37 +35,6 @@ class Graphs(Protocol):
     def predict(
         self, representation: NDArray[np.float32], item: NDArray[np.int64]
     ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]: ...
-
-
-class Result(msgspec.Struct, kw_only=True):
-    """Everything that follows from a micro-batch, before any of it has left the process.
-
-    evaluated: (n,) int64 positions among the columns of the events that were scored, in order; empty if not asked for.
-    before: (n, D) float32 representation before each of these, until they are scored.
-    ranks: (n,) int32 under the state before each of these, 0 for an item outside the catalogue.
-    foresight: what the heads foresaw of them beside the item; None if not asked for or without heads.
-    state, representation: (rows, S) and (rows, D) float32 after the batch.
-    """
-
-    rows: Rows
-    columns: Columns
-    rejected: list[tuple[Any, Rejected]]  # (record, why)
-    erased: list[Erased]  # in order
-    already_applied: int
-    state: NDArray[np.float32]
-    representation: NDArray[np.float32]
-    evaluated: NDArray[np.int64] = msgspec.field(default_factory=lambda: np.empty(0, np.int64))
-    before: NDArray[np.float32] = msgspec.field(default_factory=lambda: np.empty((0, 0), np.float32))
-    ranks: NDArray[np.int32] = msgspec.field(default_factory=lambda: np.empty(0, np.int32))
-    foresight: Foresight | None = None
-
-    def changed_rows(self) -> NDArray[np.int64]:
-        """Indices of the rows to store."""
-        return np.flatnonzero(self.rows.changed & ~self.rows.erased)
-
-    def updated_rows(self) -> NDArray[np.int64]:
-        """Indices of the rows to publish: those to store, and those whose records came again."""
-        return np.flatnonzero((self.rows.changed | self.rows.replayed) & ~self.rows.erased)
 
 
 class Processor:
@@ -79,10 +51,10 @@ class Processor:
         self.arena = arena
 
     def missing(self, parts: Sequence[Part], sequence: int | None = None) -> dict[str, int]:
-        """Users of these parts that are not in the arena, each with the first partition that it comes in: their rows
-        must be restored first.
+        """Users of these parts that are not in memory, each with the first partition in which the user occurs.
 
-        Those that are there count as used by batch `sequence`, so that making room for it does not drop them.
+        The rows of these users must be restored before the parts are processed. The users in memory count as used by
+        batch `sequence`, so that an eviction for that batch does not drop them.
         """
         arena = self.arena
         missing: dict[str, int] = {}
@@ -95,95 +67,99 @@ class Processor:
                 arena.last_used[slots[slots >= 0]] = sequence
         return missing
 
-    def process(self, parts: Sequence[Part], sequence: int, evaluate: bool = True) -> Result:
-        """Apply these records as if part after part were applied alone. The arena holds the new states when this
-        returns.
+    def process(self, parts: Sequence[Part], sequence: int, evaluate: bool = True) -> Stepped:
+        """Apply these records as if part after part were applied alone. Afterwards the arena holds the new states.
 
-        sequence: number of this batch, for the arena's order of use. evaluate: `score` will ask for what it needs.
+        sequence: the number of this batch, for the order of evictions. evaluate: `score` is called afterwards.
         """
-        result = self._plan(parts)
-        if evaluate:
-            result.evaluated = self._sample.due(result.columns.partition, result.columns.offset)
-        before = self._step(result, len(result.evaluated) > 0)
-        if len(result.evaluated):
-            result.before = before[result.evaluated]
-        self._keep(result, sequence)
-        return result
+        planned = self._planner.plan(parts)
+        stepped = self._step(planned, self._due(planned, evaluate))
+        self._keep(stepped, sequence)
+        return stepped
 
-    def score(self, result: Result) -> None:
-        """Put ranks and foresight of the sample's events into the result. The arena is not asked: the next batch may be
-        processed meanwhile."""
-        if len(result.evaluated):
-            item = result.columns.item[result.evaluated]
-            self._foresee(result, *self._graphs.predict(result.before, item))
-            result.before = np.empty_like(result.before[:0])
-
-    def _plan(self, parts: Sequence[Part]) -> Result:
-        plan = self._planner.plan(parts)
-        state, representation = self._stage(plan.rows)
-        return Result(
-            rows=plan.rows,
-            columns=plan.columns,
-            rejected=plan.rejected,
-            erased=plan.erased,
-            already_applied=plan.already_applied,
-            state=state,
-            representation=representation,
+    def score(self, stepped: Stepped) -> Scored:
+        """Rank the evaluated events. The arena is not read, so the next batch may be processed meanwhile."""
+        rank, foresight = np.empty(0, np.int32), None
+        if len(stepped.evaluated):
+            item = stepped.applied.item[stepped.evaluated]
+            predictions = stepped.predictions
+            if stepped.before is not None:
+                predictions = Predictions(*self._graphs.predict(stepped.before, item))
+            assert predictions is not None, "a device predicts while it steps"
+            rank, foresight = predictions.rank, self._foresight(stepped, predictions)
+        return Scored(
+            **planned_fields(stepped),
+            state=stepped.state,
+            representation=stepped.representation,
+            evaluated=stepped.evaluated,
+            rank=rank,
+            foresight=foresight,
         )
 
-    def _stage(self, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """States of the rows before the batch, out of the arena: (rows, S) and (rows, D) float32."""
+    def _due(self, planned: Planned, evaluate: bool) -> NDArray[np.int64]:
+        """Positions among the applied events of the events to score."""
+        if not evaluate:
+            return NOTHING_EVALUATED
+        return self._sample.due(planned.applied.partition, planned.applied.offset)
+
+    def _step(self, planned: Planned, evaluated: NDArray[np.int64]) -> Stepped:
+        """Step the rows wave after wave."""
+        state, representation = self._states_before(planned.rows)
+        applied = planned.applied
+        inputs = self._inputs(applied)
+        before = np.empty((len(applied.event) if len(evaluated) else 0, representation.shape[1]), np.float32)
+        for wave in applied.groups.waves():
+            row = applied.row[wave]
+            if len(evaluated):
+                before[wave] = representation[row]
+            state[row], representation[row] = self._graphs.step(inputs.at(wave), state[row])
+        return Stepped(
+            **planned_fields(planned),
+            state=state,
+            representation=representation,
+            evaluated=evaluated,
+            before=before[evaluated],
+            predictions=None,
+        )
+
+    def _states_before(self, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Copies of the rows' states before the batch: (rows, S) and (rows, D) float32."""
         state = self.arena.state[rows.slot]
         representation = self.arena.representation[rows.slot]
-        fresh = rows.slot == NO_SLOT
-        if fresh.any():
-            state[fresh] = self._initial_state
-            representation[fresh] = self._initial_representation
+        new = rows.slot == NO_SLOT
+        if new.any():
+            state[new] = self._initial_state
+            representation[new] = self._initial_representation
         return state, representation
 
-    def _step(self, result: Result, evaluate: bool) -> NDArray[np.float32]:
-        """Step the staged rows wave by wave. Returns the representation before each event, (n, D) float32."""
-        columns = result.columns
-        events = StepInputs(columns.item, columns.action, columns.gap_ms, self._features.of(columns.event))
-        before = np.empty((len(columns.event) if evaluate else 0, result.representation.shape[1]), np.float32)
-        for wave in columns.groups.waves():
-            target = columns.row[wave]
-            if evaluate:
-                before[wave] = result.representation[target]
-            state, representation = self._graphs.step(events.at(wave), result.state[target])
-            result.state[target] = state
-            result.representation[target] = representation
-        return before
+    def _inputs(self, applied: AppliedEvents) -> StepInputs:
+        return StepInputs(applied.item, applied.action, applied.gap_ms, self._features.read(applied.event))
 
-    def _foresee(
-        self,
-        result: Result,
-        ranks: NDArray[np.int32],
-        probability: NDArray[np.float32],
-        mixture: NDArray[np.float32],
-    ) -> None:
-        """Put into the result what `Graphs.predict` gave for its evaluated events."""
-        result.ranks = ranks
-        if probability.shape[1]:
-            columns = result.columns
-            action, gap_ms = columns.action[result.evaluated], columns.gap_ms[result.evaluated]
-            result.foresight = Foresight.of(probability, mixture, action, gap_ms, self._action_names)
+    def _foresight(self, stepped: Stepped, predictions: Predictions) -> Foresight | None:
+        """What the heads predicted of each evaluated event; None where the bundle has no heads."""
+        if not predictions.action_probability.shape[1]:
+            return None
+        action, gap_ms = stepped.applied.action[stepped.evaluated], stepped.applied.gap_ms[stepped.evaluated]
+        return Foresight.score(
+            predictions.action_probability, predictions.time_mixture, action, gap_ms, self._action_names
+        )
 
-    def _keep(self, result: Result, sequence: int) -> None:
+    def _keep(self, stepped: Stepped, sequence: int) -> None:
+        """Put the new states into the arena, and take erased users out of the arena."""
         arena = self.arena
-        for erased in result.erased:
+        for erased in stepped.erased:
             arena.forget(erased.user_id)
-        kept = result.changed_rows()
-        rows = result.rows.select(kept)
+        changed = stepped.changed_rows()
+        rows = stepped.rows.select(changed)
         slots = rows.slot.copy()
         for new in np.flatnonzero(slots == NO_SLOT).tolist():
             slots[new] = arena.allocate(rows.user_id[new])
-        arena.state[slots] = result.state[kept]
-        arena.representation[slots] = result.representation[kept]
+        arena.state[slots] = stepped.state[changed]
+        arena.representation[slots] = stepped.representation[changed]
         arena.partition[slots] = rows.partition
         arena.offset[slots] = rows.offset
         arena.steps[slots] = rows.steps
         arena.last_time_ms[slots] = rows.last_time_ms
         arena.last_used[slots] = sequence
         arena.recent[slots] = rows.recent
-        arena.keep_last_items(slots, rows.last_item.tolist())
+        arena.set_last_items(slots, rows.last_item.tolist())

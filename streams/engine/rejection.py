@@ -1,4 +1,4 @@
-"""Why a value is not an event, in words that name the field and show what stood there. Off the hot path; pure."""
+"""Why a value is not an event, in words that name the field and show its value. Pure, and called for bad input only."""
 
 import json
 import re
@@ -16,15 +16,15 @@ _BYTE = re.compile(r"\(byte (\d+)\)$")
 
 
 def quote(value: object) -> str:
-    """A value as Python shows it, in ASCII (it goes into terminals and logs), cut to SHOWN characters."""
+    """A value as Python shows it, in ASCII for terminals and logs, cut to SHOWN characters."""
     if isinstance(value, str | bytes) and len(value) > SHOWN:
-        return ascii(value[:SHOWN])[: SHOWN - 1] + "…"  # cut first: a reason must not cost what the value weighs
+        return ascii(value[:SHOWN])[: SHOWN - 1] + "…"  # The value is cut first, so that a long value costs little.
     shown = ascii(value)
     return shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
 
 
 def quote_bytes(value: bytes) -> str:
-    """Bytes as text where they are UTF-8, else as Python shows them."""
+    """Bytes as text where the bytes are UTF-8, otherwise as Python shows bytes."""
     head = value[: 4 * SHOWN]
     try:
         return quote(head.decode())
@@ -34,7 +34,10 @@ def quote_bytes(value: bytes) -> str:
 
 
 def why_not_an_event(value: bytes, error: Exception) -> tuple[str, str]:
-    """(reason, field) for a value that the decoder refused with `error`; "value" where it is no single field."""
+    """The reason and the field of a value that the decoder refused with `error`.
+
+    The field is "value" where the error concerns no single field.
+    """
     if isinstance(error, RecursionError):
         return f"value nests too deep to be read: {quote_bytes(value)}", "value"
     if isinstance(error, UnicodeDecodeError):
@@ -54,7 +57,7 @@ def _not_utf8(value: bytes) -> str:
 
 
 def _unwritable_field(value: bytes) -> tuple[str, str] | None:
-    """The field that holds what only lenient writers write (NaN, Infinity, half a surrogate pair), if that is all."""
+    """The reason and the field where the only fault is a value outside JSON: NaN, Infinity or half a surrogate pair."""
     try:
         fields = json.loads(value)
     except (ValueError, RecursionError):
@@ -99,7 +102,7 @@ def _breaks_contract(value: bytes, message: str) -> tuple[str, str]:
 
 
 def _json_of(value: bytes, field: str) -> str:
-    """The field's own JSON as it stood, on one line of ASCII; where the object cannot be read to its end, that."""
+    """The field's JSON on one line of ASCII, or "not readable" where the object breaks off."""
     try:
         text = bytes(_raw_fields(value)[field]).decode()
     except (ValueError, RecursionError, KeyError):

@@ -1,8 +1,9 @@
-"""Which events are evaluated where ranking all of them over a large catalogue costs too much. Pure.
+"""Which events are evaluated where ranking every event over a large catalogue costs too much. Pure.
 
-Events are sampled, never items: a rank among sampled items is no estimate of the rank among all, and may order two
-models the wrong way round (Krichene & Rendle, "On Sampled Metrics for Item Recommendation", KDD 2020). A mean over
-sampled events, each ranked over the whole catalogue, is an unbiased estimate of the mean over all.
+Events are sampled, never items. A rank among sampled items does not estimate the rank among all items, and may order
+two models the wrong way round (Krichene and Rendle, "On Sampled Metrics for Item Recommendation", KDD 2020,
+https://doi.org/10.1145/3394486.3403226). A mean over sampled events, each ranked over the whole catalogue, is an
+unbiased estimate of the mean over all events.
 """
 
 from itertools import repeat
@@ -17,17 +18,20 @@ HASHES = 2**64
 
 
 class Sample:
-    """A share of the events, chosen by a hash of the record's id: a replay, another worker and another bundle choose
-    the same ones, so that ids still come exactly once and two bundles are compared on the same events."""
+    """A share of the events, chosen by a hash of the record's id.
+
+    A replay, another worker and another bundle choose the same events. So every id still comes exactly once, and two
+    bundles are compared on the same events.
+    """
 
     def __init__(self, topic: str, share: float) -> None:
         """share: above 0, up to 1."""
         self.share = share
         self._topic = topic
-        self._below = int(share * HASHES)  # at 1 above every hash
+        self._below = int(share * HASHES)  # A share of 1 puts this bound above every hash.
 
     def due(self, partitions: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Positions of the records to evaluate, in order; partitions, offsets: (n,) of each record."""
+        """Positions of the records to evaluate, ascending. partitions, offsets: (n,) of each record."""
         if self.share == 1:
             return np.arange(len(offsets))
         ids = map(record_id, repeat(self._topic), partitions.tolist(), offsets.tolist())

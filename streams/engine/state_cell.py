@@ -4,8 +4,8 @@
     length of the last item uint16, last item (UTF-8), RECENT hashes uint64, state (S,) float32,
     CRC-32; little-endian
 
-The checksum covers the cell, the representation that stands beside it in the row, and whose state it is: the user and
-the bundle. A cell that was damaged, or belongs to another user or bundle, is found out before it is used.
+The checksum covers the cell, the representation beside the cell in the row, and the owner: the user and the bundle. So
+a damaged cell, and a cell of another user or bundle, is recognised before use.
 """
 
 import struct
@@ -29,8 +29,8 @@ _RECENT = struct.Struct(f"<{RECENT}Q")
 _CRC = struct.Struct("<I")
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What a state cell holds. state: (S,) float32; recent: up to RECENT hashes, oldest first."""
+class StateCell(msgspec.Struct, frozen=True, kw_only=True):
+    """What a state cell holds. recent: up to RECENT hashes, oldest first."""
 
     epoch: int
     partition: int
@@ -39,11 +39,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     last_time_ms: int
     last_item: str | None
     recent: Sequence[int]
-    state: NDArray[np.float32]
+    state: NDArray[np.float32]  # (S,)
 
 
 def owner_crc(bundle_id: bytes, user_id: bytes) -> int:
-    """What the checksum of a user's cell begins with."""
+    """The value with which the checksum of a user's cell begins."""
     return crc32(user_id, crc32(bundle_id))
 
 
@@ -56,46 +56,51 @@ def encode_states(
     last_item: Sequence[bytes | None],
     state: NDArray[np.float32],
 ) -> list[bytes]:
-    """The cell of each of n rows. representation: as it is stored; user_id, last_item: of the rows, in UTF-8; state:
-    (n, S)."""
+    """The cell of each of n rows.
+
+    user_id, last_item: of the rows, in UTF-8. representation: the stored bytes. state: (n, S) float32.
+    """
     head = np.zeros(len(rows), HEAD)
     head["format"], head["epoch"] = FORMAT, epoch
     for name in ("partition", "offset", "steps", "last_time_ms"):
         head[name] = getattr(rows, name)
     items = [item or b"" for item in last_item]
     head["item_bytes"] = [len(item) for item in items]
-    heads, recents, states = cells(head), cells(rows.recent.astype("<u8")), cells(state.astype("<f4"))
-    found, of_bundle = [], crc32(bundle_id)
+    heads = bytes_of_rows(head)
+    recents, states = bytes_of_rows(rows.recent.astype("<u8")), bytes_of_rows(state.astype("<f4"))
+    cells, of_bundle = [], crc32(bundle_id)
     for user, vector, *parts in zip(user_id, representation, heads, items, recents, states, strict=True):
         body = b"".join(parts)
-        found.append(body + _CRC.pack(crc32(vector, crc32(body, crc32(user, of_bundle)))))
-    return found
+        cells.append(body + _CRC.pack(crc32(vector, crc32(body, crc32(user, of_bundle)))))
+    return cells
 
 
-def cells(array: NDArray[Any]) -> list[bytes]:
-    """The bytes of each of an array's rows."""
+def bytes_of_rows(array: NDArray[Any]) -> list[bytes]:
+    """The bytes of each row of an array."""
     whole = array.tobytes()
     size = len(whole) // max(1, len(array))
     return [whole[at : at + size] for at in range(0, len(whole), size or 1)]
 
 
-def decode_state(owner: int, representation: bytes, cell: bytes, width: int) -> State:
-    """The state in a cell; width: S. Raises ValueError, saying what is wrong, for anything but an intact row, and
-    StateFormatError for the intact one of another version.
+def decode_state(owner: int, representation: bytes, cell: bytes, width: int) -> StateCell:
+    """Decode a cell. width: S. owner: the result of `owner_crc`.
+
+    Raises ValueError, which says what is wrong, for everything but an intact row, and StateFormatError for an intact
+    row of another version.
     """
     if len(cell) < _HEAD.size + _RECENT.size + _CRC.size:
-        raise ValueError(f"it has only {len(cell)} bytes")
+        raise ValueError(f"the state has only {len(cell)} bytes")
     body = cell[: -_CRC.size]
     if crc32(representation, crc32(body, owner)) != _CRC.unpack_from(cell, len(body))[0]:
-        raise ValueError("its checksum is wrong")
-    if body[0] != FORMAT:  # not damaged: another version's, and to rebuild it would throw history away
+        raise ValueError("the checksum of the state is wrong")
+    if body[0] != FORMAT:  # The row is intact. A rebuild would throw the history of another version away.
         raise StateFormatError(f"a stored state has format {body[0]}, this version reads {FORMAT}: use one version")
     _, epoch, partition, offset, steps, last_time_ms, length = _HEAD.unpack_from(body)
     at = _HEAD.size + length
     state = np.frombuffer(body, "<f4", offset=at + _RECENT.size).astype(np.float32)
     if len(state) != width:
-        raise ValueError(f"it holds a state of {len(state)} numbers, the bundle has {width}")
-    return State(
+        raise ValueError(f"the state has {len(state)} numbers, the bundle's states have {width}")
+    return StateCell(
         epoch=epoch,
         partition=partition,
         offset=offset,

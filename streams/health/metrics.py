@@ -1,4 +1,4 @@
-"""What a worker says of itself to Prometheus, counted a batch at a time."""
+"""A worker's metrics for Prometheus, counted batch by batch."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -8,14 +8,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from streams.engine.processor import Result
+from streams.engine.stages import Scored
 
-# Quarter steps of a power of ten between 1 ms and 100 s: a quantile read off the buckets is within 30% of the truth.
+# Eighth steps of a power of ten between 1 ms and 100 s. A quantile that is read off the buckets is within 30% of the
+# true quantile.
 FRESHNESS_BOUNDS_MS = np.round(10 ** np.arange(0, 5.01, 0.125), 3)
 
 
 class Freshness(Collector):
-    """Histogram of the time from an event's record timestamp to its user's row being readable, in seconds."""
+    """A histogram of the time from an event's record timestamp to the readable row of its user, in seconds."""
 
     def __init__(self) -> None:
         self._counts = np.zeros(len(FRESHNESS_BOUNDS_MS) + 1, np.int64)
@@ -36,79 +37,73 @@ class Freshness(Collector):
 
 
 class Lag(Collector):
-    """Records behind the end of each partition, asked for at every scrape."""
+    """The records between each partition's end and what is applied, read at every scrape."""
 
-    def __init__(self) -> None:
-        self.read: Callable[[], dict[int, int]] = dict
+    def __init__(self, read: Callable[[], dict[int, int]]) -> None:
+        """read: returns the lag in records by partition."""
+        self._read = read
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         family = GaugeMetricFamily(
             "thalweg_lag_records", "Records not yet applied, by partition.", labels=["partition"]
         )
-        for partition, lag in sorted(self.read().items()):
+        for partition, lag in sorted(self._read().items()):
             family.add_metric([str(partition)], lag)
         yield family
 
 
-class Measures:
+class WorkerMetrics:
     """The worker's metrics, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.lag = Lag()
-        self.registry.register(self.lag)
+        registry = self.registry = CollectorRegistry()
         self.freshness = Freshness()
-        self.registry.register(self.freshness)
+        registry.register(self.freshness)
         self._records = Counter(
-            "thalweg_records", "Records processed, by outcome.", labelnames=["outcome"], registry=self.registry
+            "thalweg_records", "Records processed, by outcome.", labelnames=["outcome"], registry=registry
         )
         for outcome in ("applied", "already_applied", "dead_letter", "erased"):
             self._records.labels(outcome)
         self._evaluated = Counter(
-            "thalweg_evaluated_events", "Applied events that were ranked and published.", registry=self.registry
+            "thalweg_evaluated_events", "Applied events that were ranked and published.", registry=registry
         )
-        self._rows = Counter("thalweg_rows_written", "Rows of users written to Cassandra.", registry=self.registry)
-        self._batches = Counter("thalweg_batches", "Micro-batches processed.", registry=self.registry)
-        self._busy = Counter("thalweg_processing_seconds", "Restoring, decoding and stepping.", registry=self.registry)
-        self.users = Gauge("thalweg_users_in_memory", "Users in the arena.", registry=self.registry)
-        self.store_retries = Gauge("thalweg_store_retries", "Requests to Cassandra sent again.", registry=self.registry)
-        self.item_vectors = Gauge(
-            "thalweg_item_vectors_stored",
-            "Item vectors of the bundle in Cassandra, as far as this worker knows.",
-            registry=self.registry,
-        )
-        self.rebuilt_users = Counter(
-            "thalweg_rebuilt_users", "Users whose stored row was damaged.", registry=self.registry
-        )
+        self._rows = Counter("thalweg_rows_written", "Rows of users written to Cassandra.", registry=registry)
+        self._batches = Counter("thalweg_batches", "Micro-batches processed.", registry=registry)
+        self._busy = Counter("thalweg_processing_seconds", "Restoring, decoding and stepping.", registry=registry)
+        self.rebuilt_users = Counter("thalweg_rebuilt_users", "Users whose stored row was damaged.", registry=registry)
         self.expired_records = Counter(
-            "thalweg_expired_records", "Records deleted by retention before they were read.", registry=self.registry
+            "thalweg_expired_records", "Records deleted by retention before they were read.", registry=registry
         )
         self.batches_confirmed = 0
-        self.rebuild_records = 0  # read again for users whose stored row was damaged
-        self.next_offset: dict[int, int] = {}  # by partition, after the last confirmed batch
+        self.rebuild_records = 0  # records that were read again for users whose stored row was damaged
+        self.next_offset: dict[int, int] = {}  # by partition, the offset behind the last confirmed batch
 
-    def processed(self, seconds: float) -> None:
-        """A micro-batch is stepped; nothing of it has left the process yet."""
+    def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """Add a gauge whose value is read at every scrape."""
+        Gauge(name, documentation, registry=self.registry).set_function(read)
+
+    def on_processed(self, seconds: float) -> None:
+        """A micro-batch is stepped. Nothing of the batch has left the process yet."""
         self._batches.inc()
         self._busy.inc(seconds)
 
-    def stored(self, result: Result, rows: int, now_ms: float) -> None:
-        """A micro-batch's rows, so many, can be read."""
+    def on_stored(self, scored: Scored, rows: int, now_ms: float) -> None:
+        """The rows of a micro-batch can be read. rows: their number."""
         self._rows.inc(rows)
-        if len(result.columns.timestamp_ms):
-            self.freshness.observe(now_ms - result.columns.timestamp_ms)
+        if len(scored.applied.timestamp_ms):
+            self.freshness.observe(now_ms - scored.applied.timestamp_ms)
 
-    def confirmed(self, last_offsets: Mapping[int, int], result: Result) -> None:
-        """A micro-batch is stored and published: only now do its records count; last_offsets: by partition."""
-        self._records.labels("applied").inc(len(result.columns.event))
-        self._evaluated.inc(len(result.evaluated))
-        self._records.labels("already_applied").inc(result.already_applied)
-        self._records.labels("dead_letter").inc(len(result.rejected))
-        self._records.labels("erased").inc(len(result.erased))
+    def on_confirmed(self, last_offsets: Mapping[int, int], scored: Scored) -> None:
+        """A micro-batch is stored and published. Only now its records count. last_offsets: by partition."""
+        self._records.labels("applied").inc(len(scored.applied.event))
+        self._evaluated.inc(len(scored.evaluated))
+        self._records.labels("already_applied").inc(scored.already_applied)
+        self._records.labels("dead_letter").inc(len(scored.rejected))
+        self._records.labels("erased").inc(len(scored.erased))
         self.batches_confirmed += 1
         self.next_offset.update((partition, offset + 1) for partition, offset in last_offsets.items())
 
     def forget(self, partitions: Sequence[int]) -> None:
-        """Another worker may move these partitions on: what is committed says more than what this one confirmed."""
+        """Another worker may own these partitions. The committed offset then tells more than the last confirmed one."""
         for partition in partitions:
             self.next_offset.pop(partition, None)

@@ -1,7 +1,7 @@
 """The Cassandra schema as text, and the write timestamps that make late writes lose. Pure.
 
-One row per user and bundle: the representation for readers and the state for Thalweg, so that both change in one
-atomic write. A table's vectors have one width; bundles of the same width share a table.
+A user has one row for each bundle. The row holds the representation for readers and the state for Thalweg, so both
+change in one atomic write. The vectors of a table have one width. Bundles of the same width share a table.
 """
 
 import re
@@ -24,7 +24,7 @@ def representations_table(width: int) -> str:
 
 
 def is_representations_table(name: str) -> bool:
-    """Whether the table is one of representations, of whatever width."""
+    """True for a table of representations of any width."""
     return re.fullmatch(r"representations_\d+", name) is not None
 
 
@@ -84,12 +84,12 @@ def statements(keyspace: str, replication: int, width: int) -> list[str]:
 
 
 def write_timestamp(epoch: int, offset: Position, generation_id: int) -> Position:
-    """The write timestamp of a row at a source position: a later position always wins over an earlier one.
+    """The write timestamp of a row at a source position. A later position always wins over an earlier position.
 
-    A zombie worker's late write and a replay's repeated one thus lose or change nothing. Cassandra settles equal
-    timestamps cell by cell; two workers that write the same position (one that was paused, and its successor) differ
-    in the group's generation, so that all cells of a row are of one of them. The value lies beyond any clock in
-    microseconds (2^52 us is the year 2112), so a statement of one's own on these tables needs USING TIMESTAMP.
+    So the late write of a fenced worker loses, and the repeated write of a replay changes nothing. Cassandra settles
+    equal timestamps cell by cell. Two workers that write the same position (one of them was paused) belong to different
+    generations of the group, so all cells of a row come from one worker. The timestamps lie beyond any clock in
+    microseconds (2^52 us is the year 2112). So a CQL statement by hand on these tables needs USING TIMESTAMP.
     """
     generation = generation_id & ((1 << GENERATION_BITS) - 1)
     return (epoch + 1) << (OFFSET_BITS + GENERATION_BITS) | offset << GENERATION_BITS | generation

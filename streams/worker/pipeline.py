@@ -1,332 +1,216 @@
-"""The agent: a record batch's way from Kafka to Cassandra, with the next batch computing while this one is confirmed.
+"""The way of every batch from its records to the commit of its offsets, in eight steps.
 
-The order of one batch, and what it waits for:
+    draw      Records that came while another batch was processed become one batch (`streams.worker.intake`).
+    restore   The batch is decoded. Rows of users that are not in memory are read (`streams.worker.residency`).
+    process   The events are planned and stepped. From here on the arena holds the new states.
+    score     The events are ranked, and everything that leaves is encoded, while the next batch is processed.
+    publish   Evaluation events and dead letters are confirmed.
+    write     Rows are confirmed. The step begins when this batch and every batch before have published.
+    update    Representation updates are confirmed. The step begins when this batch and every batch before are written.
+    ack       The batch's last offsets may be committed, once this batch and every batch before have updated.
 
-    draw      records that came while another batch was processed are one batch (`streams.intake`)
-    restore   rows of users not in memory are read
-    process   decode, step; the arena holds the new states from here on
-    score     rank, and encode what leaves, while the next batch is processed
-    publish   evaluation events and dead letters are confirmed
-    write     rows are confirmed; begins when this batch and all before it have published
-    update    representation updates are confirmed; begins when this batch and all before it are written
-    ack       the batch's last offsets may be committed, when this batch and all before it have updated
-
-Evaluation events before rows: a crash between the two repeats the same events; the other way round a replay would skip
-what is already applied, and they would be lost. A row of a later batch never overtakes an event of an earlier one for
-the same reason. Updates after rows: they tell what can be read, and a replay publishes the stored row of every user
-whose records came again. A failure anywhere ends the worker; the restart replays from the last commit over the stored
-rows.
+Evaluation events come before rows. A crash between the two repeats the same evaluation events. In the other order a
+replay would skip what is applied already, and the evaluation events would be lost. For the same reason a row of a later
+batch never overtakes an evaluation event of an earlier batch. Updates come after rows, because an update tells what can
+be read, and a replay publishes the stored row of every user whose records came again. A failure anywhere ends the
+worker. After a restart the worker replays from the last commit over the stored rows. See docs/architecture.md.
 """
 
 import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple, Protocol, TypeVar
 
-import faust
-from faust.types import TP
-from mode import CrashingSupervisor
+import numpy as np
+from numpy.typing import NDArray
 
-from streams.broker.publisher import Encoded, Publisher
-from streams.engine.arena import StoredUser
-from streams.engine.codec import decode_batch
-from streams.engine.planning.plan import Part
-from streams.engine.processor import Processor, Result
-from streams.health.metrics import Measures
-from streams.store.user_rows import DamagedRow, Store, Values
-from streams.worker.intake import Delivery, Draw, Gate, Intake
-
-logger = logging.getLogger(__name__)
-
-# Processed and not stored: one is scored and one stored while the next is processed. More would be smaller ones: where
-# confirming is what takes the time, the next batch had better wait, and grow.
-BATCHES_TO_STORE = 3
-# Those that are stored wait for their updates: some 100 batches a second, 0.2 s with four partitions, 5 s with a
-# hundred.
-BATCHES_IN_FLIGHT = 1_000
-# The events of a worker under full load are about a second of work, and 100 MB, 250 where each is another user's; more
-# would only lengthen the wait at a rebalance.
-EVENTS_IN_FLIGHT = 64_000
-
+from streams.broker.publisher import RecordBatches, UpdatesByPartition, by_partition
+from streams.engine.outputs import Letter, Output, OutputEncoder
+from streams.engine.planning.rows import Rows
+from streams.engine.processor import Processor
+from streams.engine.stages import Scored, Stepped
+from streams.health.metrics import WorkerMetrics
+from streams.store.user_rows import Requests
+from streams.worker.in_order import InFlight, InOrder
+from streams.worker.intake import Batch, Intake
+from streams.worker.residency import Residency, Restored
 
 T = TypeVar("T")
-Batch = tuple[int, Result]  # its number, what follows from it
-Rebuild = Callable[[int, Sequence[str], int], Awaitable[list[StoredUser]]]  # (partition, users, up to this offset)
+
+
+class RowWriter(Protocol):
+    """The part of `UserRows` that the pipeline calls."""
+
+    def encode(
+        self,
+        rows: Rows,
+        state: NDArray[np.float32],
+        representation: NDArray[np.float32],
+        generation_id: int,
+        now_ms: int,
+    ) -> Requests: ...
+
+    async def write(self, requests: Requests) -> None: ...
+
+    async def erase(self, erased: Sequence[tuple[str, int]], generation_id: int) -> None: ...
+
+
+class OutputWriter(Protocol):
+    """The part of `Publisher` that the pipeline calls."""
+
+    def record_batches(self, outputs: Iterable[Output]) -> RecordBatches: ...
+
+    async def publish(self, evaluations: RecordBatches, dead_letters: Iterable[Letter]) -> None: ...
+
+    async def update(self, updates: UpdatesByPartition) -> None: ...
+
+
+class Encoded(NamedTuple):
+    """What leaves the process for one batch, step by step."""
+
+    to_publish: tuple[RecordBatches, list[Letter]]  # evaluation events, dead letters
+    to_write: Requests
+    to_update: UpdatesByPartition
 
 
 class Pipeline:
-    """Takes record batches in turn; confirms them in the background, in order."""
+    """Carries batches from the intake to the commit. Batches are confirmed side by side, and finish in order.
+
+    The graphs and numpy release the interpreter's lock. So two threads compute while the event loop awaits
+    confirmations. Each thread works on one batch at a time, in order. One thread processes batches, and nothing else
+    touches the arena. The other thread ranks and encodes, which no later batch needs.
+    """
 
     def __init__(
-        self, processor: Processor, store: Store, publisher: Publisher, measures: Measures, rebuild: Rebuild
-    ) -> None:
-        self._processor = processor
-        self._store = store
-        self._publisher = publisher
-        self._measures = measures
-        self._rebuild = rebuild
-        self._sequence = 0
-        self._processed = 0  # the last batch that is in the arena, with its erasures in _erased_in
-        self._unstored: set[int] = set()  # batches in the arena whose rows are not confirmed
-        self._reading = 0  # batches whose rows are being read
-        self._reserved = 0  # free slots of the arena for users whose rows are being read
-        self._gate = Gate()  # shared by batches on their way into the arena; alone: whoever makes room in it
-        # user -> last batch that erased it, where that may not have reached the store, or may have while a row was read
-        self._erased_in: dict[str, int] = {}
-        self._turn = asyncio.Lock()  # of the next batch to be drawn
-        # The graphs and numpy release the interpreter's lock: a batch computes while the loop confirms those before it.
-        # One thread: batches are processed in turn, and so is what else touches the arena.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="processor")
-        # Ranks, half of a batch's computing, and the bytes that leave: no other batch needs them.
-        self._scorer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scorer")
-        self._events = 0  # in flight
-        self._got_on = asyncio.Event()  # a batch is stored, or has ended
-        self._published: asyncio.Future[None] | None = None
-        self._written: asyncio.Future[None] | None = None
-        self._updated: asyncio.Future[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.in_flight = 0  # batches taken and not confirmed
-        self.on_failure: Callable[[BaseException], Any] = lambda error: None  # whoever ends the worker, even when idle
-
-    async def take(self, draw: Draw) -> None:
-        """Process one batch, of what `draw` gives when its turn comes; returns when the partitions' next may come.
-        Raises what an earlier batch failed with. Another batch has its turn while this one's rows are read.
-
-        One that is not current is dropped, unacknowledged: the rows that were read for it may be older than those of
-        the worker that has the partitions by now.
-        """
-        async with self._gate.shared():
-            async with self._turn:
-                await self._wait_for_room()
-                started_s, deliveries = time.perf_counter(), draw()
-                parts, missing, batch = await self._in_thread(self._begin, deliveries)
-            lacks_room = bool(missing) and self._reserved + len(missing) > self._processor.arena.free_slots()
-            if missing and not lacks_room:
-                self._reserved += len(missing)
-                batch = await self._restore(deliveries, parts, missing)
-                self._reserved -= len(missing)
-            self._go_on(deliveries, batch, started_s)
-        if lacks_room:
-            async with self._gate.alone():
-                missing = await self._in_thread(self._processor.missing, parts, self._sequence + 1)
-                await self._make_room(len(missing))
-                self._go_on(deliveries, await self._restore(deliveries, parts, missing), started_s)
-
-    def _go_on(self, deliveries: list[Delivery], batch: Batch | None, started_s: float) -> None:
-        """Confirm what is processed in the background. Called before the gate is left: whoever makes room then finds
-        every batch that it may have to wait for."""
-        if batch is None:
-            return
-        sequence, result = batch
-        self._measures.processed(time.perf_counter() - started_s)
-        events = sum(len(delivery.records) for delivery in deliveries)
-        self.in_flight += 1
-        self._events += events
-        task = asyncio.create_task(self._confirm(deliveries, result, sequence))
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._done, events))
-
-    async def _wait_for_room(self) -> None:
-        self._raise_failure()
-        while (
-            len(self._unstored) >= BATCHES_TO_STORE
-            or self.in_flight >= BATCHES_IN_FLIGHT
-            or self._events >= EVENTS_IN_FLIGHT
-        ):
-            self._got_on.clear()
-            await self._got_on.wait()
-            self._raise_failure()
-
-    async def _restore(self, deliveries: list[Delivery], parts: list[Part], missing: dict[str, int]) -> Batch | None:
-        """Process a batch after the stored rows of the users that are not in memory are read."""
-        self._reading += 1
-        try:
-            read_after, stored_up_to = self._processed, self._stored_up_to()
-            # Whom a batch still on its way erases has a row that is about to go: there is no history to restore.
-            stored = await self._read(
-                parts, {u: p for u, p in missing.items() if self._erased_in.get(u, 0) <= stored_up_to}
-            )
-            self._raise_failure()
-            return await self._in_thread(self._process, deliveries, parts, stored, missing, read_after)
-        finally:
-            self._reading -= 1
-
-    async def _read(self, parts: list[Part], missing: dict[str, int]) -> list[StoredUser]:
-        """Stored users; those whose row is damaged are rebuilt from the topic."""
-        rows = await self._store.read(list(missing))
-        stored = [row for row in rows if isinstance(row, StoredUser)]
-        damaged = [row for row in rows if isinstance(row, DamagedRow)]
-        if damaged:
-            for row in damaged:
-                logger.error("%s; it is rebuilt from the topic", row.why)
-            for part in parts:
-                users = [row.user_id for row in damaged if missing[row.user_id] == part.partition]
-                if users:
-                    stored += await self._rebuild(part.partition, users, part.records[0].offset)
-            self._measures.rebuilt_users.inc(len(damaged))
-        return stored
-
-    async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
-
-    def _begin(self, deliveries: list[Delivery]) -> tuple[list[Part], dict[str, int], Batch | None]:
-        """What the records are, whose rows are missing, and the processed batch where none is."""
-        parts = [Part(d.partition, d.records, decode_batch(d.records)) for d in deliveries]
-        missing = self._processor.missing(parts)
-        return parts, missing, None if missing else self._process(deliveries, parts, (), missing, 0)
-
-    def _process(
         self,
-        deliveries: list[Delivery],
-        parts: list[Part],
-        stored: Sequence[StoredUser],
-        missing: dict[str, int],
-        read_after: int,
-    ) -> Batch | None:
-        """stored: rows of `missing` users, read when batch number `read_after` was processed and none behind it."""
-        # Asked here, at the last moment: whoever changes partitions afterwards finds this batch's users in the arena.
-        if not all(delivery.is_current() for delivery in deliveries):
-            return None
-        self._sequence += 1
-        self._unstored.add(self._sequence)
-        arena = self._processor.arena
-        # Whom a batch of another partition has erased since the row was read has no history any more.
-        stored = [user for user in stored if self._erased_in.get(user.user_id, 0) <= read_after]
-        for part in parts:
-            # One that strayed into another partition as well may have been restored for that one meanwhile.
-            users = [u for u in stored if missing[u.user_id] == part.partition and u.user_id not in arena]
-            arena.insert(users, part.partition, self._sequence)
-        result = self._processor.process(parts, self._sequence)
-        if not self._reading:
-            stored_up_to = self._stored_up_to()
-            self._erased_in = {u: s for u, s in self._erased_in.items() if s > stored_up_to}
-        self._erased_in.update((erased.user_id, self._sequence) for erased in result.erased)
-        self._processed = self._sequence
-        return self._sequence, result
+        intake: Intake,
+        processor: Processor,
+        residency: Residency,
+        encoder: OutputEncoder,
+        publisher: OutputWriter,
+        rows: RowWriter,
+        in_flight: InFlight,
+        metrics: WorkerMetrics,
+        processor_thread: Executor,
+        scorer_thread: Executor,
+    ) -> None:
+        self._intake = intake
+        self._processor = processor
+        self._residency = residency
+        self._encoder = encoder
+        self._publisher = publisher
+        self._rows = rows
+        self._in_flight = in_flight
+        self._metrics = metrics
+        self._processor_thread = processor_thread
+        self._scorer_thread = scorer_thread
+        self._in_order = InOrder()
 
-    def _stored_up_to(self) -> int:
-        """The number of the last batch that is stored with all before it."""
-        return min(self._unstored, default=self._sequence + 1) - 1
-
-    async def drop_partitions(self, partitions: Sequence[int]) -> None:
-        """Forget the users of partitions that another worker may own from now on."""
-        await self._in_thread(self._processor.arena.drop_partitions, partitions)
-        self._measures.forget(partitions)
-
-    async def _make_room(self, wanted: int) -> None:
-        while True:
-            self._raise_failure()
-            self._got_on.clear()  # nobody else waits for it: the gate is closed
-            waits = bool(self._unstored)  # asked before: the last one may be stored while room is being made
-            if await self._in_thread(self._processor.arena.make_room, wanted, self._stored_up_to()):
-                return
-            if not waits:
-                capacity = self._processor.arena.capacity
-                raise IndexError(
-                    f"a batch needs {wanted} new users and the arena holds {capacity}: raise arena_max_users"
-                )
-            await self._got_on.wait()
-
-    async def _confirm(self, deliveries: list[Delivery], result: Result, sequence: int) -> None:
-        generation_id = deliveries[0].generation_id  # the same of all
-        loop = asyncio.get_running_loop()
-        published_before, self._published = self._published, loop.create_future()
-        written_before, self._written = self._written, loop.create_future()
-        updated_before, self._updated = self._updated, loop.create_future()
-        published, written, updated = self._published, self._written, self._updated
+    async def run(self) -> None:
+        """Carry batches until one batch fails. Raises what the batch failed with."""
         try:
-            # Bytes are let go when they are confirmed: a batch may wait for its updates long after.
-            requests, (evaluations, updates) = await loop.run_in_executor(
-                self._scorer, self._finish, result, generation_id
-            )
-            await self._publisher.publish(evaluations, result)
-            del evaluations
-            if published_before is not None:
-                await published_before
-            published.set_result(None)
-            if result.erased:  # before the rows: a user's rows after an erasure are newer than it
-                erased = [(user_id, offset) for user_id, _, offset in result.erased]
-                await self._store.erase(erased, generation_id)
-            await self._store.write(requests)
-            rows = sum(map(len, requests))
-            del requests
-            if written_before is not None:
-                await written_before
-            self._unstored.discard(sequence)
-            self._got_on.set()
-            written.set_result(None)
-            self._measures.stored(result, rows, time.time() * 1000)
-            await self._publisher.update(updates)
-            if updated_before is not None:
-                await updated_before
-            for delivery in deliveries:
-                delivery.ack()
-            updated.set_result(None)
-            self._measures.confirmed({d.partition: d.records[-1].offset for d in deliveries}, result)
-        except BaseException as error:
-            for future in (published, written, updated):
-                if not future.done():
-                    future.set_exception(error)
-                    future.exception()  # seen: whoever waits raises it, nobody has to
-            raise
+            async with asyncio.TaskGroup() as batches:
+                async for batch in self.draw():
+                    batches.create_task(self._carry(batch))
+                    await batch.turn_ended()
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
 
-    def _finish(self, result: Result, generation_id: int) -> tuple[list[Sequence[Values]], Encoded]:
-        """Score a processed batch, and encode all that leaves."""
-        self._processor.score(result)
-        changed = result.changed_rows()
-        rows, state, representation = result.rows.select(changed), result.state[changed], result.representation[changed]
-        now_ms = int(time.time() * 1000)
-        return self._store.encode(rows, state, representation, generation_id, now_ms), self._publisher.encode(result)
+    async def _carry(self, batch: Batch) -> None:
+        """The way of one batch.
 
-    def _done(self, events: int, task: asyncio.Task[None]) -> None:
-        self.in_flight -= 1
-        self._events -= events
-        self._got_on.set()
-        if task.cancelled():
+        A batch that is not current any more is dropped without an acknowledgement, because its partitions belong to
+        another worker. A batch may wait long for its updates, so large values are deleted after their last use.
+        """
+        async with self.restore(batch) as restored:
+            stepped = await self.process(batch, restored)
+            del restored
+        if stepped is None:
             return
-        error = task.exception()
-        if error is None:
-            self._tasks.discard(task)
-        else:  # a failed task stays, so that no further batch is taken
-            self.on_failure(error)
+        scored, (to_publish, to_write, to_update) = await self.score(batch, stepped)
+        del stepped
+        await self.publish(batch, *to_publish)
+        del to_publish
+        await self.write(batch, scored, to_write)
+        del to_write
+        await self.update(batch, to_update)
+        self.ack(batch, scored)
 
-    def _raise_failure(self) -> None:
-        for task in self._tasks:
-            if task.done() and not task.cancelled():
-                task.result()
+    async def draw(self) -> AsyncIterator[Batch]:
+        """Batches, each drawn as soon as records wait and there is room for a further batch in flight."""
+        while True:
+            await self._intake.filled()
+            await self._in_flight.room()
+            yield self._intake.draw()
 
+    def restore(self, batch: Batch) -> AbstractAsyncContextManager[Restored]:
+        """Decode the batch and read the rows of users that are not in memory. Process the batch inside the block."""
+        return self._residency.restored(batch)
 
-def _is_current(app: faust.App, generation_id: int) -> bool:
-    return bool(generation_id == app.consumer_generation_id)
+    async def process(self, batch: Batch, restored: Restored) -> Stepped | None:
+        """Plan and step the batch. Returns None for a batch that is not current any more."""
+        stepped = await self._run_in(self._processor_thread, self._process, batch, restored)
+        if stepped is not None:
+            self._in_order.enter(batch)
+            self._in_flight.begin(batch.events)
+            self._metrics.on_processed(time.perf_counter() - batch.drawn_at_s)
+        self._intake.release(batch)
+        batch.end_turn()
+        return stepped
 
+    def _process(self, batch: Batch, restored: Restored) -> Stepped | None:
+        # The last moment to ask. Whoever drops partitions later finds the users of this batch in the arena.
+        if not batch.is_current():
+            return None
+        sequence = self._in_flight.processed + 1
+        self._residency.admit(restored, sequence)
+        stepped = self._processor.process(restored.parts, sequence)
+        self._residency.note_erasures(stepped.erased, sequence)
+        self._in_flight.processed = sequence
+        return stepped
 
-def follow(app: faust.App, topic: faust.Topic, pipeline: Pipeline, batch_max_events: int) -> None:
-    """Register the agent on the behaviour topic, and forget users whenever partitions may have changed hands."""
-    intake = Intake(pipeline.take, batch_max_events)
+    async def score(self, batch: Batch, stepped: Stepped) -> tuple[Scored, Encoded]:
+        """Rank the evaluated events, and encode everything that leaves."""
+        return await self._run_in(self._scorer_thread, self._score, batch, stepped)
 
-    # An exception ends the process: a restarted agent would go on behind the lost batch (see faust-streaming's default
-    # supervisor), and a new worker replays from the last commit.
-    @app.agent(topic, name="representations", concurrency=1, supervisor_strategy=CrashingSupervisor)
-    async def representations(stream: faust.Stream) -> None:
-        async for event in stream.noack().events():
-            message = event.message
-            await intake.offer(
-                Delivery(
-                    message.partition,
-                    message.generation_id,
-                    message.value,
-                    ack=partial(message.ack, app.consumer),
-                    is_current=partial(_is_current, app, message.generation_id),
-                )
-            )
+    def _score(self, batch: Batch, stepped: Stepped) -> tuple[Scored, Encoded]:
+        scored = self._processor.score(stepped)
+        changed = scored.changed_rows()
+        rows, state, representation = scored.rows.select(changed), scored.state[changed], scored.representation[changed]
+        evaluations = self._publisher.record_batches(self._encoder.evaluations(scored))
+        return scored, Encoded(
+            to_publish=(evaluations, list(self._encoder.dead_letters(scored))),
+            to_write=self._rows.encode(rows, state, representation, batch.generation_id, int(time.time() * 1000)),
+            to_update=by_partition(self._encoder.updates(scored)),
+        )
 
-    pipeline.on_failure = intake.on_failure = lambda error: app.add_future(app.crash(error))
+    async def publish(self, batch: Batch, evaluations: RecordBatches, dead_letters: list[Letter]) -> None:
+        """Publish evaluation events and dead letters, confirmed."""
+        await self._publisher.publish(evaluations, dead_letters)
+        await self._in_order.finish(batch, "publish")
 
-    async def forget(_: Any, partitions: set[TP], **__: Any) -> None:
-        await pipeline.drop_partitions([tp.partition for tp in partitions])
+    async def write(self, batch: Batch, scored: Scored, requests: Requests) -> None:
+        """Delete the rows of erased users and write the changed rows, confirmed."""
+        if scored.erased:  # Erasures come first, because a user's row after an erasure is newer than the erasure.
+            erased = [(one.user_id, one.offset) for one in scored.erased]
+            await self._rows.erase(erased, batch.generation_id)
+        await self._rows.write(requests)
+        await self._in_order.finish(batch, "write")
+        self._in_flight.on_stored()
+        self._metrics.on_stored(scored, sum(map(len, requests)), time.time() * 1000)
 
-    app.on_partitions_revoked.connect(forget, weak=False)
-    app.on_partitions_assigned.connect(forget, weak=False)
+    async def update(self, batch: Batch, updates: UpdatesByPartition) -> None:
+        """Publish representation updates, confirmed."""
+        await self._publisher.update(updates)
+        await self._in_order.finish(batch, "update")
+
+    def ack(self, batch: Batch, scored: Scored) -> None:
+        """Let the last offsets of the batch be committed."""
+        batch.ack()
+        self._metrics.on_confirmed(batch.last_offsets, scored)
+        self._in_flight.end(batch.events)
+
+    async def _run_in(self, thread: Executor, call: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(thread, call, *arguments)

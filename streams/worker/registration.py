@@ -1,76 +1,93 @@
 """Item vectors in Cassandra, for readers: written beside events, by one worker of a group.
 
-A bundle has as many as its catalogue has items, and a million take minutes. So they are no part of a worker's start:
-the worker that holds the first partition of the events topic writes them, a stretch at a time, and marks in Cassandra
-how far it came once all up to there is acknowledged. Whoever holds the partition next, after a crash or a rebalance,
-goes on from the mark. What two workers write at once, where one has not heard that it lost the partition, is the same.
+A bundle has one vector for each item of its catalogue, and a million vectors take minutes. So the vectors are no part
+of a worker's start. The worker that holds the first partition of the behaviour topic writes the vectors, one stretch
+after another, and marks in Cassandra how many are acknowledged. After a crash or a rebalance, the next worker of the
+partition continues from the mark. Two workers that write at once, because one has not noticed the loss of the
+partition, write the same vectors.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-PARTITION = 0  # every topic has it
-# A second's work beside events: what a crash repeats, and how long a worker goes on after it lost the partition.
+PARTITION = 0  # Every topic has this partition.
+# A second's work beside events. A crash repeats at most one stretch, and a worker that has lost the partition writes at
+# most one more.
 STRETCH_ITEMS = 6_000
-LOOK_S = 1.0  # between looks at whether the partition came
+POLL_S = 1.0  # between looks at whether this worker holds the partition
 
 
-class ItemStore(Protocol):
-    """The part of a Store that registration calls; each call waits while Cassandra is away."""
+class ItemVectorStore(Protocol):
+    """The part of `ItemVectors` that the registration calls. Each call waits while Cassandra is away."""
 
-    async def item_vectors_stored(self) -> int: ...
+    async def stored(self) -> int: ...
 
-    async def write_item_vectors(self, start: int, end: int) -> None: ...
+    async def write(self, start: int, end: int) -> None: ...
 
-    async def mark_item_vectors(self, items: int) -> None: ...
+    async def mark(self, items: int) -> None: ...
 
-    async def activate(self) -> None: ...
+
+class BundleRegistry(Protocol):
+    """The part of `Registry` that the registration calls."""
+
+    async def activate(self, bundle_id: str) -> None: ...
 
 
 class Registration:
-    """Stores the vectors of a bundle's items while this worker holds the partition, and makes the bundle the active one
-    where none is: readers of the active bundle can rank."""
+    """Stores the vectors of a bundle's items while this worker holds the partition.
 
-    def __init__(self, store: ItemStore, items: int, holds: Callable[[int], bool]) -> None:
-        """items: of the bundle; holds: whether a partition is this worker's now."""
-        self._store = store
+    Afterwards the bundle becomes the active one, where no bundle is active. So readers of the active bundle can rank.
+    """
+
+    def __init__(
+        self,
+        vectors: ItemVectorStore,
+        registry: BundleRegistry,
+        bundle_id: str,
+        items: int,
+        holds: Callable[[int], bool],
+    ) -> None:
+        """items: the number of the bundle's items. holds: True for a partition that this worker holds now."""
+        self._vectors = vectors
+        self._registry = registry
+        self._bundle_id = bundle_id
         self._items = items
         self._holds = holds
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
-        self.stored = 0  # as far as this worker knows: another one may be further
+        self.stored = 0  # vectors that this worker knows to be stored; another worker may know of more
 
     async def run(self) -> None:
-        """Until all vectors are stored. Raises StoreError where Cassandra refuses one."""
+        """Write until all vectors are stored. Raises StoreError where Cassandra refuses a vector."""
         self._task = asyncio.current_task()
         while self.stored < self._items and not self._is_stopped:
             if self._holds(PARTITION):
-                await self._go_on()
+                await self._continue_from_the_mark()
             else:
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
 
     async def stop(self) -> None:
-        """End it where it is, or before it began: nothing of it uses the store when this returns."""
+        """End the writing. When this method returns, the registration does not use the store any more."""
         self._is_stopped = True
         if self._task is not None and self._task is not asyncio.current_task() and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def _go_on(self) -> None:
-        """From the mark, which another worker may have moved on, as long as the partition stays."""
-        self.stored = await self._store.item_vectors_stored()
+    async def _continue_from_the_mark(self) -> None:
+        """Write on from the mark, which another worker may have advanced, as long as the partition stays here."""
+        self.stored = await self._vectors.stored()
         if self.stored < self._items:
             print(f"thalweg worker: writes item vectors, {self.stored:,} of {self._items:,} are stored", flush=True)
             await self._write()
         if self.stored >= self._items:
-            await self._store.activate()
+            await self._registry.activate(self._bundle_id)
 
     async def _write(self) -> None:
         while self.stored < self._items and self._holds(PARTITION):
             end = min(self._items, self.stored + STRETCH_ITEMS)
-            await self._store.write_item_vectors(self.stored, end)
-            await self._store.mark_item_vectors(end)
+            await self._vectors.write(self.stored, end)
+            await self._vectors.mark(end)
             self.stored = end
         if self.stored == self._items:
             print(f"thalweg worker: all {self._items:,} item vectors are stored", flush=True)

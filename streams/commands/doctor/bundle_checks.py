@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from export.runtime.bundle import Bundle
-from export.runtime.stepper import Stepper, cuda_failure, ort_version
+from export.runtime.providers import cuda_failure, ort_version
+from export.runtime.stepper import Stepper
 from streams.commands.doctor.finding import Finding
 
 

@@ -9,8 +9,8 @@ from streams.commands.doctor.finding import Finding, State
 from streams.config.errors import SettingsError, StoreError
 from streams.config.settings import Settings
 from streams.store import cql_schema
-from streams.store.batching import row_bytes, rows_per_request
-from streams.store.user_rows import connect
+from streams.store.row_batches import row_bytes, rows_per_request
+from streams.store.session import connect
 
 THRESHOLDS = ("batch_size_fail_threshold_in_kb", "batch_size_warn_threshold_in_kb")
 _COLUMN = re.compile(r"^ {4}(?P<name>[a-z_]+) (?P<type>[a-z]+(<[^>]+>)?)[ ,]", re.MULTILINE)

@@ -8,7 +8,7 @@ from streams.broker.topics import Topic
 from streams.commands.verify.result import Verification
 from streams.engine.arena import NO_OFFSET, StoredUser
 from streams.engine.codec import Outcome, Rejected, decode_batch
-from streams.engine.planning.plan import Part
+from streams.engine.planning.candidates import Part
 from streams.engine.processor import Processor
 
 # Batches of different sizes sum in a different order. A float32 component then differs by about 1e-7 after each step,
@@ -52,7 +52,7 @@ class Recompute:
         self._sequence += 1
         self._move_users(partition, kept)
         result = self._processor.process([Part(partition, kept_records, kept)], self._sequence, evaluate=False)
-        found.events += len(result.columns.event)
+        found.events += len(result.applied.event)
         found.already_applied += result.already_applied
         found.dead_letters += len(result.rejected)
         found.erasures += len(result.erased)

@@ -8,15 +8,13 @@ row ahead of the commit belongs to a worker that has written and not committed y
 
 import asyncio
 
-from aiokafka import AIOKafkaConsumer
-
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
-from streams.broker.topic_reader import read_partition, read_topic
+from streams.broker.clients import open_consumer
+from streams.broker.topic_reader import POLL_RECORDS, read_partition, read_topic
 from streams.broker.topics import Topic, describe_topic
 from streams.commands.verify.recompute import Recompute, Users
 from streams.commands.verify.result import Verification
-from streams.config.security import broker_arguments
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import (
     FIELD_HEADER,
@@ -27,20 +25,18 @@ from streams.contracts.dead_letters import (
 )
 from streams.engine.arena import NO_OFFSET, Arena, StoredUser
 from streams.engine.processor import Processor
-from streams.store.user_rows import DamagedRow, Store
+from streams.store.store import open_store
+from streams.store.user_rows import DamagedRow
 from streams.worker.source import Source
-
-POLL_RECORDS = 2000
 
 
 def verify(settings: Settings, bundle: Bundle) -> Verification:
     """Recompute and compare every user. Raises BrokerError, StoreError."""
     topic = describe_topic(settings, settings.behavior_topic, settings.consumer_group_id(bundle.bundle_id))
-    store = Store(settings, bundle)
-    store.connect()
+    store = open_store(settings, bundle)
     try:
-        were_partitions_added = len(Source(settings, bundle, store).look().comparable) > 1
-        rows = list(store.scan())
+        were_partitions_added = len(Source(settings, bundle, store).refresh().comparable) > 1
+        rows = list(store.users.scan())
     finally:
         store.close()
     found = Verification(not_committed=topic.lag)
@@ -67,16 +63,13 @@ async def _recompute(
     arena = Arena(max(1, topic.records), bundle.manifest.state_width, bundle.manifest.representation_width)
     processor = Processor(bundle, Stepper(bundle), arena)
     recompute = Recompute(processor, topic, stored, await _misplaced_records(settings), found)
-    consumer = AIOKafkaConsumer(enable_auto_commit=False, max_poll_records=POLL_RECORDS, **broker_arguments(settings))
-    await consumer.start()
-    try:
+    failure = f"topic {topic.name} at {settings.broker} could not be read"
+    async with open_consumer(settings, failure, max_poll_records=POLL_RECORDS) as consumer:
         for users in passes:
             for partition in range(topic.partitions):
                 start, end = topic.start_offsets[partition], topic.end_offsets[partition]
                 async for batch in read_partition(consumer, topic.name, partition, start, end):
                     recompute.step(partition, batch, users)
-    finally:
-        await consumer.stop()
     recompute.compare()
 
 

@@ -5,19 +5,26 @@ from numpy.typing import NDArray
 
 from streams.engine.arena import NO_OFFSET, RECENT, Arena
 
-NOWHERE = -1  # the partition of a user without history: whichever its first event comes in
+NOWHERE = -1  # the partition of a user without history, until the user's first event names the partition
 NO_SLOT = -1
-# What the arena knows of a user.
-KNOWN = ("partition", "offset", "steps", "last_time_ms", "last_item", "recent")
+ARENA_COLUMNS = ("partition", "offset", "steps", "last_time_ms", "last_item", "recent")
 
 
 class Rows:
-    """A row for each user, from its first event in the batch (or its first one after an erasure) to its last.
+    """One row for each user of a batch.
 
-    Columns of (n,): slot in the arena (NO_SLOT: a user without history), partition that the user belongs to, offset of
-    the last event, steps, last_time_ms, last_item (str or None); recent (n, RECENT) uint64, zeros and then the hashes,
-    oldest first; changed; replayed: a record of it came again, so that its update may not have been published; erased:
-    an erasure followed in this batch, and nothing of the row is kept.
+    An erasure inside the batch ends a user's row. Events after the erasure belong to a further row of the same user.
+
+    slot: (n,) int64, the user's slot in the arena; NO_SLOT for a user without history.
+    partition: (n,) int64, the partition that the user belongs to.
+    offset: (n,) int64, the offset of the user's last applied event.
+    steps: (n,) int64, the number of applied events.
+    last_time_ms: (n,) int64, the latest event time.
+    last_item: (n,) str or None, the item of the last event.
+    recent: (n, RECENT) uint64, zeros and then the hashes of the last event ids, oldest first.
+    changed: (n,) bool, an event of the batch was applied.
+    replayed: (n,) bool, a record of the user came again, so the user's update may not have been published.
+    erased: (n,) bool, an erasure in the batch ended the row, so nothing of the row is stored.
     """
 
     __slots__ = (
@@ -35,7 +42,7 @@ class Rows:
     )
 
     def __init__(self, user_id: list[str]) -> None:
-        """Users without history."""
+        """Rows of users without history."""
         n = len(user_id)
         self.user_id = user_id
         self.slot = np.full(n, NO_SLOT, np.int64)
@@ -53,23 +60,24 @@ class Rows:
         return len(self.user_id)
 
     @classmethod
-    def of(cls, user_id: list[str], known: int, arena: Arena) -> "Rows":
-        """With what the arena knows of the first `known` users; the others come after an erasure."""
+    def from_arena(cls, user_id: list[str], known: int, arena: Arena) -> "Rows":
+        """Rows with what the arena holds of the first `known` users. The other rows begin after an erasure, blank."""
         n, rows = len(user_id), object.__new__(cls)
         rows.user_id = user_id
         rows.slot = np.full(n, NO_SLOT, np.int64)
         rows.slot[:known] = arena.slots(user_id[:known])
-        new = np.flatnonzero(rows.slot == NO_SLOT)
-        for name in KNOWN:
-            column = getattr(arena, name)[rows.slot]  # where there is no slot, what stands in the last one
-            if len(new):
-                column[new] = getattr(_BLANK, name)[0]
+        blank = np.flatnonzero(rows.slot == NO_SLOT)
+        for name in ARENA_COLUMNS:
+            # NO_SLOT is -1 and reads the arena's last slot. The next lines overwrite these values.
+            column = getattr(arena, name)[rows.slot]
+            if len(blank):
+                column[blank] = getattr(_BLANK, name)[0]
             setattr(rows, name, column)
         rows.changed, rows.replayed, rows.erased = np.zeros((3, n), np.bool_)
         return rows
 
     def select(self, which: NDArray[np.int64]) -> "Rows":
-        """Some of the rows, ascending."""
+        """The rows at these positions, which must ascend."""
         if len(which) == len(self):
             return self
         part = object.__new__(Rows)

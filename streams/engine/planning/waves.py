@@ -1,4 +1,4 @@
-"""Waves: a micro-batch cut so that no wave holds two events of one user. Pure."""
+"""Waves: a micro-batch divided so that no wave holds two events of one user. Pure."""
 
 from collections.abc import Iterator
 
@@ -7,20 +7,22 @@ from numpy.typing import NDArray
 
 
 class Groups:
-    """The events of a micro-batch, user by user and each user's in their order.
+    """The events of a micro-batch grouped by user. Each user's events keep their order.
 
-    order: (n,) int64 positions, grouped. starts, lengths: (g,) int64, where each group lies in `order`. rows: (g,) the
-    row of each, ascending. occurrence: (n,) int64, by position: 0 for a row's first event of the batch, 1 for its
-    second, ...
+    order: (n,) int64, the positions of the events, user after user.
+    starts, lengths: (g,) int64, where each user's group lies in `order`.
+    rows: (g,) int64, the row of each group, ascending.
+    occurrence: (n,) int64 by position, 0 for a row's first event of the batch, 1 for the second event, and so on.
     """
 
     __slots__ = ("lengths", "occurrence", "order", "rows", "starts")
 
     def __init__(self, rows: NDArray[np.int64]) -> None:
-        """rows: (n,) the user of each event, from 0 on."""
+        """rows: (n,) int64, the row of each event, counted from 0."""
         n = len(rows)
-        if n and rows[-1] == n - 1 and (rows == (places := np.arange(n))).all():  # no user twice, as in small batches
-            self.order = self.starts = self.rows = places
+        if n and rows[-1] == n - 1 and (rows == (positions := np.arange(n))).all():
+            # No user occurs twice, as in most small batches, so the batch needs no sorting.
+            self.order = self.starts = self.rows = positions
             self.lengths, self.occurrence = np.ones(n, np.int64), np.zeros(n, np.int64)
             return
         self.order = np.argsort(_short(rows), kind="stable")
@@ -32,12 +34,12 @@ class Groups:
         self.occurrence[self.order] = np.arange(n) - np.repeat(self.starts, self.lengths)
 
     def waves(self) -> Iterator[NDArray[np.int64]]:
-        """Wave k: (m,) the positions, ascending, of every row's k-th event; each position is in one wave.
+        """Wave k holds the positions of every row's k-th event: (m,) int64, ascending. Each position is in one wave.
 
-        A user's events lie in consecutive waves in their order, so stepping the waves one after another equals stepping
-        each user's events one by one.
+        Consecutive waves hold a user's events in their order. Stepping wave after wave therefore gives the same states
+        as stepping each user's events one by one.
         """
-        if len(self.starts) == len(self.order):  # no user twice: one wave at most
+        if len(self.starts) == len(self.order):  # No user occurs twice.
             if len(self.order):
                 yield np.arange(len(self.order))
             return
@@ -48,7 +50,10 @@ class Groups:
             start = end
 
     def running_max(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(n,) in grouped order -> the greatest of each group so far (Hillis and Steele's scan)."""
+        """The greatest value of each group so far; values and result are (n,) int64 in grouped order.
+
+        The method is the parallel scan of Hillis and Steele (1986, https://doi.org/10.1145/7902.7903).
+        """
         greatest, place = values.copy(), self.occurrence[self.order]
         reach, longest = 1, int(self.lengths.max(initial=0))
         while reach < longest:
@@ -59,5 +64,5 @@ class Groups:
 
 
 def _short(values: NDArray[np.int64]) -> NDArray[np.integer]:
-    """The same small numbers in the type that numpy sorts by radix, four times as fast, where they fit."""
+    """The same numbers as uint16 where they fit. Numpy sorts uint16 by radix, which is four times as fast."""
     return values.astype(np.uint16) if values.max(initial=0) < 2**16 else values

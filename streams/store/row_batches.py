@@ -5,26 +5,27 @@ from typing import TypeVar
 
 from export.runtime.bundle import Manifest
 
-# 770-byte rows cost 9.0 us of client CPU each by 30, 7.5 by 53. A batch stays below the 50 KiB at which a Cassandra as
-# it comes refuses one (it warns in its log from 5 KiB; `thalweg doctor` compares).
+# 60 rows a request save a sixth of the client's CPU against 30 rows (docs/decisions.md#rows-per-request).
 ROWS = 60
+# Cassandra refuses a batch above 50 KiB by its default settings. `thalweg doctor` compares the settings.
 BYTES = 40 * 1024
-ROW_OVERHEAD_BYTES = 260  # of the columns that are not state or vector, with their lengths, but for names
+# The bytes of the columns besides state and vector, with the lengths of their values, without names.
+ROW_OVERHEAD_BYTES = 260
 
 Row = TypeVar("Row")
 
 
 def row_bytes(manifest: Manifest) -> int:
-    """About how many bytes one row of this bundle takes in a batch, besides its user's and its last item's name."""
+    """About how many bytes one row of this bundle takes in a batch, without the user's and the last item's names."""
     return 4 * (manifest.state_width + manifest.representation_width) + ROW_OVERHEAD_BYTES
 
 
 def rows_per_request(row_size_bytes: int) -> int:
-    """Rows of this size in one unlogged batch."""
+    """The number of rows of this size in one unlogged batch."""
     return max(1, min(ROWS, BYTES // row_size_bytes))
 
 
-def cut(rows: Sequence[Row], sizes_bytes: Iterable[int]) -> Iterator[Sequence[Row]]:
+def divide(rows: Sequence[Row], sizes_bytes: Iterable[int]) -> Iterator[Sequence[Row]]:
     """Unlogged batches of rows of these sizes, in order."""
     start, total = 0, 0
     for at, size in enumerate(sizes_bytes):

@@ -1,0 +1,50 @@
+"""Opening the Kafka clients of aiokafka, and turning their errors into BrokerErrors. The only place that does so."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from streams.config.errors import BrokerError
+from streams.config.security import broker_arguments
+from streams.config.settings import Settings
+
+
+@contextlib.contextmanager
+def kafka_errors(failure: str) -> Iterator[None]:
+    """Turn a KafkaError inside the block into a BrokerError. `failure` says what failed and begins the message."""
+    try:
+        yield
+    except KafkaError as error:
+        raise BrokerError(f"{failure}: {error!r}") from error
+
+
+@contextlib.asynccontextmanager
+async def open_consumer(settings: Settings, failure: str, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """A started consumer that commits nothing. A KafkaError inside the block becomes a BrokerError (`kafka_errors`)."""
+    consumer = AIOKafkaConsumer(enable_auto_commit=False, **options, **broker_arguments(settings))
+    try:
+        with kafka_errors(failure):
+            await consumer.start()
+            yield consumer
+    finally:
+        await consumer.stop()
+
+
+@contextlib.asynccontextmanager
+async def open_producer(settings: Settings, failure: str, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+    """A started producer. A KafkaError inside the block becomes a BrokerError (`kafka_errors`)."""
+    producer = make_producer(settings, **options)
+    try:
+        with kafka_errors(failure):
+            await producer.start()
+            yield producer
+    finally:
+        await producer.stop()
+
+
+def make_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
+    """A producer, not started, whose records are acknowledged by all in-sync replicas and written once."""
+    return AIOKafkaProducer(acks="all", enable_idempotence=True, **options, **broker_arguments(settings))

@@ -1,0 +1,109 @@
+"""What a scored micro-batch tells the outside, encoded: evaluation events, updates and dead letters. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from streams.contracts.dead_letters import dead_letter, erasure_marker
+from streams.contracts.evaluation_events import EvaluationEvent
+from streams.contracts.fields import record_id
+from streams.contracts.representation_updates import RepresentationUpdate, encode_vector
+from streams.engine.foresight import SCORES
+from streams.engine.stages import Scored
+from streams.engine.state_cell import bytes_of_rows
+
+# A record of an output topic: the partition of the behaviour record, the key and the value. A named tuple would cost
+# 0.2 us more an event.
+Output = tuple[int, bytes | None, bytes | None]
+
+
+class Letter(NamedTuple):
+    """A record of the dead-letter topic. The partition is that of the behaviour record."""
+
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class OutputEncoder:
+    """Encodes the outputs of one bundle's micro-batches."""
+
+    def __init__(self, behavior_topic: str, bundle_id: str, catalogue: int, share: float) -> None:
+        """catalogue: the number of ranked items. share: the share of the events that is evaluated, above 0, up to 1."""
+        self._topic = behavior_topic
+        self._bundle_id = bundle_id
+        self._catalogue = catalogue
+        self._share = share
+        self._encoder = msgspec.json.Encoder()
+
+    def evaluations(self, scored: Scored) -> Iterator[Output]:
+        """One evaluation event for every evaluated event, in order."""
+        applied, at = scored.applied, scored.evaluated
+        events = applied.event if len(at) == len(applied.event) else [applied.event[i] for i in at.tolist()]
+        partitions = applied.partition[at].tolist()
+        prefix = {partition: record_id(self._topic, partition, 0)[:-1] for partition in set(partitions)}
+        offsets, gaps = applied.offset[at].tolist(), applied.gap_ms[at].tolist()
+        reciprocal = np.divide(1.0, scored.rank, out=np.zeros(len(at)), where=scored.rank > 0)
+        users = [event.user_id for event in events]
+        # The values stand in the order of the fields. Keyword arguments would take twice as long.
+        fields: list[Iterable[Any]] = [
+            [f"{prefix[partition]}{offset}" for partition, offset in zip(partitions, offsets, strict=True)],
+            users,
+            repeat(self._bundle_id),
+            [event.item_id for event in events],
+            [event.action for event in events],
+            applied.previous_item[at].tolist(),
+            [rank or None for rank in scored.rank.tolist()],
+            reciprocal.tolist(),
+            repeat(self._catalogue),
+            applied.steps[at].tolist(),
+            [None if gap_ms < 0 else gap_ms for gap_ms in gaps],
+            [event.event_time_ms for event in events],
+        ]
+        if scored.foresight is not None:
+            fields += scored.foresight.columns()
+        elif self._share != 1:
+            fields += [repeat(None)] * SCORES
+        if self._share != 1:
+            fields.append(repeat(self._share))
+        values = self._encode_each(map(EvaluationEvent, *fields))
+        yield from zip(partitions, map(str.encode, users), values, strict=True)
+
+    def updates(self, scored: Scored) -> Iterator[Output]:
+        """Tombstones of erased users, then the representation of every user that changed or was replayed."""
+        for erased in scored.erased:
+            yield erased.partition, erased.user_id.encode(), None
+        which = scored.updated_rows()
+        rows = scored.rows.select(which)
+        partitions = rows.partition.tolist()
+        updates = map(
+            RepresentationUpdate,
+            rows.user_id,
+            repeat(self._bundle_id),
+            map(encode_vector, bytes_of_rows(scored.representation[which].astype("<f4"))),
+            rows.steps.tolist(),
+            rows.last_time_ms.tolist(),
+            map(record_id, repeat(self._topic), partitions, rows.offset.tolist()),
+        )
+        yield from zip(partitions, map(str.encode, rows.user_id), self._encode_each(updates), strict=True)
+
+    def dead_letters(self, scored: Scored) -> Iterator[Letter]:
+        """A dead letter for every rejected record, then a marker for every erasure.
+
+        The marker tells `thalweg dlq` which dead letters belong to an erased user.
+        """
+        for record, rejected in scored.rejected:
+            letter = dead_letter(record, rejected.reason, rejected.field)
+            value = b"" if letter.key is None and letter.value is None else letter.value
+            yield Letter(record.partition, letter.key, value, letter.headers)
+        for user_id, partition, offset in scored.erased:
+            yield Letter(partition, b"", b"", erasure_marker(user_id, offset))
+
+    def _encode_each(self, values: Iterable[Any]) -> list[bytes]:
+        """Each value as JSON."""
+        # msgspec 0.22 never frees the values of an iterator, so `encode_lines` gets a list.
+        return self._encoder.encode_lines(list(values)).split(b"\n")[:-1]

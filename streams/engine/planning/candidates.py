@@ -1,0 +1,166 @@
+"""The events of a micro-batch that may apply, while the planner settles every other record. Pure."""
+
+from collections.abc import Sequence
+from itertools import compress
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.data.events import BehaviorEvent
+from streams.engine.arena import NO_OFFSET, Arena
+from streams.engine.codec import Erasure, Outcome, Rejected
+from streams.engine.planning.rows import NOWHERE, Rows
+from streams.engine.rejection import quote
+
+Flags = NDArray[np.bool_]
+
+
+class Part(NamedTuple):
+    """Consecutive records of one partition.
+
+    records: objects with `.offset` and `.timestamp` (ms). outcomes: what the codec decoded each record to.
+    """
+
+    partition: int
+    records: Sequence[Any]
+    outcomes: Sequence[Outcome]
+
+
+class Erased(NamedTuple):
+    """An erasure: the history of the user before this offset is deleted."""
+
+    user_id: str
+    partition: int
+    offset: int
+
+
+class Candidates:
+    """The events that may apply, each with the row of its user, and the records that the planner has settled.
+
+    record, event: lists of n. part, partition, offset, row: (n,) int64; `part` is the number of the part.
+    """
+
+    def __init__(self, parts: Sequence[Part], arena: Arena) -> None:
+        self.erased: list[Erased] = []
+        self.already_applied = 0
+        self._rejected: list[tuple[int, Any, Rejected]] = []  # the number of the part, the record and the reason
+        self.record, outcomes, counts = self._without_rejected(parts)
+        self.event: list[BehaviorEvent] = outcomes
+        self.part = np.repeat(np.arange(len(parts)), counts)
+        self.partition = np.repeat(np.array([part.partition for part in parts], np.int64), counts)
+        self.offset = np.array([record.offset for record in self.record], np.int64)
+        user_ids = [outcome.user_id for outcome in outcomes]
+        users = list(dict.fromkeys(user_ids))
+        known = len(users)
+        row_of = {user_id: row for row, user_id in enumerate(users)}
+        erased_rows: list[int] = []
+        replayed_rows: list[int] = []
+        if Erasure in set(map(type, outcomes)):
+            erased_rows, replayed_rows = self._settle_erasures(arena, users, row_of)
+        else:
+            self.row = np.array([row_of[user_id] for user_id in user_ids], np.int64)
+        self.rows = Rows.from_arena(users, known, arena)
+        self.rows.erased[erased_rows] = True
+        self.rows.replayed[replayed_rows] = True
+        self._place_new_users()
+
+    def _without_rejected(self, parts: Sequence[Part]) -> tuple[list[Any], list[Any], list[int]]:
+        """Set the rejected records aside. Return the other records, their outcomes, and their number in each part."""
+        records: list[Any] = []
+        outcomes: list[Any] = []
+        counts = []
+        for number, part in enumerate(parts):
+            if Rejected in set(map(type, part.outcomes)):
+                pairs = list(zip(part.records, part.outcomes, strict=True))
+                self._rejected += [(number, r, o) for r, o in pairs if isinstance(o, Rejected)]
+                pairs = [(r, o) for r, o in pairs if not isinstance(o, Rejected)]
+                records += [r for r, _ in pairs]
+                outcomes += [o for _, o in pairs]
+                counts.append(len(pairs))
+            else:
+                records += part.records
+                outcomes += part.outcomes
+                counts.append(len(part.outcomes))
+        return records, outcomes, counts
+
+    def _place_new_users(self) -> None:
+        """A user without history belongs to the partition of the user's first event."""
+        # The positions descend, so the last assignment to a row is the row's first event.
+        new = np.flatnonzero(self.rows.partition[self.row] == NOWHERE)[::-1]
+        self.rows.partition[self.row[new]] = self.partition[new]
+
+    def _settle_erasures(self, arena: Arena, users: list[str], row_of: dict[str, int]) -> tuple[list[int], list[int]]:
+        """Settle the erasures in order, and return the rows that were erased and those with a replayed erasure.
+
+        A user's events after an erasure get a row of their own, which is appended to `users`. A record whose offset is
+        not behind every earlier offset of its row is a replay.
+        """
+        known = len(users)
+        home: dict[int, int] = {}  # row -> partition
+        last_offset: dict[int, int] = {}  # row -> offset
+        row, is_event = [], []
+        erased_rows, replayed_rows = [], []
+        partitions, numbers = self.partition.tolist(), self.part.tolist()
+        for position, (record, outcome) in enumerate(zip(self.record, self.event, strict=True)):
+            user_id, partition, offset = outcome.user_id, partitions[position], record.offset
+            index = row_of[user_id]
+            row.append(index)
+            is_event.append(not isinstance(outcome, Erasure))
+            if index not in home:
+                slot = arena.slot(user_id) if index < known else None
+                home[index] = partition if slot is None else int(arena.partition[slot])
+                last_offset[index] = NO_OFFSET if slot is None else int(arena.offset[slot])
+            is_replay, is_stray = offset <= last_offset[index], home[index] != partition
+            if not is_stray:
+                last_offset[index] = max(last_offset[index], offset)
+            if is_event[-1]:
+                continue
+            if is_stray:
+                self._rejected.append((numbers[position], record, _wrong_partition(user_id, home[index])))
+            elif is_replay:
+                self.already_applied += 1
+                replayed_rows.append(index)
+            else:
+                self.erased.append(Erased(user_id, partition, offset))
+                erased_rows.append(index)
+                row_of[user_id] = len(users)
+                users.append(user_id)
+        self.row = np.array(row, np.int64)
+        self._retain(np.array(is_event))
+        return erased_rows, replayed_rows
+
+    def reject_strays(self) -> None:
+        """Reject the events in a partition that their user does not belong to."""
+        strays = self.partition != self.rows.partition[self.row]
+        for position in np.flatnonzero(strays).tolist():
+            why = _wrong_partition(self.event[position].user_id, int(self.rows.partition[self.row[position]]))
+            self._rejected.append((int(self.part[position]), self.record[position], why))
+        if strays.any():
+            self._retain(~strays)
+
+    def drop_applied(self, applied: Flags, replayed: Flags) -> None:
+        """Count the `applied` events as already applied. Of these, `replayed` marks the events of replayed records."""
+        if applied.any():
+            self.already_applied += int(applied.sum())
+            self.rows.replayed[self.row[replayed]] = True
+            self._retain(~applied)
+
+    def rejections(self) -> list[tuple[Any, Rejected]]:
+        """Every rejected record with its reason, by part and offset."""
+        self._rejected.sort(key=lambda rejection: (rejection[0], rejection[1].offset))
+        return [(record, why) for _, record, why in self._rejected]
+
+    def _retain(self, retained: Flags) -> None:
+        self.record = list(compress(self.record, retained))
+        self.event = list(compress(self.event, retained))
+        self.part, self.partition = self.part[retained], self.partition[retained]
+        self.offset, self.row = self.offset[retained], self.row[retained]
+
+
+def _wrong_partition(user_id: str, home: int) -> Rejected:
+    reason = (
+        f"user {quote(user_id)} belongs to partition {home}: all producers must choose the partition alike, "
+        "and know of added partitions within the setting `partition_handover_s`"
+    )
+    return Rejected(reason, "partition")

@@ -1,0 +1,48 @@
+"""What Cassandra knows of bundles and of the topic's epochs."""
+
+from datetime import UTC, datetime
+
+from export.runtime.bundle import Bundle
+from streams.engine.epochs import Epoch
+from streams.store.session import Session
+
+
+class Registry:
+    """The tables `bundles`, `active_bundle` and `sources` of one keyspace."""
+
+    def __init__(self, session: Session, keyspace: str) -> None:
+        self._session = session
+        self._keyspace = keyspace
+
+    def announce(self, bundle: Bundle) -> None:
+        """Enter the bundle, so that readers find its tables. Blocks. Raises StoreError.
+
+        The item vectors follow, and then the bundle may become the active one: see `streams.worker.registration`.
+        """
+        row = [bundle.bundle_id, bundle.manifest.representation_width, bundle.manifest.items, datetime.now(UTC)]
+        self._session.execute(
+            f"enter bundle {bundle.bundle_id}",
+            f"INSERT INTO {self._keyspace}.bundles (bundle_id, width, items, first_served_at) "
+            "VALUES (%s, %s, %s, %s) IF NOT EXISTS",
+            row,
+        )
+
+    async def activate(self, bundle_id: str) -> None:
+        """Make the bundle the active one, where no bundle is active. Raises StoreError."""
+        statement = f"INSERT INTO {self._keyspace}.active_bundle (name, bundle_id) VALUES ('active', %s) IF NOT EXISTS"
+        await self._session.request(statement, [bundle_id])
+
+    def epochs(self, topic: str) -> list[Epoch]:
+        """All epochs of topics of this name, in order. Blocks. Raises StoreError."""
+        query = f"SELECT epoch, topic_id, partitions, barrier FROM {self._keyspace}.sources WHERE topic = %s"
+        rows = self._session.execute(f"read the epochs of topic {topic}", query, [topic])
+        return [Epoch(number, topic_id, count, tuple(barrier or ())) for number, topic_id, count, barrier in rows]
+
+    def begin_epoch(self, topic: str, epoch: Epoch) -> None:
+        """Enter the epoch, unless another worker has entered this number meanwhile. Blocks. Raises StoreError."""
+        statement = (
+            f"INSERT INTO {self._keyspace}.sources (topic, epoch, topic_id, partitions, barrier) "
+            "VALUES (%s, %s, %s, %s, %s) IF NOT EXISTS"
+        )
+        row = [topic, epoch.number, epoch.topic_id, epoch.partitions, list(epoch.barrier)]
+        self._session.execute(f"enter epoch {epoch.number} of topic {topic}", statement, row)

@@ -1,0 +1,169 @@
+"""One session to Cassandra: connect, execute, and await requests until Cassandra confirms them."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from cassandra import (
+    AuthenticationFailed,
+    ConsistencyLevel,
+    DriverException,
+    OperationTimedOut,
+    RequestExecutionException,
+)
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.cluster import Session as DriverSession
+from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
+
+from streams.config.connection_faults import check_tls, refused_login
+from streams.config.errors import StoreError
+from streams.config.security import tls_context
+from streams.config.settings import Settings, addresses
+from streams.store.raw_vectors import RawVectorProtocolHandler
+
+logger = logging.getLogger(__name__)
+
+REQUESTS_IN_FLIGHT = 16
+REQUEST_TIMEOUT_S = 10.0
+RECONNECT_S = 1.0
+# The waits between tries of one request while Cassandra is away. They double from the first to the last.
+FIRST_RETRY_S, LAST_RETRY_S = 0.05, 5.0
+
+Values = Sequence[bytes | None]  # the encoded values of one row, one value for each marker of the statement
+
+
+class Session:
+    """A connected session. The async methods belong to one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect. Blocks. Raises StoreError, SettingsError."""
+        self._address = settings.cassandra
+        self._cluster, self._session = connect(settings)
+        self._slots = asyncio.Semaphore(REQUESTS_IN_FLIGHT)
+        self.retries = 0  # requests that were sent again
+
+    def close(self) -> None:
+        self._cluster.shutdown()
+
+    def execute(self, doing: str, query: Any, parameters: Sequence[Any] | None = None) -> Any:
+        """Execute and return the rows. Blocks. Raises StoreError, whose message says that Cassandra failed `doing`."""
+        try:
+            return self._session.execute(query, parameters)
+        except (DriverException, NoHostAvailable) as error:
+            raise StoreError(f"Cassandra at {self._address} failed to {doing}: {error}") from error
+
+    def prepare(self, query: str) -> PreparedStatement:
+        """Prepare a statement. Blocks. Raises StoreError."""
+        try:
+            return self._session.prepare(query)
+        except (DriverException, NoHostAvailable) as error:
+            raise StoreError(f"Cassandra at {self._address} did not prepare {query!r}: {error}") from error
+
+    async def request(self, statement: Any, parameters: Sequence[Any] | None = None) -> Any:
+        """Send a request, again and again while Cassandra is away or overloaded, and return the confirmed rows.
+
+        Raises StoreError where Cassandra refuses the request itself.
+        """
+        wait_s = FIRST_RETRY_S
+        while True:
+            async with self._slots:
+                try:
+                    return await driver_answer(self._session.execute_async(statement, parameters))
+                except (OperationTimedOut, RequestExecutionException, NoHostAvailable) as error:
+                    self.retries += 1
+                    problem = error
+                except DriverException as error:
+                    raise StoreError(f"Cassandra refused a request: {error}") from error
+            log = logger.warning if wait_s >= LAST_RETRY_S else logger.info
+            log("Cassandra does not take requests (%s), next try in %.2f s", problem, wait_s)
+            await asyncio.sleep(wait_s)
+            wait_s = min(LAST_RETRY_S, wait_s * 2)
+
+    async def write_batch(self, insert: PreparedStatement, rows: Sequence[Values]) -> None:
+        """Write rows of encoded values in one unlogged batch, confirmed. Raises StoreError."""
+        await self.request(_unlogged_batch(insert, rows))
+
+
+def connect(settings: Settings) -> tuple[Cluster, DriverSession]:
+    """A cluster and a session without a keyspace. Blocks. Raises StoreError, SettingsError."""
+    hosts = addresses("cassandra", settings.cassandra)
+    user = settings.cassandra_user
+    profile = ExecutionProfile(
+        load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        request_timeout=REQUEST_TIMEOUT_S,
+        row_factory=tuple_factory,
+    )
+    cluster = Cluster(
+        [host for host, _ in hosts],
+        # Without this option a request waits 40 ms for the acknowledgement of the request before.
+        sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        port=hosts[0][1],
+        auth_provider=PlainTextAuthProvider(user, settings.cassandra_password) if user else None,
+        ssl_context=tls_context(settings, "cassandra"),
+        protocol_version=5,
+        # The driver's default policy doubles its waits up to 10 minutes, and comes back minutes after an outage.
+        reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        compression=False,
+    )
+    driver_log = logging.getLogger("cassandra.cluster")
+    level = driver_log.level
+    driver_log.setLevel(logging.CRITICAL)  # The driver would print two tracebacks of the error that is raised below.
+    try:
+        session = cluster.connect()
+    except (NoHostAvailable, DriverException, OSError) as error:
+        cluster.shutdown()
+        for problem in getattr(error, "errors", {}).values():
+            if isinstance(problem, AuthenticationFailed):
+                raise refused_login(settings, "cassandra", problem) from None
+        check_tls(settings, "cassandra")
+        raise StoreError(
+            f"no Cassandra answers at {settings.cassandra}: {error}; "
+            "start one with `thalweg up` or set THALWEG_CASSANDRA"
+        ) from error
+    finally:
+        driver_log.setLevel(level)
+    session.client_protocol_handler = RawVectorProtocolHandler
+    return cluster, session
+
+
+def _unlogged_batch(prepared: PreparedStatement, rows: Sequence[Values]) -> BatchStatement:
+    """An unlogged batch of a prepared statement over encoded values.
+
+    Binding values through the driver costs more than the rest of a write, because the driver turns a vector into a list
+    of floats and encodes each float. So the encoded values are put where `BatchStatement.add` would put them.
+    """
+    batch = BatchStatement(BatchType.UNLOGGED)
+    query_id = prepared.query_id
+    batch._statements_and_parameters.extend((True, query_id, row) for row in rows)
+    batch.routing_key = rows[0][0]
+    batch.keyspace = prepared.keyspace
+    return batch
+
+
+def driver_answer(response: Any) -> asyncio.Future[Any]:
+    """The answer to a request, which arrives on the driver's thread, as a future of the running loop."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def settle(call: Callable[[Any], None], value: Any) -> None:
+        if not future.done():
+            call(value)
+
+    def end(call: Callable[[Any], None], value: Any) -> None:
+        # The driver's future and its timer refer to each other and to the rows. Cleared here, the rows are freed at
+        # once, without the cycle collector (docs/decisions.md#futures-of-the-driver).
+        response._timer = None
+        response.clear_callbacks()
+        loop.call_soon_threadsafe(settle, call, value)
+
+    response.add_callbacks(partial(end, future.set_result), partial(end, future.set_exception))
+    if response._event.is_set():  # The answer came before the second callback was added, which is still there.
+        response.clear_callbacks()
+    return future

@@ -1,0 +1,38 @@
+"""The representation store: everything that one bundle keeps in Cassandra, over one session."""
+
+from typing import NamedTuple
+
+from export.runtime.bundle import Bundle
+from streams.config.settings import Settings
+from streams.store import cql_schema
+from streams.store.item_vectors import ItemVectors
+from streams.store.registry import Registry
+from streams.store.session import Session
+from streams.store.user_rows import UserRows
+
+
+class Store(NamedTuple):
+    """The parts of the store."""
+
+    session: Session
+    users: UserRows
+    items: ItemVectors
+    registry: Registry
+
+    def close(self) -> None:
+        self.session.close()
+
+
+def open_store(settings: Settings, bundle: Bundle) -> Store:
+    """Connect, and create the tables that are missing. Blocks. Raises StoreError, SettingsError."""
+    width = bundle.manifest.representation_width
+    statements = cql_schema.statements(settings.keyspace, settings.replication, width)
+    session = Session(settings)
+    for statement in statements:
+        session.execute("create the schema", statement)
+    return Store(
+        session=session,
+        users=UserRows(session, settings.keyspace, bundle),
+        items=ItemVectors(session, settings.keyspace, bundle),
+        registry=Registry(session, settings.keyspace),
+    )

@@ -1,0 +1,42 @@
+"""The worker's process: how Python's threads, collector and memory are set for its load."""
+
+import contextlib
+import ctypes
+import gc
+import sys
+
+# A thread that waits for the interpreter gets it after this time at the latest. A shorter time costs more CPU, a longer
+# time delays small batches (docs/decisions.md#switch-interval).
+SWITCH_INTERVAL_S = 0.001
+# The cycle collector looks at new containers when there are more than this number. Batches in flight hold half as many
+# (docs/decisions.md#collector-thresholds).
+COLLECT_AFTER = 1_000_000
+# Arrays of this size and more go back to the system when they are freed (docs/decisions.md#mmap-threshold).
+MAPPED_BYTES = 4 * 2**20
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names and numbers of glibc's malloc.h
+
+
+def tune() -> None:
+    """Set up this process. Call it last before the event loop starts, when everything permanent is loaded."""
+    rest_the_collector()
+    return_large_arrays()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+
+
+def rest_the_collector() -> None:
+    """Let the cycle collector look seldom, and never at what is loaded by now.
+
+    A batch makes one or two containers for each event, and reference counts free all of them. By default the collector
+    would walk through these containers and all modules again and again, an eighth of the worker's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 10, 10)
+
+
+def return_large_arrays() -> None:
+    """Return arrays of MAPPED_BYTES and more to the system when they are freed, where the C library is glibc."""
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
+        mallopt(M_TRIM_THRESHOLD, 2 * MAPPED_BYTES)

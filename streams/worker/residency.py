@@ -1,0 +1,177 @@
+"""Which users are in memory: restored before their events are processed, evicted when the memory is full, erased.
+
+A batch holds the gate from the look at which users are in memory until the batch is processed. An eviction needs the
+gate alone. So no user is evicted between the look and the processing.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager, contextmanager
+from typing import NamedTuple, Protocol, TypeVar
+
+from streams.engine.arena import StoredUser
+from streams.engine.codec import decode_batch
+from streams.engine.planning.candidates import Erased, Part
+from streams.engine.processor import Processor
+from streams.health.metrics import WorkerMetrics
+from streams.store.user_rows import DamagedRow
+from streams.worker.gate import Gate
+from streams.worker.in_order import InFlight
+from streams.worker.intake import Batch
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class RowReader(Protocol):
+    """The part of `UserRows` that restoring calls."""
+
+    async def read(self, user_ids: Sequence[str]) -> list[StoredUser | DamagedRow]: ...
+
+
+class RowRebuilder(Protocol):
+    """The part of `Rebuilder` that restoring calls."""
+
+    async def rebuild(self, partition: int, user_ids: Sequence[str], end: int) -> list[StoredUser]: ...
+
+
+class Restored(NamedTuple):
+    """A decoded batch whose users are in memory, in `stored`, or without history."""
+
+    parts: list[Part]
+    missing: dict[str, int]  # the users that were not in memory, each with the first partition of the user's records
+    stored: Sequence[StoredUser]  # rows of missing users
+    read_after: int  # the number of the last batch that was processed when the rows were read
+
+
+class Residency:
+    """Brings users into the arena and takes users out of it.
+
+    The methods `admit` and `note_erasures` run on the processor's thread, all other methods on the event loop.
+    """
+
+    def __init__(
+        self,
+        processor: Processor,
+        rows: RowReader,
+        rebuilder: RowRebuilder,
+        in_flight: InFlight,
+        metrics: WorkerMetrics,
+        thread: Executor,
+    ) -> None:
+        self._processor = processor
+        self._rows = rows
+        self._rebuilder = rebuilder
+        self._in_flight = in_flight
+        self._metrics = metrics
+        self._thread = thread
+        self._gate = Gate()
+        self._reading = 0  # batches whose rows are being read
+        self._reserved = 0  # free slots of the arena that are promised to these batches
+        # user -> number of the last batch that erased the user. An entry is needed while the erasure has not reached
+        # the store, and while rows are read that may be older than the erasure.
+        self._erased_in: dict[str, int] = {}
+
+    @asynccontextmanager
+    async def restored(self, batch: Batch) -> AsyncIterator[Restored]:
+        """Decode the batch, and read the rows of its users that are not in memory. Process the batch inside the block.
+
+        Ends the batch's turn before rows are read, so that another batch has its turn meanwhile.
+        """
+        async with self._gate.shared():
+            parts, missing = await self._in_thread(self._decode, batch)
+            if not missing:
+                yield Restored(parts, missing, (), 0)
+                return
+            if self._reserved + len(missing) <= self._processor.arena.free_slots():
+                batch.end_turn()
+                with self._reserve(len(missing)):
+                    yield await self._read(parts, missing)
+                return
+        batch.end_turn()
+        async with self._gate.alone():
+            missing = await self._in_thread(self._processor.missing, parts, self._in_flight.processed + 1)
+            await self._evict(len(missing))
+            with self._reserve(len(missing)):
+                yield await self._read(parts, missing)
+
+    def admit(self, restored: Restored, sequence: int) -> None:
+        """Put the restored users into the arena, for batch number `sequence`."""
+        arena = self._processor.arena
+        # A batch of another partition may have erased a user since the row was read. Such a user has no history.
+        stored = [u for u in restored.stored if self._erased_in.get(u.user_id, 0) <= restored.read_after]
+        for part in restored.parts:
+            # A user with a stray record in another partition may have been restored for that partition meanwhile.
+            users = [u for u in stored if restored.missing[u.user_id] == part.partition and u.user_id not in arena]
+            arena.insert(users, part.partition, sequence)
+
+    def note_erasures(self, erased: Sequence[Erased], sequence: int) -> None:
+        """Remember whom batch number `sequence` has erased, until no row can bring the history back."""
+        if not self._reading:
+            stored = self._in_flight.stored
+            self._erased_in = {user: number for user, number in self._erased_in.items() if number > stored}
+        self._erased_in.update((one.user_id, sequence) for one in erased)
+
+    async def drop_partitions(self, partitions: Sequence[int]) -> None:
+        """Forget the users of partitions that another worker may own from now on."""
+        await self._in_thread(self._processor.arena.drop_partitions, partitions)
+        self._metrics.forget(partitions)
+
+    def _decode(self, batch: Batch) -> tuple[list[Part], dict[str, int]]:
+        parts = [Part(d.partition, d.records, decode_batch(d.records)) for d in batch.deliveries]
+        return parts, self._processor.missing(parts)
+
+    @contextmanager
+    def _reserve(self, slots: int) -> Iterator[None]:
+        self._reading += 1
+        self._reserved += slots
+        try:
+            yield
+        finally:
+            self._reserved -= slots
+            self._reading -= 1
+
+    async def _read(self, parts: list[Part], missing: dict[str, int]) -> Restored:
+        """Read the stored rows of the missing users."""
+        processed, stored = self._in_flight.processed, self._in_flight.stored
+        # A batch that is not stored yet may have erased a user. The user's row will be deleted and is no history.
+        wanted = {user: partition for user, partition in missing.items() if self._erased_in.get(user, 0) <= stored}
+        rows = await self._rows.read(list(wanted))
+        users = [row for row in rows if isinstance(row, StoredUser)]
+        damaged = [row for row in rows if isinstance(row, DamagedRow)]
+        if damaged:
+            users += await self._rebuild(damaged, parts, wanted)
+        return Restored(parts, missing, users, processed)
+
+    async def _rebuild(
+        self, damaged: Sequence[DamagedRow], parts: list[Part], missing: dict[str, int]
+    ) -> list[StoredUser]:
+        """Users whose row is damaged, from the records of their partition before this batch."""
+        rebuilt: list[StoredUser] = []
+        for row in damaged:
+            logger.error("%s; the state is rebuilt from the topic", row.why)
+        for part in parts:
+            users = [row.user_id for row in damaged if missing[row.user_id] == part.partition]
+            if users:
+                rebuilt += await self._rebuilder.rebuild(part.partition, users, part.records[0].offset)
+        self._metrics.rebuilt_users.inc(len(damaged))
+        return rebuilt
+
+    async def _evict(self, wanted: int) -> None:
+        """Evict users until `wanted` slots are free. Raises IndexError where the arena is too small for the batch."""
+        arena, in_flight = self._processor.arena, self._in_flight
+        while True:
+            stored, all_stored = in_flight.stored, in_flight.stored == in_flight.processed
+            if await self._in_thread(arena.evict, wanted, stored):
+                return
+            if all_stored:
+                raise IndexError(
+                    f"a batch needs {wanted} new users and the arena holds {arena.capacity}: raise arena_max_users"
+                )
+            await in_flight.until(lambda: in_flight.stored > stored)  # noqa: B023  # awaited within this iteration
+
+    async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)

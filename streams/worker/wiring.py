@@ -1,0 +1,126 @@
+"""The wiring of a worker: every object is made here, and gets what it needs in its constructor."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from export.runtime.bundle import Bundle
+from export.runtime.providers import cuda_failure
+from export.runtime.resident_states import ResidentStates
+from export.runtime.stepper import Stepper
+from streams.broker.publisher import Publisher
+from streams.broker.topics import ensure_topics
+from streams.config.settings import Settings
+from streams.engine.arena import Arena
+from streams.engine.device import ROWS_AN_EVENT, DeviceProcessor
+from streams.engine.outputs import OutputEncoder
+from streams.engine.processor import Processor
+from streams.engine.sampling import Sample
+from streams.health.endpoints import Endpoints
+from streams.health.metrics import Lag, WorkerMetrics
+from streams.health.watchdog import Watchdog
+from streams.store.store import Store, open_store
+from streams.worker.app import App, Parts
+from streams.worker.assignment import Assignment, Handover
+from streams.worker.in_order import InFlight
+from streams.worker.intake import Intake
+from streams.worker.pipeline import Pipeline
+from streams.worker.rebuild import Rebuilder
+from streams.worker.registration import Registration
+from streams.worker.residency import Residency
+from streams.worker.source import Source
+
+
+def build(settings: Settings, bundle: Bundle) -> App:
+    """The application of a worker, not started. Raises SettingsError, BrokerError, StoreError, BundleError."""
+    ensure_topics(settings)
+    store = open_store(settings, bundle)
+    store.registry.announce(bundle)
+    group_id = settings.consumer_group_id(bundle.bundle_id)
+
+    def make_parts(app: App) -> Parts:
+        return _parts(app, settings, bundle, store, group_id)
+
+    return App(settings, group_id, make_parts)
+
+
+def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id: str) -> Parts:
+    metrics, in_flight, intake = WorkerMetrics(), InFlight(), Intake(settings.batch_max_events)
+    publisher = Publisher(settings, group_id)
+    assignment = Assignment(app, settings.behavior_topic)
+    stepper = Stepper(bundle)
+    processor = make_processor(bundle, stepper, settings)
+    processor_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="processor")
+    scorer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scorer")
+    rebuilder = Rebuilder(settings, bundle, stepper, metrics)
+    residency = Residency(processor, store.users, rebuilder, in_flight, metrics, processor_thread)
+    encoder = OutputEncoder(settings.behavior_topic, bundle.bundle_id, bundle.manifest.items, settings.evaluation_share)
+    pipeline = Pipeline(
+        intake=intake,
+        processor=processor,
+        residency=residency,
+        encoder=encoder,
+        publisher=publisher,
+        rows=store.users,
+        in_flight=in_flight,
+        metrics=metrics,
+        processor_thread=processor_thread,
+        scorer_thread=scorer_thread,
+    )
+    registration = Registration(store.items, store.registry, bundle.bundle_id, bundle.manifest.items, assignment.holds)
+    watchdog = Watchdog(settings.stall_limit_s, lambda: in_flight.batches)
+    _register_gauges(metrics, assignment, processor.arena, store, registration)
+    return Parts(
+        intake=intake,
+        pipeline=pipeline,
+        residency=residency,
+        handover=Handover(app, Source(settings, bundle, store), publisher),
+        registration=registration,
+        publisher=publisher,
+        endpoints=Endpoints(
+            settings.http_host, settings.http_port, metrics.registry, watchdog.health, assignment.is_settled
+        ),
+        store=store,
+        watchdog=watchdog,
+        metrics=metrics,
+    )
+
+
+def _register_gauges(
+    metrics: WorkerMetrics, assignment: Assignment, arena: Arena, store: Store, registration: Registration
+) -> None:
+    """Metrics that are read from other objects at every scrape."""
+    metrics.registry.register(Lag(lambda: assignment.lag(metrics)))
+    metrics.gauge("thalweg_users_in_memory", "Users in the arena.", lambda: len(arena))
+    metrics.gauge("thalweg_store_retries", "Requests to Cassandra sent again.", lambda: store.session.retries)
+    metrics.gauge(
+        "thalweg_item_vectors_stored",
+        "Item vectors of the bundle in Cassandra, as far as this worker knows.",
+        lambda: registration.stored,
+    )
+
+
+def make_processor(bundle: Bundle, stepper: Stepper, settings: Settings) -> Processor:
+    """A processor with an empty arena. The states are on the GPU where there is one and the bundle has graphs for it.
+
+    On the CPU the plain graphs cost 5% to 22% less CPU an event than the graphs for a GPU, which pad and copy more.
+    """
+    arena = Arena(settings.arena_max_users, bundle.manifest.state_width, bundle.manifest.representation_width)
+    failure = cuda_failure()
+    on_gpu = failure is None and bundle.has_gpu_graphs
+    hint = "; export the bundle with --gpu to use the GPU" if failure is None and not on_gpu else ""
+    where = "on the GPU" if on_gpu else "on the CPU" + (f": {failure}" if failure else hint)
+    print(f"thalweg worker: bundle {bundle.bundle_id}, states {where}", flush=True)
+    sample = Sample(settings.behavior_topic, settings.evaluation_share)
+    if not on_gpu:
+        return Processor(bundle, stepper, arena, sample)
+    if bundle.gpu_ranks_in_float16:
+        print(f"thalweg worker: {_inexact_ranks(bundle)}", flush=True)
+    resident = ResidentStates(bundle, arena.capacity + ROWS_AN_EVENT * settings.batch_max_events)
+    return DeviceProcessor(bundle, stepper, arena, resident, sample)
+
+
+def _inexact_ranks(bundle: Bundle) -> str:
+    near = bundle.manifest.parity["half_ranks"]["best_items"]
+    return (
+        f"ranks are in float16 and not exact: near the top {near['differ_share']:.1%} differ from float32, by up to "
+        f"{near['max_abs_difference']} places; export without --half for exact ones"
+    )
