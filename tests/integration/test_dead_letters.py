@@ -65,7 +65,7 @@ def test_dead_letters_hold_the_original_and_its_reason(settings: Settings) -> No
     assert [letter.field for letter in read_contents(settings, limit=1).newest] == [contents.newest[-1].field]
 
 
-def test_matching_letters_are_sent_again_once(settings: Settings) -> None:
+def test_matching_dead_letters_are_resent_once(settings: Settings) -> None:
     ensure_topics(settings)
     reject_all(settings, REJECTED)
     before = len(read_all(settings, settings.behavior_topic))

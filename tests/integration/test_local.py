@@ -1,4 +1,4 @@
-"""`streams.local` with the real Kafka and Cassandra: start, fault, restart, and no process left over."""
+"""`streams.local` with the real Kafka and Cassandra: start, fault and restart. No process is left over."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ THALWEG = [sys.executable, "-m", "streams.cli"]
 PARENT = """
 import signal, sys, time
 from pathlib import Path
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started with it ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs that ignore SIGINT
 from streams.local import local_services
 with local_services(data_dir=Path(sys.argv[1]), cassandra="cassandra" in sys.argv[2:]) as services:
     for service in services.services.values():
@@ -82,7 +82,8 @@ def listens(address: str) -> bool:
         return probe.connect_ex((host, int(port))) == 0
 
 
-def gone(pids: list[int], addresses: list[str], limit_s: float = 10) -> bool:
+def have_ended(pids: list[int], addresses: list[str], limit_s: float = 10) -> bool:
+    """Wait until no process runs and no address accepts connections. Returns False after the limit."""
     deadline = time.monotonic() + limit_s
     while any(is_running(pid) for pid in pids) or any(listens(address) for address in addresses):
         if time.monotonic() > deadline:
@@ -91,7 +92,7 @@ def gone(pids: list[int], addresses: list[str], limit_s: float = 10) -> bool:
     return True
 
 
-def test_a_record_and_a_vector_come_back(services: LocalServices) -> None:
+def test_a_record_and_a_vector_can_be_written_and_read(services: LocalServices) -> None:
     write_record(services.bootstrap, "local.record")
     assert read_record(services.bootstrap, "local.record") == (b"anna", b"view")
     write_row(services.cassandra.address, "local_row")
@@ -103,7 +104,7 @@ def test_a_crash_and_an_orderly_restart_keep_data_and_ports(tmp_path: Path) -> N
         addresses = [services.bootstrap, services.cassandra.address]
         write_record(services.bootstrap, "kept")
         write_row(services.cassandra.address, "kept")
-        time.sleep(1.5)  # Cassandra's commit log reaches the disk every second
+        time.sleep(1.5)  # Cassandra writes its commit log to the disk every second
         for service in (services.kafka, services.cassandra):
             service.kill()
         assert not any(listens(address) for address in addresses)
@@ -118,19 +119,19 @@ def test_a_crash_and_an_orderly_restart_keep_data_and_ports(tmp_path: Path) -> N
             local_services(data_dir=tmp_path, cassandra=False),
         ):
             pass
-    assert gone(pids, addresses, limit_s=0)
+    assert have_ended(pids, addresses, limit_s=0)
     with local_services(data_dir=tmp_path, cassandra=False) as services:
         assert read_record(services.bootstrap, "kept") == (b"anna", b"view")
         with pytest.raises(LocalServiceError, match="without cassandra"):
             _ = services.cassandra
 
 
-def test_a_paused_kafka_is_silent_until_it_resumes(services: LocalServices) -> None:
+def test_a_paused_kafka_does_not_answer_until_it_resumes(services: LocalServices) -> None:
     services.kafka.pause()
     try:
         with pytest.raises(LocalServiceError, match="did not answer"):
             services.kafka.wait_until_ready(limit_s=1)
-        assert services.kafka.pid is not None, "waiting for a running service must not end it"
+        assert services.kafka.pid is not None, "to wait for a running service must not end it"
     finally:
         services.kafka.resume()
     services.kafka.wait_until_ready()
@@ -138,7 +139,7 @@ def test_a_paused_kafka_is_silent_until_it_resumes(services: LocalServices) -> N
 
 @contextmanager
 def parent_of_services(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[int], list[str]]]:
-    """Another process that runs local services: itself, their process ids, their addresses."""
+    """Start a process that runs local services. Yields it, and the process ids and addresses of its services."""
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, *arguments],
         stdout=subprocess.PIPE,
@@ -156,26 +157,26 @@ def parent_of_services(*arguments: str) -> Iterator[tuple[subprocess.Popen[str],
             parent.wait()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a process bound to its parent's life needs Linux")
-def test_a_killed_parent_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can end a process together with its parent")
+def test_services_of_a_killed_parent_end(tmp_path: Path) -> None:
     with parent_of_services(str(tmp_path), "cassandra") as (parent, pids, addresses):
         assert len(pids) == 2
         assert all(listens(address) for address in addresses)
         parent.kill()
-        assert gone(pids, addresses)
+        assert have_ended(pids, addresses)
 
 
-def test_an_interrupted_parent_ends_them_in_order(tmp_path: Path) -> None:
+def test_an_interrupted_parent_ends_its_services_in_order(tmp_path: Path) -> None:
     with parent_of_services(str(tmp_path)) as (parent, pids, addresses):
         assert listens(addresses[0])
         parent.send_signal(signal.SIGINT)
         parent.wait(30)
-        assert gone(pids, addresses, limit_s=0)
+        assert have_ended(pids, addresses, limit_s=0)
     assert (tmp_path / "kafka" / "log" / ".kafka_cleanshutdown").exists()
 
 
 @pytest.mark.parametrize("options", [[], ["--secure"]], ids=["open", "secure"])
-def test_up_stays_and_down_ends_it(tmp_path: Path, options: list[str]) -> None:
+def test_services_of_up_stay_until_down_ends_them(tmp_path: Path, options: list[str]) -> None:
     environment = {**os.environ, "THALWEG_HOME": str(tmp_path / "home")}
 
     def thalweg(*arguments: str, code: int = 0) -> str:
@@ -197,6 +198,6 @@ def test_up_stays_and_down_ends_it(tmp_path: Path, options: list[str]) -> None:
     finally:
         ended = thalweg("down", "--wipe")
     assert "ended kafka and cassandra" in ended
-    assert gone([], [settings.broker, settings.cassandra], limit_s=0)
+    assert have_ended([], [settings.broker, settings.cassandra], limit_s=0)
     assert "nothing was running" in thalweg("down")
     assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["ports.json"]

@@ -1,4 +1,4 @@
-"""The monitor on a real Kafka: catching up, duplicates, restarts, the metrics topic, Prometheus and the command."""
+"""The monitor on a real Kafka: backlog, duplicates, restarts, the metrics topic, Prometheus and the command."""
 
 import os
 import random
@@ -29,11 +29,11 @@ ROOT = Path(__file__).parents[2]
 PARTITIONS = 3
 EVENTS = 3_000
 WINDOW_MS = 10_000
-START_MS = int(time.time() - 3600) * 1000 // WINDOW_MS * WINDOW_MS  # older records would fall to the broker's retention
+START_MS = int(time.time() - 3600) * 1000 // WINDOW_MS * WINDOW_MS  # the broker's retention would delete older records
 
 
 def evaluations() -> Iterator[tuple[int, int, EvaluationEvent]]:
-    """(partition, timestamp_ms, event): users with habits, some items unknown to the model, 50 s in all."""
+    """Yield (partition, timestamp_ms, event) for 50 s of events. Some of their items are unknown to the model."""
     choose = random.Random(1)
     last: dict[int, str] = {}
     steps: dict[int, int] = {}
@@ -65,7 +65,7 @@ def evaluations() -> Iterator[tuple[int, int, EvaluationEvent]]:
 
 @pytest.fixture
 def settings(services: LocalServices) -> Settings:
-    """Topics of this test alone, with evaluation events: a tenth of them twice, and two records that are none."""
+    """Create topics for this test. A tenth of the evaluation events is sent twice, and two records are no events."""
     prefix = uuid.uuid4().hex[:8]
     names = {f: f"{prefix}.{f}" for f in Settings.__struct_fields__ if f.endswith("_topic")}
     settings = Settings(broker=services.bootstrap, partitions=PARTITIONS, **names)
@@ -83,7 +83,7 @@ def settings(services: LocalServices) -> Settings:
 
 
 def follow(settings: Settings, metrics_topic: str | None = None) -> Snapshot:
-    """What a monitor that starts now knows when it has read everything and the last window is over."""
+    """Run a monitor until it has read everything and the last window is over. Returns its last snapshot."""
     monitor = Monitor(settings, settings.evaluation_topic, metrics_topic, window_s=WINDOW_MS / 1000)
     monitor.start()
     deadline = time.monotonic() + 60
@@ -106,7 +106,7 @@ def published(settings: Settings) -> list[MetricsEvent]:
     return found
 
 
-def test_counts_each_id_once_in_the_order_of_time_and_again_after_a_restart(settings: Settings) -> None:
+def test_each_id_counts_once_in_order_of_time_and_a_restart_gives_the_same_counts(settings: Settings) -> None:
     expected = Scoreboard("gru-1", WINDOW_MS, 5_000)
     for partition, time_ms, event in sorted(evaluations(), key=lambda e: (e[1], e[0])):
         assert partition == int(event.id.split("-")[1])
@@ -128,10 +128,10 @@ def test_counts_each_id_once_in_the_order_of_time_and_again_after_a_restart(sett
     second = follow(settings, settings.metrics_topic)
     assert second.latest is not None
     assert second.latest.cumulative == first.latest.cumulative
-    assert published(settings) == windows, "a window is published once"
+    assert published(settings) == windows, "a window must be published once"
 
 
-def test_the_command_prints_json_serves_prometheus_and_ends_at_an_interrupt(settings: Settings) -> None:
+def test_the_command_serves_prometheus_and_prints_json_when_it_is_interrupted(settings: Settings) -> None:
     environment = {
         **os.environ,
         "THALWEG_BROKER": settings.broker,
@@ -169,7 +169,7 @@ def test_the_command_prints_json_serves_prometheus_and_ends_at_an_interrupt(sett
     assert 0 < result.latest.cumulative.metrics["popularity"]["recall@20"] < 1
 
 
-def test_until_idle_ends_by_itself_with_a_table(
+def test_until_idle_ends_without_an_interrupt_and_prints_a_table(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("THALWEG_BROKER", settings.broker)

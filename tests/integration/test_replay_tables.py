@@ -1,4 +1,4 @@
-"""`thalweg replay` of a log in columns of its own, on a real Kafka."""
+"""`thalweg replay` of a CSV file with custom column names, on a real Kafka."""
 
 import asyncio
 import uuid
@@ -14,7 +14,7 @@ from streams.engine.codec import Outcome, Rejected, decode
 from streams.local import LocalServices
 
 
-def test_a_table_of_any_columns_is_sent_as_events(
+def test_a_table_with_custom_columns_is_sent_as_events(
     services: LocalServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(broker=services.bootstrap, behavior_topic=f"{uuid.uuid4().hex[:8]}.behavior")

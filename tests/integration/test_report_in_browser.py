@@ -1,4 +1,4 @@
-"""The report of an evaluation in a real browser: what a reader sees, not what the page's text says."""
+"""The report of an evaluation in a real browser, which shows what a reader sees."""
 
 import html
 import json
@@ -20,11 +20,11 @@ from tests.support.bundles import tiny_bundle
 from tests.support.logs import event_log
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-REASON = "no chromium on the PATH: install one (apt-get install chromium) to see the report drawn"
+REASON = "no chromium on the PATH: install it (apt-get install chromium) to test how the report is drawn"
 HOSTILE = "</text><script>document.title = 'run'</script>"
 DESKTOP, PHONE = 1280, 390  # CSS pixels
-# Stands before the page's own policy, which forbids scripts; looks at the page when all of it is laid out.
-EYE = """<script>
+# This script stands before the page's own policy, which forbids scripts. It inspects the page when the layout is done.
+INSPECTION = """<script>
 const errors = [];
 addEventListener("error", event => errors.push(String(event.message || event.target.outerHTML)), true);
 document.addEventListener("securitypolicyviolation", event => errors.push("blocked " + event.blockedURI));
@@ -52,7 +52,7 @@ addEventListener("message", event => document.body.setAttribute("data-found", ev
 pytestmark = pytest.mark.skipif(BROWSER is None and os.environ.get("CI") != "true", reason=REASON)
 
 
-def months(events: int = 900) -> EventLog:
+def log_of_ten_weeks(events: int = 900) -> EventLog:
     draw = np.random.default_rng(0)
     times_ms = 10**12 + np.sort(draw.integers(0, 70 * 86_400_000, events))
     names = ["view", "cart", "wave"]
@@ -65,7 +65,7 @@ def months(events: int = 900) -> EventLog:
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("bundles")
     bundle, other = (tiny_bundle(folder / str(seed), items=60, width=16, seed=seed) for seed in (0, 1))
-    history, log = months().split(0.2)
+    history, log = log_of_ten_weeks().split(0.2)
     result = evaluate_bundle(bundle, log, history, compare=other, is_robustness_wanted=True, is_freshness_wanted=True)
     epochs = [{"loss": 7.0 - n / 2, "recall@20": 0.2 + n / 50, "mrr@20": 0.1 + n / 100} for n in range(7)]
     result["slices"]["action"][HOSTILE] = result["slices"]["action"].pop("view")
@@ -85,10 +85,10 @@ def scheme(name: str) -> str:
     return f"--blink-settings=preferredColorScheme={ {'dark': 0, 'light': 1}[name] }"
 
 
-def seen(text: str, folder: Path, width: int, colours: str = "light") -> Any:
-    """What EYE finds on the page at this width."""
+def inspect(text: str, folder: Path, width: int, colours: str = "light") -> Any:
+    """Show the page in a window of this width and return what INSPECTION finds."""
     assert text.count("<head>") == 1
-    (folder / "page.html").write_text(text.replace("<head>", "<head>" + EYE), encoding="utf-8")
+    (folder / "page.html").write_text(text.replace("<head>", "<head>" + INSPECTION), encoding="utf-8")
     (folder / "frame.html").write_text(FRAME.format(width=width), encoding="utf-8")
     window = f"--window-size={width + 100},4100"
     dom = browse("--dump-dom", "--virtual-time-budget=5000", window, scheme(colours), (folder / "frame.html").as_uri())
@@ -99,7 +99,7 @@ def seen(text: str, folder: Path, width: int, colours: str = "light") -> Any:
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
 def test_every_plot_is_drawn_within_the_window(report: str, tmp_path: Path, width: int) -> None:
-    found = seen(report, tmp_path, width)
+    found = inspect(report, tmp_path, width)
     assert found["width"] == width
     assert found["scrolls"] <= width, "the page is wider than the window"
     assert found["errors"] == found["requests"] == []
@@ -119,15 +119,15 @@ def test_every_plot_is_drawn_within_the_window(report: str, tmp_path: Path, widt
 
 
 def luminance(colour: str) -> float:
-    """Relative luminance of "rgb(r, g, b)" (WCAG 2.2)."""
+    """Return the relative luminance of the colour "rgb(r, g, b)" (WCAG 2.2)."""
     parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
-def test_text_and_plots_stand_out_from_the_paper(report: str, tmp_path: Path, colours: str) -> None:
-    found = seen(report, tmp_path, DESKTOP, colours)["colours"]
+def test_text_and_plots_have_enough_contrast_with_the_background(report: str, tmp_path: Path, colours: str) -> None:
+    found = inspect(report, tmp_path, DESKTOP, colours)["colours"]
     paper = luminance(found.pop("paper"))
     assert (paper < 0.1) == (colours == "dark")
     for name, colour in found.items():
@@ -136,16 +136,16 @@ def test_text_and_plots_stand_out_from_the_paper(report: str, tmp_path: Path, co
         assert contrast >= (3 if name in ("bar", "line") else 4.5), (name, contrast)
 
 
-def test_the_page_asks_for_nothing_and_runs_nothing_whatever_stands_in_it(report: str, tmp_path: Path) -> None:
+def test_the_page_loads_nothing_and_runs_no_script_whatever_its_text(report: str, tmp_path: Path) -> None:
     assert HOSTILE not in report
     assert html.escape(HOSTILE[:15]) in report
     broken = report.replace("</h1>", f'</h1><img src="http://127.0.0.1:9/x.png">{HOSTILE}')
-    found = seen(broken, tmp_path, DESKTOP)
+    found = inspect(broken, tmp_path, DESKTOP)
     assert any("127.0.0.1:9" in error for error in found["errors"])
     assert found["title"] != "run"
 
 
-def test_a_screenshot_is_a_picture_of_the_page(report: str, tmp_path: Path) -> None:
+def test_a_screenshot_shows_the_page(report: str, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(report, encoding="utf-8")
     (tmp_path / "blank.html").write_text("<!doctype html><body></body>", encoding="utf-8")
     pictures = {}

@@ -1,4 +1,4 @@
-"""Kafka and Cassandra with TLS and passwords: everything works with them, and nothing without."""
+"""Kafka and Cassandra with TLS and authentication: all parts work with them, and no client works without them."""
 
 import os
 import random
@@ -25,12 +25,12 @@ from streams.local.credentials import CREDENTIALS_FOLDER
 from streams.local.process.ports import HOST
 from streams.local.state_file import LocalState
 from streams.monitor.monitor import Monitor
-from streams.store.user_rows import connect
+from streams.store.session import connect
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, event, record
 
 EVENTS = 600
-WRONG = "Zx81-wrong-and-not-to-be-seen"
+WRONG_PASSWORD = "Zx81-wrong-and-not-to-be-seen"
 REFUSED_WITHIN_S = 15.0
 
 
@@ -70,7 +70,7 @@ def as_environment(settings: Settings) -> dict[str, str]:
     return {f"THALWEG_{name.upper()}": str(value) for name, value in values.items() if value is not None}
 
 
-def test_events_go_all_the_way(deployment: Deployment) -> None:
+def test_events_are_applied_and_published_and_verified(deployment: Deployment) -> None:
     draw = random.Random(7)
     records = [
         record(event(f"e-{i}", f"user-{draw.randrange(40)}", f"item-{draw.randrange(1, 21)}")) for i in range(EVENTS)
@@ -95,14 +95,14 @@ def test_events_go_all_the_way(deployment: Deployment) -> None:
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"broker_password": WRONG}, "THALWEG_BROKER_PASSWORD"),
-        ({"cassandra_password": WRONG}, "THALWEG_CASSANDRA_PASSWORD"),
+        ({"broker_password": WRONG_PASSWORD}, "THALWEG_BROKER_PASSWORD"),
+        ({"cassandra_password": WRONG_PASSWORD}, "THALWEG_CASSANDRA_PASSWORD"),
         ({"broker_ca": "another"}, "THALWEG_BROKER_CA"),
         ({"cassandra_ca": "another"}, "THALWEG_CASSANDRA_CA"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_a_worker_that_is_not_let_in_says_where_to_look(
+def test_a_worker_that_is_refused_names_the_setting(
     deployment: Deployment, another_ca: str, changed: dict[str, str], named: str
 ) -> None:
     changed = {name: another_ca if value == "another" else value for name, value in changed.items()}
@@ -113,13 +113,15 @@ def test_a_worker_that_is_not_let_in_says_where_to_look(
     assert done.returncode == 1
     (error,) = [line for line in done.stdout.splitlines() if line.startswith("thalweg worker: ")]
     assert named in error
-    for secret in (WRONG, *(getattr(deployment.settings, name) for name in SECRETS)):
+    for secret in (WRONG_PASSWORD, *(getattr(deployment.settings, name) for name in SECRETS)):
         assert secret not in done.stdout
 
 
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize(("missing", "hint"), [("ca", "speaks TLS: set {}_ca"), ("user", "without a user.*{}_user")])
-def test_a_client_without_tls_or_user_is_told_so(deployment: Deployment, service: str, missing: str, hint: str) -> None:
+def test_a_client_without_tls_or_user_gets_an_error_that_names_the_setting(
+    deployment: Deployment, service: str, missing: str, hint: str
+) -> None:
     settings = msgspec.structs.replace(deployment.settings, **{f"{service}_{missing}": None})
     with pytest.raises(SettingsError, match=hint.format(service)) as refused:
         _connect(settings, service)
@@ -127,7 +129,7 @@ def test_a_client_without_tls_or_user_is_told_so(deployment: Deployment, service
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_port_without_tls_is_told_from_one_with(deployment: Deployment, service: str) -> None:
+def test_a_port_without_tls_gets_an_error_of_its_own(deployment: Deployment, service: str) -> None:
     with socket.create_server((HOST, 0)) as server:
 
         def answer() -> None:
@@ -147,13 +149,13 @@ def test_a_port_without_tls_is_told_from_one_with(deployment: Deployment, servic
             _connect(settings, service)
 
 
-def test_the_default_user_of_cassandra_is_gone(deployment: Deployment) -> None:
+def test_cassandra_refuses_its_default_user(deployment: Deployment) -> None:
     default = {"cassandra_user": DEFAULT_USER, "cassandra_password": DEFAULT_USER}
     with pytest.raises(SettingsError, match="refused user 'cassandra'"):
         connect(msgspec.structs.replace(deployment.settings, **default))
 
 
-def test_the_controller_takes_no_stranger(
+def test_the_controller_refuses_clients(
     deployment: Deployment, services: LocalServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(topics, "CONNECT_TIMEOUT_MS", 500)
@@ -165,7 +167,7 @@ def test_the_controller_takes_no_stranger(
             _connect(settings, "broker")
 
 
-def test_secrets_are_for_the_owner_alone(deployment: Deployment, services: LocalServices) -> None:
+def test_only_the_owner_can_read_secrets(deployment: Deployment, services: LocalServices) -> None:
     secrets = [getattr(deployment.settings, name).encode() for name in SECRETS]
     folder = services.data_dir
     assert folder.stat().st_mode & 0o077 == 0
@@ -182,7 +184,7 @@ def test_secrets_are_for_the_owner_alone(deployment: Deployment, services: Local
             assert not any(secret in command for secret in secrets)
 
 
-def test_doctor_finds_the_way_by_itself_and_shows_no_password(
+def test_doctor_finds_the_running_services_and_shows_no_password(
     deployment: Deployment, services: LocalServices, tmp_path: Path
 ) -> None:
     pids = {name: service.pid or 0 for name, service in services.services.items()}

@@ -1,4 +1,4 @@
-"""`thalweg train` as processes of its own: killed and given again, and shared by torchrun."""
+"""`thalweg train` in separate processes: a killed command that is run again, and two processes of torchrun."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from tests.support.models import assert_same_weights
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_killed_command_goes_on_when_it_is_given_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_command_continues_when_it_is_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["simulate", "--events", "3000", "--out", str(tmp_path / "shop.jsonl")]) == 0
 
     def train_into(name: str, *more: str) -> list[str]:
@@ -36,7 +36,7 @@ def test_a_killed_command_goes_on_when_it_is_given_again(tmp_path: Path, capsys:
     capsys.readouterr()
     assert cli.main(train_into("other", "--seed", "5", "--max-epochs", "1")) == 0
     assert "of another log or other settings: starts over" in capsys.readouterr().out
-    assert not (tmp_path / "other" / FILE).exists()  # removed when done
+    assert not (tmp_path / "other" / FILE).exists(), "the snapshot must be removed at the end"
     assert cli.main(train_into("killed")) == 0
     assert "Goes on after epoch" in capsys.readouterr().out
     assert cli.main(train_into("whole")) == 0
@@ -60,14 +60,14 @@ def torchrun(*arguments: str, timeout_s: float = 300) -> str:
     return ended.stdout
 
 
-def test_torchrun_trains_and_one_process_writes(tmp_path: Path) -> None:
+def test_two_processes_of_torchrun_train_and_one_of_them_writes(tmp_path: Path) -> None:
     log = str(tmp_path / "shop.jsonl")
     assert cli.main(["simulate", "--events", "1000", "--out", log]) == 0
     options = ["--width", "16", "--max-epochs", "1", "--device", "cpu"]
-    said = torchrun("train", log, "--out", str(tmp_path / "two"), *options)
-    assert said.count("Checkpoint in") == 1
+    printed = torchrun("train", log, "--out", str(tmp_path / "two"), *options)
+    assert printed.count("Checkpoint in") == 1
     assert not (tmp_path / "two" / FILE).exists()
     assert cli.main(["train", log, "--out", str(tmp_path / "one"), *options]) == 0
     two, one = (checkpoint.load(tmp_path / name).description for name in ("two", "one"))
     assert two.epochs[0]["loss"] == pytest.approx(one.epochs[0]["loss"], rel=0.1)
-    assert two.epochs[0]["loss"] != one.epochs[0]["loss"]  # twice as many events a step
+    assert two.epochs[0]["loss"] != one.epochs[0]["loss"]  # a step has twice as many events
