@@ -11,9 +11,11 @@ from encoder.data.features import (
     CATEGORY,
     ITEM_FEATURES,
     PRICE,
+    WEEK_MS,
 )
 from encoder.data.vocabulary import Vocabulary
-from encoder.model.user_model import ModelConfig, UserModel
+from encoder.model.user_model import UserModel
+from encoder.model.config import ModelConfig
 from tests.support.logs import event_log
 
 KINDS = ("cup", "pot", "tea")
@@ -84,3 +86,10 @@ def vocabulary_with_all_features(items: int = 30) -> Vocabulary:
         categories=[f"category-{i}" for i in range(1, 5)],
         brands=[f"brand-{i}" for i in range(1, 6)],
     )
+
+
+# Three items, of which one has no content. The log spans exactly a week.
+CONTENT_LOG = log_with_content(
+    [("ann", "a", "view", 0), ("bob", "b", "view", 10), ("ann", "c", "view", 20), ("ann", "a", "view", WEEK_MS)],
+    {"a": ("cups", "acme", 2.0), "b": (None, None, float("nan")), "c": ("pots", None, 30.0)},
+)
