@@ -1,4 +1,4 @@
-"""`thalweg train` and `thalweg evaluate` on a log as it is: what they leave out, say, and write down."""
+"""What `thalweg train` and `thalweg evaluate` leave out of a log, print and record."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def thalweg(capsys: pytest.CaptureFixture[str]) -> Thalweg:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """40 users of 10 events each, the first event of each twice, and one of 30 events in 30 s."""
+    """Write a log of 40 users with 10 events each, the first of them twice, and of a robot with 30 events in 30 s."""
     rows = [(f"u{user}", f"i{(user + n) % 7}", user * 100 + n * 7_200) for user in range(40) for n in range(10)]
     rows += rows[::10]
     rows += [("robot", f"i{n % 7}", 50_000 + n) for n in range(30)]
@@ -33,7 +33,7 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def test_train_prepares_and_writes_it_down_and_evaluate_only_where_asked(
+def test_train_prepares_a_log_and_records_it_and_evaluate_prepares_only_on_request(
     thalweg: Thalweg, log: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "checkpoint"
@@ -64,7 +64,7 @@ def test_train_prepares_and_writes_it_down_and_evaluate_only_where_asked(
     assert "470 of 470 events" in thalweg(*train, "--no-drop-repeats", "--max-events-per-day", 0)
 
 
-def test_what_is_left_of_nothing_is_named(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_names_the_options_that_leave_no_event(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", log, "--columns", COLUMNS, "--out", log.parent / "never", "--min-user-events", 99]
     assert cli.main([str(argument) for argument in arguments]) == 1
     said = capsys.readouterr()
@@ -72,15 +72,13 @@ def test_what_is_left_of_nothing_is_named(log: Path, capsys: pytest.CaptureFixtu
     assert "is left: check --max-events-per-day and --min-user-events" in said.err
 
 
-def test_preparation_follows_the_cut_in_time(thalweg: Thalweg, log: Path, tmp_path: Path) -> None:
+def test_preparation_comes_after_the_cut_in_time(thalweg: Thalweg, log: Path, tmp_path: Path) -> None:
     train = ["train", log, "--columns", COLUMNS, "--out", tmp_path / "c", "--max-epochs", 1, "--width", 8]
     first = thalweg(*train, "--first", 0.5)
-    assert "of 235 events after preparation" in first  # half of the log as it is, as `thalweg replay` cuts it
+    assert "of 235 events after preparation" in first  # the cut comes before preparation, as in `thalweg replay`
 
 
-def test_evaluating_a_checkpoint_on_what_it_was_trained_on_is_a_leak(
-    thalweg: Thalweg, log: Path, tmp_path: Path
-) -> None:
+def test_an_evaluation_on_the_training_log_is_reported_as_leakage(thalweg: Thalweg, log: Path, tmp_path: Path) -> None:
     out, of = tmp_path / "c", [log, "--columns", COLUMNS]
     thalweg("train", *of, "--out", out, "--first", 0.5, "--max-epochs", 1, "--width", 8)
     assert f"not later than the last event of the training log of {out}" in thalweg("evaluate", out, *of)
@@ -89,7 +87,7 @@ def test_evaluating_a_checkpoint_on_what_it_was_trained_on_is_a_leak(
     assert json.loads(thalweg(*later, "--json").splitlines()[-1])["leak"]["not_later"] == 0
 
 
-def test_an_export_takes_items_from_any_log_that_training_takes(thalweg: Thalweg, log: Path, tmp_path: Path) -> None:
+def test_export_adds_items_from_any_log_that_training_can_read(thalweg: Thalweg, log: Path, tmp_path: Path) -> None:
     out, columns = tmp_path / "c", f"{COLUMNS},category=what"
     thalweg("train", log, "--columns", columns, "--out", out, "--max-epochs", 1, "--width", 8)
     newer = tmp_path / "newer.csv"

@@ -1,4 +1,4 @@
-"""CSV and Parquet whose columns have names of their own."""
+"""CSV and Parquet files whose columns do not have the names of the contract."""
 
 import json
 from pathlib import Path
@@ -45,13 +45,13 @@ def test_a_mapping_is_parsed() -> None:
         ("event_time_ms=t[h]", r"unit \[h\].*use \[s\], \[ms\], \[iso\]"),
     ],
 )
-def test_what_is_no_mapping_is_named(text: str, why: str) -> None:
+def test_an_invalid_mapping_is_refused_with_a_reason(text: str, why: str) -> None:
     with pytest.raises(InputError, match=why):
         ColumnMapping.parse(text)
 
 
 @pytest.mark.parametrize("separator", [",", "\t", ";", "|", "::"])
-def test_csv_columns_by_name(tmp_path: Path, separator: str) -> None:
+def test_csv_columns_are_mapped_by_name(tmp_path: Path, separator: str) -> None:
     rows = [
         ["who", "what", "when", "kind", "cost", "maker", "category"],
         ["ann", "shoe", "1396437466.94", "view", "3.50", "Aurora", "feet"],
@@ -68,7 +68,11 @@ def test_csv_columns_by_name(tmp_path: Path, separator: str) -> None:
         assert why in example
     bob, ann = log.events()
     assert (ann.event_id, ann.user_id, ann.item_id, ann.action) == ("csv-2", "ann", "shoe", "view")
-    assert (ann.event_time_ms, ann.price, ann.category) == (1_396_437_466_940, 3.5, "feet")  # category: its own name
+    assert (ann.event_time_ms, ann.price, ann.category) == (
+        1_396_437_466_940,
+        3.5,
+        "feet",
+    )  # the column category needs no mapping
     assert (ann.attributes, bob.attributes) == ({"brand": "Aurora"}, None)
     assert (bob.event_time_ms, bob.price, bob.category) == (1_396_437_465_000, None, None)
     records = list(replay_records(path, columns=columns))
@@ -77,7 +81,7 @@ def test_csv_columns_by_name(tmp_path: Path, separator: str) -> None:
     assert records[4][1] == separator.join(rows[5]).encode()
 
 
-def test_csv_named_as_in_the_contract_needs_no_mapping(tmp_path: Path) -> None:
+def test_csv_columns_with_the_names_of_the_contract_need_no_mapping(tmp_path: Path) -> None:
     header = "\ufeffevent_id,user_id,item_id,action,event_time_ms,session_id,other"
     path = write(tmp_path, f'{header}\ne7,u,"a, b",view,5,,x\ne7,u,c,view,6,,x\n,u,c,view,6,,x\n')
     log, report = load_log(path)
@@ -87,7 +91,7 @@ def test_csv_named_as_in_the_contract_needs_no_mapping(tmp_path: Path) -> None:
     assert "event_id is empty" in report.examples[0]
 
 
-def test_csv_without_header_by_number(tmp_path: Path) -> None:
+def test_csv_without_a_header_is_mapped_by_column_number(tmp_path: Path) -> None:
     path = write(tmp_path, "ann shoe,2014-04-07,x\nbob,2014-04-07T00:00:01+01:00,y\n", "log.dat")
     columns = "user_id=#1,event_time_ms=#2[iso],item_id=#3,action:=see"
     events = list(load_log(path, "csv", columns)[0].events())
@@ -103,7 +107,7 @@ def test_csv_without_header_by_number(tmp_path: Path) -> None:
             load_log(path, "csv", columns)
 
 
-def test_a_fixed_action_stands_above_a_column_of_that_name(tmp_path: Path) -> None:
+def test_a_fixed_action_overrides_a_column_of_that_name(tmp_path: Path) -> None:
     path = write(tmp_path, "user_id,item_id,action,event_time_ms\nu,i,buy,5\n")
     assert load_log(path)[0].actions == ["buy"]
     assert load_log(path, columns="action:=see")[0].actions == ["see"]
@@ -119,12 +123,12 @@ def write_parquet(folder: Path, columns: dict[str, Any]) -> Path:
     return path
 
 
-def test_parquet_columns_by_name(tmp_path: Path) -> None:
+def test_parquet_columns_are_mapped_by_name(tmp_path: Path) -> None:
     path = write_parquet(
         tmp_path,
         {
             "user": [7, 8, 9, 9, 9],
-            "item": [4.0, None, 4.5, 5.0, 5.0],  # whole numbers beside a null, as pandas writes them
+            "item": [4.0, None, 4.5, 5.0, 5.0],  # pandas writes integers as floats in a column with nulls
             "ts": [1_396_437_466.94, 1_396_437_466.0, 1_396_437_466.0, 1_396_437_467.0, None],
             "brand": ["Aurora", None, None, None, None],
             "size": [4, 4, None, None, None],
@@ -158,7 +162,7 @@ def test_parquet_timestamps_need_no_unit(tmp_path: Path, unit: str, zone: str | 
 
 
 @pytest.mark.skipif(not BEAUTY.exists(), reason=f"no log at {BEAUTY}; it is not part of the project")
-def test_real_beauty_with_ties_in_order_of_the_file() -> None:
+def test_events_of_a_real_log_with_equal_times_keep_the_order_of_the_file() -> None:
     log, report = load_log(BEAUTY, "csv", BEAUTY_COLUMNS + ",attributes.pos=pos")
     assert (report.kept, report.unparsable, report.duplicates) == (198_502, 0, 0)
     assert (len(log.user_ids), len(log.item_ids), log.actions) == (22_363, 12_101, ["rate"])
@@ -166,4 +170,4 @@ def test_real_beauty_with_ties_in_order_of_the_file() -> None:
     position = np.array([int(name) for name in names])[codes]
     by_user = np.argsort(log.user, kind="stable")
     steps = np.diff(position[by_user])[np.diff(log.user[by_user]) == 0]
-    assert (steps == 1).all()  # each user's reviews in their published order
+    assert (steps == 1).all()  # each user's reviews are in the published order

@@ -1,4 +1,4 @@
-"""The event log: parts of it, its cut in time, its events."""
+"""Selection of parts of an event log, its split in time, and its events."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def make_log(times: list[int]) -> EventLog:
     )
 
 
-def test_events_carry_every_column_and_leave_out_what_is_missing() -> None:
+def test_events_have_every_column_except_missing_values() -> None:
     first, second, third = make_log([10, 20, 30]).events()
     assert (first.event_id, first.user_id, first.item_id, first.action) == ("till-2", "ann", "shoe", "view")
     assert (first.event_time_ms, first.price, first.session_id, first.attributes) == (10, None, None, None)
@@ -37,7 +37,7 @@ def test_events_carry_every_column_and_leave_out_what_is_missing() -> None:
     assert third.category is None
 
 
-def test_a_part_keeps_codes_and_ids() -> None:
+def test_a_part_of_a_log_keeps_codes_and_ids() -> None:
     log = make_log([10, 20, 30, 40])
     whole = list(log.events())
     assert list(log[1:3].events()) == whole[1:3]
@@ -49,7 +49,7 @@ def test_a_part_keeps_codes_and_ids() -> None:
 @pytest.mark.parametrize(
     ("fraction", "expected"), [(0.0, 0), (0.2, 0), (0.25, 1), (0.5, 1), (0.75, 3), (0.8, 3), (1.0, 4)]
 )
-def test_split_never_divides_a_millisecond(fraction: float, expected: int) -> None:
+def test_split_never_separates_events_of_the_same_millisecond(fraction: float, expected: int) -> None:
     log = make_log([10, 20, 20, 30])
     first, rest = log.split(fraction)
     assert (len(first), len(rest)) == (expected, 4 - expected)
@@ -58,11 +58,11 @@ def test_split_never_divides_a_millisecond(fraction: float, expected: int) -> No
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
-def test_split_refuses_what_is_no_fraction(fraction: float) -> None:
+def test_split_refuses_a_value_that_is_no_fraction(fraction: float) -> None:
     with pytest.raises(InputError, match="from 0 to 1"):
         make_log([1, 2]).split(fraction)
 
 
-def test_an_empty_log_has_no_cut() -> None:
+def test_split_refuses_an_empty_log() -> None:
     with pytest.raises(InputError, match="empty log"):
         make_log([]).split(0.5)

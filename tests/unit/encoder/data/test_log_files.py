@@ -1,4 +1,4 @@
-"""Event logs from files: what is kept, what is counted, what goes into a topic."""
+"""Event logs in files: which rows are kept, counted as errors, and replayed."""
 
 import gzip
 import json
@@ -36,11 +36,16 @@ def write_rees46(folder: Path, rows: list[str], name: str = "log.csv") -> Path:
 
 
 @pytest.mark.parametrize("name", ["log.csv", "log.csv.gz"])
-def test_rees46_columns_times_and_missing_values(tmp_path: Path, name: str) -> None:
+def test_rees46_columns_and_times_and_missing_values_are_read(tmp_path: Path, name: str) -> None:
     log, report = load_log(write_rees46(tmp_path, ROWS, name), "rees46")
     assert (report.rows, report.kept, report.unparsable, report.duplicates) == (4, 4, 0, 0)
     events = list(log.events())
-    assert [event.event_id for event in events] == ["rees46-2", "rees46-4", "rees46-3", "rees46-5"]  # stable by time
+    assert [event.event_id for event in events] == [
+        "rees46-2",
+        "rees46-4",
+        "rees46-3",
+        "rees46-5",
+    ]  # sorted by time, and by row within the same time
     assert events[0].event_time_ms == 1_569_888_000_000
     assert (events[0].category, events[0].price, events[0].session_id) == (None, 35.79, "72d76fde")
     assert events[0].attributes == {"category_id": "2103807459595387724", "brand": "shiseido"}
@@ -49,7 +54,7 @@ def test_rees46_columns_times_and_missing_values(tmp_path: Path, name: str) -> N
     assert (events[3].category, events[3].session_id) == ("a,b", None)
 
 
-def test_rees46_counts_what_it_cannot_read(tmp_path: Path) -> None:
+def test_rees46_rows_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
     _, report = load_log(write_rees46(tmp_path, ROWS + BROKEN), "rees46")
     assert (report.rows, report.kept, report.unparsable) == (9, 4, 5)
     assert report.examples[0].startswith("line 6: 8 columns instead of 9: 2019-10-01 00:00:06 UTC,view,10900305")
@@ -59,7 +64,7 @@ def test_rees46_counts_what_it_cannot_read(tmp_path: Path) -> None:
         assert reason in example
 
 
-def test_rees46_replays_in_file_order_with_broken_rows_as_they_stand(tmp_path: Path) -> None:
+def test_rees46_rows_are_replayed_in_file_order_and_broken_rows_unchanged(tmp_path: Path) -> None:
     path = write_rees46(tmp_path, ROWS[:3] + BROKEN[:1])
     records = list(replay_records(path, "rees46"))
     assert [key for key, _ in records] == [b"541312140", b"550050854", b"535871217", b"52040330"]
@@ -68,7 +73,7 @@ def test_rees46_replays_in_file_order_with_broken_rows_as_they_stand(tmp_path: P
     assert records == list(replay_records(path, "rees46"))
 
 
-def test_rees46_header_is_checked(tmp_path: Path) -> None:
+def test_the_header_of_a_rees46_file_is_checked(tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     path.write_text("user,item\n1,2\n")
     with pytest.raises(InputError, match="does not begin as a REES46 log: found 'user,item'"):
@@ -76,9 +81,14 @@ def test_rees46_header_is_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not REES46.exists(), reason=f"the public log is not at {REES46}")
-def test_rees46_real_log_adds_up() -> None:
+def test_the_counts_of_a_real_rees46_log_add_up() -> None:
     log, report = load_log(REES46, "rees46")
-    assert (report.rows, report.kept, report.unparsable, report.duplicates) == (17_435, 17_434, 1, 0)  # the last is cut
+    assert (report.rows, report.kept, report.unparsable, report.duplicates) == (
+        17_435,
+        17_434,
+        1,
+        0,
+    )  # the last row is cut off
     assert len(log) == 17_434
     assert dict(zip(log.actions, np.bincount(log.action).tolist(), strict=True)) == {
         "view": 17_055,
@@ -128,7 +138,7 @@ BAD_LINES = [
 
 
 @pytest.mark.parametrize("name", ["log.jsonl", "log.jsonl.gz"])
-def test_jsonl_keeps_good_lines_and_counts_the_rest(tmp_path: Path, name: str) -> None:
+def test_good_jsonl_lines_are_kept_and_others_are_counted(tmp_path: Path, name: str) -> None:
     good = [
         json.dumps(event(n, attributes={"brand": "B", "size": 4, "item_name": f"Item {n}"})).encode() for n in (3, 1)
     ]
@@ -143,7 +153,7 @@ def test_jsonl_keeps_good_lines_and_counts_the_rest(tmp_path: Path, name: str) -
     assert "13 unparsable" in str(report)
 
 
-def test_jsonl_replays_every_line_untouched(tmp_path: Path) -> None:
+def test_jsonl_lines_are_replayed_unchanged(tmp_path: Path) -> None:
     good = json.dumps(event(3), indent=None).encode()
     lines = [good, *(line for line, _ in BAD_LINES), good]
     records = list(replay_records(write_lines(tmp_path, lines)))
@@ -151,7 +161,7 @@ def test_jsonl_replays_every_line_untouched(tmp_path: Path) -> None:
     assert [key for key, _ in records] == [b"u1", *(key for _, key in BAD_LINES), b"u1"]
 
 
-def test_first_and_rest_share_the_file(tmp_path: Path) -> None:
+def test_first_and_rest_together_replay_the_whole_file(tmp_path: Path) -> None:
     times = [5, 1, 9, 2, 8, 3, 7, 4, 6, 0]
     lines = [json.dumps(event(n, event_time_ms=at)).encode() for n, at in enumerate(times)]
     lines.insert(3, b"after 9, so with the rest")
@@ -165,7 +175,7 @@ def test_first_and_rest_share_the_file(tmp_path: Path) -> None:
         list(replay_records(path, first=0.1, rest=0.9))
 
 
-def test_parquet_reads_the_contract(tmp_path: Path) -> None:
+def test_parquet_columns_with_the_names_of_the_contract_are_read(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow comes with the `train` extra")
     parquet = pytest.importorskip("pyarrow.parquet")
     rows = [event(n, price=1.5 if n else None, attributes={"brand": "B", "size": None}) for n in range(3)]
@@ -184,7 +194,7 @@ def test_parquet_reads_the_contract(tmp_path: Path) -> None:
     assert json.loads(records[1][1])["item_id"] == "i1"
 
 
-def test_unusable_files_are_named(tmp_path: Path) -> None:
+def test_an_error_names_a_file_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read the event log .*absent"):
         load_log(tmp_path / "absent.jsonl")
     cut = tmp_path / "cut.jsonl.gz"
@@ -196,10 +206,10 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [3, 5_000])
-def test_a_file_of_another_kind_is_not_replayed(tmp_path: Path, rows: int) -> None:
+def test_a_file_of_another_format_is_not_replayed(tmp_path: Path, rows: int) -> None:
     csv = write_rees46(tmp_path, (ROWS * rows)[: rows - 1], "log.txt")
     with pytest.raises(InputError) as caught:
-        replay_records(csv)  # before the first record is asked for
+        replay_records(csv)  # the error comes before the first record is requested
     named = (str(csv), "format jsonl", f"first {min(rows, 1000)} rows", "line 1 is 'event_time,event_type", "malformed")
     for part in (*named, "otto, parquet, rees46"):
         assert part in str(caught.value)
@@ -208,7 +218,7 @@ def test_a_file_of_another_kind_is_not_replayed(tmp_path: Path, rows: int) -> No
         replay_records(write_lines(tmp_path, far_future), first=0.5)
 
 
-def test_one_event_among_the_first_rows_makes_a_log(tmp_path: Path) -> None:
+def test_a_file_is_a_log_if_one_of_its_first_rows_is_an_event(tmp_path: Path) -> None:
     lines = [b"no JSON"] * 999 + [json.dumps(event(1)).encode()] + [b"no JSON"] * 9_000
     assert [value for _, value in replay_records(write_lines(tmp_path, lines))] == lines
     lines[999], lines[1000] = lines[1000], lines[999]

@@ -1,4 +1,4 @@
-"""Public logs in their publishers' own formats: a few lines each, as published, and one that is none."""
+"""Public datasets in the formats of their publishers, with a few published lines each and an invalid line."""
 
 import json
 import time
@@ -23,7 +23,11 @@ def write(folder: Path, *lines: str) -> Path:
 
 
 def loaded(path: Path, name: str, kept: int, reasons: list[str]) -> list[BehaviorEvent]:
-    """The events. Every row is kept or counted with its reason, and replay sends each as a worker takes it, or not."""
+    """Load a file and return its events.
+
+    Each row is either kept or counted with a reason. Replay sends rows that are kept as records that the codec accepts,
+    and other rows as records that the codec rejects.
+    """
     log, report = load_log(path, name)
     assert (report.kept, report.unparsable, report.duplicates) == (kept, len(reasons), 0)
     for example, reason in zip(report.examples, reasons, strict=True):
@@ -42,7 +46,7 @@ def _plain(event: BehaviorEvent) -> dict[str, object]:
     return fields | {"attributes": {name: str(value) for name, value in (event.attributes or {}).items()}}
 
 
-def test_yoochoose_clicks(tmp_path: Path) -> None:
+def test_yoochoose_clicks_are_read(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         "1,2014-04-07T10:51:09.277Z,214536502,0",
@@ -65,7 +69,7 @@ def test_yoochoose_clicks(tmp_path: Path) -> None:
     assert events[3].attributes == {"brand": "1234567890"}
 
 
-def test_yoochoose_buys(tmp_path: Path) -> None:
+def test_yoochoose_purchases_are_read(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         "420374,2014-04-06T18:44:58.314Z,214537888,12462,1",
@@ -82,14 +86,14 @@ def test_yoochoose_buys(tmp_path: Path) -> None:
     assert (last.price, last.attributes) == (None, None)
 
 
-def test_yoochoose_prepared(tmp_path: Path) -> None:
+def test_prepared_yoochoose_files_are_read(tmp_path: Path) -> None:
     path = write(tmp_path, "SessionId\tItemId\tTime", "3\t214716935\t1396437466.94", "3\t214832672\tsoon", "4\t1\t5\t6")
     (event,) = loaded(path, "yoochoose", 1, ["line 3: time 'soon' is not a number of seconds", "line 4: 4 columns"])
     assert (event.event_id, event.user_id, event.session_id) == ("yoochoose-2", "3", "3")
     assert (event.item_id, event.action, event.event_time_ms) == ("214716935", "click", 1_396_437_466_940)
 
 
-def test_retailrocket(tmp_path: Path) -> None:
+def test_retailrocket_is_read(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         "timestamp,visitorid,event,itemid,transactionid",
@@ -112,7 +116,7 @@ def test_retailrocket(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "header", ["sessionId;userId;itemId;timeframe;eventdate", "session_id;user_id;item_id;timeframe;eventdate"]
 )
-def test_diginetica(tmp_path: Path, header: str) -> None:
+def test_diginetica_views_are_read(tmp_path: Path, header: str) -> None:
     path = write(
         tmp_path,
         header,
@@ -131,7 +135,7 @@ def test_diginetica(tmp_path: Path, header: str) -> None:
     assert {event.action for event in events} == {"view"}
 
 
-def test_diginetica_purchases(tmp_path: Path) -> None:
+def test_diginetica_purchases_are_read(tmp_path: Path) -> None:
     path = write(
         tmp_path, "sessionId;userId;timeframe;eventdate;ordernumber;itemId", "150;18278;17100868;2016-05-06;16421;25911"
     )
@@ -140,12 +144,12 @@ def test_diginetica_purchases(tmp_path: Path) -> None:
     assert event.event_time_ms == 1_462_492_800_000 + 17_100_868
 
 
-def test_taobao(tmp_path: Path) -> None:
+def test_taobao_is_read(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         "1,2268318,2520377,pv,1511544070",
         "1,2333346,2520771,fav,1511561733",
-        "1,2576651,149192,buy,-1511572885",  # there are such in the published file
+        "1,2576651,149192,buy,-1511572885",  # the published file has such times
         "1,3830808,4181361,cart",
     )
     events = loaded(path, "taobao", 2, ["line 3: event_time_ms -1511572885000 is negative", "line 4: 4 columns"])
@@ -168,10 +172,10 @@ def test_taobao(tmp_path: Path) -> None:
         ["1\t2\t3.5\t1112486027", "1\t29\t3.5\t1112484676", "1\t32\tgood\t1112484819"],
     ],
 )
-def test_movielens(tmp_path: Path, lines: list[str]) -> None:
+def test_movielens_is_read(tmp_path: Path, lines: list[str]) -> None:
     reason = f"line {len(lines)}: could not convert string to float: 'good'"
     first, second = loaded(write(tmp_path, *lines), "movielens", 2, [reason])
-    assert (first.item_id, second.item_id) == ("29", "2")  # in order of time, which the file is not
+    assert (first.item_id, second.item_id) == ("29", "2")  # in order of time, unlike the file
     assert (second.user_id, second.action, second.attributes) == ("1", "rate", {"rating": "3.5"})
     assert second.event_time_ms == 1_112_486_027_000
     assert second.event_id == f"movielens-{len(lines) - 2}"
@@ -182,7 +186,7 @@ def test_a_rating_that_is_not_finite_is_no_event(tmp_path: Path) -> None:
     loaded(path, "movielens", 1, ["line 2: attribute rating nan is not finite"])
 
 
-def test_otto_lines_are_sessions_of_many_events(tmp_path: Path) -> None:
+def test_a_line_of_otto_is_a_session_of_many_events(tmp_path: Path) -> None:
     events = [
         '{"aid":59625,"ts":1661724000278,"type":"clicks"}',
         '{"aid":59626,"type":"clicks"}',
@@ -215,7 +219,7 @@ def test_otto_lines_are_sessions_of_many_events(tmp_path: Path) -> None:
     assert json.loads(bad_value) == {"session": 12899780, "events": [{"aid": 59626, "type": "clicks"}]}
 
 
-def test_otto_rows_of_many_batches(tmp_path: Path) -> None:
+def test_otto_sessions_may_cross_batches(tmp_path: Path) -> None:
     session = ",".join(f'{{"aid":{item},"ts":1661724000278,"type":"clicks"}}' for item in range(50))
     lines = [f'{{"session":{number},"events":[{session}]}}' for number in range(400)]
     log, report = load_log(write(tmp_path, *lines), "otto")
@@ -224,14 +228,14 @@ def test_otto_rows_of_many_batches(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["diginetica", "movielens", "rees46", "retailrocket"])
-def test_a_file_with_another_header_is_named(tmp_path: Path, name: str) -> None:
+def test_an_error_shows_the_header_of_a_file_in_another_format(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, "Session,Item", "1,2")
     with pytest.raises(InputError, match=r"does not begin as a .* log: found 'Session,Item'"):
         load_log(path, name)
 
 
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"parquet"}))
-def test_an_empty_file_has_no_events_or_no_header(tmp_path: Path, name: str) -> None:
+def test_an_empty_file_has_no_events_or_lacks_its_header(tmp_path: Path, name: str) -> None:
     path = tmp_path / "empty"
     path.write_bytes(b"")
     if name in ("jsonl", "otto", "taobao", "yoochoose"):
@@ -243,7 +247,7 @@ def test_an_empty_file_has_no_events_or_no_header(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize(("name", "clicks", "sessions"), [("train_full", 70_278, 17_794), ("test", 13_568, 3_416)])
-def test_real_yoochoose(name: str, clicks: int, sessions: int) -> None:
+def test_real_yoochoose_files_are_read(name: str, clicks: int, sessions: int) -> None:
     path = SHARED / f"yoochoose/{name}.tsv.gz"
     if not path.exists():
         pytest.skip(f"no log at {path}; it is not part of the project")

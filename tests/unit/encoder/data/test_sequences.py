@@ -1,3 +1,5 @@
+"""Vocabularies, sequences of users, and batches and windows of sequences."""
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,7 @@ LOG = event_log(
 )
 
 
-def test_vocabulary_keeps_supported_items_by_frequency_then_name() -> None:
+def test_a_vocabulary_has_items_with_enough_events_by_frequency_and_name() -> None:
     vocabulary = Vocabulary.from_log(LOG, 2)
     assert vocabulary.items == ["tea", "cup"]
     assert vocabulary.actions == ["view", "cart"]
@@ -29,18 +31,18 @@ def test_vocabulary_keeps_supported_items_by_frequency_then_name() -> None:
     assert Vocabulary.from_log(LOG, 1).items == ["tea", "cup", "pot"]
 
 
-def test_a_log_without_supported_items_is_refused() -> None:
+def test_a_log_in_which_no_item_has_enough_events_is_refused() -> None:
     with pytest.raises(InputError, match="no item of the log has 9 events"):
         Vocabulary.from_log(LOG, 9)
 
 
-def test_unseen_names_are_unknown() -> None:
+def test_names_outside_the_vocabulary_are_unknown() -> None:
     vocabulary = Vocabulary.from_log(LOG, 1)
     other = event_log([("cy", "lamp", "wish", 5)])
     assert vocabulary.item_index(other).tolist() == vocabulary.action_index(other).tolist() == [0]
 
 
-def test_sequences_follow_each_user_through_time() -> None:
+def test_sequences_hold_each_users_events_in_order_of_time() -> None:
     sequences = Sequences.from_log(LOG, Vocabulary.from_log(LOG, 1))
     assert sequences.starts.tolist() == [0, 4, 6]
     assert sequences.row.tolist() == [0, 2, 3, 5, 1, 4]
@@ -59,7 +61,7 @@ def test_users_without_events_have_no_sequence() -> None:
     assert sequences.starts.tolist() == [0, 1]
 
 
-def test_batches_hold_every_user_once_and_stay_within_their_places() -> None:
+def test_batches_hold_each_user_once_and_at_most_the_given_number_of_places() -> None:
     lengths = random_sequences().lengths
     groups = length_batches(lengths, max_places=100, max_steps=16)
     assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
@@ -67,7 +69,7 @@ def test_batches_hold_every_user_once_and_stay_within_their_places() -> None:
     assert len(groups) < len(lengths) / 3
 
 
-def test_windows_hold_every_event_once_and_carry_their_users_on() -> None:
+def test_windows_hold_each_event_once_and_continue_with_the_same_users() -> None:
     sequences = random_sequences()
     seen = []
     for group in length_batches(sequences.lengths, max_places=100, max_steps=16):
@@ -76,7 +78,7 @@ def test_windows_hold_every_event_once_and_carry_their_users_on() -> None:
             real = window.position >= 0
             assert (window.item[real] == sequences.item[window.position[real]]).all()
             assert not window.item[~real].any()
-            assert real[:, 0].all()  # no row that has ended
+            assert real[:, 0].all()  # a user whose events have ended has no row
             firsts = window.position[:, 0].tolist()
             assert window.starts_all_users == (not before)
             if before:

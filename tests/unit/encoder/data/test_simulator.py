@@ -1,4 +1,4 @@
-"""The simulated shop: deterministic, shaped like a shop, with a ceiling that holds."""
+"""The simulated shop: its events are reproducible and resemble those of a shop, and its ceiling is right."""
 
 import argparse
 from pathlib import Path
@@ -31,7 +31,7 @@ def simulation(shop: Shop) -> Simulation:
     return shop.run(EVENTS)
 
 
-def test_same_seed_same_bytes() -> None:
+def test_the_same_seed_gives_the_same_bytes() -> None:
     def stream(seed: int) -> list[tuple[bytes, bytes]]:
         return list(faulty_records(Shop(seed, items=100, users=50).simulate(1_000), 0.1, 0.1, 0.1, seed))
 
@@ -39,7 +39,7 @@ def test_same_seed_same_bytes() -> None:
     assert stream(3) != stream(4)
 
 
-def test_the_log_is_a_log(simulation: Simulation) -> None:
+def test_a_simulated_log_is_valid(simulation: Simulation) -> None:
     log = simulation.log
     assert len(log) == EVENTS
     assert (np.diff(log.time_ms) >= 0).all()
@@ -56,11 +56,11 @@ def test_sessions_of_a_user_do_not_overlap(simulation: Simulation) -> None:
     session = log.session.codes
     rows = np.flatnonzero(before >= 0)
     changes = rows[session[rows] != session[before[rows]]]
-    assert len(np.unique(session)) == len(changes) + len(np.unique(log.user))  # each session is one unbroken run
+    assert len(np.unique(session)) == len(changes) + len(np.unique(log.user))  # the events of a session are consecutive
     assert (log.time_ms[changes] - log.time_ms[before[changes]]).min() >= 1_799_000
 
 
-def test_funnel_goes_from_view_to_purchase(simulation: Simulation) -> None:
+def test_users_go_from_views_over_clicks_and_carts_to_purchases(simulation: Simulation) -> None:
     log = simulation.log
     view, click, cart, purchase = np.bincount(log.action).tolist()
     assert view > click > purchase
@@ -80,13 +80,13 @@ def test_new_items_appear_and_the_promotion_shifts_demand(shop: Shop, simulation
     assert promoted[during].mean() > 1.5 * promoted[~during].mean()
 
 
-def test_users_come_at_their_hour(shop: Shop, simulation: Simulation) -> None:
+def test_users_visit_at_their_usual_hour(shop: Shop, simulation: Simulation) -> None:
     hour = (simulation.log.time_ms / 3_600_000) % 24
     apart = np.abs(hour - shop.population.hour[simulation.log.user] % 24)
     assert (np.minimum(apart, 24 - apart) < 4).mean() > 0.9
 
 
-def test_users_who_leave_come_less_often_and_stay_shorter_before(simulation: Simulation) -> None:
+def test_users_who_leave_have_fewer_and_shorter_sessions_before(simulation: Simulation) -> None:
     day_ms = 86_400_000
     assert np.array_equal(
         Shop(seed=7, items=600, users=800, churn=0.0).simulate(EVENTS).time_ms, simulation.log.time_ms
@@ -115,7 +115,7 @@ def test_users_who_leave_come_less_often_and_stay_shorter_before(simulation: Sim
 
 
 def test_the_oracle_knows_the_true_distribution(shop: Shop, simulation: Simulation) -> None:
-    """Its probabilities sum to 1, and events happen as often as it says (calibration in the mean, to 4 sigma)."""
+    """The probabilities sum to 1, and events happen as often as predicted (mean calibration within 4 sigma)."""
     before = previous_rows(simulation.log)
     rows = np.flatnonzero(before >= 0)[::12]
     probability = next_item_distribution(shop, simulation, rows, before[rows])
@@ -123,10 +123,10 @@ def test_the_oracle_knows_the_true_distribution(shop: Shop, simulation: Simulati
     own = simulation.log.item[rows]
     top = np.argsort(-probability, axis=1, kind="stable")
     for first, last in ((0, 1), (1, 3), (3, 10), (10, 20), (20, 100), (100, 600)):
-        said = np.take_along_axis(probability, top[:, first:last], axis=1).sum(axis=1)
+        predicted = np.take_along_axis(probability, top[:, first:last], axis=1).sum(axis=1)
         happened = (top[:, first:last] == own[:, None]).any(axis=1)
-        sigma = np.sqrt((said * (1 - said)).sum()) / len(rows)
-        assert abs(said.mean() - happened.mean()) < 4 * sigma, (first, last)
+        sigma = np.sqrt((predicted * (1 - predicted)).sum()) / len(rows)
+        assert abs(predicted.mean() - happened.mean()) < 4 * sigma, (first, last)
 
 
 def test_the_ceiling_is_above_the_baselines(shop: Shop, simulation: Simulation) -> None:
@@ -137,7 +137,7 @@ def test_the_ceiling_is_above_the_baselines(shop: Shop, simulation: Simulation) 
     assert oracle.events == last_item.events >= 2_000
 
 
-def test_faults_add_up_and_every_event_arrives(simulation: Simulation) -> None:
+def test_faulty_records_add_up_and_every_event_is_among_them(simulation: Simulation) -> None:
     log = simulation.log[:2_000]
     ids = [event.event_id for event in log.events()]
     good: list[BehaviorEvent] = []
@@ -160,12 +160,12 @@ def test_faults_add_up_and_every_event_arrives(simulation: Simulation) -> None:
     assert 50 < (np.maximum.accumulate(times) > times).sum() < 250
 
 
-def test_without_faults_the_log_arrives_as_it_is(simulation: Simulation) -> None:
+def test_without_faults_the_records_are_the_log(simulation: Simulation) -> None:
     log = simulation.log[:500]
     assert [msgspec.json.decode(v, type=BehaviorEvent) for _, v in faulty_records(log)] == list(log.events())
 
 
-def test_command_writes_what_load_log_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_a_log_that_can_be_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     simulate.add_arguments(parser)
     out = tmp_path / "log.jsonl"
@@ -178,7 +178,7 @@ def test_command_writes_what_load_log_reads(tmp_path: Path, capsys: pytest.Captu
     assert "oracle (the ceiling)" in capsys.readouterr().out
 
 
-def test_a_log_spans_its_days_at_most_and_the_help_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_spans_at_most_the_given_days_and_the_help_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     for events in (500, 20_000):
         time_ms = Shop(seed=7, items=100, users=300, days=7).simulate(events).time_ms
         assert time_ms[-1] - time_ms[0] < 7 * 86_400_000

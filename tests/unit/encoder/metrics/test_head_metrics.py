@@ -1,4 +1,4 @@
-"""Metrics of actions, times and churn against values worked out by hand or by brute force, and the monitor's beside."""
+"""Metrics of actions, times and churn, compared with values computed by hand or by brute force, and in the monitor."""
 
 import math
 
@@ -20,12 +20,12 @@ from tests.support.evaluations import evaluation
 from tests.support.logs import event_log
 
 
-def test_actions_are_scored_by_class() -> None:
+def test_action_metrics_are_those_computed_by_hand() -> None:
     predicted = np.array([1, 1, 1, 2, 1, 1])
-    came = np.array([1, 1, 2, 2, 0, 3])
+    happened = np.array([1, 1, 2, 2, 0, 3])
     probability = np.full((6, 4), 0.1)
     probability[np.arange(6), predicted] = 0.7
-    found = action_metrics(probability, came, ["view", "cart", "purchase"])
+    found = action_metrics(probability, happened, ["view", "cart", "purchase"])
     assert found["accuracy"] == 0.5
     assert found["most_frequent"] == pytest.approx(2 / 6)
     assert found["by_action"] == {
@@ -38,14 +38,14 @@ def test_actions_are_scored_by_class() -> None:
     assert found["log_loss"] == pytest.approx(-(3 * math.log(0.7) + 3 * math.log(0.1)) / 6)
 
 
-def test_an_action_that_is_neither_seen_nor_predicted_is_no_class() -> None:
+def test_an_action_that_neither_occurs_nor_is_predicted_has_no_metrics() -> None:
     found = action_metrics(np.array([[0.0, 1.0, 0.0]]), np.array([1]), ["view", "cart"])
     assert list(found["by_action"]) == ["view"]
     assert found["f1"] == 1.0
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=40))
-def test_auc_is_the_share_of_pairs_in_order(drawn: list[tuple[int, bool]]) -> None:
+def test_auc_is_the_share_of_pairs_in_the_right_order(drawn: list[tuple[int, bool]]) -> None:
     score, positive = np.array([s for s, _ in drawn], float), np.array([p for _, p in drawn])
     pairs = [(a > b) + (a == b) / 2 for a in score[positive] for b in score[~positive]]
     expected = sum(pairs) / len(pairs) if pairs else math.nan
@@ -68,19 +68,21 @@ def test_right_forecasts_are_calibrated_and_wrong_ones_are_not() -> None:
     assert right["log_mae"] == pytest.approx(math.sqrt(2 / math.pi), abs=0.02)
     assert right["log_likelihood"] == pytest.approx(-6 - 0.5 - 0.5 * math.log(2 * math.pi), abs=0.05)
     assert late["log_likelihood"] == pytest.approx(right["log_likelihood"] - 2, abs=0.1)
-    short = gap_ms < 200_000  # all that a log of 200 s shows
+    short = gap_ms < 200_000  # the gaps that a log of 200 s can show
     watched = np.full(int(short.sum()), 200_000)
     cut = time_metrics(mixture_of(6, 1, len(watched)), gap_ms[short], watched)
-    assert cut["watched"]["calibration_error"] < 0.03, "short gaps only, as right forecasts have it"
+    assert cut["watched"]["calibration_error"] < 0.03, (
+        "right forecasts are calibrated on the short gaps that were observable"
+    )
     assert cut["watched"]["coverage"] == pytest.approx({"50%": 0.5, "80%": 0.8, "90%": 0.9}, abs=0.02)
-    assert cut["calibration_error"] > 0.3, "a monitor does not know how long was watched"
+    assert cut["calibration_error"] > 0.3, "the monitor does not know for how long a gap was observable"
     narrow = time_metrics(mixture_of(6, 0.5, len(gap_ms)), gap_ms, always)["watched"]["coverage"]
-    assert narrow["90%"] < 0.7, "spread too little: too many gaps lie outside the interval"
+    assert narrow["90%"] < 0.7, "with too small a scale, too many gaps lie outside the interval"
     assert calibration_error(deciles(np.linspace(0, 1, 1_000))) == pytest.approx(0, abs=1e-3)
     assert calibration_error(np.array([50] + [0] * 9)) == pytest.approx(0.9)
 
 
-def test_churn_is_known_of_events_a_horizon_before_the_end_and_of_no_others() -> None:
+def test_churn_is_known_only_for_events_at_least_a_horizon_before_the_end() -> None:
     days = [("a", 0), ("b", 0), ("a", 1), ("a", 5), ("b", 8), ("b", 9.5), ("c", 9.6), ("c", 10)]
     log = event_log([(user, "i", "view", int(day * DAY_MS)) for user, day in days])
     sequences = Sequences.from_log(log, Vocabulary(["i"], ["view"]))
@@ -93,10 +95,10 @@ def test_churn_is_known_of_events_a_horizon_before_the_end_and_of_no_others() ->
         ("a", 5): True,
         ("b", 0): True,
         ("b", 8): False,
-    }, "b came back on day 9.5 and c on day 10, too near to the end for anyone to have been seen not to"
+    }, "the last events of b and c are too near to the end of the log to tell whether the users happened back"
 
 
-def test_a_risk_that_tells_churners_apart_has_a_high_auc_and_a_low_brier_score() -> None:
+def test_a_risk_that_separates_churned_users_has_a_high_auc_and_a_low_brier_score() -> None:
     mixture = np.concatenate([mixture_of(3, 1, 50), mixture_of(15, 1, 50)])
     churned = np.arange(100) >= 50
     found = churn_metrics(mixture, np.ones(100, bool), churned, days=1)
@@ -108,26 +110,26 @@ def test_a_risk_that_tells_churners_apart_has_a_high_auc_and_a_low_brier_score()
     assert [row["risk"] for row in table] == pytest.approx([0.0] * 5 + [1.0] * 5, abs=0.03)
 
 
-def test_the_monitor_counts_what_offline_metrics_reckon() -> None:
+def test_the_monitors_metrics_are_those_of_the_offline_evaluation() -> None:
     rng = np.random.default_rng(0)
     names, n = ["view", "cart"], 400
-    came, mixture = rng.integers(0, 3, n), mixture_of(3, 1, n)
+    happened, mixture = rng.integers(0, 3, n), mixture_of(3, 1, n)
     probability = rng.dirichlet(np.ones(3), n)
     gap_ms = (np.expm1(rng.normal(3, 1, n).clip(0)) * 1000).astype(np.int64)
     offline, board = (
         time_metrics(mixture, gap_ms, np.full(n, 10**15)),
         Scoreboard("gru-1", window_ms=1000, rolling_events=10_000),
     )
-    foresight = Foresight.of(probability.astype(np.float32), mixture, came, gap_ms, names)
+    foresight = Foresight.score(probability.astype(np.float32), mixture, happened, gap_ms, names)
     scores = ("action_probability", "predicted_action", "time_log_likelihood", "time_quantile", "expected_gap_ms")
     for offset, row in enumerate(zip(*foresight.columns(), strict=True)):
-        action = ["wave", *names][came[offset]]
+        action = ["wave", *names][happened[offset]]
         event = evaluation(
             offset, action=action, state_age_ms=int(gap_ms[offset]), **dict(zip(scores, row, strict=True))
         )
         board.observe(event, time_ms=offset * 3)
     for found in (board.rolling().heads, board.cumulative().heads):
-        actions = action_metrics(probability, came, names)
+        actions = action_metrics(probability, happened, names)
         assert found["action_accuracy"] == pytest.approx(actions["accuracy"])
         assert found["action_macro_f1"] == pytest.approx(actions["f1"])
         assert found["time_log_likelihood"] == pytest.approx(offline["log_likelihood"], rel=1e-12)
@@ -135,7 +137,7 @@ def test_the_monitor_counts_what_offline_metrics_reckon() -> None:
         assert found["time_calibration_error"] == offline["calibration_error"]
 
 
-def test_actions_without_end_do_not_fill_the_monitor() -> None:
+def test_the_monitor_keeps_a_bounded_number_of_actions() -> None:
     counts = HeadCounts()
     for number in range(5_000):
         counts.add(evaluation(number, action=f"a{number}", predicted_action="view"))
@@ -144,7 +146,7 @@ def test_actions_without_end_do_not_fill_the_monitor() -> None:
     assert counts.metrics()["action_accuracy"] == pytest.approx(1 / 5_001)
 
 
-def test_a_bundle_without_heads_has_no_scores_of_them() -> None:
+def test_a_bundle_without_heads_has_no_metrics_of_heads() -> None:
     board = Scoreboard("gru-1", window_ms=1000, rolling_events=10)
     board.observe(evaluation(0), time_ms=0)
     assert board.cumulative().heads == {}

@@ -1,3 +1,5 @@
+"""Ranking metrics and the baselines that models are compared with."""
+
 import math
 
 import numpy as np
@@ -12,7 +14,7 @@ from tests.support.logs import event_log
 RANKS = np.array([1, 3, 21, MISS])
 
 
-def test_metrics_by_hand() -> None:
+def test_ranking_metrics_are_those_computed_by_hand() -> None:
     assert recall(RANKS, 20) == 2 / 4
     assert mrr(RANKS, 20) == pytest.approx((1 + 1 / 3) / 4)
     assert ndcg(RANKS, 20) == pytest.approx((1 + 1 / math.log2(4)) / 4)
@@ -20,7 +22,7 @@ def test_metrics_by_hand() -> None:
     assert ranking_metrics(RANKS)["n"] == 4
 
 
-def test_no_events_give_no_number() -> None:
+def test_metrics_of_no_events_are_not_a_number() -> None:
     assert math.isnan(recall(np.array([], np.int64), 20))
 
 
@@ -31,7 +33,7 @@ def test_ties_count_against_the_model() -> None:
 
 @pytest.fixture
 def baselines() -> tuple[Baselines, Vocabulary]:
-    # a: 4 events, b: 3, c: 2; after a came b twice and c once
+    # Item a has 4 events, b has 3 and c has 2. After a, b came twice and c once.
     steps = [("u1", "abac"), ("u2", "ab"), ("u3", "a"), ("u4", "b"), ("u5", "c")]
     rows = [(user, item, "view", 0) for user, items in steps for item in items]
     log = event_log([(user, item, action, time_ms) for time_ms, (user, item, action, _) in enumerate(rows)])
@@ -39,13 +41,13 @@ def baselines() -> tuple[Baselines, Vocabulary]:
     return Baselines.from_sequences(Sequences.from_log(log, vocabulary), len(vocabulary.items)), vocabulary
 
 
-def test_popularity_ranks(baselines: tuple[Baselines, Vocabulary]) -> None:
+def test_popularity_ranks_items_by_their_counts(baselines: tuple[Baselines, Vocabulary]) -> None:
     counts, vocabulary = baselines
     assert vocabulary.items == ["a", "b", "c"]
     assert counts.popularity_ranks(np.array([1, 2, 3, 0])).tolist() == [1, 2, 3, MISS]
 
 
-def test_last_item_ranks_are_those_of_an_explicit_score(baselines: tuple[Baselines, Vocabulary]) -> None:
+def test_ranks_after_the_last_item_are_those_of_explicit_scores(baselines: tuple[Baselines, Vocabulary]) -> None:
     counts, _ = baselines
     after = {1: {2: 2, 3: 1}, 2: {1: 1}}  # previous -> next -> count
     for previous in (-1, 0, 1, 2, 3):
