@@ -1,6 +1,12 @@
-"""A trained cell as a bundle: graphs, parity proof, manifest, and what runs them."""
+"""A trained cell as a bundle: its graphs and their parity check, the code that runs a bundle, and its evaluation.
+
+The rooms are `graphs` (writes ONNX graphs), `runtime` (loads and runs a bundle) and `evaluation` (offline evaluation);
+`exporter` puts a bundle together. The package may import `encoder`. It does not train models, and it knows neither
+Kafka nor Cassandra, which is the job of `streams`.
+"""
 
 import os
 
-# ONNX Runtime writes a device's id and description under the home directory when it is imported, for its maker.
+# When it is imported, ONNX Runtime writes the id and a description of the device under the home directory, for
+# telemetry. This turns the telemetry off.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,4 +1,4 @@
-"""Writes a bundle: the graphs, the tables beside them, the parity proof, and the manifest that seals them."""
+"""Writes a bundle: the graphs, the tables that belong to them, the result of the parity check, and the manifest."""
 
 import shutil
 import tempfile
@@ -13,13 +13,14 @@ from encoder.commands.checkpoints import IN_BUNDLE
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.model.user_model import UserModel
-from export.graphs import predict_graph, step_graph
 from export.graphs.heads import head_widths
+from export.graphs.predict import predict_graph
 from export.graphs.resident_states import read_graph, resident_step_graph, write_graph
+from export.graphs.step import step_graph
 from export.parity import check_parity
 from export.runtime.bundle import FILES, FORMAT, GPU_FILES, MANIFEST, Bundle, Manifest, bundle_id, hash_files
 
-CARRIED = tuple(f"{IN_BUNDLE}/{name}" for name in CHECKPOINT_FILES)
+CHECKPOINT_IN_BUNDLE = tuple(f"{IN_BUNDLE}/{name}" for name in CHECKPOINT_FILES)
 
 
 def export_model(
@@ -33,13 +34,14 @@ def export_model(
     for_gpu: bool = False,
     in_float16: bool = False,
 ) -> Bundle:
-    """Write `model` as a bundle into the folder `out`, in whole or not at all, and load it back.
+    """Write `model` as a bundle into the folder `out`, completely or not at all, and load it from there.
 
-    metrics, training: go into the manifest as they are, and so into the bundle's id; keep wall-clock times out of them.
-    checkpoint: folder whose files the bundle carries, so that the model can learn on (`thalweg train --from`).
-    for_gpu: also write the graphs of states that stay on a GPU, which repeat the model's tables.
-    in_float16: have these rank in float16, and measure what that loses.
-    Raises InputError where `out` holds something other than a bundle, BundleError where parity fails.
+    metrics, training: go into the manifest as they are, and so into the bundle's id. They must not hold wall-clock
+    times, which would give every export another id. checkpoint: folder whose files the bundle carries, so that the
+    model can learn on (`thalweg train --from`). for_gpu: also write the graphs of states that stay on a GPU, which
+    repeat the model's tables. in_float16: these graphs rank in float16, and the manifest tells the loss.
+
+    Raises InputError where `out` exists and is not a bundle, and BundleError where the parity check fails.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / MANIFEST).is_file():
@@ -57,50 +59,72 @@ def export_model(
         if for_gpu:
             _write_gpu_files(model, draft, in_float16)
         parity = check_parity(model, draft, in_float16=for_gpu and in_float16)
-        manifest = Manifest(
-            format=FORMAT,
-            bundle_id="",
-            cell=model.config.cell,
-            state_width=model.state_width,
-            representation_width=model.representation_width,
-            items=model.config.items,
-            actions=model.config.actions,
-            features=model.config.features,
-            parity=parity,
-            metrics=metrics or {},
-            training=training or {},
-            files=hash_files(draft, FILES + (GPU_FILES if for_gpu else ()) + (() if checkpoint is None else CARRIED)),
-            heads={} if model.heads is None else head_widths(model.heads),
-        )
-        manifest = msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest))
-        text = msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2)
-        (draft / MANIFEST).write_bytes(text + b"\n")
+        names = FILES + (GPU_FILES if for_gpu else ()) + (() if checkpoint is None else CHECKPOINT_IN_BUNDLE)
+        _write_manifest(_manifest(model, parity, metrics or {}, training or {}, hash_files(draft, names)), draft)
         if out.exists():
             shutil.rmtree(out)
         draft.replace(out)
     return Bundle.load(out)
 
 
-def _write_files(model: UserModel, vocabulary: Vocabulary, path: Path) -> None:
+def _manifest(
+    model: UserModel,
+    parity: dict[str, Any],
+    metrics: dict[str, Any],
+    training: dict[str, Any],
+    files: dict[str, str],
+) -> Manifest:
+    manifest = Manifest(
+        format=FORMAT,
+        bundle_id="",
+        cell=model.config.cell,
+        state_width=model.state_width,
+        representation_width=model.representation_width,
+        items=model.config.items,
+        actions=model.config.actions,
+        features=model.config.features,
+        parity=parity,
+        metrics=metrics,
+        training=training,
+        files=files,
+        heads={} if model.heads is None else head_widths(model.heads),
+    )
+    return msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest))
+
+
+def _write_manifest(manifest: Manifest, folder: Path) -> None:
+    text = msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2)
+    (folder / MANIFEST).write_bytes(text + b"\n")
+
+
+def _write_files(model: UserModel, vocabulary: Vocabulary, folder: Path) -> None:
+    """Write the files of every bundle except the manifest."""
     vectors = model.item_table().detach().numpy()
-    beside = model.representation_width - model.config.width
-    (path / "step.onnx").write_bytes(step_graph(model))
-    (path / "predict.onnx").write_bytes(predict_graph(vectors[1:], model.heads, beside=beside))
-    (path / "vocabulary.json").write_bytes(msgspec.json.encode(vocabulary))
-    # As wide as representations: a product of the two is a score.
-    np.save(path / "item_vectors.npy", np.pad(vectors, ((0, 0), (0, beside))))
+    unscored_width = model.representation_width - model.config.width
+    (folder / "step.onnx").write_bytes(step_graph(model))
+    predict = predict_graph(vectors[1:], model.heads, unscored_width=unscored_width)
+    (folder / "predict.onnx").write_bytes(predict)
+    (folder / "vocabulary.json").write_bytes(msgspec.json.encode(vocabulary))
+    # With zeros, the vectors are as wide as representations, so that the product of both is a score.
+    np.save(folder / "item_vectors.npy", np.pad(vectors, ((0, 0), (0, unscored_width))))
     np.savez(
-        path / "initial.npz",
+        folder / "initial.npz",
         state=model.initial_state(1)[0].numpy(),
         representation=model.initial_representation(1)[0].detach().numpy(),
     )
 
 
-def _write_gpu_files(model: UserModel, path: Path, in_float16: bool) -> None:
+def _write_gpu_files(model: UserModel, folder: Path, in_float16: bool) -> None:
+    """Write the graphs of states that stay on a GPU."""
     vectors = model.item_table().detach().numpy()[1:]
-    beside = model.representation_width - model.config.width
-    (path / "gpu_step.onnx").write_bytes(resident_step_graph(model))
-    predict = predict_graph(vectors, model.heads, beside=beside, is_for_gpu=True, in_float16=in_float16)
-    (path / "gpu_predict.onnx").write_bytes(predict)
-    (path / "gpu_read.onnx").write_bytes(read_graph(model))
-    (path / "gpu_write.onnx").write_bytes(write_graph(model))
+    predict = predict_graph(
+        vectors,
+        model.heads,
+        unscored_width=model.representation_width - model.config.width,
+        is_for_gpu=True,
+        in_float16=in_float16,
+    )
+    (folder / "gpu_step.onnx").write_bytes(resident_step_graph(model))
+    (folder / "gpu_predict.onnx").write_bytes(predict)
+    (folder / "gpu_read.onnx").write_bytes(read_graph(model))
+    (folder / "gpu_write.onnx").write_bytes(write_graph(model))

@@ -1,8 +1,11 @@
-"""The proof that the exported graphs compute what the trained model computes."""
+"""The check that the exported graphs compute what the trained model computes.
+
+The model computes in its sequence form, the form it was trained in. The graphs step event by event.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -13,69 +16,72 @@ from encoder.data.features import BRAND, CATEGORY, HOUR_MS, PRICE, TIME, Feature
 from encoder.errors import BundleError
 from encoder.model.user_model import UserModel
 from export.runtime.float16_ranks import float16_rank_differences
+from export.runtime.inputs import StepInputs
+from export.runtime.providers import CPU, open_session, session_options
 
 SEQUENCES = 64
 STEPS = 1_000
-SCORES = 16_000_000  # of events over the catalogue at a time, 128 MB as float64
-TOLERANCE = 1e-5  # largest difference of a state or representation component over the largest one if above 1, float32
+SAMPLE = 2_000  # about so many representations are ranked
+TILE_EVENTS = 256
+TILE_SCORES = 16_000_000  # of a tile of events over the catalogue, 128 MB as float64
+# The largest difference of a component in float32, relative to the largest component where that is above 1.
+TOLERANCE = 1e-5
+
+
+class RandomSequences(NamedTuple):
+    """64 sequences of up to 1,000 events."""
+
+    lengths: NDArray[np.int64]  # (64,), the longest first
+    events: StepInputs  # (64, 1000) each; the events after a sequence's length count for nothing
 
 
 def check_parity(model: UserModel, path: Path, seed: int = 0, *, in_float16: bool = False) -> dict[str, Any]:
-    """Step the graphs in `path` and the model over the same ragged random sequences, to be put into the manifest.
+    """Compare the graphs in `path` with the model, over random sequences that end at different lengths.
 
-    The graphs run event by event, the model in its sequence form, the one it was trained in: 64 sequences of up to
-    1,000 events, the batch shrinking as they end. in_float16: also measure ranks in float16, which nothing is proven of.
-    Raises BundleError where a difference exceeds its tolerance.
+    in_float16: also compare ranks in float16 with ranks in float32, without a limit. Returns the result for the
+    manifest. Raises BundleError where a difference exceeds its tolerance.
     """
-    lengths, item, action, gap_ms = random_sequences(model, seed)
-    features = random_features(model, seed)
-    states, representations = _stepped(model, path, lengths, item, action, gap_ms, features)
-    expected_states, expected = _trained_form(model, lengths, item, action, gap_ms, features)
-    mask = np.arange(STEPS) < lengths[:, None]
-    representation_diff = float(np.abs(representations - expected)[mask].max())
-    state_diff = float(np.abs(states - expected_states).max())
-    sample = representations[mask][:: max(1, int(mask.sum()) // 2_000)]
+    sequences = random_sequences(model, seed)
+    lengths = sequences.lengths
+    states, representations = _step_graph(model, path, sequences)
+    expected_states, expected = _sequence_form(model, sequences)
+    is_event = np.arange(STEPS) < lengths[:, None]
+    representation_difference = float(np.abs(representations - expected)[is_event].max())
+    state_difference = float(np.abs(states - expected_states).max())
+    sample = representations[is_event][:: max(1, int(is_event.sum()) // SAMPLE)]
     rank_errors = _rank_errors(model, path, sample, seed)
-    head_diff = _head_diff(model, path, sample)
-    # An LSTM's memory counts without bound, and what float32 rounds off grows with it. One trained on RecSys'15 counts
-    # a single item every 20 s up to 35: the graph is then 1.1e-4 off the model in float64, torch's own kernel 1.6e-4.
+    head_difference = _head_difference(model, path, sample)
+    # An LSTM's memory counts without bound, and float32's rounding grows with it, in the graph as in torch's kernel. See
+    # docs/decisions.md#parity-relative-to-the-largest-component
     state_tolerance = TOLERANCE * max(1.0, float(np.abs(expected_states).max()))
-    tolerance = TOLERANCE * max(1.0, float(np.abs(expected[mask]).max()))
-    for what, value, limit in (
-        ("states", state_diff, state_tolerance),
-        ("representations", representation_diff, tolerance),
-        ("ranks", rank_errors, 0),
-        ("heads", head_diff, TOLERANCE),
-    ):
-        if not value <= limit:
-            raise BundleError(f"parity of {what} failed: {value:g} is above {limit:g}; the model cannot be exported")
-    return {
+    tolerance = TOLERANCE * max(1.0, float(np.abs(expected[is_event]).max()))
+    _require("states", state_difference, state_tolerance)
+    _require("representations", representation_difference, tolerance)
+    _require("ranks", rank_errors, 0)
+    _require("heads", head_difference, TOLERANCE)
+    result: dict[str, Any] = {
         "sequences": SEQUENCES,
         "steps": int(lengths.sum()),
         "longest": int(lengths.max()),
-        "state_max_abs_diff": _rounded(state_diff),
+        "state_max_abs_diff": _rounded(state_difference),
         "state_tolerance": _rounded(state_tolerance),
-        "representation_max_abs_diff": _rounded(representation_diff),
+        "representation_max_abs_diff": _rounded(representation_difference),
         "representation_tolerance": _rounded(tolerance),
         "rank_errors": rank_errors,
-        **({} if model.heads is None else {"head_max_rel_diff": _rounded(head_diff), "head_tolerance": TOLERANCE}),
-        **({"half_ranks": _half_ranks(model, sample, seed)} if in_float16 else {}),
     }
+    if model.heads is not None:
+        result |= {"head_max_rel_diff": _rounded(head_difference), "head_tolerance": TOLERANCE}
+    if in_float16:
+        scoring, vectors = sample[:, : model.config.width], model.item_vectors().detach().numpy()
+        result["half_ranks"] = float16_rank_differences(scoring, vectors, seed)
+    return result
 
 
-def _half_ranks(model: UserModel, representations: NDArray[np.float32], seed: int) -> dict[str, dict[str, float]]:
-    return float16_rank_differences(
-        representations[:, : model.config.width], model.item_vectors().detach().numpy(), seed
-    )
+def random_sequences(model: UserModel, seed: int) -> RandomSequences:
+    """Random sequences with every boundary of the gaps, unknown items and actions, and the model's features.
 
-
-def random_sequences(
-    model: UserModel, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """(64,) lengths, longest first, and (64, 1000) items, actions and gaps with every boundary and the unknowns.
-
-    Every eighth, and so the longest, is one event over and over: what a memory adds up, and with it what float32 rounds
-    off, grows most under these.
+    Every eighth sequence, and so the longest one, repeats one event: a memory grows most under one event, and with it
+    the rounding of float32.
     """
     rng = np.random.default_rng(seed)
     config, shape = model.config, (SEQUENCES, STEPS)
@@ -88,11 +94,11 @@ def random_sequences(
     for values in (item, action, gap_ms):
         values[::8] = values[::8, :1]
     gap_ms[:, 0] = -1
-    return lengths, item, action, gap_ms
+    return RandomSequences(lengths, StepInputs(item, action, gap_ms, _random_features(model, seed)))
 
 
-def random_features(model: UserModel, seed: int) -> Features:
-    """(64, 1000) of each feature of the model, with every edge of time and price, and what is missing or unknown."""
+def _random_features(model: UserModel, seed: int) -> Features:
+    """(64, 1000) of each feature of the model, with every edge of hours and prices, and missing and unknown values."""
     rng = np.random.default_rng(seed + 1)
     config, shape = model.config, (SEQUENCES, STEPS)
     time_ms = rng.integers(0, 4_102_444_800_000, shape)  # to the year 2100
@@ -110,98 +116,96 @@ def random_features(model: UserModel, seed: int) -> Features:
     return {name: features[name] for name in config.features}
 
 
-def _session(path: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1  # one order of summation: the same bundle from the same model
-    options.log_severity_level = 3
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+def _require(what: str, difference: float, tolerance: float) -> None:
+    # A difference that is not a number fails this comparison, as it should.
+    if not difference <= tolerance:
+        raise BundleError(
+            f"parity of {what} failed: {difference:g} is above {tolerance:g}; the model cannot be exported"
+        )
 
 
-def _stepped(
-    model: UserModel,
-    path: Path,
-    lengths: NDArray[np.int64],
-    item: NDArray[np.int64],
-    action: NDArray[np.int64],
-    gap_ms: NDArray[np.int64],
-    features: Features,
+def _open(graph: Path) -> ort.InferenceSession:
+    # One thread adds in one order, so that the same model gives the same figures in the manifest.
+    return open_session(graph, CPU, session_options(threads=1))
+
+
+def _step_graph(
+    model: UserModel, path: Path, sequences: RandomSequences
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(64, S) state after each sequence's last event, (64, 1000, R) representation after each event."""
-    session = _session(path / "step.onnx")
+    """(64, S) states after each sequence's last event, and (64, 1000, R) representations after each event."""
+    session = _open(path / "step.onnx")
+    events = sequences.events.by_name()
     states = model.initial_state(SEQUENCES).numpy()
-    representations = np.zeros((*item.shape, model.representation_width), np.float32)
+    representations = np.zeros((SEQUENCES, STEPS, model.representation_width), np.float32)
     for t in range(STEPS):
-        active = int((lengths > t).sum())
-        values = {"item": item, "action": action, "gap_ms": gap_ms, **features}
-        feeds = {name: value[:active, t] for name, value in values.items()}
-        states[:active], representations[:active, t] = session.run(None, {**feeds, "state": states[:active]})
+        active = int((sequences.lengths > t).sum())
+        inputs = {name: values[:active, t] for name, values in events.items()}
+        states[:active], representations[:active, t] = session.run(None, {**inputs, "state": states[:active]})
     return states, representations
 
 
 @torch.no_grad()
-def _trained_form(
-    model: UserModel,
-    lengths: NDArray[np.int64],
-    item: NDArray[np.int64],
-    action: NDArray[np.int64],
-    gap_ms: NDArray[np.int64],
-    features: Features,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What `_stepped` gives, by the model's sequence form: from each length at which sequences end to the next."""
+def _sequence_form(model: UserModel, sequences: RandomSequences) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The same by the model's sequence form, which runs from each length at which a sequence ends to the next."""
     model.eval()
+    lengths, events = sequences.lengths, sequences.events
     states = model.initial_state(SEQUENCES)
-    representations = torch.zeros(*item.shape, model.representation_width)
+    representations = torch.zeros(SEQUENCES, STEPS, model.representation_width)
     begin = 0
     for end in np.unique(lengths).tolist():
         active = int((lengths >= end).sum())
-        items, actions, gaps, *others = (
-            torch.from_numpy(np.ascontiguousarray(values[:active, begin:end]))
-            for values in (item, action, gap_ms, *features.values())
-        )
+        tensors = {
+            name: torch.from_numpy(np.ascontiguousarray(values[:active, begin:end]))
+            for name, values in events.by_name().items()
+        }
+        item, action, gap_ms = (tensors.pop(name) for name in ("item", "action", "gap_ms"))
         representations[:active, begin:end], states[:active] = model.sequence(
-            items, actions, gaps, states[:active], dict(zip(features, others, strict=True))
+            item, action, gap_ms, states[:active], tensors
         )
         begin = end
     return states.numpy(), representations.numpy()
 
 
 def _rank_errors(model: UserModel, path: Path, representations: NDArray[np.float32], seed: int) -> int:
-    """How many ranks lie outside what exact scores allow: a tie or near tie in float32 may fall either way."""
+    """The number of ranks outside the limits of exact scores. Ties and near ties in float32 may fall either way."""
     config = model.config
     item = np.random.default_rng(seed).integers(0, config.items + 1, len(representations))
-    session = _session(path / "predict.onnx")
+    session = _open(path / "predict.onnx")
     vectors = model.item_vectors().detach().double().numpy()
     errors = 0
-    for part in _tiles(len(item), config.items):
-        (ranks,) = session.run(("rank",), {"representation": representations[part], "item": item[part]})
-        scores = representations[part, : config.width].astype(np.float64) @ vectors.T
-        target = scores[np.arange(len(scores)), np.maximum(item[part] - 1, 0)][:, None]
+    for tile in _tiles(len(item), config.items):
+        (ranks,) = session.run(("rank",), {"representation": representations[tile], "item": item[tile]})
+        scores = representations[tile, : config.width].astype(np.float64) @ vectors.T
+        target = scores[np.arange(len(scores)), np.maximum(item[tile] - 1, 0)][:, None]
         slack = 1e-5 * max(1.0, float(np.abs(scores).max()))
         best = (scores >= target + slack).sum(axis=1) + 1
         worst = (scores >= target - slack).sum(axis=1)
-        known = item[part] > 0
-        errors += int((known & ((ranks < best) | (ranks > worst))).sum() + (~known & (ranks != 0)).sum())
+        is_known = item[tile] > 0
+        errors += int((is_known & ((ranks < best) | (ranks > worst))).sum() + (~is_known & (ranks != 0)).sum())
     return errors
 
 
 @torch.no_grad()
-def _head_diff(model: UserModel, path: Path, representations: NDArray[np.float32]) -> float:
-    """Largest difference of a number of the heads, relative to its size where that is above 1; 0 without heads."""
+def _head_difference(model: UserModel, path: Path, representations: NDArray[np.float32]) -> float:
+    """The largest difference of a number of the heads, relative to the number where it is above 1; 0 without heads."""
     if model.heads is None:
         return 0.0
-    session, worst = _session(path / "predict.onnx"), np.float32(0)
-    for part in _tiles(len(representations), model.config.items):  # the run ranks as well, whoever asks for it
-        some = representations[part]
-        feeds = {"representation": some, "item": np.zeros(len(some), np.int64)}
-        got = session.run(("action_probability", "time_mixture"), feeds)
-        for one, other in zip(got, (o.numpy() for o in model.heads.outputs(torch.from_numpy(some))), strict=True):
-            worst = np.maximum(worst, (np.abs(one - other) / np.maximum(1, np.abs(other))).max())  # keeps not-a-number
-    return float(worst)
+    session, largest = _open(path / "predict.onnx"), np.float32(0)
+    # The run computes the ranks as well, whether they are asked for or not. So the tiles are those of ranks.
+    for tile in _tiles(len(representations), model.config.items):
+        some = representations[tile]
+        inputs = {"representation": some, "item": np.zeros(len(some), np.int64)}
+        outputs = session.run(("action_probability", "time_mixture"), inputs)
+        for actual, tensor in zip(outputs, model.heads.outputs(torch.from_numpy(some)), strict=True):
+            expected = tensor.numpy()
+            difference = np.abs(actual - expected) / np.maximum(1, np.abs(expected))
+            largest = np.maximum(largest, difference.max())  # unlike `max`, this keeps a value that is not a number
+    return float(largest)
 
 
 def _tiles(events: int, items: int) -> Iterator[slice]:
-    """Stretches of the events whose scores over the catalogue fit into memory."""
-    size = max(1, min(256, SCORES // max(1, items)))
+    """Slices of the events whose scores over the catalogue fit into memory."""
+    size = max(1, min(TILE_EVENTS, TILE_SCORES // max(1, items)))
     return (slice(start, start + size) for start in range(0, events, size))
 
 

@@ -1,8 +1,8 @@
-"""The graphs of states that stay on a device: read, write and step rows of one memory, in place.
+"""The graphs of states that stay on a device: they step, read and write rows of one memory, in place.
 
-The memory is (slots, S + R) float32, a user's state and representation side by side. One gather and one scatter move
-both, and the scatter's rows come from the gather's, so that no runtime can write a row before it was read, although
-input and output are one buffer.
+The memory is (slots, S + R) float32, with a user's state and representation side by side. One gather reads the rows and
+one scatter writes them. In the step graph, the scatter's rows depend on the gather's output. So no runtime can write a
+row before it is read, although the memory is one buffer for input and output.
 """
 
 import numpy as np
@@ -10,64 +10,62 @@ from onnx import TensorProto, ValueInfoProto, helper
 
 from encoder.data.features import PRICE
 from encoder.model.user_model import UserModel
-from export.graphs import add_step
-from export.graphs.builder import Graph, floats
-from export.runtime.resident_states import event_columns
+from export.graphs.builder import GraphBuilder, float_rows, integers
+from export.graphs.step import add_step
+from export.runtime.inputs import event_columns
 
 
 def resident_step_graph(model: UserModel) -> bytes:
-    """gpu_step.onnx: memory (slots, S + R) float32, event (B, K) int64 with `export.runtime.resident_states.event_columns`,
-    and price (B,) float32 where the model knows it -> memory_after, to be bound to the memory's buffer, before (B, R)
-    float32, the representations before the step, and item (B,) int64, which the predict graph then finds beside it."""
-    graph = Graph()
+    """gpu_step.onnx: steps the slots of the events, and gives the predict graph its inputs.
+
+    Inputs: memory (slots, S + R) float32; event (B, K) int64, whose columns are `export.runtime.inputs.event_columns`;
+    price (B,) float32 where the model knows the price. Outputs: memory_after, to be bound to the memory's buffer;
+    before (B, R) float32, the representations before the events; item (B,) int64.
+    """
+    graph = GraphBuilder()
     columns = event_columns(model.config.features)
     ones = graph.constant("column_widths", np.ones(len(columns), np.int64))
     axis = graph.constant("column_axis", np.array([1], np.int64))
-    for column in graph.split("Split", ["event", ones], [f"{name}_column" for name in columns], axis=1):
+    for column in graph.add_many("Split", ["event", ones], [f"{name}_column" for name in columns], axis=1):
         graph.add("Squeeze", [column, axis], column.removesuffix("_column"))
     widths = graph.constant("row_widths", np.array([model.state_width, model.representation_width], np.int64))
-    graph.split("Split", [graph.add("Gather", ["memory", "slot"], "rows", axis=0), widths], ["state", "before"], axis=1)
+    rows = graph.add("Gather", ["memory", "slot"], "rows", axis=0)
+    graph.add_many("Split", [rows, widths], ["state", "before"], axis=1)
     add_step(graph, model)
-    _scatter(graph, graph.add("Concat", ["next_state", "representation"], "rows_after", axis=1))
-    inputs = [
-        _memory("memory", model),
-        helper.make_tensor_value_info("event", TensorProto.INT64, ["batch", len(columns)]),
-    ]
+    _add_scatter(graph, graph.add("Concat", ["next_state", "representation"], "rows_after", axis=1))
+    event = helper.make_tensor_value_info("event", TensorProto.INT64, ["batch", len(columns)])
+    inputs = [_memory("memory", model), event]
     if PRICE in model.config.features:
         inputs.append(helper.make_tensor_value_info(PRICE, TensorProto.FLOAT, ["batch"]))
-    item = helper.make_tensor_value_info("item", TensorProto.INT64, ["batch"])
-    return graph.model(
-        "step", inputs, [_memory("memory_after", model), floats("before", model.representation_width), item]
-    )
+    outputs = [_memory("memory_after", model), float_rows("before", model.representation_width), integers("item")]
+    return graph.serialized("step", inputs, outputs)
 
 
 def read_graph(model: UserModel) -> bytes:
     """gpu_read.onnx: memory (slots, S + R) float32, slot (B,) int64 -> rows (B, S + R) float32."""
-    graph = Graph()
+    graph = GraphBuilder()
     graph.add("Gather", ["memory", "slot"], "rows", axis=0)
-    return graph.model("read", [_memory("memory", model), _slots()], [floats("rows", _width(model))])
+    inputs = [_memory("memory", model), integers("slot")]
+    return graph.serialized("read", inputs, [float_rows("rows", _row_width(model))])
 
 
 def write_graph(model: UserModel) -> bytes:
     """gpu_write.onnx: memory (slots, S + R) float32, slot (B,) int64, rows (B, S + R) float32 -> memory_after."""
-    graph = Graph()
-    _scatter(graph, "rows")
-    inputs = [_memory("memory", model), _slots(), floats("rows", _width(model))]
-    return graph.model("write", inputs, [_memory("memory_after", model)])
+    graph = GraphBuilder()
+    _add_scatter(graph, "rows")
+    inputs = [_memory("memory", model), integers("slot"), float_rows("rows", _row_width(model))]
+    return graph.serialized("write", inputs, [_memory("memory_after", model)])
 
 
-def _scatter(graph: Graph, rows: str) -> None:
+def _add_scatter(graph: GraphBuilder, rows: str) -> None:
+    """Add memory_after, which is the memory with these rows in the slots."""
     graph.constant("slot_axis", np.array([1], np.int64))
     graph.add("ScatterND", ["memory", graph.add("Unsqueeze", ["slot", "slot_axis"], "slots"), rows], "memory_after")
 
 
-def _width(model: UserModel) -> int:
+def _row_width(model: UserModel) -> int:
     return model.state_width + model.representation_width
 
 
 def _memory(name: str, model: UserModel) -> ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["slots", _width(model)])
-
-
-def _slots() -> ValueInfoProto:
-    return helper.make_tensor_value_info("slot", TensorProto.INT64, ["batch"])
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["slots", _row_width(model)])

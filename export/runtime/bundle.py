@@ -1,22 +1,22 @@
-"""The bundle: a content-addressed folder that is the model.
+"""The bundle: a content-addressed folder that holds an exported model.
 
-Free of torch: the live system reads bundles through this module, `export.graphs` writes them.
+Bundles are written by `export.exporter` and read here. This module does not need torch.
 
-Layout of a bundle folder:
+Files of a bundle folder:
 
-    manifest.json        the Manifest below; `bundle_id` is a hash of everything else
+    manifest.json        `Manifest` as JSON; `bundle_id` is a hash of everything else
     step.onnx            (item, action, gap_ms, features of the manifest, state) -> (next_state, representation)
     predict.onnx         (representation, item) -> rank; with heads also action_probability and time_mixture
     vocabulary.json      {"items": [...], "actions": [...], "categories": [...], "brands": [...]}; position p holds
-                         index p + 1, index 0 is "unknown"
-    item_vectors.npy     (N + 1, R) float32, row = item index, row 0 (unknown) is never ranked; zeros where a
-                         representation holds what does not score
+                         index p + 1, and index 0 is "unknown"
+    item_vectors.npy     (N + 1, R) float32, row = item index; row 0 (unknown) is never ranked; zeros in the components
+                         of a representation that do not score
     initial.npz          state (S,) float32 and representation (R,) float32 of a user without history
-    checkpoint/          what the model was exported from, to learn on (`thalweg train --from`): in the manifest, too,
-                         but never read by what serves the bundle
+    checkpoint/          the checkpoint of the model, to learn on (`thalweg train --from`); the manifest has its hashes,
+                         but a worker does not read it
 
-and, exported for a GPU, the graphs of `export.runtime.resident_states`: gpu_step.onnx, gpu_predict.onnx, gpu_read.onnx and
-gpu_write.onnx.
+A bundle that was exported for a GPU also has the graphs of `export.runtime.resident_states`: gpu_step.onnx,
+gpu_predict.onnx, gpu_read.onnx and gpu_write.onnx.
 """
 
 import hashlib
@@ -38,9 +38,9 @@ GPU_FILES = ("gpu_step.onnx", "gpu_predict.onnx", "gpu_read.onnx", "gpu_write.on
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a bundle says of itself. Widths: S state, R representation, N items of the catalogue.
+    """What manifest.json holds. Widths: S of a state, R of a representation, N items of the catalogue.
 
-    Defaults are left out, so that a bundle from before a field keeps its id.
+    The JSON leaves out fields that have their default, so that bundles from before a field was added keep their id.
     """
 
     format: int
@@ -50,16 +50,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     representation_width: int
     items: int
     actions: int
-    parity: dict[str, Any]  # result of the parity proof at export: sequences, steps, tolerances, largest differences
-    metrics: dict[str, Any]  # offline metrics on the validation split, with their protocol
-    training: dict[str, Any]  # settings and data fingerprint of the training run
+    parity: dict[str, Any]  # result of the parity check at the export: sequences, steps, tolerances, differences
+    metrics: dict[str, Any]  # offline metrics on the validation split, and how they were computed
+    training: dict[str, Any]  # settings of the training, and the fingerprint of its data
     files: dict[str, str]  # file name -> SHA-256, hexadecimal
-    heads: dict[str, int] = {}  # beside the rank: output of predict.onnx -> its columns
-    features: tuple[str, ...] = ()  # inputs of a step besides item, action and gap, of encoder.features.EVENT_FEATURES
+    heads: dict[str, int] = {}  # output of predict.onnx besides the rank -> number of its columns
+    features: tuple[str, ...] = ()  # of encoder.data.features.EVENT_FEATURES: inputs besides item, action and gap
 
 
 class Bundle:
-    """A loaded, checked bundle. Raises BundleError where a file is missing or its content has changed."""
+    """A bundle that was loaded from its folder and checked."""
 
     def __init__(self, path: Path, manifest: Manifest, vocabulary: Vocabulary) -> None:
         self.path = path
@@ -69,7 +69,7 @@ class Bundle:
         self.action_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.actions, 1)}
         self.category_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.categories, 1)}
         self.brand_index: dict[str, int] = {name: i for i, name in enumerate(vocabulary.brands, 1)}
-        # Mapped: read once, when item vectors are registered, and no part of a worker's own memory.
+        # Mapped, so that the vectors take no memory of a worker, which reads them once, to register them.
         self.item_vectors: NDArray[np.float32] = np.load(path / "item_vectors.npy", mmap_mode="r")
         with np.load(path / "initial.npz") as initial:
             self.initial_state: NDArray[np.float32] = initial["state"]
@@ -77,7 +77,7 @@ class Bundle:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Inputs of a step besides item, action and gap."""
+        """The inputs of a step besides item, action and gap."""
         return self.manifest.features
 
     @property
@@ -86,16 +86,17 @@ class Bundle:
 
     @property
     def has_gpu_graphs(self) -> bool:
-        """Whether it was exported with the graphs of states that stay on a GPU."""
+        """Whether the bundle has the graphs of states that stay on a GPU."""
         return GPU_FILES[0] in self.manifest.files
 
     @property
     def gpu_ranks_in_float16(self) -> bool:
-        """Whether its graphs for a GPU rank in float16: not exactly, see `half_ranks` of the manifest's parity."""
+        """Whether the graphs for a GPU rank in float16. `Manifest.parity` then tells the loss under `half_ranks`."""
         return "half_ranks" in self.manifest.parity
 
     @classmethod
     def load(cls, path: Path | str) -> "Bundle":
+        """Load the bundle in this folder. Raises BundleError where a file is missing or changed after the export."""
         path = Path(path)
         try:
             manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
@@ -108,7 +109,7 @@ class Bundle:
                 f"{path} has bundle format {manifest.format}, this version reads {FORMAT}: export the model again"
             )
         has_gpu_graphs = any(name in manifest.files for name in GPU_FILES)
-        actual = hash_files(path, FILES + GPU_FILES if has_gpu_graphs else FILES)
+        actual = hash_files(path, FILES + GPU_FILES if has_gpu_graphs else FILES)  # not those of the checkpoint
         changed = sorted(name for name in actual if manifest.files.get(name) != actual[name])
         if changed or manifest.bundle_id != bundle_id(manifest):
             what = ", ".join(changed) or MANIFEST
@@ -118,7 +119,7 @@ class Bundle:
 
 
 def hash_files(path: Path, names: tuple[str, ...] = FILES) -> dict[str, str]:
-    """SHA-256 of each of these files of a bundle. Raises BundleError where one is missing."""
+    """The SHA-256 of these files of a bundle folder, hexadecimal. Raises BundleError where a file is missing."""
     hashes = {}
     for name in names:
         try:
@@ -130,7 +131,7 @@ def hash_files(path: Path, names: tuple[str, ...] = FILES) -> dict[str, str]:
 
 
 def bundle_id(manifest: Manifest) -> str:
-    """`<cell>-<12 hex digits>`: a hash of the manifest without its id, which holds the hash of every file."""
+    """`<cell>-<12 hex digits>`, a hash of the manifest without its id. The manifest holds the hashes of all files."""
     content = msgspec.to_builtins(manifest)
     content["bundle_id"] = ""
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

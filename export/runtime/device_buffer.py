@@ -1,48 +1,35 @@
-"""Tensors at fixed addresses: what a captured CUDA graph reads and writes on every replay."""
+"""A tensor at a fixed address: a captured CUDA graph reads and writes the same addresses at every replay."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import ArrayLike, NDArray
 
-from export.runtime.page_locked_memory import copy_to_host, page_locked
+from export.runtime.page_locked_memory import copy_to_host, page_locked_zeros
 
 
-class Buffer:
-    """A tensor on a device (`cpu` or `cuda`), filled and fetched through page-locked memory where that is a GPU.
+class DeviceBuffer:
+    """A tensor on a device (`cpu` or `cuda`), whose first axis is the batch.
 
-    The first axis is the batch.
+    On a GPU, the buffer sends and fetches through page-locked memory of the host.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: type, device: str) -> None:
         self.value = ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype, device)
-        self._is_here = device == "cpu"
-        self._host: NDArray[Any] = np.empty(shape, dtype) if self._is_here else page_locked(shape, dtype)
+        self._is_on_cpu = device == "cpu"
+        self._host: NDArray[Any] = np.empty(shape, dtype) if self._is_on_cpu else page_locked_zeros(shape, dtype)
 
-    def put(self, values: NDArray[Any], rest: ArrayLike) -> None:
-        """Send the values of a batch's first rows; each row after them is `rest`."""
+    def send(self, values: NDArray[Any], padding: ArrayLike) -> None:
+        """Write the values into the first rows, and the padding into each row after them."""
         self._host[: len(values)] = values
-        self._host[len(values) :] = rest
+        self._host[len(values) :] = padding
         self.value.update_inplace(self._host)
 
     def fetch(self, count: int) -> NDArray[Any]:
-        """The first `count` rows, valid until the next call."""
-        if self._is_here:
-            whole: NDArray[Any] = self.value.numpy()  # the CPU's memory itself
-            return whole[:count]
+        """The first `count` rows. The array is valid until the next call of this buffer."""
+        if self._is_on_cpu:
+            rows: NDArray[Any] = self.value.numpy()  # a view of the tensor, without a copy
+            return rows[:count]
         copy_to_host(self.value, self._host, count)
         return self._host[:count]
-
-
-def bound(
-    session: ort.InferenceSession, inputs: Mapping[str, ort.OrtValue], outputs: Mapping[str, ort.OrtValue]
-) -> ort.IOBinding:
-    """A binding of all of the session's inputs and outputs to these tensors."""
-    binding = session.io_binding()
-    for name, value in inputs.items():
-        binding.bind_ortvalue_input(name, value)
-    for name, value in outputs.items():
-        binding.bind_ortvalue_output(name, value)
-    return binding

@@ -5,24 +5,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.data.features import Features
+from encoder.data.features import PRICE, Features
 
 
 class StepInputs(NamedTuple):
-    """One event for each of B users.
-
-    The type is a tuple, so `len` gives the number of its fields. `size` gives the number of events.
-    """
+    """One event for each of B users. `len` of this tuple counts its four fields, not the events."""
 
     item: NDArray[np.int64]  # (B,) index, 0 for an item outside the catalogue
     action: NDArray[np.int64]  # (B,) index, 0 for an unknown action
     gap_ms: NDArray[np.int64]  # (B,) time since the user's previous event, -1 for the user's first event
     features: Features  # (B,) each: the features that the bundle names
-
-    @property
-    def size(self) -> int:
-        """B, the number of events."""
-        return len(self.item)
 
     def at(self, which: NDArray[np.int64] | slice) -> "StepInputs":
         """The events at these positions: a slice, or (n,) int64 indices."""
@@ -34,5 +26,10 @@ class StepInputs(NamedTuple):
         )
 
     def by_name(self) -> dict[str, NDArray[Any]]:
-        """The arrays under the names that the inputs of the step graph have."""
+        """The arrays under the names of the step graph's inputs."""
         return {"item": self.item, "action": self.action, "gap_ms": self.gap_ms, **self.features}
+
+
+def event_columns(features: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns of the input `event` of gpu_step.onnx, which carries all integers of a batch in one transfer."""
+    return ("slot", "item", "action", "gap_ms", *(name for name in features if name != PRICE))

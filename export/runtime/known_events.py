@@ -1,7 +1,8 @@
-"""The canary: events whose outcome is known, stepped before any user's.
+"""Events whose results are known: a device steps them before the first event of a user.
 
-A captured graph that reads its inputs from where they were, or a memory that is not written in place, gives plausible
-numbers. So different events go through the same buffers one after another, and each must give its own outcome.
+A captured graph may read its inputs from an old address, or a memory may not be written in place. Both faults give
+plausible numbers. So two different events go through the same buffers one after the other, and each has to give its own
+result. See docs/decisions.md#two-known-events-at-the-start
 """
 
 import msgspec
@@ -15,76 +16,76 @@ from export.runtime.float16_ranks import float16_rank_limits
 from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 
-TOLERANCE = 1e-3  # of the largest component: far above what float32 rounds off, far below what another event gives
+# Relative to the largest component: far above float32's rounding, and far below the difference of another event.
+TOLERANCE = 1e-3
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of one user. state: (1, S) and representation: (1, D) before it,
-    float32; next_state, next_representation: what the plain graphs give on the CPU; ranks: the best and the worst that
-    may be given."""
+class KnownEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of one user, and its result by the plain graphs on the CPU."""
 
     inputs: StepInputs  # B = 1
-    state: NDArray[np.float32]
-    representation: NDArray[np.float32]
-    next_state: NDArray[np.float32]
-    next_representation: NDArray[np.float32]
-    ranks: tuple[int, int]
+    state: NDArray[np.float32]  # (1, S) before the event
+    representation: NDArray[np.float32]  # (1, R) before the event
+    next_state: NDArray[np.float32]  # (1, S)
+    next_representation: NDArray[np.float32]  # (1, R)
+    rank_limits: tuple[int, int]  # the best and the worst rank that a device may give
 
-    def check(
-        self, state: NDArray[np.float32], representation: NDArray[np.float32], rank: NDArray[np.int32], where: str
-    ) -> None:
-        """Raise BundleError where these are not the expected outcome."""
-        for what, got, expected in (
+    def check(self, state: NDArray[np.float32], representation: NDArray[np.float32], rank: int, where: str) -> None:
+        """Raise BundleError where a device's (1, S) state, (1, R) representation and rank are not the known result.
+
+        where: the device and the batch size, for the message.
+        """
+        for what, actual, expected in (
             ("state", state, self.next_state),
             ("representation", representation, self.next_representation),
         ):
-            difference = float(np.abs(got - expected).max())
+            difference = float(np.abs(actual - expected).max())
+            # A difference that is not a number fails this comparison, as it should.
             if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
                 raise BundleError(
-                    f"the canary's {what} on {where} is {difference:g} off the CPU's: this device, or this version of "
-                    "ONNX Runtime on it, does not step as it should: export the bundle without --gpu"
+                    f"the {what} after a known event on {where} differs by {difference:g} from the CPU's: this device, "
+                    "or this version of ONNX Runtime on it, does not step correctly; export the bundle without --gpu"
                 )
-        best, worst = self.ranks
-        if not best <= int(rank[0]) <= worst:
+        best, worst = self.rank_limits
+        if not best <= rank <= worst:
             raise BundleError(
-                f"the canary's rank on {where} is {rank[0]}, by the CPU it is {best} to {worst}: export the bundle "
-                "without --gpu"
+                f"the rank of a known event on {where} is {rank}, on the CPU it is {best} to {worst}: export the "
+                "bundle without --gpu"
             )
 
 
-class Canary:
-    """Two trials that share nothing: neither item, action, gap nor the state before."""
+def known_events(bundle: Bundle) -> list[KnownEvent]:
+    """Two events that have neither item, action, gap, features nor state in common."""
+    manifest = bundle.manifest
+    plain, rng = Stepper(bundle, on_cpu=True), np.random.default_rng(0)
+    dtypes = {name: np.float32 if name == PRICE else np.int64 for name in bundle.features}
+    events: list[KnownEvent] = []
+    for item, action, gap_ms, feature in ((1, 1, -1, 0), (manifest.items, manifest.actions, 10**7, 1)):
+        inputs = StepInputs(
+            item=np.array([item]),
+            action=np.array([action]),
+            gap_ms=np.array([gap_ms]),
+            features={name: np.array([feature], dtype) for name, dtype in dtypes.items()},
+        )
+        state = rng.normal(size=(1, manifest.state_width)).astype(np.float32)
+        representation = rng.normal(size=(1, manifest.representation_width)).astype(np.float32)
+        next_state, next_representation = plain.step(inputs, state)
+        event = KnownEvent(
+            inputs=inputs,
+            state=state,
+            representation=representation,
+            next_state=next_state,
+            next_representation=next_representation,
+            rank_limits=_rank_limits(bundle, plain, representation, inputs.item),
+        )
+        events.append(event)
+    return events
 
-    def __init__(self, bundle: Bundle) -> None:
-        manifest = bundle.manifest
-        plain, rng = Stepper(bundle, on_cpu=True), np.random.default_rng(0)
-        self.trials: list[Trial] = []
-        for item, action, gap_ms, feature in ((1, 1, -1, 0), (manifest.items, manifest.actions, 10**7, 1)):
-            types = {name: np.float32 if name == PRICE else np.int64 for name in bundle.features}
-            inputs = StepInputs(
-                item=np.array([item]),
-                action=np.array([action]),
-                gap_ms=np.array([gap_ms]),
-                features={name: np.array([feature], dtype) for name, dtype in types.items()},
-            )
-            state = rng.normal(size=(1, manifest.state_width)).astype(np.float32)
-            representation = rng.normal(size=(1, manifest.representation_width)).astype(np.float32)
-            next_state, next_representation = plain.step(inputs, state)
-            trial = Trial(
-                inputs=inputs,
-                state=state,
-                representation=representation,
-                next_state=next_state,
-                next_representation=next_representation,
-                ranks=_allowed(bundle, plain, representation, inputs.item),
-            )
-            self.trials.append(trial)
 
-
-def _allowed(
+def _rank_limits(
     bundle: Bundle, plain: Stepper, representation: NDArray[np.float32], item: NDArray[np.int64]
 ) -> tuple[int, int]:
-    """Best and worst rank: float32 may move one by near ties, float16 further."""
+    """The best and the worst rank of one item. Near ties may move a rank in float32, and further in float16."""
     if bundle.gpu_ranks_in_float16:
         best, worst = float16_rank_limits(bundle, representation, item)
         return int(best[0]), int(worst[0])

@@ -1,7 +1,8 @@
-"""What ONNX Runtime's Python API lacks of CUDA's own runtime: page-locked memory, and copies into it.
+"""Page-locked memory of the host, and copies from a GPU into it.
 
-The library is the one that ONNX Runtime has loaded by then. A device moves page-locked memory by itself; other memory
-goes through a buffer of the driver's first: to an H100, 5.4 MB took .48 ms, page-locked .11 ms.
+A GPU copies page-locked memory by itself. Other memory goes through a buffer of the driver first: 5.4 MB to an H100
+took .11 ms from page-locked memory instead of .48 ms. See docs/decisions.md#page-locked-memory. ONNX Runtime's Python
+API has neither, so this calls the CUDA runtime library that ONNX Runtime has loaded.
 """
 
 import ctypes
@@ -18,35 +19,40 @@ PAGE_BYTES = 4096
 
 
 @cache
-def _runtime() -> Any:
-    # Here, not above: onnxruntime for the CPU alone has no such name, and this module is imported there, too.
+def _cuda_runtime() -> Any:
+    # The import stands here, because the package of ONNX Runtime for CPUs alone does not have this name.
     from onnxruntime.capi.build_and_package_info import cuda_version
 
     return ctypes.CDLL(f"libcudart.so.{cuda_version.partition('.')[0]}")
 
 
-def page_locked(shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
-    """An array of zeros in memory that a device copies from and to without a detour; where the driver locks none, it
-    is as any other."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    # Pages of its own: what is locked is whole pages, each once.
-    whole = np.zeros(-(-size // PAGE_BYTES) * PAGE_BYTES + PAGE_BYTES, np.uint8)
+def page_locked_zeros(shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
+    """An array of zeros in page-locked memory, or in usual memory where the driver locks none."""
+    size_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    # CUDA locks whole pages, and each page once. So the array gets pages that it shares with nothing else.
+    whole = np.zeros(-(-size_bytes // PAGE_BYTES) * PAGE_BYTES + PAGE_BYTES, np.uint8)
     start = -whole.ctypes.data % PAGE_BYTES
-    array: NDArray[Any] = whole[start : start + size].view(dtype).reshape(shape)
+    array: NDArray[Any] = whole[start : start + size_bytes].view(dtype).reshape(shape)
     address = ctypes.c_void_p(array.ctypes.data)
-    if _runtime().cudaHostRegister(address, ctypes.c_size_t(size), 0) == 0:
-        # Before the memory is given back: the driver goes on to take these addresses for the locked pages.
-        weakref.finalize(whole, _runtime().cudaHostUnregister, address).atexit = False
+    if _cuda_runtime().cudaHostRegister(address, ctypes.c_size_t(size_bytes), 0) == 0:
+        # The pages are unlocked before the memory is freed: otherwise the driver would take later memory at these
+        # addresses for the locked pages. At the exit of the process there is nothing to unlock.
+        weakref.finalize(whole, _cuda_runtime().cudaHostUnregister, address).atexit = False
     else:
-        _runtime().cudaGetLastError()  # takes it back: ONNX Runtime asks after every kernel for the last error
+        _clear_last_error()
     return array
 
 
 def copy_to_host(value: ort.OrtValue, array: NDArray[Any], count: int) -> None:
-    """The first `count` rows of a value on the device into the array's. Raises RuntimeError with CUDA's error code."""
-    size = ctypes.c_size_t(array[:count].nbytes)
+    """Copy the first `count` rows of a tensor on the GPU into the array. Raises RuntimeError with CUDA's error code."""
+    size_bytes = ctypes.c_size_t(array[:count].nbytes)
     source, target = ctypes.c_void_p(value.data_ptr()), ctypes.c_void_p(array.ctypes.data)
-    error = _runtime().cudaMemcpy(target, source, size, DEVICE_TO_HOST)
+    error = _cuda_runtime().cudaMemcpy(target, source, size_bytes, DEVICE_TO_HOST)
     if error:
-        _runtime().cudaGetLastError()
-        raise RuntimeError(f"a copy of {size.value} bytes from the GPU failed with CUDA's error {error}")
+        _clear_last_error()
+        raise RuntimeError(f"a copy of {size_bytes.value} bytes from the GPU failed with CUDA's error {error}")
+
+
+def _clear_last_error() -> None:
+    """Clear CUDA's last error, because ONNX Runtime asks for the last error after every kernel."""
+    _cuda_runtime().cudaGetLastError()

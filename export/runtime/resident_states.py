@@ -1,11 +1,12 @@
-"""States that stay on a device: a memory that the graphs read, step and write in place.
+"""States that stay on a device: one memory that the graphs read, step and write in place.
 
-Nothing but events goes to the device and nothing but ranks comes back, until someone reads rows. Every run goes through
-buffers that are bound once, of a few fixed batch sizes, so that CUDA can capture a run as one graph and replay it; what
-is missing to a size is filled with events of a spare row. The CPU provider runs the same code, without the capture.
+Only events go to the device and only predictions come back, until the caller reads rows. Every run uses buffers of a
+few fixed batch sizes that are bound once, so that CUDA can capture a run as one graph and replay it. A batch is filled
+up to a fixed size with events of a spare row. The CPU provider runs the same code without the capture.
 
-In place: the memory's buffer is bound as input and as output. ONNX Runtime gives a bound output to the kernel as it is,
-and ScatterND (CPU and CUDA alike) copies its input only where input and output are different addresses.
+The memory's buffer is bound both as an input and as an output. ONNX Runtime gives a bound output to the kernel as it
+is, and ScatterND copies its input only where input and output have different addresses, on the CPU as on CUDA. So the
+graphs write into the memory without a copy.
 """
 
 import tempfile
@@ -20,29 +21,25 @@ from numpy.typing import NDArray
 
 from encoder.data.features import PRICE
 from encoder.errors import BundleError
+from export.runtime.batch_buffers import BatchBuffers
 from export.runtime.bundle import Bundle
-from export.runtime.device_buffer import Buffer, bound
-from export.runtime.inputs import StepInputs
-from export.runtime.known_events import Canary
+from export.runtime.inputs import StepInputs, event_columns
+from export.runtime.known_events import known_events
 from export.runtime.placement import check_placement
-from export.runtime.stepper import CPU, CUDA, CUDA_OPTIONS, CUDA_TILE_SCORES, cuda_failure
+from export.runtime.predictions import Predictions, unfilled_predictions
+from export.runtime.providers import CPU, CUDA, CUDA_OPTIONS, cuda_failure, open_session, session_options
+from export.runtime.stepper import CUDA_TILE_SCORES
 
-SIZES = (64, 256, 1024, 4096)
-SPARE_ROWS = 2  # behind the users' rows: one for the events that fill a batch up, one for the canary
-
-Predicted = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]
-
-
-def event_columns(features: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns of a resident step's input `event`: one transfer carries every integer of a batch."""
-    return ("slot", "item", "action", "gap_ms", *(name for name in features if name != PRICE))
+BATCH_SIZES = (64, 256, 1024, 4096)
+SPARE_ROWS = 2  # behind the users' rows: one for the events that fill up a batch, one for the known events
 
 
 class ResidentStates:
-    """The rows of `capacity` users on a device, and the graphs over them. To be used by one thread at a time.
+    """The states and representations of `capacity` users on a device, and the graphs that step them there.
 
-    on_cpu: on the CPU provider; else on the first CUDA device. Raises BundleError where the bundle was not exported for
-    a GPU, there is none, a node would run elsewhere, or the canary's steps are not those of the plain graphs.
+    One thread at a time may use an object. on_cpu: use the CPU provider; otherwise the first CUDA device. Raises
+    BundleError where the bundle has no graphs for a GPU, the machine has no working GPU, a node would run elsewhere, or
+    the known events do not give the results of the plain graphs.
     """
 
     def __init__(self, bundle: Bundle, capacity: int, *, on_cpu: bool = False) -> None:
@@ -54,20 +51,24 @@ class ResidentStates:
         manifest = bundle.manifest
         self.capacity = capacity
         self.provider = CPU if on_cpu else CUDA
-        self._state_width, self._heads = manifest.state_width, manifest.heads
+        self._state_width, self._head_widths = manifest.state_width, manifest.heads
         self._columns = event_columns(bundle.features)
-        self._canary = Canary(bundle)
+        self._known_events = known_events(bundle)
         with tempfile.TemporaryDirectory(prefix="thalweg-") as profiles:
             self._sessions = {
-                name: self._session(bundle.path / f"gpu_{name}.onnx", Path(profiles) / name)
+                name: self._open_profiled_session(bundle.path / f"gpu_{name}.onnx", Path(profiles) / name)
                 for name in ("step", "predict", "read", "write")
             }
             rows = np.zeros((capacity + SPARE_ROWS, manifest.state_width + manifest.representation_width), np.float32)
             device = "cpu" if on_cpu else "cuda"
             self._memory = ort.OrtValue.ortvalue_from_numpy(rows, device)
-            most = max(SIZES[0], CUDA_TILE_SCORES // max(1, manifest.items))
-            self.batches = [Batch(size, device, bundle, self._memory, self._sessions) for size in SIZES if size <= most]
-            self._warm: set[tuple[int, int]] = set()
+            largest = max(BATCH_SIZES[0], CUDA_TILE_SCORES // max(1, manifest.items))
+            self.batches = [
+                BatchBuffers(size, device, bundle, self._memory, self._sessions)
+                for size in BATCH_SIZES
+                if size <= largest
+            ]
+            self._warm: set[tuple[int, int]] = set()  # (thread, batch size)
             for batch in self.batches:
                 self._warm_up(batch)
             self.nodes = sum(
@@ -75,130 +76,91 @@ class ResidentStates:
             )
 
     def write(self, slots: NDArray[np.int64], state: NDArray[np.float32], representation: NDArray[np.float32]) -> None:
-        """Put (n, S) states and (n, R) representations into (n,) different slots."""
+        """Write (n, S) states and (n, R) representations into (n,) different slots."""
         rows = np.concatenate([state, representation], axis=1)
-        for part, batch in self._parts(len(slots)):
-            batch.slot.put(slots[part], self.capacity)
-            batch.rows.put(rows[part], 0)
+        for part, batch in self._batches_of(len(slots)):
+            batch.slot.send(slots[part], self.capacity)
+            batch.rows.send(rows[part], 0)
             self.run("write", batch)
 
     def read(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(n, S) states and (n, R) representations of (n,) slots."""
+        """(n,) slots -> their (n, S) states and (n, R) representations."""
         rows = np.empty((len(slots), self._memory.shape()[1]), np.float32)
-        for part, batch in self._parts(len(slots)):
-            batch.slot.put(slots[part], self.capacity)
+        for part, batch in self._batches_of(len(slots)):
+            batch.slot.send(slots[part], self.capacity)
             self.run("read", batch)
             rows[part] = batch.rows.fetch(len(slots[part]))
         return rows[:, : self._state_width], rows[:, self._state_width :]
 
-    def step(self, slots: NDArray[np.int64], inputs: StepInputs, evaluate: bool = True) -> Predicted:
-        """Step (n,) different slots by one event each; of the representations before: what `Stepper.predict` gives.
+    def step(self, slots: NDArray[np.int64], inputs: StepInputs, evaluate: bool = True) -> Predictions:
+        """Step (n,) different slots by one event each.
 
-        Without `evaluate` the three arrays are empty.
+        Returns n predictions of the events, from the representations before the events, or none without `evaluate`.
         """
-        events, price = self._events(slots, inputs)
-        n = len(slots) if evaluate else 0
-        ranks = np.empty(n, np.int32)
-        heads = [np.empty((n, width), np.float32) for width in self._heads.values()]
-        for part, batch in self._parts(len(slots)):
+        columns, price = self._event_inputs(slots, inputs)
+        predictions = unfilled_predictions(len(slots) if evaluate else 0, self._head_widths)
+        arrays = predictions._asdict()
+        for part, batch in self._batches_of(len(slots)):
             if (get_ident(), batch.size) not in self._warm:
                 self._warm_up(batch)
-            self._step(batch, events[part], price[part])
+            self._step_batch(batch, columns[part], price[part])
             if evaluate:
                 self.run("predict", batch)
-                for whole, given in zip((ranks, *heads), batch.predicted.values(), strict=True):
-                    whole[part] = given.fetch(len(slots[part]))
-        action_probability, time_mixture = heads or [np.empty((n, 0), np.float32)] * 2
-        return ranks, action_probability, time_mixture
+                for name, buffer in batch.predicted.items():
+                    arrays[name][part] = buffer.fetch(len(slots[part]))
+        return predictions
 
-    def run(self, name: str, batch: "Batch") -> None:
-        """Run a graph (step, predict, read or write) over what stands in a batch's buffers, to its end."""
+    def run(self, name: str, batch: BatchBuffers) -> None:
+        """Run one graph (step, predict, read or write) over the content of a batch's buffers, and wait for its end."""
         options = ort.RunOptions()
         if self.provider == CUDA:
-            options.add_run_config_entry("gpu_graph_id", str(batch.size))  # a captured graph for each batch size
+            options.add_run_config_entry("gpu_graph_id", str(batch.size))  # one captured graph for each batch size
         self._sessions[name].run_with_iobinding(batch.bindings[name], options)
 
-    def _events(self, slots: NDArray[np.int64], inputs: StepInputs) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """The (n, K) int64 columns of n events, and their (n,) prices, or none without this feature."""
+    def _event_inputs(self, slots: NDArray[np.int64], inputs: StepInputs) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """The (n, K) columns of n events, and their (n,) prices, or (0,) where the model does not know the price."""
         named = {"slot": slots, **inputs.by_name()}
-        events = np.stack([named[name] for name in self._columns], axis=1)
-        return events, inputs.features.get(PRICE, np.empty(0, np.float32))
+        columns = np.stack([named[name] for name in self._columns], axis=1)
+        return columns, inputs.features.get(PRICE, np.empty(0, np.float32))
 
-    def _step(self, batch: "Batch", events: NDArray[np.int64], price: NDArray[Any]) -> None:
-        """Step (n, K) events, n up to the batch's size, their slots in column 0."""
-        batch.event.put(events, [self.capacity] + [0] * (len(self._columns) - 1))
+    def _step_batch(self, batch: BatchBuffers, columns: NDArray[np.int64], price: NDArray[Any]) -> None:
+        """Step n events, where n is at most the batch's size."""
+        batch.event.send(columns, [self.capacity] + [0] * (len(self._columns) - 1))
         if batch.price is not None:
-            batch.price.put(price, np.nan)
+            batch.price.send(price, np.nan)
         self.run("step", batch)
 
-    def _parts(self, n: int) -> Iterator[tuple[slice, "Batch"]]:
-        """Cut n into the largest batches, and what is left into the smallest that holds it."""
+    def _batches_of(self, n: int) -> Iterator[tuple[slice, BatchBuffers]]:
+        """Cut n rows into batches of the largest size, and the rest into the smallest size that holds the rest."""
         start = 0
         while start < n:
             batch = next((b for b in self.batches if b.size >= n - start), self.batches[-1])
             yield slice(start, min(n, start + batch.size)), batch
             start += batch.size
 
-    def _warm_up(self, batch: "Batch") -> None:
-        """Before the first step of a batch size in a thread: CUDA graphs are captured by thread, and to capture one,
-        ONNX Runtime runs it several times over. A step in place may be repeated only where no user's row is."""
+    def _warm_up(self, batch: BatchBuffers) -> None:
+        """Step events of no user, and check the known events, before a thread's first step of a batch size.
+
+        CUDA graphs are captured by thread. To capture a run, ONNX Runtime runs it several times. A step in place may be
+        repeated only on rows that belong to no user.
+        """
         self._warm.add((get_ident(), batch.size))
-        self._step(batch, np.empty((0, len(self._columns)), np.int64), np.empty(0, np.float32))
+        self._step_batch(batch, np.empty((0, len(self._columns)), np.int64), np.empty(0, np.float32))
         slot = np.array([self.capacity + 1])
-        for trial in self._canary.trials:
-            self.write(slot, trial.state, trial.representation)
-            self._step(batch, *self._events(slot, trial.inputs))
+        for known in self._known_events:
+            self.write(slot, known.state, known.representation)
+            self._step_batch(batch, *self._event_inputs(slot, known.inputs))
             self.run("predict", batch)
-            trial.check(*self.read(slot), batch.predicted["rank"].fetch(1), f"{self.provider}, batches of {batch.size}")
+            state, representation = self.read(slot)
+            rank = int(batch.predicted["rank"].fetch(1)[0])
+            known.check(state, representation, rank, f"{self.provider}, batches of {batch.size}")
 
-    def _session(self, path: Path, profile: Path) -> ort.InferenceSession:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.enable_profiling = True  # until the constructor ends: says where each node ran
+    def _open_profiled_session(self, graph: Path, profile: Path) -> ort.InferenceSession:
+        """A session that records, until `end_profiling`, where each node ran."""
+        options = session_options()
+        options.enable_profiling = True
         options.profile_file_prefix = str(profile)
-        of_provider: dict[str, str] = {}
-        if self.provider == CUDA:
-            of_provider = CUDA_OPTIONS | {"enable_cuda_graph": "1"}
-            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        try:
-            session = ort.InferenceSession(path, options, providers=[(self.provider, of_provider)])
-        except Exception as error:  # its errors have no common root
-            raise BundleError(f"ONNX Runtime cannot run {path} on {self.provider} alone: {error}") from error
-        if session.get_providers()[0] != self.provider:
-            raise BundleError(f"ONNX Runtime could not start {self.provider} for {path}")
-        return session
-
-
-class Batch:
-    """The buffers of one batch size, bound to the four graphs."""
-
-    def __init__(
-        self,
-        size: int,
-        device: str,
-        bundle: Bundle,
-        memory: ort.OrtValue,
-        sessions: dict[str, ort.InferenceSession],
-    ) -> None:
-        manifest = bundle.manifest
-        self.size = size
-        self.event = Buffer((size, len(event_columns(bundle.features))), np.int64, device)
-        self.price = Buffer((size,), np.float32, device) if PRICE in bundle.features else None
-        self.slot = Buffer((size,), np.int64, device)
-        self.rows = Buffer((size, memory.shape()[1]), np.float32, device)
-        self.predicted = {"rank": Buffer((size,), np.int32, device)}
-        self.predicted |= {name: Buffer((size, width), np.float32, device) for name, width in manifest.heads.items()}
-        before = ort.OrtValue.ortvalue_from_shape_and_type((size, manifest.representation_width), np.float32, device)
-        item = ort.OrtValue.ortvalue_from_shape_and_type((size,), np.int64, device)
-
-        event = {"event": self.event.value} | ({} if self.price is None else {PRICE: self.price.value})
-        old, new = {"memory": memory}, {"memory_after": memory}
-        slot, rows = {"slot": self.slot.value}, {"rows": self.rows.value}
-        predicted = {name: buffer.value for name, buffer in self.predicted.items()}
-        self.bindings = {
-            "step": bound(sessions["step"], old | event, new | {"before": before, "item": item}),
-            "predict": bound(sessions["predict"], {"representation": before, "item": item}, predicted),
-            "read": bound(sessions["read"], old | slot, rows),
-            "write": bound(sessions["write"], old | slot | rows, new),
-        }
+        if self.provider == CPU:
+            return open_session(graph, CPU, options)
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        return open_session(graph, CUDA, options, CUDA_OPTIONS | {"enable_cuda_graph": "1"})

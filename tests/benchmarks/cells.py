@@ -23,7 +23,7 @@ from encoder.data.preparation import MAX_EVENTS_PER_DAY, Preparation, prepare
 from encoder.training.fit import train
 from encoder.training.settings import CELL_NAMES, TrainingSettings
 from export.exporter import export_model
-from export.parity import TOLERANCE, random_features
+from export.parity import TOLERANCE, random_sequences
 from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 
@@ -49,7 +49,7 @@ class Trained:
         }
         self._stepper = Stepper(bundle)
         draw = np.random.default_rng(0)
-        features = random_features(trained.model, 0).items()
+        features = random_sequences(trained.model, 0).events.features.items()
         self._inputs = StepInputs(
             item=draw.integers(0, bundle.manifest.items, USERS),
             action=draw.integers(0, bundle.manifest.actions, USERS),

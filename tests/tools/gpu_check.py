@@ -25,11 +25,13 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from encoder.data.features import BRAND, CATEGORY, PRICE, TIME, Features
+from export.runtime.batch_buffers import BatchBuffers
 from export.runtime.bundle import Bundle
 from export.runtime.float16_ranks import float16_rank_limits
 from export.runtime.inputs import StepInputs
-from export.runtime.resident_states import Batch, ResidentStates
-from export.runtime.stepper import Stepper, cuda_failure
+from export.runtime.providers import cuda_failure
+from export.runtime.resident_states import ResidentStates
+from export.runtime.stepper import Stepper
 from tests.support.bundles import tiny_bundle
 
 USERS, WAVES = 10_000, 20
@@ -313,7 +315,7 @@ def bundles(given: Path | None, folder: Path, on_gpu: bool) -> Iterator[Bundle]:
         yield tiny_bundle(folder / name, items, width, for_gpu=True, in_float16=in_float16)
 
 
-def _rank(resident: ResidentStates, batch: Batch) -> None:
+def _rank(resident: ResidentStates, batch: BatchBuffers) -> None:
     resident.run("predict", batch)
     for buffer in batch.predicted.values():
         buffer.fetch(batch.size)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from export.runtime.bundle import Bundle
-from export.runtime.stepper import cuda_failure
+from export.runtime.providers import cuda_failure
 from streams.local import local_services
 from tests.benchmarks.bench import load
 from tests.benchmarks.bench.contenders import Contender, Testbed, plain_faust, rivals, run, thalweg

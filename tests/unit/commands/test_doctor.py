@@ -102,5 +102,5 @@ def test_the_runtime_check_says_where_a_worker_steps_and_why(
 def test_graphs_that_cannot_be_loaded_are_found(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "bundle", items=20)
     (bundle.path / "step.onnx").write_bytes(b"no graph")
-    with pytest.raises(BundleError, match="cannot load the graphs"):
+    with pytest.raises(BundleError, match="cannot load"):
         list(check_runtime(bundle))

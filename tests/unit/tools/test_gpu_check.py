@@ -127,6 +127,6 @@ def test_a_known_device_has_a_data_sheet_and_another_is_measured() -> None:
 def test_a_catalogue_with_more_items_than_float32_can_count_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("export.graphs.FLOAT_INTEGERS", 19)
+    monkeypatch.setattr("export.graphs.predict.FLOAT_INTEGERS", 19)
     with pytest.raises(BundleError, match="20 items cannot be counted in float32: graphs for a GPU take up to 19"):
         tiny_bundle(tmp_path / "b", items=20, for_gpu=True)

@@ -8,8 +8,10 @@ import torch
 
 from encoder.data.sequences import Sequences
 from encoder.model.cells import CELLS
-from encoder.model.counters import DAY_MS, DIFFERENCE, EVENT, HALF_LIVES_DAYS, Counters
-from encoder.model.user_model import ModelConfig, UserModel
+from encoder.model.counters import DAY_MS, HALF_LIVES_DAYS, Counters
+from encoder.model.counters import DIFFERENCE_SCALE, COUNT_UNIT
+from encoder.model.user_model import UserModel
+from encoder.model.config import ModelConfig
 from export.exporter import export_model
 from export.parity import random_sequences
 from export.runtime.inputs import StepInputs
@@ -23,7 +25,7 @@ def counts(gaps_ms: list[int]) -> torch.Tensor:
     state = torch.randn(1, counters.state_width)  # a first event begins to count whatever stands here
     for gap_ms in gaps_ms:
         _, state = counters.step(torch.tensor([gap_ms]), state)
-    return state[0, : counters.width] / EVENT
+    return state[0, : counters.width] / COUNT_UNIT
 
 
 def test_a_count_halves_in_its_half_life() -> None:
@@ -64,7 +66,7 @@ def test_what_is_usual_is_the_mean_over_events() -> None:
     gap_ms = np.array([-1, 0, 3 * DAY_MS, -1, DAY_MS], np.int64)
     sequences = Sequences(np.array([0, 3, 5]), *(np.ones(5, np.int64),) * 2, gap_ms, np.arange(5), {})
     counters = Counters()
-    counters.learn_what_is_usual(sequences)
+    counters.fit_means(sequences)
     first, _ = counters.sequence(torch.from_numpy(gap_ms[None, :3]), torch.zeros(1, 6))
     second, _ = counters.sequence(torch.from_numpy(gap_ms[None, 3:]), torch.zeros(1, 6))
     torch.testing.assert_close(torch.cat([first, second], dim=1).mean(dim=1), torch.zeros(1, 3), rtol=0, atol=1e-6)
@@ -79,7 +81,8 @@ def test_representations_end_in_the_counts_and_items_in_zeros(cell: str, tmp_pat
     assert bundle.manifest.state_width == sum(model.state_widths)
     assert not bundle.item_vectors[:, -k:].any()
     assert bundle.item_vectors[:, :-k].any()
-    _, item, action, gap_ms = (values[:3] for values in random_sequences(model, seed=1))
+    events = random_sequences(model, seed=1).events.at(slice(3))
+    item, action, gap_ms = events.item, events.action, events.gap_ms
     stepper, state = Stepper(bundle), np.tile(bundle.initial_state, (3, 1))
     expected = np.zeros((3, k))
     for t in range(50):
@@ -87,9 +90,9 @@ def test_representations_end_in_the_counts_and_items_in_zeros(cell: str, tmp_pat
         kept = 0.5 ** (gap_ms[:, t, None] / (np.array(HALF_LIVES_DAYS) * DAY_MS)) if t else 0
         expected = expected * kept + 1
         month, week, day = np.log(expected).T
-        given = np.stack([month, DIFFERENCE * (week - month), DIFFERENCE * (day - week)], axis=1)
+        given = np.stack([month, DIFFERENCE_SCALE * (week - month), DIFFERENCE_SCALE * (day - week)], axis=1)
         np.testing.assert_allclose(representation[:, -k:], given - 1.5, atol=1e-5)
-        np.testing.assert_allclose(state[:, -2 * k : -k] / EVENT, expected, rtol=1e-6)
+        np.testing.assert_allclose(state[:, -2 * k : -k] / COUNT_UNIT, expected, rtol=1e-6)
 
 
 def test_a_model_without_counters_represents_and_steps_as_before(tmp_path: Path) -> None:
