@@ -22,7 +22,7 @@ NAN = float("nan")
 
 @pytest.fixture(autouse=True, scope="module")
 def _short_proof() -> Iterator[None]:
-    """The proof of every export takes seconds at its full length, which test_export.py runs."""
+    """Shorten the parity proof of each export, which takes seconds at full length. Tests of parity run all of it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parity, "STEPS", 100)
         yield
@@ -35,7 +35,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     )
 
 
-def test_live_events_are_read_as_the_log_is(bundle: Bundle) -> None:
+def test_features_of_live_events_are_those_of_the_log(bundle: Bundle) -> None:
     what: list[dict[str, Any]] = [
         {"category": "category-2", "price": 12.3, "attributes": {BRAND: "brand-5"}},
         {"category": "none such", "price": 1e300, "attributes": {BRAND: 7}},

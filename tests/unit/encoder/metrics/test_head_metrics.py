@@ -95,7 +95,7 @@ def test_churn_is_known_only_for_events_at_least_a_horizon_before_the_end() -> N
         ("a", 5): True,
         ("b", 0): True,
         ("b", 8): False,
-    }, "the last events of b and c are too near to the end of the log to tell whether the users happened back"
+    }, "the last events of b and c are too near to the end of the log to tell whether the users returned"
 
 
 def test_a_risk_that_separates_churned_users_has_a_high_auc_and_a_low_brier_score() -> None:

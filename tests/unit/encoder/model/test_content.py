@@ -1,4 +1,4 @@
-"""Features of events and items: from a log into a model, its graphs and its catalogue, and into the live path."""
+"""A model that uses features of events and items, and items that it learns about only from their content."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +42,7 @@ SMALL = TrainingSettings(width=16, hidden=16, max_epochs=3, events_per_step=64, 
 
 @pytest.fixture(autouse=True, scope="module")
 def _short_proof() -> Iterator[None]:
-    """The proof of every export takes seconds at its full length, which test_export.py runs."""
+    """Shorten the parity proof of each export, which takes seconds at full length. Tests of parity run all of it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parity, "STEPS", 100)
         yield
@@ -50,22 +50,26 @@ def _short_proof() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
-    """Enough events, and items as new, that it leans on content whatever the seed: of eight seeds the least one has .67
-    and 6 of 9 where the test of unseen items asks for .5 and 5."""
+    """Train on enough events, with hidden ids, so that the model uses content with any seed.
+
+    Of eight seeds, the worst reached 0.67 and 6 of 9 in the test of new items, which asks for 0.5 and 5.
+    """
     return train(kinds_log(6, users=120), msgspec.structs.replace(SMALL, max_epochs=8, id_dropout=0.3))
 
 
 def favourite_kinds(model: UserModel, vocabulary: Vocabulary, representation: torch.Tensor) -> list[str]:
-    """Of each representation (B, D), the kind whose items score highest on average."""
+    """Return for each representation (B, D) the kind whose items have the highest mean score."""
     with torch.no_grad():
         scores = (representation[:, : model.config.width] @ model.item_vectors().T).numpy()
     means = [scores[:, [name.startswith(kind) for name in vocabulary.items]].mean(axis=1) for kind in KINDS]
     return [KINDS[place] for place in np.argmax(means, axis=0).tolist()]
 
 
-def test_a_model_looks_only_at_what_its_log_has() -> None:
+def test_a_model_uses_only_features_that_its_log_has() -> None:
     assert known_features(CONTENT_LOG, Vocabulary.from_log(CONTENT_LOG, 1)) == EVENT_FEATURES
-    assert known_features(CONTENT_LOG[:3], Vocabulary.from_log(CONTENT_LOG, 1)) == ITEM_FEATURES  # less than a week
+    assert (
+        known_features(CONTENT_LOG[:3], Vocabulary.from_log(CONTENT_LOG, 1)) == ITEM_FEATURES
+    )  # the log spans less than a week
     plain = event_log([(f"u{t % 7}", f"i{t % 3}", "view", t) for t in range(100)])
     config = train(plain, SMALL).model.config
     assert (config.features, config.price_boundaries) == ((), ())
@@ -73,7 +77,7 @@ def test_a_model_looks_only_at_what_its_log_has() -> None:
         train(plain, msgspec.structs.replace(SMALL, week_hours=True))
 
 
-def test_a_step_with_features_is_what_the_sequence_form_computes() -> None:
+def test_steps_with_features_equal_the_sequence_form() -> None:
     model = model_with_all_features()
     generator = torch.Generator().manual_seed(1)
     shape = (3, 40)
@@ -119,7 +123,7 @@ def test_a_checkpoint_with_content_is_read_back_as_it_was(trained: Trained, tmp_
     assert torch.equal(model.item_vectors(), trained.model.item_vectors())
 
 
-def test_an_item_that_training_has_not_seen_is_found_by_its_content(trained: Trained) -> None:
+def test_a_new_item_is_ranked_by_its_content(trained: Trained) -> None:
     wider = kinds_log(9)
     model, vocabulary = extend_catalogue(trained.model, trained.vocabulary, wider)
     assert vocabulary.items[: len(trained.vocabulary.items)] == trained.vocabulary.items
@@ -128,7 +132,7 @@ def test_an_item_that_training_has_not_seen_is_found_by_its_content(trained: Tra
     sequences = Sequences.from_log(wider, vocabulary)
     is_new = (sequences.item > len(trained.vocabulary.items)) & (sequences.history_lengths() > 0)
     ranks = model_ranks(model, sequences, is_new)
-    assert (ranks <= 9).mean() > 0.5  # 9 of the 27 are of the kind: by chance it were a third, by popularity none
+    assert (ranks <= 9).mean() > 0.5  # 9 of 27 items are of the kind: 1/3 by chance, 0 by popularity
     kinds = [kind for kind in KINDS for _ in range(3)]
     zeros = torch.zeros(9, 1, dtype=torch.int64)
     new = torch.tensor([vocabulary.items.index(f"{kind}{6 + n % 3}") + 1 for n, kind in enumerate(kinds)])[:, None]
@@ -136,10 +140,10 @@ def test_an_item_that_training_has_not_seen_is_found_by_its_content(trained: Tra
     with torch.no_grad():
         after, _ = model.sequence(new, zeros + 1, zeros - 1, model.initial_state(9), features)
     liked = favourite_kinds(model, vocabulary, after[:, 0])
-    assert sum(map(str.__eq__, liked, kinds)) >= 5  # it counts as a step, too: by chance it were 3
+    assert sum(map(str.__eq__, liked, kinds)) >= 5  # a step with a new item also counts; 3 by chance
 
 
-def test_an_item_outside_the_catalogue_counts_by_what_its_event_says(trained: Trained) -> None:
+def test_an_event_of_an_unknown_item_steps_by_its_content(trained: Trained) -> None:
     model, vocabulary = trained.model, trained.vocabulary
     zeros = torch.zeros(3, 1, dtype=torch.int64)
     category = torch.tensor([vocabulary.categories.index(kind) + 1 for kind in KINDS])[:, None]
@@ -149,18 +153,18 @@ def test_an_item_outside_the_catalogue_counts_by_what_its_event_says(trained: Tr
     assert favourite_kinds(model, vocabulary, after[:, 0]) == list(KINDS)
 
 
-def test_an_item_of_unknown_content_is_where_the_unknown_item_is(trained: Trained) -> None:
+def test_a_new_item_without_content_starts_at_the_unknown_item(trained: Trained) -> None:
     log = log_with_content(
         [("u", "x", "view", 0), ("u", "y", "view", 1)], {"x": (None, None, NAN), "y": ("lamp", "no", NAN)}
     )
     model, vocabulary = extend_catalogue(trained.model, trained.vocabulary, log)
     assert vocabulary.items[-2:] == ["x", "y"]
     own = model.item_table()[-2:] - trained.model.item_table()[:1]
-    assert torch.equal(own[:, 0], torch.zeros(2))  # as popular as items are on average
-    assert 0.1 < float(torch.dist(own[0], own[1]).detach()) < 3  # and yet not one and the same
+    assert torch.equal(own[:, 0], torch.zeros(2))  # a new item has the mean popularity
+    assert 0.1 < float(torch.dist(own[0], own[1]).detach()) < 3  # the two items differ, but not much
 
 
-def test_an_extended_model_is_exported_and_proven(trained: Trained, tmp_path: Path) -> None:
+def test_an_extended_model_is_exported_with_its_proof(trained: Trained, tmp_path: Path) -> None:
     model, vocabulary = extend_catalogue(trained.model, trained.vocabulary, kinds_log(9))
     made = export_model(model, vocabulary, tmp_path / "b")
     assert made.manifest.items == 27
@@ -168,14 +172,14 @@ def test_an_extended_model_is_exported_and_proven(trained: Trained, tmp_path: Pa
     np.testing.assert_array_equal(made.item_vectors[:, : model.config.width], model.item_table().detach().numpy())
 
 
-def test_ranks_are_those_of_the_whole_vectors_also_amid_training(trained: Trained) -> None:
+def test_ranks_during_training_are_those_of_the_complete_vectors(trained: Trained) -> None:
     sequences = Sequences.from_log(kinds_log(6), trained.vocabulary)
     expected = model_ranks(trained.model, sequences)
     trained.model.train().begin_step()
     assert model_ranks(trained.model, sequences).tolist() == expected.tolist()
 
 
-def test_export_takes_in_the_items_of_a_log(trained: Trained, tmp_path: Path) -> None:
+def test_export_adds_the_items_of_a_log(trained: Trained, tmp_path: Path) -> None:
     checkpoint.save(trained, kinds_log(6), tmp_path / "c")
     lines = [msgspec.json.encode(event) for event in kinds_log(9).events()]
     (tmp_path / "shop.jsonl").write_bytes(b"\n".join(lines))
@@ -187,7 +191,7 @@ def test_export_takes_in_the_items_of_a_log(trained: Trained, tmp_path: Path) ->
     assert made.features == ITEM_FEATURES
 
 
-def test_a_model_of_ids_alone_takes_no_new_items() -> None:
+def test_a_model_without_content_refuses_new_items() -> None:
     model, vocabulary = UserModel(ModelConfig(items=1, actions=1)), Vocabulary(["a"], ["view"])
     with pytest.raises(InputError, match="by their ids alone"):
         extend_catalogue(model, vocabulary, CONTENT_LOG)

@@ -1,4 +1,4 @@
-"""How often a user came: counts that halve in real time, in training and in the graphs."""
+"""Counters of a user's events that decay with real time, in training and in the graphs."""
 
 from pathlib import Path
 
@@ -20,9 +20,9 @@ from tests.support.bundles import tiny_model, vocabulary_of
 
 
 def counts(gaps_ms: list[int]) -> torch.Tensor:
-    """(K,) after a user's events."""
+    """Return the counts (K,) after events with these gaps."""
     counters = Counters()
-    state = torch.randn(1, counters.state_width)  # a first event begins to count whatever stands here
+    state = torch.randn(1, counters.state_width)  # the first event starts the counts whatever the state is
     for gap_ms in gaps_ms:
         _, state = counters.step(torch.tensor([gap_ms]), state)
     return state[0, : counters.width] / COUNT_UNIT
@@ -36,11 +36,11 @@ def test_a_count_halves_in_its_half_life() -> None:
         assert counts([-1, 0, 0, half_life_ms // 2, half_life_ms // 2])[k] == pytest.approx(3 / 2 + 0.5**0.5 + 1)
 
 
-def test_a_gap_of_ages_leaves_nothing_and_no_not_a_number() -> None:
+def test_a_very_long_gap_leaves_zero_and_not_nan() -> None:
     assert counts([-1, 0, 0, 2**62]).tolist() == [1.0] * len(HALF_LIVES_DAYS)
 
 
-def test_steps_equal_the_sequence() -> None:
+def test_steps_equal_the_sequence_form() -> None:
     torch.manual_seed(0)
     counters = Counters()
     counters.usual += torch.tensor([1.0, 2.0, 3.0])
@@ -54,15 +54,15 @@ def test_steps_equal_the_sequence() -> None:
     torch.testing.assert_close(state, last, rtol=0, atol=1e-5)
 
 
-def test_a_thousand_short_gaps_are_not_rounded_off() -> None:
-    """float32 alone loses 1e-5 of these: what a gap takes from a count is less than half of its last place."""
+def test_rounding_does_not_swallow_a_thousand_short_gaps() -> None:
+    """A plain float32 count loses 1e-5 here, since a gap takes less from the count than half of its last digit."""
     gap_ms, k = 100, np.array(HALF_LIVES_DAYS)
     kept = 0.5 ** (gap_ms / (k * DAY_MS))
     expected = (1 - kept**1001) / (1 - kept)
     assert counts([-1, *[gap_ms] * 1000]).numpy() == pytest.approx(expected, rel=2e-7)
 
 
-def test_what_is_usual_is_the_mean_over_events() -> None:
+def test_the_usual_counts_are_the_mean_over_events() -> None:
     gap_ms = np.array([-1, 0, 3 * DAY_MS, -1, DAY_MS], np.int64)
     sequences = Sequences(np.array([0, 3, 5]), *(np.ones(5, np.int64),) * 2, gap_ms, np.arange(5), {})
     counters = Counters()
@@ -73,7 +73,7 @@ def test_what_is_usual_is_the_mean_over_events() -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_representations_end_in_the_counts_and_items_in_zeros(cell: str, tmp_path: Path) -> None:
+def test_representations_end_with_the_counts_and_item_vectors_with_zeros(cell: str, tmp_path: Path) -> None:
     model = tiny_model(9, width=8, cell=cell)
     bundle = export_model(model, vocabulary_of([f"i{n}" for n in range(9)]), tmp_path / "bundle")
     k = len(HALF_LIVES_DAYS)
@@ -95,7 +95,7 @@ def test_representations_end_in_the_counts_and_items_in_zeros(cell: str, tmp_pat
         np.testing.assert_allclose(state[:, -2 * k : -k] / COUNT_UNIT, expected, rtol=1e-6)
 
 
-def test_a_model_without_counters_represents_and_steps_as_before(tmp_path: Path) -> None:
+def test_a_model_without_counters_has_no_counts_in_its_representations(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = UserModel(ModelConfig(items=9, actions=3, width=8, hidden=8, traces=True, heads=True)).eval()
     bundle = export_model(model, vocabulary_of([f"i{n}" for n in range(9)]), tmp_path / "bundle")

@@ -1,22 +1,23 @@
-"""Steps that read the rows of some items alone."""
+"""Training steps that read the rows of only some items."""
 
 import msgspec
 import pytest
 import torch
 
 from encoder.model.neighbours import Neighbours
-from encoder.model.user_model import ModelConfig, UserModel
+from encoder.model.user_model import UserModel
+from encoder.model.config import ModelConfig
 from tests.support.content import model_with_all_features
 from tests.support.sequences import sequences_of
 
 
-def test_some_items_of_a_step_have_the_vectors_that_all_would_give_them() -> None:
-    """With neighbours, and items as new among them; what is read is those rows and their neighbours', each once."""
+def test_the_vectors_of_some_items_are_those_in_the_whole_table() -> None:
+    """Some items have neighbours and some have hidden ids. Each needed row is read once."""
     torch.manual_seed(0)
     model = UserModel(ModelConfig(items=6, actions=1, width=4, hidden=4))
     neighbours = Neighbours(sequences_of([1, 2, 3, 4], [5, 1], [6]), 6, 4)
     torch.nn.init.normal_(neighbours.share)
-    model.lean_on(neighbours)
+    model.attach_neighbours(neighbours)
     model.train()
     model.begin_step()
     whole = model.item_table()
@@ -34,17 +35,19 @@ def test_some_items_of_a_step_have_the_vectors_that_all_would_give_them() -> Non
 
 
 @pytest.mark.parametrize("id_dropout", [0.0, 1.0])
-def test_a_step_of_some_items_has_their_content(id_dropout: float) -> None:
+def test_the_vectors_of_some_items_include_their_content(id_dropout: float) -> None:
     model = model_with_all_features()
     model.config = msgspec.structs.replace(model.config, id_dropout=id_dropout)
     whole, ids = model.item_table(), model.items.weight
     model.train()
     assert model.content is not None
-    model.content.eval()  # hides no feature
+    model.content.eval()  # evaluation mode hides no feature
     model.begin_step(torch.tensor([[4, 17], [0, 4]]))
     some, rows = model.item_table(), [0, 4, 17]
     assert len(some) == len(rows)
-    ids_kept = ids[rows] if id_dropout == 0 else ids[:1]  # an item as new has the unknown item's prior
+    ids_kept = (
+        ids[rows] if id_dropout == 0 else ids[:1]
+    )  # an item with a hidden id starts from the row of the unknown item
     torch.testing.assert_close(some[:, 0], (whole - ids)[rows][:, 0] + ids_kept[:, 0])
     if id_dropout == 0:
         torch.testing.assert_close(some, whole[rows])

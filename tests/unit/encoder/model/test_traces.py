@@ -1,4 +1,4 @@
-"""The linear memory beside the cell, and items that lean on their neighbours."""
+"""The linear memory beside the cell, and item vectors that include those of their neighbours."""
 
 from pathlib import Path
 
@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from encoder.data.vocabulary import Vocabulary
-from encoder.model.neighbours import KEPT, PRIOR, Neighbours, neighbour_matrix
+from encoder.model.neighbours import Neighbours, neighbour_matrix
+from encoder.model.neighbours import MAX_NEIGHBOURS, PRIOR_WEIGHT
 from encoder.model.traces import DECAYS, Traces
-from encoder.model.user_model import ModelConfig, UserModel
+from encoder.model.user_model import UserModel
+from encoder.model.config import ModelConfig
 from export.exporter import export_model
 from tests.support.sequences import sequences_of
 
@@ -23,7 +25,7 @@ def traces() -> Traces:
 
 
 @torch.no_grad()
-def test_a_trace_forgets_at_its_rate(traces: Traces) -> None:
+def test_a_trace_decays_at_its_rate(traces: Traces) -> None:
     inputs = torch.randn(1, 6)
     _, state = traces.step(inputs, torch.zeros(1, traces.state_width))
     later, _ = traces.step(torch.zeros(1, 6), state)
@@ -32,7 +34,7 @@ def test_a_trace_forgets_at_its_rate(traces: Traces) -> None:
 
 
 @torch.no_grad()
-def test_steps_equal_the_sequence(traces: Traces) -> None:
+def test_steps_equal_the_sequence_form(traces: Traces) -> None:
     inputs, state = torch.randn(3, 200, 6), torch.randn(3, traces.state_width)
     outputs, last = traces.sequence(inputs, state)
     for t in range(200):
@@ -42,7 +44,7 @@ def test_steps_equal_the_sequence(traces: Traces) -> None:
 
 
 @pytest.mark.parametrize(("cell", "layers"), [("gru", 1), ("lstm", 2), ("hgrn2", 1)])
-def test_a_model_with_traces_is_exported_as_it_was_trained(cell: str, layers: int, tmp_path: Path) -> None:
+def test_a_model_with_traces_is_exported_without_differences(cell: str, layers: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = UserModel(ModelConfig(items=9, actions=2, cell=cell, layers=layers, width=8, hidden=8, traces=True))
     assert model.traces is not None
@@ -52,31 +54,33 @@ def test_a_model_with_traces_is_exported_as_it_was_trained(cell: str, layers: in
     assert bundle.manifest.parity["rank_errors"] == 0
 
 
-def test_neighbours_come_from_one_user_and_weigh_by_their_distance() -> None:
+def test_neighbours_are_items_of_the_same_user_weighted_by_their_distance() -> None:
     matrix = neighbour_matrix(sequences_of([1, 2, 3, 4], [5, 0, 5, 1]), 5).to_dense().numpy()
     assert matrix[0].tolist() == [0] * 6
-    assert matrix[1, 2:5] == pytest.approx(np.array([1, 1 / 2, 1 / 3]) / (11 / 6 + 1 + 1 / 3 + PRIOR))
-    assert matrix[1, 5] == pytest.approx((1 + 1 / 3) / (11 / 6 + 1 + 1 / 3 + PRIOR))
+    assert matrix[1, 2:5] == pytest.approx(np.array([1, 1 / 2, 1 / 3]) / (11 / 6 + 1 + 1 / 3 + PRIOR_WEIGHT))
+    assert matrix[1, 5] == pytest.approx((1 + 1 / 3) / (11 / 6 + 1 + 1 / 3 + PRIOR_WEIGHT))
     assert matrix[4, 5] == 0
     assert matrix[5, 5] == 0
     assert (matrix > 0).tolist() == (matrix.T > 0).tolist()
 
 
 def test_an_item_keeps_its_nearest_neighbours() -> None:
-    others = list(range(2, KEPT + 6))
-    users = [[1, other] for other in others] + [[1, other] for other in others[:KEPT]]
+    others = list(range(2, MAX_NEIGHBOURS + 6))
+    users = [[1, other] for other in others] + [[1, other] for other in others[:MAX_NEIGHBOURS]]
     row = neighbour_matrix(sequences_of(*users), max(others)).to_dense()[1]
-    assert row.nonzero().flatten().tolist() == others[:KEPT]
-    assert row[2] == pytest.approx(2 / (2 * KEPT + 4 + PRIOR))  # of all that came near, also of those left out
+    assert row.nonzero().flatten().tolist() == others[:MAX_NEIGHBOURS]
+    assert row[2] == pytest.approx(
+        2 / (2 * MAX_NEIGHBOURS + 4 + PRIOR_WEIGHT)
+    )  # the weights are relative to all neighbours, also to those left out
 
 
-def test_training_learns_how_much_to_lean_and_steps_forget_the_last_one() -> None:
+def test_training_learns_the_share_of_the_neighbours_and_each_step_recomputes_it() -> None:
     torch.manual_seed(0)
     model = UserModel(ModelConfig(items=5, actions=1, width=4, hidden=4))
     neighbours = Neighbours(sequences_of([1, 2, 3, 4], [5, 1]), 5, 4)
-    model.lean_on(neighbours)
+    model.attach_neighbours(neighbours)
     model.train()
-    for _ in range(2):  # a second step on the first one's graph would fail
+    for _ in range(2):  # a second step would fail if it used the autograd graph of the first one
         model.begin_step()
         model.item_vectors().square().sum().backward()
     assert neighbours.share.grad is not None
@@ -88,15 +92,15 @@ def test_training_learns_how_much_to_lean_and_steps_forget_the_last_one() -> Non
     assert not torch.allclose(before, model.item_vectors())
 
 
-def test_what_neighbours_gave_is_taken_over_after_training() -> None:
+def test_the_part_of_the_neighbours_becomes_part_of_the_item_vectors_after_training() -> None:
     torch.manual_seed(0)
     model = UserModel(ModelConfig(items=5, actions=1, width=4, hidden=4)).eval()
     neighbours = Neighbours(sequences_of([1, 2, 3, 4], [5, 1]), 5, 4)
     torch.nn.init.normal_(neighbours.share)
     plain = model.item_vectors().clone()
-    model.lean_on(neighbours)
+    model.attach_neighbours(neighbours)
     leaning = model.item_vectors().clone()
     assert not torch.allclose(plain, leaning)
-    model.lean_on(None)
+    model.fold_neighbours()
     assert torch.equal(model.item_vectors(), leaning)
     assert not any("neighbours" in name for name in model.state_dict())

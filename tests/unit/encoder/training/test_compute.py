@@ -1,4 +1,4 @@
-"""Processes that share a training, and half precision: both on the CPU here."""
+"""Training that is shared by processes, and training in half precision, both on the CPU."""
 
 import os
 import socket
@@ -26,7 +26,7 @@ from tests.support.content import model_with_all_features
 from tests.support.sequences import random_sequences
 
 USERS = np.arange(12)
-DRAWN = ("sampled", "bpr-max")  # losses that one process computes from the rows of some items
+DRAWN = ("sampled", "bpr-max")  # these losses read the rows of only some items
 
 
 def first_window(users: np.ndarray) -> Window:
@@ -34,9 +34,9 @@ def first_window(users: np.ndarray) -> Window:
 
 
 def gradients(window: Window | None, compute: Compute) -> dict[str, torch.Tensor]:
-    """Of one step, as the processes of `compute` make it together."""
+    """Return the gradients of a step that the processes of `compute` make together."""
     torch.set_num_threads(1)
-    model = tiny_model(items=8).eval()  # no dropout: the same function whoever has which users
+    model = tiny_model(items=8).eval()  # without dropout, the gradients do not depend on how users are divided
     known = 0
     if window is not None:
         n = len(window.item)
@@ -47,7 +47,7 @@ def gradients(window: Window | None, compute: Compute) -> dict[str, torch.Tensor
 
 
 def means(users: np.ndarray, compute: Compute, loss: str) -> list[torch.Tensor]:
-    """Of the gradients, as a step with drawn items leaves them in the optimiser; all processes draw the same ones."""
+    """Return the means of the gradients in the optimiser after a step with sampled items, which all processes share."""
     model = tiny_model(items=8).eval()
     optimizer = AdamW(model.parameters(), 0.01, 0.0)
     model.read = optimizer.read
@@ -84,13 +84,13 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with what each of two processes has saved."""
+    """Run two processes and return the folder in which each of them saved its results."""
     folder = tmp_path_factory.mktemp("processes")
     torch.multiprocessing.spawn(one_process, (free_port(), str(folder)), nprocs=2)
     return folder
 
 
-def test_two_processes_make_the_step_of_one_on_all_their_users(two_processes: Path) -> None:
+def test_two_processes_make_the_same_step_as_one_process(two_processes: Path) -> None:
     parts, shares, idle, generators = zip(
         *(torch.load(two_processes / f"step-{rank}.pt") for rank in range(2)), strict=True
     )
@@ -106,7 +106,7 @@ def test_two_processes_make_the_step_of_one_on_all_their_users(two_processes: Pa
 
 
 @pytest.mark.parametrize("loss", DRAWN)
-def test_two_processes_share_the_rows_of_drawn_items(two_processes: Path, loss: str) -> None:
+def test_two_processes_use_the_same_sampled_items(two_processes: Path, loss: str) -> None:
     first, second = (torch.load(two_processes / f"{rank}.pt")[loss] for rank in range(2))
     for of_first, of_second, alone in zip(first, second, means(USERS, Compute(), loss), strict=True):
         assert torch.equal(of_first, of_second)
@@ -131,7 +131,7 @@ def models_with_and_without_a_stop(compute: Compute, folder: str) -> list[dict[s
     return [whole.model.state_dict(), again.model.state_dict()]
 
 
-def test_two_processes_hold_one_model_and_go_on_to_it_after_a_stop(two_processes: Path) -> None:
+def test_two_processes_have_the_same_model_also_after_a_stop(two_processes: Path) -> None:
     first, *others = [model for rank in range(2) for model in torch.load(two_processes / f"models-{rank}.pt")]
     assert len(others) == 3
     for other in others:
@@ -140,7 +140,7 @@ def test_two_processes_hold_one_model_and_go_on_to_it_after_a_stop(two_processes
 
 
 @pytest.mark.parametrize("loss", ["softmax", *DRAWN])
-def test_in_bfloat16_the_loss_and_its_gradients_agree(loss: str) -> None:
+def test_loss_and_gradients_in_bfloat16_are_close_to_those_in_float32(loss: str) -> None:
     def step(compute: Compute) -> tuple[float, torch.Tensor, set[torch.dtype]]:
         model = tiny_model(items=8).eval()
         window = first_window(USERS)
@@ -166,7 +166,7 @@ def test_in_bfloat16_the_loss_and_its_gradients_agree(loss: str) -> None:
 
 
 @pytest.mark.parametrize("loss", ["softmax", "sampled"])
-def test_in_bfloat16_all_of_a_training_learns_the_same(loss: str) -> None:
+def test_training_in_bfloat16_learns_as_well_as_in_float32(loss: str) -> None:
     log = Shop(7, 60, 40).simulate(600)
     settings = TrainingSettings(width=16, hidden=16, max_epochs=1, events_per_step=128, loss=loss, negatives=32)
     assert settings.neighbours
@@ -176,7 +176,7 @@ def test_in_bfloat16_all_of_a_training_learns_the_same(loss: str) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
-def test_a_device_that_is_not_there_is_refused() -> None:
+def test_an_absent_device_is_refused() -> None:
     with pytest.raises(InputError, match="--device cuda: torch finds no CUDA device here; use --device cpu"):
         Compute.start("cuda")
     assert Compute.start("auto") == Compute()
@@ -184,7 +184,7 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_model_computes_on_the_device_of_its_weights(cell: str) -> None:
-    """Of torch's device without memory: an operation there refuses a tensor of the CPU, as one on CUDA does."""
+    """Use torch's device without memory, on which an operation refuses tensors of the CPU, as on CUDA."""
     for model in (tiny_model(cell=cell), model_with_all_features()):
         on_meta = model.to("meta")
         events = torch.ones(3, 5, dtype=torch.int64, device="meta")

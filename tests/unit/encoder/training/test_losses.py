@@ -35,19 +35,19 @@ def case() -> Case:
     return torch.randn(ROWS, WIDTH), torch.randn(ITEMS, WIDTH), torch.tensor([0, 7, 7, 29])
 
 
-def test_every_name_has_a_loss() -> None:
+def test_each_name_in_the_settings_has_a_loss() -> None:
     assert tuple(LOSSES) == LOSS_NAMES
     with pytest.raises(InputError, match="'hinge' is unknown; known: auto, softmax"):
         make_loss("hinge", torch.ones(3), 2)
 
 
-def test_a_large_catalogue_is_sampled() -> None:
+def test_the_default_loss_of_a_large_catalogue_samples_items() -> None:
     assert isinstance(make_loss("auto", torch.ones(FULL_ITEMS), 2), FullSoftmax)
     assert isinstance(make_loss("auto", torch.ones(FULL_ITEMS + 1), 2), SampledSoftmax)
 
 
-def test_the_sampled_softmax_comes_to_the_full_one(case: Case) -> None:
-    """Its sum over the catalogue is unbiased: with many draws it is that of all items, whatever their chances."""
+def test_the_sampled_softmax_converges_to_the_full_softmax(case: Case) -> None:
+    """The estimate of the sum over the catalogue is unbiased, so that it converges with many samples."""
     counts = torch.arange(ITEMS) ** 2
     full = FullSoftmax()(*case)
     sampled = _of(SampledSoftmax(Negatives(counts, 400_000)), case)
@@ -57,15 +57,15 @@ def test_the_sampled_softmax_comes_to_the_full_one(case: Case) -> None:
     assert float(few.std()) > 0
 
 
-def test_negatives_are_drawn_by_their_share() -> None:
+def test_negatives_are_sampled_by_their_share() -> None:
     torch.manual_seed(0)
-    drawn = Negatives(torch.tensor([3, 15, 0]), 70_000).draw()  # shares 2 : 4 : 1
+    drawn = Negatives(torch.tensor([3, 15, 0]), 70_000).draw()  # the shares are 2 : 4 : 1
     assert drawn.position.tolist() == [0, 1, 2]
     assert drawn.times.tolist() == pytest.approx([20_000, 40_000, 10_000], rel=0.05)
     assert drawn.expected.tolist() == pytest.approx([20_000, 40_000, 10_000], rel=1e-4)
 
 
-def test_bpr_max_falls_as_the_target_rises_and_counts_no_target_as_its_negative(
+def test_bpr_max_falls_with_the_score_of_the_target_and_the_target_is_no_negative(
     case: Case,
 ) -> None:
     predicted, vectors, target = case
@@ -87,7 +87,7 @@ def test_gradients_are_finite(name: str, case: Case) -> None:
 
 
 def _by_autograd(case: Case, drawn: Drawn | None) -> list[torch.Tensor]:
-    """Loss and gradients of the same formula by torch's own operations, in float64."""
+    """Return loss and gradients of the same formula by torch's operations in float64."""
     predicted, vectors = (part.detach().double().requires_grad_() for part in case[:2])
     scores, target = predicted @ vectors.T, case[2]
     if drawn is None:
@@ -105,7 +105,7 @@ def _by_autograd(case: Case, drawn: Drawn | None) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("name", ["softmax", "sampled"])
 @pytest.mark.parametrize("chunk_logits", [1, 60, 10**6])
-def test_the_gradients_written_by_hand_are_those_of_autograd(
+def test_the_explicit_gradients_are_those_of_autograd(
     name: str, chunk_logits: int, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(losses, "CHUNK_LOGITS", chunk_logits)

@@ -1,4 +1,4 @@
-"""Steps of a few rows of a table."""
+"""Optimiser steps in which only a few rows of a table have gradients."""
 
 import pytest
 import torch
@@ -11,9 +11,11 @@ ROWS, WIDTH, STEPS, BEGINNING = 20, 3, 600, 50
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.5])
-def test_rows_that_catch_up_are_where_dense_steps_bring_them(weight_decay: float) -> None:
-    """A few rows have a gradient in each step, some of them hardly ever. (All have one in the beginning, when the bias
-    corrections change from step to step.)"""
+def test_delayed_updates_of_rows_equal_dense_steps(weight_decay: float) -> None:
+    """In each step a few rows have a gradient, and some rows have one very rarely.
+
+    In the first steps all rows have a gradient, since the bias correction changes from step to step.
+    """
     torch.manual_seed(0)
     start = torch.randn(ROWS, WIDTH)
     dense, sparse = nn.Parameter(start.clone()), nn.Parameter(start.clone())
@@ -32,7 +34,7 @@ def test_rows_that_catch_up_are_where_dense_steps_bring_them(weight_decay: float
     assert float((sparse - dense).detach().abs().max()) < 0.04 * float(moved.abs().max())
 
 
-def test_the_norm_counts_rows_and_whole_parameters_together() -> None:
+def test_the_gradient_norm_includes_rows_and_whole_parameters() -> None:
     table, vector = nn.Parameter(torch.zeros(5, 1)), nn.Parameter(torch.zeros(1))
     optimizer = AdamW([table, vector], 0.1, 0.0)
     rows = torch.tensor([1, 3])
@@ -42,6 +44,6 @@ def test_the_norm_counts_rows_and_whole_parameters_together() -> None:
     optimizer.step(1.0, 1.0)
     assert read.grad is not None
     assert vector.grad is not None
-    norm = 34**0.5  # of 3, 3 and 4
+    norm = 34**0.5  # the norm of (3, 3, 4)
     assert read.grad.flatten().tolist() == pytest.approx([3 / norm, 3 / norm], abs=1e-5)
     assert vector.grad.tolist() == pytest.approx([4 / norm], abs=1e-5)

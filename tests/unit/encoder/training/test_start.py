@@ -1,4 +1,4 @@
-"""Learning on from newer events: what is known stays where it is, what is new finds a sensible place."""
+"""Training that continues from a model: known items keep their rows, and new items get sensible ones."""
 
 import json
 import re
@@ -28,7 +28,7 @@ ITEMS = 6
 
 
 def round_log(first: int, count: int, *, start_ms: int = 0, action: str = "view", users: int = 60) -> EventLog:
-    """Everyone goes round items first..first + count - 1, from a start of their own."""
+    """Return a log in which each user views the items i<first> to i<first + count - 1> in turn."""
     rows = [
         (f"u{u}", f"i{first + (u + t) % count}", action, start_ms + 1_000 * t) for t in range(12) for u in range(users)
     ]
@@ -44,8 +44,8 @@ def start_of(trained: Trained) -> FromModel:
     return FromModel(trained.model, trained.vocabulary, trained.baselines)
 
 
-def test_known_names_keep_their_places_and_new_ones_follow(base: Trained) -> None:
-    newer = round_log(4, 4, action="cart")  # i4 to i7
+def test_known_names_keep_their_places_in_the_vocabulary_and_new_names_follow(base: Trained) -> None:
+    newer = round_log(4, 4, action="cart")  # the items i4 to i7
     vocabulary = start_of(base).vocabulary(newer, SMALL)
     assert vocabulary.items[:ITEMS] == base.vocabulary.items
     assert sorted(vocabulary.items[ITEMS:]) == ["i6", "i7"]
@@ -53,7 +53,7 @@ def test_known_names_keep_their_places_and_new_ones_follow(base: Trained) -> Non
     assert base.vocabulary.actions == ["view"]
 
 
-def test_before_the_first_step_known_weights_are_those_of_the_model(base: Trained) -> None:
+def test_before_the_first_step_known_items_have_the_weights_of_the_model(base: Trained) -> None:
     newer = round_log(4, 4, action="cart")
     start = start_of(base)
     vocabulary = start.vocabulary(newer, SMALL)
@@ -65,8 +65,8 @@ def test_before_the_first_step_known_weights_are_those_of_the_model(base: Traine
     np.testing.assert_array_equal(model.item_table()[:rows].detach(), base.model.item_table().detach())
 
 
-def test_a_new_item_begins_near_what_came_near_it_and_as_popular_as_it_is(base: Trained) -> None:
-    # i8 comes between i0 and i1, i9 twenty times less often between i3 and i4
+def test_a_new_item_starts_near_its_neighbours_and_with_its_popularity(base: Trained) -> None:
+    # Item i8 comes between i0 and i1. Item i9 comes between i3 and i4, twenty times less often.
     rows = [
         (f"v{u}-{n}", item, "view", 1_000 * t + u)
         for n, (users, items) in enumerate(((80, ("i0", "i8", "i1")), (4, ("i3", "i9", "i4"))))
@@ -78,7 +78,7 @@ def test_a_new_item_begins_near_what_came_near_it_and_as_popular_as_it_is(base: 
     vocabulary = start.vocabulary(newer, SMALL)
     torch.manual_seed(0)
     model = start.model(newer, vocabulary, Sequences.from_log(newer, vocabulary), SMALL)
-    model.lean_on(None)
+    model.fold_neighbours()
     vectors = {name: model.items.weight[1 + place].detach() for place, name in enumerate(vocabulary.items)}
 
     def closeness(one: str, other: str) -> float:
@@ -88,8 +88,8 @@ def test_a_new_item_begins_near_what_came_near_it_and_as_popular_as_it_is(base: 
     assert vectors["i8"][0] > vectors["i9"][0]
 
 
-def test_it_learns_what_is_new_and_keeps_what_it_knew(base: Trained) -> None:
-    newer = round_log(6, 4)  # four new items: i6 to i9; nothing of the old ones
+def test_the_model_learns_new_items_and_keeps_known_ones(base: Trained) -> None:
+    newer = round_log(6, 4)  # only the new items i6 to i9
     mixed = round_log(4, 4, users=40)
     for log in (newer, mixed):
         updated = train(log, msgspec.structs.replace(SMALL, max_epochs=12, patience=12), start=start_of(base))
@@ -98,7 +98,7 @@ def test_it_learns_what_is_new_and_keeps_what_it_knew(base: Trained) -> None:
         assert score > unknown + 0.3
 
 
-def test_counts_are_added() -> None:
+def test_counts_of_the_older_and_the_newer_log_are_added() -> None:
     older, newer = round_log(0, 6), round_log(4, 4)
     base = train(older, msgspec.structs.replace(SMALL, max_epochs=1))
     updated = train(newer, msgspec.structs.replace(SMALL, max_epochs=1), start=start_of(base))
@@ -120,7 +120,7 @@ def test_a_log_of_another_catalogue_is_refused(base: Trained) -> None:
 
 @pytest.fixture(scope="module")
 def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """shop.jsonl; a checkpoint of its first half in `first`, its bundle in `bundle`."""
+    """Return a folder with shop.jsonl, a checkpoint of its first half in `first` and the bundle in `bundle`."""
     folder = tmp_path_factory.mktemp("shop")
     assert cli.main(["simulate", "--events", "4000", "--out", str(folder / "shop.jsonl")]) == 0
     log = str(folder / "shop.jsonl")
@@ -156,9 +156,7 @@ def test_a_checkpoint_and_its_bundle_give_the_same_update(trained_folder: Path) 
     assert {*FILES, *GPU_FILES, "checkpoint/weights.pt"} < set(manifest.files)
 
 
-def test_the_bundle_that_carries_a_checkpoint_is_checked(
-    trained_folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_changed_checkpoint_in_a_bundle_is_refused(trained_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = Bundle.load(trained_folder / "bundle").manifest
     assert {name for name in manifest.files if "/" in name} == {
         f"checkpoint/{name}" for name in ("checkpoint.json", "weights.pt", "baselines.npz")
@@ -167,7 +165,9 @@ def test_the_bundle_that_carries_a_checkpoint_is_checked(
     before = weights.read_bytes()
     try:
         weights.write_bytes(before[:-1] + b"?")
-        assert Bundle.load(trained_folder / "bundle").bundle_id == manifest.bundle_id  # serving does not read it
+        assert (
+            Bundle.load(trained_folder / "bundle").bundle_id == manifest.bundle_id
+        )  # a worker does not read the checkpoint
         assert train_from(trained_folder, "bundle", "never") == 1
     finally:
         weights.write_bytes(before)
@@ -184,7 +184,7 @@ def test_the_bundle_that_carries_a_checkpoint_is_checked(
         (["--tune", "1"], "--tune looks for a shape, --from keeps the one there is: leave out one of them"),
     ],
 )
-def test_what_contradicts_the_model_is_refused(
+def test_options_that_contradict_the_model_are_refused(
     trained_folder: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train_from(trained_folder, "first", "never", *options) == 1
@@ -195,7 +195,7 @@ def test_what_contradicts_the_model_is_refused(
 @pytest.mark.parametrize(
     ("base", "out"), [("first", "bundle/../first"), ("bundle", "bundle"), ("bundle", "bundle/checkpoint")]
 )
-def test_a_training_does_not_replace_what_it_learns_on_from(
+def test_training_does_not_replace_the_model_that_it_starts_from(
     trained_folder: Path, base: str, out: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = trained_folder / "first" / "weights.pt"
@@ -205,7 +205,9 @@ def test_a_training_does_not_replace_what_it_learns_on_from(
     assert weights.read_bytes() == before
 
 
-def test_a_bundle_without_a_checkpoint_says_what_to_do(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_error_of_a_bundle_without_a_checkpoint_says_what_to_do(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     demo = Path(__file__).parents[4] / "streams" / "demo" / "bundle"
     assert "checkpoint" not in json.loads((demo / "manifest.json").read_text())["files"]
     assert cli.main(["train", "absent.jsonl", "--from", str(demo), "--out", str(tmp_path / "never")]) == 1
@@ -215,7 +217,7 @@ def test_a_bundle_without_a_checkpoint_says_what_to_do(capsys: pytest.CaptureFix
     assert "is a bundle, not a checkpoint: name the one that it was exported from" in capsys.readouterr().err
 
 
-def test_a_bundle_in_a_checkpoints_place_is_told_from_none(
+def test_a_bundle_in_place_of_a_checkpoint_has_an_error_of_its_own(
     trained_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle, log = str(trained_folder / "bundle"), str(trained_folder / "shop.jsonl")
@@ -227,7 +229,7 @@ def test_a_bundle_in_a_checkpoints_place_is_told_from_none(
     assert cli.main(["export", f"{bundle}/checkpoint", "--out", str(tmp_path / "again")]) == 0
 
 
-def test_an_export_may_leave_the_checkpoint_out(trained_folder: Path, tmp_path: Path) -> None:
+def test_export_can_leave_out_the_checkpoint(trained_folder: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     assert cli.main(["export", str(trained_folder / "first"), "--out", str(small), "--without-checkpoint"]) == 0
     names = json.loads((small / "manifest.json").read_text())["files"]

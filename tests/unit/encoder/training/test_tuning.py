@@ -1,4 +1,4 @@
-"""The search for settings within a stated time."""
+"""The search for settings within a time limit."""
 
 from encoder.data.simulator import Shop
 from encoder.training.fit import SELECTION, best_epoch, train_on_all, validate
@@ -6,7 +6,7 @@ from encoder.training.settings import SPACE, TrainingSettings
 from encoder.training.tuning import tune
 
 
-def test_the_best_try_by_validation_wins_and_the_time_is_kept() -> None:
+def test_the_trial_with_the_best_validation_wins_within_the_time_limit() -> None:
     log = Shop(7, 60, 40).simulate(1_500)
     base = TrainingSettings(width=32, hidden=32, max_epochs=1)
     now_s = 0.0
@@ -14,7 +14,7 @@ def test_the_best_try_by_validation_wins_and_the_time_is_kept() -> None:
 
     def clock() -> float:
         nonlocal now_s
-        now_s += 1.0  # each look at the clock takes a second: a try takes one, its round three
+        now_s += 1.0  # each call takes a second; a trial makes one call and its round three
         return now_s
 
     settings, epochs = tune(

@@ -1,4 +1,4 @@
-"""A training that is stopped and started again: the model is that of a training without a stop."""
+"""A training that is stopped and started again gives the same model as one without a stop."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 
 from encoder.data.event_log import EventLog
 from encoder.data.simulator import Shop
-from encoder.model.user_model import read_rows
+from encoder.model.item_table import read_rows
 from encoder.training.fit import Trained, best_epoch, train
 from encoder.training.settings import TrainingSettings
 from encoder.training.unfinished import FILE, Unfinished
@@ -32,7 +32,7 @@ def kept(folder: Path, settings: TrainingSettings = SETTINGS) -> Unfinished:
 
 
 def stop_after(stops: int, log: EventLog, folder: Path) -> None:
-    """Train until the process "dies" within the epoch that follows `stops` finished ones."""
+    """Train, and stop within the epoch after `stops` finished epochs."""
 
     def progress(epoch: int, share: float, metrics: dict[str, float] | None) -> None:
         if epoch >= stops and share > 0.5 and metrics is None:
@@ -42,21 +42,23 @@ def stop_after(stops: int, log: EventLog, folder: Path) -> None:
         train(log, SETTINGS, progress, unfinished=kept(folder))
 
 
-def test_stopped_in_every_epoch_it_gives_the_same_model(log: EventLog, whole: Trained, tmp_path: Path) -> None:
+def test_a_training_that_is_stopped_in_every_epoch_gives_the_same_model(
+    log: EventLog, whole: Trained, tmp_path: Path
+) -> None:
     epochs = len(whole.epochs) + best_epoch(whole.epochs) + 1
-    for stops in range(epochs):  # each one stopped process after another, in both phases
+    for stops in range(epochs):  # one stop after another, in both phases of the training
         stop_after(stops, log, tmp_path)
         found = kept(tmp_path).found
         assert (found is None) == (stops == 0)
         if found is not None:
             assert len(found.epochs) + found.passes == stops
-    torch.rand(5)  # whatever the generator did meanwhile
+    torch.rand(5)  # the state of the random generator must not matter
     trained = train(log, SETTINGS, unfinished=kept(tmp_path))
     assert trained.epochs == whole.epochs
     assert_same_weights(trained.model, whole.model)
 
 
-def test_another_training_is_not_gone_on_with(log: EventLog, tmp_path: Path) -> None:
+def test_a_snapshot_of_another_training_is_refused(log: EventLog, tmp_path: Path) -> None:
     stop_after(1, log, tmp_path)
     other = kept(tmp_path, msgspec.structs.replace(SETTINGS, seed=1))
     assert (other.found, other.was_refused) == (None, True)
@@ -64,7 +66,9 @@ def test_another_training_is_not_gone_on_with(log: EventLog, tmp_path: Path) -> 
     assert (kept(tmp_path).found, kept(tmp_path).was_refused) == (None, True)
 
 
-def test_a_snapshot_replaces_the_last_one_whole(log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_while_a_snapshot_is_written_leaves_the_last_one(
+    log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stop_after(1, log, tmp_path)
     before = (tmp_path / FILE).read_bytes()
 
@@ -80,5 +84,5 @@ def test_a_snapshot_replaces_the_last_one_whole(log: EventLog, tmp_path: Path, m
     assert (tmp_path / FILE).read_bytes() == before
 
 
-def test_a_trained_model_lets_go_of_its_optimiser(whole: Trained) -> None:
+def test_a_trained_model_has_no_reference_to_its_optimiser(whole: Trained) -> None:
     assert whole.model.read is read_rows

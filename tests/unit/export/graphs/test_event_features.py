@@ -28,7 +28,7 @@ NAN = float("nan")
 
 @pytest.fixture(autouse=True, scope="module")
 def _short_proof() -> Iterator[None]:
-    """The proof of every export takes seconds at its full length, which test_export.py runs."""
+    """Shorten the parity proof of each export, which takes seconds at full length. Tests of parity run all of it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parity, "STEPS", 100)
         yield
@@ -42,7 +42,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.mark.parametrize("feature", EVENT_FEATURES)
-def test_the_graph_s_step_is_the_model_s_at_every_edge_of_a_feature(feature: str, bundle: Bundle) -> None:
+def test_the_graph_steps_as_the_model_at_each_boundary_of_a_feature(feature: str, bundle: Bundle) -> None:
     model = model_with_all_features()
     bounds = np.array([0.0, *model.config.price_boundaries], np.float32)
     hours_ms = np.arange(170) * HOUR_MS
@@ -68,7 +68,7 @@ def test_the_graph_s_step_is_the_model_s_at_every_edge_of_a_feature(feature: str
             np.testing.assert_allclose(one, other.numpy(), rtol=0, atol=1e-5)
 
 
-def test_every_value_of_a_feature_has_a_step_of_its_own(bundle: Bundle) -> None:
+def test_each_value_of_a_feature_steps_differently(bundle: Bundle) -> None:
     distinct = {TIME: 168, CATEGORY: 5, BRAND: 6, PRICE: 5}
     values: dict[str, Any] = {
         TIME: np.arange(170) * HOUR_MS,
@@ -81,14 +81,17 @@ def test_every_value_of_a_feature_has_a_step_of_its_own(bundle: Bundle) -> None:
         n = len(of)
         features = {TIME: np.zeros(n, np.int64), CATEGORY: np.zeros(n, np.int64), BRAND: np.zeros(n, np.int64)}
         features = {**features, PRICE: np.full(n, np.nan, np.float32), name: of}
-        for item, count in ((0, distinct[name]), (1, 168 if name == TIME else 1)):  # a known item is what it is
+        for item, count in (
+            (0, distinct[name]),
+            (1, 168 if name == TIME else 1),
+        ):  # a known item's vector ignores the content of the event
             at = np.full(n, item)
             inputs = StepInputs(at, np.ones_like(at), at - 1, features)
             _, after = stepper.step(inputs, np.zeros((n, 24), np.float32))
             assert len(np.unique(after.round(5), axis=0)) == count, (name, item)
 
 
-def test_a_bundle_asks_for_its_features_alone(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_graph_has_inputs_only_for_the_features_of_its_bundle(bundle: Bundle, tmp_path: Path) -> None:
     def inputs(of: Bundle) -> list[str]:
         session = ort.InferenceSession(of.path / "step.onnx", providers=["CPUExecutionProvider"])
         return [value.name for value in session.get_inputs()]
@@ -102,7 +105,7 @@ def test_a_bundle_asks_for_its_features_alone(bundle: Bundle, tmp_path: Path) ->
     assert inputs(plain) == ["item", "action", "gap_ms", "state"]
 
 
-def test_a_bundle_from_before_features_still_loads(tmp_path: Path) -> None:
+def test_a_bundle_without_features_in_its_manifest_still_loads(tmp_path: Path) -> None:
     made = export_model(UserModel(ModelConfig(items=30, actions=3)), vocabulary_with_all_features(), tmp_path / "old")
     content = msgspec.json.decode((made.path / MANIFEST).read_bytes())
     assert "features" not in content
