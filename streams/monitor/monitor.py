@@ -1,8 +1,8 @@
 """The monitor: reads the evaluation topic and gives scores as snapshots and as MetricsEvents.
 
 The monitor keeps no state between runs. A restarted monitor reads the topic again from the beginning, as far back as
-the topic's retention goes, in the order of the records' timestamps. The restarted monitor so arrives at the same
-counts, and does not publish an interval a second time.
+the topic's retention goes, in the order of the records' timestamps. The restarted monitor therefore arrives at
+the same counts, and publishes no interval a second time.
 """
 
 import asyncio

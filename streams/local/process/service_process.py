@@ -37,7 +37,8 @@ class ServiceProcess:
         ends_with_parent: bool,
         timer_slack_us: int = 0,
     ) -> None:
-        """ends_with_parent: the process is killed when this process ends in any way. This works on Linux alone.
+        """is_ready: the readiness probe.
+        ends_with_parent: the process is killed when this process ends in any way. This works on Linux alone.
         timer_slack_us: how late the threads may wake up from a timed wait; 0 keeps the system's value.
         """
         self.name = name

@@ -18,14 +18,14 @@ class LastItemBaseline:
     """Ranks items by how often they came right after the user's last item so far, over all users.
 
     This is the strong form of the baseline. Items with equal counts are ordered by popularity. Items that never
-    followed the last item come after all items that did, by popularity. An unknown last item, or no last item, so gives
-    the popularity ranking and not a sure miss. Items that are equal in both count and popularity count against the
-    baseline. A repeat of the last item is a successor like any other.
+    followed the last item come after all items that did, by popularity. After an unknown last item, and without a last
+    item, the baseline therefore gives the popularity ranking and not a sure miss. Items that are equal in both count
+    and popularity count against the baseline. A repeat of the last item is a successor like any other.
 
-    Cost of an event: O(1), plus at most MAX_RANK comparisons on average. Tied items are compared only while fewer than
+    Cost of an event: O(1), plus amortised at most MAX_RANK comparisons. Tied items are compared only while fewer than
     MAX_RANK items of the row have a higher count. The observation after the comparison gives one more item a higher
-    count. So one count of one row is compared at most MAX_RANK times, and each time costs at most the number of items
-    that reached the count.
+    count. Ties at one count of one row are therefore compared at most MAX_RANK times, and one comparison costs at most
+    the number of items that reached the count.
 
     Memory is bounded: when there are more than `max_pairs` pairs, every count is halved and pairs without a count are
     dropped.

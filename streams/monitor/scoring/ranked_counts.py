@@ -9,8 +9,8 @@ class RankedCounts:
     """Counts of items in falling order, with the rank of any item in O(1).
 
     `_order` holds the items by falling count. `_at_least[c]` is the number of items with a count of c or more, so the
-    items with exactly the count c stand at `_order[_at_least[c + 1] : _at_least[c]]`. To count an item once more, the
-    item changes places with the first item of the same count.
+    items with exactly the count c stand at `_order[_at_least[c + 1] : _at_least[c]]`. When an item is counted once
+    more, the item changes places with the first item of the same count.
     """
 
     __slots__ = ("_at_least", "_counts", "_order", "_place")
