@@ -1,4 +1,4 @@
-"""The codec: every kind of bad record becomes a rejection that names field and value (test_codec_fuzz: any input)."""
+"""The codec rejects each kind of bad record with a reason that names the field. test_codec_fuzz tests any input."""
 
 import json
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ class Record(NamedTuple):
 
 
 def raw(**changes: bytes) -> bytes:
-    """The good event as JSON with some fields' JSON text replaced or added."""
+    """Return the good event as JSON, in which the JSON text of some fields is replaced or added."""
     fields = {name: json.dumps(value).encode() for name, value in GOOD.items()} | changes
     return b"{" + b",".join(b'"%s":%s' % (name.encode(), text) for name, text in fields.items()) + b"}"
 
@@ -44,7 +44,7 @@ def deep(levels: int) -> bytes:
     return b"[" * levels + b"]" * levels
 
 
-# kind -> (record, the field the reason must name, what else it must show)
+# kind -> (record, the field that the reason must name, another text that the reason must contain)
 BAD: dict[str, tuple[Record, str, str]] = {
     "empty value": (Record(KEY, b""), "value", "empty (0 bytes)"),
     "blank value": (Record(KEY, b" \n\t"), "value", "empty (3 bytes)"),
@@ -127,7 +127,7 @@ BAD: dict[str, tuple[Record, str, str]] = {
     "erasure, very long key": (Record(b"u" * (MAX_KEY_BYTES + 1), None), "key", "uuuu"),
 }  # fmt: skip
 
-# kind -> (value, what its decoding must give): what looks odd and is applied
+# kind -> (value, the fields of its event): values that look odd and are valid
 ACCEPTED: dict[str, tuple[bytes, dict[str, Any]]] = {
     "unknown field": (raw(colour=b'{"deep":[1,null]}'), {}),
     "unknown field with bytes of no text": (raw(blob=b'"\xff"'), {}),
@@ -171,7 +171,7 @@ def test_a_bad_record_is_rejected_with_field_and_value(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ACCEPTED)
-def test_an_odd_record_is_applied(kind: str) -> None:
+def test_an_odd_but_valid_record_is_accepted(kind: str) -> None:
     value, expected = ACCEPTED[kind]
     event = decode(KEY, value, NOW_MS)
     assert isinstance(event, BehaviorEvent), event

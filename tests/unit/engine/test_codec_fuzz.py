@@ -1,4 +1,4 @@
-"""No input makes the codec raise or break its contract; millions of them more: `python -m tests.tools.fuzz_codec`."""
+"""No input makes the codec raise or break its contract. `python -m tests.tools.fuzz_codec` tries millions of inputs."""
 
 import json
 
@@ -52,13 +52,13 @@ events = st.builds(
 
 @settings(max_examples=600)
 @given(st.none() | st.binary(max_size=60), st.none() | st.binary(max_size=300), st.integers(-1, 2**53))
-def test_any_bytes(key: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
+def test_any_bytes_are_decoded_or_rejected(key: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
     check([Input(key, value, timestamp_ms), Input(key, None, timestamp_ms)])
 
 
 @settings(max_examples=1_500)
 @given(changes, st.sets(st.sampled_from([*GOOD]), max_size=1), damages, st.integers(-1, 2**53))
-def test_damaged_events(
+def test_damaged_events_are_decoded_or_rejected(
     changed: dict[str, bytes], left_out: set[str], damaged: list[tuple[int, int, bytes]], timestamp_ms: int
 ) -> None:
     fields = {name: content for name, content in (GOOD | changed).items() if name not in left_out}
@@ -70,11 +70,11 @@ def test_damaged_events(
 
 @settings(max_examples=900)
 @given(events)
-def test_a_valid_event_comes_back_as_it_was(event: BehaviorEvent) -> None:
+def test_a_valid_event_is_decoded_without_a_change(event: BehaviorEvent) -> None:
     check([Input(event.user_id.encode(), msgspec.json.encode(event), NOW_MS, event)])
 
 
-def test_seeded_mutations() -> None:
+def test_seeded_mutations_are_decoded_or_rejected() -> None:
     mutator = Mutator(seed=0)
     kinds = {type(outcome) for outcome in check([mutator.input() for _ in range(10_000)])}
     assert len(kinds) == 3
@@ -92,7 +92,7 @@ def test_seeded_mutations() -> None:
         lambda outcomes: [msgspec.structs.replace(outcomes[0], price=float("inf"))],
     ],
 )
-def test_the_check_finds_what_is_wrong(wrong: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_finds_wrong_outcomes(wrong: object, monkeypatch: pytest.MonkeyPatch) -> None:
     good = Input(b"u1", join({f'"{name}"': content for name, content in GOOD.items()}))
     found = wrong(codec.decode_batch([good]))
     monkeypatch.setattr("tests.tools.fuzz_codec.decode_batch", lambda records: found)

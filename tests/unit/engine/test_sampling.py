@@ -1,4 +1,4 @@
-"""The sample of events that are evaluated: the same in every replay, and its means are those of all events."""
+"""The sample of events that are evaluated is the same in each replay, and its means estimate those of all events."""
 
 from collections.abc import Sequence
 
@@ -18,23 +18,25 @@ def test_at_share_one_every_event_is_evaluated() -> None:
     assert due(Sample("events", 1.0), 0, range(100)) == list(range(100))
 
 
-def test_an_event_is_chosen_by_its_id_alone() -> None:
+def test_an_event_is_chosen_only_by_its_id() -> None:
     sample = Sample("events", 0.3)
     at_once = due(sample, 1, range(1_000))
     in_parts = [100 * part + at for part in range(10) for at in due(sample, 1, range(100 * part, 100 * part + 100))]
     assert in_parts == at_once
-    assert at_once != due(sample, 2, range(1_000)), "every partition has a choice of its own"
+    assert at_once != due(sample, 2, range(1_000)), "each partition has another sample"
     assert set(due(Sample("events", 0.1), 1, range(1_000))) < set(at_once), "a larger share only adds events"
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
-def test_the_mean_over_a_sample_is_an_unbiased_estimate_of_the_mean_over_all(share: float) -> None:
-    """Over 400 partitions, each a choice of its own, of the same ranks: their mean is the full one within its standard
-    error, and their spread is what a random choice would have."""
+def test_the_mean_of_a_sample_is_an_unbiased_estimate_of_the_mean_of_all_events(share: float) -> None:
+    """Take 400 samples of the same ranks, one for each partition.
+
+    Their mean is that of all ranks within the standard error, and their spread is that of random samples.
+    """
     events, choices = 20_000, 400
     draw = np.random.default_rng(0)
     ranks = np.minimum(draw.zipf(1.3, events), 1_000_000)
-    ranks.sort()  # the quality drifts along the log: a choice that favours a stretch would show
+    ranks.sort()  # the quality changes along the log, so that a sample that prefers a part of the log would show
     sampled = [ranks[due(Sample("events", share), partition, range(events))] for partition in range(choices)]
     sizes = np.array([len(sample) for sample in sampled])
     assert abs(sizes.mean() - share * events) < 4 * np.sqrt(share * (1 - share) * events / choices)

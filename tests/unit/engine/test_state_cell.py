@@ -1,3 +1,5 @@
+"""The encoding of states in Cassandra, which detects damage and rows of other users, bundles and versions."""
+
 import struct
 import zlib
 
@@ -26,7 +28,7 @@ def cell() -> bytes:
 CELL = cell()
 
 
-def test_a_cell_gives_back_what_was_put_in() -> None:
+def test_a_decoded_state_equals_the_encoded_one() -> None:
     state = decode_state(OWNER, VECTOR, CELL, 5)
     assert (state.epoch, state.partition, state.offset, state.steps) == (2, 3, 10**12, 7)
     assert (state.last_time_ms, state.last_item, state.recent) == (10**13, "tee-é", [5, 2**64 - 1])
@@ -34,7 +36,7 @@ def test_a_cell_gives_back_what_was_put_in() -> None:
 
 
 @given(st.integers(0, len(CELL) * 8 - 1))
-def test_no_flipped_bit_goes_unnoticed(bit: int) -> None:
+def test_each_flipped_bit_of_the_cell_is_noticed(bit: int) -> None:
     damaged = bytearray(CELL)
     damaged[bit // 8] ^= 1 << (bit % 8)
     with pytest.raises(ValueError, match="checksum"):
@@ -42,7 +44,7 @@ def test_no_flipped_bit_goes_unnoticed(bit: int) -> None:
 
 
 @given(st.integers(0, len(VECTOR) * 8 - 1))
-def test_nor_does_one_in_the_representation_beside_it(bit: int) -> None:
+def test_each_flipped_bit_of_the_representation_is_noticed(bit: int) -> None:
     damaged = bytearray(VECTOR)
     damaged[bit // 8] ^= 1 << (bit % 8)
     with pytest.raises(ValueError, match="checksum"):
@@ -59,12 +61,12 @@ def test_a_state_of_another_user_or_bundle_is_refused(bundle: bytes, user: bytes
     ("cell", "width", "why"),
     [(b"", 5, "0 bytes"), (CELL[:-1], 5, "checksum"), (CELL, 6, "6")],
 )
-def test_a_cut_cell_and_one_of_another_width_are_refused(cell: bytes, width: int, why: str) -> None:
+def test_a_truncated_cell_and_a_cell_of_another_width_are_refused(cell: bytes, width: int, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         decode_state(OWNER, VECTOR, cell, width)
 
 
-def test_an_intact_cell_of_another_version_is_not_taken_for_damage() -> None:
+def test_an_intact_cell_of_another_version_is_not_reported_as_damage() -> None:
     body = b"\x09" + CELL[1:-4]
     cell = body + struct.pack("<I", zlib.crc32(VECTOR, zlib.crc32(body, OWNER)))
     with pytest.raises(StateFormatError, match="format 9"):

@@ -1,3 +1,5 @@
+"""Waves of steps, in which each user occurs once."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +8,7 @@ from streams.engine.planning.waves import Groups
 
 
 @given(st.lists(st.integers(0, 6), max_size=60))
-def test_each_wave_holds_a_user_once_and_users_keep_their_order(rows: list[int]) -> None:
+def test_each_wave_holds_a_user_at_most_once_and_events_keep_their_order(rows: list[int]) -> None:
     seen: list[int] = []
     by_user: dict[int, list[int]] = {}
     for wave in Groups(np.array(rows, np.int64)).waves():
@@ -19,12 +21,12 @@ def test_each_wave_holds_a_user_once_and_users_keep_their_order(rows: list[int])
     assert all(positions == sorted(positions) for positions in by_user.values())
 
 
-def test_as_many_waves_as_the_busiest_user_has_events() -> None:
+def test_there_are_as_many_waves_as_the_busiest_user_has_events() -> None:
     assert len(list(Groups(np.array([0, 1, 0, 2, 0])).waves())) == 3
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-50, 50)), max_size=60))
-def test_the_greatest_so_far_is_of_the_user_alone(drawn: list[tuple[int, int]]) -> None:
+def test_the_running_maximum_is_that_of_each_user(drawn: list[tuple[int, int]]) -> None:
     groups = Groups(np.array([row for row, _ in drawn], np.int64))
     values = np.array([value for _, value in drawn], np.int64)
     greatest = groups.running_max(values[groups.order])
