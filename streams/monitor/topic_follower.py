@@ -18,7 +18,8 @@ from streams.config.security import broker_arguments
 from streams.config.settings import Settings
 from streams.monitor.partition_merge import PartitionMerge
 
-POLL_RECORDS = 2_000  # scoring the records of one poll blocks the event loop for about 10 ms
+# Scoring this many records blocks the event loop for about 10 ms: docs/decisions.md#a-plain-consumer-instead-of-faust
+POLL_RECORDS = 2_000
 TOPIC_WAIT_S = 60.0
 TOPIC_POLL_S = 0.5
 ASSIGNMENT_POLL_S = 0.05

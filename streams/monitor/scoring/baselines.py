@@ -9,7 +9,8 @@ from encoder.metrics.ranking import MISS
 from streams.monitor.scoring.ranked_counts import RankedCounts
 
 MAX_RANK = 20  # ranks are exact up to the largest k of the metrics; a worse rank is a miss
-MAX_PAIRS = 4_000_000  # (previous item, item) pairs in memory, at 110 to 150 bytes each
+# (previous item, item) pairs in memory, at about 150 bytes each: docs/decisions.md#bounded-memory-of-the-monitor
+MAX_PAIRS = 4_000_000
 
 _EMPTY_ROW = RankedCounts()
 
