@@ -78,8 +78,21 @@ class WorkerMetrics:
         self.rebuild_records = 0  # records that were read again for users whose stored row was damaged
         self.next_offset: dict[int, int] = {}  # by partition, the offset behind the last confirmed batch
 
-    def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
-        """Add a gauge whose value is read at every scrape."""
+    def add_readings(
+        self,
+        lag: Callable[[], dict[int, int]],
+        users: Callable[[], int],
+        store_retries: Callable[[], int],
+        item_vectors: Callable[[], int],
+    ) -> None:
+        """Add the metrics that are read at every scrape. lag: in records by partition."""
+        self.registry.register(Lag(lag))
+        self._gauge("thalweg_users_in_memory", "Users in the arena.", users)
+        self._gauge("thalweg_store_retries", "Requests to Cassandra sent again.", store_retries)
+        documentation = "Item vectors of the bundle in Cassandra, as far as this worker knows."
+        self._gauge("thalweg_item_vectors_stored", documentation, item_vectors)
+
+    def _gauge(self, name: str, documentation: str, read: Callable[[], int]) -> None:
         Gauge(name, documentation, registry=self.registry).set_function(read)
 
     def on_processed(self, seconds: float) -> None:

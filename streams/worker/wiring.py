@@ -15,7 +15,7 @@ from streams.engine.outputs import OutputEncoder
 from streams.engine.processor import Processor
 from streams.engine.sampling import Sample
 from streams.health.endpoints import Endpoints
-from streams.health.metrics import Lag, WorkerMetrics
+from streams.health.metrics import WorkerMetrics
 from streams.health.watchdog import Watchdog
 from streams.store.store import Store, open_store
 from streams.worker.app import App, Parts
@@ -67,7 +67,12 @@ def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id:
     )
     registration = Registration(store.items, store.registry, bundle.bundle_id, bundle.manifest.items, assignment.holds)
     watchdog = Watchdog(settings.stall_limit_s, lambda: in_flight.batches)
-    _register_gauges(metrics, assignment, processor.arena, store, registration)
+    metrics.add_readings(
+        lag=lambda: assignment.lag(metrics),
+        users=lambda: len(processor.arena),
+        store_retries=lambda: store.session.retries,
+        item_vectors=lambda: registration.stored,
+    )
     return Parts(
         intake=intake,
         pipeline=pipeline,
@@ -81,20 +86,6 @@ def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id:
         store=store,
         watchdog=watchdog,
         metrics=metrics,
-    )
-
-
-def _register_gauges(
-    metrics: WorkerMetrics, assignment: Assignment, arena: Arena, store: Store, registration: Registration
-) -> None:
-    """Metrics that are read from other objects at every scrape."""
-    metrics.registry.register(Lag(lambda: assignment.lag(metrics)))
-    metrics.gauge("thalweg_users_in_memory", "Users in the arena.", lambda: len(arena))
-    metrics.gauge("thalweg_store_retries", "Requests to Cassandra sent again.", lambda: store.session.retries)
-    metrics.gauge(
-        "thalweg_item_vectors_stored",
-        "Item vectors of the bundle in Cassandra, as far as this worker knows.",
-        lambda: registration.stored,
     )
 
 

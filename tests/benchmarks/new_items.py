@@ -31,7 +31,7 @@ from encoder.data.simulator import Shop
 from encoder.data.vocabulary import Vocabulary
 from encoder.metrics.baselines import Baselines
 from encoder.metrics.ranking import ranking_metrics
-from encoder.model.new_items import extend
+from encoder.model.new_items import extend_catalogue
 from encoder.training.evaluation import model_ranks
 from encoder.training.fit import train
 from encoder.training.settings import TrainingSettings
@@ -100,7 +100,7 @@ def withheld(log: EventLog, settings: TrainingSettings) -> dict[str, Any]:
     hidden = random.choice(items, int(WITHHELD * len(items)), replace=False)
     first, test = log.split(TRAINED)
     trained = train(first[~np.isin(first.item, hidden)], settings)
-    model, vocabulary = extend(trained.model, trained.vocabulary, log)
+    model, vocabulary = extend_catalogue(trained.model, trained.vocabulary, log)
     sequences = Sequences.from_log(test, vocabulary)
     item = sequences.item
     is_hidden = np.isin(test.item[sequences.row], hidden)

@@ -26,10 +26,10 @@ from streams.broker.topics import ensure_topics
 from streams.commands.replay.producer import Replay
 from streams.config.settings import Settings
 from streams.demo.worker_process import WorkerProcess
-from streams.engine.epochs import Epoch, Reading
+from streams.engine.epochs import Epoch, EpochView
 from streams.engine.planning.rows import Rows
 from streams.local import local_services
-from streams.store.user_rows import Store
+from streams.store.store import open_store
 from tests.benchmarks.bench.load import named
 from tests.support.bundles import tiny_bundle
 
@@ -66,10 +66,9 @@ def main() -> int:
 
 def fill(settings: Settings, bundle: Bundle, users: int) -> float:
     """Store a row of each user as in an earlier epoch of the topic. Returns the seconds that this took."""
-    store = Store(settings, bundle)
-    store.connect()
-    store.begin_epoch(settings.behavior_topic, Epoch(0, uuid.uuid4(), 4, ()))
-    store.reading = Reading(0, frozenset([0]))
+    store = open_store(settings, bundle)
+    store.registry.begin_epoch(settings.behavior_topic, Epoch(0, uuid.uuid4(), 4, ()))
+    store.users.use_epoch(EpochView(0, frozenset([0])))
     draw = np.random.default_rng(0)
     began = time.monotonic()
 
@@ -80,7 +79,7 @@ def fill(settings: Settings, bundle: Bundle, users: int) -> float:
             rows.last_item[:] = "item-1"
             state = draw.normal(size=(len(rows), bundle.manifest.state_width)).astype(np.float32)
             vector = draw.normal(size=(len(rows), bundle.manifest.representation_width)).astype(np.float32)
-            await store.write(store.encode(rows, state, vector, 0, now_ms=0))
+            await store.users.write(store.users.encode(rows, state, vector, 0, now_ms=0))
 
     asyncio.run(write())
     store.close()

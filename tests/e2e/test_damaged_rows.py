@@ -7,7 +7,9 @@ import numpy as np
 from streams.engine.arena import StoredUser
 from streams.engine.planning.rows import Rows
 from streams.store.cql_schema import representations_table
-from streams.store.user_rows import DamagedRow, Store, connect
+from streams.store.session import connect
+from streams.store.store import open_store
+from streams.store.user_rows import DamagedRow
 from tests.support.deployment import Deployment, expected_ids
 from tests.support.shopping import shopping
 
@@ -21,14 +23,13 @@ def test_verify_finds_a_damaged_row(deployment: Deployment) -> None:
     damages = [("state", "0x00"), ("state", f"0x{'00' * 500}"), ("state", "null"), ("representation", "null")]
     for user, (column, value) in enumerate(damages):
         damage(deployment, f"user-{user}", column, value)
-    store = Store(deployment.settings, deployment.bundle)
-    store.connect()
+    store = open_store(deployment.settings, deployment.bundle)
     for user in range(len(damages)):
-        [row] = asyncio.run(store.read([f"user-{user}"]))
+        [row] = asyncio.run(store.users.read([f"user-{user}"]))
         assert isinstance(row, DamagedRow)
         assert f"user-{user}' in" in row.why
         assert "damaged" in row.why
-    assert [u.user_id for u in asyncio.run(store.read(["user-5", "nobody"]))] == ["user-5"]
+    assert [u.user_id for u in asyncio.run(store.users.read(["user-5", "nobody"]))] == ["user-5"]
     store.close()
     found = deployment.verify()
     assert not found.clean
@@ -37,8 +38,7 @@ def test_verify_finds_a_damaged_row(deployment: Deployment) -> None:
 
 def test_two_workers_that_write_the_same_position_leave_the_row_of_one_of_them(deployment: Deployment) -> None:
     """A worker that was paused and its successor may both write a row. Their rounding differs slightly."""
-    store = Store(deployment.settings, deployment.bundle)
-    store.connect()
+    store = open_store(deployment.settings, deployment.bundle)
     draw = np.random.default_rng(0)
     users = Rows([f"user-{i}" for i in range(30)])
     users.partition[:] = 0
@@ -48,10 +48,10 @@ def test_two_workers_that_write_the_same_position_leave_the_row_of_one_of_them(d
 
     async def write() -> None:
         for generation_id, factor in ((7, np.float32(1)), (9, np.float32(1 + 1e-6)), (8, np.float32(1 - 1e-6))):
-            await store.write(store.encode(users, state * factor, vector * factor, generation_id, now_ms=0))
+            await store.users.write(store.users.encode(users, state * factor, vector * factor, generation_id, now_ms=0))
 
     asyncio.run(write())
-    for user in asyncio.run(store.read(users.user_id)):
+    for user in asyncio.run(store.users.read(users.user_id)):
         assert isinstance(user, StoredUser), user
         index = int(user.user_id.split("-")[1])
         np.testing.assert_allclose(user.state, state[index], rtol=1e-5)
@@ -104,10 +104,9 @@ def test_verify_finds_a_lost_row(deployment: Deployment) -> None:
     deployment.send(shopping(50, 5, seed=7))
     deployment.wait_until_committed()
     worker.stop()
-    store = Store(deployment.settings, deployment.bundle)
-    store.connect()
-    users = [u.user_id for u in store.scan()]
-    asyncio.run(store.erase([(users[0], 10**9)], 1))
+    store = open_store(deployment.settings, deployment.bundle)
+    users = [u.user_id for u in store.users.scan()]
+    asyncio.run(store.users.erase([(users[0], 10**9)], 1))
     store.close()
     found = deployment.verify()
     assert not found.clean

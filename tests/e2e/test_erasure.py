@@ -8,7 +8,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from streams.broker.topics import broker_admin, describe_topic
 from streams.commands.dead_letters.contents import read_contents
 from streams.contracts.dead_letters import ERASED_HEADER, decode_headers
-from streams.store.user_rows import Store
+from streams.store.store import open_store
 from tests.support.deployment import Deployment, event, record
 
 COMPACTED_WITHIN_S = 40.0
@@ -24,9 +24,8 @@ def test_an_erasure_removes_the_user_everywhere_and_later_events_start_a_new_his
     deployment.send([(b"gone", None), (b"back", None), record(event("c", "back", "item-2")), (b"gone", b"later")])
     deployment.wait_until_committed()
     worker.stop()
-    store = Store(deployment.settings, deployment.bundle)
-    store.connect()
-    stored = {u.user_id: u for u in store.scan()}
+    store = open_store(deployment.settings, deployment.bundle)
+    stored = {u.user_id: u for u in store.users.scan()}
     store.close()
     assert {user: row.steps for user, row in stored.items()} == {"back": 1}
     updates = deployment.last_updates()

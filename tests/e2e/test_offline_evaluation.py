@@ -92,7 +92,7 @@ def check_heads(
     vocabulary = deployment.bundle.vocabulary
     _, foreseen = predicted(deployment.bundle, Stepper(deployment.bundle), scored)
     actions = scored.sequences.action[scored.target]
-    foresight = Foresight.of(foreseen.action, foreseen.before, actions, scored.age_ms, vocabulary.actions)
+    foresight = Foresight.score(foreseen.action, foreseen.before, actions, scored.age_ms, vocabulary.actions)
     rows = zip(*foresight.columns(), strict=True)
     for event, row in zip(events, rows, strict=True):
         assert row == (

@@ -22,7 +22,7 @@ from export.runtime.bundle import Bundle
 from streams.cli import main
 from streams.engine.arena import StoredUser
 from streams.local import LocalServices
-from streams.store.user_rows import Store
+from streams.store.store import open_store
 from tests.support.deployment import Deployment
 
 LOG = Path(__file__).parents[3] / "shared" / "data" / "rees46" / "2019-Oct.csv.gz"
@@ -132,9 +132,8 @@ def test_streamed_representations_are_those_of_the_trained_model(
     assert verified.max_abs_diff <= 1e-5
 
     expected = representations_by_sequence_form(tmp_path / "checkpoint", load_log(LOG, "rees46")[0].split(0.7)[1])
-    store = Store(deployment.settings, bundle)
-    store.connect()
-    stored = {user.user_id: user.representation for user in store.scan() if isinstance(user, StoredUser)}
+    store = open_store(deployment.settings, bundle)
+    stored = {user.user_id: user.representation for user in store.users.scan() if isinstance(user, StoredUser)}
     store.close()
     assert stored.keys() == expected.keys()
     for user_id, representation in stored.items():

@@ -11,7 +11,7 @@ from streams.broker.topics import broker_admin
 from streams.contracts.dead_letters import FIELD_HEADER, REASON_HEADER, decode_headers
 from streams.contracts.representation_updates import decode_vector
 from streams.local import LocalServices
-from streams.store.user_rows import Store
+from streams.store.store import open_store
 from tests.support.deployment import Deployment, event, expected_ids, record
 from tests.support.shopping import shopping
 
@@ -41,9 +41,8 @@ def test_every_event_is_applied_evaluated_and_published_once(deployment: Deploym
         by_user.setdefault(e.user_id, []).append(e.steps)
     assert all(steps == list(range(len(steps))) for steps in by_user.values())
 
-    store = Store(deployment.settings, deployment.bundle)
-    store.connect()
-    stored = {u.user_id: u for u in store.scan()}
+    store = open_store(deployment.settings, deployment.bundle)
+    stored = {u.user_id: u for u in store.users.scan()}
     store.close()
     updates = deployment.last_updates()
     assert stored.keys() == updates.keys() == by_user.keys()

@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import Any
 
-from streams.broker.transport import BatchConsumer
+from streams.broker.consumer import BatchConsumer
 from streams.cli import main
 
 SETTLE_S = 0.2  # until the thread of the consumer stops and waits for the join

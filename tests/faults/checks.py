@@ -13,7 +13,7 @@ from streams.config.settings import Settings
 from streams.contracts.dead_letters import ERASED_HEADER, OFFSET_HEADER, PARTITION_HEADER, decode_headers
 from streams.contracts.representation_updates import decode_vector
 from streams.engine.arena import StoredUser
-from streams.store.user_rows import Store
+from streams.store.store import open_store
 from tests.faults.truth import ERASURE, LOST, REPETITION, Expected, Truth
 
 VECTOR_TOLERANCE = 1e-6  # two workers round the same step differently
@@ -65,10 +65,9 @@ def check(settings: Settings, bundle: Bundle, truth: Truth, producers_total: int
     expected = truth.expected()
     if producers_total is not None and truth.records != producers_total:
         found.add("topic", f"{producers_total} records were sent and {truth.records} are in {truth.topic}")
-    store = Store(settings, bundle)
-    store.connect()
+    store = open_store(settings, bundle)
     try:
-        stored = {row.user_id: row for row in store.scan()}
+        stored = {row.user_id: row for row in store.users.scan()}
     finally:
         store.close()
     check_steps(stored, expected, found)

@@ -13,9 +13,9 @@ from typing import Any
 
 from streams.broker.publisher import Publisher
 from streams.cli import main
-from streams.store.user_rows import Store
+from streams.store.user_rows import UserRows
 
-CALLS: dict[str, type] = {"publish": Publisher, "write": Store, "erase": Store}
+CALLS: dict[str, type] = {"publish": Publisher, "write": UserRows, "erase": UserRows}
 
 
 def die() -> None:

@@ -15,7 +15,8 @@ from streams.commands.doctor import command as doctor
 from streams.config.settings import Settings
 from streams.local import LocalServices
 from streams.local.process.ports import free_ports
-from streams.store.user_rows import Store, connect
+from streams.store.session import connect
+from streams.store.store import open_store
 from streams.worker.registration import Registration
 from tests.support.bundles import tiny_bundle
 
@@ -52,13 +53,14 @@ def test_a_worker_can_start_on_empty_services_and_finds_all_afterwards(settings:
     assert set(by_state(settings, path, "note")) == {"topics", "schema", "durability"}
 
     ensure_topics(settings)
-    store = Store(settings, bundle)
-    store.connect()
+    store = open_store(settings, bundle)
     assert by_state(settings, path, "failed") == {}
     notes = by_state(settings, path, "note")
     assert set(notes) == {"durability", "item vectors"}  # one local node, as it comes
     assert "0 of 20 of" in notes["item vectors"]
-    asyncio.run(Registration(store, bundle.manifest.items, lambda partition: True).run())
+    asyncio.run(
+        Registration(store.items, store.registry, bundle.bundle_id, bundle.manifest.items, lambda partition: True).run()
+    )
     store.close()
     assert set(by_state(settings, path, "note")) == {"durability"}
     assert "20 of 20 of" in by_state(settings, path, "ok")["item vectors"]

@@ -11,9 +11,10 @@ import pytest
 from export.runtime.bundle import Bundle
 from streams.config.settings import Settings
 from streams.local import LocalServices
-from streams.store import user_rows
+from streams.store import session
 from streams.store.cql_schema import item_vectors_table, representations_table
-from streams.store.user_rows import Store, connect
+from streams.store.session import connect
+from streams.store.store import open_store
 from streams.worker import registration
 from streams.worker.registration import Registration
 from tests.support.bundles import tiny_bundle
@@ -55,17 +56,16 @@ def test_the_bundle_is_found_at_once_and_its_item_vectors_when_they_are_register
     settings: Settings, bundle: Bundle, reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registration, "STRETCH_ITEMS", 100)
-    of = Store(settings, bundle)
-    of.connect()
+    of = open_store(settings, bundle)
     assert list(reader.execute(f"SELECT * FROM {settings.keyspace}.bundles")) == [], "to connect registers nothing"
-    of.announce()
-    of.announce()
+    of.registry.announce(bundle)
+    of.registry.announce(bundle)
     announced = reader.execute(f"SELECT bundle_id, width, items FROM {settings.keyspace}.bundles")
     assert list(announced) == [(bundle.bundle_id, bundle.manifest.representation_width, ITEMS)]
     active = f"SELECT * FROM {settings.keyspace}.active_bundle"
     assert list(reader.execute(active)) == [], "readers of the active bundle can rank"
     assert (mark(reader, settings, bundle), stored_vectors(reader, settings, bundle)) == (None, {})
-    asyncio.run(Registration(of, ITEMS, lambda partition: True).run())
+    asyncio.run(Registration(of.items, of.registry, bundle.bundle_id, ITEMS, lambda partition: True).run())
     of.close()
     assert mark(reader, settings, bundle) == ITEMS
     assert list(reader.execute(active)) == [("active", bundle.bundle_id)]
@@ -80,20 +80,19 @@ def test_vectors_that_a_crash_left_without_a_mark_are_not_trusted(
 ) -> None:
     """Some of the second stretch are there, the first of them not: whoever looked for any of them would be deceived."""
     monkeypatch.setattr(registration, "STRETCH_ITEMS", 100)
-    of = Store(settings, bundle)
-    of.connect()
-    of.announce()
+    of = open_store(settings, bundle)
+    of.registry.announce(bundle)
 
     async def crash() -> None:
-        await of.write_item_vectors(0, 100)
-        await of.mark_item_vectors(100)
-        await of.write_item_vectors(150, 180)
+        await of.items.write(0, 100)
+        await of.items.mark(100)
+        await of.items.write(150, 180)
 
     asyncio.run(crash())
     assert len(stored_vectors(reader, settings, bundle)) == 130
-    again = Registration(of, ITEMS, lambda partition: True)
+    again = Registration(of.items, of.registry, bundle.bundle_id, ITEMS, lambda partition: True)
     asyncio.run(again.run())
-    asyncio.run(of.mark_item_vectors(200))  # of a worker that was paused: it takes nothing back
+    asyncio.run(of.items.mark(200))  # of a worker that was paused: it takes nothing back
     of.close()
     assert len(stored_vectors(reader, settings, bundle)) == ITEMS
     assert (mark(reader, settings, bundle), again.stored) == (ITEMS, ITEMS)
@@ -102,17 +101,16 @@ def test_vectors_that_a_crash_left_without_a_mark_are_not_trusted(
 def test_while_cassandra_is_away_registration_waits_and_then_goes_on(
     services: LocalServices, settings: Settings, bundle: Bundle, reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(user_rows, "REQUEST_TIMEOUT_S", 0.5)
-    of = Store(settings, bundle)
-    of.connect()
-    of.announce()
-    made = Registration(of, ITEMS, lambda partition: True)
+    monkeypatch.setattr(session, "REQUEST_TIMEOUT_S", 0.5)
+    of = open_store(settings, bundle)
+    of.registry.announce(bundle)
+    made = Registration(of.items, of.registry, bundle.bundle_id, ITEMS, lambda partition: True)
 
     async def play() -> None:
         task = asyncio.create_task(made.run())
         await asyncio.sleep(3)
         assert not task.done()
-        assert of.retries > 0, "it did not try"
+        assert of.session.retries > 0, "it did not try"
         services.cassandra.resume()
         await asyncio.wait_for(task, timeout=60)
 
@@ -129,15 +127,14 @@ def test_an_erasure_reaches_every_table_of_representations_as_they_come_and_go(
     settings: Settings, bundle: Bundle, reader: Any, tmp_path: Any
 ) -> None:
     """Also that of a bundle of which nothing but rows is left, and that of one whose worker started later."""
-    erasing = Store(settings, bundle)
-    erasing.connect()
-    later = Store(settings, tiny_bundle(tmp_path / "later", items=20, width=16))
-    later.connect()
-    table = f"{settings.keyspace}.{representations_table(later.width)}"
+    erasing = open_store(settings, bundle)
+    later_bundle = tiny_bundle(tmp_path / "later", items=20, width=16)
+    later = open_store(settings, later_bundle)
+    table = f"{settings.keyspace}.{representations_table(later_bundle.manifest.representation_width)}"
     reader.execute(f"INSERT INTO {table} (user_id, bundle_id, steps) VALUES ('gone', 'old', 1) USING TIMESTAMP 1")
-    asyncio.run(erasing.erase([("gone", 7)], 1))
+    asyncio.run(erasing.users.erase([("gone", 7)], 1))
     assert list(reader.execute(f"SELECT * FROM {table}")) == []
     later.close()
     reader.execute(f"DROP TABLE {table}")
-    asyncio.run(erasing.erase([("gone", 8)], 1))
+    asyncio.run(erasing.users.erase([("gone", 8)], 1))
     erasing.close()

@@ -7,7 +7,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import OffsetAndMetadata, TopicPartition
 
-from streams.broker.topic_reader import is_anything
+from streams.broker.topic_reader import has_records
 from streams.broker.topics import broker_admin, describe_topic, ensure_topics
 from streams.commands.replay.producer import Replay
 from streams.config.errors import BrokerError, SettingsError
@@ -42,7 +42,7 @@ def test_the_marker_at_the_end_of_a_transaction_is_not_a_record(settings: Settin
             for _ in range(3):
                 await producer.send(topic, b"x", key=b"x", partition=0)
         await producer.stop()
-        return await is_anything(settings, topic, 0, 2, 4), await is_anything(settings, topic, 0, 3, 4)
+        return await has_records(settings, topic, 0, 2, 4), await has_records(settings, topic, 0, 3, 4)
 
     assert asyncio.run(run()) == (True, False)
     assert describe_topic(settings, topic).end_offsets[0] == 4

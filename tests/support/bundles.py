@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from encoder.data.vocabulary import Vocabulary
-from encoder.model.user_model import ModelConfig, UserModel
+from encoder.model.user_model import UserModel
+from encoder.model.config import ModelConfig
 from export.exporter import export_model
 from export.runtime.bundle import Bundle
 
@@ -41,7 +42,7 @@ def tiny_model(
         heads=is_whole,
     )
     model = UserModel(shape)
-    model.start_from_popularity(torch.arange(items, 0, -1))
+    model.initialize_popularity(torch.arange(items, 0, -1))
     parts = [model.shortcut.weight, model.following.weight]  # zero until trained
     if model.traces is not None:
         parts.append(model.traces.map.weight)

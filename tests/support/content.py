@@ -74,7 +74,7 @@ def model_with_all_features(items: int = 30) -> UserModel:
         torch.nn.init.normal_(weight, std=0.2)
     place = np.arange(items + 1)
     price = np.where(place % 7 == 0, np.nan, place).astype(np.float32)
-    model.know_items({CATEGORY: place % 5, BRAND: place % 6, PRICE: price})
+    model.set_item_features({CATEGORY: place % 5, BRAND: place % 6, PRICE: price})
     return model.eval()
 
 

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from export.runtime.inputs import StepInputs
 from streams.engine.arena import Arena, StoredUser
 from streams.engine.codec import decode_batch
-from streams.engine.planning.plan import Part
+from streams.engine.planning.candidates import Part
 from streams.engine.planning.rows import Rows
-from streams.engine.processor import Processor, Result
+from streams.engine.processor import Processor
+from streams.engine.stages import Scored
 
 WIDTH, ITEMS = 4, 5
 
@@ -71,7 +72,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.users: dict[str, StoredUser] = {}
 
-    def write(self, result: Result) -> None:
+    def write(self, result: Scored) -> None:
         for erased in result.erased:
             self.users.pop(erased.user_id, None)
         kept = result.changed_rows()
@@ -96,16 +97,15 @@ def stored_users(rows: Rows, state: NDArray[np.float32], representation: NDArray
     }
 
 
-def feed(target: Processor, rows: MemoryStore, records: list[Record], sequence: int) -> Result:
+def feed(target: Processor, rows: MemoryStore, records: list[Record], sequence: int) -> Scored:
     """Restore the users that the records need, process and score the records, and write the changed rows."""
     parts = [Part(0, records, decode_batch(records))]
     missing = target.missing(parts, sequence)
-    assert target.arena.make_room(len(missing), sequence - 1)
+    assert target.arena.evict(len(missing), sequence - 1)
     target.arena.insert([rows.users[user] for user in missing if user in rows.users], 0, sequence)
-    result = target.process(parts, sequence)
-    target.score(result)
-    rows.write(result)
-    return result
+    scored = target.score(target.process(parts, sequence))
+    rows.write(scored)
+    return scored
 
 
 def record(offset: int, user: str, item: str | None, event_id: str, time_ms: int) -> Record:

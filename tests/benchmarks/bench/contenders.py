@@ -18,7 +18,7 @@ from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
 from streams.local.jvm.jars import cache_dir
 from streams.local.process.service_process import ServiceProcess
-from streams.store.user_rows import connect
+from streams.store.session import connect
 from tests.benchmarks.bench.load import RIVAL_EVENTS
 from tests.benchmarks.bench.watch import Growth, between, calm, sessions, wait
 

@@ -16,7 +16,8 @@ from streams.config.settings import Settings
 from streams.demo.scraped_metrics import ScrapedMetrics
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
-from streams.store.user_rows import Store, connect
+from streams.store.session import connect
+from streams.store.store import open_store
 from tests.benchmarks.bench import load
 from tests.benchmarks.bench.watch import Sample, between, calm, cpu_s, rss_mb, sessions
 from tests.benchmarks.scale.plan import FIRST_EVENTS, PARTITIONS, Run
@@ -179,8 +180,7 @@ def measure(
 
 def _skip_item_vectors(settings: Settings, bundle: Bundle) -> None:
     """Mark the item vectors as stored, so that workers do not write them here. `first_start` measures the writing."""
-    store = Store(settings, bundle)
-    store.connect()
+    store = open_store(settings, bundle)
     asyncio.run(store.mark_item_vectors(bundle.manifest.items))
     store.close()
 

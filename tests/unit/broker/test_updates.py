@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from streams.broker.updates import TRANSACTION_EVERY_S, TRANSACTIONS_PER_S, Pair, Writer, transaction_every_s
+from streams.broker.updates import TRANSACTION_EVERY_S, TRANSACTIONS_PER_S, Pair, PartitionWriter, transaction_every_s
 
 
-class Recorded(Writer):
+class Recorded(PartitionWriter):
     """A writer whose transactions are kept instead of sent."""
 
     def __init__(self) -> None:

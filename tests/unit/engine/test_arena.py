@@ -22,7 +22,7 @@ def test_the_coldest_confirmed_users_make_room() -> None:
     arena = Arena(3, 2, 3)
     for sequence, name in enumerate("abc", 1):
         arena.insert([user(name)], 0, sequence)
-    assert arena.make_room(1, confirmed=2)
+    assert arena.evict(1, stored_up_to=2)
     assert "a" not in arena
     assert {"b", "c"} <= {name for name, _ in arena.users()}
 
@@ -30,7 +30,7 @@ def test_the_coldest_confirmed_users_make_room() -> None:
 def test_users_whose_rows_are_not_confirmed_stay() -> None:
     arena = Arena(2, 2, 3)
     arena.insert([user("a"), user("b")], 0, 5)
-    assert not arena.make_room(1, confirmed=4)
+    assert not arena.evict(1, stored_up_to=4)
     assert len(arena) == 2
 
 

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from export.runtime.bundle import Bundle
+from export.runtime.providers import cuda_failure
 from export.runtime.resident_states import ResidentStates
-from export.runtime.stepper import Stepper, cuda_failure
+from export.runtime.stepper import Stepper
 from streams.config.settings import Settings
 from streams.engine.arena import Arena
 from streams.engine.codec import decode_batch
 from streams.engine.device import ROWS_AN_EVENT, DeviceProcessor
-from streams.engine.planning.plan import Part
-from streams.engine.processor import Processor, Result
-from streams.worker import command
+from streams.engine.planning.candidates import Part
+from streams.engine.processor import Processor
+from streams.engine.stages import Scored
+from streams.worker import wiring
 from tests.support.bundles import tiny_bundle
 from tests.support.processing import MemoryStore, Record, feed
 
@@ -50,8 +52,8 @@ def pair(bundle: Bundle, capacity: int = CAPACITY) -> tuple[Processor, DevicePro
     return Processor(bundle, stepper, Arena(capacity, *widths)), on_device, memory
 
 
-def assert_same(one: Result, other: Result) -> None:
-    np.testing.assert_array_equal(one.ranks, other.ranks)
+def assert_same(one: Scored, other: Scored) -> None:
+    np.testing.assert_array_equal(one.rank, other.rank)
     assert one.changed_rows().tolist() == other.changed_rows().tolist()
     kept = one.changed_rows()
     np.testing.assert_allclose(one.state[kept], other.state[kept], rtol=0, atol=1e-5)
@@ -107,15 +109,13 @@ def test_a_batch_without_evaluation_steps_and_ranks_nothing(bundle: Bundle) -> N
         log = [record(0, "a", "item-1"), record(1, "a", "item-2")]
         results.append(on.process([Part(0, log, decode_batch(log))], 1, evaluate=False))
     assert_same(*results)
-    assert len(results[1].ranks) == 0
+    assert len(results[1].rank) == 0
 
 
 def test_more_new_users_than_the_memory_has_room_for_are_an_error(bundle: Bundle) -> None:
     _, on_device, _ = pair(bundle, capacity=200)
     log = [record(n, f"u{n}", "item-1") for n in range(ROWS_AN_EVENT * BATCH + 1)]
-    with pytest.raises(
-        IndexError, match="a batch has 51 users without a slot and the memory on the device room for 50"
-    ):
+    with pytest.raises(IndexError, match="a batch has 51 users without a slot, and the device memory has room for 50"):
         on_device.process([Part(0, log, decode_batch(log))], 1)
 
 
@@ -132,16 +132,15 @@ def test_the_worker_keeps_its_states_on_a_gpu_where_bundle_and_machine_can(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(command, "ResidentStates", partial(ResidentStates, on_cpu=True))
+    monkeypatch.setattr(wiring, "ResidentStates", partial(ResidentStates, on_cpu=True))
     given = bundle if has_graphs else tiny_bundle(tmp_path / "b", items=20)
-    arena = Arena(CAPACITY, given.manifest.state_width, given.manifest.representation_width)
     stepper = Stepper(given)
     for failure, told in (("", "states on the CPU\n"), ("no libcudart", "states on the CPU: no libcudart\n")):
-        monkeypatch.setattr(command, "cuda_failure", lambda failure=failure: failure)
-        assert type(command._processor(given, stepper, arena, Settings())) is Processor
+        monkeypatch.setattr(wiring, "cuda_failure", lambda failure=failure: failure)
+        assert type(wiring.make_processor(given, stepper, Settings(arena_max_users=CAPACITY))) is Processor
         assert told in capsys.readouterr().out
-    monkeypatch.setattr(command, "cuda_failure", lambda: None)
-    made = command._processor(given, stepper, arena, Settings())
+    monkeypatch.setattr(wiring, "cuda_failure", lambda: None)
+    made = wiring.make_processor(given, stepper, Settings(arena_max_users=CAPACITY))
     assert isinstance(made, DeviceProcessor) == has_graphs
     said = capsys.readouterr().out
     assert ("states on the GPU\n" in said, "export the bundle with --gpu" in said) == (has_graphs, not has_graphs)
@@ -151,13 +150,12 @@ def test_the_worker_keeps_its_states_on_a_gpu_where_bundle_and_machine_can(
 def test_the_worker_says_at_its_start_that_ranks_are_in_float16(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "ResidentStates", partial(ResidentStates, on_cpu=True))
+    monkeypatch.setattr(wiring, "ResidentStates", partial(ResidentStates, on_cpu=True))
     given = tiny_bundle(tmp_path / "b", items=50, for_gpu=True, in_float16=True)
-    arena = Arena(CAPACITY, given.manifest.state_width, given.manifest.representation_width)
     stepper = Stepper(given)
-    monkeypatch.setattr(command, "cuda_failure", lambda: "")
-    command._processor(given, stepper, arena, Settings())
+    monkeypatch.setattr(wiring, "cuda_failure", lambda: "")
+    wiring.make_processor(given, stepper, Settings(arena_max_users=CAPACITY))
     assert "float16" not in capsys.readouterr().out, "on the CPU they are in float32"
-    monkeypatch.setattr(command, "cuda_failure", lambda: None)
-    command._processor(given, stepper, arena, Settings())
+    monkeypatch.setattr(wiring, "cuda_failure", lambda: None)
+    wiring.make_processor(given, stepper, Settings(arena_max_users=CAPACITY))
     assert "ranks are in float16 and not exact: near the top " in capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 import uuid
 
-from streams.engine.epochs import Epoch, Reading, reading
+from streams.engine.epochs import Epoch, EpochView, epoch_view
 
 NOW, BEFORE = uuid.uuid4(), uuid.uuid4()
 FIRST = Epoch(3, NOW, 2, ())
@@ -10,38 +10,38 @@ NONE: dict[int, int] = {}
 
 
 def test_a_topic_that_nobody_read_begins_an_epoch() -> None:
-    assert reading([Epoch(0, BEFORE, 4, ())], NOW, 2, NONE) is None
+    assert epoch_view([Epoch(0, BEFORE, 4, ())], NOW, 2, NONE) is None
 
 
 def test_offsets_of_another_incarnation_are_not_comparable() -> None:
-    assert reading([Epoch(0, BEFORE, 2, ()), FIRST], NOW, 2, NONE) == Reading(3, frozenset([3]))
+    assert epoch_view([Epoch(0, BEFORE, 2, ()), FIRST], NOW, 2, NONE) == EpochView(3, frozenset([3]))
 
 
 def test_added_partitions_are_held_until_the_group_is_behind_the_barrier() -> None:
-    grown = Reading(3, frozenset([3]), frozenset([2, 3]))
-    assert reading([FIRST], NOW, 4, {0: 10**9, 1: 10**9}) == grown
+    grown = EpochView(3, frozenset([3]), frozenset([2, 3]))
+    assert epoch_view([FIRST], NOW, 4, {0: 10**9, 1: 10**9}) == grown
     epochs = [FIRST, Epoch(4, NOW, 4, (10, 20))]
-    held = Reading(3, frozenset([3, 4]), frozenset([2, 3]), (10, 20))
-    assert reading(epochs, NOW, 4, {0: 10, 1: 19}) == held
-    assert reading(epochs, NOW, 4, {0: 10}) == held
-    assert reading(epochs, NOW, 4, {0: 11, 1: 20}) == Reading(4, frozenset([3, 4]))
+    held = EpochView(3, frozenset([3, 4]), frozenset([2, 3]), (10, 20))
+    assert epoch_view(epochs, NOW, 4, {0: 10, 1: 19}) == held
+    assert epoch_view(epochs, NOW, 4, {0: 10}) == held
+    assert epoch_view(epochs, NOW, 4, {0: 11, 1: 20}) == EpochView(4, frozenset([3, 4]))
 
 
 def test_partitions_added_twice_are_held_from_the_last_epoch_on() -> None:
     epochs = [FIRST, Epoch(4, NOW, 4, (10, 20))]
-    assert reading(epochs, NOW, 8, {0: 99, 1: 99}) == Reading(4, frozenset([3, 4]), frozenset([4, 5, 6, 7]))
+    assert epoch_view(epochs, NOW, 8, {0: 99, 1: 99}) == EpochView(4, frozenset([3, 4]), frozenset([4, 5, 6, 7]))
 
 
 def test_a_group_that_begins_anew_passes_one_barrier_after_the_other() -> None:
     epochs = [FIRST, Epoch(4, NOW, 4, (10, 20)), Epoch(5, NOW, 8, (11, 21, 3, 4))]
     all_of_it = frozenset([3, 4, 5])
-    assert reading(epochs, NOW, 8, NONE) == Reading(3, all_of_it, frozenset([2, 3, 4, 5, 6, 7]), (10, 20))
-    between = Reading(4, all_of_it, frozenset([4, 5, 6, 7]), (11, 21, 3, 4))
-    assert reading(epochs, NOW, 8, {0: 10, 1: 20}) == between
-    assert reading(epochs, NOW, 8, {0: 11, 1: 21, 2: 3, 3: 4}) == Reading(5, all_of_it)
+    assert epoch_view(epochs, NOW, 8, NONE) == EpochView(3, all_of_it, frozenset([2, 3, 4, 5, 6, 7]), (10, 20))
+    between = EpochView(4, all_of_it, frozenset([4, 5, 6, 7]), (11, 21, 3, 4))
+    assert epoch_view(epochs, NOW, 8, {0: 10, 1: 20}) == between
+    assert epoch_view(epochs, NOW, 8, {0: 11, 1: 21, 2: 3, 3: 4}) == EpochView(5, all_of_it)
 
 
 def test_what_waits_for_a_barrier_goes_on_waiting_when_the_topic_grows_again() -> None:
     epochs = [FIRST, Epoch(4, NOW, 4, (10, 20))]
     held = frozenset([2, 3, 4, 5, 6, 7])
-    assert reading(epochs, NOW, 8, {0: 10, 1: 19}) == Reading(3, frozenset([3, 4]), held, (10, 20))
+    assert epoch_view(epochs, NOW, 8, {0: 10, 1: 19}) == EpochView(3, frozenset([3, 4]), held, (10, 20))

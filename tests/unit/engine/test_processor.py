@@ -1,5 +1,6 @@
 """Any cutting of a partition into batches, with replays, restores and evictions, gives what one pass gives."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -11,23 +12,23 @@ from numpy.typing import NDArray
 
 from encoder.metrics.time_mixture import TimeMixture
 from export.runtime.inputs import StepInputs
-from streams.broker.publisher import Publisher
-from streams.config.settings import Settings
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.engine.arena import Arena
 from streams.engine.codec import decode_batch
 from streams.engine.foresight import Foresight
-from streams.engine.planning.plan import Part
-from streams.engine.processor import Processor, Result
+from streams.engine.outputs import OutputEncoder
+from streams.engine.planning.candidates import Part
+from streams.engine.planning.plan import Planned
+from streams.engine.processor import Processor
 from streams.engine.sampling import Sample
 from tests.support.processing import ITEMS, WIDTH, MemoryStore, Record, Recurrence, TinyBundle, feed, processor, record
 
 
-def assert_one_after_another(at_once: Result, turns: list[Result], arena: Arena, of_turns: Arena) -> None:
+def assert_one_after_another(at_once: Planned, turns: Sequence[Planned], arena: Arena, of_turns: Arena) -> None:
     """A batch did what its parts did alone, to its outcome and to the arena."""
     for name in ("partition", "offset", "item", "gap_ms", "steps", "previous_item", "timestamp_ms"):
-        alone = [value for turn in turns for value in getattr(turn.columns, name).tolist()]
-        assert getattr(at_once.columns, name).tolist() == alone, name
+        alone = [value for turn in turns for value in getattr(turn.applied, name).tolist()]
+        assert getattr(at_once.applied, name).tolist() == alone, name
     assert at_once.rejected == [rejected for turn in turns for rejected in turn.rejected]
     assert at_once.erased == [erased for turn in turns for erased in turn.erased]
     assert at_once.already_applied == sum(turn.already_applied for turn in turns)
@@ -58,7 +59,7 @@ def test_any_cutting_replaying_and_evicting_equals_one_pass(drawn: list[Any], da
     expected_ids = []
     whole = processor()
     for one in log:  # one event at a time
-        expected_ids += feed(whole, once, [one], one.offset + 1).columns.offset.tolist()
+        expected_ids += feed(whole, once, [one], one.offset + 1).applied.offset.tolist()
 
     rows, target, sequence, start = MemoryStore(), processor(capacity=40), 0, 0
     evaluated: dict[int, int] = {}
@@ -66,13 +67,13 @@ def test_any_cutting_replaying_and_evicting_equals_one_pass(drawn: list[Any], da
         sequence += 1
         end = data.draw(st.integers(start + 1, len(log)))
         result = feed(target, rows, log[start:end], sequence)
-        for offset, rank in zip(result.columns.offset.tolist(), result.ranks.tolist(), strict=True):
+        for offset, rank in zip(result.applied.offset.tolist(), result.rank.tolist(), strict=True):
             evaluated.setdefault(offset, rank)
         event = data.draw(st.sampled_from(["on", "crash", "replay", "evict"]))
         if event == "crash":  # memory is lost, what was read last is read again
             target = processor(capacity=40)
         if event == "evict":
-            target.arena.make_room(target.arena.capacity, sequence)
+            target.arena.evict(target.arena.capacity, sequence)
         start = data.draw(st.integers(start, end)) if event in ("crash", "replay") else end
         if event in ("crash", "replay") and start < end:
             feed(target, rows, log[start:end], sequence + 1)
@@ -110,11 +111,8 @@ def test_parts_at_once_equal_one_after_another(drawn: list[tuple[int, list[Any]]
         target.process([Part(1, first, decode_batch(first))], 1)
     at_once = one.process(parts, 2)
     turns = [other.process([part], number) for number, part in enumerate(parts, 2)]
-    for target, result in ((one, at_once), *((other, turn) for turn in turns)):
-        target.score(result)
-
     assert_one_after_another(at_once, turns, one.arena, other.arena)
-    assert at_once.ranks.tolist() == [rank for turn in turns for rank in turn.ranks.tolist()]
+    assert one.score(at_once).rank.tolist() == [rank for turn in turns for rank in other.score(turn).rank.tolist()]
 
 
 @settings(deadline=None, max_examples=150)
@@ -134,7 +132,7 @@ def test_records_that_come_again_within_a_batch_change_nothing(drawn: list[Any],
 def test_a_long_stretch_that_comes_again_within_a_batch_is_known_by_its_offsets() -> None:
     log = [record(n, "a", "i1", f"e{n}", n) for n in range(20)]  # more ids than are kept
     result = feed(processor(), MemoryStore(), log + log, 1)
-    assert (result.columns.offset.tolist(), result.already_applied) == (list(range(20)), 20)
+    assert (result.applied.offset.tolist(), result.already_applied) == (list(range(20)), 20)
     assert result.rows.replayed.tolist() == [True]
 
 
@@ -142,10 +140,10 @@ def test_rank_is_taken_before_the_step_and_unknown_items_have_none() -> None:
     target, rows = processor(), MemoryStore()
     result = feed(target, rows, [record(0, "a", "i1", "x", 5), record(1, "a", "unknown", "y", 9)], 1)
     scores = TinyBundle.initial_representation @ Recurrence.vectors[1:].T
-    assert result.ranks.tolist() == [int((scores >= scores[0]).sum()), 0]
-    assert result.columns.steps.tolist() == [0, 1]
-    assert result.columns.gap_ms.tolist() == [-1, 4]
-    assert result.columns.previous_item.tolist() == [None, "i1"]
+    assert result.rank.tolist() == [int((scores >= scores[0]).sum()), 0]
+    assert result.applied.steps.tolist() == [0, 1]
+    assert result.applied.gap_ms.tolist() == [-1, 4]
+    assert result.applied.previous_item.tolist() == [None, "i1"]
 
 
 def test_only_the_sample_is_ranked_and_as_it_would_be_with_all_others() -> None:
@@ -162,17 +160,17 @@ def test_only_the_sample_is_ranked_and_as_it_would_be_with_all_others() -> None:
     arena, sample = Arena(100, WIDTH, WIDTH), Sample("events", 0.1)
     target = Processor(TinyBundle(), graphs, arena, sample)
     rows, evaluated, published = MemoryStore(), {}, []
-    publisher = Publisher(Settings(evaluation_share=0.1, behavior_topic="events"), "group", "gru-1", ITEMS)
+    encoder = OutputEncoder("events", "gru-1", ITEMS, share=0.1)
     for sequence, start in enumerate(range(0, 200, 30), 1):
         result = feed(target, rows, log[start : start + 30], sequence)
-        offsets = result.columns.offset[result.evaluated].tolist()
-        evaluated.update(zip(offsets, result.ranks.tolist(), strict=True))
+        offsets = result.applied.offset[result.evaluated].tolist()
+        evaluated.update(zip(offsets, result.rank.tolist(), strict=True))
         published += [
-            msgspec.json.decode(value or b"", type=EvaluationEvent) for _, _, value in publisher.evaluations(result)
+            msgspec.json.decode(value or b"", type=EvaluationEvent) for _, _, value in encoder.evaluations(result)
         ]
     assert list(evaluated) == sample.due(np.zeros(200, np.int64), np.arange(200)).tolist()
     assert graphs.ranked == len(evaluated) > 5
-    assert evaluated == {at: everything.ranks[at] for at in evaluated}
+    assert evaluated == {at: everything.rank[at] for at in evaluated}
     assert {event.id: (event.rank, event.share) for event in published} == {
         f"events-0-{offset}": (rank, 0.1) for offset, rank in evaluated.items()
     }
@@ -184,7 +182,7 @@ def test_an_event_sent_twice_is_already_applied_and_one_out_of_order_has_no_nega
     log = [record(0, "a", "i1", "x", 50), record(1, "a", "i1", "x", 50), record(2, "a", "i2", "y", 20)]
     result = feed(target, rows, log, 1)
     assert result.already_applied == 1
-    assert result.columns.gap_ms.tolist() == [-1, 0]
+    assert result.applied.gap_ms.tolist() == [-1, 0]
     assert rows.users["a"].last_time_ms == 50
 
 
@@ -198,7 +196,7 @@ def test_an_erased_user_starts_without_history_and_leaves_nothing_in_memory() ->
     assert target.arena.slot("a") is None
     assert not target.arena.state[slot].any()
     result = feed(target, rows, [record(3, "a", "i2", "w", 9)], 3)
-    assert result.columns.steps.tolist() == [0]
+    assert result.applied.steps.tolist() == [0]
 
 
 def test_a_user_that_an_older_epoch_stored_elsewhere_goes_on_with_its_history() -> None:
@@ -208,7 +206,7 @@ def test_a_user_that_an_older_epoch_stored_elsewhere_goes_on_with_its_history() 
     target.arena.insert([msgspec.structs.replace(rows.users["a"], is_current=False)], 1, 2)
     log = [record(0, "a", "i2", "y", 6)]
     result = target.process([Part(1, log, decode_batch(log))], 2)
-    assert (result.columns.offset.tolist(), result.columns.steps.tolist()) == ([0], [1])
+    assert (result.applied.offset.tolist(), result.applied.steps.tolist()) == ([0], [1])
 
 
 def test_a_step_is_given_the_features_of_its_events_and_no_others() -> None:
@@ -248,7 +246,7 @@ def test_an_event_in_a_partition_that_its_user_does_not_belong_to_is_set_aside()
     feed(target, rows, [record(9, "a", "i1", "x", 5)], 1)
     log = [record(0, "a", "i2", "y", 6)]
     result = target.process([Part(1, log, decode_batch(log))], 2)
-    assert result.columns.offset.tolist() == []
+    assert result.applied.offset.tolist() == []
     [(_, why)] = result.rejected
     assert (why.field, "'a' belongs to partition 0" in why.reason) == ("partition", True), why.reason
 
@@ -268,9 +266,9 @@ def test_action_and_time_are_foreseen_before_the_step_and_a_first_event_has_no_t
     log = [record(0, "a", "i1", "x", 5_000), record(1, "a", "i2", "y", 25_000), record(2, "a", "i3", "z", 25_000)]
     other = msgspec.json.encode(msgspec.json.decode(log[1].value or b"") | {"action": "wave"})
     result = feed(target, rows, [log[0], log[1]._replace(value=other), log[2]], 1)
-    publisher = Publisher(Settings(), "group", "gru-1", ITEMS)
+    encoder = OutputEncoder("events", "gru-1", ITEMS, share=1)
     first, second, third = (
-        msgspec.json.decode(value or b"", type=EvaluationEvent) for _, _, value in publisher.evaluations(result)
+        msgspec.json.decode(value or b"", type=EvaluationEvent) for _, _, value in encoder.evaluations(result)
     )
     assert (first.action_probability, first.predicted_action) == (pytest.approx(0.7), "view")
     assert (first.time_log_likelihood, first.time_quantile, first.expected_gap_ms) == (None, None, None)
@@ -287,7 +285,7 @@ def test_action_and_time_are_foreseen_before_the_step_and_a_first_event_has_no_t
 
 def test_a_representation_that_is_no_number_has_no_time_and_stops_nothing() -> None:
     nothing = np.full((1, 4), np.nan, np.float32)
-    foresight = Foresight.of(
+    foresight = Foresight.score(
         nothing, np.full((1, 12), np.nan, np.float32), np.array([1]), np.array([5]), ["a", "b", "c"]
     )
     [(_, _, *time)] = zip(*foresight.columns(), strict=True)
@@ -297,7 +295,7 @@ def test_a_representation_that_is_no_number_has_no_time_and_stops_nothing() -> N
 def test_without_heads_an_evaluation_event_is_what_it_was() -> None:
     target, rows = processor(), MemoryStore()
     result = feed(target, rows, [record(0, "a", "i1", "x", 5)], 1)
-    result.foresight = None
-    [(_, _, value)] = Publisher(Settings(), "group", "gru-1", ITEMS).evaluations(result)
+    result = msgspec.structs.replace(result, foresight=None)
+    [(_, _, value)] = OutputEncoder("events", "gru-1", ITEMS, share=1).evaluations(result)
     required = [field.name for field in msgspec.structs.fields(EvaluationEvent) if field.required]
     assert list(msgspec.json.decode(value or b"")) == required

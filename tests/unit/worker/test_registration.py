@@ -21,28 +21,28 @@ class ItemsInMemory:
         self._interrupt = interrupt
         self.is_active = False
 
-    async def item_vectors_stored(self) -> int:
+    async def stored(self) -> int:
         return max(self.marks, default=0)
 
-    async def write_item_vectors(self, start: int, end: int) -> None:
+    async def write(self, start: int, end: int) -> None:
         self.stretches.append((start, end))
         self.written.update(range(start, (start + end) // 2))
         self._interrupt(len(self.stretches) - 1)  # in the midst of it
         await asyncio.sleep(0)
         self.written.update(range(start, end))
 
-    async def mark_item_vectors(self, items: int) -> None:
+    async def mark(self, items: int) -> None:
         assert self.written >= set(range(items)), "a mark is set behind what is acknowledged"
         self.marks.append(items)
 
-    async def activate(self) -> None:
+    async def activate(self, bundle_id: str) -> None:
         assert self.marks[-1] == ITEMS, "readers find a bundle active that lacks item vectors"
         self.is_active = True
 
 
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registration, "LOOK_S", 0.001)
+    monkeypatch.setattr(registration, "POLL_S", 0.001)
 
 
 def holds_first(partition: int) -> bool:
@@ -50,7 +50,7 @@ def holds_first(partition: int) -> bool:
 
 
 def run(store: ItemsInMemory, holds: Callable[[int], bool] = holds_first) -> Registration:
-    made = Registration(store, ITEMS, holds)
+    made = Registration(store, store, "bundle", ITEMS, holds)
     asyncio.run(asyncio.wait_for(made.run(), timeout=10))
     return made
 
@@ -109,7 +109,7 @@ def test_a_worker_of_other_partitions_writes_nothing_and_stops_at_once() -> None
     store = ItemsInMemory()
 
     async def play() -> None:
-        made = Registration(store, ITEMS, lambda partition: partition != PARTITION)
+        made = Registration(store, store, "bundle", ITEMS, lambda partition: partition != PARTITION)
         task = asyncio.create_task(made.run())
         await asyncio.sleep(0.02)
         await made.stop()
@@ -123,7 +123,7 @@ def test_a_stop_before_its_first_turn_keeps_it_from_the_store() -> None:
     store = ItemsInMemory()
 
     async def play() -> None:
-        made = Registration(store, ITEMS, holds_first)
+        made = Registration(store, store, "bundle", ITEMS, holds_first)
         task = asyncio.create_task(made.run())
         await made.stop()
         await task
