@@ -1,4 +1,4 @@
-"""`thalweg evaluate` and `explain` as a user calls them."""
+"""`thalweg evaluate` and `thalweg explain` as a user calls them."""
 
 import json
 from pathlib import Path
@@ -14,17 +14,14 @@ from tests.support.bundles import tiny_bundle
 from tests.support.random_log import ITEMS, random_log
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return tiny_bundle(tmp_path_factory.mktemp("bundle") / "one", items=ITEMS, width=16)
-
-
 def write(log: EventLog, path: Path) -> Path:
     path.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in log.events()))
     return path
 
 
-def test_the_commands(bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_print_and_write_their_results(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     log = str(write(random_log(), tmp_path / "log.jsonl"))
     page_at = tmp_path / "out" / "page.html"
     of = ["--bundle", str(bundle.path), "--events", log]

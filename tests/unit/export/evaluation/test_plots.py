@@ -1,4 +1,4 @@
-"""Plots: well-formed, and everything drawn lies within the picture."""
+"""Plots are well-formed, and all shapes lie within the picture."""
 
 import re
 from itertools import pairwise
@@ -20,7 +20,7 @@ DRAWN = [
 
 
 @pytest.mark.parametrize("figure", DRAWN)
-def test_a_figure_is_well_formed_and_keeps_to_its_frame(figure: str) -> None:
+def test_a_plot_is_well_formed_and_within_its_frame(figure: str) -> None:
     svg = ElementTree.fromstring(re.search(r"<svg.*</svg>", figure)[0])
     width, height = (float(svg.attrib[name]) for name in ("width", "height"))
     for shape in svg.iter():
@@ -39,7 +39,7 @@ def test_a_figure_is_well_formed_and_keeps_to_its_frame(figure: str) -> None:
     ("low", "high", "expected"),
     [(0, 1, [0, 0.5, 1]), (0, 0.33, [0, 0.1, 0.2, 0.3, 0.4]), (1, 7, [0, 2, 4, 6, 8]), (-2, -1, [-2, -1.5, -1])],
 )
-def test_ticks_are_round_and_hold_the_values(low: float, high: float, expected: list[float]) -> None:
+def test_ticks_are_round_numbers_around_the_values(low: float, high: float, expected: list[float]) -> None:
     assert ticks(low, high) == pytest.approx(expected)
 
 
@@ -53,10 +53,10 @@ def test_bars_and_lines_are_drawn_to_scale() -> None:
         for a, b in pairwise(points)
     ]
     assert steps[0] == pytest.approx(steps[1], abs=0.2)
-    assert steps[0][1] < 0  # upwards
+    assert steps[0][1] < 0  # the line rises
 
 
-def test_names_from_a_log_cannot_leave_the_text() -> None:
+def test_names_from_a_log_are_escaped() -> None:
     drawn = bars("<b>", [Bar('</text><script>"', 0.5)])
     assert "<script>" not in drawn
     assert lines("nothing", "x", [Line("a", [(0, float("nan"))])]) == bars("nothing", []) == ""
