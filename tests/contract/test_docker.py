@@ -1,4 +1,4 @@
-"""The files in docker/: they parse, and name only what exists."""
+"""The files in docker/ are valid and name only settings, services and files that exist."""
 
 import json
 import re
@@ -15,10 +15,10 @@ from streams.store import cql_schema
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
-WIDTH = 67  # of a default model
+WIDTH = 67  # the representation of a model with default settings
 WRITE_SCHEMA = (
-    "python -c \"from streams import schema; print(';\\n\\n'.join(cql_schema.statements('thalweg', 1, 67)) + ';')\" "
-    "> docker/cassandra/cql_schema.cql"
+    "python -c \"from streams.store import cql_schema; print(';\\n\\n'.join(cql_schema.statements('thalweg', 1, 67)) + ';')\" "
+    "> docker/cassandra/schema.cql"
 )
 
 
@@ -27,12 +27,12 @@ def load(path: Path) -> Any:
     return yaml.safe_load(path.read_text())
 
 
-def test_the_schema_is_the_one_that_a_worker_creates() -> None:
+def test_the_schema_is_that_of_a_worker() -> None:
     expected = ";\n\n".join(cql_schema.statements("thalweg", 1, WIDTH)) + ";\n"
     assert (DOCKER / "cassandra" / "schema.cql").read_text() == expected, f"write it again: {WRITE_SCHEMA}"
 
 
-def test_compose_names_settings_services_and_files_that_exist() -> None:
+def test_compose_names_only_settings_services_and_files_that_exist() -> None:
     compose = load(DOCKER / "compose.yaml")
     services = compose["services"]
     assert set(services) == {"kafka", "cassandra", "worker", "monitor", "prometheus", "grafana"}
@@ -47,12 +47,14 @@ def test_compose_names_settings_services_and_files_that_exist() -> None:
             elif not source.startswith("${"):
                 assert source in compose["volumes"], source
         for port in service.get("ports", []):
-            assert port.startswith("127.0.0.1:"), "nothing here asks for a password"
+            assert port.startswith("127.0.0.1:"), (
+                "these services have no password, so that no port may be open to other machines"
+            )
     assert services["worker"]["environment"]["THALWEG_BROKER"] == "kafka:19092"
     assert "kafka:19092" in services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
 
 
-def test_the_image_copies_what_exists_with_the_makefiles_uv() -> None:
+def test_the_image_copies_existing_files_and_has_the_makefiles_version_of_uv() -> None:
     lines = (DOCKER / "Dockerfile").read_text().splitlines()
     for line in lines:
         if line.startswith("COPY ") and "--from" not in line:
@@ -64,7 +66,7 @@ def test_the_image_copies_what_exists_with_the_makefiles_uv() -> None:
     assert lines.index("USER thalweg") < lines.index('ENTRYPOINT ["thalweg"]')
 
 
-def test_prometheus_scrapes_the_port_that_the_image_opens() -> None:
+def test_prometheus_scrapes_the_port_of_the_image() -> None:
     port = re.search(r"THALWEG_HTTP_PORT=(\d+)", (DOCKER / "Dockerfile").read_text())
     services = load(DOCKER / "compose.yaml")["services"]
     jobs = load(DOCKER / "prometheus" / "prometheus.yml")["scrape_configs"]
@@ -75,7 +77,7 @@ def test_prometheus_scrapes_the_port_that_the_image_opens() -> None:
         assert set(target["names"]) <= set(services)
 
 
-def test_the_dashboard_asks_for_metrics_that_are_exposed() -> None:
+def test_the_dashboard_uses_only_metrics_that_exist() -> None:
     dashboard = json.loads((DOCKER / "grafana" / "dashboards" / "thalweg.json").read_text())
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     asked = {name for expression in expressions for name in re.findall(r"thalweg_\w+", expression)}

@@ -1,4 +1,4 @@
-"""The checked-in contracts are those of the code, and the code holds records to them."""
+"""The contracts in the repository are those of the code, and the code accepts only records that fulfil them."""
 
 import json
 from pathlib import Path
@@ -32,13 +32,13 @@ EVENT: dict[str, Any] = {
 SCHEMA = documents()["behavior.events.v1.json"]
 
 
-def test_the_folder_holds_what_the_code_generates() -> None:
+def test_the_files_of_the_contracts_are_those_that_the_code_generates() -> None:
     expected = {name: file_text(document) for name, document in documents().items()}
     found = {path.name: path.read_text() for path in FOLDER.glob("*.json")}
     assert found == expected, "run `python -m streams.contracts.generate` and commit the change"
 
 
-def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
+def test_every_reference_in_the_asyncapi_document_has_a_target() -> None:
     root = documents()["asyncapi.json"]
 
     def references(node: Any) -> list[str]:
@@ -63,7 +63,7 @@ def test_every_topic_is_described() -> None:
     assert addresses == {getattr(settings, name) for name in Settings.__struct_fields__ if name.endswith("_topic")}
 
 
-def test_the_incoming_event_is_the_behaviour_event_with_bounds() -> None:
+def test_the_incoming_event_has_the_fields_of_the_behaviour_event() -> None:
     incoming = {field.name: field.required for field in msgspec.structs.fields(IncomingEvent)}
     assert incoming == {field.name: field.required for field in msgspec.structs.fields(BehaviorEvent)}
     assert set(SCHEMA["properties"]) == set(incoming)
@@ -71,7 +71,7 @@ def test_the_incoming_event_is_the_behaviour_event_with_bounds() -> None:
 
 
 def bounds() -> list[tuple[str, str, Any, Any]]:
-    """(field, bound, the last value inside, the first outside) for every bound in the schema."""
+    """Return (field, bound, last value inside, first value outside) for each bound in the schema."""
     cases: list[tuple[str, str, Any, Any]] = []
     for name, schema in SCHEMA["properties"].items():
         for option in schema.get("anyOf", [schema]):
@@ -88,7 +88,9 @@ def bounds() -> list[tuple[str, str, Any, Any]]:
 
 
 @pytest.mark.parametrize(("field", "bound", "inside", "outside"), bounds())
-def test_the_codec_holds_events_to_each_bound_of_the_schema(field: str, bound: str, inside: Any, outside: Any) -> None:
+def test_the_codec_accepts_only_values_within_each_bound_of_the_schema(
+    field: str, bound: str, inside: Any, outside: Any
+) -> None:
     def outcome(value: Any) -> Any:
         event = EVENT | {field: value}
         return decode(event["user_id"].encode(), json.dumps(event).encode(), max(0, event["event_time_ms"]))
@@ -99,13 +101,13 @@ def test_the_codec_holds_events_to_each_bound_of_the_schema(field: str, bound: s
     assert rejected.field == field
 
 
-def test_all_bounds_are_found() -> None:
+def test_the_schema_has_as_many_bounds_as_expected() -> None:
     assert len(bounds()) == 4 * 2 + 2 + 2 + 1
 
 
 @pytest.mark.parametrize("contract", [IncomingEvent, EvaluationEvent, RepresentationUpdate, MetricsEvent])
-def test_no_output_forgets_a_field_without_notice(contract: type[msgspec.Struct]) -> None:
-    """A field may be added to a contract; taking one away or renaming it needs a new topic version."""
+def test_no_contract_loses_a_field(contract: type[msgspec.Struct]) -> None:
+    """A contract may get new fields. To remove or rename a field needs a new version of the topic."""
     kept = json.loads((Path(__file__).parent / "fields.v1.json").read_text())[contract.__name__]
     assert set(kept) <= set(contract.__struct_fields__)
 
@@ -114,7 +116,7 @@ def record(key: bytes | None, value: bytes | None) -> Any:
     return SimpleNamespace(topic="events", partition=3, offset=42, timestamp=7, key=key, value=value)
 
 
-def test_a_dead_letter_is_the_original_with_its_reason_and_position() -> None:
+def test_a_dead_letter_has_the_original_record_with_reason_and_position() -> None:
     letter = dead_letter(record(b"u\xff", b"\x00"), "price is -1 in “x”", "price")
     assert (letter.key, letter.value) == (b"u\xff", b"\x00")
     assert decode_headers(letter.headers) == {
@@ -128,13 +130,13 @@ def test_a_dead_letter_is_the_original_with_its_reason_and_position() -> None:
     assert msgspec.convert(decode_headers(letter.headers), DeadLetterHeaders, strict=False).offset == 42
 
 
-def test_a_dead_letter_of_a_huge_record_is_cut_and_says_so() -> None:
+def test_a_dead_letter_of_a_huge_record_is_truncated_and_says_so() -> None:
     letter = dead_letter(record(b"k" * 900_000, b"v" * 2_000_000), "too large", "value")
     assert (len(letter.key or b""), len(letter.value or b"")) == (MAX_KEY_BYTES, MAX_VALUE_BYTES)
     headers = msgspec.convert(decode_headers(letter.headers), DeadLetterHeaders, strict=False)
     assert (headers.key_bytes, headers.value_bytes) == (900_000, 2_000_000)
 
 
-def test_an_absent_key_or_value_stays_absent() -> None:
+def test_a_dead_letter_of_a_record_without_key_or_value_has_none() -> None:
     letter = dead_letter(record(None, None), "no key", "key")
     assert (letter.key, letter.value) == (None, None)
