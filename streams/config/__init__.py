@@ -1,4 +1,4 @@
-"""Settings of the live system, its errors, TLS and authentication of clients, and filters for logs.
+"""Settings and errors of the live system, TLS and authentication of clients, and filters of logs.
 
 This package may import `encoder.errors`, and aiokafka for the check of a login at the broker. Every other package of
 `streams` may import this package. The package does no work of a command: it neither reads topics nor opens sessions.

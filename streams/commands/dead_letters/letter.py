@@ -41,7 +41,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def letter_from_record(record: Any, headers: dict[str, str]) -> Letter:
-    """The dead letter of a record. headers: those of the record, as texts."""
+    """The dead letter of a record. headers: the headers of the record, as texts."""
     source = [headers.get(name, "?") for name in (TOPIC_HEADER, PARTITION_HEADER, OFFSET_HEADER)]
     return Letter(
         partition=record.partition,

@@ -31,7 +31,7 @@ class Markers:
     def hides(self, record: Any, headers: dict[str, str]) -> bool:
         """True when the record is a marker, or a letter that must be neither shown nor sent again.
 
-        Call this method once for each record, in the order of the partition. A worker that replays records after a
+        Call this method once for each record, in the order of each partition. A worker that replays records after a
         crash writes their dead letters again; the first letter of an original counts.
         """
         if RESENT_HEADER in headers or ERASED_HEADER in headers:

@@ -9,14 +9,10 @@ then recognises an event whose event_id is among the last ones of the user.
 import asyncio
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
-
+from streams.broker.clients import open_producer
 from streams.commands.dead_letters.contents import matching_letters
 from streams.commands.dead_letters.letter import Letter
 from streams.commands.replay.producer import Replay
-from streams.config.errors import BrokerError
-from streams.config.security import broker_arguments
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import RESENT_HEADER
 
@@ -45,19 +41,14 @@ async def _write_markers(settings: Settings, letters: list[Letter]) -> None:
     offsets: dict[int, list[bytes]] = {}
     for letter in letters:
         offsets.setdefault(letter.partition, []).append(b"%d" % letter.offset)
-    producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **broker_arguments(settings))
-    try:
-        await producer.start()
+    failure = (
+        f"{len(letters)} records were sent again, but {settings.dead_letter_topic} did not take the marker of the "
+        "resend, so another --resend would send the records once more"
+    )
+    async with open_producer(settings, failure) as producer:
         for partition, numbers in offsets.items():
             for start in range(0, len(numbers), OFFSETS_PER_MARKER):
                 headers = [(RESENT_HEADER, b",".join(numbers[start : start + OFFSETS_PER_MARKER]))]
                 await producer.send_and_wait(
                     settings.dead_letter_topic, value=b"", partition=partition, headers=headers
                 )
-    except KafkaError as error:
-        raise BrokerError(
-            f"{len(letters)} records were sent again, but {settings.dead_letter_topic} did not take the marker of the "
-            f"resend: {error!r}; another --resend would send the records once more"
-        ) from error
-    finally:
-        await producer.stop()

@@ -1,4 +1,4 @@
-"""Checks of the bundle, and of the ONNX Runtime that steps it."""
+"""Checks of the bundle and of ONNX Runtime."""
 
 from collections.abc import Iterator
 

@@ -61,7 +61,7 @@ def _check_durability(session: Any, settings: Settings) -> Finding:
 
 
 def _check_batch_limits(session: Any, bundle: Bundle) -> Finding:
-    """Check whether Cassandra accepts a full write request. By default, it warns at 5 KiB and refuses at 50 KiB."""
+    """Check whether Cassandra accepts a full write request. By default, Cassandra warns at 5 KiB and refuses at 50."""
     row_size_bytes = row_bytes(bundle.manifest)
     rows = rows_per_request(row_size_bytes)
     batch_bytes = rows * row_size_bytes

@@ -32,7 +32,7 @@ def check_http_port(settings: Settings) -> Finding:
 
 
 def check_local_services() -> Iterator[Finding]:
-    """Check whether the services that `thalweg up` started still run. Yields nothing when it started none."""
+    """Check whether the services that `thalweg up` started still run. Yields nothing if there are none."""
     state = read_state()
     if state is None:
         return

@@ -10,13 +10,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.codec import lz4_encode
-from aiokafka.errors import KafkaError
 
+from streams.broker.clients import kafka_errors, make_producer
 from streams.commands.replay.open_batches import OpenBatches, Record
-from streams.config.errors import BrokerError, InputError
-from streams.config.security import broker_arguments
+from streams.config.errors import InputError
 from streams.config.settings import Settings
 
 BATCH_BYTES = 256 * 1024  # before compression; larger batches gain nothing and wait longer
@@ -51,22 +49,21 @@ class Replay:
         """Send all records and wait until each is confirmed. Blocking. Raises BrokerError."""
         began_s = time.monotonic()
         try:
-            asyncio.run(self._run(iter(records)))
-        except KafkaError as error:
-            where = f"{self.topic} at {self._settings.broker}"
-            raise BrokerError(f"replay to {where} ended after {self.sent} confirmed records: {error!r}") from error
+            with kafka_errors(self._failure):
+                asyncio.run(self._run(iter(records)))
         finally:
             self.elapsed_s = time.monotonic() - began_s
+
+    def _failure(self) -> str:
+        return f"replay to {self.topic} at {self._settings.broker} ended after {self.sent} confirmed records"
 
     def stop(self) -> None:
         """Take no further records. `run` returns when the records on their way are confirmed."""
         self._is_stopped = True
 
     async def _run(self, records: Iterator[Record]) -> None:
-        producer = AIOKafkaProducer(
-            **broker_arguments(self._settings),
-            acks="all",
-            enable_idempotence=True,
+        producer = make_producer(
+            self._settings,
             compression_type="lz4",
             max_batch_size=BATCH_BYTES,
             request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
