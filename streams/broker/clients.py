@@ -1,30 +1,43 @@
 """Opening the Kafka clients of aiokafka, and turning their errors into BrokerErrors. The only place that does so."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from streams.broker.topics import NO_BROKER_REMEDY
 from streams.config.errors import BrokerError
 from streams.config.security import broker_arguments
 from streams.config.settings import Settings
 
 
 @contextlib.contextmanager
-def kafka_errors(failure: str) -> Iterator[None]:
-    """Turn a KafkaError inside the block into a BrokerError. `failure` says what failed and begins the message."""
+def kafka_errors(failure: str | Callable[[], str]) -> Iterator[None]:
+    """Turn a KafkaError inside the block into a BrokerError.
+
+    failure: says what failed, and begins the message. A function is called when the error comes.
+    """
     try:
         yield
     except KafkaError as error:
-        raise BrokerError(f"{failure}: {error!r}") from error
+        raise BrokerError(f"{failure if isinstance(failure, str) else failure()}: {error!r}") from error
+
+
+@contextlib.contextmanager
+def no_broker_errors(settings: Settings) -> Iterator[None]:
+    """Turn a KafkaError while a client connects into a BrokerError with a remedy."""
+    try:
+        yield
+    except KafkaError as error:
+        raise BrokerError(f"no broker answers at {settings.broker}: {error}; {NO_BROKER_REMEDY}") from error
 
 
 @contextlib.asynccontextmanager
 async def open_consumer(settings: Settings, failure: str, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
     """A started consumer that commits nothing. A KafkaError inside the block becomes a BrokerError (`kafka_errors`)."""
-    consumer = AIOKafkaConsumer(enable_auto_commit=False, **options, **broker_arguments(settings))
+    consumer = make_consumer(settings, **options)
     try:
         with kafka_errors(failure):
             await consumer.start()
@@ -43,6 +56,11 @@ async def open_producer(settings: Settings, failure: str, **options: Any) -> Asy
             yield producer
     finally:
         await producer.stop()
+
+
+def make_consumer(settings: Settings, **options: Any) -> AIOKafkaConsumer:
+    """A consumer, not started, that commits nothing."""
+    return AIOKafkaConsumer(enable_auto_commit=False, **options, **broker_arguments(settings))
 
 
 def make_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:

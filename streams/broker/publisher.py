@@ -11,10 +11,8 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
-from streams.broker.clients import kafka_errors, make_producer
-from streams.broker.topics import NO_BROKER_REMEDY
+from streams.broker.clients import kafka_errors, make_producer, no_broker_errors
 from streams.broker.updates import TRANSACTION_TIMEOUT_MS, Pair, Updates
 from streams.config.errors import BrokerError
 from streams.config.settings import Settings
@@ -55,10 +53,8 @@ class Publisher:
     async def start(self) -> None:
         """Connect. Raises BrokerError."""
         self._producer = self._make_producer()
-        try:
+        with no_broker_errors(self._settings):
             await self._producer.start()
-        except KafkaError as error:
-            raise BrokerError(f"no broker answers at {self._settings.broker}: {error}; {NO_BROKER_REMEDY}") from error
 
     async def own(self, partitions: Iterable[int]) -> None:
         """Become the only publisher of updates of these partitions, and fence earlier owners. Raises BrokerError."""

@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Sequence
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaProducer, TopicPartition
 
+from streams.broker.clients import kafka_errors, make_producer, open_consumer
 from streams.broker.topics import describe_topic
 from streams.config.errors import BrokerError
-from streams.config.security import broker_arguments
 from streams.config.settings import Settings
 from streams.contracts.metrics_events import MetricsEvent
 
@@ -25,14 +24,14 @@ class MetricsPublisher:
 
     async def start(self) -> None:
         """Connect and read the ids in the topic. Raises BrokerError."""
-        producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **broker_arguments(self._settings))
+        self._producer = make_producer(self._settings)
         try:
-            await producer.start()
-            self._producer = producer
+            with kafka_errors(f"no producer for topic {self._topic} on {self._settings.broker}"):
+                await self._producer.start()
             self._published_ids = await self._read_published_ids()
-        except KafkaError as error:
-            await producer.stop()
-            raise BrokerError(f"topic {self._topic} on {self._settings.broker} cannot be read: {error!r}") from error
+        except BrokerError:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         if self._producer is not None:
@@ -41,21 +40,16 @@ class MetricsPublisher:
     async def publish(self, events: Sequence[MetricsEvent]) -> None:
         """Send the events and wait for the broker's confirmations. Raises BrokerError."""
         assert self._producer is not None, "publish() before start()"
-        try:
+        with kafka_errors(f"topic {self._topic} did not confirm a metrics event"):
             for event in events:
                 if event.id not in self._published_ids:
                     value = msgspec.json.encode(event)
                     await self._producer.send_and_wait(self._topic, value, key=event.bundle_id.encode())
                     self._published_ids.add(event.id)
-        except KafkaError as error:
-            raise BrokerError(f"topic {self._topic} did not confirm a metrics event: {error!r}") from error
 
     async def _read_published_ids(self) -> set[str]:
-        consumer = AIOKafkaConsumer(
-            auto_offset_reset="earliest", enable_auto_commit=False, **broker_arguments(self._settings)
-        )
-        await consumer.start()
-        try:
+        failure = f"topic {self._topic} on {self._settings.broker} cannot be read"
+        async with open_consumer(self._settings, failure, auto_offset_reset="earliest") as consumer:
             if self._topic not in await consumer.topics():
                 return set()
             topic = await asyncio.to_thread(describe_topic, self._settings, self._topic)
@@ -66,5 +60,3 @@ class MetricsPublisher:
                 for records in (await consumer.getmany(timeout_ms=1000)).values():
                     published_ids.update(msgspec.json.decode(record.value, type=MetricsEvent).id for record in records)
             return published_ids
-        finally:
-            await consumer.stop()

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
-from streams.broker.topics import NO_BROKER_REMEDY, check_broker
+from streams.broker.clients import kafka_errors, make_consumer, no_broker_errors
+from streams.broker.topics import check_broker
 from streams.config.errors import BrokerError
-from streams.config.security import broker_arguments
 from streams.config.settings import Settings
 from streams.monitor.partition_merge import PartitionMerge
 
@@ -39,18 +38,15 @@ class TopicFollower:
     async def start(self) -> None:
         """Connect, and wait until the topic exists. Raises BrokerError, SettingsError."""
         await asyncio.to_thread(check_broker, self._settings)
-        consumer = AIOKafkaConsumer(
-            **broker_arguments(self._settings),
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            max_partition_fetch_bytes=4 * 1024 * 1024,
+        consumer = self._consumer = make_consumer(
+            self._settings, auto_offset_reset="earliest", max_partition_fetch_bytes=4 * 1024 * 1024
         )
         try:
-            await consumer.start()
-        except KafkaError as error:
+            with no_broker_errors(self._settings):
+                await consumer.start()
+        except BrokerError:
             await consumer.stop()
-            raise BrokerError(f"no broker answers at {self._settings.broker}: {error}; {NO_BROKER_REMEDY}") from error
-        self._consumer = consumer
+            raise
         waited_s = 0.0
         while self.topic not in await consumer.topics():
             if waited_s >= TOPIC_WAIT_S:
@@ -74,10 +70,8 @@ class TopicFollower:
         if not partitions:
             await asyncio.sleep(ASSIGNMENT_POLL_S)
             return ()
-        try:
+        with kafka_errors(f"topic {self.topic} on {self._settings.broker} could not be read"):
             fetched = await consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=POLL_RECORDS)
-        except KafkaError as error:
-            raise BrokerError(f"reading {self.topic} from {self._settings.broker} failed: {error!r}") from error
         for tp, records in fetched.items():
             self._merge.push(tp.partition, records)
         lags = await self._partition_lags(consumer, partitions)
