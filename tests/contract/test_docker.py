@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 WIDTH = 67  # the representation of a model with default settings
 WRITE_SCHEMA = (
-    "python -c \"from streams.store import cql_schema; print(';\\n\\n'.join(cql_schema.statements('thalweg', 1, 67)) + ';')\" "
-    "> docker/cassandra/schema.cql"
+    'python -c "from streams.store.cql_schema import statements; '
+    "print(';\\n\\n'.join(statements('thalweg', 1, 67)) + ';')\" > docker/cassandra/schema.cql"
 )
 
 
