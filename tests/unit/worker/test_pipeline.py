@@ -218,20 +218,24 @@ def test_partitions_side_by_side_in_a_crowded_memory_apply_each_event_once(seed:
 
 
 def test_rows_are_written_after_their_evaluation_events_and_those_of_every_batch_before() -> None:
-    """The first batch publishes slowly, and the second batch publishes at once."""
-    told: list[str] = []
+    """The first batch is published after the second batch."""
+    steps: list[str] = []
+    second_is_published = asyncio.Event()
 
     class Publisher(SlowPublisher):
         first = True
 
         async def publish(self, evaluations: list[Any], dead_letters: Iterable[Any]) -> None:
             is_first, self.first = self.first, False
-            await asyncio.sleep(0.05 if is_first else 0)
-            told.append("published 1" if is_first else "published 2")
+            if is_first:
+                await second_is_published.wait()
+            steps.append("published 1" if is_first else "published 2")
+            if not is_first:
+                second_is_published.set()
 
     class Store(SlowStore):
         async def write(self, rows: dict[str, StoredUser]) -> None:
-            told.append("written")
+            steps.append("written")
 
     async def play(running: Running) -> None:
         for number in range(2):
@@ -240,7 +244,7 @@ def test_rows_are_written_after_their_evaluation_events_and_those_of_every_batch
         await running.confirmed()
 
     run(play, Store(), Publisher())
-    assert told == ["published 2", "published 1", "written", "written"]
+    assert steps == ["published 2", "published 1", "written", "written"]
 
 
 def test_a_failed_batch_ends_the_pipeline_with_its_error() -> None:

@@ -1,10 +1,12 @@
+"""The memory of freed large arrays goes back to the operating system."""
+
 import platform
 import subprocess
 import sys
 
 import pytest
 
-# An array that was mapped for itself begins behind the 16 bytes of its chunk, at a page's start.
+# An array in its own mapping starts at the beginning of a page, after the 16 bytes of its chunk.
 FREED_BEFORE = """
 import sys
 import numpy as np
@@ -17,11 +19,11 @@ print(*(array.ctypes.data % 4096 for array in kept))
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another one")
-def test_large_arrays_go_back_to_the_system_whatever_was_freed_before() -> None:
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_large_arrays_have_their_own_mappings_also_after_others_were_freed() -> None:
     def places(given: str) -> str:
         command = [sys.executable, "-c", FREED_BEFORE, given]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     assert places("with") == "16 16 16 16\n"
-    assert places("without") != "16 16 16 16\n", "glibc has learnt to keep them"
+    assert places("without") != "16 16 16 16\n", "by default, glibc keeps the memory of freed arrays"
