@@ -6,10 +6,10 @@ import json
 import msgspec
 from rich.console import Console
 
-from encoder.commands.checkpoints import check_checkpoint
-from encoder.commands.logs import add_format_arguments
+from encoder.commands.log_arguments import add_format_arguments
 from encoder.data.loaders import load_log
 from encoder.errors import InputError
+from encoder.training.checkpoint_files import check_checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     check_checkpoint(args.checkpoint)
     log = None if args.items is None else load_log(args.items, args.format, args.columns)[0]
     # only now: torch takes seconds to load
-    from encoder.model.new_items import extend
+    from encoder.model.new_items import extend_catalogue
     from encoder.training import checkpoint
     from export.exporter import export_model
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     description = trained.description
     model, vocabulary = trained.model, trained.vocabulary
     if log is not None:
-        model, vocabulary = extend(model, vocabulary, log)
+        model, vocabulary = extend_catalogue(model, vocabulary, log)
     bundle = export_model(
         model,
         vocabulary,

@@ -8,11 +8,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from encoder.commands.checkpoints import FILES as CHECKPOINT_FILES
-from encoder.commands.checkpoints import IN_BUNDLE
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.model.user_model import UserModel
+from encoder.training.checkpoint_files import BUNDLE_SUBFOLDER, CHECKPOINT_FILES
 from export.graphs.heads import head_widths
 from export.graphs.predict import predict_graph
 from export.graphs.resident_states import read_graph, resident_step_graph, write_graph
@@ -20,7 +19,7 @@ from export.graphs.step import step_graph
 from export.parity import check_parity
 from export.runtime.bundle import FILES, FORMAT, GPU_FILES, MANIFEST, Bundle, Manifest, bundle_id, hash_files
 
-CHECKPOINT_IN_BUNDLE = tuple(f"{IN_BUNDLE}/{name}" for name in CHECKPOINT_FILES)
+CHECKPOINT_IN_BUNDLE = tuple(f"{BUNDLE_SUBFOLDER}/{name}" for name in CHECKPOINT_FILES)
 
 
 def export_model(
@@ -53,9 +52,9 @@ def export_model(
         draft.mkdir()
         _write_files(model, vocabulary, draft)
         if checkpoint is not None:
-            (draft / IN_BUNDLE).mkdir()
+            (draft / BUNDLE_SUBFOLDER).mkdir()
             for name in CHECKPOINT_FILES:
-                shutil.copyfile(Path(checkpoint) / name, draft / IN_BUNDLE / name)
+                shutil.copyfile(Path(checkpoint) / name, draft / BUNDLE_SUBFOLDER / name)
         if for_gpu:
             _write_gpu_files(model, draft, in_float16)
         parity = check_parity(model, draft, in_float16=for_gpu and in_float16)

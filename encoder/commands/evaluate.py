@@ -1,6 +1,6 @@
-"""`thalweg evaluate CHECKPOINT LOG`: offline metrics of a trained model beside the baselines of its training log.
+"""`thalweg evaluate CHECKPOINT LOG`: offline metrics of a trained model and of the baselines of its training log.
 
-Its arguments stand in `export.evaluation.evaluate_command`, with those of the form for bundles.
+The module `export.evaluation.evaluate_command` defines the arguments, because the same command also evaluates bundles.
 """
 
 import argparse
@@ -10,18 +10,18 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from encoder.commands.checkpoints import check_checkpoint
-from encoder.commands.logs import prepare_log, read_log
+from encoder.commands.log_arguments import prepare_log, read_log
 from encoder.metrics.leakage import find_leak, leak_warning
 from encoder.metrics.next_time import calibration_errors_text
+from encoder.training.checkpoint_files import check_checkpoint
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run `thalweg evaluate` for a checkpoint. Returns the exit code."""
     console = Console(stderr=args.json)
     check_checkpoint(args.checkpoint, f"evaluate the bundle itself: --bundle {args.checkpoint} --events {args.log}")
     log, _ = prepare_log(args, read_log(args, console)[0], console)
-    # only now: torch takes seconds to load
-    import torch
+    import torch  # takes seconds, so the arguments are checked first
 
     from encoder.training import checkpoint
     from encoder.training.evaluation import evaluate
@@ -30,17 +30,17 @@ def run(args: argparse.Namespace) -> int:
     trained = checkpoint.load(args.checkpoint)
     result = evaluate(trained.model, trained.vocabulary, trained.baselines, log)
     result["leak"] = find_leak(log, trained.description.data)
-    console.print(_table(result))
+    console.print(_ranking_table(result))
     if "heads" in result:
-        console.print(_heads(result["heads"]))
+        console.print(_heads_table(result["heads"]))
     if (text := leak_warning(result["leak"], str(args.checkpoint))) is not None:
         console.print(text, style="bold red", soft_wrap=True, highlight=False, markup=False)
     if args.json:
-        print(msgspec.json.encode(result).decode())  # what is not a number has no place in JSON: null
+        print(msgspec.json.encode(result).decode())  # msgspec writes nan as null
     return 0
 
 
-def _table(result: dict[str, Any]) -> Table:
+def _ranking_table(result: dict[str, Any]) -> Table:
     table = Table(title="Rank of the next item in the whole catalogue, ties against the ranking")
     table.add_column("events")
     table.add_column("ranked by")
@@ -53,8 +53,8 @@ def _table(result: dict[str, Any]) -> Table:
     return table
 
 
-def _heads(heads: dict[str, Any]) -> Table:
-    """What the model tells of the next event beside its item."""
+def _heads_table(heads: dict[str, Any]) -> Table:
+    """The metrics of the next action, of the time to the next event, and of churn."""
     table = Table(title="Next action, time to it, and risk of none", show_header=False)
     action, time = heads["action"], heads["time"]
     by_action = ", ".join(f"{name or 'unknown'} {scores['f1']:.3f}" for name, scores in action["by_action"].items())

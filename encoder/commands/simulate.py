@@ -1,4 +1,4 @@
-"""`thalweg simulate`: write the event log of a simulated shop."""
+"""`thalweg simulate`: writes the event log of a simulated shop."""
 
 import argparse
 import time
@@ -15,6 +15,7 @@ from encoder.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `thalweg simulate`."""
     parser.add_argument("--events", type=int, default=100_000, help="number of events (default 100000)")
     parser.add_argument("--users", type=int, default=3_000, help="number of users (default 3000)")
     parser.add_argument("--items", type=int, default=2_000, help="number of items (default 2000)")
@@ -22,21 +23,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--days",
         type=int,
         default=30,
-        help="days that the log spans at most: it ends with the last of --events, well before where these are few; "
-        "longer only where users have more sessions than fit (default 30)",
+        help="most days that the log spans: the log ends with the last of --events, which is earlier when they are "
+        "few, and later when the sessions of a user do not fit into the days (default 30)",
     )
     parser.add_argument(
-        "--churn", type=float, default=0.0, help="share of users who leave, their visits rarer before (default 0)"
+        "--churn",
+        type=float,
+        default=0.0,
+        help="share of users who leave; their visits become rarer beforehand (default 0)",
     )
-    parser.add_argument("--seed", type=int, default=7, help="same seed and counts, same bytes (default 7)")
+    parser.add_argument("--seed", type=int, default=7, help="the same seed and counts give the same bytes (default 7)")
     parser.add_argument("--late", type=float, default=0.0, help="share of events that arrive late (default 0)")
-    parser.add_argument("--duplicate", type=float, default=0.0, help="duplicates on top, as a share (default 0)")
-    parser.add_argument("--malformed", type=float, default=0.0, help="broken records on top, as a share (default 0)")
-    parser.add_argument("--oracle", action="store_true", help="also score the oracle, the ceiling for any model")
+    parser.add_argument("--duplicate", type=float, default=0.0, help="additional duplicates, as a share (default 0)")
+    parser.add_argument(
+        "--malformed", type=float, default=0.0, help="additional malformed records, as a share (default 0)"
+    )
+    parser.add_argument("--oracle", action="store_true", help="also score the oracle, the upper bound for any model")
     parser.add_argument("--out", type=Path, required=True, help="the JSON Lines file to write")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run `thalweg simulate`. Returns the exit code."""
     started = time.perf_counter()
     shop = Shop(args.seed, args.items, args.users, args.days, args.churn)
     simulation = shop.run(args.events)

@@ -1,127 +1,139 @@
-"""`thalweg train`: learn a model from an event log."""
+"""`thalweg train`: trains a model on an event log."""
 
 import argparse
 import json
 import os
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from encoder.commands.checkpoints import checkpoint_folder, trained_settings
-from encoder.commands.logs import (
+from encoder.commands.log_arguments import (
     add_log_arguments,
     add_preparation_arguments,
     add_threads_argument,
     prepare_log,
     read_log,
 )
+from encoder.commands.training_progress import TrainingProgress
 from encoder.data.event_log import EventLog
 from encoder.data.preparation import MAX_EVENTS_PER_DAY, Preparation
 from encoder.errors import InputError
-from encoder.training.settings import BATCHING_NAMES, CELL_NAMES, FROM_EPOCHS, LOSS_NAMES, SPACE, TrainingSettings
+from encoder.training.checkpoint_files import checkpoint_folder, trained_settings
+from encoder.training.settings import (
+    BATCHING_NAMES,
+    CELL_NAMES,
+    CONTINUED_MAX_EPOCHS,
+    LOSS_NAMES,
+    TrainingSettings,
+)
 
 if TYPE_CHECKING:
-    from encoder.training.fit import Trained
-    from encoder.training.unfinished import Snapshot, Unfinished
+    from encoder.training.snapshots import SnapshotFile
+    from encoder.training.train import Trained
 
 
-# Options that are settings by name, and those of them that a trained model has settled.
-SETTINGS = (
+# The settings that are options with a whole number, and the help for each option.
+NUMBER_SETTINGS = (
     ("layers", "cells on top of each other"),
     ("width", "components of each layer's output and of the representation"),
-    ("min_support", "events an item needs to be in the catalogue"),
-    ("negatives", "items that --loss sampled and bpr-max draw for a step"),
-    ("max_epochs", f"passes over the log at most, with --from {FROM_EPOCHS}"),
-    ("seed", "of weights and order"),
+    ("min_support", "events that an item needs to be in the catalogue"),
+    ("negatives", "items that --loss sampled and --loss bpr-max draw for a step"),
+    ("max_epochs", f"most passes over the log, {CONTINUED_MAX_EPOCHS} with --from"),
+    ("seed", "seed of the weights and of the order of the users"),
 )
-NAMES = (*(name for name, _ in SETTINGS), "cell", "loss", "batching", "week_hours")
-SHAPE = ("cell", "layers", "width", "week_hours")
+SETTINGS = (*(name for name, _ in NUMBER_SETTINGS), "cell", "loss", "batching", "week_hours")
+SHAPE_SETTINGS = ("cell", "layers", "width", "week_hours")  # a trained model keeps these settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    defaults = TrainingSettings()
+    """Add the arguments of `thalweg train`."""
     add_log_arguments(parser)
     add_preparation_arguments(parser, Preparation(drop_repeats=True, max_events_per_day=MAX_EVENTS_PER_DAY))
     parser.add_argument(
         "--out",
         required=True,
         metavar="DIR",
-        help="folder of the checkpoint to write; a training that was stopped goes on from its last epoch if the same "
-        "command is given again",
+        help="folder of the checkpoint to write; the same command continues a training that was stopped after its "
+        "last finished epoch",
     )
     parser.add_argument(
         "--from",
         dest="base",
         metavar="PATH",
-        help="learn on from this checkpoint or bundle: LOG has the newer events; settings not given are its own",
+        help="continue the training of this checkpoint or bundle; LOG has the newer events; settings that are not "
+        "given are those of the checkpoint",
     )
-    # No defaults here: what is not given is that of --from.
-    parser.add_argument("--cell", choices=CELL_NAMES, help=f"default {defaults.cell}")
-    parser.add_argument("--loss", choices=LOSS_NAMES, help=f"default {defaults.loss}")
+    _add_setting_arguments(parser)
+    parser.add_argument(
+        "--tune",
+        type=float,
+        metavar="MINUTES",
+        help="search for better settings on the last part of the log for this time; a search that was stopped begins "
+        "anew",
+    )
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a CUDA device if there is one"
+    )
+    add_threads_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
+
+
+def _add_setting_arguments(parser: argparse.ArgumentParser) -> None:
+    # The options have no argparse default, because --from decides the value of an option that is not given.
+    defaults = TrainingSettings()
+    parser.add_argument("--cell", choices=CELL_NAMES, help=f"recurrent cell (default {defaults.cell})")
+    parser.add_argument("--loss", choices=LOSS_NAMES, help=f"loss of the next item (default {defaults.loss})")
     parser.add_argument(
         "--batching",
         choices=BATCHING_NAMES,
-        help="what stands beside each other in a batch: users of similar length, or lanes that each walk through one "
-        f"user after another (default {defaults.batching})",
+        help="padded: users of similar length side by side; parallel: lanes that each walk through one user after "
+        f"another (default {defaults.batching})",
     )
-    for name, text in SETTINGS:
+    for name, text in NUMBER_SETTINGS:
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, type=int, metavar="N", help=f"{text} (default {getattr(defaults, name)})")
     parser.add_argument(
         "--week-hours",
         action="store_true",
         default=None,
-        help="the hour of the week (UTC) is an input, too: for logs of some weeks",
+        help="also use the hour of the week (UTC) as an input; for logs of some weeks",
     )
-    parser.add_argument(
-        "--tune",
-        type=float,
-        metavar="MINUTES",
-        help="try other settings on the last part of the log for this long; begins anew when stopped",
-    )
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a CUDA device where there is one"
-    )
-    add_threads_argument(parser)
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run `thalweg train`. Returns the exit code."""
     if args.tune is not None and "WORLD_SIZE" in os.environ:
-        raise InputError("--tune goes by the clock, which processes do not share: start it without torchrun")
-    base = None if args.base is None else given_base(args)
-    is_first = int(os.environ.get("RANK", 0)) == 0  # of the processes that torchrun started: the one that speaks
+        raise InputError("--tune depends on the clock, which several processes do not share: start it without torchrun")
+    base = None if args.base is None else base_folder(args)
+    is_first = int(os.environ.get("RANK", 0)) == 0  # only the first of torchrun's processes prints and writes
     console = Console(stderr=args.json, quiet=not is_first)
     log, rows = read_log(args, console)
-    settings = given_settings(args, TrainingSettings() if base is None else trained_settings(base))
+    settings = requested_settings(args, TrainingSettings() if base is None else trained_settings(base))
     log, preparation = prepare_log(args, log, console, settings.min_support)
     started = time.perf_counter()
-    trained, unfinished, origin = fit(args, log, settings, base, console)
-    seconds = time.perf_counter() - started
+    trained, snapshots, origin = fit(args, log, settings, base, console)
+    train_s = time.perf_counter() - started
     if not is_first:
         return 0
-    # only now: torch takes seconds to load, and a log that cannot be used is named without it
-    from encoder.training import checkpoint
+    from encoder.training import checkpoint  # loads torch
 
     origin |= {"rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
     checkpoint.save(trained, log, args.out, origin)
-    if unfinished is not None:
-        unfinished.remove()
+    if snapshots is not None:
+        snapshots.remove()
     result: dict[str, Any] = {
         "checkpoint": args.out,
         "events": len(log),
         "items": len(trained.vocabulary.items),
         "epochs": len(trained.epochs),
-        "train_s": round(seconds, 1),
+        "train_s": round(train_s, 1),
         "validation": {name: round(value, 4) for name, value in trained.metrics.items()},
     }
     console.print(
-        f"{len(log):,} events, {result['items']:,} items, {result['epochs']} epochs in {seconds:.0f} s. "
+        f"{len(log):,} events, {result['items']:,} items, {result['epochs']} epochs in {train_s:.0f} s. "
         f"Checkpoint in {args.out}"
     )
     if args.json:
@@ -131,97 +143,78 @@ def run(args: argparse.Namespace) -> int:
 
 def fit(
     args: argparse.Namespace, log: EventLog, settings: TrainingSettings, base: Path | None, console: Console
-) -> "tuple[Trained, Unfinished | None, dict[str, Any]]":
-    """What was trained, what of it is kept until it is written, and which checkpoint it learnt on from, if from one."""
+) -> "tuple[Trained, SnapshotFile | None, dict[str, Any]]":
+    """Train a model. base: folder of the checkpoint from which the training continues, or None.
+
+    Returns the trained model, the snapshots to remove once the model is saved, and the origin: {"from": identity of the
+    base checkpoint} or {}.
+    """
     import torch
 
     from encoder.training import checkpoint
     from encoder.training.compute import Compute
-    from encoder.training.fit import train, train_on_all
-    from encoder.training.start import FromLog, FromModel, Start
+    from encoder.training.initialization import FromScratch, FromTrainedModel, Initialization
+    from encoder.training.snapshots import SnapshotFile
+    from encoder.training.train import train, train_on_all
     from encoder.training.tuning import tune
-    from encoder.training.unfinished import Unfinished
 
     torch.set_num_threads(args.threads)
-    start: Start = FromLog()
+    initialization: Initialization = FromScratch()
     origin: dict[str, Any] = {}
     if base is not None:
         known = checkpoint.load(base)
-        start, origin = FromModel(known.model, known.vocabulary, known.baselines), {"from": known.identity}
-    with EpochBars(console) as bars, Compute.start(args.device) as compute:
+        initialization = FromTrainedModel(known.model, known.vocabulary, known.baselines)
+        origin = {"from": known.identity}
+    with TrainingProgress(console) as progress, Compute.start(args.device) as compute:
         if args.tune is not None:
-            settings, epochs = tune(log, settings, args.tune * 60, bars.tried, compute=compute)
-            return train_on_all(log, settings, epochs, bars.show, compute=compute), None, origin
-        where = {"processes": compute.ranks, "device": compute.device.type}
-        identity = {"log": checkpoint.fingerprint(log), "settings": settings, **where, **origin}
-        unfinished = Unfinished(args.out, identity)
-        bars.found(unfinished.found, unfinished.was_refused)
-        return train(log, settings, bars.show, start=start, compute=compute, unfinished=unfinished), unfinished, origin
+            settings, epochs = tune(log, settings, args.tune * 60, progress.on_trial, compute=compute)
+            return train_on_all(log, settings, epochs, progress.on_epoch, compute=compute), None, origin
+        resources = {"processes": compute.world_size, "device": compute.device.type}
+        identity = {"log": checkpoint.fingerprint(log), "settings": settings, **resources, **origin}
+        snapshots = SnapshotFile(args.out, identity)
+        progress.on_start(snapshots)
+        trained = train(
+            log,
+            settings,
+            progress.on_epoch,
+            initialization=initialization,
+            compute=compute,
+            snapshots=snapshots,
+        )
+        return trained, snapshots, origin
 
 
-def given_base(args: argparse.Namespace) -> Path:
-    """The checkpoint that --from names. Raises InputError where there is none or the other arguments forbid it."""
+def base_folder(args: argparse.Namespace) -> Path:
+    """The checkpoint folder that --from names.
+
+    Raises InputError when there is no checkpoint, or when another argument contradicts --from.
+    """
     if args.tune is not None:
-        raise InputError("--tune looks for a shape, --from keeps the one there is: leave out one of them")
+        raise InputError("--tune searches for a shape, but --from keeps the shape of its model: leave one of them out")
     base = checkpoint_folder(args.base)
     if Path(args.out).resolve() in (base.resolve(), Path(args.base).resolve()):
-        raise InputError(f"--out {args.out} would replace what --from learns on from: name another folder with --out")
+        raise InputError(
+            f"--out {args.out} would overwrite the model from which --from continues: name another folder with --out"
+        )
     return base
 
 
-def given_settings(args: argparse.Namespace, defaults: TrainingSettings) -> TrainingSettings:
-    """The defaults with what the arguments give. Raises InputError where that contradicts the shape of --from."""
+def requested_settings(args: argparse.Namespace, defaults: TrainingSettings) -> TrainingSettings:
+    """The defaults with the values of the given options.
+
+    Raises InputError when an option contradicts the shape of the model that --from names.
+    """
     if args.base is not None:
-        defaults = msgspec.structs.replace(defaults, max_epochs=FROM_EPOCHS)
-    given = {name: value for name in NAMES if (value := getattr(args, name)) is not None}
+        defaults = msgspec.structs.replace(defaults, max_epochs=CONTINUED_MAX_EPOCHS)
+    given = {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
     if args.base is not None:
-        for name in SHAPE:
+        for name in SHAPE_SETTINGS:
             trained = getattr(defaults, name)
             if given.get(name, trained) != trained:
                 raise InputError(
                     f"--{name.replace('_', '-')} {given[name]} contradicts --from {args.base}, which has {trained}: a "
-                    "trained model keeps its shape; leave the option out, or train anew without --from"
+                    "trained model keeps its shape; leave the option out, or train a new model without --from"
                 )
     if "width" in given:
         given["hidden"] = given["width"]
     return msgspec.structs.replace(defaults, **given)
-
-
-class EpochBars:
-    """A bar for the running epoch and a line for each one done."""
-
-    def __init__(self, console: Console) -> None:
-        self._bars = Progress(
-            TextColumn("epoch {task.fields[number]}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
-        )
-        self._task = self._bars.add_task("", total=1.0, number=1)
-
-    def __enter__(self) -> "EpochBars":
-        self._bars.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._bars.stop()
-
-    def tried(self, settings: TrainingSettings, metrics: dict[str, float], is_best: bool) -> None:
-        """A `encoder.tuning.Tried`."""
-        values = ", ".join(f"{name} {getattr(settings, name)}" for name in SPACE)
-        mark = "  best so far" if is_best else ""
-        self._bars.console.print(f"validation mrr@20 {metrics['mrr@20']:.4f} by {values}{mark}", highlight=False)
-
-    def found(self, snapshot: "Snapshot | None", was_refused: bool) -> None:
-        """Say what an earlier training has left in the folder."""
-        if was_refused:
-            self._bars.console.print("The unfinished training there is of another log or other settings: starts over")
-        elif snapshot is not None:
-            epochs = len(snapshot.epochs) + snapshot.passes
-            self._bars.console.print(f"Goes on after epoch {epochs} of a training that was stopped", highlight=False)
-
-    def show(self, epoch: int, share: float, metrics: dict[str, float] | None) -> None:
-        """A `encoder.training.Progress`."""
-        self._bars.update(self._task, completed=share, number=epoch + 1)
-        if metrics is not None:
-            self._bars.console.print(
-                f"epoch {epoch + 1:2d}  loss {metrics['loss']:.3f}  validation recall@20 {metrics['recall@20']:.4f}  "
-                f"mrr@20 {metrics['mrr@20']:.4f}"
-            )

@@ -1,4 +1,4 @@
-"""How often a user came: events counted in real time, the older ones for less."""
+"""Counts of a user's events that decay in real time, so that they say how often the user comes."""
 
 import math
 
@@ -7,34 +7,36 @@ from torch import Tensor, nn
 
 from encoder.data.sequences import Sequences
 from encoder.data.windows import length_batches, windows
-from encoder.model.cells.linear import scan
+from encoder.model.parallel_scan import parallel_scan
 
 HALF_LIVES_DAYS = (30.0, 7.0, 1.0)
-DIFFERENCE = 2.0  # logarithms of neighbouring counts differ about half as much as counts do from user to user
+# Differences between the logarithms of two counts vary about half as much as the logarithms themselves.
+DIFFERENCE_SCALE = 2.0
 DAY_MS = 86_400_000
-FOREVER_MS = 1e15  # before a first event: nothing is left of a count
-# What an event adds to the state: thousands of events are then no larger than what a cell holds, and neither is what
-# float32 rounds off. A power of two, so that nothing more is.
-EVENT = 2.0**-12
-WINDOW, EVENTS = 128, 4_096  # events of a user, and of a batch, that are counted at a time
+FOREVER_MS = 1e15  # the gap before a first event, after which nothing is left of a count
+# What one event adds to a count. With this unit, counts of thousands of events are no larger than the state of a cell,
+# and rounding errors stay as small. The unit is a power of two, so that it causes no rounding of its own.
+COUNT_UNIT = 2.0**-12
+MAX_STEPS, MAX_PLACES = 128, 4_096  # of the windows over which `fit_means` counts
 
 
 class Counters(nn.Module):
-    """K counts of events, each halved in a time of its own: count(t) = count(t - 1) * 2^(-gap / half life) + 1.
+    """K counts of events with different half-lives: count(t) = count(t - 1) * 2^(-gap / half-life) + 1.
 
-    Cell and traces forget by the event: ten events of a minute and ten of a month leave much the same in them. A count
-    is a rate, and how counts differ says whether the user comes less often than before. There is nothing to learn.
+    Cell and traces forget with every event, so ten events within a minute and ten events within a month leave much the
+    same state. A count, in contrast, is a rate. The differences between counts say whether the user comes less often
+    than before. Counters have nothing to learn.
 
-    The state is the counts, times EVENT, and what float32 rounds off of them: counting is in float64, for a thousand
-    short gaps, each of which float32 would round off alike. A first event (its gap is -1) begins to count, whatever the
-    state before it.
-    What counters give is the logarithm of the longest lived count, and DIFFERENCE times by how much each other one
-    differs from the one before it: how often the user came, and whether more seldom of late. In a log of hours only
-    the first of them varies. Each is less its mean in training: around 0, a gradient tells high rates from low ones,
-    and does not first have to learn what is usual.
+    The state holds each count times COUNT_UNIT, and the rest that float32 rounds off. Counting is in float64, because
+    float32 would round a thousand equal short gaps in the same direction. See docs/decisions.md#counters-in-float64. A
+    first event, whose gap is -1, starts new counts whatever the state is.
+
+    The first output is the logarithm of the count with the longest half-life. Each further output is DIFFERENCE_SCALE
+    times the difference between the logarithms of a count and of the count before it. The mean over the training events
+    is subtracted from each output, so that training does not have to learn the means.
     """
 
-    usual: Tensor  # (K,) float32 mean over events
+    usual: Tensor  # (K,) float32 mean of each output over the training events
     rates_per_ms: Tensor  # (K,) float64
 
     def __init__(self) -> None:
@@ -46,44 +48,44 @@ class Counters(nn.Module):
         self.register_buffer("rates_per_ms", torch.tensor(rates, dtype=torch.float64), persistent=False)
 
     def step(self, gap_ms: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,) int64 gap, (B, 2K) state -> (B, K) what the counters give after the event, (B, 2K) next state."""
-        counts = _exact(state) * self._kept(gap_ms) + EVENT
-        return self._given(counts), _rounded(counts)
+        """(B,) int64 gaps, (B, 2K) states -> (B, K) outputs after the events, (B, 2K) next states."""
+        counts = _counts(state) * self._kept(gap_ms) + COUNT_UNIT
+        return self._outputs(counts), _state(counts)
 
     def sequence(self, gap_ms: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T) int64 gaps, (B, 2K) state -> (B, T, K) what they give after each event, (B, 2K) last state."""
+        """(B, T) int64 gaps, (B, 2K) states -> (B, T, K) outputs after each event, (B, 2K) last states."""
         kept = self._kept(gap_ms)
-        counts = scan(kept, torch.full_like(kept, EVENT), _exact(state))
-        return self._given(counts), _rounded(counts[:, -1])
+        counts = parallel_scan(kept, torch.full_like(kept, COUNT_UNIT), _counts(state))
+        return self._outputs(counts), _state(counts[:, -1])
 
-    def learn_what_is_usual(self, sequences: Sequences) -> None:
-        """Take the mean over all events of the sequences."""
+    def fit_means(self, sequences: Sequences) -> None:
+        """Set `usual` to the means over all events of the sequences."""
         total = torch.zeros(self.width, dtype=torch.float64)
-        for users in length_batches(sequences.lengths, EVENTS, WINDOW):
+        for users in length_batches(sequences.lengths, MAX_PLACES, MAX_STEPS):
             state = torch.zeros(len(users), self.state_width)
-            for window in windows(sequences, users, WINDOW):
-                given, state = self.sequence(torch.from_numpy(window.gap_ms), state[: len(window.gap_ms)])
-                total += (given + self.usual)[torch.from_numpy(window.position >= 0)].double().sum(dim=0)
+            for window in windows(sequences, users, MAX_STEPS):
+                outputs, state = self.sequence(torch.from_numpy(window.gap_ms), state[: len(window.gap_ms)])
+                total += (outputs + self.usual)[torch.from_numpy(window.position >= 0)].double().sum(dim=0)
         self.usual.copy_(total / max(1, len(sequences.item)))
 
     def _kept(self, gap_ms: Tensor) -> Tensor:
-        """(...) gaps -> (..., K) float64 share of a count that is left after them."""
+        """(...) gaps -> (..., K) float64 shares of the counts that are left after the gaps."""
         since_ms = torch.where(gap_ms < 0, FOREVER_MS, gap_ms.double())
         return torch.exp(since_ms.unsqueeze(-1) * -self.rates_per_ms)
 
-    def _given(self, counts: Tensor) -> Tensor:
-        # No count after an event is below 1. A state that is none of a user's, made up for a check, may be.
-        logs = (torch.log(counts.clamp(min=EVENT)) - math.log(EVENT)).float()
-        return torch.cat([logs[..., :1], DIFFERENCE * logs.diff(dim=-1)], dim=-1) - self.usual
+    def _outputs(self, counts: Tensor) -> Tensor:
+        # The count of a real user is at least 1 after an event. The random states of a parity check can be lower.
+        logs = (torch.log(counts.clamp(min=COUNT_UNIT)) - math.log(COUNT_UNIT)).float()
+        return torch.cat([logs[..., :1], DIFFERENCE_SCALE * logs.diff(dim=-1)], dim=-1) - self.usual
 
 
-def _exact(state: Tensor) -> Tensor:
-    """(B, 2K) float32 -> (B, K) float64 counts."""
+def _counts(state: Tensor) -> Tensor:
+    """(B, 2K) float32 states -> (B, K) float64 counts."""
     rounded, rest = state.double().chunk(2, dim=-1)
     return rounded + rest
 
 
-def _rounded(counts: Tensor) -> Tensor:
-    """(B, K) float64 -> (B, 2K) float32: the counts, then what rounding took from them."""
+def _state(counts: Tensor) -> Tensor:
+    """(B, K) float64 counts -> (B, 2K) float32 states: the rounded counts, followed by the rounding errors."""
     rounded = counts.float()
     return torch.cat([rounded, (counts - rounded.double()).float()], dim=-1)

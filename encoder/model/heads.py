@@ -1,7 +1,8 @@
-"""Heads beside the next item: what a representation tells of the next event's action and of when it comes.
+"""The heads that predict the action of the next event and the time to the next event, from a representation.
 
-They read the representation from before the event, as the ranking does. The time's distribution, its transformation and
-its Jacobian are those of `encoder.time_mixture`; here it is in torch, for training.
+The heads use the representation from before the event, as the ranking of items does. The distribution of the time, the
+transformation and the Jacobian are those of `encoder.metrics.time_mixture`. This module computes them in torch for
+training.
 """
 
 import math
@@ -13,12 +14,12 @@ from torch.nn import functional
 from encoder.data.windows import Window
 from encoder.metrics.time_mixture import COMPONENTS, MIN_SCALE, OFFSET_S
 
-WIDTH = 32  # of the layer that both heads share
-FIRST_MEANS_S = (2.0, 30.0, 3_600.0, 172_800.0)  # of the untrained components: reading, a visit, the same day, days
+WIDTH = 32  # of the layer that the two heads share
+FIRST_MEANS_S = (2.0, 30.0, 3_600.0, 172_800.0)  # means of the untrained components: reading, a visit, a day, some days
 
 
 class Heads(nn.Module):
-    """A small network over representations. R: their width, A: known actions, K = COMPONENTS."""
+    """A small network over representations of width R. A is the number of known actions, and K = COMPONENTS."""
 
     def __init__(self, width: int, actions: int) -> None:
         super().__init__()
@@ -32,22 +33,26 @@ class Heads(nn.Module):
             self.time.bias[COMPONENTS : 2 * COMPONENTS] = torch.log(OFFSET_S + torch.tensor(FIRST_MEANS_S))
 
     def forward(self, representation: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, R) float32 -> (B, A + 1) logits of the next action, 0 is unknown; (B, 3K) numbers of the time."""
+        """(B, R) float32 -> (B, A + 1) logits of the next action, 0 is unknown, (B, 3K) untransformed mixtures."""
         hidden = torch.tanh(self.hidden(representation))
         return self.action(hidden), self.time(hidden)
 
     def outputs(self, representation: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, R) float32 -> (B, A + 1) probabilities of the next action, (B, 3K) mixtures of `encoder.time_mixture`."""
+        """(B, R) float32 -> (B, A + 1) probabilities of the next action, (B, 3K) mixtures.
+
+        A mixture has the form of `encoder.metrics.time_mixture`.
+        """
         action, time = self(representation)
         weight, mean, scale = time.chunk(3, dim=1)
         return action.softmax(dim=1), torch.cat([weight.softmax(dim=1), mean, _scale(scale)], dim=1)
 
 
 def log_likelihood(time: Tensor, gap_s: Tensor, *, is_censored: bool) -> Tensor:
-    """(B, 3K) numbers of the time head, (B,) float gaps -> (B,) log-likelihood in nats.
+    """(B, 3K) untransformed mixtures of the time head, (B,) float gaps -> (B,) log-likelihoods in nats.
 
-    The log density of the gap, per second; where gaps are censored (a user's next event is not in the log, `gap_s` runs
-    from the last one to the log's end) the log of the probability of a longer one.
+    The likelihood of a gap is its density per second. A gap is censored when the user's next event is not in the log.
+    `gap_s` is then the time from the user's last event to the end of the log, and the likelihood is the probability of
+    a longer gap.
     """
     weight, mean, scale = time.chunk(3, dim=1)
     weight, scale = weight.log_softmax(dim=1), _scale(scale)
@@ -63,21 +68,22 @@ def log_likelihood(time: Tensor, gap_s: Tensor, *, is_censored: bool) -> Tensor:
 
 
 def heads_loss(heads: Heads, window: Window, before: Tensor, after: Tensor) -> Tensor:
-    """Mean loss of a window's events in nats: cross-entropy of an event's action plus negative log-likelihood of its
-    gap and, for a user's last event, of the silence after it.
+    """The mean loss of a window's events in nats.
 
-    before, after: (B, T, R) representations before and after each event. A first event has no gap.
+    The loss of an event is the cross-entropy of the event's action and the negative log-likelihood of the event's gap.
+    A first event has no gap. A user's last event also has the loss of the censored gap after the event. before, after:
+    (B, T, R) representations before and after each event.
     """
     action, gap_ms, censored_gap_ms = (
         torch.from_numpy(part).to(before.device) for part in (window.action, window.gap_ms, window.censored_gap_ms)
     )
     real, last = torch.from_numpy(window.position >= 0).to(before.device), censored_gap_ms >= 0
-    timed = gap_ms[real] >= 0
+    has_gap = gap_ms[real] >= 0
     actions, times = heads(before[real])
-    _, silences = heads(after[last])
+    _, times_after_last = heads(after[last])
     loss: Tensor = functional.cross_entropy(actions, action[real], reduction="sum")
-    loss = loss - log_likelihood(times[timed], gap_ms[real][timed] / 1000, is_censored=False).sum()
-    loss = loss - log_likelihood(silences, censored_gap_ms[last] / 1000, is_censored=True).sum()
+    loss = loss - log_likelihood(times[has_gap], gap_ms[real][has_gap] / 1000, is_censored=False).sum()
+    loss = loss - log_likelihood(times_after_last, censored_gap_ms[last] / 1000, is_censored=True).sum()
     return loss / len(actions)
 
 

@@ -1,4 +1,7 @@
-"""Items that come near each other in users' histories, so that a rare item can lean on its neighbours."""
+"""The neighbours of an item: the items that users meet shortly before it or after it.
+
+In training, neighbours support the vectors of rare items.
+"""
 
 from collections.abc import Callable
 
@@ -10,54 +13,62 @@ from torch.nn import functional
 
 from encoder.data.sequences import Sequences
 
-SPAN = 3  # events apart at most; nearer ones weigh more, 1 / distance
-PRIOR = 1.0  # weight of no neighbour: few sightings are trusted little
-KEPT = 16  # neighbours of an item, those of most weight: what a step of training costs grows with them
+MAX_DISTANCE = 3  # events between two neighbours; a pair at distance d has the weight 1 / d
+PRIOR_WEIGHT = 1.0  # weight of "no neighbour", so that few observations count little
+MAX_NEIGHBOURS = 16  # of an item, those with the largest weights; the cost of a training step grows with this number
 
 
 class Neighbours(nn.Module):
-    """Vectors of items plus a share, learnt for each component, of the mean of their neighbours' vectors: one layer of
-    a graph convolution (Kipf & Welling 2017), on the items' side alone. Serving does not know it: what it gives is
-    taken over into the vectors after training."""
+    """Adds to an item's vector the weighted mean of its neighbours' vectors.
 
-    _matrix: Tensor
-    _near: Tensor
-    _share_of: Tensor
+    A factor is learnt for each component. The module is one layer of a graph convolution (Kipf & Welling 2017) on the
+    side of the items. It exists only in training: `ItemTable.fold_neighbours` adds the result to the vectors.
+    """
+
+    _matrix: Tensor  # (N + 1, N + 1) float32 sparse, from `neighbour_matrix`
+    _neighbours: Tensor  # (N + 1, MAX_NEIGHBOURS) int64
+    _weights: Tensor  # (N + 1, MAX_NEIGHBOURS) float32
 
     def __init__(self, sequences: Sequences, items: int, width: int) -> None:
         super().__init__()
-        self.share = nn.Parameter(torch.zeros(width))  # an untrained model is what it is without
+        self.share = nn.Parameter(torch.zeros(width))  # neighbours have no effect before training
         matrix = neighbour_matrix(sequences, items)
-        near, share_of = _padded(matrix)
-        for name, tensor in (("_matrix", matrix), ("_near", near), ("_share_of", share_of)):
-            self.register_buffer(name, tensor, persistent=False)  # moves with the module, and is not saved
+        neighbours, weights = _padded(matrix)
+        for name, tensor in (("_matrix", matrix), ("_neighbours", neighbours), ("_weights", weights)):
+            self.register_buffer(name, tensor, persistent=False)  # moves with the module, but is not saved
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """(N + 1, D) vectors -> (N + 1, D)."""
+        """(N + 1, D) vectors of all items -> (N + 1, D) vectors with the contributions of the neighbours."""
         with torch.autocast(vectors.device.type, enabled=False):  # a sparse product in bfloat16 has no gradient
-            near: Tensor = torch.sparse.mm(self._matrix, vectors)
-        return vectors + self.share * near
+            mean: Tensor = torch.sparse.mm(self._matrix, vectors)
+        return vectors + self.share * mean
 
-    def of_rows(self, read: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-        """(n, D) of the items `rows`, as `forward` gives them. read: gives the vectors of items, each asked for once:
-        these and their neighbours."""
-        near, share = self._near[rows], self._share_of[rows]
-        needed, place = torch.unique(torch.cat([rows[:, None], near], dim=1), return_inverse=True)
+    def forward_rows(self, read: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """(n,) items -> (n, D) their vectors with the contributions of the neighbours, as in `forward`.
+
+        read: returns the vectors of distinct items. It is called once, with the items and all their neighbours.
+        """
+        neighbours, weights = self._neighbours[rows], self._weights[rows]
+        needed, place = torch.unique(torch.cat([rows[:, None], neighbours], dim=1), return_inverse=True)
         vectors = read(needed)
-        mean = functional.embedding_bag(place[:, 1:], vectors, per_sample_weights=share, mode="sum")
+        mean = functional.embedding_bag(place[:, 1:], vectors, per_sample_weights=weights, mode="sum")
         return functional.embedding(place[:, 0], vectors) + self.share * mean
 
 
 def neighbour_matrix(sequences: Sequences, items: int) -> Tensor:
-    """(N + 1, N + 1) float32 sparse: row i holds the share of each item among what came near item i, in both
-    directions, for the KEPT nearest of each. Rows of items that were seen little sum to less than 1, that of the
-    unknown item to 0."""
+    """(N + 1, N + 1) float32 sparse: row i holds the weights of the neighbours of item i.
+
+    A neighbour's weight is its share of all items within MAX_DISTANCE events of item i, before or after. A row keeps
+    the MAX_NEIGHBOURS largest weights. The rows of rare items sum to less than 1, and the row of the unknown item is 0.
+    """
     rows: list[NDArray[np.int64]] = []
     columns: list[NDArray[np.int64]] = []
     weights: list[NDArray[np.float64]] = []
-    item, steps = sequences.item, sequences.history_lengths()
-    for distance in range(1, SPAN + 1):
-        later = np.flatnonzero(steps >= distance)  # positions whose user has an event that much before
+    item, history_length = sequences.item, sequences.history_lengths()
+    for distance in range(1, MAX_DISTANCE + 1):
+        later = np.flatnonzero(
+            history_length >= distance
+        )  # positions with an event of the same user `distance` events before
         one, other = item[later - distance], item[later]
         near = (one > 0) & (other > 0) & (one != other)
         for a, b in ((one[near], other[near]), (other[near], one[near])):
@@ -68,10 +79,10 @@ def neighbour_matrix(sequences: Sequences, items: int) -> Tensor:
     pairs, pair_of = np.unique(codes, return_inverse=True)
     weight = np.bincount(pair_of, weights=np.concatenate(weights), minlength=len(pairs))
     row, column = np.divmod(pairs, items + 1)
-    share = weight / (np.bincount(row, weights=weight, minlength=items + 1) + PRIOR)[row]
-    order = np.lexsort((-share, row))  # rows one after another, in each the largest share first
-    place = np.arange(len(order)) - np.searchsorted(row, row)  # rows are sorted: of an entry within its row
-    kept = order[place < KEPT]
+    share = weight / (np.bincount(row, weights=weight, minlength=items + 1) + PRIOR_WEIGHT)[row]
+    order = np.lexsort((-share, row))  # sorted by row, and by descending share within a row
+    place = np.arange(len(order)) - np.searchsorted(row, row)  # position of each entry within its row
+    kept = order[place < MAX_NEIGHBOURS]
     indices = torch.from_numpy(np.stack([row[kept], column[kept]]))
     values = torch.from_numpy(share[kept].astype(np.float32))
     shape = (items + 1, items + 1)
@@ -79,10 +90,10 @@ def neighbour_matrix(sequences: Sequences, items: int) -> Tensor:
 
 
 def _padded(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """(N + 1, KEPT) int64 neighbours of each item, (N + 1, KEPT) float32 their shares; 0 where there are fewer."""
+    """(N + 1, MAX_NEIGHBOURS) int64 neighbours, (N + 1, MAX_NEIGHBOURS) float32 their weights, padded with 0."""
     row, column = matrix.indices()
     place = torch.arange(len(row)) - torch.searchsorted(row, row)
-    near = torch.zeros(len(matrix), KEPT, dtype=torch.int64)
-    share = torch.zeros(len(matrix), KEPT)
-    near[row, place], share[row, place] = column, matrix.values()
-    return near, share
+    neighbours = torch.zeros(len(matrix), MAX_NEIGHBOURS, dtype=torch.int64)
+    weights = torch.zeros(len(matrix), MAX_NEIGHBOURS)
+    neighbours[row, place], weights[row, place] = column, matrix.values()
+    return neighbours, weights

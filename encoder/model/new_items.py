@@ -1,4 +1,4 @@
-"""Items that training has not seen: a catalogue beyond it, with vectors from what the items are."""
+"""New items: extends the catalogue of a trained model by items whose vectors come from their content."""
 
 import msgspec
 import numpy as np
@@ -8,23 +8,24 @@ from encoder.data.event_log import EventLog
 from encoder.data.feature_extraction import item_features
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
-from encoder.model.user_model import ModelConfig, UserModel, directions
+from encoder.model.config import ModelConfig
+from encoder.model.item_table import random_directions
+from encoder.model.user_model import UserModel
 
-SEED = 0  # of the directions of new items: the same catalogue gives the same bundle
+SEED = 0  # of the random directions of new items, so that the same catalogue gives the same bundle
 
 
-def extend(model: UserModel, vocabulary: Vocabulary, log: EventLog) -> tuple[UserModel, Vocabulary]:
-    """A model and a vocabulary that also have the items of `log`, after those that they had.
+def extend_catalogue(model: UserModel, vocabulary: Vocabulary, log: EventLog) -> tuple[UserModel, Vocabulary]:
+    """A model and a vocabulary that also have the items of `log`. New items follow the known items.
 
-    A new item has the unknown item's id and a direction of its own, and its content, the latest in the log; the others
-    stay as they are.
-
-    Raises InputError where the model's items have no content: new ones could not be told apart.
+    The id of a new item is the id of the unknown item plus a random direction. The content of a new item is the latest
+    in the log. Known items do not change. Raises InputError when the model has no content, because the model could not
+    distinguish its new items.
     """
     if not model.config.content:
         raise InputError(
-            "the model knows items by their ids alone, so it can have no others: train it on a log whose items have "
-            "a category, brand or price"
+            "the model knows items by their ids alone, so its catalogue cannot be extended: train it on a log whose "
+            "items have a category, brand or price"
         )
     known = set(vocabulary.items)
     new = sorted({log.item_ids[code] for code in np.unique(log.item).tolist()} - known)
@@ -36,25 +37,28 @@ def extend(model: UserModel, vocabulary: Vocabulary, log: EventLog) -> tuple[Use
         if vocabulary.item_names is None
         else vocabulary.item_names + [names.get(item, item) for item in new],
     )
-    extended = widened(model, msgspec.structs.replace(model.config, items=len(wider.items)))
+    extended = widen(model, msgspec.structs.replace(model.config, items=len(wider.items)))
     first = len(vocabulary.items) + 1
     for feature, values in item_features(log, wider).items():
         getattr(extended, f"item_{feature}")[first:] = torch.from_numpy(values[first:])
     with torch.no_grad():
-        extended.items.weight[first:] += directions(len(new), model.config.width, torch.Generator().manual_seed(SEED))
+        extended.items.weight[first:] += random_directions(
+            len(new), model.config.width, torch.Generator().manual_seed(SEED)
+        )
     return extended.eval(), wider
 
 
-def widened(model: UserModel, config: ModelConfig) -> UserModel:
-    """The model with the weights of `model`, and more items, actions, categories or brands, as `config` says.
+def widen(model: UserModel, config: ModelConfig) -> UserModel:
+    """A model of the shape `config`, with the weights of `model`.
 
-    What is new stands after what was there, with the weights of what is unknown.
+    `config` may have more items, actions, categories or brands. New rows of a table follow the known rows and have the
+    weights of row 0, which is the unknown one.
     """
     wider = UserModel(config)
     weights = {}
     for name, target in wider.state_dict().items():
         value = model.state_dict()[name]
-        more = len(target) - len(value)  # rows by index, the unknown's first
+        more = len(target) - len(value)
         weights[name] = torch.cat([value, value[:1].expand(more, *value.shape[1:])]) if more else value
     wider.load_state_dict(weights)
     return wider

@@ -1,8 +1,8 @@
-"""A trained model on disk: what `thalweg train` writes, `evaluate` and `export` read.
+"""Checkpoints: trained models on disk. `thalweg train` writes them, and `evaluate` and `export` read them.
 
-checkpoint.json   model shape, vocabulary, training settings, metrics, fingerprint of the log
-weights.pt        the model's tensors
-baselines.npz     counts of the training log for the baselines
+checkpoint.json   shape of the model, vocabulary, training settings, metrics, and the fingerprint of the log
+weights.pt        the tensors of the model
+baselines.npz     the counts of the training log for the baselines
 """
 
 from collections.abc import Mapping
@@ -20,25 +20,26 @@ from encoder.data.features import BRAND
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.metrics.baselines import Baselines
-from encoder.model.user_model import ModelConfig, UserModel
-from encoder.training.fit import Trained
+from encoder.model.config import ModelConfig
+from encoder.model.user_model import UserModel
 from encoder.training.settings import TrainingSettings
+from encoder.training.train import Trained
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
-    """checkpoint.json. Holds nothing that differs between two runs on the same log, such as times."""
+    """The content of checkpoint.json. Two trainings on the same log write the same file, so it holds no times."""
 
     model: ModelConfig
     vocabulary: Vocabulary
     settings: TrainingSettings
-    metrics: dict[str, float | int]  # on the validation part
+    metrics: dict[str, float | int]  # of the best epoch, on the validation part
     epochs: list[dict[str, float | int]]
-    data: dict[str, Any]  # fingerprint of the training log, and how it came from the file's rows
+    data: dict[str, Any]  # fingerprint of the training log, and the origin that `save` was given
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model as read from its folder."""
+    """A trained model that was read from its folder."""
 
     model: UserModel
     baselines: Baselines
@@ -50,7 +51,7 @@ class Checkpoint:
 
     @property
     def identity(self) -> str:
-        """SHA-256 of shape, names, settings and weights."""
+        """The SHA-256 of checkpoint.json and the weights."""
         digest = sha256(msgspec.json.encode(self.description))
         for weights in self.model.state_dict().values():
             digest.update(weights.numpy().tobytes())
@@ -58,9 +59,9 @@ class Checkpoint:
 
 
 def save(trained: Trained, log: EventLog, path: Path | str, origin: Mapping[str, Any] | None = None) -> None:
-    """Write a checkpoint of what was trained on `log` into the folder `path`.
+    """Write a checkpoint of a model that was trained on `log` into the folder `path`.
 
-    origin: what became of the rows of the file and what preparation left out; stands with the log's fingerprint.
+    origin: the counts of the file's rows and of the preparation, which are stored beside the log's fingerprint.
     """
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,7 @@ def save(trained: Trained, log: EventLog, path: Path | str, origin: Mapping[str,
 
 
 def load(path: Path | str) -> Checkpoint:
-    """Read a checkpoint. Raises InputError where there is none or it cannot be read."""
+    """Read a checkpoint. Raises InputError when a file is missing or unreadable."""
     path = Path(path)
     try:
         description = msgspec.json.decode((path / "checkpoint.json").read_bytes(), type=Description)
@@ -97,14 +98,14 @@ def load(path: Path | str) -> Checkpoint:
 
 
 def fingerprint(log: EventLog) -> dict[str, Any]:
-    """Size, span and SHA-256 of what a model sees of a log: who did what to which item, and when, and what it was."""
+    """The size and the time span of a log, and the SHA-256 of all columns that a model uses."""
     digest = sha256()
     columns = [(log.user_ids, log.user), (log.item_ids, log.item), (log.actions, log.action)]
     columns += [(log.categories, log.category)]
     if BRAND in log.attributes:
         columns.append(log.attributes[BRAND])
-    for names, codes in columns:
-        digest.update(msgspec.json.encode(names))
+    for values, codes in columns:
+        digest.update(msgspec.json.encode(values))
         digest.update(np.ascontiguousarray(codes, np.int64).tobytes())
     digest.update(np.ascontiguousarray(log.time_ms, np.int64).tobytes())
     digest.update(np.ascontiguousarray(log.price, np.float64).tobytes())

@@ -1,8 +1,8 @@
-"""Where a training computes: the device, the precision, and the processes that share it.
+"""The compute resources of a training: the device, the precision, and the processes that train together.
 
-Several processes, started by torchrun, each take a part of every epoch's batches and add their gradients before each
-step, so that all of them hold the same model. They are added by hand: torch's DistributedDataParallel hooks into a
-forward pass that training does not use.
+torchrun starts the processes. Each process takes a part of the batches of an epoch. The processes add their gradients
+before each step, so that all processes hold the same model. torch's DistributedDataParallel cannot add the gradients,
+because it needs a module's forward call, and training does not make such a call.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-import torch.distributed as processes
+import torch.distributed as distributed
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -25,19 +25,20 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Compute:
-    """One process's share of a training."""
+    """The share of a training that one process computes. Use it as a context manager around the training."""
 
     device: torch.device = CPU
-    # Whether matrix products of the forward pass are in bfloat16. Weights and the softmax's logits are float32 always.
-    is_half: bool = False
-    rank: int = 0  # of this process
-    ranks: int = 1  # processes
+    # Whether the matrix products of the forward pass are in bfloat16. Weights and the logits of the softmax are always
+    # float32.
+    uses_bfloat16: bool = False
+    rank: int = 0  # number of this process
+    world_size: int = 1  # number of processes
 
     @classmethod
     def start(cls, device: str) -> "Compute":
-        """On `device`: auto, cpu or cuda; together with the other processes where torchrun started this one.
+        """Use `device` (auto, cpu or cuda), and join the other processes when torchrun has started this one.
 
-        Raises InputError where there is no such device.
+        Raises InputError when torch finds no such device.
         """
         has_cuda = torch.cuda.is_available()
         if device == "cuda" and not has_cuda:
@@ -47,84 +48,90 @@ class Compute:
         if is_cuda:
             torch.cuda.set_device(chosen)
         if "WORLD_SIZE" not in os.environ:
-            return cls(chosen, is_half=is_cuda)
-        processes.init_process_group("nccl" if is_cuda else "gloo")
-        return cls(chosen, is_cuda, processes.get_rank(), processes.get_world_size())
+            return cls(chosen, uses_bfloat16=is_cuda)
+        distributed.init_process_group("nccl" if is_cuda else "gloo")
+        return cls(chosen, is_cuda, distributed.get_rank(), distributed.get_world_size())
 
     def __enter__(self) -> "Compute":
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Part from the other processes."""
-        if processes.is_initialized():
-            processes.destroy_process_group()
+        """Leave the group of processes."""
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
 
-    def half(self) -> AbstractContextManager[object]:
-        """The forward pass belongs in here."""
-        return torch.autocast(self.device.type, torch.bfloat16) if self.is_half else nullcontext()
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context of a forward pass, in which matrix products are in bfloat16 if the device uses bfloat16."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.uses_bfloat16 else nullcontext()
 
-    def draws(self) -> AbstractContextManager[object]:
-        """What is drawn or made in here without naming a device is on this one: steps belong in here."""
+    def default_device(self) -> AbstractContextManager[object]:
+        """The context of training steps, in which new tensors are on the device unless the code names a device."""
         return nullcontext() if self.device == CPU else self.device
 
     def tensor(self, array: NDArray[np.generic]) -> Tensor:
-        """The array on the device."""
+        """The array as a tensor on the device."""
         return torch.from_numpy(array).to(self.device)
 
-    def together(self, parts: Iterable[Part]) -> Iterator[Part | None]:
-        """This process's parts, then None for as long as another process has one: all make equally many steps."""
-        if self.ranks == 1:
+    def equal_steps(self, parts: Iterable[Part]) -> Iterator[Part | None]:
+        """Yield this process's parts, and then None while another process still has parts.
+
+        All processes therefore make equally many steps.
+        """
+        if self.world_size == 1:
             yield from parts
             return
         own = iter(parts)
         while True:
             part = next(own, None)
-            if not self.sum(float(part is not None))[0]:
+            if not self.sum_over_ranks(float(part is not None))[0]:
                 return
             yield part
 
-    def sum(self, *numbers: float) -> tuple[float, ...]:
-        """Each number's sum over the processes."""
-        if self.ranks == 1:
+    def sum_over_ranks(self, *numbers: float) -> tuple[float, ...]:
+        """The sum of each number over all processes."""
+        if self.world_size == 1:
             return numbers
         summed = torch.tensor(numbers, dtype=torch.float64, device=self.device)
-        processes.all_reduce(summed)
+        distributed.all_reduce(summed)
         return tuple(summed.tolist())
 
     def average_gradients(self, parameters: Iterable[nn.Parameter], weight: float) -> None:
-        """Replace each gradient by the processes' mean of it. weight: of this process's, 0 where it has none.
+        """Replace each gradient by its weighted mean over all processes. weight: of this process; 0 without gradients.
 
-        All gradients travel in one tensor; that of a parameter without one counts as 0, unless no process has one.
+        A missing gradient counts as 0, unless it is missing in all processes. All gradients travel in one tensor.
         """
-        if self.ranks == 1:
+        if self.world_size == 1:
             return
-        (total,) = self.sum(weight)
+        (total,) = self.sum_over_ranks(weight)
         known = list(parameters)
         has = torch.tensor([float(p.grad is not None) for p in known], device=self.device)
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in known]
         flat = torch.cat([has, *(gradient.flatten() * (weight / max(total, 1)) for gradient in grads)])
-        processes.all_reduce(flat)
+        distributed.all_reduce(flat)
         any_has, summed = flat[: len(known)].tolist(), flat[len(known) :]
         for parameter, one_has, part in zip(
             known, any_has, torch.split(summed, [p.numel() for p in known]), strict=True
         ):
             parameter.grad = part.view_as(parameter).clone() if one_has else None
 
-    def generators(self) -> list[Tensor]:
-        """The states of torch's generators of random numbers, those of all processes one after another."""
+    def random_states(self) -> list[Tensor]:
+        """The states of torch's random generators, of all processes in the order of their ranks."""
         own = [torch.get_rng_state()]
         if self.device.type == "cuda":
             own.append(torch.cuda.get_rng_state(self.device))
-        if self.ranks == 1:
+        if self.world_size == 1:
             return own
-        gathered: list[list[Tensor]] = [[] for _ in range(self.ranks)]
-        processes.all_gather_object(gathered, own)
-        return [state for of_rank in gathered for state in of_rank]
+        gathered: list[list[Tensor]] = [[] for _ in range(self.world_size)]
+        distributed.all_gather_object(gathered, own)
+        return [state for states in gathered for state in states]
 
-    def set_generators(self, states: list[Tensor]) -> None:
-        """Put this process's generators into the states that `generators` gave."""
-        size = len(states) // self.ranks
+    def restore_random_states(self, states: list[Tensor]) -> None:
+        """Restore this process's random generators from the result of `random_states`."""
+        size = len(states) // self.world_size
         own = states[self.rank * size : (self.rank + 1) * size]
         torch.set_rng_state(own[0])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(own[1], self.device)
+
+
+SINGLE_CPU = Compute()

@@ -1,4 +1,4 @@
-"""Offline evaluation: every event's item ranked over the whole catalogue, before the model has seen the event."""
+"""Offline evaluation: ranks the item of every event over the whole catalogue, before the model has seen the event."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,17 +19,17 @@ from encoder.metrics.ranking import MISS, ranking_metrics
 from encoder.metrics.time_mixture import COMPONENTS
 from encoder.model.user_model import UserModel
 
-WINDOW = 128  # events of a user at a time
-EVENTS = 4_096  # events of a batch at a time
-SCORES = 4_000_000  # scores held at a time
+MAX_STEPS = 128  # events of a user in a window
+MAX_PLACES = 4_096  # places of a batch's first window
+MAX_SCORES = 4_000_000  # scores in memory at a time
 
 
 def evaluate(model: UserModel, vocabulary: Vocabulary, baselines: Baselines, log: EventLog) -> dict[str, Any]:
-    """Metrics of the model and of the baselines over a log, users starting without history, as a stream of it would.
+    """Metrics of the model and of the baselines over a log. Users start without history, as in a stream of the log.
 
-    Returns {"warm": events with history, "first": the users' first events} -> {"model", "popularity", "last_item"} ->
-    metrics. An item outside the catalogue is a miss for all of them. Where the model has heads, also "heads": those of
-    `head_metrics`.
+    Returns {"warm": events with history, "first": first events of users} -> {"model", "popularity", "last_item"} ->
+    metrics. An item outside the catalogue is a miss for all of them. For a model with heads, the result also has
+    "heads" with the metrics of `head_metrics`.
     """
     sequences = Sequences.from_log(log, vocabulary)
     item, previous = sequences.item, sequences.previous_item()
@@ -41,14 +41,17 @@ def evaluate(model: UserModel, vocabulary: Vocabulary, baselines: Baselines, log
     is_first = sequences.history_lengths() == 0
     heads = head_metrics(model, vocabulary, log, sequences)
     return {
-        part: {by: ranking_metrics(of[selected]) for by, of in ranks.items()}
+        part: {name: ranking_metrics(all_ranks[selected]) for name, all_ranks in ranks.items()}
         for part, selected in (("warm", ~is_first), ("first", is_first))
     } | ({"heads": heads} if heads else {})
 
 
 def head_metrics(model: UserModel, vocabulary: Vocabulary, log: EventLog, sequences: Sequences) -> dict[str, Any]:
-    """Metrics of the model's heads over a log: "action" of every event, "time" of those with history, and "churn" after
-    every event, by days, where the log is longer than those. Empty without heads."""
+    """Metrics of the model's heads over a log, or {} for a model without heads.
+
+    "action" counts every event, "time" counts events with history, and "churn" has the metrics by number of days. The
+    log must be longer than the days.
+    """
     if model.heads is None:
         return {}
     probability, mixture = head_outputs(model, sequences)
@@ -68,12 +71,15 @@ def head_metrics(model: UserModel, vocabulary: Vocabulary, log: EventLog, sequen
 
 @torch.no_grad()
 def head_outputs(model: UserModel, sequences: Sequences) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(n, A + 1) probabilities of each event's action from before it, (n, 3K) mixtures of the time from each event to
-    the next, in the order of the sequences, users starting without history."""
+    """The outputs of the heads for all n events in the order of the sequences. Users start without history.
+
+    Returns the probabilities of each event's action from before the event (n, A + 1), and the mixtures of the time from
+    each event to the next event (n, 3K).
+    """
     assert model.heads is not None
     probability = np.zeros((len(sequences.item), model.config.actions + 1), np.float32)
     mixture = np.zeros((len(sequences.item), 3 * COMPONENTS), np.float32)
-    for window, before, after in _stepped(model, sequences):
+    for window, before, after in _representations(model, sequences):
         real = window.position >= 0
         position, mask = window.position[real], torch.from_numpy(real)
         probability[position] = model.heads.outputs(before[mask])[0].cpu().numpy()
@@ -83,27 +89,27 @@ def head_outputs(model: UserModel, sequences: Sequences) -> tuple[NDArray[np.flo
 
 @torch.no_grad()
 def model_ranks(model: UserModel, sequences: Sequences, scored: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
-    """Rank of each event's item under the representation before it, users starting without history.
+    """The rank of each event's item under the representation before the event. Users start without history.
 
-    scored: (n,) which positions of the sequences to rank, None for all; the model steps over all of them. Returns
-    (number scored,) ranks in the order of the sequences; ties count against the model, MISS for an unknown item.
+    scored: (n,) which events to rank; None: all. The model steps over all events. Returns (number of scored events,)
+    ranks in the order of the sequences. Ties count against the model, and an unknown item has MISS.
     """
     ranks = np.full(len(sequences.item), MISS, np.int64)
     scored = np.ones(len(ranks), bool) if scored is None else scored
     model.eval()
     vectors = model.item_vectors().T
-    for window, before, _ in _stepped(model, sequences):
+    for window, before, _ in _representations(model, sequences):
         known = (window.item > 0) & (window.position >= 0) & scored[window.position]
         representations = before[torch.from_numpy(known)][:, : model.config.width]
         ranks[window.position[known]] = _ranks(representations, torch.from_numpy(window.item[known]), vectors)
     return ranks[scored]
 
 
-def _stepped(model: UserModel, sequences: Sequences) -> Iterator[tuple[Window, torch.Tensor, torch.Tensor]]:
-    """Windows over all users, with the (B, T, R) representations before and after their events."""
+def _representations(model: UserModel, sequences: Sequences) -> Iterator[tuple[Window, torch.Tensor, torch.Tensor]]:
+    """Yield windows over all users, with the (B, T, R) representations before and after each event."""
     model.eval()
-    for users in length_batches(sequences.lengths, EVENTS, WINDOW):
-        for window in windows(sequences, users, WINDOW):
+    for users in length_batches(sequences.lengths, MAX_PLACES, MAX_STEPS):
+        for window in windows(sequences, users, MAX_STEPS):
             n = len(window.item)
             if window.starts_all_users:
                 state, last = model.initial_state(n), model.initial_representation(n)
@@ -116,7 +122,8 @@ def _stepped(model: UserModel, sequences: Sequences) -> Iterator[tuple[Window, t
 
 
 def _ranks(representations: torch.Tensor, item: torch.Tensor, vectors: torch.Tensor) -> NDArray[np.int64]:
-    item, rows = item.to(vectors.device), max(1, SCORES // vectors.shape[1])
+    """(m, D) representations, (m,) items, (D, N) item vectors -> (m,) ranks."""
+    item, rows = item.to(vectors.device), max(1, MAX_SCORES // vectors.shape[1])
     parts = [np.zeros(0, np.int64)]
     for begin in range(0, len(item), rows):
         scores = representations[begin : begin + rows] @ vectors

@@ -1,50 +1,51 @@
-"""How a model is trained, apart from the training: `thalweg train` shows the defaults without loading torch."""
+"""The settings of a training. `thalweg train` shows the defaults, so this module does not load torch."""
 
 import msgspec
 
 from encoder.data.features import ITEM_FEATURES
 
-LOSS_NAMES = ("auto", "softmax", "sampled", "bpr-max")  # those of encoder.losses.LOSSES
+LOSS_NAMES = ("auto", "softmax", "sampled", "bpr-max")  # keys of encoder.training.losses.LOSSES
 BATCHING_NAMES = ("padded", "parallel")
-CELL_NAMES = ("rnn", "lstm", "gru", "mingru", "hgrn2")  # those of encoder.cells.CELLS
-FROM_EPOCHS = 3  # max_epochs of a trained model that learns on, see encoder.start.RATE
+CELL_NAMES = ("rnn", "lstm", "gru", "mingru", "hgrn2")  # keys of encoder.model.cells.CELLS
+# Default of max_epochs when a trained model continues. More epochs did not help: see
+# docs/decisions.md#rate-of-learning-on.
+CONTINUED_MAX_EPOCHS = 3
 
 
 class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a model is shaped and trained. The defaults are meant for a log of ten thousand to some million events."""
+    """The shape of a model and how it is trained. The defaults suit logs of ten thousand to some million events."""
 
     cell: str = "gru"  # one of CELL_NAMES
     layers: int = 1
     width: int = 64
     hidden: int = 64
     dropout: float = 0.3
-    traces: bool = True  # whether sums of the inputs, forgotten at fixed rates, stand beside the cell
-    counters: bool = True  # whether representations end in how often the user came
-    neighbours: bool = True  # whether items lean on what came near them in users' histories, while training
-    loss: str = "auto"  # one of LOSS_NAMES; auto: the full softmax, sampled for a large catalogue
-    negatives: int = 1_024  # items drawn for a step of the losses other than the full softmax
+    traces: bool = True  # whether the model has `encoder.model.traces.Traces`
+    counters: bool = True  # whether the model has `encoder.model.counters.Counters`
+    neighbours: bool = True  # whether training uses `encoder.model.neighbours.Neighbours`
+    loss: str = "auto"  # one of LOSS_NAMES; auto: the full softmax, or a sampled one for a large catalogue
+    negatives: int = 1_024  # items that a step draws for a loss other than the full softmax
     week_hours: bool = False  # whether the hour of the week is an input
-    content: tuple[str, ...] = ITEM_FEATURES  # of items that their vectors are made of, where the log has them
-    id_dropout: float = 0.1  # share of items, drawn for every step, that are trained as if they were new
-    min_support: int = 2  # events of an item to be in the catalogue; rarer ones train the unknown item
-    validation: float = 0.1  # last share of the log, in time, that decides when to stop
-    max_epochs: int = 7  # the learning rate falls along a cosine to 0 at their end
-    patience: int = 2  # epochs without a better validation score before stopping
-    events_per_step: int = 512  # events whose losses make one optimiser step
-    # One of BATCHING_NAMES. Lanes ("parallel") give the same for more time, as their rows are of unequal length:
-    # validation MRR@20 .3602 in 38.5 CPU s, padded .3587 in 19.8, one seed (`python -m tests.benchmarks.quality --data
-    # DIR --dataset yoochoose --validation --set max_epochs=3 --set batching=parallel`, and without the last --set).
-    batching: str = "padded"  # users of similar length together, or lanes of one user after another
+    content: tuple[str, ...] = ITEM_FEATURES  # item features that are part of an item's vector, if the log has them
+    id_dropout: float = 0.1  # share of items that a training step treats as new items
+    min_support: int = 2  # events that an item needs to be in the catalogue; events of rarer items train index 0
+    validation: float = 0.1  # last share of the log, in time, that decides the number of epochs
+    max_epochs: int = 7  # the learning rate falls to 0 at their end
+    patience: int = 2  # epochs without a better validation score before the training stops
+    events_per_step: int = 512  # events in a step of the optimiser
+    # One of BATCHING_NAMES. padded: users of similar length side by side. parallel: lanes of one user after another,
+    # which give the same quality in 1.9 times the CPU time. See docs/decisions.md#padded-batches.
+    batching: str = "padded"
     window: int = 64  # events through which a gradient flows back
     learning_rate: float = 0.015
-    # Share of a weight that an epoch at the full learning rate takes away: the same for long logs and short ones, as
-    # memories of a fixed number of epochs ask for (Wang & Aitchison 2024).
+    # Share of a weight that an epoch at the full learning rate takes away. A share for each epoch suits long and short
+    # logs alike (Wang & Aitchison 2024).
     weight_decay: float = 0.25
     seed: int = 0
 
 
-# What `thalweg train --tune` tries, by name; values in their order, where they have one.
-SPACE: dict[str, tuple[str | int | float, ...]] = {
+# The values that `thalweg train --tune` tries. Numbers are in ascending order.
+SEARCH_SPACE: dict[str, tuple[str | int | float, ...]] = {
     "cell": ("gru", "hgrn2", "mingru", "lstm"),
     "width": (32, 48, 64, 96, 128),
     "dropout": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6),

@@ -1,4 +1,4 @@
-"""A search for settings that suit a log, within a stated time."""
+"""A random local search for settings that suit a log, within a limited time."""
 
 import random
 import time
@@ -7,36 +7,36 @@ from collections.abc import Callable
 import msgspec
 
 from encoder.data.event_log import EventLog
-from encoder.training.compute import Compute
-from encoder.training.fit import ONE_CPU, SELECTION, best_epoch, validate
-from encoder.training.settings import SPACE, TrainingSettings
+from encoder.training.compute import SINGLE_CPU, Compute
+from encoder.training.settings import SEARCH_SPACE, TrainingSettings
+from encoder.training.train import validate
+from encoder.training.trainer import SELECTION_METRIC, best_epoch
 
-CHANGED = 2  # settings at most that a try changes of the best so far
-# Of the longest try: what the next one may take, and the training on all of the log after it.
-RESERVE = 2.5
+MAX_CHANGES = 2  # settings that a trial changes in the best settings so far
+# Time that is reserved for the next trial and for the training on the whole log, in units of the longest trial so far.
+RESERVED_TRIALS = 2.5
 
 Epochs = list[dict[str, float]]
-Tried = Callable[
+OnTrial = Callable[
     [TrainingSettings, dict[str, float], bool], None
-]  # settings, metrics of the best epoch, is best so far
+]  # (settings, metrics, whether they are best so far)
 
 
 def tune(
     log: EventLog,
     settings: TrainingSettings,
     limit_s: float,
-    tried: Tried | None = None,
+    on_trial: OnTrial | None = None,
     clock: Callable[[], float] = time.monotonic,
-    compute: Compute = ONE_CPU,
+    compute: Compute = SINGLE_CPU,
 ) -> tuple[TrainingSettings, Epochs]:
-    """The settings with the best validation score and their epochs, for `train_on_all`.
+    """The settings with the best validation score, and their epochs for `train_on_all`.
 
-    Begins with `settings`, then changes one or two values of the best so far at random, until the next try and the
-    training on all of the log would not end within limit_s. Only the validation part of `log` decides.
-
-    Raises InputError as `train` does.
+    The first trial has `settings`. Every further trial changes one or two values of the best settings at random. The
+    search ends when the next trial and the training on the whole log might take longer than limit_s. Only the
+    validation part of `log` decides. Raises InputError as `train` does.
     """
-    draw = random.Random(settings.seed)
+    generator = random.Random(settings.seed)
     began_s, longest_s = clock(), 0.0
     best = settings
     best_epochs: Epochs = []
@@ -44,28 +44,30 @@ def tune(
     candidate: TrainingSettings | None = settings
     while candidate is not None:
         seen.add(candidate)
-        try_began_s = clock()
+        trial_began_s = clock()
         epochs = validate(log, candidate, compute=compute)
-        longest_s = max(longest_s, clock() - try_began_s)
+        longest_s = max(longest_s, clock() - trial_began_s)
         is_best = not best_epochs or _score(epochs) > _score(best_epochs)
         if is_best:
             best, best_epochs = candidate, epochs
-        if tried is not None:
-            tried(candidate, epochs[best_epoch(epochs)], is_best)
-        is_time_left = clock() - began_s + RESERVE * longest_s <= limit_s
-        candidate = _neighbour(best, draw, seen) if is_time_left else None
+        if on_trial is not None:
+            on_trial(candidate, epochs[best_epoch(epochs)], is_best)
+        is_time_left = clock() - began_s + RESERVED_TRIALS * longest_s <= limit_s
+        candidate = _neighbour(best, generator, seen) if is_time_left else None
     return best, best_epochs
 
 
 def _score(epochs: Epochs) -> float:
-    return epochs[best_epoch(epochs)][SELECTION]
+    return epochs[best_epoch(epochs)][SELECTION_METRIC]
 
 
-def _neighbour(settings: TrainingSettings, draw: random.Random, seen: set[TrainingSettings]) -> TrainingSettings | None:
-    """Settings not seen yet that differ in at most CHANGED values; None where none is found."""
+def _neighbour(
+    settings: TrainingSettings, generator: random.Random, seen: set[TrainingSettings]
+) -> TrainingSettings | None:
+    """New settings that differ in at most MAX_CHANGES values, or None when 100 draws find no new settings."""
     for _ in range(100):
-        names = draw.sample(sorted(SPACE), draw.randint(1, CHANGED))
-        changes = {name: draw.choice(SPACE[name]) for name in names}
+        names = generator.sample(sorted(SEARCH_SPACE), generator.randint(1, MAX_CHANGES))
+        changes = {name: generator.choice(SEARCH_SPACE[name]) for name in names}
         if "width" in changes:
             changes["hidden"] = changes["width"]
         found = msgspec.structs.replace(settings, **changes)

@@ -5,8 +5,7 @@ import math
 import numpy as np
 from onnx import TensorProto
 
-from encoder.model.counters import FOREVER_MS, Counters
-from encoder.model.counters import DIFFERENCE_SCALE, COUNT_UNIT
+from encoder.model.counters import COUNT_UNIT, DIFFERENCE_SCALE, FOREVER_MS, Counters
 from export.graphs.builder import GraphBuilder
 
 

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from encoder.commands.logs import add_log_arguments
+from encoder.commands.log_arguments import add_log_arguments
 from encoder.data.event_log import EventLog
 from encoder.data.loaders import load_log
 from encoder.data.preparation import MAX_EVENTS_PER_DAY, Preparation, prepare
-from encoder.training.fit import train
 from encoder.training.settings import CELL_NAMES, TrainingSettings
+from encoder.training.train import train
 from export.exporter import export_model
 from export.parity import TOLERANCE, random_sequences
 from export.runtime.inputs import StepInputs

@@ -24,9 +24,9 @@ from encoder.data.preparation import MAX_EVENTS_PER_DAY, Preparation, prepare
 from encoder.data.sequences import Sequences
 from encoder.metrics.ranking import mrr, recall
 from encoder.training.evaluation import model_ranks
-from encoder.training.fit import Trained, train
-from encoder.training.settings import FROM_EPOCHS, TrainingSettings
-from encoder.training.start import FromModel
+from encoder.training.initialization import FromTrainedModel
+from encoder.training.settings import CONTINUED_MAX_EPOCHS, TrainingSettings
+from encoder.training.train import Trained, train
 
 OLDER = 0.8  # share of the training part that is known before the update
 REES46_TRAINING = 0.7
@@ -46,9 +46,9 @@ def timed(run: Callable[[], Trained]) -> tuple[Trained, float]:
 def compare(training: EventLog, test: EventLog, settings: TrainingSettings) -> dict[str, dict[str, float]]:
     older, newer = training.split(OLDER)
     base, base_s = timed(lambda: train(older, settings))
-    start = FromModel(base.model, base.vocabulary, base.baselines)
+    start = FromTrainedModel(base.model, base.vocabulary, base.baselines)
     updated, updated_s = timed(
-        lambda: train(newer, msgspec.structs.replace(settings, max_epochs=FROM_EPOCHS), start=start)
+        lambda: train(newer, msgspec.structs.replace(settings, max_epochs=CONTINUED_MAX_EPOCHS), initialization=start)
     )
     full, full_s = timed(lambda: train(training, settings))
     runs = {"none": (base, base_s), "incremental": (updated, updated_s), "full": (full, full_s)}

@@ -33,8 +33,8 @@ from encoder.metrics.baselines import Baselines
 from encoder.metrics.ranking import ranking_metrics
 from encoder.model.new_items import extend_catalogue
 from encoder.training.evaluation import model_ranks
-from encoder.training.fit import train
 from encoder.training.settings import TrainingSettings
+from encoder.training.train import train
 
 TRAINED = 0.7
 WITHHELD = 0.2

@@ -26,8 +26,9 @@ from encoder.data.loaders import load_log
 from encoder.data.sequences import Sequences
 from encoder.metrics.ranking import mrr, ndcg, recall
 from encoder.training.evaluation import model_ranks
-from encoder.training.fit import best_epoch, train
 from encoder.training.settings import TrainingSettings
+from encoder.training.train import train
+from encoder.training.trainer import best_epoch
 
 DAY_MS = 86_400_000
 BEAUTY_COLUMNS = "user_id=user,item_id=item,event_time_ms=ts[s],action:=rate"

@@ -23,8 +23,9 @@ from torch.nn import functional
 from encoder.data.event_log import EventLog
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
-from encoder.training.fit import SELECTION, train_on_all
 from encoder.training.settings import TrainingSettings
+from encoder.training.train import train_on_all
+from encoder.training.trainer import SELECTION_METRIC
 from tests.benchmarks.quality import DATASETS, settings_of
 
 BATCH, NEGATIVES, ALPHA, LEARNING_RATE = 32, 2_048, 0.5, 0.05
@@ -111,7 +112,9 @@ def ours(log: EventLog, settings: TrainingSettings) -> float:
             raise _RoundOverError
 
     with suppress(_RoundOverError):
-        train_on_all(log, settings, [{SELECTION: float(epoch)} for epoch in range(settings.max_epochs)], progress)
+        train_on_all(
+            log, settings, [{SELECTION_METRIC: float(epoch)} for epoch in range(settings.max_epochs)], progress
+        )
     cpu_s, passes = (end - begin for begin, end in zip(marks[0], marks[-1], strict=True))
     return passes * (len(log) - len(np.unique(log.user))) / cpu_s
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from encoder.training import checkpoint
-from encoder.training.unfinished import FILE
+from encoder.training.snapshots import FILE_NAME
 from streams import cli
 from tests.support.models import assert_same_weights
 
@@ -27,7 +27,7 @@ def test_a_killed_command_continues_when_it_is_run_again(tmp_path: Path, capsys:
 
     command = [sys.executable, "-m", "streams.cli", *train_into("killed")]
     with subprocess.Popen(command, cwd=ROOT) as process:
-        while not (tmp_path / "killed" / FILE).exists() and process.poll() is None:
+        while not (tmp_path / "killed" / FILE_NAME).exists() and process.poll() is None:
             time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
@@ -35,10 +35,10 @@ def test_a_killed_command_continues_when_it_is_run_again(tmp_path: Path, capsys:
     shutil.copytree(tmp_path / "killed", tmp_path / "other")
     capsys.readouterr()
     assert cli.main(train_into("other", "--seed", "5", "--max-epochs", "1")) == 0
-    assert "of another log or other settings: starts over" in capsys.readouterr().out
-    assert not (tmp_path / "other" / FILE).exists(), "the snapshot must be removed at the end"
+    assert "a training on another log or with other settings: this training starts" in capsys.readouterr().out
+    assert not (tmp_path / "other" / FILE_NAME).exists(), "the snapshot must be removed at the end"
     assert cli.main(train_into("killed")) == 0
-    assert "Goes on after epoch" in capsys.readouterr().out
+    assert "Continues after epoch" in capsys.readouterr().out
     assert cli.main(train_into("whole")) == 0
     again, whole = (checkpoint.load(tmp_path / name) for name in ("killed", "whole"))
     assert again.description == whole.description
@@ -66,7 +66,7 @@ def test_two_processes_of_torchrun_train_and_one_of_them_writes(tmp_path: Path) 
     options = ["--width", "16", "--max-epochs", "1", "--device", "cpu"]
     printed = torchrun("train", log, "--out", str(tmp_path / "two"), *options)
     assert printed.count("Checkpoint in") == 1
-    assert not (tmp_path / "two" / FILE).exists()
+    assert not (tmp_path / "two" / FILE_NAME).exists()
     assert cli.main(["train", log, "--out", str(tmp_path / "one"), *options]) == 0
     two, one = (checkpoint.load(tmp_path / name).description for name in ("two", "one"))
     assert two.epochs[0]["loss"] == pytest.approx(one.epochs[0]["loss"], rel=0.1)

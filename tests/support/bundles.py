@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from encoder.data.vocabulary import Vocabulary
-from encoder.model.user_model import UserModel
 from encoder.model.config import ModelConfig
+from encoder.model.user_model import UserModel
 from export.exporter import export_model
 from export.runtime.bundle import Bundle
 

@@ -14,8 +14,8 @@ from encoder.data.features import (
     WEEK_MS,
 )
 from encoder.data.vocabulary import Vocabulary
-from encoder.model.user_model import UserModel
 from encoder.model.config import ModelConfig
+from encoder.model.user_model import UserModel
 from tests.support.logs import event_log
 
 KINDS = ("cup", "pot", "tea")

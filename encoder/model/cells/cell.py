@@ -1,4 +1,4 @@
-"""The interface that every cell has."""
+"""The interface of a cell."""
 
 from abc import ABC, abstractmethod
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Cell(nn.Module, ABC):
-    """Widths: E inputs, S state, H output."""
+    """A recurrent cell with input width E, state width S and output width H."""
 
     def __init__(self, input_width: int, state_width: int, output_width: int) -> None:
         super().__init__()
@@ -21,8 +21,8 @@ class Cell(nn.Module, ABC):
 
     @abstractmethod
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, E) inputs of one event, (B, S) state -> (B, H) output, (B, S) next state."""
+        """(B, E) inputs of one event, (B, S) states -> (B, H) outputs, (B, S) next states."""
 
     @abstractmethod
     def sequence(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, E) inputs, (B, S) state before them -> (B, T, H) outputs, (B, S) state after all T events."""
+        """(B, T, E) inputs of T events, (B, S) states before the events -> (B, T, H) outputs, (B, S) last states."""

@@ -1,4 +1,4 @@
-"""Several cells on top of each other, as one."""
+"""Several cells on top of each other."""
 
 from collections.abc import Callable
 from typing import cast
@@ -8,12 +8,15 @@ from torch import Tensor, nn
 
 from encoder.model.cells.cell import Cell
 
-Form = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # a cell's step or its sequence
+Form = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # the step or the sequence of a cell
 
 
 class Stack(Cell):
-    """Each cell's output is added to its input (He et al. 2016) and passed on, except the first cell's, whose input has
-    a width of its own. The state is that of all cells, one after the other."""
+    """A stack of cells with residual connections (He et al. 2016). The state holds the states of all cells in order.
+
+    The output of a cell is added to the cell's input. The first cell has no residual connection, because its input can
+    have another width than its output.
+    """
 
     def __init__(self, cells: list[Cell]) -> None:
         super().__init__(cells[0].input_width, sum(cell.state_width for cell in cells), cells[-1].output_width)
@@ -21,7 +24,7 @@ class Stack(Cell):
 
     @property
     def layers(self) -> list[Cell]:
-        """The cells, first to last."""
+        """The cells from the first to the last."""
         return cast(list[Cell], list(self.cells))
 
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,14 +13,14 @@ from encoder.data.features import BRAND, CATEGORY, EVENT_FEATURES, HOUR_MS, ITEM
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
+from encoder.model.config import ModelConfig
 from encoder.model.content import WeekHours
 from encoder.model.new_items import extend_catalogue
 from encoder.model.user_model import UserModel
-from encoder.model.config import ModelConfig
 from encoder.training import checkpoint
 from encoder.training.evaluation import model_ranks
-from encoder.training.fit import Trained, train
 from encoder.training.settings import TrainingSettings
+from encoder.training.train import Trained, train
 from export import parity
 from export.exporter import export_model
 from export.runtime.bundle import Bundle

@@ -8,10 +8,9 @@ import torch
 
 from encoder.data.sequences import Sequences
 from encoder.model.cells import CELLS
-from encoder.model.counters import DAY_MS, HALF_LIVES_DAYS, Counters
-from encoder.model.counters import DIFFERENCE_SCALE, COUNT_UNIT
-from encoder.model.user_model import UserModel
 from encoder.model.config import ModelConfig
+from encoder.model.counters import COUNT_UNIT, DAY_MS, DIFFERENCE_SCALE, HALF_LIVES_DAYS, Counters
+from encoder.model.user_model import UserModel
 from export.exporter import export_model
 from export.parity import random_sequences
 from export.runtime.inputs import StepInputs

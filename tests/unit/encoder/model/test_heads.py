@@ -13,13 +13,13 @@ from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.data.windows import windows
 from encoder.metrics.time_mixture import MIN_SCALE, TimeMixture
+from encoder.model.config import ModelConfig
 from encoder.model.heads import Heads, log_likelihood
 from encoder.model.user_model import UserModel
-from encoder.model.config import ModelConfig
 from encoder.training.evaluation import head_metrics, head_outputs
-from encoder.training.fit import window_loss
 from encoder.training.losses import FullSoftmax
 from encoder.training.optimizer import AdamW
+from encoder.training.window_loss import window_loss
 from tests.support.bundles import tiny_model
 from tests.support.logs import event_log
 
@@ -147,7 +147,7 @@ def test_heads_make_the_model_remember_what_they_predict_from() -> None:
     model = UserModel(ModelConfig(items=5, actions=2, width=16, hidden=16, heads=True))
     optimizer = AdamW(model.parameters(), 0.02, 0.0)
     for _ in range(60):
-        for window in windows(sequences, np.arange(len(sequences)), steps=24):
+        for window in windows(sequences, np.arange(len(sequences)), max_steps=24):
             users = len(window.item)
             optimizer.zero_grad()
             window_loss(model, FullSoftmax(), window, model.initial_state(users), model.initial_representation(users))

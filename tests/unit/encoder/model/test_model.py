@@ -6,18 +6,18 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from encoder.model.parallel_scan import parallel_scan
 
 from encoder.data.event_log import EventLog
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.model.cells import CELLS, Cell, make_cell
+from encoder.model.parallel_scan import parallel_scan
 from encoder.training import checkpoint
 from encoder.training.evaluation import evaluate, model_ranks
-from encoder.training.fit import Trained, train
 from encoder.training.optimizer import AdamW
 from encoder.training.settings import CELL_NAMES, TrainingSettings
+from encoder.training.train import Trained, train
 from tests.support.bundles import tiny_model
 from tests.support.logs import event_log
 
@@ -84,14 +84,14 @@ def test_the_scan_equals_the_recurrence_for_gates_from_closed_to_open() -> None:
 
 
 def test_an_unknown_cell_is_refused() -> None:
-    with pytest.raises(InputError, match="'lru' is unknown; known: rnn, lstm, gru, mingru, hgrn2"):
+    with pytest.raises(InputError, match="'lru' is unknown: use one of rnn, lstm, gru, mingru, hgrn2"):
         make_cell("lru", 4, 4)
 
 
 def test_a_shape_that_a_cell_cannot_have_is_refused() -> None:
-    with pytest.raises(InputError, match="0 layers"):
+    with pytest.raises(InputError, match="cannot have 0 layers"):
         make_cell("gru", 4, 4, layers=0)
-    with pytest.raises(InputError, match="width 10 must be a multiple"):
+    with pytest.raises(InputError, match="width 10 of the cell .hgrn2. is not a multiple"):
         make_cell("hgrn2", 4, 10)
 
 

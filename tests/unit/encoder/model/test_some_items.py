@@ -4,9 +4,10 @@ import msgspec
 import pytest
 import torch
 
+from encoder.model.config import ModelConfig
+from encoder.model.item_table import read_rows
 from encoder.model.neighbours import Neighbours
 from encoder.model.user_model import UserModel
-from encoder.model.config import ModelConfig
 from tests.support.content import model_with_all_features
 from tests.support.sequences import sequences_of
 
@@ -22,13 +23,16 @@ def test_the_vectors_of_some_items_are_those_in_the_whole_table() -> None:
     model.begin_step()
     whole = model.item_table()
     asked = []
-    read = model.read
-    model.read = lambda table, rows: asked.append(rows.tolist()) or read(table, rows)
+
+    def read(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        asked.append(rows.tolist())
+        return read_rows(table, rows)
+
     items = torch.tensor([[5, 2], [5, 0]])
-    model.begin_step(items)
+    model.begin_step(items, read)
     torch.testing.assert_close(model.item_table(), whole[[0, 2, 5]])
-    assert model.place(items).tolist() == [[2, 1], [2, 0]]
-    torch.testing.assert_close(model.item_table()[model.place(items)], whole[items])
+    assert model.table_rows(items).tolist() == [[2, 1], [2, 0]]
+    torch.testing.assert_close(model.item_table()[model.table_rows(items)], whole[items])
     assert asked == [[0, 1, 2, 3, 4, 5]]
     model.eval()
     torch.testing.assert_close(model.item_table(), whole)

@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from encoder.data.vocabulary import Vocabulary
-from encoder.model.neighbours import Neighbours, neighbour_matrix
-from encoder.model.neighbours import MAX_NEIGHBOURS, PRIOR_WEIGHT
+from encoder.model.config import ModelConfig
+from encoder.model.neighbours import MAX_NEIGHBOURS, PRIOR_WEIGHT, Neighbours, neighbour_matrix
 from encoder.model.traces import DECAYS, Traces
 from encoder.model.user_model import UserModel
-from encoder.model.config import ModelConfig
 from export.exporter import export_model
 from tests.support.sequences import sequences_of
 

@@ -16,11 +16,13 @@ from encoder.data.windows import Window, windows
 from encoder.errors import InputError
 from encoder.model.cells import CELLS
 from encoder.training.compute import CPU, Compute
-from encoder.training.fit import CLIP_NORM, train, window_loss
 from encoder.training.losses import FullSoftmax, make_loss
 from encoder.training.optimizer import AdamW
 from encoder.training.settings import TrainingSettings
-from encoder.training.unfinished import Unfinished
+from encoder.training.snapshots import SnapshotFile
+from encoder.training.train import train
+from encoder.training.trainer import CLIP_NORM
+from encoder.training.window_loss import window_loss
 from tests.support.bundles import tiny_model
 from tests.support.content import model_with_all_features
 from tests.support.sequences import random_sequences
@@ -50,12 +52,11 @@ def means(users: np.ndarray, compute: Compute, loss: str) -> list[torch.Tensor]:
     """Return the means of the gradients in the optimiser after a step with sampled items, which all processes share."""
     model = tiny_model(items=8).eval()
     optimizer = AdamW(model.parameters(), 0.01, 0.0)
-    model.read = optimizer.read
     window, n = first_window(users), len(users)
     torch.manual_seed(5)
     criterion = make_loss(loss, torch.ones(8), 4)
     _, known, _, _ = window_loss(
-        model, criterion, window, model.initial_state(n), model.initial_representation(n), compute
+        model, criterion, window, model.initial_state(n), model.initial_representation(n), compute, optimizer.read_rows
     )
     compute.average_gradients(model.parameters(), known)
     optimizer.step(1.0, CLIP_NORM)
@@ -65,11 +66,11 @@ def means(users: np.ndarray, compute: Compute, loss: str) -> list[torch.Tensor]:
 def one_process(rank: int, port: int, folder: str) -> None:
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2"}
     with Compute.start("cpu") as compute:
-        assert (compute.rank, compute.ranks) == (rank, 2)
-        parts = list(compute.together(range(3 - rank)))
+        assert (compute.rank, compute.world_size) == (rank, 2)
+        parts = list(compute.equal_steps(range(3 - rank)))
         shares = gradients(first_window(USERS[:5] if rank else USERS[5:]), compute)
         idle = gradients(None if rank else first_window(USERS), compute)
-        torch.save((parts, shares, idle, compute.generators()), f"{folder}/step-{rank}.pt")
+        torch.save((parts, shares, idle, compute.random_states()), f"{folder}/step-{rank}.pt")
         torch.save(
             {loss: means(USERS[:5] if rank else USERS[5:], compute, loss) for loss in DRAWN}, f"{folder}/{rank}.pt"
         )
@@ -124,10 +125,10 @@ def models_with_and_without_a_stop(compute: Compute, folder: str) -> list[dict[s
 
     whole = train(log, settings, compute=compute)
     with pytest.raises(KeyboardInterrupt):
-        train(log, settings, stop, compute=compute, unfinished=Unfinished(folder, {}))
-    unfinished = Unfinished(folder, {})
-    assert unfinished.found is not None
-    again = train(log, settings, compute=compute, unfinished=unfinished)
+        train(log, settings, stop, compute=compute, snapshots=SnapshotFile(folder, {}))
+    snapshots = SnapshotFile(folder, {})
+    assert snapshots.found is not None
+    again = train(log, settings, compute=compute, snapshots=snapshots)
     return [whole.model.state_dict(), again.model.state_dict()]
 
 
@@ -158,7 +159,7 @@ def test_loss_and_gradients_in_bfloat16_are_close_to_those_in_float32(loss: str)
         return total / known, flat, seen
 
     full, full_gradient, full_seen = step(Compute())
-    half, half_gradient, half_seen = step(Compute(CPU, is_half=True))
+    half, half_gradient, half_seen = step(Compute(CPU, uses_bfloat16=True))
     assert (full_seen, half_seen) == ({torch.float32}, {torch.bfloat16})
     assert half == pytest.approx(full, rel=5e-3)
     assert half != full
@@ -170,7 +171,9 @@ def test_training_in_bfloat16_learns_as_well_as_in_float32(loss: str) -> None:
     log = Shop(7, 60, 40).simulate(600)
     settings = TrainingSettings(width=16, hidden=16, max_epochs=1, events_per_step=128, loss=loss, negatives=32)
     assert settings.neighbours
-    full, half = (train(log, settings, compute=Compute(CPU, is_half=is_half)).epochs[0] for is_half in (False, True))
+    full, half = (
+        train(log, settings, compute=Compute(CPU, uses_bfloat16=is_half)).epochs[0] for is_half in (False, True)
+    )
     assert half["loss"] == pytest.approx(full["loss"], rel=5e-3)
     assert half["loss"] != full["loss"]
 

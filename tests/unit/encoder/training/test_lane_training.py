@@ -9,9 +9,10 @@ from encoder.data.lanes import lanes
 from encoder.data.sequences import Sequences
 from encoder.data.simulator import Shop
 from encoder.data.windows import Window, length_batches, windows
-from encoder.training.fit import carried, train, window_loss
 from encoder.training.losses import FullSoftmax
 from encoder.training.settings import TrainingSettings
+from encoder.training.train import train
+from encoder.training.window_loss import carry_over, window_loss
 from tests.support.bundles import tiny_model
 from tests.support.sequences import random_sequences
 
@@ -66,7 +67,7 @@ def test_a_users_states_are_those_it_has_alone() -> None:
     after = torch.full((len(sequences.item), model.representation_width), torch.nan)
     state = before = torch.empty(0)
     for window in in_lanes(sequences):
-        state, before = carried(model, window, state, before)
+        state, before = carry_over(model, window, state, before)
         item, action, gap_ms = (torch.from_numpy(part) for part in (window.item, window.action, window.gap_ms))
         representations, state = model.sequence(item, action, gap_ms, state)
         real = torch.from_numpy(window.position >= 0)
@@ -96,7 +97,7 @@ def test_no_gradient_reaches_another_user() -> None:
     assert [int((row >= 0).sum()) for row in window.position] == lengths
     model = tiny_model(items=8).eval()
     inputs = torch.zeros(2, 4, model.config.width, requires_grad=True)
-    state, _ = carried(model, window, torch.empty(0), torch.empty(0))
+    state, _ = carry_over(model, window, torch.empty(0), torch.empty(0))
     outputs, _ = model.cell.sequence(inputs, state[:, : model.cell.state_width])
     outputs[1].sum().backward()
     assert inputs.grad is not None
@@ -109,7 +110,7 @@ def test_a_window_that_goes_on_has_no_gradient_into_the_one_before() -> None:
     model = tiny_model(items=8)
     state = before = torch.empty(0)
     for window in lanes(sequences, np.arange(3), 2, 4):
-        state, before = carried(model, window, state, before)
+        state, before = carry_over(model, window, state, before)
         _, _, state, before = window_loss(model, FullSoftmax(), window, state, before)
         assert not state.requires_grad
         assert not before.requires_grad

@@ -26,10 +26,10 @@ def test_delayed_updates_of_rows_equal_dense_steps(weight_decay: float) -> None:
         goal, rate = torch.randn(len(rows), WIDTH), cosine(step / STEPS)
         for table, optimizer in ((dense, by_dense), (sparse, by_sparse)):
             optimizer.zero_grad()
-            read = optimizer.read(table, rows) if table is sparse else functional.embedding(rows, table)
+            read = optimizer.read_rows(table, rows) if table is sparse else functional.embedding(rows, table)
             (read - goal).square().sum().backward()
             optimizer.step(rate, 5.0)
-    by_sparse.settle()
+    by_sparse.catch_up()
     moved = (dense - start).detach()
     assert float((sparse - dense).detach().abs().max()) < 0.04 * float(moved.abs().max())
 
@@ -38,7 +38,7 @@ def test_the_gradient_norm_includes_rows_and_whole_parameters() -> None:
     table, vector = nn.Parameter(torch.zeros(5, 1)), nn.Parameter(torch.zeros(1))
     optimizer = AdamW([table, vector], 0.1, 0.0)
     rows = torch.tensor([1, 3])
-    read = optimizer.read(table, rows)
+    read = optimizer.read_rows(table, rows)
     loss = (3 * read).sum() + (vector * 4).sum()
     loss.backward()
     optimizer.step(1.0, 1.0)

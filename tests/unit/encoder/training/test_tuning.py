@@ -1,8 +1,9 @@
 """The search for settings within a time limit."""
 
 from encoder.data.simulator import Shop
-from encoder.training.fit import SELECTION, best_epoch, train_on_all, validate
-from encoder.training.settings import SPACE, TrainingSettings
+from encoder.training.settings import SEARCH_SPACE, TrainingSettings
+from encoder.training.train import train_on_all, validate
+from encoder.training.trainer import SELECTION_METRIC, best_epoch
 from encoder.training.tuning import tune
 
 
@@ -18,15 +19,19 @@ def test_the_trial_with_the_best_validation_wins_within_the_time_limit() -> None
         return now_s
 
     settings, epochs = tune(
-        log, base, 12.0, lambda s, metrics, best: scores.append((s, metrics[SELECTION], best)), clock
+        log, base, 12.0, lambda s, metrics, best: scores.append((s, metrics[SELECTION_METRIC], best)), clock
     )
     assert 2 <= len(scores) <= 4
     assert scores[0][0] == base
-    assert epochs[best_epoch(epochs)][SELECTION] == max(score for _, score, _ in scores)
+    assert epochs[best_epoch(epochs)][SELECTION_METRIC] == max(score for _, score, _ in scores)
     assert settings == [s for s, _, is_best in scores if is_best][-1]
     assert len({s for s, _, _ in scores}) == len(scores)
     for tried, _, _ in scores[1:]:
-        assert all(getattr(tried, name) in SPACE[name] for name in SPACE if getattr(tried, name) != getattr(base, name))
+        assert all(
+            getattr(tried, name) in SEARCH_SPACE[name]
+            for name in SEARCH_SPACE
+            if getattr(tried, name) != getattr(base, name)
+        )
         assert tried.hidden == tried.width
     assert validate(log, settings) == epochs
     assert train_on_all(log, settings, epochs).metrics == epochs[best_epoch(epochs)]

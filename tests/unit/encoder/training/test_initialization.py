@@ -16,9 +16,9 @@ from encoder.errors import InputError
 from encoder.metrics.baselines import Baselines
 from encoder.training import checkpoint
 from encoder.training.evaluation import evaluate
-from encoder.training.fit import Trained, train
-from encoder.training.settings import FROM_EPOCHS, TrainingSettings
-from encoder.training.start import FromModel
+from encoder.training.initialization import FromTrainedModel
+from encoder.training.settings import CONTINUED_MAX_EPOCHS, TrainingSettings
+from encoder.training.train import Trained, train
 from export.runtime.bundle import FILES, GPU_FILES, Bundle
 from streams import cli
 from tests.support.logs import event_log
@@ -40,8 +40,8 @@ def base() -> Trained:
     return train(round_log(0, ITEMS), SMALL)
 
 
-def start_of(trained: Trained) -> FromModel:
-    return FromModel(trained.model, trained.vocabulary, trained.baselines)
+def start_of(trained: Trained) -> FromTrainedModel:
+    return FromTrainedModel(trained.model, trained.vocabulary, trained.baselines)
 
 
 def test_known_names_keep_their_places_in_the_vocabulary_and_new_names_follow(base: Trained) -> None:
@@ -92,7 +92,7 @@ def test_the_model_learns_new_items_and_keeps_known_ones(base: Trained) -> None:
     newer = round_log(6, 4)  # only the new items i6 to i9
     mixed = round_log(4, 4, users=40)
     for log in (newer, mixed):
-        updated = train(log, msgspec.structs.replace(SMALL, max_epochs=12, patience=12), start=start_of(base))
+        updated = train(log, msgspec.structs.replace(SMALL, max_epochs=12, patience=12), initialization=start_of(base))
         score = evaluate(updated.model, updated.vocabulary, updated.baselines, log)["warm"]["model"]["mrr@20"]
         unknown = evaluate(base.model, base.vocabulary, base.baselines, log)["warm"]["model"]["mrr@20"]
         assert score > unknown + 0.3
@@ -101,7 +101,7 @@ def test_the_model_learns_new_items_and_keeps_known_ones(base: Trained) -> None:
 def test_counts_of_the_older_and_the_newer_log_are_added() -> None:
     older, newer = round_log(0, 6), round_log(4, 4)
     base = train(older, msgspec.structs.replace(SMALL, max_epochs=1))
-    updated = train(newer, msgspec.structs.replace(SMALL, max_epochs=1), start=start_of(base))
+    updated = train(newer, msgspec.structs.replace(SMALL, max_epochs=1), initialization=start_of(base))
     vocabulary = updated.vocabulary
     items = len(vocabulary.items)
     parts = [Baselines.from_sequences(Sequences.from_log(log, vocabulary), items) for log in (older, newer)]
@@ -115,7 +115,7 @@ def test_counts_of_the_older_and_the_newer_log_are_added() -> None:
 def test_a_log_of_another_catalogue_is_refused(base: Trained) -> None:
     alien = event_log([(f"u{n}", f"other{n}", "view", n) for n in range(30)])
     with pytest.raises(InputError, match="none of the log's 30 items is known to the model or has 2 events"):
-        train(alien, SMALL, start=start_of(base))
+        train(alien, SMALL, initialization=start_of(base))
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_a_checkpoint_and_its_bundle_give_the_same_update(trained_folder: Path) 
     assert a.description == b.description
     assert a.description.data["from"] == first.identity
     assert a.description.model.width == 16
-    assert a.description.settings.max_epochs == FROM_EPOCHS
+    assert a.description.settings.max_epochs == CONTINUED_MAX_EPOCHS
     known = len(first.vocabulary.items)
     assert a.vocabulary.items[:known] == first.vocabulary.items
     assert len(a.vocabulary.items) > known
@@ -181,7 +181,7 @@ def test_a_changed_checkpoint_in_a_bundle_is_refused(trained_folder: Path, capsy
         (["--cell", "lstm"], "--cell lstm contradicts --from .*first, which has gru"),
         (["--layers", "2"], "--layers 2 contradicts --from .*first, which has 1"),
         (["--week-hours"], "--week-hours True contradicts --from .*first, which has False"),
-        (["--tune", "1"], "--tune looks for a shape, --from keeps the one there is: leave out one of them"),
+        (["--tune", "1"], "--tune searches for a shape, but --from keeps the shape of its model: leave one of them out"),
     ],
 )
 def test_options_that_contradict_the_model_are_refused(
@@ -201,7 +201,9 @@ def test_training_does_not_replace_the_model_that_it_starts_from(
     weights = trained_folder / "first" / "weights.pt"
     before = weights.read_bytes()
     assert train_from(trained_folder, base, out) == 1
-    assert f"/{out} would replace what --from learns on from: name another folder" in capsys.readouterr().err
+    assert (
+        f"/{out} would overwrite the model from which --from continues: name another folder" in capsys.readouterr().err
+    )
     assert weights.read_bytes() == before
 
 
@@ -212,16 +214,19 @@ def test_the_error_of_a_bundle_without_a_checkpoint_says_what_to_do(
     assert "checkpoint" not in json.loads((demo / "manifest.json").read_text())["files"]
     assert cli.main(["train", "absent.jsonl", "--from", str(demo), "--out", str(tmp_path / "never")]) == 1
     said = capsys.readouterr().err
-    assert "carries no checkpoint to learn on from: it was exported --without-checkpoint, or before" in said
+    assert "has no checkpoint inside to continue from: it was exported with --without-checkpoint or" in said
     assert cli.main(["export", str(demo), "--out", str(tmp_path / "never")]) == 1
-    assert "is a bundle, not a checkpoint: name the one that it was exported from" in capsys.readouterr().err
+    assert (
+        "is a bundle, not a checkpoint: name the checkpoint from which the bundle was exported"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_bundle_in_place_of_a_checkpoint_has_an_error_of_its_own(
     trained_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle, log = str(trained_folder / "bundle"), str(trained_folder / "shop.jsonl")
-    remedy = f"{bundle} is a bundle, not a checkpoint: name the one that it carries, {bundle}/checkpoint"
+    remedy = f"{bundle} is a bundle, not a checkpoint: name the checkpoint inside the bundle, {bundle}/checkpoint"
     assert cli.main(["export", bundle, "--out", str(tmp_path / "never")]) == 1
     assert capsys.readouterr().err.endswith(f"{remedy}\n")
     assert cli.main(["evaluate", bundle, log]) == 1

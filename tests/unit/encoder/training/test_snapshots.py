@@ -9,9 +9,10 @@ import torch
 from encoder.data.event_log import EventLog
 from encoder.data.simulator import Shop
 from encoder.model.item_table import read_rows
-from encoder.training.fit import Trained, best_epoch, train
 from encoder.training.settings import TrainingSettings
-from encoder.training.unfinished import FILE, Unfinished
+from encoder.training.snapshots import FILE_NAME, SnapshotFile
+from encoder.training.train import Trained, train
+from encoder.training.trainer import best_epoch
 from tests.support.models import assert_same_weights
 
 SETTINGS = TrainingSettings(width=16, hidden=16, max_epochs=3, events_per_step=128, loss="sampled", negatives=32)
@@ -27,8 +28,8 @@ def whole(log: EventLog) -> Trained:
     return train(log, SETTINGS)
 
 
-def kept(folder: Path, settings: TrainingSettings = SETTINGS) -> Unfinished:
-    return Unfinished(folder, {"settings": settings})
+def kept(folder: Path, settings: TrainingSettings = SETTINGS) -> SnapshotFile:
+    return SnapshotFile(folder, {"settings": settings})
 
 
 def stop_after(stops: int, log: EventLog, folder: Path) -> None:
@@ -39,7 +40,7 @@ def stop_after(stops: int, log: EventLog, folder: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(log, SETTINGS, progress, unfinished=kept(folder))
+        train(log, SETTINGS, progress, snapshots=kept(folder))
 
 
 def test_a_training_that_is_stopped_in_every_epoch_gives_the_same_model(
@@ -53,7 +54,7 @@ def test_a_training_that_is_stopped_in_every_epoch_gives_the_same_model(
         if found is not None:
             assert len(found.epochs) + found.passes == stops
     torch.rand(5)  # the state of the random generator must not matter
-    trained = train(log, SETTINGS, unfinished=kept(tmp_path))
+    trained = train(log, SETTINGS, snapshots=kept(tmp_path))
     assert trained.epochs == whole.epochs
     assert_same_weights(trained.model, whole.model)
 
@@ -61,28 +62,28 @@ def test_a_training_that_is_stopped_in_every_epoch_gives_the_same_model(
 def test_a_snapshot_of_another_training_is_refused(log: EventLog, tmp_path: Path) -> None:
     stop_after(1, log, tmp_path)
     other = kept(tmp_path, msgspec.structs.replace(SETTINGS, seed=1))
-    assert (other.found, other.was_refused) == (None, True)
-    (tmp_path / FILE).write_bytes(b"torn")
-    assert (kept(tmp_path).found, kept(tmp_path).was_refused) == (None, True)
+    assert (other.found, other.was_rejected) == (None, True)
+    (tmp_path / FILE_NAME).write_bytes(b"torn")
+    assert (kept(tmp_path).found, kept(tmp_path).was_rejected) == (None, True)
 
 
 def test_a_crash_while_a_snapshot_is_written_leaves_the_last_one(
     log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop_after(1, log, tmp_path)
-    before = (tmp_path / FILE).read_bytes()
+    before = (tmp_path / FILE_NAME).read_bytes()
 
     def killed(content: object, file: object) -> None:
         file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", killed)
-    unfinished = kept(tmp_path)
-    assert unfinished.found is not None
+    snapshots = kept(tmp_path)
+    assert snapshots.found is not None
     with pytest.raises(KeyboardInterrupt):
-        unfinished.keep(unfinished.found)
-    assert (tmp_path / FILE).read_bytes() == before
+        snapshots.save(snapshots.found)
+    assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
 def test_a_trained_model_has_no_reference_to_its_optimiser(whole: Trained) -> None:
-    assert whole.model.read is read_rows
+    assert whole.model._step_items.read is read_rows

@@ -1,4 +1,4 @@
-"""Cells whose step needs the state of the step before: trained one event after the other, by torch's own kernels."""
+"""Cells with a nonlinear recurrence. Training computes one event after the other with torch's own kernels."""
 
 import torch
 from torch import Tensor, nn
@@ -7,8 +7,8 @@ from encoder.model.cells.cell import Cell
 
 
 def _weights(module: nn.RNNBase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    of = module.get_parameter
-    return of("weight_ih_l0"), of("weight_hh_l0"), of("bias_ih_l0"), of("bias_hh_l0")
+    get = module.get_parameter
+    return get("weight_ih_l0"), get("weight_hh_l0"), get("bias_ih_l0"), get("bias_hh_l0")
 
 
 class RNNCell(Cell):
@@ -19,7 +19,7 @@ class RNNCell(Cell):
         self.rnn = nn.RNN(input_width, hidden, batch_first=True)
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(H, E) input weights, (H, H) state weights, (H,) biases of both."""
+        """(H, E) input weights, (H, H) state weights, (H,) input biases and (H,) state biases."""
         return _weights(self.rnn)
 
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,17 +34,20 @@ class RNNCell(Cell):
 class LSTMCell(Cell):
     """Long short-term memory with a forget gate (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
 
-    S = 2H: the state is the output followed by the memory.
+    S = 2H. The state is the output followed by the memory.
     """
 
     def __init__(self, input_width: int, hidden: int) -> None:
         super().__init__(input_width, state_width=2 * hidden, output_width=hidden)
         self.lstm = nn.LSTM(input_width, hidden, batch_first=True)
-        with torch.no_grad():  # remember at first (Jozefowicz et al. 2015)
+        with torch.no_grad():  # the untrained forget gate keeps the memory (Jozefowicz et al. 2015)
             self.lstm.get_parameter("bias_ih_l0")[hidden : 2 * hidden] += 1.0
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(4H, E) input weights, (4H, H) state weights, (4H,) biases of both; rows: input, forget, new, output."""
+        """(4H, E) input weights, (4H, H) state weights, (4H,) input biases and (4H,) state biases.
+
+        The rows belong to the input gate, the forget gate, the new value and the output gate.
+        """
         return _weights(self.lstm)
 
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,14 +61,17 @@ class LSTMCell(Cell):
 
 
 class GRUCell(Cell):
-    """Gated recurrent unit (Cho et al. 2014), the variant with the reset gate after the product (as in cuDNN)."""
+    """Gated recurrent unit (Cho et al. 2014). As in cuDNN, the reset gate applies after the product with the state."""
 
     def __init__(self, input_width: int, hidden: int) -> None:
         super().__init__(input_width, state_width=hidden, output_width=hidden)
         self.gru = nn.GRU(input_width, hidden, batch_first=True)
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(3H, E) input weights, (3H, H) state weights, (3H,) biases of both; rows: reset, update, new."""
+        """(3H, E) input weights, (3H, H) state weights, (3H,) input biases and (3H,) state biases.
+
+        The rows belong to the reset gate, the update gate and the new value.
+        """
         return _weights(self.gru)
 
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What training starts from: nothing but the log, or a model that was trained before."""
+"""The initialization of a training: from the log alone, or from a model that was trained before."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,38 +14,43 @@ from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.metrics.baselines import Baselines
+from encoder.model.config import ModelConfig
+from encoder.model.item_table import random_directions
 from encoder.model.neighbours import Neighbours, neighbour_matrix
-from encoder.model.new_items import widened
-from encoder.model.user_model import PRIOR_SCALE, ModelConfig, UserModel, directions
+from encoder.model.new_items import widen
+from encoder.model.user_model import PRIOR_SCALE, UserModel
 from encoder.training.settings import TrainingSettings
 
-# Share of the full learning rate with which a trained model learns on. On validation parts (trained on the first 72% of
-# the training part, learnt on from 18%, scored on the last 10%; MRR@20): yoochoose .3458, at a tenth .3402, at a half
-# .3429; REES46 .1902, .1913, .1750. More epochs than FROM_EPOCHS did not help, and at a half learnt the newer events by
-# heart (7 epochs: .3386, .1815). Without an update .3201 and .1699.
-RATE = 0.25
+# Share of the full learning rate with which a trained model continues. Validation MRR@20 of yoochoose is .3458 at a
+# quarter. See docs/decisions.md#rate-of-learning-on.
+CONTINUED_RATE = 0.25
 
 
-class Start(Protocol):
-    """Where the weights, the names and the counts come from."""
+class Initialization(Protocol):
+    """The source of a training's first weights, of its vocabulary and of its counts."""
 
     rate: float  # share of the full learning rate
 
-    def vocabulary(self, log: EventLog, settings: TrainingSettings) -> Vocabulary: ...
+    def vocabulary(self, log: EventLog, settings: TrainingSettings) -> Vocabulary:
+        """The vocabulary of the model that the training will give."""
+        ...
 
     def model(
         self, log: EventLog, vocabulary: Vocabulary, sequences: Sequences, settings: TrainingSettings
     ) -> UserModel:
-        """Before the first step. sequences: of the log or of a part of it, which alone may tell of popularity."""
+        """The model before the first step.
+
+        sequences: the training events, of the log or of a part of the log. Popularity may come only from these events.
+        """
         ...
 
     def baselines(self, sequences: Sequences, items: int) -> Baselines:
-        """Counts of all that was trained on, these sequences at last."""
+        """The counts of all events that the model was trained on, including `sequences`."""
         ...
 
 
-class FromLog:
-    """An untrained model."""
+class FromScratch:
+    """Starts from an untrained model."""
 
     rate = 1.0
 
@@ -55,12 +60,10 @@ class FromLog:
     def model(
         self, log: EventLog, vocabulary: Vocabulary, sequences: Sequences, settings: TrainingSettings
     ) -> UserModel:
-        """A model that ranks by the popularity in the sequences, which are of the log or of a part of it."""
+        """An untrained model, which ranks by popularity in the sequences. Raises InputError as `train` does."""
         known = known_features(log, vocabulary)
         if settings.week_hours and TIME not in known:
-            raise InputError(
-                "the log spans less than a week: train without the hours of the week, or give a longer log"
-            )
+            raise InputError("the log spans less than a week: train without --week-hours, or give a longer log")
         items = len(vocabulary.items)
         model = UserModel(
             ModelConfig(
@@ -83,12 +86,12 @@ class FromLog:
             )
         )
         if model.config.content:
-            model.know_items(item_features(log, vocabulary))
+            model.set_item_features(item_features(log, vocabulary))
         if model.counters is not None:
-            model.counters.learn_what_is_usual(sequences)
-        model.start_from_popularity(torch.from_numpy(Baselines.from_sequences(sequences, items).popularity[1:]))
+            model.counters.fit_means(sequences)
+        model.initialize_popularity(torch.from_numpy(Baselines.from_sequences(sequences, items).popularity[1:]))
         if settings.neighbours:
-            model.lean_on(Neighbours(sequences, items, settings.width))
+            model.attach_neighbours(Neighbours(sequences, items, settings.width))
         return model
 
     def baselines(self, sequences: Sequences, items: int) -> Baselines:
@@ -96,22 +99,22 @@ class FromLog:
 
 
 @dataclass(frozen=True)
-class FromModel:
-    """A trained model that learns on from newer events.
+class FromTrainedModel:
+    """Continues the training of a model with newer events.
 
-    What it knows keeps its place and its weights; names that are new get places after the others. A new item begins as
-    what came near it in the newer events, as far as they tell, and as the unknown item for the rest; its score without
-    history is that of known items as frequent.
+    Known items, actions, categories and brands keep their indices and weights, and new ones follow. The first vector of
+    a new item is the mean of its neighbours in the newer events. The fewer neighbours there are, the more the vector of
+    the unknown item counts in the mean. The prior score of a new item is that of known items with the same frequency.
     """
 
     trained: UserModel
-    names: Vocabulary
-    counts: Baselines
+    known: Vocabulary
+    counts: Baselines  # of the events that the model was trained on
 
-    rate = RATE
+    rate = CONTINUED_RATE
 
     def vocabulary(self, log: EventLog, settings: TrainingSettings) -> Vocabulary:
-        return self.names.extended(log, settings.min_support)
+        return self.known.extended(log, settings.min_support)
 
     def model(
         self, log: EventLog, vocabulary: Vocabulary, sequences: Sequences, settings: TrainingSettings
@@ -125,12 +128,12 @@ class FromModel:
             dropout=settings.dropout,
             id_dropout=settings.id_dropout,
         )
-        model = widened(self.trained, config)
+        model = widen(self.trained, config)
         if config.content:
-            model.know_items(_latest(item_features(log, vocabulary), model))
+            model.set_item_features(_latest_features(item_features(log, vocabulary), model))
         self._place_new_items(model, sequences)
         if settings.neighbours:
-            model.lean_on(Neighbours(sequences, config.items, config.width))
+            model.attach_neighbours(Neighbours(sequences, config.items, config.width))
         return model
 
     def baselines(self, sequences: Sequences, items: int) -> Baselines:
@@ -138,18 +141,19 @@ class FromModel:
 
     @torch.no_grad()
     def _place_new_items(self, model: UserModel, sequences: Sequences) -> None:
-        first, items = len(self.names.items) + 1, model.config.items
+        first, items = len(self.known.items) + 1, model.config.items
         if first > items:
             return
         ids = model.items.weight
         known = ids.clone()
         known[first:] = 0
         matrix = neighbour_matrix(sequences, items)
-        has_vector = (torch.arange(items + 1) < first).float()[:, None]
-        told = torch.sparse.mm(matrix, has_vector)[first:]
-        ids[first:] = torch.sparse.mm(matrix, known)[first:] + (1 - told) * ids[first:]
-        ids[first:] += directions(items + 1 - first, model.config.width)
-        # Untrained, the first component is log frequency over PRIOR_SCALE: what training has added to it, on average.
+        is_known = (torch.arange(items + 1) < first).float()[:, None]
+        known_weight = torch.sparse.mm(matrix, is_known)[first:]
+        ids[first:] = torch.sparse.mm(matrix, known)[first:] + (1 - known_weight) * ids[first:]
+        ids[first:] += random_directions(items + 1 - first, model.config.width)
+        # The first component of an untrained item is its log frequency, divided by PRIOR_SCALE. `added` is the mean of
+        # what training has added to this component.
         newer = torch.from_numpy(Baselines.from_sequences(sequences, items).popularity).double()
         older = torch.from_numpy(self.counts.popularity).double()
         log_older = torch.log(older[1:] + 1)
@@ -158,8 +162,8 @@ class FromModel:
         ids[first:, 0] = (log_newer / PRIOR_SCALE + added).float()
 
 
-def _latest(newer: Features, model: UserModel) -> Features:
-    """What items are: what newer events say, otherwise what the model knew."""
+def _latest_features(newer: Features, model: UserModel) -> Features:
+    """The features of all items: the values in newer events, or else the values that the model knows."""
     latest: Features = {}
     for name, values in newer.items():
         older = getattr(model, f"item_{name}").numpy()

@@ -1,4 +1,4 @@
-"""What commands that read an event log have in common."""
+"""The arguments of commands that read an event log, and how these commands read the log."""
 
 import argparse
 
@@ -11,33 +11,33 @@ from encoder.errors import InputError
 
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
-    """LOG, its format, and which part of it in time."""
+    """Add LOG, its format, and the part of the log to use."""
     parser.add_argument("log", metavar="LOG", help="event log")
     add_part_arguments(parser)
 
 
 def add_part_arguments(parser: argparse.ArgumentParser) -> None:
-    """The format of an event log, and which part of it in time."""
+    """Add the format of an event log, and the part of the log to use."""
     add_format_arguments(parser)
     part = parser.add_mutually_exclusive_group()
-    part.add_argument("--first", type=float, metavar="FRACTION", help="only this first part of the log, in time")
-    part.add_argument("--rest", type=float, metavar="FRACTION", help="only what follows this first part")
+    part.add_argument("--first", type=float, metavar="FRACTION", help="use only this first part of the log, in time")
+    part.add_argument("--rest", type=float, metavar="FRACTION", help="use only the events after this first part")
 
 
 def add_format_arguments(parser: argparse.ArgumentParser, log: str = "the log") -> None:
-    """How to read an event log; `log` names it in the help."""
-    text = f"of {log}; default: by the file's name, parquet, csv or jsonl"
+    """Add the format of an event log and the names of its columns. log: the name of the log in the help."""
+    text = f"format of {log}; by default the file name decides: parquet, csv or jsonl"
     parser.add_argument("--format", choices=FORMATS, help=text)
     parser.add_argument("--columns", metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)
 
 
 def add_preparation_arguments(parser: argparse.ArgumentParser, defaults: Preparation) -> None:
-    """What to leave out of the log, or out of the part of it."""
+    """Add the options of the preparation."""
     parser.add_argument(
         "--drop-repeats",
         action=argparse.BooleanOptionalAction,
         default=defaults.drop_repeats,
-        help="leave out events with the user, item, action and time of an earlier one",
+        help="leave out events with the user, item, action and time of an earlier event",
     )
     bound = defaults.max_events_per_day or 0
     parser.add_argument(
@@ -45,7 +45,7 @@ def add_preparation_arguments(parser: argparse.ArgumentParser, defaults: Prepara
         type=int,
         default=bound,
         metavar="N",
-        help=f"leave out users with more events in any 24 hours, as bots; 0: nobody (default {bound})",
+        help=f"leave out users with more events in any 24 hours, as bots; 0: leave out nobody (default {bound})",
     )
     shortest = defaults.min_user_events
     parser.add_argument(
@@ -58,11 +58,14 @@ def add_preparation_arguments(parser: argparse.ArgumentParser, defaults: Prepara
 
 
 def add_threads_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="cores to use; more pay with many items")
+    """Add the number of threads."""
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="cores to use; several are faster with many items"
+    )
 
 
 def read_log(args: argparse.Namespace, console: Console) -> tuple[EventLog, LogReport]:
-    """The log, or the part of it, that the arguments name; says what became of the file's rows."""
+    """Read the part of the log that the arguments name, and print the report on the file's rows."""
     log, report = load_log(args.log, args.format, args.columns)
     console.print(str(report), highlight=False, soft_wrap=True)
     if args.first is not None:
@@ -70,16 +73,17 @@ def read_log(args: argparse.Namespace, console: Console) -> tuple[EventLog, LogR
     if args.rest is not None:
         log = log.split(args.rest)[1]
     if not len(log):
-        raise InputError(f"no event of {args.log} is in the part asked for: check --format, --first and --rest")
+        raise InputError(f"no event of {args.log} is in the requested part: check --format, --first and --rest")
     return log, report
 
 
 def prepare_log(
     args: argparse.Namespace, log: EventLog, console: Console, min_support: int = 1
 ) -> tuple[EventLog, PreparationReport]:
-    """The log without what the arguments leave out; says what each step found.
+    """Prepare the log as the arguments say, and print the report.
 
-    Comes after the cut in time: `thalweg replay` cuts the log as it is, and what comes later must not decide here.
+    The preparation comes after the split by --first and --rest. `thalweg replay` splits the whole log in the same way,
+    and events after the split must not decide which earlier events are left out.
     """
     settings = Preparation(
         drop_repeats=args.drop_repeats,

@@ -1,0 +1,62 @@
+"""Snapshots of a training: one file from which a stopped training continues after its last finished epoch."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+FILE_NAME = "unfinished.pt"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a training between two epochs. The names of the fields are keys in the file."""
+
+    epochs: list[dict[str, float]]  # loss and metrics of the validated epochs
+    passes: int  # finished epochs over the whole log; 0 while epochs are still validated
+    fit: dict[str, Any]  # model, optimiser and states of random generators: tensors, numbers and texts
+
+
+class SnapshotFile:
+    """The latest snapshot of a training, in the training's folder.
+
+    A snapshot of another training is not used, and the next snapshot overwrites it.
+    """
+
+    def __init__(self, folder: Path | str, identity: Mapping[str, Any]) -> None:
+        """identity: everything on which the result of the training depends, as values that JSON can express."""
+        self._path = Path(folder) / FILE_NAME
+        self._identity = sha256(msgspec.json.encode(identity, order="deterministic")).hexdigest()
+        self.was_rejected = False  # whether the file is damaged, or belongs to a training with another identity
+        self.found = self._load()
+
+    def _load(self) -> Snapshot | None:
+        try:
+            content = torch.load(self._path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            return None
+        except Exception:  # torch raises errors of many classes for damaged bytes, and a damaged file is of no use
+            content = {"identity": None}
+        if content["identity"] != self._identity:
+            self.was_rejected = True
+            return None
+        return Snapshot(content["epochs"], content["passes"], content["fit"])
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Replace the file by this snapshot. When the process is killed, the file holds the old or the new snapshot."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._path.with_suffix(".draft")
+        with draft.open("wb") as file:
+            torch.save({"identity": self._identity, **vars(snapshot)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, self._path)
+
+    def remove(self) -> None:
+        """Delete the file, because the training is finished."""
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,103 @@
+"""Training of a user model on an event log: first with validation, then on the whole log."""
+
+from dataclasses import dataclass
+
+from encoder.data.event_log import EventLog
+from encoder.data.sequences import Sequences
+from encoder.data.vocabulary import Vocabulary
+from encoder.errors import InputError
+from encoder.metrics.baselines import Baselines
+from encoder.model.user_model import UserModel
+from encoder.training.compute import SINGLE_CPU, Compute
+from encoder.training.initialization import FromScratch, Initialization
+from encoder.training.settings import TrainingSettings
+from encoder.training.snapshots import SnapshotFile
+from encoder.training.trainer import Progress, Trainer, best_epoch
+
+FROM_SCRATCH = FromScratch()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, with everything that is needed to use and to evaluate the model."""
+
+    model: UserModel
+    vocabulary: Vocabulary
+    baselines: Baselines
+    settings: TrainingSettings
+    epochs: list[dict[str, float]]  # loss and validation metrics of each validated epoch
+    metrics: dict[str, float]  # those of the best epoch, by a model that was not trained on the validation part
+
+
+def train(
+    log: EventLog,
+    settings: TrainingSettings,
+    progress: Progress | None = None,
+    *,
+    initialization: Initialization = FROM_SCRATCH,
+    compute: Compute = SINGLE_CPU,
+    snapshots: SnapshotFile | None = None,
+) -> Trained:
+    """Train a model twice: on the first part of a log, and then on the whole log.
+
+    The rest of the log is the validation part of the first training, which decides the number of epochs. The second
+    training has this number of epochs on the whole log, because the newest events tell most about the next events. The
+    same log, settings and initialization give the same model.
+
+    snapshots: stores the training after each epoch. A training that finds a snapshot continues from it, and gives the
+    same model as a training that was never stopped. Raises InputError when the log is too short to split, or shorter
+    than a week although the settings ask for the hours of the week.
+    """
+    epochs = validate(log, settings, progress, initialization=initialization, compute=compute, snapshots=snapshots)
+    return train_on_all(
+        log, settings, epochs, progress, initialization=initialization, compute=compute, snapshots=snapshots
+    )
+
+
+def validate(
+    log: EventLog,
+    settings: TrainingSettings,
+    progress: Progress | None = None,
+    *,
+    initialization: Initialization = FROM_SCRATCH,
+    compute: Compute = SINGLE_CPU,
+    snapshots: SnapshotFile | None = None,
+) -> list[dict[str, float]]:
+    """Train on the first part of a log. Returns the loss of each epoch, and the metrics on the rest of the log.
+
+    Raises InputError as `train` does.
+    """
+    if snapshots is not None and snapshots.found is not None and snapshots.found.passes:
+        return snapshots.found.epochs
+    training, validation = log.split(1 - settings.validation)
+    if not len(training) or not len(validation):
+        raise InputError(f"a log of {len(log)} events is too short to train on: give a longer one")
+    vocabulary = initialization.vocabulary(log, settings)
+    sequences, whole = Sequences.from_log(training, vocabulary), Sequences.from_log(log, vocabulary)
+    trainer = Trainer(log, vocabulary, sequences, settings, progress, initialization, compute, snapshots)
+    return trainer.train_until_best(whole, whole.row >= len(training))
+
+
+def train_on_all(
+    log: EventLog,
+    settings: TrainingSettings,
+    epochs: list[dict[str, float]],
+    progress: Progress | None = None,
+    *,
+    initialization: Initialization = FROM_SCRATCH,
+    compute: Compute = SINGLE_CPU,
+    snapshots: SnapshotFile | None = None,
+) -> Trained:
+    """Train on the whole log, for the number of epochs that is best according to `epochs` from `validate`."""
+    vocabulary = initialization.vocabulary(log, settings)
+    whole, best = Sequences.from_log(log, vocabulary), best_epoch(epochs)
+    trainer = Trainer(log, vocabulary, whole, settings, progress, initialization, compute, snapshots)
+    trainer.train_epochs(best + 1, epochs)
+    return Trained(
+        trainer.model.cpu(),
+        vocabulary,
+        initialization.baselines(whole, len(vocabulary.items)),
+        settings,
+        epochs,
+        epochs[best],
+    )

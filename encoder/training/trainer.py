@@ -1,0 +1,173 @@
+"""The training loop: epochs of optimiser steps over the windows of a log."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from encoder.data.event_log import EventLog
+from encoder.data.lanes import lanes
+from encoder.data.sequences import Sequences
+from encoder.data.vocabulary import Vocabulary
+from encoder.data.windows import Window, length_batches, windows
+from encoder.metrics.ranking import ranking_metrics
+from encoder.training.compute import Compute
+from encoder.training.evaluation import model_ranks
+from encoder.training.initialization import Initialization
+from encoder.training.losses import make_loss
+from encoder.training.optimizer import AdamW, cosine
+from encoder.training.settings import TrainingSettings
+from encoder.training.snapshots import Snapshot, SnapshotFile
+from encoder.training.window_loss import carry_over, window_loss
+
+CLIP_NORM = 1.0
+SELECTION_METRIC = "mrr@20"  # the validation metric that chooses the best epoch
+
+# Called within an epoch and at the end of an epoch: (number of the epoch from 0, share of the epoch that is done,
+# validation metrics at the end or None). An epoch over the whole log has no validation metrics.
+Progress = Callable[[int, float, dict[str, float] | None], None]
+
+
+def best_epoch(epochs: list[dict[str, float]]) -> int:
+    """The number, from 0, of the epoch with the best validation score."""
+    return max(range(len(epochs)), key=lambda epoch: epochs[epoch][SELECTION_METRIC])
+
+
+class Trainer:
+    """One run of the optimiser over a new model. The same arguments give the same model."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        vocabulary: Vocabulary,
+        sequences: Sequences,
+        settings: TrainingSettings,
+        progress: Progress | None,
+        initialization: Initialization,
+        compute: Compute,
+        snapshots: SnapshotFile | None,
+    ) -> None:
+        """sequences: the training events, of the log or of a part of the log."""
+        torch.manual_seed(settings.seed)
+        self.model = initialization.model(log, vocabulary, sequences, settings).to(compute.device)
+        if compute.world_size > 1:  # from here on, each process draws its own random numbers
+            torch.manual_seed(settings.seed + compute.rank)
+        self._sequences = sequences
+        counts = initialization.baselines(sequences, len(vocabulary.items)).popularity
+        self._loss = make_loss(settings.loss, compute.tensor(counts[1:]), settings.negatives)
+        self._settings = settings
+        self._progress = progress or (lambda epoch, share, metrics: None)
+        self._compute = compute
+        self._snapshots = snapshots
+        self._random = np.random.default_rng(settings.seed)
+        steps = max(1.0, len(sequences.item) / settings.events_per_step)  # approximate steps of an epoch
+        # Weight decay counts by epochs over all events that the model has seen. A model that continues from newer
+        # events keeps what older events taught it as long as if the log contained those events.
+        decay = settings.weight_decay * counted_share(sequences, counts) / (steps * settings.learning_rate)
+        self._optimizer = AdamW(self.model.parameters(), settings.learning_rate * initialization.rate, decay)
+
+    def train_until_best(self, whole: Sequences, is_scored: NDArray[np.bool_]) -> list[dict[str, float]]:
+        """Train until the validation score stops improving. Returns the loss and validation metrics of each epoch.
+
+        whole: the training and validation events. is_scored: (n,) which of these events are validation events.
+        """
+        snapshot = self._restore(is_validation=True)
+        epochs = [] if snapshot is None else snapshot.epochs
+        while len(epochs) < self._settings.max_epochs:
+            epoch = len(epochs)
+            if epochs and epoch - 1 - best_epoch(epochs) >= self._settings.patience:
+                break
+            loss = self._train_epoch(epoch, epoch)
+            metrics = {"loss": loss, **ranking_metrics(model_ranks(self.model, whole, is_scored))}
+            epochs.append(metrics)
+            self._save_snapshot(epochs, 0)
+            self._progress(epoch, 1.0, metrics)
+        return epochs
+
+    def train_epochs(self, count: int, epochs: list[dict[str, float]]) -> None:
+        """Train the first `count` epochs of the schedule without validation, and make the model ready for use.
+
+        epochs: the metrics of the validated epochs, which snapshots contain and which count in the progress.
+        """
+        snapshot = self._restore(is_validation=False)
+        for epoch in range(0 if snapshot is None else snapshot.passes, count):
+            self._train_epoch(epoch, len(epochs) + epoch)
+            self._save_snapshot(epochs, epoch + 1)
+        if self._settings.neighbours:
+            self.model.fold_neighbours()
+        self.model.eval()
+
+    def _restore(self, *, is_validation: bool) -> Snapshot | None:
+        """Restore the snapshot that an earlier process has left of this run, and return the snapshot.
+
+        is_validation: whether this is the run that validates its epochs, or the run over the whole log.
+        """
+        snapshot = None if self._snapshots is None else self._snapshots.found
+        if snapshot is None or (snapshot.passes == 0) != is_validation:
+            return None
+        self.model.load_state_dict(snapshot.fit["model"])
+        self._optimizer.restore(snapshot.fit["optimizer"])
+        self._random.bit_generator.state = snapshot.fit["order"]
+        self._compute.restore_random_states(snapshot.fit["generators"])
+        return snapshot
+
+    def _save_snapshot(self, epochs: list[dict[str, float]], passes: int) -> None:
+        if self._snapshots is None:
+            return
+        generators = self._compute.random_states()
+        if self._compute.rank == 0:
+            fit = {
+                "model": self.model.state_dict(),
+                "optimizer": self._optimizer.state(),
+                "order": self._random.bit_generator.state,
+                "generators": generators,
+            }
+            self._snapshots.save(Snapshot(epochs, passes, fit))
+
+    def _train_epoch(self, epoch: int, shown_epoch: int) -> float:
+        """Train epoch `epoch` of the schedule over all users, in random order.
+
+        shown_epoch: the number of the epoch for the progress. Returns the mean loss of an event in nats.
+        """
+        settings, model, compute = self._settings, self.model, self._compute
+        model.train()
+        total, events, done, places = 0.0, 0, 0.0, len(self._sequences.item)
+        state = representation = torch.empty(0)
+        with compute.default_device():
+            for window in compute.equal_steps(self._windows()):
+                self._optimizer.zero_grad()
+                known = seen = 0
+                if window is not None:
+                    state, representation = carry_over(model, window, state, representation, compute)
+                    loss, known, state, representation = window_loss(
+                        model, self._loss, window, state, representation, compute, self._optimizer.read_rows
+                    )
+                    total, events, seen = total + loss, events + known, int((window.position >= 0).sum())
+                compute.average_gradients(model.parameters(), known)
+                known_of_all, seen_of_all = compute.sum_over_ranks(known, seen)
+                if known_of_all:
+                    self._optimizer.step(cosine((epoch + done / places) / settings.max_epochs), CLIP_NORM)
+                done += seen_of_all
+                self._progress(shown_epoch, done / places, None)
+            self._optimizer.catch_up()
+        total, known_of_all = compute.sum_over_ranks(total, events)
+        return total / max(1, known_of_all)
+
+    def _windows(self) -> Iterator[Window]:
+        """Yield this process's part of an epoch, in random order."""
+        settings, sequences = self._settings, self._sequences
+        rank, world_size = self._compute.rank, self._compute.world_size
+        order = self._random.permutation(len(sequences))
+        if settings.batching == "parallel":
+            count = max(1, settings.events_per_step // settings.window)
+            yield from lanes(sequences, order[rank::world_size], count, settings.window)
+            return
+        batches = length_batches(sequences.lengths[order], settings.events_per_step, settings.window)
+        for batch in self._random.permutation(len(batches))[rank::world_size]:
+            yield from windows(sequences, order[batches[batch]], settings.window)
+
+
+def counted_share(sequences: Sequences, counts: NDArray[np.int64]) -> float:
+    """The share of the sequences' known events among all events in `counts`. counts: (N + 1,) events of each item."""
+    return float((sequences.item > 0).sum() / max(1, counts.sum()))
