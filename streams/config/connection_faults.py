@@ -115,7 +115,7 @@ def _handshake_fault(host: str, port: int, context: ssl.SSLContext) -> OSError |
 
 
 def _context_without_checks() -> ssl.SSLContext:
-    """A context that trusts every server. It serves to find out whether a port speaks TLS, and nothing is sent later."""
+    """A context that trusts every server, for a handshake that only shows whether a port speaks TLS."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
