@@ -51,7 +51,7 @@ def check_parity(model: UserModel, path: Path, seed: int = 0, *, in_float16: boo
     sample = representations[is_event][:: max(1, int(is_event.sum()) // SAMPLE)]
     rank_errors = _rank_errors(model, path, sample, seed)
     head_difference = _head_difference(model, path, sample)
-    # An LSTM's memory counts without bound, and float32's rounding grows with it, in the graph as in torch's kernel. See
+    # An LSTM's memory counts without bound, and the rounding of float32 grows with it, in the graph as in torch. See
     # docs/decisions.md#parity-relative-to-the-largest-component
     state_tolerance = TOLERANCE * max(1.0, float(np.abs(expected_states).max()))
     tolerance = TOLERANCE * max(1.0, float(np.abs(expected[is_event]).max()))

@@ -1,4 +1,8 @@
-"""Confidence intervals and significance by resampling users: a user's events depend on each other. Pure."""
+"""Confidence intervals and significance by resampling users, since the events of one user depend on each other.
+
+The intervals are percentile bootstrap intervals (Efron and Tibshirani, An Introduction to the Bootstrap, 1993). This
+module is pure.
+"""
 
 from typing import Any
 
@@ -10,14 +14,14 @@ from encoder.metrics.ranking import mrr, recall
 SEED = 0
 RESAMPLES = 1_000
 LEVEL = 0.95
-CELLS = 8_000_000  # of (resamples, users) held at a time
+CELLS = 8_000_000  # of the table (resamples, users) that are in memory at a time
 
 K = 20
-NAMES = (f"recall@{K}", f"mrr@{K}")  # the metrics that get intervals
+NAMES = (f"recall@{K}", f"mrr@{K}")  # the metrics that have intervals
 
 
 def gains(ranks: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,) ranks -> (n, 2) float64, what each event adds to the means of NAMES."""
+    """(n,) ranks -> (n, 2) what each event adds to the means of NAMES."""
     hit = (ranks > 0) & (ranks <= K)
     return np.stack([hit.astype(np.float64), hit / np.maximum(ranks, 1)], axis=1)
 
@@ -27,25 +31,26 @@ def resampled_means(
 ) -> NDArray[np.float64]:
     """(n,) user of each event and (n, c) values -> (resamples, c) means over the events of resampled users.
 
-    As many users are drawn, with replacement, as there are. The same seed draws the same users, so columns are paired.
+    Each resample draws as many users as there are, with replacement. The same seed draws the same users, so the columns
+    are paired.
     """
     _, code = np.unique(user, return_inverse=True)
     users = int(code.max()) + 1
     counts = np.bincount(code).astype(np.float64)
     sums = np.stack([np.bincount(code, column) for column in values.T], axis=1)
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     means = np.empty((resamples, values.shape[1]))
     size = max(1, CELLS // users)
     for begin in range(0, resamples, size):
         rows = min(size, resamples - begin)
-        drawn = draw.integers(users, size=(rows, users)) + users * np.arange(rows)[:, None]
+        drawn = rng.integers(users, size=(rows, users)) + users * np.arange(rows)[:, None]
         times = np.bincount(drawn.ravel(), minlength=rows * users).reshape(rows, users).astype(np.float64)
         means[begin : begin + rows] = (times @ sums) / (times @ counts)[:, None]
     return means
 
 
 def intervals(user: NDArray[np.int64], ranks: NDArray[np.int64]) -> dict[str, list[float] | None]:
-    """Metric of NAMES -> [low, high] of its 95% percentile interval, None without events."""
+    """Metric of NAMES -> [low, high] of its 95% interval, None without events."""
     if not len(ranks):
         return dict.fromkeys(NAMES)
     means = resampled_means(user, gains(ranks))
@@ -53,7 +58,7 @@ def intervals(user: NDArray[np.int64], ranks: NDArray[np.int64]) -> dict[str, li
 
 
 def difference(user: NDArray[np.int64], one: NDArray[np.int64], other: NDArray[np.int64]) -> dict[str, Any]:
-    """Metric of NAMES -> its difference `one` - `other` over the same events: (n,) ranks of both.
+    """Metric of NAMES -> its difference `one` - `other`, from (n,) ranks of the same events.
 
     {"difference": float, "interval": [low, high], "p": two-sided, at least 2 / (RESAMPLES + 1)}; None without events.
     """
@@ -62,7 +67,7 @@ def difference(user: NDArray[np.int64], one: NDArray[np.int64], other: NDArray[n
     means = resampled_means(user, gains(one) - gains(other))
     actual = (recall(one, K) - recall(other, K), mrr(one, K) - mrr(other, K))
     return {
-        name: {"difference": float(value), "interval": _interval(column), "p": _p(column)}
+        name: {"difference": float(value), "interval": _interval(column), "p": _p_value(column)}
         for name, value, column in zip(NAMES, actual, means.T, strict=True)
     }
 
@@ -72,7 +77,10 @@ def _interval(means: NDArray[np.float64]) -> list[float]:
     return [float(low), float(high)]
 
 
-def _p(differences: NDArray[np.float64]) -> float:
-    """How often the resampled difference has the other sign, or none, twice: one more of each, so never 0."""
+def _p_value(differences: NDArray[np.float64]) -> float:
+    """Twice the share of resampled differences with the rarer sign, where 0 counts for both signs.
+
+    One more of each is counted, so that the value is never 0.
+    """
     rarer = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
     return min(1.0, 2 * (rarer + 1) / (len(differences) + 1))

@@ -1,4 +1,4 @@
-"""`thalweg evaluate`: a bundle over a log, ranked as the live system does; or a checkpoint, from before the export."""
+"""`thalweg evaluate`: evaluates a bundle over a log as a worker ranks it, or a checkpoint before its export."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from encoder.commands import evaluate as checkpoints
-from encoder.commands.logs import (
+from encoder.commands.log_arguments import (
     add_part_arguments,
     add_preparation_arguments,
     add_threads_argument,
@@ -23,22 +23,28 @@ from export.runtime.bundle import Bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="folder that `thalweg train` wrote, or")
-    parser.add_argument("log", nargs="?", metavar="LOG", help="event log for the checkpoint")
-    parser.add_argument("--bundle", metavar="DIR", help="bundle to evaluate, with --events")
-    parser.add_argument("--events", metavar="LOG", help="event log whose events are scored")
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="folder that `thalweg train` wrote")
+    parser.add_argument("log", nargs="?", metavar="LOG", help="event log to score with the checkpoint")
+    parser.add_argument("--bundle", metavar="DIR", help="evaluate this bundle instead, with --events")
+    parser.add_argument("--events", metavar="LOG", help="event log to score with the bundle")
     add_part_arguments(parser)
     add_preparation_arguments(parser, Preparation())
     parser.add_argument(
         "--history",
         metavar="LOG",
-        help="of the same format: its events before the first scored one are stepped first, not scored, and "
-        "counted for baselines and popularity; may be the log of --events",
+        help="event log of the same format; its events before the first scored event are stepped first and not scored, "
+        "and baselines count them; may be the log of --events",
     )
-    parser.add_argument("--compare", metavar="DIR", help="second bundle on the same events: is the difference real?")
-    parser.add_argument("--robustness", action="store_true", help="also with disturbed history; 16 times the cost")
-    parser.add_argument("--freshness", action="store_true", help="also with states an hour, a day, a week old")
-    parser.add_argument("--report", metavar="FILE.html", help="write all of this as one page, and FILE.json beside it")
+    parser.add_argument("--compare", metavar="DIR", help="also evaluate this bundle, and test the difference")
+    parser.add_argument(
+        "--robustness", action="store_true", help="also with a disturbed history; takes 16 times as long"
+    )
+    parser.add_argument(
+        "--freshness", action="store_true", help="also with states that are an hour, a day and a week old"
+    )
+    parser.add_argument(
+        "--report", metavar="FILE.html", help="write all of this as an HTML page, and FILE.json beside it"
+    )
     add_threads_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
 
@@ -56,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     args.log = args.events
     log, _ = prepare_log(args, read_log(args, console)[0], console)
     history = None if args.history is None else _history(args, log, console)
-    # only now: ONNX Runtime takes a moment to load
+    # These are imported only here, because ONNX Runtime takes a moment to load.
     from export.evaluation.bundle_evaluation import evaluate_bundle
     from export.evaluation.report.page import write_report
     from export.evaluation.report.text_tables import print_result
@@ -70,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
             is_robustness_wanted=args.robustness or args.report is not None,
             is_freshness_wanted=args.freshness or args.report is not None,
             threads=args.threads,
-            say=status.update,
+            on_progress=status.update,
         )
     print_result(console, result)
     if args.report is not None:
@@ -95,17 +101,17 @@ def _run_checkpoint(args: argparse.Namespace) -> int:
 
 
 def _history(args: argparse.Namespace, log: EventLog, console: Console) -> EventLog:
-    """The events of the history log before the first scored one. Raises InputError where there is none."""
+    """The events of the history log before the first scored event. Raises InputError where there are none."""
     whole, _ = load_log(args.history, args.format, args.columns)
     history = whole[: int((whole.time_ms < log.time_ms[0]).sum())]
     if not len(history):
         raise InputError(
-            f"no event of --history {args.history} is earlier than the first scored one ({log.time_ms[0]} ms): "
+            f"no event of --history {args.history} is earlier than the first scored event ({log.time_ms[0]} ms): "
             "leave --history out, or score a later part (--rest)"
         )
     console.print(
-        f"history: {len(history):,} events of {args.history} before the scored ones, {len(whole) - len(history):,} not "
-        "before them and left out",
+        f"history: {len(history):,} events of {args.history} before the scored events; the other "
+        f"{len(whole) - len(history):,} events are left out",
         highlight=False,
         markup=False,
         soft_wrap=True,

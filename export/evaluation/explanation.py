@@ -1,7 +1,8 @@
-"""What each event of a user did: the user's history replayed without it, exactly.
+"""The effect of each event of a user: the user's history is replayed without the event, exactly.
 
-All n histories that lack one event are stepped side by side: history i shares the state of the whole one up to event i,
-leaves it out, and goes on from there. The event left out never happened: the gap after it counts from the one before.
+All n histories that lack one event are stepped side by side. History i has the state of the whole history up to event
+i, leaves event i out, and goes on from there. An event that is left out never happened, so the gap after it counts from
+the event before.
 """
 
 from typing import NamedTuple
@@ -20,47 +21,43 @@ from export.runtime.stepper import Stepper
 
 
 class Explanation(NamedTuple):
-    """Of n events, in their order. `without`: in the history that lacks the event."""
+    """The effect of each of a user's n events, in their order. "Without" means: in the history that lacks the event."""
 
-    event: EventLog  # the user's n events
+    events: EventLog  # the user's n events
     item: int  # index of the explained item
-    score: float
-    rank: int
+    score: float  # of the item under the whole history
+    rank: int  # of the item under the whole history
     moved_cosine: NDArray[np.float64]  # (n,) 1 - cosine of the representations with and without
-    moved_l2: NDArray[np.float64]  # (n,) distance of the two
+    moved_l2: NDArray[np.float64]  # (n,) distance of both
     score_without: NDArray[np.float64]  # (n,)
     rank_without: NDArray[np.int64]  # (n,)
 
 
 def explain(bundle: Bundle, stepper: Stepper, log: EventLog, user_id: str, item_id: str | None = None) -> Explanation:
-    """What each of the user's events in `log` did to the representation after all of them, and to the rank of an item.
+    """The effect of each of the user's events in `log` on the last representation, and on an item's score and rank.
 
-    item_id: None for the one that ranks first. Raises InputError for a user without events or an unknown item.
+    item_id: None for the item that ranks first. Raises InputError for a user without events and for an unknown item.
     """
-    events = _events_of(log, user_id)
+    events = _events_of_user(log, user_id)
     item = bundle.vocabulary.item_index(events)
     action = bundle.vocabulary.action_index(events)
     features = event_features(events, bundle.vocabulary)
     representation = leave_one_out(bundle, stepper, item, action, features)
-    whole, without = representation[-1:], representation[:-1]
-    scores = bundle.item_vectors[1:] @ whole[0]
-    explained = int(scores.argmax()) + 1 if item_id is None else _index(bundle, item_id)
+    scores = bundle.item_vectors[1:] @ representation[-1]
+    explained = int(scores.argmax()) + 1 if item_id is None else _item_index(bundle, item_id)
     vector = bundle.item_vectors[explained].astype(np.float64)
-    all_ranks = stepper.rank(representation, np.full(len(representation), explained)).astype(np.int64)
-    with_norm, without_norm = (
-        np.linalg.norm(whole.astype(np.float64)),
-        np.linalg.norm(without.astype(np.float64), axis=1),
-    )
-    cosine = (without.astype(np.float64) @ whole[0].astype(np.float64)) / np.maximum(with_norm * without_norm, 1e-30)
+    ranks = stepper.rank(representation, np.full(len(representation), explained)).astype(np.int64)
+    whole, without = representation[-1].astype(np.float64), representation[:-1].astype(np.float64)
+    norms = np.linalg.norm(whole) * np.linalg.norm(without, axis=1)
     return Explanation(
-        event=events,
+        events=events,
         item=explained,
-        score=float(whole[0].astype(np.float64) @ vector),
-        rank=int(all_ranks[-1]),
-        moved_cosine=1 - cosine,
-        moved_l2=np.linalg.norm(without.astype(np.float64) - whole, axis=1),
-        score_without=without.astype(np.float64) @ vector,
-        rank_without=all_ranks[:-1],
+        score=float(whole @ vector),
+        rank=int(ranks[-1]),
+        moved_cosine=1 - without @ whole / np.maximum(norms, 1e-30),
+        moved_l2=np.linalg.norm(without - whole, axis=1),
+        score_without=without @ vector,
+        rank_without=ranks[:-1],
     )
 
 
@@ -71,34 +68,37 @@ def leave_one_out(
     action: NDArray[np.int64],
     features: Features,
 ) -> NDArray[np.float32]:
-    """(n,) events of a user in order of time -> (n + 1, D): row i without event i, the last row with all of them."""
+    """(n,) events of a user in order of time -> (n + 1, R): row i without event i, and the last row with all events."""
     n, time_ms = len(item), features[TIME].astype(np.int64)
-    user = np.zeros(n, np.int64)
-    gap_ms = gaps_ms(user, time_ms)
+    gap_ms = gaps_ms(np.zeros(n, np.int64), time_ms)
     state = np.tile(bundle.initial_state, (n + 1, 1))
     representation = np.tile(bundle.initial_representation, (n + 1, 1))
     for step in range(n):
-        # Rows 0..step - 1 have left out an event before this one. Row `step` stays as the whole history is before this
-        # event, which it lacks, and the whole history moves on to the row after it.
+        # The rows before row `step` have already left out their event. Row `step` leaves out this event, so it keeps
+        # the state of the whole history up to here. The whole history moves on to the next row.
         state[step + 1], representation[step + 1] = state[step], representation[step]
         active = np.concatenate([np.arange(step), [step + 1]])
         gaps = np.full(len(active), gap_ms[step])
-        if step:  # the row that lacks the event just before
+        if step:  # row `step - 1` lacks the event before this one
             gaps[step - 1] = time_ms[step] - time_ms[step - 2] if step > 1 else -1
-        one_event = {name: np.full(len(active), features[name][step]) for name in bundle.features}
-        inputs = StepInputs(np.full(len(active), item[step]), np.full(len(active), action[step]), gaps, one_event)
+        inputs = StepInputs(
+            item=np.full(len(active), item[step]),
+            action=np.full(len(active), action[step]),
+            gap_ms=gaps,
+            features={name: np.full(len(active), features[name][step]) for name in bundle.features},
+        )
         state[active], representation[active] = stepper.step(inputs, state[active])
     return representation
 
 
-def _events_of(log: EventLog, user_id: str) -> EventLog:
-    found = log[log.user == log.user_ids.index(user_id)] if user_id in log.user_ids else log[:0]
-    if not len(found):
+def _events_of_user(log: EventLog, user_id: str) -> EventLog:
+    events = log[log.user == log.user_ids.index(user_id)] if user_id in log.user_ids else log[:0]
+    if not len(events):
         raise InputError(f"user {user_id!r} has no event in the log: check the id, --first and --rest")
-    return found
+    return events
 
 
-def _index(bundle: Bundle, item_id: str) -> int:
+def _item_index(bundle: Bundle, item_id: str) -> int:
     if item_id not in bundle.item_index:
         raise InputError(f"item {item_id!r} is not in the catalogue of {bundle.bundle_id}: name one that is")
     return bundle.item_index[item_id]

@@ -1,4 +1,4 @@
-"""What is recommended: how much of the catalogue, and how popular, the top 20 before scored events are."""
+"""The lists that a model recommends: their coverage of the catalogue, and the popularity of their items."""
 
 import time
 from typing import Any
@@ -12,51 +12,54 @@ from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 
 K = 20
-LISTS = 20_000  # at most: a list costs about as much as a rank
-SCORES = 4_000_000  # held at a time
+LISTS = 20_000  # at most; a list costs about as much as a rank
+TILE_SCORES = 4_000_000  # in memory at a time
 SEED = 0
 
 
 def describe_lists(
     bundle: Bundle, stepper: Stepper, scored: ScoredEvents, popularity: NDArray[np.int64] | None
 ) -> dict[str, Any]:
-    """Coverage and popularity of the exact top 20 before at most LISTS scored events, drawn at random, seeded.
+    """Describe the exact top 20 before at most LISTS scored events, which are drawn at random with a fixed seed.
 
-    popularity: (N + 1,) events per item index, None where nobody counted them.
+    popularity: (N + 1,) number of events by item index, None without such counts.
 
-    {"lists", "seconds", "coverage": share of the catalogue that is in at least one list, "percentile_recommended",
-    "percentile_actual": mean place in the order of training events, 1 the most and 0 the least popular,
-    "arp_recommended", "arp_actual": mean events per item (average recommendation popularity), None without counts}
+        lists, seconds            number of lists, and the time for all of them
+        coverage                  share of the catalogue that is in at least one list
+        percentile_recommended    mean place in the order of training events, from 0 (least popular) to 1 (most popular)
+        percentile_actual         the same for the actual items of the events
+        arp_recommended           mean number of events of an item (average recommendation popularity), None without
+                                  `popularity`
+        arp_actual                the same for the actual items of the events
     """
-    began = time.perf_counter()
+    began_s = time.perf_counter()
     items = bundle.manifest.items
     chosen = np.arange(len(scored.target))
     if len(chosen) > LISTS:
         chosen = np.sort(np.random.default_rng(SEED).choice(chosen, LISTS, replace=False))
-    listed = np.zeros(items + 1, np.int64)  # how often each item was in a list
-    for _, representation in representations(
-        bundle, stepper, scored.sequences, scored.users[chosen], scored.steps[chosen]
-    ):
-        listed += np.bincount(top_items(representation, bundle.item_vectors).ravel(), minlength=items + 1)
+    user, seen = scored.user[chosen], scored.steps[chosen]
+    recommended = np.zeros(items + 1, np.int64)  # number of lists with each item
+    for _, representation in representations(bundle, stepper, scored.sequences, user, seen):
+        recommended += np.bincount(top_items(representation, bundle.item_vectors).ravel(), minlength=items + 1)
     actual = np.bincount(scored.item[chosen], minlength=items + 1)
     actual[0] = 0  # outside the catalogue
     percentile = 1 - (np.arange(items + 1) - 1) / max(1, items - 1)
     return {
         "lists": len(chosen),
-        "seconds": round(time.perf_counter() - began, 2),
-        "coverage": float((listed > 0).sum() / max(1, items)),
-        "percentile_recommended": _mean(percentile, listed),
-        "percentile_actual": _mean(percentile, actual),
-        "arp_recommended": None if popularity is None else _mean(popularity, listed),
-        "arp_actual": None if popularity is None else _mean(popularity, actual),
+        "seconds": round(time.perf_counter() - began_s, 2),
+        "coverage": float((recommended > 0).sum() / max(1, items)),
+        "percentile_recommended": _weighted_mean(percentile, recommended),
+        "percentile_actual": _weighted_mean(percentile, actual),
+        "arp_recommended": None if popularity is None else _weighted_mean(popularity, recommended),
+        "arp_actual": None if popularity is None else _weighted_mean(popularity, actual),
     }
 
 
 def top_items(representation: NDArray[np.float32], item_vectors: NDArray[np.float32], k: int = K) -> NDArray[np.int64]:
-    """(m, D) representations, (N + 1, D) item vectors -> (m, min(k, N)) indices of the best items, in no order."""
+    """(m, R) representations, (N + 1, R) item vectors -> (m, min(k, N)) indices of the best items, in no order."""
     vectors = item_vectors[1:].T
     k = min(k, vectors.shape[1])
-    rows = max(1, SCORES // vectors.shape[1])
+    rows = max(1, TILE_SCORES // vectors.shape[1])
     parts = [np.empty((0, k), np.int64)]
     for begin in range(0, len(representation), rows):
         scores = representation[begin : begin + rows] @ vectors
@@ -64,6 +67,6 @@ def top_items(representation: NDArray[np.float32], item_vectors: NDArray[np.floa
     return np.concatenate(parts)
 
 
-def _mean(values: NDArray[Any], times: NDArray[np.int64]) -> float | None:
-    """Mean of the values, each counted so many times; None without any."""
-    return float(values @ times / times.sum()) if times.sum() else None
+def _weighted_mean(values: NDArray[Any], weights: NDArray[np.int64]) -> float | None:
+    """The mean of the values with these weights; None where all weights are 0."""
+    return float(values @ weights / weights.sum()) if weights.sum() else None

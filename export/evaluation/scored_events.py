@@ -1,4 +1,4 @@
-"""What an evaluation steps over and what it scores: users' events in order of time, earlier history first."""
+"""The events that an evaluation steps, and those that it scores: user by user, in order of time."""
 
 from dataclasses import dataclass
 
@@ -16,24 +16,23 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ScoredEvents:
-    """The users of a log with all their events, n in all, of which m are scored.
+    """The users of a log with all their n events, of which m are scored.
 
-    sequences: n events of the users, history before scored events. user, time_ms: (n,) int64, position in `user_ids`
-    and event time. target: (m,) int64, ascending positions of the scored events. row: (m,) int64, their rows in it.
+    A user's earlier history comes before the user's scored events.
     """
 
     user_ids: list[str]
-    sequences: Sequences
-    user: Indices
-    time_ms: Indices
-    target: Indices
-    row: Indices
+    sequences: Sequences  # of the n events
+    event_user: Indices  # (n,) position in user_ids, ascending
+    event_time_ms: Indices  # (n,)
+    target: Indices  # (m,) positions of the scored events among the n events, ascending
+    row: Indices  # (m,) rows of the scored events in their log
 
     @classmethod
-    def of(cls, log: EventLog, vocabulary: Vocabulary, history: EventLog | None = None) -> "ScoredEvents":
-        """Score every event of `log`. Events of `history`, which must all be earlier, are stepped first and not scored.
+    def from_logs(cls, log: EventLog, vocabulary: Vocabulary, history: EventLog | None = None) -> "ScoredEvents":
+        """Score every event of `log`. The events of `history` are stepped first and not scored.
 
-        Raises InputError where a history event is not earlier than the log's first.
+        Raises InputError where an event of the history is not earlier than the log's first event.
         """
         parts = [log] if history is None else [history, log]
         if history is not None and len(history) and history.time_ms[-1] >= log.time_ms[0]:
@@ -45,8 +44,8 @@ class ScoredEvents:
         position = {name: number for number, name in enumerate(user_ids)}
         codes = [np.array([position.get(name, -1) for name in part.user_ids], np.int64)[part.user] for part in parts]
         user = np.concatenate(codes)
-        order = np.argsort(user, kind="stable")[int((user < 0).sum()) :]  # users without a scored event do not matter
-        row = order - (len(user) - len(log))  # negative in the history
+        order = np.argsort(user, kind="stable")[int((user < 0).sum()) :]  # without users who have no scored event
+        row = order - (len(user) - len(log))  # negative for events of the history
         user = user[order]
         time_ms = np.concatenate([part.time_ms for part in parts])[order]
         lengths = np.bincount(user, minlength=len(user_ids))
@@ -64,13 +63,23 @@ class ScoredEvents:
 
     @property
     def item(self) -> Indices:
-        """(m,) index of each scored item, 0 for one outside the catalogue."""
+        """(m,) index of each scored item, 0 for an item outside the catalogue."""
         return self.sequences.item[self.target]
 
     @property
-    def users(self) -> Indices:
+    def action(self) -> Indices:
+        """(m,) index of each scored event's action, 0 for an unknown action."""
+        return self.sequences.action[self.target]
+
+    @property
+    def user(self) -> Indices:
         """(m,) user of each scored event, ascending."""
-        return self.user[self.target]
+        return self.event_user[self.target]
+
+    @property
+    def time_ms(self) -> Indices:
+        """(m,) time of each scored event."""
+        return self.event_time_ms[self.target]
 
     @property
     def steps(self) -> Indices:
@@ -79,20 +88,21 @@ class ScoredEvents:
 
     @property
     def age_ms(self) -> Indices:
-        """(m,) time since the user's event before, -1 without one."""
+        """(m,) time since the user's previous event, -1 for a user's first event."""
         return self.sequences.gap_ms[self.target]
 
 
 def gaps_ms(user: Indices, time_ms: Indices) -> Indices:
-    """(n,) users, grouped and ascending, and times in the order of arrival -> (n,) the gaps that a worker would step.
+    """(n,) users, ascending, and (n,) times in the order of arrival -> (n,) the gaps that a worker would step.
 
-    -1 for a user's first event; else the time since the latest event so far, 0 for one that arrives late.
+    A gap is -1 for a user's first event. For other events it is the time since the user's latest event so far, or 0
+    where the event arrives late.
     """
     if not len(user):
         return np.empty(0, np.int64)
     first_ms = int(time_ms.min())
-    stride = int(time_ms.max()) - first_ms + 1  # one user after another: a later user's keys lie above all earlier ones
-    key = user * stride + (time_ms - first_ms)
+    stride_ms = int(time_ms.max()) - first_ms + 1  # the keys of a user lie above the keys of all users before
+    key = user * stride_ms + (time_ms - first_ms)
     latest = np.maximum.accumulate(key)
     gap = np.maximum(0, key - np.concatenate([key[:1], latest[:-1]]))
     is_first = np.concatenate([[True], user[1:] != user[:-1]])

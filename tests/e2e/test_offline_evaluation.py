@@ -10,7 +10,7 @@ import numpy as np
 
 from encoder.data.loaders import load_log
 from encoder.metrics.ranking import MISS, ranking_metrics
-from export.evaluation.bundle_evaluation import predicted
+from export.evaluation.bundle_evaluation import predict_events
 from export.evaluation.scored_events import ScoredEvents
 from export.runtime.stepper import Stepper
 from streams.cli import main
@@ -46,10 +46,10 @@ def test_offline_and_online_metrics_are_the_same(deployment: Deployment, tmp_pat
     offline = evaluate("--bundle", str(deployment.bundle.path), "--events", str(path))
     assert offline["slices"]["item"]["unseen (always a miss)"]["n"] > 100
     log, _ = load_log(path)
-    scored = ScoredEvents.of(log, deployment.bundle.vocabulary)
+    scored = ScoredEvents.from_logs(log, deployment.bundle.vocabulary)
     order = {
         (scored.user_ids[user], steps): at
-        for at, (user, steps) in enumerate(zip(scored.users.tolist(), scored.steps.tolist(), strict=True))
+        for at, (user, steps) in enumerate(zip(scored.user.tolist(), scored.steps.tolist(), strict=True))
     }
     events = sorted(evaluations, key=lambda event: order[event.user_id, event.steps])
     assert [order[event.user_id, event.steps] for event in events] == list(range(len(sent)))
@@ -90,9 +90,9 @@ def check_heads(
     )  # the monitor counts in classes
 
     vocabulary = deployment.bundle.vocabulary
-    _, foreseen = predicted(deployment.bundle, Stepper(deployment.bundle), scored)
-    actions = scored.sequences.action[scored.target]
-    foresight = Foresight.score(foreseen.action, foreseen.before, actions, scored.age_ms, vocabulary.actions)
+    _, outputs = predict_events(deployment.bundle, Stepper(deployment.bundle), scored)
+    actions = scored.action
+    foresight = Foresight.score(outputs.action, outputs.time_before, actions, scored.age_ms, vocabulary.actions)
     rows = zip(*foresight.columns(), strict=True)
     for event, row in zip(events, rows, strict=True):
         assert row == (

@@ -40,5 +40,5 @@ def ranks_one_by_one(bundle: Bundle, stepper: Stepper, log: EventLog) -> list[in
 
 def live_ranks(bundle: Bundle, stepper: Stepper, scored: ScoredEvents) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return the ranks of the scored events, (n,) int64, as an evaluation computes them."""
-    of = (scored.sequences, scored.users, scored.steps, scored.item)
+    of = (scored.sequences, scored.user, scored.steps, scored.item)
     return representations.ranks(bundle, stepper, *of)

@@ -1,4 +1,4 @@
-"""An evaluation as one HTML page that needs nothing else, and its figures as JSON beside it."""
+"""The HTML page of an evaluation, which loads nothing from elsewhere, and a JSON file with the same figures."""
 
 import io
 import json
@@ -46,21 +46,21 @@ pre { font: 12px/1.35 ui-monospace, Menlo, Consolas, monospace; overflow-x: auto
   padding: 1em; border-radius: 8px } details > summary { cursor: pointer; color: var(--soft) }
 pre.note { white-space: pre-wrap } .leak { color: #fff; background: #b3261e; padding: .8em; border-radius: 8px }
 """
-# Whatever a log's names hold, a browser fetches and runs nothing.
+# With this policy, a browser loads and runs nothing, whatever the names in a log contain.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def write_report(result: dict[str, Any], path: Path) -> Path:
-    """Write the page to `path` and the object beside it; returns the latter's path."""
-    beside = path.with_suffix(".json")
+    """Write the page to `path`, and the result as JSON beside it. Returns the path of the JSON file."""
+    json_path = path.with_suffix(".json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page(result), encoding="utf-8")
-    beside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    return beside
+    json_path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return json_path
 
 
 def page(result: dict[str, Any]) -> str:
-    """The page of an `evaluation.evaluate_bundle`."""
+    """The page of the result of `bundle_evaluation.evaluate_bundle`."""
     title = f"Offline evaluation of {result['bundle_id']}"
     history = result["history"]
     return "\n".join(
@@ -70,20 +70,20 @@ def page(result: dict[str, Any]) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>",
             *(f'<p class="leak">{escape(text)}</p>' for text in leak_warnings(result)),
-            f"<p>{result['events']:,} events of {result['users']:,} users scored, {history['events']:,} earlier events "
-            f"of {history['users']:,} of them stepped first. Each item is ranked among all {result['catalogue']:,} "
-            "under the representation before its event, ties against the model; an item outside the catalogue is a "
-            "miss. Intervals are 95%, by resampling users.</p>",
+            f"<p>{result['events']:,} events of {result['users']:,} users are scored. Before, {history['events']:,} "
+            f"earlier events of {history['users']:,} of these users are stepped. Each item is ranked among all "
+            f"{result['catalogue']:,} items under the representation before its event. Ties count against the model, "
+            "and an item outside the catalogue is a miss. Intervals are 95% intervals by resampling users.</p>",
             _cards(result),
             *(f"<h2>{heading}</h2>{content}" for heading, content in sections(result).items() if content),
             "<h2>All figures</h2><details><summary>as tables of text</summary>"
-            f"<pre>{escape(_tables(result))}</pre></details></body></html>\n",
+            f"<pre>{escape(_text_tables(result))}</pre></details></body></html>\n",
         ]
     )
 
 
 def _cards(result: dict[str, Any]) -> str:
-    """The few figures that matter most."""
+    """The most important figures."""
     warm, heads = result["metrics"]["warm"], result["heads"]
     cards: list[tuple[str, str, str]] = []
     for name, text in (("recall@20", "Recall@20"), ("mrr@20", "MRR@20")):
@@ -91,19 +91,20 @@ def _cards(result: dict[str, Any]) -> str:
             low, high = warm["interval"][name]
             cards.append((f"{warm[name]:.3f}", text, f"users with history, 95%: {low:.3f} to {high:.3f}"))
     if result["baselines"] and warm["recall@20"] is not None:
-        found = max(of["warm"]["recall@20"] for of in result["baselines"].values())
-        cards.append((f"{found:.3f}", "Recall@20 of the best baseline", "counted in the history"))
+        best = max(metrics["warm"]["recall@20"] for metrics in result["baselines"].values())
+        cards.append((f"{best:.3f}", "Recall@20 of the best baseline", "counted in the history"))
     if heads:
         action, time = heads["action"]["all"], heads["time"]
         cards.append((f"{action['accuracy']:.1%}", "next actions right", f"commonest: {action['most_frequent']:.1%}"))
         if time["n"]:
             error_s = time["median_absolute_error_s"]
             cards.append((_duration(error_s), "median error of the time", "to a user's next event"))
-        for horizon, of in list(heads["churn"].items())[-1:]:
-            if of["auc"] is not None:
-                cards.append((f"{of['auc']:.3f}", f"AUC of churn, {horizon}", f"by counting: {of['count_auc']:.3f}"))
-    drawn = (f'<div class="card"><b>{value}</b>{text}<br><span>{note}</span></div>' for value, text, note in cards)
-    return f'<div class="cards">{"".join(drawn)}</div>'
+        for horizon, churn in list(heads["churn"].items())[-1:]:
+            if churn["auc"] is not None:
+                note = f"by counting: {churn['count_auc']:.3f}"
+                cards.append((f"{churn['auc']:.3f}", f"AUC of churn, {horizon}", note))
+    html = (f'<div class="card"><b>{value}</b>{text}<br><span>{note}</span></div>' for value, text, note in cards)
+    return f'<div class="cards">{"".join(html)}</div>'
 
 
 def _duration(seconds: float) -> str:
@@ -113,7 +114,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _tables(result: dict[str, Any]) -> str:
-    drawn = io.StringIO()
-    print_result(Console(file=drawn, width=170, force_terminal=False, no_color=True), result)
-    return drawn.getvalue()
+def _text_tables(result: dict[str, Any]) -> str:
+    text = io.StringIO()
+    print_result(Console(file=text, width=170, force_terminal=False, no_color=True), result)
+    return text.getvalue()

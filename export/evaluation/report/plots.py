@@ -1,6 +1,6 @@
-"""Small SVG plots as text, without a dependency and without resources from elsewhere. Pure.
+"""Small SVG plots as text. This module is pure and needs no library, and a plot loads nothing from elsewhere.
 
-Colours are classes, `ink-1` to `ink-4`, so that the page decides them, for light and for dark.
+Colours are the CSS classes `ink-1` to `ink-4`, for which the page has light and dark colours.
 """
 
 import math
@@ -9,11 +9,12 @@ from html import escape
 from typing import NamedTuple
 
 INKS = 4
+# Sizes are in units of the SVG's view box.
 WIDTH, HEIGHT = 460, 240
-LEFT, RIGHT, TOP, BOTTOM = 52, 16, 12, 38
+LEFT, RIGHT, TOP, BOTTOM = 52, 16, 12, 38  # margins of a line plot
 ROW, LABEL, VALUE = 24, 200, 56  # of a bar chart: height of a row, width of its label and of its value
 TICKS = 5
-LETTER = 5.8  # width of a letter, on average: labels longer than LABEL are cut
+LETTER = 5.8  # mean width of a letter; labels that are wider than LABEL are cut
 
 
 class Line(NamedTuple):
@@ -28,7 +29,10 @@ class Bar(NamedTuple):
 
 
 def lines(title: str, x_label: str, series: Sequence[Line], *, is_from_zero: bool = True) -> str:
-    """Lines over a common x axis; the y axis begins at 0 unless a value is below, or where the values begin."""
+    """A plot of lines over a common x axis, or an empty text without points.
+
+    The y axis begins at 0 or at the lowest value below 0; without `is_from_zero`, it begins at the lowest value.
+    """
     points = [point for line in series for point in line.points if math.isfinite(point[1])]
     if not points:
         return ""
@@ -66,7 +70,7 @@ def lines(title: str, x_label: str, series: Sequence[Line], *, is_from_zero: boo
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """About TICKS round numbers, 1, 2 or 5 times a power of ten apart, from at most `low` to at least `high`."""
+    """About TICKS round numbers from at most `low` to at least `high`, 1, 2 or 5 times a power of ten apart."""
     if not high > low:
         return [low, low + 1.0]
     rough = (high - low) / (TICKS - 1)
@@ -77,7 +81,10 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def bars(title: str, rows: Sequence[Bar], mark: float | None = None) -> str:
-    """Horizontal bars from 0, with their intervals as whiskers, and a line at `mark`, if any."""
+    """A chart of horizontal bars from 0, with intervals as whiskers. Without rows, the text is empty.
+
+    mark: where a vertical line stands.
+    """
     if not rows:
         return ""
     values = [bar.value for bar in rows] + [bar.interval[1] for bar in rows if bar.interval]
@@ -86,7 +93,7 @@ def bars(title: str, rows: Sequence[Bar], mark: float | None = None) -> str:
     parts = []
     for number, bar in enumerate(rows):
         middle = number * ROW + ROW / 2
-        parts.append(f'<text x="{LABEL - 8}" y="{middle + 4}" text-anchor="end">{escape(_cut(bar.label))}</text>')
+        parts.append(f'<text x="{LABEL - 8}" y="{middle + 4}" text-anchor="end">{escape(_shortened(bar.label))}</text>')
         parts.append(
             f'<rect x="{LABEL}" y="{middle - 7}" width="{bar.value * scale:.1f}" height="14" rx="2" class="ink-1"/>'
         )
@@ -105,7 +112,8 @@ def bars(title: str, rows: Sequence[Bar], mark: float | None = None) -> str:
     return _figure(title, "", WIDTH, height, parts)
 
 
-def _cut(label: str) -> str:
+def _shortened(label: str) -> str:
+    """The label, cut at the width LABEL."""
     letters = int((LABEL - 8) / LETTER)
     return label if len(label) <= letters else label[: letters - 1] + "…"
 

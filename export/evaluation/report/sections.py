@@ -1,23 +1,23 @@
-"""The sections of the report: plots and small tables of an evaluation, as HTML. Pure."""
+"""The sections of the report: plots and small tables of an evaluation, as HTML. This module is pure."""
 
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from export.evaluation import perturbation
 from export.evaluation.bootstrap import NAMES
+from export.evaluation.perturbation import METHOD
 from export.evaluation.report.plots import Bar, Line, bars, lines
-from export.evaluation.report.text_tables import no_churn
+from export.evaluation.report.text_tables import no_churn_text
 
 PARTS = {"all": "all events", "warm": "users with history", "cold": "first events of users"}
 SCORERS = {"model": "model", "popularity": "popularity", "last_item": "last item's co-occurrence"}
 TITLES = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
 CHURN = ("auc", "count_auc", "brier", "constant_brier", "mean_risk", "churned")
-SHOWN = ("recall@5", "recall@10", "recall@20", "mrr@20", "ndcg@20")
+RANKING = ("recall@5", "recall@10", "recall@20", "mrr@20", "ndcg@20")
 
 
 def sections(result: dict[str, Any]) -> dict[str, str]:
-    """Heading -> HTML of an `evaluation.evaluate_bundle`; empty where there is nothing to show."""
+    """Heading -> HTML of the result of `bundle_evaluation.evaluate_bundle`, empty where there is nothing to show."""
     heads = result["heads"] or {}
     return {
         "Next item": _ranking(result),
@@ -35,11 +35,11 @@ def sections(result: dict[str, Any]) -> dict[str, str]:
 def _ranking(result: dict[str, Any]) -> str:
     rankings = {"model": result["metrics"], **(result["baselines"] or {})}
     rows = [
-        [f"{PARTS[part]}: {SCORERS[by]}", f"{of['n']:,}", *(_number(metrics[part][name]) for name in SHOWN)]
-        for part, of in result["metrics"].items()
-        for by, metrics in rankings.items()
+        [f"{PARTS[part]}: {SCORERS[scorer]}", f"{model['n']:,}", *(_number(metrics[part][name]) for name in RANKING)]
+        for part, model in result["metrics"].items()
+        for scorer, metrics in rankings.items()
     ]
-    return _table(["events: ranked by", "n", *(_title(name) for name in SHOWN)], rows)
+    return _table(["events: ranked by", "n", *(_title(name) for name in RANKING)], rows)
 
 
 def _comparison(result: dict[str, Any]) -> str:
@@ -47,66 +47,66 @@ def _comparison(result: dict[str, Any]) -> str:
     if not compare:
         return ""
     rows = []
-    for part, of in compare["difference"].items():
+    for part, differences in compare["difference"].items():
         for name in NAMES:
-            if found := of[name]:
+            if found := differences[name]:
                 low, high = found["interval"]
                 numbers = [f"{found['difference']:+.4f}", f"{low:+.4f} to {high:+.4f}", f"{found['p']:.3f}"]
-                rows.append([f"{PARTS.get(part, 'items known to both')}: {_title(name)}", f"{of['n']:,}", *numbers])
-    text = f"<p>{escape(result['bundle_id'])} less {escape(compare['bundle_id'])}, on the same events.</p>"
+                label = f"{PARTS.get(part, 'items known to both')}: {_title(name)}"
+                rows.append([label, f"{differences['n']:,}", *numbers])
+    text = f"<p>{escape(result['bundle_id'])} minus {escape(compare['bundle_id'])}, on the same events.</p>"
     return text + _table(["events: metric", "n", "difference", "95%", "p"], rows)
 
 
 def _slices(groups: dict[str, Any]) -> str:
-    figures = []
-    for group, labels in groups.items():
-        for name in NAMES:
-            rows = [Bar(f"{label} (n={of['n']:,})", of[name], of["interval"][name]) for label, of in labels.items()]
-            figures.append(bars(f"{_title(name)} by {group}", rows))
-    return _figures(figures)
+    return _figures(
+        [bars(f"{_title(name)} by {group}", _bars(labels, name)) for group, labels in groups.items() for name in NAMES]
+    )
 
 
 def _action(heads: dict[str, Any]) -> str:
     if not heads:
         return ""
-    found = heads["action"]["all"]
-    by_action = {name or "unknown": of for name, of in found["by_action"].items()}
+    action = heads["action"]["all"]
+    by_action = {name or "unknown": scores for name, scores in action["by_action"].items()}
     rows = [
-        [name, f"{of['n']:,}", *(_number(of[score]) for score in ("precision", "recall", "f1"))]
-        for name, of in {**by_action, "macro mean": found}.items()
+        [name, f"{scores['n']:,}", *(_number(scores[score]) for score in ("precision", "recall", "f1"))]
+        for name, scores in {**by_action, "macro mean": action}.items()
     ]
     text = (
-        f"<p>{found['accuracy']:.1%} of the actions were the one that the model named; always naming the commonest "
-        f"would be right for {found['most_frequent']:.1%}.</p>"
+        f"<p>The model predicted {action['accuracy']:.1%} of the actions. A constant prediction of the most frequent "
+        f"action would be right for {action['most_frequent']:.1%}.</p>"
     )
-    figure = bars("F1 by action", [Bar(f"{name} (n={of['n']:,})", of["f1"]) for name, of in by_action.items()])
+    figure = bars(
+        "F1 by action", [Bar(f"{name} (n={scores['n']:,})", scores["f1"]) for name, scores in by_action.items()]
+    )
     return text + _table(["action", "n", "precision", "recall", "F1"], rows) + _figures([figure])
 
 
 def _time(heads: dict[str, Any]) -> str:
     if not heads or not heads["time"]["n"]:
         return ""
-    found = heads["time"]
-    watched = found["watched"]
+    time = heads["time"]
+    watched = time["watched"]
     rows = [
-        ["mean log-likelihood (density per second)", f"{found['log_likelihood']:.3f} nats"],
-        ["error of log(1 s + time): MSE, MAE", f"{found['log_mse']:.3f}, {found['log_mae']:.3f}"],
-        ["absolute error: mean, median", f"{found['mae_s']:,.1f} s, {found['median_absolute_error_s']:,.1f} s"],
+        ["mean log-likelihood (density per second)", f"{time['log_likelihood']:.3f} nats"],
+        ["error of log(1 s + time): MSE, MAE", f"{time['log_mse']:.3f}, {time['log_mae']:.3f}"],
+        ["absolute error: mean, median", f"{time['mae_s']:,.1f} s, {time['median_absolute_error_s']:,.1f} s"],
         ["calibration error corrected for the log's end", f"{watched['calibration_error']:.3f}"],
         [
-            "raw calibration error, as the monitor counts: times that the log's end cut off are missing",
-            f"{found['calibration_error']:.3f}",
+            "raw calibration error, as the monitor counts it, without times that the log's end cut off",
+            f"{time['calibration_error']:.3f}",
         ],
     ]
     tenths = [Bar(f"{n * 10} to {n * 10 + 10}%", share) for n, share in enumerate(watched["deciles"])]
-    held = [(float(of.rstrip("%")), 100 * share) for of, share in watched["coverage"].items()]
-    return _table(["users with history", f"n={found['n']:,}"], rows) + _figures(
+    coverage = [(float(interval.rstrip("%")), 100 * share) for interval, share in watched["coverage"].items()]
+    return _table(["users with history", f"n={time['n']:,}"], rows) + _figures(
         [
-            bars("Share of times in each tenth of their distribution (right: 0.1)", tenths, mark=0.1),
+            bars("Share of times in each tenth of their distribution (ideal: 0.1)", tenths, mark=0.1),
             lines(
                 "Times within the central interval, %",
-                "% that the interval should hold",
-                [Line("the model's", held), Line("right", [(x, x) for x, _ in held])],
+                "% that the interval should contain",
+                [Line("the model", coverage), Line("ideal", [(x, x) for x, _ in coverage])],
             ),
         ]
     )
@@ -116,22 +116,21 @@ def _churn(heads: dict[str, Any]) -> str:
     if not heads:
         return ""
     if not heads["churn"]:
-        return f"<p>{escape(no_churn(heads))}.</p>"
+        return f"<p>{escape(no_churn_text(heads))}.</p>"
     rows, figures = [], []
-    for horizon, of in heads["churn"].items():
-        numbers = [_number(of[name]) for name in CHURN]
-        rows.append([horizon, f"{of['n']:,}", *numbers])
-        groups = [(row["risk"], row["churned"]) for row in of["reliability"]]
+    for horizon, churn in heads["churn"].items():
+        rows.append([horizon, f"{churn['n']:,}", *(_number(churn[name]) for name in CHURN)])
+        groups = [(row["risk"], row["churned"]) for row in churn["reliability"]]
         figures.append(
             lines(
-                f"No event within {horizon}: what came of the risk, in tenths of the events",
+                f"No event within {horizon}: the share that churned by predicted risk, in tenths of the events",
                 "mean risk",
-                [Line("share that churned", groups), Line("right", [(risk, risk) for risk, _ in groups])],
+                [Line("share that churned", groups), Line("ideal", [(risk, risk) for risk, _ in groups])],
             )
         )
     text = (
-        "<p>Only events that lie a horizon before the log's end are judged: of later ones the outcome is not known. "
-        "Counting: the fewer of the user's events in the last two horizons, the higher the risk.</p>"
+        "<p>Only events at least a horizon before the log's end are judged, because the outcome of later events is not "
+        "known. The baseline counts the user's events in the last two horizons: few events mean a high risk.</p>"
     )
     headings = ["horizon", "n", "AUC", "AUC of counting", "Brier", "Brier of a constant", "mean risk", "churned"]
     return text + _table(headings, rows) + _figures(figures)
@@ -143,32 +142,29 @@ def _robustness(curves: dict[str, Any] | None) -> str:
     figures = [
         lines(
             _title(name),
-            "share of the history disturbed, %",
+            "share of the history that is disturbed, %",
             [
-                Line(kind, [(100 * float(share), of[name]) for share, of in points.items()])
+                Line(kind, [(100 * float(share), metrics[name]) for share, metrics in points.items()])
                 for kind, points in curves.items()
             ],
         )
         for name in NAMES
     ]
-    note = escape((perturbation.__doc__ or "").strip())
-    return _figures(figures) + f'<details><summary>How</summary><pre class="note">{note}</pre></details>'
+    note = f'<details><summary>Method</summary><pre class="note">{escape(METHOD)}</pre></details>'
+    return _figures(figures) + note
 
 
-def _freshness(found: dict[str, Any] | None) -> str:
-    if not found or not found["live"]["n"]:
+def _freshness(freshness: dict[str, Any] | None) -> str:
+    if not freshness or not freshness["live"]["n"]:
         return ""
-    figures = []
-    for name in NAMES:
-        states = {"live": found["live"]} | {f"{lag} ago": of["all"] for lag, of in found["frozen"].items()}
-        rows = [Bar(f"{label} (n={of['n']:,})", of[name], of["interval"][name]) for label, of in states.items()]
-        figures.append(bars(f"{_title(name)}, users with history", rows))
-    for lag, of in found["frozen"].items():
-        older = of["older"]
+    states = {"live": freshness["live"]} | {f"{lag} ago": lagged["all"] for lag, lagged in freshness["frozen"].items()}
+    figures = [bars(f"{_title(name)}, users with history", _bars(states, name)) for name in NAMES]
+    for lag, lagged in freshness["frozen"].items():
+        older = {name: lagged["older"][name] for name in ("live", "frozen")}
         n = older["live"]["n"]
         for name in NAMES if n else ():
-            rows = [Bar(text, older[text][name], older[text]["interval"][name]) for text in ("live", "frozen")]
-            figures.append(bars(f"{_title(name)}, only events (n={n:,}) with one {lag} earlier", rows))
+            rows = [Bar(label, metrics[name], metrics["interval"][name]) for label, metrics in older.items()]
+            figures.append(bars(f"{_title(name)}, only events (n={n:,}) with an event {lag} earlier", rows))
     return _figures(figures)
 
 
@@ -189,9 +185,17 @@ def _training(training: dict[str, Any]) -> str:
     )
 
 
+def _bars(summaries: dict[str, Any], name: str) -> list[Bar]:
+    """One bar with its interval for each summary: label -> `slices.summary`."""
+    return [
+        Bar(f"{label} (n={metrics['n']:,})", metrics[name], metrics["interval"][name])
+        for label, metrics in summaries.items()
+    ]
+
+
 def _figures(figures: Sequence[str]) -> str:
-    drawn = "".join(figures)
-    return f'<div class="figures">{drawn}</div>' if drawn else ""
+    html = "".join(figures)
+    return f'<div class="figures">{html}</div>' if html else ""
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -205,5 +209,6 @@ def _number(value: float | None) -> str:
 
 
 def _title(name: str) -> str:
+    """The title of a metric such as `recall@20`."""
     metric, cutoff = name.split("@")
     return f"{TITLES[metric]}@{cutoff}"

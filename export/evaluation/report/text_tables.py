@@ -1,4 +1,4 @@
-"""An evaluation on the terminal."""
+"""The tables of an evaluation as text, for the terminal and for the end of the report's page."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from encoder.metrics.churn import CHURN_DAYS
 from encoder.metrics.next_time import calibration_errors_text
 from export.evaluation.bootstrap import NAMES
 
-EVERY = tuple(f"{metric}@{k}" for metric in ("recall", "mrr", "ndcg") for k in (5, 10, 20))
-SHORT = ("recall@10", "recall@20", "mrr@20", "ndcg@20")
-SCORES = ("precision", "recall", "f1")
-WIDE = 120  # columns of a terminal that has room for EVERY
+ALL_RANKING = tuple(f"{metric}@{k}" for metric in ("recall", "mrr", "ndcg") for k in (5, 10, 20))
+NARROW_RANKING = ("recall@10", "recall@20", "mrr@20", "ndcg@20")
+ACTION_SCORES = ("precision", "recall", "f1")
+WIDE = 120  # columns of a terminal that has room for ALL_RANKING
 
 
 def print_result(console: Console, result: dict[str, Any]) -> None:
-    """All that an `evaluation.evaluate_bundle` found; fewer cutoffs where the console is narrow."""
-    console.print(_metrics(result, EVERY if console.width >= WIDE else SHORT))
+    """Print the result of `bundle_evaluation.evaluate_bundle`, with fewer metrics where the console is narrow."""
+    console.print(_metrics(result, ALL_RANKING if console.width >= WIDE else NARROW_RANKING))
     console.print(_slices(result["slices"]))
     console.print(_lists(result["lists"]), soft_wrap=True, highlight=False)
     if result["heads"]:
@@ -37,6 +37,7 @@ def _number(value: float | None, digits: int = 4) -> str:
 
 
 def _table(title: str, texts: list[str], numbers: list[str]) -> Table:
+    """A table with columns of texts and columns of numbers under these headings."""
     table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
     for heading in texts:
         table.add_column(heading)
@@ -50,25 +51,25 @@ def _metrics(result: dict[str, Any], names: tuple[str, ...]) -> Table:
     table = _table(title, ["events", "ranked by"], ["n", *names])
     rankings = {"model": result["metrics"], **(result["baselines"] or {})}
     for part in result["metrics"]:
-        for by, metrics in rankings.items():
-            of = metrics[part]
-            table.add_row(part, by, f"{of['n']:,}", *(_number(of[name]) for name in names))
+        for scorer, parts in rankings.items():
+            metrics = parts[part]
+            table.add_row(part, scorer, f"{metrics['n']:,}", *(_number(metrics[name]) for name in names))
     return table
 
 
 def _slices(slices: dict[str, Any]) -> Table:
     first = next(iter(next(iter(slices.values())).values()))
-    beside = [name for name in ("action_accuracy", "time_log_likelihood") if name in first]
+    head_scores = [name for name in ("action_accuracy", "time_log_likelihood") if name in first]
     headings = ["n", *(text for name in NAMES for text in (name, "95%"))]
-    headings += [f"popularity {NAMES[0]}"] * ("popularity" in first) + [name.replace("_", " ") for name in beside]
+    headings += [f"popularity {NAMES[0]}"] * ("popularity" in first) + [name.replace("_", " ") for name in head_scores]
     table = _table("Slices, with 95% intervals by resampling users", ["slice"], headings)
     for group, labels in slices.items():
         table.add_row(group, style="bold")
-        for label, of in labels.items():
-            cells = [text for name in NAMES for text in (_number(of[name]), _range(of["interval"][name]))]
-            cells += [_number(of["popularity"][NAMES[0]])] if "popularity" in of else []
-            cells += [_number(of[name]) for name in beside]
-            table.add_row(f"  {escape(label)}", f"{of['n']:,}", *cells)
+        for label, metrics in labels.items():
+            cells = [text for name in NAMES for text in (_number(metrics[name]), _range(metrics["interval"][name]))]
+            cells += [_number(metrics["popularity"][NAMES[0]])] if "popularity" in metrics else []
+            cells += [_number(metrics[name]) for name in head_scores]
+            table.add_row(f"  {escape(label)}", f"{metrics['n']:,}", *cells)
     return table
 
 
@@ -87,25 +88,32 @@ def _lists(lists: dict[str, Any]) -> str:
 
 
 def print_heads(console: Console, heads: dict[str, Any]) -> None:
-    """What a `heads.head_metrics` found."""
-    actions = _table("Next action", ["events", "action"], ["n", "precision", "recall", "F1"])
-    for part, of in heads["action"].items():
-        if of["n"]:
-            best = f"accuracy {_number(of['accuracy'])}, always the commonest {_number(of['most_frequent'])}; macro:"
-            actions.add_row(part, best, f"{of['n']:,}", *(_number(of[name]) for name in SCORES), style="bold")
-        for name, scores in of["by_action"].items():
-            cells = [f"{scores['n']:,}", *(_number(scores[name]) for name in SCORES)]
-            actions.add_row("", escape(name or "unknown"), *cells)
-    console.print(actions)
+    """Print the result of `heads.head_metrics`."""
+    table = _table("Next action", ["events", "action"], ["n", "precision", "recall", "F1"])
+    for part, metrics in heads["action"].items():
+        if metrics["n"]:
+            label = (
+                f"accuracy {_number(metrics['accuracy'])}, always the most frequent "
+                f"{_number(metrics['most_frequent'])}; macro:"
+            )
+            table.add_row(part, label, *_action_cells(metrics), style="bold")
+        for name, scores in metrics["by_action"].items():
+            table.add_row("", escape(name or "unknown"), *_action_cells(scores))
+    console.print(table)
     if heads["time"]["n"]:
         console.print(_time(heads["time"]), soft_wrap=True, highlight=False)
     if heads["churn"]:
         console.print(_churn(heads["churn"]))
     else:
-        console.print(no_churn(heads), soft_wrap=True, highlight=False)
+        console.print(no_churn_text(heads), soft_wrap=True, highlight=False)
 
 
-def no_churn(heads: dict[str, Any]) -> str:
+def _action_cells(scores: dict[str, Any]) -> list[str]:
+    return [f"{scores['n']:,}", *(_number(scores[name]) for name in ACTION_SCORES)]
+
+
+def no_churn_text(heads: dict[str, Any]) -> str:
+    """Why a result has no metrics of churn."""
     return (
         f"Churn: not to be judged, since the scored events span {24 * heads['log_days']:.2f} hours, less than the "
         f"shortest horizon, {CHURN_DAYS[0]} day"
@@ -113,68 +121,67 @@ def no_churn(heads: dict[str, Any]) -> str:
 
 
 def _time(time: dict[str, Any]) -> str:
-    coverage = ", ".join(f"{_number(share, 3)} in the {of}" for of, share in time["watched"]["coverage"].items())
+    shares = time["watched"]["coverage"].items()
+    coverage = ", ".join(f"{_number(share, 3)} in the {interval}" for interval, share in shares)
     return (
         f"Time to the next event, {time['n']:,} events of users with history: log-likelihood "
         f"{_number(time['log_likelihood'], 3)} nats (density per second); of log(1 s + time) MSE "
         f"{_number(time['log_mse'], 3)}, MAE {_number(time['log_mae'], 3)}; of seconds MAE "
-        f"{_number(time['mae_s'], 1)}, median error {_number(time['median_absolute_error_s'], 1)}; of what the log "
-        f"could show {coverage} central interval; {calibration_errors_text(time)}"
+        f"{_number(time['mae_s'], 1)}, median error {_number(time['median_absolute_error_s'], 1)}; corrected for the "
+        f"log's end, {coverage} central interval; {calibration_errors_text(time)}"
     )
 
 
 def _churn(churn: dict[str, Any]) -> Table:
     names = ("auc", "count_auc", "brier", "constant_brier", "mean_risk", "churned")
     headings = ["n", "AUC", "of counting", "Brier", "of a constant", "mean risk", "churned"]
-    table = _table("Churn: no event for so long, after events whose outcome the log shows", ["horizon"], headings)
-    for horizon, of in churn.items():
-        table.add_row(horizon, f"{of['n']:,}", *(_number(of[name]) for name in names))
+    title = "Churn: no event within the horizon, after events whose outcome the log shows"
+    table = _table(title, ["horizon"], headings)
+    for horizon, metrics in churn.items():
+        table.add_row(horizon, f"{metrics['n']:,}", *(_number(metrics[name]) for name in names))
     return table
 
 
 def _comparison(result: dict[str, Any]) -> Table:
     compare = result["compare"]
-    title = f"{result['bundle_id']} less {compare['bundle_id']} ({compare['catalogue']:,} items)"
+    title = f"{result['bundle_id']} minus {compare['bundle_id']} ({compare['catalogue']:,} items)"
     table = _table(title, ["events"], ["n", *(text for name in NAMES for text in (name, "95%", "p"))])
-    for part, of in compare["difference"].items():
-        found = [of[name] for name in NAMES]
-        cells = [
-            text
-            for one in found
-            for text in (
-                ("-", "-", "-")
-                if one is None
-                else (f"{one['difference']:+.4f}", _range(one["interval"], "+.4f"), f"{one['p']:.3f}")
-            )
-        ]
-        table.add_row(part.replace("_", " "), f"{of['n']:,}", *cells)
+    for part, differences in compare["difference"].items():
+        cells = [text for name in NAMES for text in _difference_cells(differences[name])]
+        table.add_row(part.replace("_", " "), f"{differences['n']:,}", *cells)
     return table
+
+
+def _difference_cells(found: dict[str, Any] | None) -> tuple[str, str, str]:
+    if found is None:
+        return "-", "-", "-"
+    return f"{found['difference']:+.4f}", _range(found["interval"], "+.4f"), f"{found['p']:.3f}"
 
 
 def _robustness(curves: dict[str, Any]) -> Table:
     shares = list(next(iter(curves.values())))
     headings = ["clean" if share == "0" else f"{float(share):.0%}" for share in shares]
-    title = "Recall@20 and MRR@20 of users with history, a share of the history disturbed"
+    title = "Recall@20 and MRR@20 of users with history, where a share of the history is disturbed"
     table = _table(title, ["history"], headings)
     for kind, points in curves.items():
         for name in NAMES:
-            first = kind if name == NAMES[0] else ""
-            table.add_row(first, *(_number(points[share][name]) for share in shares))
+            label = kind if name == NAMES[0] else ""
+            table.add_row(label, *(_number(points[share][name]) for share in shares))
     return table
 
 
-def _freshness(found: dict[str, Any]) -> Table:
-    title = "Users with history: the live state and frozen ones; gain: live less frozen, on the same events"
+def _freshness(freshness: dict[str, Any]) -> Table:
+    title = "Users with history: live and frozen states; gain: live minus frozen, on the same events"
     table = _table(title, ["state", "events"], ["n", *NAMES, *(f"gain {name}" for name in NAMES)])
 
-    def add(state: str, events: str, of: dict[str, Any], gain: dict[str, Any] | None) -> None:
+    def add(state: str, events: str, metrics: dict[str, Any], gain: dict[str, Any] | None) -> None:
         gains = [_gain(gain[name]) if gain else "" for name in NAMES]
-        table.add_row(state, events, f"{of['n']:,}", *(_number(of[name]) for name in NAMES), *gains)
+        table.add_row(state, events, f"{metrics['n']:,}", *(_number(metrics[name]) for name in NAMES), *gains)
 
-    add("live", "all", found["live"], None)
-    for lag, of in found["frozen"].items():
-        add(f"{lag} old", "all", of["all"], of["gain"])
-        add("", "with an event so old", of["older"]["frozen"], of["older"]["gain"])
+    add("live", "all", freshness["live"], None)
+    for lag, lagged in freshness["frozen"].items():
+        add(f"{lag} old", "all", lagged["all"], lagged["gain"])
+        add("", "with an event so old", lagged["older"]["frozen"], lagged["older"]["gain"])
     return table
 
 

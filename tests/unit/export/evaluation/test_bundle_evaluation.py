@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from encoder.metrics.leakage import find_leak, leak_warnings
-from export.evaluation.bundle_evaluation import evaluate_bundle, predicted
+from export.evaluation.bundle_evaluation import evaluate_bundle, predict_events
 from export.evaluation.report.page import page
 from export.evaluation.scored_events import ScoredEvents
 from export.runtime.bundle import Bundle
@@ -21,24 +21,26 @@ from tests.support.single_steps import live_ranks, one_by_one
 
 def test_heads_are_scored_by_their_outputs_before_and_after_each_event(bundle: Bundle, stepper: Stepper) -> None:
     history, log = random_log(users=120).split(0.3)
-    scored = ScoredEvents.of(log, bundle.vocabulary, history)
-    ranks, foreseen = predicted(bundle, stepper, scored)
+    scored = ScoredEvents.from_logs(log, bundle.vocabulary, history)
+    ranks, outputs = predict_events(bundle, stepper, scored)
     assert np.array_equal(ranks, live_ranks(bundle, stepper, scored))
-    sequences, actions = scored.sequences, scored.sequences.action[scored.target]
+    sequences, actions = scored.sequences, scored.action
     for user in range(len(scored.user_ids)):
         own = slice(int(sequences.starts[user]), int(sequences.starts[user + 1]))
-        events = zip(sequences.item[own].tolist(), sequences.action[own].tolist(), scored.time_ms[own], strict=True)
+        events = zip(
+            sequences.item[own].tolist(), sequences.action[own].tolist(), scored.event_time_ms[own], strict=True
+        )
         said = one_by_one(bundle, stepper, [(item, action, int(time_ms)) for item, action, time_ms in events])
         _, action, mixture = stepper.predict(np.stack(said), np.zeros(len(said), np.int64))
-        for at in np.flatnonzero(scored.users == user).tolist():
+        for at in np.flatnonzero(scored.user == user).tolist():
             step = int(scored.steps[at])
-            np.testing.assert_allclose(foreseen.action[at], action[step], rtol=1e-5)
-            np.testing.assert_allclose(foreseen.before[at], mixture[step], rtol=1e-5)
-            np.testing.assert_allclose(foreseen.after[at], mixture[step + 1], rtol=1e-5)
+            np.testing.assert_allclose(outputs.action[at], action[step], rtol=1e-5)
+            np.testing.assert_allclose(outputs.time_before[at], mixture[step], rtol=1e-5)
+            np.testing.assert_allclose(outputs.time_after[at], mixture[step + 1], rtol=1e-5)
 
     result = evaluate_bundle(bundle, log, history)
     heads, warm = result["heads"], scored.steps > 0
-    right = foreseen.action[:, 1:].argmax(axis=1) + 1 == actions
+    right = outputs.action[:, 1:].argmax(axis=1) + 1 == actions
     assert heads["action"]["all"]["accuracy"] == right.mean()
     assert heads["action"]["warm"]["accuracy"] == right[warm].mean()
     assert heads["action"]["cold"]["n"] == int((~warm).sum()) > 0
@@ -58,9 +60,9 @@ def test_heads_are_scored_by_their_outputs_before_and_after_each_event(bundle: B
 def test_without_events_the_model_ranks_by_its_prior(bundle: Bundle, stepper: Stepper) -> None:
     log = event_log([(f"u{i}", f"item-{i + 1}", "view", 10**12 + i) for i in range(ITEMS)])
     _, prior = stepper.predict(np.tile(bundle.initial_representation, (2, 1)), np.zeros(2, np.int64))[:2]
-    found, foreseen = predicted(bundle, stepper, ScoredEvents.of(log, bundle.vocabulary))
+    found, outputs = predict_events(bundle, stepper, ScoredEvents.from_logs(log, bundle.vocabulary))
     assert sorted(found.tolist()) == list(range(1, ITEMS + 1)), "all users without events have the same list"
-    np.testing.assert_allclose(foreseen.action, np.tile(prior[0], (ITEMS, 1)), rtol=1e-6)
+    np.testing.assert_allclose(outputs.action, np.tile(prior[0], (ITEMS, 1)), rtol=1e-6)
 
 
 def test_the_page_names_the_bundle_with_leakage(bundle: Bundle, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_the_commands_print_and_write_their_results(
     assert (result["events"], result["history"]["events"] > 150) == (200, True)
     assert f"UNCHECKED: {bundle.bundle_id} does not say" in printed.err
     shown = " ".join(printed.err.split())
-    for text in ("Next action", "Time to the next event,", "Churn: no event for so long", "popularity"):
+    for text in ("Next action", "Time to the next event,", "Churn: no event within the horizon", "popularity"):
         assert text in shown
     time = result["heads"]["time"]
     assert (

@@ -21,7 +21,7 @@ def test_an_explanation_compares_with_the_history_without_the_event(bundle: Bund
     ]
     whole = one_by_one(bundle, stepper, events)[-1]
     assert found.rank == 1
-    assert len(found.event) == len(events) > 10
+    assert len(found.events) == len(events) > 10
     for i in range(len(events)):
         without = one_by_one(bundle, stepper, events[:i] + events[i + 1 :])[-1]
         np.testing.assert_allclose(found.moved_l2[i], np.linalg.norm(whole - without), atol=1e-5)

@@ -7,8 +7,8 @@ from tests.support.random_log import random_log
 
 
 def test_a_frozen_state_includes_only_events_that_are_old_enough(bundle: Bundle) -> None:
-    scored = ScoredEvents.of(random_log(), bundle.vocabulary)
+    scored = ScoredEvents.from_logs(random_log(), bundle.vocabulary)
     lag_ms = 3 * 86_400_000
     for at, seen in zip(scored.target.tolist(), seen_before(scored, lag_ms).tolist(), strict=True):
-        begin = int(scored.sequences.starts[scored.user[at]])
-        assert seen == sum(scored.time_ms[begin:at] <= scored.time_ms[at] - lag_ms)
+        begin = int(scored.sequences.starts[scored.event_user[at]])
+        assert seen == sum(scored.event_time_ms[begin:at] <= scored.event_time_ms[at] - lag_ms)

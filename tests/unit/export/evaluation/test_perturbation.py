@@ -14,18 +14,18 @@ from tests.support.single_steps import one_by_one
 
 @pytest.mark.parametrize("kind", list(perturbation.PERTURBATIONS))
 def test_states_are_those_of_the_disturbed_history(bundle: Bundle, stepper: Stepper, kind: str) -> None:
-    scored = ScoredEvents.of(random_log(120, 6), bundle.vocabulary)
-    chosen = np.random.default_rng(perturbation.SEED).random(len(scored.user)) < 0.4
+    scored = ScoredEvents.from_logs(random_log(120, 6), bundle.vocabulary)
+    chosen = np.random.default_rng(perturbation.SEED).random(len(scored.event_user)) < 0.4
     perturbed = perturb(scored, kind, 0.4, ITEMS)
-    got = representations.ranks(bundle, stepper, perturbed.sequences, scored.users, perturbed.seen, scored.item)
+    got = representations.ranks(bundle, stepper, perturbed.sequences, scored.user, perturbed.seen, scored.item)
     sequences, expected = scored.sequences, []
     items = perturbed.sequences.item if kind == "replaced" else sequences.item
     for at in scored.target.tolist():
         past: list[tuple[int, int, int]] = []
-        begin = int(sequences.starts[scored.user[at]])
+        begin = int(sequences.starts[scored.event_user[at]])
         late: tuple[int, int, int] | None = None
         for p in range(begin, at):
-            event = (int(items[p]), int(sequences.action[p]), int(scored.time_ms[p]))
+            event = (int(items[p]), int(sequences.action[p]), int(scored.event_time_ms[p]))
             if kind == "shuffled" and chosen[p]:
                 if late:  # of two late events in a row, the earlier one arrives first
                     past.append(late)
@@ -43,7 +43,7 @@ def test_states_are_those_of_the_disturbed_history(bundle: Bundle, stepper: Step
 
 
 def test_a_share_of_zero_changes_nothing(bundle: Bundle) -> None:
-    scored = ScoredEvents.of(random_log(), bundle.vocabulary)
+    scored = ScoredEvents.from_logs(random_log(), bundle.vocabulary)
     for kind in perturbation.PERTURBATIONS:
         perturbed: Perturbed = perturb(scored, kind, 0.0, ITEMS)
         assert np.array_equal(perturbed.seen, scored.steps)

@@ -18,12 +18,12 @@ def test_top_items_are_the_best_of_the_catalogue(bundle: Bundle) -> None:
 
 
 def test_lists_tell_the_coverage_and_the_popularity_of_items(bundle: Bundle, stepper: Stepper) -> None:
-    scored = ScoredEvents.of(random_log(), bundle.vocabulary)
+    scored = ScoredEvents.from_logs(random_log(), bundle.vocabulary)
     popularity = np.arange(ITEMS, -1, -1) ** 2
     popularity[0] = 0
     lists = describe_lists(bundle, stepper, scored, popularity)
     shown: list[int] = []
-    for _, found in representations.representations(bundle, stepper, scored.sequences, scored.users, scored.steps):
+    for _, found in representations.representations(bundle, stepper, scored.sequences, scored.user, scored.steps):
         shown += (np.argsort(-(found @ bundle.item_vectors[1:].T), axis=1)[:, :20] + 1).ravel().tolist()
     known = scored.item[scored.item > 0].tolist()
     assert lists["lists"] * 20 == len(shown)

@@ -15,10 +15,10 @@ from tests.support.single_steps import live_ranks, ranks_one_by_one
 
 def test_recent_events_are_counted_up_to_each_scored_event(bundle: Bundle) -> None:
     history, log = random_log().split(0.3)
-    scored = ScoredEvents.of(log, bundle.vocabulary, history)
+    scored = ScoredEvents.from_logs(log, bundle.vocabulary, history)
     within_ms = 3 * 86_400_000
     for at, found in zip(scored.target.tolist(), recent_events(scored, within_ms).tolist(), strict=True):
-        own = scored.time_ms[int(scored.sequences.starts[scored.user[at]]) : at + 1]
+        own = scored.event_time_ms[int(scored.sequences.starts[scored.event_user[at]]) : at + 1]
         assert found == int((own >= own[-1] - within_ms).sum())
 
 
@@ -26,9 +26,9 @@ def test_recent_events_are_counted_up_to_each_scored_event(bundle: Bundle) -> No
 def test_ranks_equal_those_of_single_steps(
     bundle: Bundle, stepper: Stepper, events_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(representations, "EVENTS", events_at_once)
+    monkeypatch.setattr(representations, "TABLE_EVENTS", events_at_once)
     log = random_log()
-    scored = ScoredEvents.of(log, bundle.vocabulary)
+    scored = ScoredEvents.from_logs(log, bundle.vocabulary)
     found = np.zeros(len(log), np.int64)
     found[scored.row] = live_ranks(bundle, stepper, scored)
     assert found.tolist() == ranks_one_by_one(bundle, stepper, log)
@@ -38,12 +38,12 @@ def test_ranks_equal_those_of_single_steps(
 def test_history_is_stepped_and_not_scored(bundle: Bundle, stepper: Stepper) -> None:
     whole = random_log()
     history, log = whole.split(0.6)
-    scored = ScoredEvents.of(log, bundle.vocabulary, history)
+    scored = ScoredEvents.from_logs(log, bundle.vocabulary, history)
     found = np.zeros(len(log), np.int64)
     found[scored.row] = live_ranks(bundle, stepper, scored)
     assert found.tolist() == ranks_one_by_one(bundle, stepper, whole)[len(history) :]
     with pytest.raises(InputError, match="history reaches to"):
-        ScoredEvents.of(history, bundle.vocabulary, log)
+        ScoredEvents.from_logs(history, bundle.vocabulary, log)
 
 
 def test_gaps_of_late_events_are_those_of_a_worker() -> None:

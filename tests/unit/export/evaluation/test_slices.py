@@ -13,7 +13,7 @@ def test_events_at_the_bounds_of_slices_are_in_the_right_slice(bundle: Bundle) -
     times_ms = np.cumsum([0, 0, 59_999, 60_000, 3_599_999, 3_600_000, 86_399_999, 86_400_000])
     items = ["item-1", "item-6", "item-7", "item-60", "new", "item-1", "item-1", "item-1"]
     log = event_log([("u", item, "view", 10**12 + int(t)) for item, t in zip(items, times_ms, strict=True)])
-    scored = ScoredEvents.of(log, bundle.vocabulary)
+    scored = ScoredEvents.from_logs(log, bundle.vocabulary)
     found = {
         (group, label): np.flatnonzero(mask).tolist()
         for group, label, mask in slices(scored, bundle.vocabulary.actions, ITEMS)
