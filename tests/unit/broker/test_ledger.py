@@ -1,4 +1,4 @@
-"""The ledger of batches: what may be committed."""
+"""The ledger of batches, which tells the offset that may be committed."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from streams.broker.ledger import Ledger
 
 
-def test_nothing_is_committed_past_a_batch_that_is_not_acknowledged() -> None:
+def test_no_commit_passes_a_batch_that_is_not_acknowledged() -> None:
     ledger = Ledger()
     first, second, third = (ledger.enter(last, 1) for last in (9, 19, 29))
     second.acked = third.acked = True
@@ -26,7 +26,7 @@ def test_batches_of_an_older_generation_no_longer_count() -> None:
 
 
 @given(st.permutations(range(6)))
-def test_the_commit_follows_the_longest_acknowledged_beginning(order: list[int]) -> None:
+def test_the_commit_is_at_the_end_of_the_first_acknowledged_batches(order: list[int]) -> None:
     ledger = Ledger()
     entries = [ledger.enter(10 * i + 9, 1) for i in range(6)]
     done: set[int] = set()

@@ -1,4 +1,4 @@
-"""What waits for a partition's next transaction of updates shares it."""
+"""Updates that wait for the next transaction of their partition share the transaction."""
 
 import asyncio
 from typing import Any
@@ -8,8 +8,8 @@ import pytest
 from streams.broker.updates import TRANSACTION_EVERY_S, TRANSACTIONS_PER_S, Pair, PartitionWriter, transaction_every_s
 
 
-class Recorded(PartitionWriter):
-    """A writer whose transactions are kept instead of sent."""
+class RecordingWriter(PartitionWriter):
+    """A writer that records its transactions and sends nothing."""
 
     def __init__(self) -> None:
         super().__init__(None, "updates", 0, TRANSACTION_EVERY_S)
@@ -21,7 +21,7 @@ class Recorded(PartitionWriter):
 
 def play(*batches: list[Pair]) -> list[tuple[float, list[Pair]]]:
     async def run() -> Any:
-        writer = Recorded()
+        writer = RecordingWriter()
         await writer.publish(batches[0])
         await asyncio.gather(*(writer.publish(batch) for batch in batches[1:]))
         return writer.sent
@@ -30,10 +30,10 @@ def play(*batches: list[Pair]) -> list[tuple[float, list[Pair]]]:
     return found
 
 
-def test_a_first_update_goes_at_once_and_those_that_follow_wait_for_each_other() -> None:
+def test_a_first_update_is_sent_at_once_and_the_next_updates_share_a_transaction() -> None:
     first, second = play([(b"a", b"1")], [(b"a", b"2")], [(b"b", b"1")])
     assert (first[1], second[1]) == ([(b"a", b"1")], [(b"a", b"2"), (b"b", b"1")])
-    assert second[0] - first[0] == pytest.approx(TRANSACTION_EVERY_S, rel=0.5)
+    assert second[0] - first[0] > 0.9 * TRANSACTION_EVERY_S
 
 
 def test_only_a_users_last_update_is_sent() -> None:
@@ -41,6 +41,6 @@ def test_only_a_users_last_update_is_sent() -> None:
     assert pairs == [(b"a", None), (b"b", b"2")]
 
 
-def test_many_partitions_of_a_worker_wait_longer_each() -> None:
+def test_with_many_partitions_each_partition_waits_longer() -> None:
     assert [transaction_every_s(n) for n in (1, 2)] == [TRANSACTION_EVERY_S] * 2
     assert 64 / transaction_every_s(64) == pytest.approx(TRANSACTIONS_PER_S)

@@ -1,3 +1,5 @@
+"""The arena: which users are evicted, and what an evicted or dropped user leaves."""
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ def user(name: str, partition: int = 0) -> StoredUser:
     )
 
 
-def test_the_coldest_confirmed_users_make_room() -> None:
+def test_the_least_recently_used_users_with_stored_rows_are_evicted() -> None:
     arena = Arena(3, 2, 3)
     for sequence, name in enumerate("abc", 1):
         arena.insert([user(name)], 0, sequence)
@@ -27,21 +29,21 @@ def test_the_coldest_confirmed_users_make_room() -> None:
     assert {"b", "c"} <= {name for name, _ in arena.users()}
 
 
-def test_users_whose_rows_are_not_confirmed_stay() -> None:
+def test_users_whose_rows_are_not_stored_are_not_evicted() -> None:
     arena = Arena(2, 2, 3)
     arena.insert([user("a"), user("b")], 0, 5)
     assert not arena.evict(1, stored_up_to=4)
     assert len(arena) == 2
 
 
-def test_a_full_arena_says_so() -> None:
+def test_a_full_arena_raises_an_error() -> None:
     arena = Arena(1, 2, 3)
     arena.insert([user("a")], 0, 1)
     with pytest.raises(IndexError, match="full with 1 users"):
         arena.allocate("b")
 
 
-def test_a_dropped_user_leaves_nothing_and_its_slot_is_used_again() -> None:
+def test_the_slot_of_a_dropped_user_is_cleared_and_used_again() -> None:
     arena = Arena(2, 2, 3)
     arena.insert([user("a", partition=1), user("b", partition=2)], 0, 1)
     slot = arena.slot("a")
@@ -53,7 +55,7 @@ def test_a_dropped_user_leaves_nothing_and_its_slot_is_used_again() -> None:
     assert arena.last_item[slot] is None
 
 
-def test_columns_hold_what_was_restored() -> None:
+def test_the_columns_hold_a_restored_user() -> None:
     arena = Arena(2, 2, 3)
     arena.insert([user("a")], 0, 1)
     slot = arena.slot("a")

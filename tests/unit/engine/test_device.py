@@ -1,4 +1,4 @@
-"""A worker whose states stay on a device does what one with states in the CPU's memory does."""
+"""A worker whose states stay on a device gives the same results as a worker with states in the CPU's memory."""
 
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,7 @@ def record(offset: int, user: str, item: str | None) -> Record:
 
 
 def pair(bundle: Bundle, capacity: int = CAPACITY) -> tuple[Processor, DeviceProcessor, ResidentStates]:
-    """The same worker twice: states in the CPU's memory, and on a device."""
+    """Return two processors of the same bundle, one with states in the CPU's memory and one with states on a device."""
     widths, stepper = (bundle.manifest.state_width, bundle.manifest.representation_width), Stepper(bundle)
     memory = ResidentStates(bundle, capacity + ROWS_AN_EVENT * BATCH, on_cpu=cuda_failure() is not None)
     on_device = DeviceProcessor(bundle, stepper, Arena(capacity, *widths), memory)
@@ -63,13 +63,13 @@ def assert_same(one: Scored, other: Scored) -> None:
         assert one.foresight.predicted_action == other.foresight.predicted_action
         for name in ("action_probability", "time_log_likelihood", "time_quantile", "expected_gap_ms"):
             of_both = getattr(one.foresight, name), getattr(other.foresight, name)
-            if cuda_failure() is None:  # rounded to six digits, or to a millisecond
+            if cuda_failure() is None:  # the values are rounded to six digits, or to a millisecond
                 np.testing.assert_allclose(*of_both, rtol=1e-5, atol=1.0 if name == "expected_gap_ms" else 2e-6)
             else:
                 np.testing.assert_array_equal(*of_both)
 
 
-def test_batches_with_erasures_evictions_restores_and_partitions_that_leave(bundle: Bundle) -> None:
+def test_results_are_the_same_with_erasures_evictions_restores_and_lost_partitions(bundle: Bundle) -> None:
     rng = np.random.default_rng(0)
     plain, on_device, memory = pair(bundle)
     stored: list[Any] = [MemoryStore(), MemoryStore()]
@@ -77,14 +77,14 @@ def test_batches_with_erasures_evictions_restores_and_partitions_that_leave(bund
     for sequence in range(1, 80):
         records = []
         for _ in range(rng.integers(1, BATCH + 1)):
-            item = None if rng.random() < 0.1 else f"item-{rng.integers(1, 60)}"  # some outside the catalogue
+            item = None if rng.random() < 0.1 else f"item-{rng.integers(1, 60)}"  # some items are not in the catalogue
             records.append(record(offset, f"u{rng.integers(60)}", item))
             offset += 1
         assert_same(*(feed(on, rows, records, sequence) for on, rows in zip((plain, on_device), stored, strict=True)))
         np.testing.assert_array_equal(memory.read(np.arange(CAPACITY))[0], on_device.arena.state)
         np.testing.assert_array_equal(memory.read(np.arange(CAPACITY))[1], on_device.arena.representation)
         behind = memory.read(np.arange(CAPACITY, memory.capacity))
-        assert not behind[0].any(), "a user without a slot leaves nothing behind the slots"
+        assert not behind[0].any(), "users without a slot leave no values after the slots"
         assert not behind[1].any()
         if sequence % 20 == 0:
             for on in (plain, on_device):
@@ -92,7 +92,7 @@ def test_batches_with_erasures_evictions_restores_and_partitions_that_leave(bund
     assert len(on_device.arena) > 0
 
 
-def test_an_erased_user_s_row_on_the_device_is_empty_when_the_batch_ends(bundle: Bundle) -> None:
+def test_the_row_of_an_erased_user_on_the_device_is_cleared_with_the_batch(bundle: Bundle) -> None:
     _, on_device, memory = pair(bundle)
     rows = MemoryStore()
     feed(on_device, rows, [record(0, "a", "item-1"), record(1, "b", "item-2")], 1)
@@ -103,29 +103,29 @@ def test_an_erased_user_s_row_on_the_device_is_empty_when_the_batch_ends(bundle:
     assert not memory.read(np.array([slot]))[1].any()
 
 
-def test_a_batch_without_evaluation_steps_and_ranks_nothing(bundle: Bundle) -> None:
+def test_a_batch_without_evaluation_steps_and_computes_no_rank(bundle: Bundle) -> None:
     results = []
     for on in pair(bundle)[:2]:
         log = [record(0, "a", "item-1"), record(1, "a", "item-2")]
-        results.append(on.process([Part(0, log, decode_batch(log))], 1, evaluate=False))
+        results.append(on.score(on.process([Part(0, log, decode_batch(log))], 1, evaluate=False)))
     assert_same(*results)
     assert len(results[1].rank) == 0
 
 
-def test_more_new_users_than_the_memory_has_room_for_are_an_error(bundle: Bundle) -> None:
+def test_more_new_users_than_the_device_has_room_for_are_an_error(bundle: Bundle) -> None:
     _, on_device, _ = pair(bundle, capacity=200)
     log = [record(n, f"u{n}", "item-1") for n in range(ROWS_AN_EVENT * BATCH + 1)]
     with pytest.raises(IndexError, match="a batch has 51 users without a slot, and the device memory has room for 50"):
         on_device.process([Part(0, log, decode_batch(log))], 1)
 
 
-def test_graphs_for_a_gpu_change_nothing_else_of_a_bundle(bundle: Bundle, tmp_path: Path) -> None:
+def test_graphs_for_a_gpu_change_no_other_file_of_a_bundle(bundle: Bundle, tmp_path: Path) -> None:
     plain = tiny_bundle(tmp_path / "b", items=50)
     assert {**plain.manifest.files} == {n: h for n, h in bundle.manifest.files.items() if not n.startswith("gpu_")}
 
 
 @pytest.mark.parametrize("has_graphs", [False, True])
-def test_the_worker_keeps_its_states_on_a_gpu_where_bundle_and_machine_can(
+def test_states_stay_on_a_gpu_if_the_bundle_and_the_machine_allow_it(
     has_graphs: bool,
     bundle: Bundle,
     tmp_path: Path,
@@ -135,19 +135,19 @@ def test_the_worker_keeps_its_states_on_a_gpu_where_bundle_and_machine_can(
     monkeypatch.setattr(wiring, "ResidentStates", partial(ResidentStates, on_cpu=True))
     given = bundle if has_graphs else tiny_bundle(tmp_path / "b", items=20)
     stepper = Stepper(given)
-    for failure, told in (("", "states on the CPU\n"), ("no libcudart", "states on the CPU: no libcudart\n")):
+    for failure, expected in (("", "states on the CPU\n"), ("no libcudart", "states on the CPU: no libcudart\n")):
         monkeypatch.setattr(wiring, "cuda_failure", lambda failure=failure: failure)
         assert type(wiring.make_processor(given, stepper, Settings(arena_max_users=CAPACITY))) is Processor
-        assert told in capsys.readouterr().out
+        assert expected in capsys.readouterr().out
     monkeypatch.setattr(wiring, "cuda_failure", lambda: None)
     made = wiring.make_processor(given, stepper, Settings(arena_max_users=CAPACITY))
     assert isinstance(made, DeviceProcessor) == has_graphs
-    said = capsys.readouterr().out
-    assert ("states on the GPU\n" in said, "export the bundle with --gpu" in said) == (has_graphs, not has_graphs)
-    assert "float16" not in said
+    printed = capsys.readouterr().out
+    assert ("states on the GPU\n" in printed, "export the bundle with --gpu" in printed) == (has_graphs, not has_graphs)
+    assert "float16" not in printed
 
 
-def test_the_worker_says_at_its_start_that_ranks_are_in_float16(
+def test_the_worker_prints_at_its_start_that_ranks_are_in_float16(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(wiring, "ResidentStates", partial(ResidentStates, on_cpu=True))
@@ -155,7 +155,7 @@ def test_the_worker_says_at_its_start_that_ranks_are_in_float16(
     stepper = Stepper(given)
     monkeypatch.setattr(wiring, "cuda_failure", lambda: "")
     wiring.make_processor(given, stepper, Settings(arena_max_users=CAPACITY))
-    assert "float16" not in capsys.readouterr().out, "on the CPU they are in float32"
+    assert "float16" not in capsys.readouterr().out, "ranks on the CPU are in float32"
     monkeypatch.setattr(wiring, "cuda_failure", lambda: None)
     wiring.make_processor(given, stepper, Settings(arena_max_users=CAPACITY))
     assert "ranks are in float16 and not exact: near the top " in capsys.readouterr().out

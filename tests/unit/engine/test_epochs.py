@@ -1,4 +1,4 @@
-"""What is read of a topic whose partitions are added to."""
+"""Which partitions of a topic are read after partitions were added or the topic was created again."""
 
 import uuid
 
@@ -9,15 +9,15 @@ FIRST = Epoch(3, NOW, 2, ())
 NONE: dict[int, int] = {}
 
 
-def test_a_topic_that_nobody_read_begins_an_epoch() -> None:
+def test_a_new_topic_needs_a_new_epoch() -> None:
     assert epoch_view([Epoch(0, BEFORE, 4, ())], NOW, 2, NONE) is None
 
 
-def test_offsets_of_another_incarnation_are_not_comparable() -> None:
+def test_offsets_of_a_topic_that_was_created_again_are_not_comparable() -> None:
     assert epoch_view([Epoch(0, BEFORE, 2, ()), FIRST], NOW, 2, NONE) == EpochView(3, frozenset([3]))
 
 
-def test_added_partitions_are_held_until_the_group_is_behind_the_barrier() -> None:
+def test_added_partitions_are_held_until_the_group_has_passed_the_barrier() -> None:
     grown = EpochView(3, frozenset([3]), frozenset([2, 3]))
     assert epoch_view([FIRST], NOW, 4, {0: 10**9, 1: 10**9}) == grown
     epochs = [FIRST, Epoch(4, NOW, 4, (10, 20))]
@@ -27,12 +27,12 @@ def test_added_partitions_are_held_until_the_group_is_behind_the_barrier() -> No
     assert epoch_view(epochs, NOW, 4, {0: 11, 1: 20}) == EpochView(4, frozenset([3, 4]))
 
 
-def test_partitions_added_twice_are_held_from_the_last_epoch_on() -> None:
+def test_partitions_that_are_added_again_are_held() -> None:
     epochs = [FIRST, Epoch(4, NOW, 4, (10, 20))]
     assert epoch_view(epochs, NOW, 8, {0: 99, 1: 99}) == EpochView(4, frozenset([3, 4]), frozenset([4, 5, 6, 7]))
 
 
-def test_a_group_that_begins_anew_passes_one_barrier_after_the_other() -> None:
+def test_a_new_group_passes_the_barriers_one_after_the_other() -> None:
     epochs = [FIRST, Epoch(4, NOW, 4, (10, 20)), Epoch(5, NOW, 8, (11, 21, 3, 4))]
     all_of_it = frozenset([3, 4, 5])
     assert epoch_view(epochs, NOW, 8, NONE) == EpochView(3, all_of_it, frozenset([2, 3, 4, 5, 6, 7]), (10, 20))
@@ -41,7 +41,7 @@ def test_a_group_that_begins_anew_passes_one_barrier_after_the_other() -> None:
     assert epoch_view(epochs, NOW, 8, {0: 11, 1: 21, 2: 3, 3: 4}) == EpochView(5, all_of_it)
 
 
-def test_what_waits_for_a_barrier_goes_on_waiting_when_the_topic_grows_again() -> None:
+def test_partitions_that_wait_for_a_barrier_still_wait_after_the_topic_has_grown_again() -> None:
     epochs = [FIRST, Epoch(4, NOW, 4, (10, 20))]
     held = frozenset([2, 3, 4, 5, 6, 7])
     assert epoch_view(epochs, NOW, 8, {0: 10, 1: 19}) == EpochView(3, frozenset([3, 4]), held, (10, 20))

@@ -46,7 +46,7 @@ def test_features_of_live_events_are_those_of_the_log(bundle: Bundle) -> None:
         BehaviorEvent(event_id="e", user_id="u", item_id="i", action="view", event_time_ms=1_000 * n, **fields)
         for n, fields in enumerate(what)
     ]
-    features = FeatureReader(bundle).of(events)
+    features = FeatureReader(bundle).read(events)
     assert tuple(features) == EVENT_FEATURES
     assert features[TIME].tolist() == [0, 1_000, 2_000, 3_000]
     assert features[CATEGORY].tolist() == [2, 0, 0, 0]

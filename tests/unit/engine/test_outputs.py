@@ -6,7 +6,7 @@ from streams.engine.outputs import OutputEncoder
 from tests.support.processing import ITEMS, MemoryStore, feed, processor, record
 
 
-def test_names_of_what_was_published_are_let_go() -> None:
+def test_user_ids_of_published_outputs_have_no_more_references() -> None:
     log = [record(n, f"user-{n}", "i1", f"e{n}", n) for n in range(50)]
     result = feed(processor(), MemoryStore(), log, 1)
     encoder = OutputEncoder("events", "gru-1", ITEMS, share=1)

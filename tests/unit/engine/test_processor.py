@@ -1,4 +1,4 @@
-"""Any cutting of a partition into batches, with replays, restores and evictions, gives what one pass gives."""
+"""Any division of a partition into batches, with replays, restores and evictions, gives the results of one pass."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -24,8 +24,8 @@ from streams.engine.sampling import Sample
 from tests.support.processing import ITEMS, WIDTH, MemoryStore, Record, Recurrence, TinyBundle, feed, processor, record
 
 
-def assert_one_after_another(at_once: Planned, turns: Sequence[Planned], arena: Arena, of_turns: Arena) -> None:
-    """A batch did what its parts did alone, to its outcome and to the arena."""
+def assert_same_as_in_turn(at_once: Planned, turns: Sequence[Planned], arena: Arena, of_turns: Arena) -> None:
+    """Check that a batch has the results of its parts in turn, and leaves the same users in the arena."""
     for name in ("partition", "offset", "item", "gap_ms", "steps", "previous_item", "timestamp_ms"):
         alone = [value for turn in turns for value in getattr(turn.applied, name).tolist()]
         assert getattr(at_once.applied, name).tolist() == alone, name
@@ -44,16 +44,16 @@ events = st.lists(
     st.tuples(
         st.sampled_from(["a", "b", "c", "d", "e"]),
         st.sampled_from(["i1", "i2", "i3", "unknown", None]),
-        st.integers(0, 30),  # few ids, so that some come twice
+        st.integers(0, 30),  # few ids, so that some occur twice
         st.integers(0, 10**6),
     ),
     max_size=40,
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(events, st.data())
-def test_any_cutting_replaying_and_evicting_equals_one_pass(drawn: list[Any], data: st.DataObject) -> None:
+def test_any_division_with_replays_and_evictions_equals_one_pass(drawn: list[Any], data: st.DataObject) -> None:
     log = [record(i, user, item, f"e{n}", t) for i, (user, item, n, t) in enumerate(drawn)]
     once = MemoryStore()
     expected_ids = []
@@ -70,7 +70,7 @@ def test_any_cutting_replaying_and_evicting_equals_one_pass(drawn: list[Any], da
         for offset, rank in zip(result.applied.offset.tolist(), result.rank.tolist(), strict=True):
             evaluated.setdefault(offset, rank)
         event = data.draw(st.sampled_from(["on", "crash", "replay", "evict"]))
-        if event == "crash":  # memory is lost, what was read last is read again
+        if event == "crash":  # the memory is lost, and the last records are read again
             target = processor(capacity=40)
         if event == "evict":
             target.arena.evict(target.arena.capacity, sequence)
@@ -94,10 +94,10 @@ def test_any_cutting_replaying_and_evicting_equals_one_pass(drawn: list[Any], da
     assert set(expected_ids) <= set(evaluated)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 2), events), max_size=6))
-def test_parts_at_once_equal_one_after_another(drawn: list[tuple[int, list[Any]]]) -> None:
-    """Users stray into other partitions, too; one is known before."""
+def test_parts_in_one_batch_equal_parts_in_turn(drawn: list[tuple[int, list[Any]]]) -> None:
+    """Some users have events in other partitions, and one user is known before."""
     first = [record(0, "a", "i1", "known", 0)]
     parts, offsets = [], [1, 1, 1]
     for partition, of_part in drawn:
@@ -111,13 +111,13 @@ def test_parts_at_once_equal_one_after_another(drawn: list[tuple[int, list[Any]]
         target.process([Part(1, first, decode_batch(first))], 1)
     at_once = one.process(parts, 2)
     turns = [other.process([part], number) for number, part in enumerate(parts, 2)]
-    assert_one_after_another(at_once, turns, one.arena, other.arena)
+    assert_same_as_in_turn(at_once, turns, one.arena, other.arena)
     assert one.score(at_once).rank.tolist() == [rank for turn in turns for rank in other.score(turn).rank.tolist()]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(events, st.data())
-def test_records_that_come_again_within_a_batch_change_nothing(drawn: list[Any], data: st.DataObject) -> None:
+def test_records_that_are_repeated_within_a_batch_change_nothing(drawn: list[Any], data: st.DataObject) -> None:
     log = [record(i, user, item, f"e{n}", t) for i, (user, item, n, t) in enumerate(drawn)]
     back = data.draw(st.integers(0, len(log)))
     again = data.draw(st.integers(0, back))
@@ -126,17 +126,17 @@ def test_records_that_come_again_within_a_batch_change_nothing(drawn: list[Any],
     one, other = processor(), processor()
     whole = one.process([Part(0, log, decode_batch(log))], 1)
     turns = [other.process([Part(0, [r], decode_batch([r]))], number) for number, r in enumerate(log, 1)]
-    assert_one_after_another(whole, turns, one.arena, other.arena)
+    assert_same_as_in_turn(whole, turns, one.arena, other.arena)
 
 
-def test_a_long_stretch_that_comes_again_within_a_batch_is_known_by_its_offsets() -> None:
-    log = [record(n, "a", "i1", f"e{n}", n) for n in range(20)]  # more ids than are kept
+def test_a_long_repetition_within_a_batch_is_recognised_by_its_offsets() -> None:
+    log = [record(n, "a", "i1", f"e{n}", n) for n in range(20)]  # more ids than a user's row keeps
     result = feed(processor(), MemoryStore(), log + log, 1)
     assert (result.applied.offset.tolist(), result.already_applied) == (list(range(20)), 20)
     assert result.rows.replayed.tolist() == [True]
 
 
-def test_rank_is_taken_before_the_step_and_unknown_items_have_none() -> None:
+def test_the_rank_is_computed_before_the_step_and_unknown_items_have_none() -> None:
     target, rows = processor(), MemoryStore()
     result = feed(target, rows, [record(0, "a", "i1", "x", 5), record(1, "a", "unknown", "y", 9)], 1)
     scores = TinyBundle.initial_representation @ Recurrence.vectors[1:].T
@@ -146,7 +146,7 @@ def test_rank_is_taken_before_the_step_and_unknown_items_have_none() -> None:
     assert result.applied.previous_item.tolist() == [None, "i1"]
 
 
-def test_only_the_sample_is_ranked_and_as_it_would_be_with_all_others() -> None:
+def test_only_the_sample_is_ranked_and_has_the_same_ranks_as_without_sampling() -> None:
     class Counting(Recurrence):
         ranked = 0
 
@@ -177,7 +177,7 @@ def test_only_the_sample_is_ranked_and_as_it_would_be_with_all_others() -> None:
     np.testing.assert_allclose(rows.users["a"].state, everything.state[0], atol=1e-6)
 
 
-def test_an_event_sent_twice_is_already_applied_and_one_out_of_order_has_no_negative_gap() -> None:
+def test_a_repeated_event_is_already_applied_and_a_late_event_has_a_gap_of_zero() -> None:
     target, rows = processor(), MemoryStore()
     log = [record(0, "a", "i1", "x", 50), record(1, "a", "i1", "x", 50), record(2, "a", "i2", "y", 20)]
     result = feed(target, rows, log, 1)
@@ -186,7 +186,7 @@ def test_an_event_sent_twice_is_already_applied_and_one_out_of_order_has_no_nega
     assert rows.users["a"].last_time_ms == 50
 
 
-def test_an_erased_user_starts_without_history_and_leaves_nothing_in_memory() -> None:
+def test_an_erased_user_starts_without_history_and_is_removed_from_memory() -> None:
     target, rows = processor(), MemoryStore()
     feed(target, rows, [record(0, "a", "i1", "x", 5), record(1, "b", "i1", "z", 5)], 1)
     slot = target.arena.slot("a")
@@ -199,7 +199,7 @@ def test_an_erased_user_starts_without_history_and_leaves_nothing_in_memory() ->
     assert result.applied.steps.tolist() == [0]
 
 
-def test_a_user_that_an_older_epoch_stored_elsewhere_goes_on_with_its_history() -> None:
+def test_a_user_that_an_older_epoch_stored_in_another_partition_keeps_the_history() -> None:
     target, rows = processor(), MemoryStore()
     feed(target, rows, [record(9, "a", "i1", "x", 5)], 1)
     target.arena.forget("a")
@@ -209,20 +209,20 @@ def test_a_user_that_an_older_epoch_stored_elsewhere_goes_on_with_its_history() 
     assert (result.applied.offset.tolist(), result.applied.steps.tolist()) == ([0], [1])
 
 
-def test_a_step_is_given_the_features_of_its_events_and_no_others() -> None:
-    class Described(TinyBundle):
+def test_a_step_gets_only_the_features_of_its_events() -> None:
+    class BundleWithFeatures(TinyBundle):
         features = ("category", "price")
         category_index: ClassVar = {"cups": 1, "pots": 2}
 
-    class Noting(Recurrence):
+    class Recording(Recurrence):
         steps: ClassVar[list[Any]] = []
 
         def step(self, inputs: StepInputs, state: NDArray[np.float32]) -> Any:
             self.steps.append({name: values.tolist() for name, values in inputs.features.items()})
             return super().step(inputs, state)
 
-    graphs = Noting()
-    target = Processor(Described(), graphs, Arena(9, WIDTH, WIDTH))
+    graphs = Recording()
+    target = Processor(BundleWithFeatures(), graphs, Arena(9, WIDTH, WIDTH))
     log = []
     for offset, (user, fields) in enumerate(
         [
@@ -241,7 +241,7 @@ def test_a_step_is_given_the_features_of_its_events_and_no_others() -> None:
     assert second == {"category": [0], "price": [0.5]}
 
 
-def test_an_event_in_a_partition_that_its_user_does_not_belong_to_is_set_aside() -> None:
+def test_an_event_in_a_partition_of_another_user_becomes_a_dead_letter() -> None:
     target, rows = processor(), MemoryStore()
     feed(target, rows, [record(9, "a", "i1", "x", 5)], 1)
     log = [record(0, "a", "i2", "y", 6)]
@@ -251,7 +251,7 @@ def test_an_event_in_a_partition_that_its_user_does_not_belong_to_is_set_aside()
     assert (why.field, "'a' belongs to partition 0" in why.reason) == ("partition", True), why.reason
 
 
-def test_a_record_that_comes_again_has_its_user_s_row_published_again() -> None:
+def test_a_repeated_record_publishes_its_users_row_again() -> None:
     target, rows = processor(), MemoryStore()
     log = [record(0, "a", "i1", "x", 5), record(1, "b", "i1", "z", 5), record(2, "a", "i2", "y", 6)]
     feed(target, rows, log, 1)
@@ -261,7 +261,7 @@ def test_a_record_that_comes_again_has_its_user_s_row_published_again() -> None:
     np.testing.assert_array_equal(result.representation[0], rows.users["a"].representation)
 
 
-def test_action_and_time_are_foreseen_before_the_step_and_a_first_event_has_no_time() -> None:
+def test_action_and_time_are_predicted_before_the_step_and_a_first_event_has_no_time() -> None:
     target, rows = processor(), MemoryStore()
     log = [record(0, "a", "i1", "x", 5_000), record(1, "a", "i2", "y", 25_000), record(2, "a", "i3", "z", 25_000)]
     other = msgspec.json.encode(msgspec.json.decode(log[1].value or b"") | {"action": "wave"})
@@ -272,7 +272,9 @@ def test_action_and_time_are_foreseen_before_the_step_and_a_first_event_has_no_t
     )
     assert (first.action_probability, first.predicted_action) == (pytest.approx(0.7), "view")
     assert (first.time_log_likelihood, first.time_quantile, first.expected_gap_ms) == (None, None, None)
-    assert (second.action_probability, second.predicted_action) == (pytest.approx(0.1), "view"), "of an unknown action"
+    assert (second.action_probability, second.predicted_action) == (pytest.approx(0.1), "view"), (
+        "the probability is that of an unknown action"
+    )
 
     whole = processor()
     before = feed(whole, MemoryStore(), log[:1], 1).representation
@@ -280,10 +282,10 @@ def test_action_and_time_are_foreseen_before_the_step_and_a_first_event_has_no_t
     assert second.time_log_likelihood == pytest.approx(foreseen.log_density(20.0)[0], abs=1e-3)
     assert second.time_quantile == pytest.approx(foreseen.cumulative(20.0)[0], abs=1e-3)
     assert second.expected_gap_ms == pytest.approx(foreseen.median_s()[0] * 1000, abs=1)
-    assert third.time_quantile == 0.0, "a gap of nothing"
+    assert third.time_quantile == 0.0, "the gap is zero"
 
 
-def test_a_representation_that_is_no_number_has_no_time_and_stops_nothing() -> None:
+def test_a_representation_of_nan_has_no_time_and_raises_no_error() -> None:
     nothing = np.full((1, 4), np.nan, np.float32)
     foresight = Foresight.score(
         nothing, np.full((1, 12), np.nan, np.float32), np.array([1]), np.array([5]), ["a", "b", "c"]
@@ -292,7 +294,7 @@ def test_a_representation_that_is_no_number_has_no_time_and_stops_nothing() -> N
     assert time == [None, None, None]
 
 
-def test_without_heads_an_evaluation_event_is_what_it_was() -> None:
+def test_an_evaluation_event_without_heads_has_only_the_required_fields() -> None:
     target, rows = processor(), MemoryStore()
     result = feed(target, rows, [record(0, "a", "i1", "x", 5)], 1)
     result = msgspec.structs.replace(result, foresight=None)

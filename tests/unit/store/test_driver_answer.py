@@ -1,4 +1,4 @@
-"""The driver's answers leave nothing for the cycle collector: with a request goes its batch of rows."""
+"""An answered request of the Cassandra driver is freed at once, with its batch of rows, without garbage collection."""
 
 import asyncio
 import gc
@@ -13,13 +13,13 @@ from streams.store.session import driver_answer
 
 
 @pytest.fixture
-def without_collector() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
 
 
-@pytest.mark.usefixtures("without_collector")
+@pytest.mark.usefixtures("without_garbage_collection")
 @pytest.mark.parametrize("answered", ["before", "after"])
 def test_an_answered_request_is_freed_at_once(answered: str) -> None:
     async def run() -> weakref.ref[ResponseFuture]:

@@ -1,3 +1,5 @@
+"""The division of rows into requests of limited size."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -5,7 +7,7 @@ from streams.store.row_batches import BYTES, ROWS, divide, rows_per_request
 
 
 @given(st.lists(st.integers(100, 2 * BYTES), max_size=300))
-def test_requests_hold_every_row_once_in_order_and_stay_small(sizes: list[int]) -> None:
+def test_requests_hold_each_row_once_in_order_and_have_a_limited_size(sizes: list[int]) -> None:
     requests = list(divide(range(len(sizes)), sizes))
     assert [row for request in requests for row in request] == list(range(len(sizes)))
     for request in requests:
