@@ -1,4 +1,4 @@
-"""`thalweg export`: turn a trained model into a bundle."""
+"""`thalweg export`: turns a trained model into a bundle."""
 
 import argparse
 import json
@@ -10,25 +10,28 @@ from encoder.commands.log_arguments import add_format_arguments
 from encoder.data.loaders import load_log
 from encoder.errors import InputError
 from encoder.training.checkpoint_files import check_checkpoint
+from export.runtime.bundle import Manifest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder that `thalweg train` wrote")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the bundle to write")
     parser.add_argument(
-        "--items", metavar="LOG", help="also take in this log's items that training has not seen, by their content"
+        "--items", metavar="LOG", help="event log whose unseen items the bundle also takes in, by their content"
     )
     add_format_arguments(parser, "the log of --items")
     parser.add_argument(
-        "--gpu", action="store_true", help="also write the graphs with which a worker keeps its states on a GPU"
+        "--gpu", action="store_true", help="also write the graphs with which a worker keeps the states on a GPU"
     )
     parser.add_argument(
-        "--half", action="store_true", help="with --gpu: rank in float16 there, faster and not exact; says how far off"
+        "--half",
+        action="store_true",
+        help="with --gpu: rank in float16 on the GPU, which is faster and not exact; the loss is printed",
     )
     parser.add_argument(
         "--without-checkpoint",
         action="store_true",
-        help="a smaller bundle, from which `thalweg train --from` can't go on",
+        help="write a smaller bundle, from which `thalweg train --from` cannot learn on",
     )
     parser.add_argument("--json", action="store_true", help="print the manifest as one JSON object on the last line")
 
@@ -39,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--half is about ranks on a GPU: give --gpu as well")
     check_checkpoint(args.checkpoint)
     log = None if args.items is None else load_log(args.items, args.format, args.columns)[0]
-    # only now: torch takes seconds to load
+    # These are imported only here, because torch takes seconds to load.
     from encoder.model.new_items import extend_catalogue
     from encoder.training import checkpoint
     from export.exporter import export_model
@@ -49,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     model, vocabulary = trained.model, trained.vocabulary
     if log is not None:
         model, vocabulary = extend_catalogue(model, vocabulary, log)
-    bundle = export_model(
+    manifest = export_model(
         model,
         vocabulary,
         args.out,
@@ -62,28 +65,32 @@ def run(args: argparse.Namespace) -> int:
         checkpoint=None if args.without_checkpoint else args.checkpoint,
         for_gpu=args.gpu,
         in_float16=args.half,
-    )
-    manifest, parity = bundle.manifest, bundle.manifest.parity
+    ).manifest
+    untrained = None if log is None else manifest.items - len(trained.vocabulary.items)
+    _print_manifest(console, manifest, args.out, untrained)
+    if args.json:
+        print(json.dumps(msgspec.to_builtins(manifest)))
+    return 0
+
+
+def _print_manifest(console: Console, manifest: Manifest, folder: str, untrained: int | None) -> None:
+    """untrained: the number of items that training has not seen, None without --items."""
+    parity = manifest.parity
     console.print(
-        f"{manifest.bundle_id} in {args.out}: {manifest.items:,} items, state {manifest.state_width}, "
+        f"{manifest.bundle_id} in {folder}: {manifest.items:,} items, state {manifest.state_width}, "
         f"representation {manifest.representation_width}"
     )
-    if log is not None:
-        console.print(
-            f"{manifest.items - len(trained.vocabulary.items):,} of these items are untrained, known by their content"
-        )
+    if untrained is not None:
+        console.print(f"{untrained:,} of these items are untrained, known by their content")
     console.print(
         f"parity over {parity['steps']:,} steps of {parity['sequences']} sequences: states within "
         f"{parity['state_max_abs_diff']:g}, representations within {parity['representation_max_abs_diff']:g}",
         soft_wrap=True,
     )
-    for which, lost in parity.get("half_ranks", {}).items():
+    for which, loss in parity.get("half_ranks", {}).items():
         console.print(
-            f"ranks in float16 on a GPU, {which.replace('_', ' ')}: {lost['differ_share']:.1%} differ from float32, by "
-            f"{lost['mean_abs_difference']:g} places on average and {lost['max_abs_difference']} at most; "
-            f"{lost['crosses_20_share']:.2%} cross rank 20",
+            f"ranks in float16 on a GPU, {which.replace('_', ' ')}: {loss['differ_share']:.1%} differ from float32, by "
+            f"{loss['mean_abs_difference']:g} places on average and {loss['max_abs_difference']} at most; "
+            f"{loss['crosses_20_share']:.2%} cross rank 20",
             soft_wrap=True,
         )
-    if args.json:
-        print(json.dumps(msgspec.to_builtins(manifest)))
-    return 0

@@ -74,6 +74,7 @@ def add_layer(cell: Cell, graph: GraphBuilder, input_map: InputMap, state: str) 
 
 @add_layer.register
 def _rnn(cell: RNNCell, graph: GraphBuilder, input_map: InputMap, state: str) -> tuple[str, str]:
+    """torch.nn.RNN: the next state is tanh(x + W h)."""
     input_weight, state_weight, input_bias, state_bias = _doubles(cell.weights())
     event = input_map(input_weight, input_bias + state_bias)
     product = graph.add(
@@ -157,25 +158,27 @@ def _hgrn2(cell: HGRN2Cell, graph: GraphBuilder, input_map: InputMap, state: str
     hidden = cell.output_width
     event = input_map(*_doubles((cell.map.weight, cell.map.bias)))
     widths = graph.constant("map_widths", np.array(cell.widths, np.int64))
-    of_keys = graph.constant("of_keys", np.array([-1, KEYS, HEADS, 1], np.int64))
-    of_values = graph.constant("of_values", np.array([-1, 1, HEADS, cell.values], np.int64))
-    of_both = graph.constant("of_both", np.array([-1, KEYS, HEADS, cell.values], np.int64))
-    of_state = graph.constant("of_state", np.array([-1, cell.state_width], np.int64))
-    of_output = graph.constant("of_output", np.array([-1, hidden], np.int64))
-    keys = graph.constant("keys_axis", np.array([1], np.int64))
+    keys_shape = graph.constant("of_keys", np.array([-1, KEYS, HEADS, 1], np.int64))
+    values_shape = graph.constant("of_values", np.array([-1, 1, HEADS, cell.values], np.int64))
+    matrices_shape = graph.constant("of_both", np.array([-1, KEYS, HEADS, cell.values], np.int64))
+    state_shape = graph.constant("of_state", np.array([-1, cell.state_width], np.int64))
+    output_shape = graph.constant("of_output", np.array([-1, hidden], np.int64))
+    keys_axis = graph.constant("keys_axis", np.array([1], np.int64))
     scale = graph.constant("scale", np.ones(hidden, np.float32))
 
     forget, query_in, new = graph.add_many("Split", [event, widths], ["forget", "query_in", "new"], axis=1)
-    keep = graph.add("Reshape", [graph.add("Sigmoid", [forget], "keep_flat"), of_keys], "keep")
-    value = graph.add("Reshape", [new, of_values], "value")
-    before = graph.add("Reshape", [state, of_both], "before")
+    keep = graph.add("Reshape", [graph.add("Sigmoid", [forget], "keep_flat"), keys_shape], "keep")
+    value = graph.add("Reshape", [new, values_shape], "value")
+    before = graph.add("Reshape", [state, matrices_shape], "before")
     kept = graph.add("Mul", [keep, graph.add("Sub", [before, value], "difference")], "kept")
     after = graph.add("Add", [value, kept], "after")
     gated = graph.add("Mul", [query_in, graph.add("Sigmoid", [query_in], "query_gate")], "query_flat")
-    answers = graph.add("Mul", [graph.add("Reshape", [gated, of_keys], "query"), after], "answers")
-    read = graph.add("Reshape", [graph.add("ReduceSum", [answers, keys], "read", keepdims=0), of_output], "read_flat")
+    answers = graph.add("Mul", [graph.add("Reshape", [gated, keys_shape], "query"), after], "answers")
+    read = graph.add(
+        "Reshape", [graph.add("ReduceSum", [answers, keys_axis], "read", keepdims=0), output_shape], "read_flat"
+    )
     output = graph.add("LayerNormalization", [read, scale], "output", axis=1, epsilon=NORM_EPSILON)
-    return output, graph.add("Reshape", [after, of_state], "next_state")
+    return output, graph.add("Reshape", [after, state_shape], "next_state")
 
 
 def _doubles(weights: tuple[Tensor, ...]) -> list[Tensor]:

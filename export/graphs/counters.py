@@ -45,9 +45,10 @@ def _add_rounded_and_rest(graph: GraphBuilder, counts: str) -> tuple[str, str]:
 
 
 def _add_output(graph: GraphBuilder, counters: Counters, counts: str, event: str) -> str:
-    """Add the output (B, K) float32: the logarithm of the first count, and the scaled differences to the other ones.
+    """Add the output (B, K) float32: the first count, and the difference of each further count from the count before.
 
-    One matrix product computes both. Its bias subtracts the means over the training, and the logarithm of COUNT_UNIT.
+    All are logarithms less their means over the training, and one matrix product computes them. Its bias subtracts the
+    means and the logarithm of COUNT_UNIT.
     """
     log = graph.add("Log", [graph.add("Max", [counts, event], "counted")], "exact_log")
     differences = DIFFERENCE_SCALE * (np.eye(counters.width) - np.eye(counters.width, k=1))
