@@ -82,7 +82,7 @@ def test_a_keyspace_name_that_cassandra_refuses_is_shown(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "has_graphs", "state", "said"),
+    ("failure", "has_graphs", "state", "detail"),
     [
         ("", True, "ok", "steps on the CPU"),
         ("CUDA could not start", True, "note", "steps on the CPU, though there is a GPU"),
@@ -91,11 +91,11 @@ def test_a_keyspace_name_that_cassandra_refuses_is_shown(name: str) -> None:
     ],
 )
 def test_the_runtime_check_says_where_a_worker_steps_and_why(
-    failure: str | None, has_graphs: bool, state: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    failure: str | None, has_graphs: bool, state: str, detail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bundle_checks, "cuda_failure", lambda: failure)
     (finding,) = check_runtime(tiny_bundle(tmp_path / "bundle", items=20, for_gpu=has_graphs))
-    assert (finding.state, finding.detail.partition(": ")[2]) == (state, said)
+    assert (finding.state, finding.detail.partition(": ")[2]) == (state, detail)
     assert bool(finding.remedy) == (state == "note")
 
 

@@ -38,7 +38,7 @@ def test_train_prepares_a_log_and_records_it_and_evaluate_prepares_only_on_reque
 ) -> None:
     out = tmp_path / "checkpoint"
     train = ["train", log, "--columns", COLUMNS, "--out", out, "--max-epochs", 1, "--width", 8]
-    said = thalweg(*train, "--max-events-per-day", 20)
+    printed = thalweg(*train, "--max-events-per-day", 20)
     for line in (
         "471 rows: 470 kept, 0 duplicates, 1 unparsable",
         "400 of 470 events after preparation",
@@ -47,7 +47,7 @@ def test_train_prepares_a_log_and_records_it_and_evaluate_prepares_only_on_reque
         "0 of 7 items below 2 events, with 0 events: unknown items to the model",
         "missing: category in 400, price in 400, brand in 400",
     ):
-        assert line in said
+        assert line in printed
     data = checkpoint.load(out).description.data
     assert data["rows"] == {"rows": 471, "kept": 470, "duplicates": 0, "unparsable": 1}
     assert (data["events"], data["preparation"]["repeats"], data["preparation"]["bot_events"]) == (400, 40, 30)
@@ -67,9 +67,9 @@ def test_train_prepares_a_log_and_records_it_and_evaluate_prepares_only_on_reque
 def test_an_error_names_the_options_that_leave_no_event(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", log, "--columns", COLUMNS, "--out", log.parent / "never", "--min-user-events", 99]
     assert cli.main([str(argument) for argument in arguments]) == 1
-    said = capsys.readouterr()
-    assert "41 users below 99 events, with 430 events: left out" in said.out
-    assert "is left: check --max-events-per-day and --min-user-events" in said.err
+    printed = capsys.readouterr()
+    assert "41 users below 99 events, with 430 events: left out" in printed.out
+    assert "is left: check --max-events-per-day and --min-user-events" in printed.err
 
 
 def test_preparation_comes_after_the_cut_in_time(thalweg: Thalweg, log: Path, tmp_path: Path) -> None:
@@ -92,5 +92,5 @@ def test_export_adds_items_from_any_log_that_training_can_read(thalweg: Thalweg,
     thalweg("train", log, "--columns", columns, "--out", out, "--max-epochs", 1, "--width", 8)
     newer = tmp_path / "newer.csv"
     newer.write_text("who,what,at\nu0,new,9000\n")
-    said = thalweg("export", out, "--items", newer, "--columns", columns, "--out", tmp_path / "bundle")
-    assert "1 of these items are untrained" in said
+    printed = thalweg("export", out, "--items", newer, "--columns", columns, "--out", tmp_path / "bundle")
+    assert "1 of these items are untrained" in printed

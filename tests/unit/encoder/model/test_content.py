@@ -105,7 +105,7 @@ def test_hours_count_from_monday_in_utc() -> None:
     assert rows.tolist() == [167, 0, 25]
 
 
-def test_a_checkpoint_from_before_features_still_loads(tmp_path: Path) -> None:
+def test_a_checkpoint_without_fields_of_features_still_loads(tmp_path: Path) -> None:
     log = event_log([(f"u{t % 7}", f"i{t % 3}", "view", t) for t in range(100)])
     checkpoint.save(train(log, SMALL), log, tmp_path)
     content = msgspec.json.decode((tmp_path / "checkpoint.json").read_bytes())
@@ -117,7 +117,7 @@ def test_a_checkpoint_from_before_features_still_loads(tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path).model.config.features == ()
 
 
-def test_a_checkpoint_with_content_is_read_back_as_it_was(trained: Trained, tmp_path: Path) -> None:
+def test_a_loaded_checkpoint_with_content_equals_the_saved_one(trained: Trained, tmp_path: Path) -> None:
     checkpoint.save(trained, kinds_log(6), tmp_path)
     model = checkpoint.load(tmp_path).model
     assert torch.equal(model.item_vectors(), trained.model.item_vectors())

@@ -91,7 +91,7 @@ def test_an_unknown_cell_is_refused() -> None:
 def test_a_shape_that_a_cell_cannot_have_is_refused() -> None:
     with pytest.raises(InputError, match="cannot have 0 layers"):
         make_cell("gru", 4, 4, layers=0)
-    with pytest.raises(InputError, match="width 10 of the cell .hgrn2. is not a multiple"):
+    with pytest.raises(InputError, match=r"width 10 of the cell .hgrn2. is not a multiple"):
         make_cell("hgrn2", 4, 10)
 
 

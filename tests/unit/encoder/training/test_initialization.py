@@ -175,20 +175,23 @@ def test_a_changed_checkpoint_in_a_bundle_is_refused(trained_folder: Path, capsy
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "printed"),
     [
         (["--width", "32"], r"--width 32 contradicts --from .*first, which has 16: a trained model keeps its shape"),
         (["--cell", "lstm"], "--cell lstm contradicts --from .*first, which has gru"),
         (["--layers", "2"], "--layers 2 contradicts --from .*first, which has 1"),
         (["--week-hours"], "--week-hours True contradicts --from .*first, which has False"),
-        (["--tune", "1"], "--tune searches for a shape, but --from keeps the shape of its model: leave one of them out"),
+        (
+            ["--tune", "1"],
+            "--tune searches for a shape, but --from keeps the shape of its model: leave one of them out",
+        ),
     ],
 )
 def test_options_that_contradict_the_model_are_refused(
-    trained_folder: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    trained_folder: Path, options: list[str], printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train_from(trained_folder, "first", "never", *options) == 1
-    assert re.search(said, capsys.readouterr().err)
+    assert re.search(printed, capsys.readouterr().err)
     assert not (trained_folder / "never").exists()
 
 
@@ -213,8 +216,8 @@ def test_the_error_of_a_bundle_without_a_checkpoint_says_what_to_do(
     demo = Path(__file__).parents[4] / "streams" / "demo" / "bundle"
     assert "checkpoint" not in json.loads((demo / "manifest.json").read_text())["files"]
     assert cli.main(["train", "absent.jsonl", "--from", str(demo), "--out", str(tmp_path / "never")]) == 1
-    said = capsys.readouterr().err
-    assert "has no checkpoint inside to continue from: it was exported with --without-checkpoint or" in said
+    printed = capsys.readouterr().err
+    assert "has no checkpoint inside to continue from: it was exported with --without-checkpoint or" in printed
     assert cli.main(["export", str(demo), "--out", str(tmp_path / "never")]) == 1
     assert (
         "is a bundle, not a checkpoint: name the checkpoint from which the bundle was exported"

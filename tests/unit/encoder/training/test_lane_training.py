@@ -29,7 +29,7 @@ def padded(sequences: Sequences) -> list[Window]:
 
 
 @pytest.mark.parametrize("batching", [in_lanes, padded])
-def test_every_event_comes_once_and_after_its_users_last_one(batching: object) -> None:
+def test_each_event_occurs_once_and_after_the_users_event_before(batching: object) -> None:
     sequences = random_sequences()
     seen = []
     last_of_row: list[int] = []
@@ -43,11 +43,11 @@ def test_every_event_comes_once_and_after_its_users_last_one(batching: object) -
                 assert first in sequences.starts[:-1]
             else:
                 assert first == last_of_row[before] + 1
-        last_of_row = window.position[:, -1].tolist()  # -1 where a row is padded: nobody may go on from it
+        last_of_row = window.position[:, -1].tolist()  # -1 where a row is padded; no user may continue from there
     assert sorted(seen) == list(range(len(sequences.item)))
 
 
-def test_a_lane_has_at_most_its_steps_and_users_share_it() -> None:
+def test_users_share_a_lane_of_limited_length() -> None:
     sequences = random_sequences(200)
     found = in_lanes(sequences)
     sizes = [int((window.position >= 0).sum()) for window in found]
@@ -56,12 +56,12 @@ def test_a_lane_has_at_most_its_steps_and_users_share_it() -> None:
     assert max(len(window.previous_row) for window in found) > LANES
 
 
-def test_no_lanes_for_nobody() -> None:
+def test_without_users_there_are_no_lanes() -> None:
     assert list(lanes(random_sequences(), np.zeros(0, np.int64), LANES, STEPS)) == []
 
 
 @torch.no_grad()
-def test_a_users_states_are_those_it_has_alone() -> None:
+def test_a_users_states_do_not_depend_on_other_users() -> None:
     sequences = random_sequences()
     model = tiny_model(items=8).eval()
     after = torch.full((len(sequences.item), model.representation_width), torch.nan)
@@ -83,7 +83,7 @@ def test_a_users_states_are_those_it_has_alone() -> None:
 
 
 def test_no_gradient_reaches_another_user() -> None:
-    """Of two users in one lane only the first has item 1: with the second's events alone it has no gradient."""
+    """Only the first of two users in a lane has item 1, so that events of the second user give it no gradient."""
     lengths = [3, 4]
     sequences = Sequences(
         starts=np.array([0, 3, 7]),
@@ -105,7 +105,7 @@ def test_no_gradient_reaches_another_user() -> None:
     assert inputs.grad[1].any()
 
 
-def test_a_window_that_goes_on_has_no_gradient_into_the_one_before() -> None:
+def test_no_gradient_reaches_the_window_before() -> None:
     sequences = random_sequences(3)
     model = tiny_model(items=8)
     state = before = torch.empty(0)
@@ -116,7 +116,7 @@ def test_a_window_that_goes_on_has_no_gradient_into_the_one_before() -> None:
         assert not before.requires_grad
 
 
-def test_training_in_lanes_learns_as_much() -> None:
+def test_training_in_lanes_learns_as_well() -> None:
     log = Shop(7, 60, 40).simulate(2_000)
     settings = TrainingSettings(width=16, hidden=16, max_epochs=3, events_per_step=128, window=16)
     usual = train(log, settings)

@@ -30,8 +30,8 @@ def test_heads_are_scored_by_their_outputs_before_and_after_each_event(bundle: B
         events = zip(
             sequences.item[own].tolist(), sequences.action[own].tolist(), scored.event_time_ms[own], strict=True
         )
-        said = one_by_one(bundle, stepper, [(item, action, int(time_ms)) for item, action, time_ms in events])
-        _, action, mixture = stepper.predict(np.stack(said), np.zeros(len(said), np.int64))
+        representation = one_by_one(bundle, stepper, [(item, action, int(time_ms)) for item, action, time_ms in events])
+        _, action, mixture = stepper.predict(np.stack(representation), np.zeros(len(representation), np.int64))
         for at in np.flatnonzero(scored.user == user).tolist():
             step = int(scored.steps[at])
             np.testing.assert_allclose(outputs.action[at], action[step], rtol=1e-5)

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from encoder.data.features import BRAND, CATEGORY, EVENT_FEATURES, HOUR_MS, PRICE, TIME
-from encoder.model.user_model import UserModel
 from encoder.model.config import ModelConfig
+from encoder.model.user_model import UserModel
 from export import parity
 from export.exporter import export_model
 from export.runtime.bundle import MANIFEST, Bundle, Manifest, bundle_id, hash_files
@@ -27,8 +27,8 @@ NAN = float("nan")
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _short_proof() -> Iterator[None]:
-    """Shorten the parity proof of each export, which takes seconds at full length. Tests of parity run all of it."""
+def _short_parity_check() -> Iterator[None]:
+    """Shorten the parity check of each export, which takes seconds at full length. Tests of parity run all of it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parity, "STEPS", 100)
         yield

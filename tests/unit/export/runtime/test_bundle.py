@@ -8,8 +8,8 @@ import pytest
 
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import BundleError
-from encoder.model.user_model import UserModel
 from encoder.model.config import ModelConfig
+from encoder.model.user_model import UserModel
 from export.exporter import export_model
 from export.runtime.bundle import FILES, GPU_FILES, MANIFEST, Bundle
 from export.runtime.stepper import Stepper
