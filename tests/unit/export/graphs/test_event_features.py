@@ -18,10 +18,7 @@ from export.exporter import export_model
 from export.runtime.bundle import MANIFEST, Bundle, Manifest, bundle_id, hash_files
 from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
-from tests.support.content import (
-    model_with_all_features,
-    vocabulary_with_all_features,
-)
+from tests.support.content import model_with_all_features, vocabulary_with_all_features
 
 NAN = float("nan")
 
@@ -77,23 +74,21 @@ def test_each_value_of_a_feature_steps_differently(bundle: Bundle) -> None:
         PRICE: np.array([np.nan, 0, 1.5, 2, 9.99, 99, 100, np.inf], np.float32),
     }
     stepper = Stepper(bundle)
-    for name, of in values.items():
-        n = len(of)
+    for name, feature in values.items():
+        n = len(feature)
         features = {TIME: np.zeros(n, np.int64), CATEGORY: np.zeros(n, np.int64), BRAND: np.zeros(n, np.int64)}
-        features = {**features, PRICE: np.full(n, np.nan, np.float32), name: of}
-        for item, count in (
-            (0, distinct[name]),
-            (1, 168 if name == TIME else 1),
-        ):  # a known item's vector ignores the content of the event
-            at = np.full(n, item)
-            inputs = StepInputs(at, np.ones_like(at), at - 1, features)
+        features = {**features, PRICE: np.full(n, np.nan, np.float32), name: feature}
+        # The vector of a known item ignores the content of the event, and so does a step.
+        for item, count in ((0, distinct[name]), (1, 168 if name == TIME else 1)):
+            items = np.full(n, item)
+            inputs = StepInputs(items, np.ones_like(items), items - 1, features)
             _, after = stepper.step(inputs, np.zeros((n, 24), np.float32))
             assert len(np.unique(after.round(5), axis=0)) == count, (name, item)
 
 
 def test_a_graph_has_inputs_only_for_the_features_of_its_bundle(bundle: Bundle, tmp_path: Path) -> None:
-    def inputs(of: Bundle) -> list[str]:
-        session = ort.InferenceSession(of.path / "step.onnx", providers=["CPUExecutionProvider"])
+    def inputs(bundle: Bundle) -> list[str]:
+        session = ort.InferenceSession(bundle.path / "step.onnx", providers=["CPUExecutionProvider"])
         return [value.name for value in session.get_inputs()]
 
     assert bundle.features == EVENT_FEATURES
