@@ -13,6 +13,10 @@ class Predictions(NamedTuple):
     action_probability: NDArray[np.float32]  # (n, A + 1) of the next action, (n, 0) without heads
     time_mixture: NDArray[np.float32]  # (n, 3K) `encoder.metrics.time_mixture` of the time to it, (n, 0) without heads
 
+    def at(self, which: NDArray[np.int64]) -> "Predictions":
+        """The predictions at these positions, (m,) int64."""
+        return Predictions(self.rank[which], self.action_probability[which], self.time_mixture[which])
+
 
 def unfilled_predictions(n: int, head_widths: dict[str, int]) -> Predictions:
     """Arrays for n predictions, with arbitrary content.

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
 from export.runtime.inputs import StepInputs
+from export.runtime.predictions import Predictions
 from streams.engine.arena import Arena
 from streams.engine.planning.plan import Planned
 from streams.engine.planning.rows import NO_SLOT, Rows
 from streams.engine.processor import Graphs, Processor
 from streams.engine.sampling import EVERYTHING, Sample
-from streams.engine.stages import Predictions, Stepped, planned_fields
+from streams.engine.stages import Stepped, planned_fields
 
 # The most rows of users without a slot that one event makes: one for the user, and one for events after an erasure.
 ROWS_AN_EVENT = 2
@@ -35,9 +36,7 @@ class DeviceMemory(Protocol):
 
     def read(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
 
-    def step(
-        self, slots: NDArray[np.int64], inputs: StepInputs, evaluate: bool = True
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]: ...
+    def step(self, slots: NDArray[np.int64], inputs: StepInputs, evaluate: bool = True) -> Predictions: ...
 
 
 class DeviceProcessor(Processor):
@@ -82,7 +81,7 @@ class DeviceProcessor(Processor):
         applied = planned.applied
         place, inputs = places[applied.row], self._inputs(applied)
         order: list[NDArray[np.int64]] = []
-        predicted: list[tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]] = []
+        predicted: list[Predictions] = []
         for wave in applied.groups.waves():
             predicted.append(self._memory.step(place[wave], inputs.at(wave), evaluate))
             order.append(wave)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
 from export.runtime.inputs import StepInputs
+from export.runtime.predictions import Predictions
 from streams.engine.arena import Arena
 from streams.engine.codec import Rejected
 from streams.engine.features import FeatureReader
@@ -20,7 +21,7 @@ from streams.engine.planning.candidates import Part
 from streams.engine.planning.plan import AppliedEvents, Planned, Planner
 from streams.engine.planning.rows import NO_SLOT, Rows
 from streams.engine.sampling import EVERYTHING, Sample
-from streams.engine.stages import Predictions, Scored, Stepped, planned_fields
+from streams.engine.stages import Scored, Stepped, planned_fields
 
 NOTHING_EVALUATED = np.empty(0, np.int64)
 
@@ -32,9 +33,7 @@ class Graphs(Protocol):
         self, inputs: StepInputs, state: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
 
-    def predict(
-        self, representation: NDArray[np.float32], item: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]: ...
+    def predict(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> Predictions: ...
 
 
 class Processor:
@@ -84,7 +83,7 @@ class Processor:
             item = stepped.applied.item[stepped.evaluated]
             predictions = stepped.predictions
             if stepped.before is not None:
-                predictions = Predictions(*self._graphs.predict(stepped.before, item))
+                predictions = self._graphs.predict(stepped.before, item)
             assert predictions is not None, "a device predicts while it steps"
             rank, foresight = predictions.rank, self._foresight(stepped, predictions)
         return Scored(

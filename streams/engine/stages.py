@@ -1,24 +1,13 @@
 """What follows from a planned micro-batch, step by step. No stage changes after it was made. Pure."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from export.runtime.predictions import Predictions
 from streams.engine.foresight import Foresight
 from streams.engine.planning.plan import Planned
-
-
-class Predictions(NamedTuple):
-    """What the graphs predicted for n events from the representations before the events."""
-
-    rank: NDArray[np.int32]  # (n,) of the actual item over the whole catalogue; 0 for an item outside the catalogue
-    action_probability: NDArray[np.float32]  # (n, A + 1), (n, 0) without heads
-    time_mixture: NDArray[np.float32]  # (n, 3K), (n, 0) without heads
-
-    def at(self, which: NDArray[np.int64]) -> "Predictions":
-        """The predictions at these positions, (m,) int64."""
-        return Predictions(self.rank[which], self.action_probability[which], self.time_mixture[which])
 
 
 class Stepped(Planned, frozen=True, kw_only=True):

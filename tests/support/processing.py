@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.runtime.inputs import StepInputs
+from export.runtime.predictions import Predictions
 from streams.engine.arena import Arena, StoredUser
 from streams.engine.codec import decode_batch
 from streams.engine.planning.candidates import Part
@@ -38,10 +39,10 @@ class Recurrence:
         state = np.tanh(state * 0.7 + drive).astype(np.float32)
         return state, state * 2
 
-    def predict(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> Any:
+    def predict(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> Predictions:
         scores = representation @ self.vectors[1:].T
         ranks = (scores >= scores[np.arange(len(item)), np.maximum(item, 1) - 1][:, None]).sum(axis=1)
-        return np.where(item == 0, 0, ranks).astype(np.int32), *self.heads(representation)
+        return Predictions(np.where(item == 0, 0, ranks).astype(np.int32), *self.heads(representation))
 
     def heads(self, representation: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return probabilities of (unknown, view, purchase), and a mixture that moves with the representation."""
