@@ -39,7 +39,8 @@ class TrainingProgress:
         if snapshots.was_rejected:
             self._bars.console.print(
                 "The folder has a snapshot of a training on another log or with other settings: this training starts "
-                "from the beginning"
+                "from the beginning",
+                soft_wrap=True,
             )
         elif snapshots.found is not None:
             epochs = len(snapshots.found.epochs) + snapshots.found.passes
