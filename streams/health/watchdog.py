@@ -64,7 +64,7 @@ class Watchdog:
         self.progress = Progress(time.monotonic())
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
-    def stopping(self) -> None:
+    def watch_stop(self) -> None:
         """Call this method when the worker begins to stop or fails. The process then ends within STOP_LIMIT_S."""
         if self._stopping_since_s is None:
             self._stopping_since_s = time.monotonic()

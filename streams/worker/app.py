@@ -86,7 +86,7 @@ class App(faust.App):
 
     def announce_stop(self) -> None:
         """Tell the watchdog of a stop before the stop begins, because a hanging step may keep it from beginning."""
-        self.parts.watchdog.stopping()
+        self.parts.watchdog.watch_stop()
 
     async def on_start(self) -> None:
         await super().on_start()
