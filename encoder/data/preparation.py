@@ -1,4 +1,4 @@
-"""The preparation of a training log: leaves out repeats, bots and short users, and counts what each step finds.
+"""The preparation of a training log: leaves out repeats, bots and users with few events, and counts them.
 
 The live system leaves out only duplicates of an event id. A log for evaluation is therefore prepared only on request,
 because events that are left out do not count in the figures. This module needs neither torch nor I/O.

@@ -14,8 +14,8 @@ HALF_LIVES_DAYS = (30.0, 7.0, 1.0)
 DIFFERENCE_SCALE = 2.0
 DAY_MS = 86_400_000
 FOREVER_MS = 1e15  # the gap before a first event, after which nothing is left of a count
-# What one event adds to a count. With this unit, counts of thousands of events are no larger than the state of a cell,
-# and rounding errors stay as small. The unit is a power of two, so that it causes no rounding of its own.
+# What one event adds to a count in the state. With this unit, counts of thousands of events are no larger than the
+# state of a cell, and rounding errors stay as small. The unit is a power of two, so that it causes no rounding itself.
 COUNT_UNIT = 2.0**-12
 MAX_STEPS, MAX_PLACES = 128, 4_096  # of the windows over which `fit_means` counts
 

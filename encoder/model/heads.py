@@ -15,7 +15,12 @@ from encoder.data.windows import Window
 from encoder.metrics.time_mixture import COMPONENTS, MIN_SCALE, OFFSET_S
 
 WIDTH = 32  # of the layer that the two heads share
-FIRST_MEANS_S = (2.0, 30.0, 3_600.0, 172_800.0)  # means of the untrained components: reading, a visit, a day, some days
+FIRST_MEANS_S = (
+    2.0,
+    30.0,
+    3_600.0,
+    172_800.0,
+)  # of the untrained components: reading, a visit, the same day, some days
 
 
 class Heads(nn.Module):

@@ -66,9 +66,8 @@ def neighbour_matrix(sequences: Sequences, items: int) -> Tensor:
     weights: list[NDArray[np.float64]] = []
     item, history_length = sequences.item, sequences.history_lengths()
     for distance in range(1, MAX_DISTANCE + 1):
-        later = np.flatnonzero(
-            history_length >= distance
-        )  # positions with an event of the same user `distance` events before
+        # Positions of events whose user has an event `distance` events before.
+        later = np.flatnonzero(history_length >= distance)
         one, other = item[later - distance], item[later]
         near = (one > 0) & (other > 0) & (one != other)
         for a, b in ((one[near], other[near]), (other[near], one[near])):

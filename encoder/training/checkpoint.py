@@ -47,11 +47,12 @@ class Checkpoint:
 
     @property
     def vocabulary(self) -> Vocabulary:
+        """The vocabulary of the model."""
         return self.description.vocabulary
 
     @property
     def identity(self) -> str:
-        """The SHA-256 of checkpoint.json and the weights."""
+        """The SHA-256 of the description and the weights."""
         digest = sha256(msgspec.json.encode(self.description))
         for weights in self.model.state_dict().values():
             digest.update(weights.numpy().tobytes())

@@ -102,9 +102,10 @@ class FromScratch:
 class FromTrainedModel:
     """Continues the training of a model with newer events.
 
-    Known items, actions, categories and brands keep their indices and weights, and new ones follow. The first vector of
-    a new item is the mean of its neighbours in the newer events. The fewer neighbours there are, the more the vector of
-    the unknown item counts in the mean. The prior score of a new item is that of known items with the same frequency.
+    Known items, actions, categories and brands keep their indices and weights, and new ones follow. The initial id
+    vector of a new item is the mean of its neighbours in the newer events. The fewer neighbours there are, the more the
+    vector of the unknown item counts in the mean. The prior score of a new item is that of known items with the same
+    frequency.
     """
 
     trained: UserModel

@@ -62,8 +62,8 @@ class Trainer:
         self._snapshots = snapshots
         self._random = np.random.default_rng(settings.seed)
         steps = max(1.0, len(sequences.item) / settings.events_per_step)  # approximate steps of an epoch
-        # Weight decay counts by epochs over all events that the model has seen. A model that continues from newer
-        # events keeps what older events taught it as long as if the log contained those events.
+        # The decay is scaled by the share of these events among all events that the model was trained on. A continued
+        # training therefore forgets older events no faster than a training on all events.
         decay = settings.weight_decay * counted_share(sequences, counts) / (steps * settings.learning_rate)
         self._optimizer = AdamW(self.model.parameters(), settings.learning_rate * initialization.rate, decay)
 

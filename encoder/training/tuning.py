@@ -17,9 +17,8 @@ MAX_CHANGES = 2  # settings that a trial changes in the best settings so far
 RESERVED_TRIALS = 2.5
 
 Epochs = list[dict[str, float]]
-OnTrial = Callable[
-    [TrainingSettings, dict[str, float], bool], None
-]  # (settings, metrics, whether they are best so far)
+# (settings, metrics of the best epoch, whether the settings are the best so far)
+OnTrial = Callable[[TrainingSettings, dict[str, float], bool], None]
 
 
 def tune(

@@ -32,7 +32,7 @@ def carry_over(
     """(B, S) states and (B, R) representations at the start of a window.
 
     state, representation: those at the end of the previous window. A row that continues a row of the previous window
-    takes them over, and a new user has the initial ones.
+    has the values of that row, and a new user has the initial values.
     """
     users = len(window.previous_row)
     first_state, first_representation = model.initial_state(users), model.initial_representation(users)

@@ -25,14 +25,17 @@ class LogReport:
 
     @property
     def rows(self) -> int:
+        """The number of all rows."""
         return self.kept + self.duplicates + self.unparsable
 
     def add_unparsable(self, line: int, raw: bytes, reason: str) -> None:
+        """Count a row that is not an event, and keep the first such rows as examples."""
         self.unparsable += 1
         if len(self.examples) < _MAX_EXAMPLES:
             self.examples.append(f"line {line}: {reason}: {raw[:120].decode(errors='replace')}")
 
     def counts(self) -> dict[str, int]:
+        """The counts by name, as a checkpoint stores them."""
         return {
             "rows": self.rows,
             "kept": self.kept,

@@ -45,7 +45,7 @@ def replay_records(
     """The file's rows in the order of the file, as records (key, value) of the behaviour topic.
 
     format, columns: as for `load_log`. Duplicates are included, and so are rows that are not events, because these
-    rows belong into the dead-letter topic. The key is the user id, or b"" when the row has no user id.
+    rows belong in the dead-letter topic. The key is the user id, or b"" when the row has no user id.
 
     first, rest: keep the rows before or from the time that `load_log(...).cut_ms(fraction)` returns. A row that is not
     an event stays with the row before it.

@@ -31,6 +31,7 @@ class Catalogue:
 
     @property
     def items(self) -> int:
+        """N."""
         return len(self.born)
 
     @property

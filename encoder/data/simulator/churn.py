@@ -5,7 +5,7 @@ import numpy as np
 from encoder.data.simulator.distributions import Floats, Ints
 from encoder.data.simulator.population import DAY_S
 
-DECLINE_DAYS = 21.0  # before a user leaves
+DECLINE_DAYS = 21.0  # days before a user leaves, in which the visits become rarer and shorter
 EARLIEST = 0.25  # users leave after this fraction of the log's time
 # In a log of some months, a user who leaves loses at most this share of the events.
 LOST = 0.55

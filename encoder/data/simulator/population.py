@@ -28,6 +28,7 @@ class Population:
 
     @property
     def users(self) -> int:
+        """U."""
         return len(self.hour)
 
     def draw_cluster(self, user: Ints, at: Floats, brands: int, random: np.random.Generator) -> Ints:

@@ -20,6 +20,7 @@ _COLUMNS = ("sessionid", "userid", "itemid", "timeframe", "eventdate")
 
 
 def layout(first_line: str, path: Path) -> Layout:
+    """The layout of the file at `path`, which begins with `first_line`."""
     names = [name.strip().lower().replace("_", "") for name in split_cells(first_line, _SEPARATOR)]
     absent = [name for name in _COLUMNS if name not in names]
     if absent:

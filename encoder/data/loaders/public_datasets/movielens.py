@@ -15,6 +15,7 @@ _HEADER = "userId,movieId,rating,timestamp"
 
 
 def layout(first_line: str, path: Path) -> Layout:
+    """The layout of the file at `path`, which begins with `first_line`."""
     for separator in ("::", "\t"):
         if separator in first_line:
             return Layout(separator, columns=4, user_column=0, parse_event=_parse_event, has_header=False)

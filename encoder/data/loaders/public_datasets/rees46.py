@@ -14,6 +14,7 @@ _HEADER = "event_time,event_type,product_id,category_id,category_code,brand,pric
 
 
 def layout(first_line: str, path: Path) -> Layout:
+    """The layout of the file at `path`, which begins with `first_line`."""
     check_header(first_line.strip(), _HEADER, path, "REES46")
     return Layout(",", columns=9, user_column=7, parse_event=_parse_event, has_header=True)
 

@@ -13,6 +13,7 @@ _HEADER = "timestamp,visitorid,event,itemid,transactionid"
 
 
 def layout(first_line: str, path: Path) -> Layout:
+    """The layout of the file at `path`, which begins with `first_line`."""
     check_header(first_line, _HEADER, path, "Retailrocket")
     return Layout(",", columns=5, user_column=1, parse_event=_parse_event, has_header=True)
 

@@ -11,6 +11,7 @@ from encoder.data.loaders.times import from_seconds
 
 
 def layout(first_line: str, path: Path) -> Layout:
+    """The layout of the file at `path`, which begins with `first_line`."""
     return Layout(",", columns=5, user_column=0, parse_event=_parse_event, has_header=False)
 
 

@@ -20,6 +20,7 @@ _BRAND_DIGITS = 8
 
 
 def layout(first_line: str, path: Path) -> Layout:
+    """The layout of the file at `path`, which begins with `first_line`."""
     if first_line == _PREPARED:
         return Layout("\t", columns=3, user_column=0, parse_event=_parse_prepared_click, has_header=True)
     if first_line.count(",") == 4:
