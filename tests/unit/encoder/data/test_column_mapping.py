@@ -68,11 +68,12 @@ def test_csv_columns_are_mapped_by_name(tmp_path: Path, separator: str) -> None:
         assert why in example
     bob, ann = log.events()
     assert (ann.event_id, ann.user_id, ann.item_id, ann.action) == ("csv-2", "ann", "shoe", "view")
+    # The column category needs no mapping.
     assert (ann.event_time_ms, ann.price, ann.category) == (
         1_396_437_466_940,
         3.5,
         "feet",
-    )  # the column category needs no mapping
+    )
     assert (ann.attributes, bob.attributes) == ({"brand": "Aurora"}, None)
     assert (bob.event_time_ms, bob.price, bob.category) == (1_396_437_465_000, None, None)
     records = list(replay_records(path, columns=columns))

@@ -40,12 +40,13 @@ def test_rees46_columns_and_times_and_missing_values_are_read(tmp_path: Path, na
     log, report = load_log(write_rees46(tmp_path, ROWS, name), "rees46")
     assert (report.rows, report.kept, report.unparsable, report.duplicates) == (4, 4, 0, 0)
     events = list(log.events())
+    # Sorted by time, and by row within the same time.
     assert [event.event_id for event in events] == [
         "rees46-2",
         "rees46-4",
         "rees46-3",
         "rees46-5",
-    ]  # sorted by time, and by row within the same time
+    ]
     assert events[0].event_time_ms == 1_569_888_000_000
     assert (events[0].category, events[0].price, events[0].session_id) == (None, 35.79, "72d76fde")
     assert events[0].attributes == {"category_id": "2103807459595387724", "brand": "shiseido"}
@@ -83,12 +84,13 @@ def test_the_header_of_a_rees46_file_is_checked(tmp_path: Path) -> None:
 @pytest.mark.skipif(not REES46.exists(), reason=f"the public log is not at {REES46}")
 def test_the_counts_of_a_real_rees46_log_add_up() -> None:
     log, report = load_log(REES46, "rees46")
+    # The last row is cut off.
     assert (report.rows, report.kept, report.unparsable, report.duplicates) == (
         17_435,
         17_434,
         1,
         0,
-    )  # the last row is cut off
+    )
     assert len(log) == 17_434
     assert dict(zip(log.actions, np.bincount(log.action).tolist(), strict=True)) == {
         "view": 17_055,

@@ -86,11 +86,12 @@ def test_users_with_few_events_are_left_out_and_rare_items_are_counted() -> None
     prepared, report = prepare(log, Preparation(drop_repeats=True, min_user_events=2, min_support=2))
     assert rows_of(prepared) == [0, 2]  # without its repetitions, user w has one event
     assert (report.short_users, report.short_events, report.kept) == (2, 2, 2)
+    # Rare items stay in the log, and the vocabulary leaves them out.
     assert (report.items, report.rare_items, report.rare_events) == (
         2,
         2,
         2,
-    )  # rare items stay in the log, and the vocabulary leaves them out
+    )
     assert "2 users below 2 events, with 2 events: left out" in str(report)
     assert "2 of 2 items below 2 events, with 2 events: unknown items to the model" in str(report)
 

@@ -67,9 +67,8 @@ def favourite_kinds(model: UserModel, vocabulary: Vocabulary, representation: to
 
 def test_a_model_uses_only_features_that_its_log_has() -> None:
     assert known_features(CONTENT_LOG, Vocabulary.from_log(CONTENT_LOG, 1)) == EVENT_FEATURES
-    assert (
-        known_features(CONTENT_LOG[:3], Vocabulary.from_log(CONTENT_LOG, 1)) == ITEM_FEATURES
-    )  # the log spans less than a week
+    # The log spans less than a week.
+    assert known_features(CONTENT_LOG[:3], Vocabulary.from_log(CONTENT_LOG, 1)) == ITEM_FEATURES
     plain = event_log([(f"u{t % 7}", f"i{t % 3}", "view", t) for t in range(100)])
     config = train(plain, SMALL).model.config
     assert (config.features, config.price_boundaries) == ((), ())

@@ -120,9 +120,8 @@ def test_adamw_computes_the_formula_of_the_paper() -> None:
         optimizer.step(rate, clip_norm=1e9)
         mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
         direction = (mean / (1 - 0.9**t)) / (np.sqrt(square / (1 - 0.999**t)) + 1e-8)
-        value = value - rate * 0.01 * (
-            direction + 0.1 * value
-        )  # the weight decay is decoupled from the gradient: algorithm 2 of the paper
+        # The weight decay is decoupled from the gradient: algorithm 2 of the paper.
+        value = value - rate * 0.01 * (direction + 0.1 * value)
     np.testing.assert_allclose(parameter.detach().numpy(), value, rtol=1e-9)
 
 

@@ -49,9 +49,8 @@ def test_the_vectors_of_some_items_include_their_content(id_dropout: float) -> N
     model.begin_step(torch.tensor([[4, 17], [0, 4]]))
     some, rows = model.item_table(), [0, 4, 17]
     assert len(some) == len(rows)
-    ids_kept = (
-        ids[rows] if id_dropout == 0 else ids[:1]
-    )  # an item with a hidden id starts from the row of the unknown item
+    # An item with a hidden id starts from the row of the unknown item.
+    ids_kept = ids[rows] if id_dropout == 0 else ids[:1]
     torch.testing.assert_close(some[:, 0], (whole - ids)[rows][:, 0] + ids_kept[:, 0])
     if id_dropout == 0:
         torch.testing.assert_close(some, whole[rows])

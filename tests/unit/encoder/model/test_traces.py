@@ -68,9 +68,8 @@ def test_an_item_keeps_its_nearest_neighbours() -> None:
     users = [[1, other] for other in others] + [[1, other] for other in others[:MAX_NEIGHBOURS]]
     row = neighbour_matrix(sequences_of(*users), max(others)).to_dense()[1]
     assert row.nonzero().flatten().tolist() == others[:MAX_NEIGHBOURS]
-    assert row[2] == pytest.approx(
-        2 / (2 * MAX_NEIGHBOURS + 4 + PRIOR_WEIGHT)
-    )  # the weights are relative to all neighbours, also to those left out
+    # The weights are relative to all neighbours, also to those left out.
+    assert row[2] == pytest.approx(2 / (2 * MAX_NEIGHBOURS + 4 + PRIOR_WEIGHT))
 
 
 def test_training_learns_the_share_of_the_neighbours_and_each_step_recomputes_it() -> None:

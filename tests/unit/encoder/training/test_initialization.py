@@ -165,9 +165,8 @@ def test_a_changed_checkpoint_in_a_bundle_is_refused(trained_folder: Path, capsy
     before = weights.read_bytes()
     try:
         weights.write_bytes(before[:-1] + b"?")
-        assert (
-            Bundle.load(trained_folder / "bundle").bundle_id == manifest.bundle_id
-        )  # a worker does not read the checkpoint
+        # A worker does not read the checkpoint.
+        assert Bundle.load(trained_folder / "bundle").bundle_id == manifest.bundle_id
         assert train_from(trained_folder, "bundle", "never") == 1
     finally:
         weights.write_bytes(before)
