@@ -80,6 +80,13 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert {target: reason for target, reason in found.items() if reason} == {}
 
 
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_every_path_in_backticks_exists(page: Path) -> None:
+    text, _ = text_and_blocks(page)
+    named = re.findall(r"`((?:docker|docs|encoder|export|streams|tests)/[\w./-]+)`", text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_every_heading_that_the_code_names_exists() -> None:
     files = [path for folder in ("encoder", "export", "streams", "tests") for path in (ROOT / folder).rglob("*.py")]
     named = {
