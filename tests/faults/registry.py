@@ -9,7 +9,7 @@ import msgspec
 class Size(msgspec.Struct, frozen=True, kw_only=True):
     """The size of a scenario's run."""
 
-    events: int  # records at least; the load goes on for as long as the faults do
+    events: int  # at least so many records; the load lasts as long as the faults
     rate: float  # events/s
     users: int
     faults: int

@@ -1,4 +1,4 @@
-"""Fixtures for tests that have topics of their own on the shared Kafka."""
+"""Fixtures for tests with their own topics on the shared Kafka."""
 
 import uuid
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`thalweg doctor` before and after a worker's set-up, and with what is wrong."""
+"""`thalweg doctor` before and after the first start of a worker, and with wrong settings."""
 
 import argparse
 import asyncio
@@ -47,7 +47,7 @@ def by_state(settings: Settings, bundle: str | None, state: str) -> dict[str, st
     return {found.subject: found.detail for found in doctor.examine(settings, bundle) if found.state == state}
 
 
-def test_a_worker_can_start_on_empty_services_and_finds_all_afterwards(settings: Settings, bundle: Bundle) -> None:
+def test_empty_services_pass_and_after_a_workers_start_all_checks_pass(settings: Settings, bundle: Bundle) -> None:
     path = str(bundle.path)
     assert by_state(settings, path, "failed") == {}
     assert set(by_state(settings, path, "note")) == {"topics", "schema", "durability"}
@@ -56,7 +56,7 @@ def test_a_worker_can_start_on_empty_services_and_finds_all_afterwards(settings:
     store = open_store(settings, bundle)
     assert by_state(settings, path, "failed") == {}
     notes = by_state(settings, path, "note")
-    assert set(notes) == {"durability", "item vectors"}  # one local node, as it comes
+    assert set(notes) == {"durability", "item vectors"}  # a single local node with default settings
     assert "0 of 20 of" in notes["item vectors"]
     asyncio.run(
         Registration(store.items, store.registry, bundle.bundle_id, bundle.manifest.items, lambda partition: True).run()
@@ -67,7 +67,7 @@ def test_a_worker_can_start_on_empty_services_and_finds_all_afterwards(settings:
     assert bundle.bundle_id in by_state(settings, path, "ok")["bundle"]
 
 
-def test_what_does_not_fit_is_named(settings: Settings, bundle: Bundle) -> None:
+def test_topics_and_tables_that_do_not_fit_are_named(settings: Settings, bundle: Bundle) -> None:
     other = msgspec.structs.replace(
         settings,
         behavior_topic="doctor.wrong.events",
@@ -111,7 +111,7 @@ def test_without_services_and_bundle_each_failure_says_what_to_do(
 
 
 @pytest.mark.parametrize(("rows", "state"), [(30, "ok"), (200, "note"), (2_000, "failed")])
-def test_batches_that_cassandra_would_warn_of_or_refuse(
+def test_batches_that_are_too_large_for_cassandra_are_found(
     settings: Settings, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, rows: int, state: str
 ) -> None:
     monkeypatch.setattr(cassandra_checks, "rows_per_request", lambda row_size_bytes: rows)

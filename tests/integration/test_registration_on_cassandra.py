@@ -1,4 +1,4 @@
-"""Item vectors in a real Cassandra: what readers find, when, and after what."""
+"""Item vectors in a real Cassandra, as readers find them during and after the registration."""
 
 import asyncio
 import uuid
@@ -52,21 +52,23 @@ def mark(reader: Any, settings: Settings, bundle: Bundle) -> int | None:
     return None if row is None else int(row[0])
 
 
-def test_the_bundle_is_found_at_once_and_its_item_vectors_when_they_are_registered(
+def test_a_bundle_is_announced_at_once_and_its_item_vectors_when_they_are_registered(
     settings: Settings, bundle: Bundle, reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registration, "STRETCH_ITEMS", 100)
-    of = open_store(settings, bundle)
-    assert list(reader.execute(f"SELECT * FROM {settings.keyspace}.bundles")) == [], "to connect registers nothing"
-    of.registry.announce(bundle)
-    of.registry.announce(bundle)
+    store = open_store(settings, bundle)
+    assert list(reader.execute(f"SELECT * FROM {settings.keyspace}.bundles")) == [], (
+        "a store that is only opened must register nothing"
+    )
+    store.registry.announce(bundle)
+    store.registry.announce(bundle)
     announced = reader.execute(f"SELECT bundle_id, width, items FROM {settings.keyspace}.bundles")
     assert list(announced) == [(bundle.bundle_id, bundle.manifest.representation_width, ITEMS)]
     active = f"SELECT * FROM {settings.keyspace}.active_bundle"
-    assert list(reader.execute(active)) == [], "readers of the active bundle can rank"
+    assert list(reader.execute(active)) == [], "a bundle becomes active only when all its item vectors are stored"
     assert (mark(reader, settings, bundle), stored_vectors(reader, settings, bundle)) == (None, {})
-    asyncio.run(Registration(of.items, of.registry, bundle.bundle_id, ITEMS, lambda partition: True).run())
-    of.close()
+    asyncio.run(Registration(store.items, store.registry, bundle.bundle_id, ITEMS, lambda partition: True).run())
+    store.close()
     assert mark(reader, settings, bundle) == ITEMS
     assert list(reader.execute(active)) == [("active", bundle.bundle_id)]
     found = stored_vectors(reader, settings, bundle)
@@ -75,42 +77,42 @@ def test_the_bundle_is_found_at_once_and_its_item_vectors_when_they_are_register
         np.testing.assert_array_equal(found[item], bundle.item_vectors[position])
 
 
-def test_vectors_that_a_crash_left_without_a_mark_are_not_trusted(
+def test_vectors_without_a_mark_after_a_crash_are_written_again(
     settings: Settings, bundle: Bundle, reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some of the second stretch are there, the first of them not: whoever looked for any of them would be deceived."""
+    """The second stretch is stored in part, but not its first vectors. A check of some of its vectors would mislead."""
     monkeypatch.setattr(registration, "STRETCH_ITEMS", 100)
-    of = open_store(settings, bundle)
-    of.registry.announce(bundle)
+    store = open_store(settings, bundle)
+    store.registry.announce(bundle)
 
     async def crash() -> None:
-        await of.items.write(0, 100)
-        await of.items.mark(100)
-        await of.items.write(150, 180)
+        await store.items.write(0, 100)
+        await store.items.mark(100)
+        await store.items.write(150, 180)
 
     asyncio.run(crash())
     assert len(stored_vectors(reader, settings, bundle)) == 130
-    again = Registration(of.items, of.registry, bundle.bundle_id, ITEMS, lambda partition: True)
+    again = Registration(store.items, store.registry, bundle.bundle_id, ITEMS, lambda partition: True)
     asyncio.run(again.run())
-    asyncio.run(of.items.mark(200))  # of a worker that was paused: it takes nothing back
-    of.close()
+    asyncio.run(store.items.mark(200))  # a worker that was paused marks late, which must not lower the mark
+    store.close()
     assert len(stored_vectors(reader, settings, bundle)) == ITEMS
     assert (mark(reader, settings, bundle), again.stored) == (ITEMS, ITEMS)
 
 
-def test_while_cassandra_is_away_registration_waits_and_then_goes_on(
+def test_registration_waits_while_cassandra_is_down_and_then_continues(
     services: LocalServices, settings: Settings, bundle: Bundle, reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "REQUEST_TIMEOUT_S", 0.5)
-    of = open_store(settings, bundle)
-    of.registry.announce(bundle)
-    made = Registration(of.items, of.registry, bundle.bundle_id, ITEMS, lambda partition: True)
+    store = open_store(settings, bundle)
+    store.registry.announce(bundle)
+    made = Registration(store.items, store.registry, bundle.bundle_id, ITEMS, lambda partition: True)
 
     async def play() -> None:
         task = asyncio.create_task(made.run())
         await asyncio.sleep(3)
         assert not task.done()
-        assert of.session.retries > 0, "it did not try"
+        assert store.session.retries > 0, "the registration did not retry"
         services.cassandra.resume()
         await asyncio.wait_for(task, timeout=60)
 
@@ -119,14 +121,14 @@ def test_while_cassandra_is_away_registration_waits_and_then_goes_on(
         asyncio.run(play())
     finally:
         services.cassandra.resume()
-    of.close()
+    store.close()
     assert len(stored_vectors(reader, settings, bundle)) == ITEMS
 
 
-def test_an_erasure_reaches_every_table_of_representations_as_they_come_and_go(
+def test_an_erasure_reaches_every_table_of_representations_that_exists(
     settings: Settings, bundle: Bundle, reader: Any, tmp_path: Any
 ) -> None:
-    """Also that of a bundle of which nothing but rows is left, and that of one whose worker started later."""
+    """The erasure also reaches rows of a bundle that is gone, and of a bundle whose worker started later."""
     erasing = open_store(settings, bundle)
     later_bundle = tiny_bundle(tmp_path / "later", items=20, width=16)
     later = open_store(settings, later_bundle)

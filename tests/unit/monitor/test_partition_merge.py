@@ -1,4 +1,4 @@
-"""The merge of partitions by timestamp: one order, whatever blocks a consumer receives."""
+"""The merge of partitions by timestamp: one order for any blocks that a consumer receives."""
 
 from types import SimpleNamespace
 
