@@ -71,7 +71,7 @@ class OutputEncoder:
         if self._share != 1:
             fields.append(repeat(self._share))
         values = self._encode_each(map(EvaluationEvent, *fields))
-        yield from zip(partitions, map(str.encode, users), values, strict=True)
+        return zip(partitions, map(str.encode, users), values, strict=True)
 
     def updates(self, scored: Scored) -> Iterator[Output]:
         """Tombstones of erased users, then the representation of every user that changed or was replayed."""

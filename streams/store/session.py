@@ -69,11 +69,19 @@ class Session:
 
         Raises StoreError where Cassandra refuses the request itself.
         """
+        return await self._confirmed(lambda: (statement, parameters))
+
+    async def write_batch(self, insert: PreparedStatement, rows: Sequence[Values]) -> None:
+        """Write rows of encoded values in one unlogged batch, confirmed. Raises StoreError."""
+        await self._confirmed(lambda: (_unlogged_batch(insert, rows), None))
+
+    async def _confirmed(self, make_request: Callable[[], tuple[Any, Sequence[Any] | None]]) -> Any:
+        """make_request: makes statement and parameters. The call comes only when a request may be sent."""
         wait_s = FIRST_RETRY_S
         while True:
             async with self._slots:
                 try:
-                    return await driver_answer(self._session.execute_async(statement, parameters))
+                    return await driver_answer(self._session.execute_async(*make_request()))
                 except (OperationTimedOut, RequestExecutionException, NoHostAvailable) as error:
                     self.retries += 1
                     problem = error
@@ -83,10 +91,6 @@ class Session:
             log("Cassandra does not take requests (%s), next try in %.2f s", problem, wait_s)
             await asyncio.sleep(wait_s)
             wait_s = min(LAST_RETRY_S, wait_s * 2)
-
-    async def write_batch(self, insert: PreparedStatement, rows: Sequence[Values]) -> None:
-        """Write rows of encoded values in one unlogged batch, confirmed. Raises StoreError."""
-        await self.request(_unlogged_batch(insert, rows))
 
 
 def connect(settings: Settings) -> tuple[Cluster, DriverSession]:

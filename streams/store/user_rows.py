@@ -131,11 +131,10 @@ class UserRows:
 
     async def erase(self, erased: Sequence[tuple[str, int]], generation_id: int) -> None:
         """Delete the rows of these users in every bundle; (user, offset of the erasure record). Raises StoreError."""
-        request = self._session.request
+        request, epoch = self._session.request, self._view.epoch
         # The tables are looked up each time, because a worker of another bundle may have made a table meanwhile.
         names = await request(self._tables, [self._keyspace])
         tables = [f"{self._keyspace}.{name}" for (name,) in names if cql_schema.is_representations_table(name)]
-        epoch = self._view.epoch
         values = [(cql_schema.write_timestamp(epoch, offset, generation_id), user) for user, offset in erased]
         deletes = [f"DELETE FROM {table} USING TIMESTAMP %s WHERE user_id = %s" for table in tables]
         await asyncio.gather(*(request(delete, value) for value in values for delete in deletes))

@@ -13,6 +13,11 @@ class Gate:
         self._is_closed = False
         self._changed = asyncio.Condition()
 
+    async def opened(self) -> None:
+        """Return when no task is alone or waits to be alone."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._is_closed)
+
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
         """Enter beside other tasks, as soon as no task is alone."""

@@ -24,35 +24,43 @@ class InFlight:
     """
 
     def __init__(self) -> None:
+        self._started = 0  # the number of the last batch whose processing has begun
         self.processed = 0  # the number of the last batch whose states are in the arena
         self.stored = 0  # the number of the last batch whose rows are stored
-        self.batches = 0
-        self._events = 0
+        self._events: dict[object, int] = {}  # by batch in flight
         self._changed = asyncio.Event()
 
-    def begin(self, events: int) -> None:
+    @property
+    def batches(self) -> int:
+        """The number of batches in flight."""
+        return len(self._events)
+
+    def start(self) -> int:
+        """The processing of a batch begins, on the processor's thread. Returns the number of the batch."""
+        self._started = self.processed + 1
+        return self._started
+
+    def begin(self, batch: object, events: int) -> None:
         """A processed batch with this number of events is on its way to the acknowledgement."""
-        self.batches += 1
-        self._events += events
+        self._events[batch] = events
 
     def on_stored(self) -> None:
         """The rows of the next batch in the order of the numbers are stored."""
         self.stored += 1
         self._changed.set()
 
-    def end(self, events: int) -> None:
-        """A batch with this number of events is acknowledged."""
-        self.batches -= 1
-        self._events -= events
+    def end(self, batch: object) -> None:
+        """The batch is acknowledged, was dropped, or has failed."""
+        self._events.pop(batch, None)
         self._changed.set()
 
     async def room(self) -> None:
         """Return when another batch may be drawn."""
         await self.until(
             lambda: (
-                self.processed - self.stored < BATCHES_TO_STORE
+                self._started - self.stored < BATCHES_TO_STORE
                 and self.batches < BATCHES_IN_FLIGHT
-                and self._events < EVENTS_IN_FLIGHT
+                and sum(self._events.values()) < EVENTS_IN_FLIGHT
             )
         )
 
@@ -85,3 +93,11 @@ class InOrder:
         finished[stage].set_result(None)
         if stage == STAGES[-1]:
             del self._of[batch]
+
+    def fail(self, batch: object, error: BaseException) -> None:
+        """Let every batch behind this one fail with the same error, at the first stage that is not finished here."""
+        _, finished = self._of.pop(batch, ({}, {}))
+        for future in finished.values():
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # Without a batch behind, nobody awaits the future, and nothing is to be logged.

@@ -107,16 +107,46 @@ class Pipeline:
         self._processor_thread = processor_thread
         self._scorer_thread = scorer_thread
         self._in_order = InOrder()
+        self._carrying: set[asyncio.Task[None]] = set()  # asyncio itself keeps only weak references to tasks
 
     async def run(self) -> None:
-        """Carry batches until one batch fails. Raises what the batch failed with."""
+        """Carry batches until one batch fails. Raises what the batch failed with, at once.
+
+        After a failure no batch is drawn. Batches before the failed batch go on as long as the process lives, and
+        batches behind it fail with the same error.
+        """
+        failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        drawing = asyncio.create_task(self._draw_and_carry(failure))
         try:
-            async with asyncio.TaskGroup() as batches:
-                async for batch in self.draw():
-                    batches.create_task(self._carry(batch))
-                    await batch.turn_ended()
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+            done, _ = await asyncio.wait({drawing, failure}, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                ended.result()
+        finally:
+            drawing.cancel()
+
+    async def _draw_and_carry(self, failure: asyncio.Future[None]) -> None:
+        """Start a task for each drawn batch. `failure` gets the error of the first batch that fails."""
+
+        def on_end(task: asyncio.Task[None]) -> None:
+            self._carrying.discard(task)
+            error = None if task.cancelled() else task.exception()
+            if error is not None and not failure.done():
+                failure.set_exception(error)
+
+        async for batch in self.draw():
+            task = asyncio.create_task(self._carry_or_fail(batch))
+            self._carrying.add(task)
+            task.add_done_callback(on_end)
+            await batch.turn_ended()
+
+    async def _carry_or_fail(self, batch: Batch) -> None:
+        try:
+            await self._carry(batch)
+        except BaseException as error:
+            self._in_order.fail(batch, error)
+            raise
+        finally:
+            self._in_flight.end(batch)
 
     async def _carry(self, batch: Batch) -> None:
         """The way of one batch.
@@ -143,6 +173,7 @@ class Pipeline:
         while True:
             await self._intake.filled()
             await self._in_flight.room()
+            await self._residency.admits()
             yield self._intake.draw()
 
     def restore(self, batch: Batch) -> AbstractAsyncContextManager[Restored]:
@@ -154,17 +185,17 @@ class Pipeline:
         stepped = await self._run_in(self._processor_thread, self._process, batch, restored)
         if stepped is not None:
             self._in_order.enter(batch)
-            self._in_flight.begin(batch.events)
+            self._in_flight.begin(batch, batch.events)
             self._metrics.on_processed(time.perf_counter() - batch.drawn_at_s)
         self._intake.release(batch)
         batch.end_turn()
         return stepped
 
     def _process(self, batch: Batch, restored: Restored) -> Stepped | None:
-        # The last moment to ask. Whoever drops partitions later finds the users of this batch in the arena.
-        if not batch.is_current():
+        # The last moment to check. Partitions that are dropped later are dropped together with the users of this batch.
+        if not batch.is_current() or self._residency.has_dropped_since(restored):
             return None
-        sequence = self._in_flight.processed + 1
+        sequence = self._in_flight.start()
         self._residency.admit(restored, sequence)
         stepped = self._processor.process(restored.parts, sequence)
         self._residency.note_erasures(stepped.erased, sequence)
@@ -210,7 +241,6 @@ class Pipeline:
         """Let the last offsets of the batch be committed."""
         batch.ack()
         self._metrics.on_confirmed(batch.last_offsets, scored)
-        self._in_flight.end(batch.events)
 
     async def _run_in(self, thread: Executor, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(thread, call, *arguments)

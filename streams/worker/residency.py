@@ -45,12 +45,14 @@ class Restored(NamedTuple):
     missing: dict[str, int]  # the users that were not in memory, each with the first partition of the user's records
     stored: Sequence[StoredUser]  # rows of missing users
     read_after: int  # the number of the last batch that was processed when the rows were read
+    drops: int  # how often partitions had been dropped at the look at the memory
 
 
 class Residency:
     """Brings users into the arena and takes users out of it.
 
-    The methods `admit` and `note_erasures` run on the processor's thread, all other methods on the event loop.
+    The methods `has_dropped_since`, `admit` and `note_erasures` run on the processor's thread, all other methods on the
+    event loop.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Residency:
         self._gate = Gate()
         self._reading = 0  # batches whose rows are being read
         self._reserved = 0  # free slots of the arena that are promised to these batches
+        self._drops = 0  # how often partitions were dropped
         # user -> number of the last batch that erased the user. An entry is needed while the erasure has not reached
         # the store, and while rows are read that may be older than the erasure.
         self._erased_in: dict[str, int] = {}
@@ -82,21 +85,29 @@ class Residency:
         Ends the batch's turn before rows are read, so that another batch has its turn meanwhile.
         """
         async with self._gate.shared():
-            parts, missing = await self._in_thread(self._decode, batch)
+            parts, missing, drops = await self._in_thread(self._decode, batch)
             if not missing:
-                yield Restored(parts, missing, (), 0)
+                yield Restored(parts, missing, (), 0, drops)
                 return
             if self._reserved + len(missing) <= self._processor.arena.free_slots():
                 batch.end_turn()
                 with self._reserve(len(missing)):
-                    yield await self._read(parts, missing)
+                    yield await self._read(parts, missing, drops)
                 return
         batch.end_turn()
         async with self._gate.alone():
-            missing = await self._in_thread(self._processor.missing, parts, self._in_flight.processed + 1)
+            missing, drops = await self._in_thread(self._missing, parts, self._in_flight.processed + 1)
             await self._evict(len(missing))
             with self._reserve(len(missing)):
-                yield await self._read(parts, missing)
+                yield await self._read(parts, missing, drops)
+
+    async def admits(self) -> None:
+        """Return when no eviction is under way."""
+        await self._gate.opened()
+
+    def has_dropped_since(self, restored: Restored) -> bool:
+        """True where partitions were dropped after the look at the memory. Users may then be missing."""
+        return self._drops != restored.drops
 
     def admit(self, restored: Restored, sequence: int) -> None:
         """Put the restored users into the arena, for batch number `sequence`."""
@@ -117,12 +128,19 @@ class Residency:
 
     async def drop_partitions(self, partitions: Sequence[int]) -> None:
         """Forget the users of partitions that another worker may own from now on."""
-        await self._in_thread(self._processor.arena.drop_partitions, partitions)
+        await self._in_thread(self._drop, partitions)
         self._metrics.forget(partitions)
 
-    def _decode(self, batch: Batch) -> tuple[list[Part], dict[str, int]]:
+    def _drop(self, partitions: Sequence[int]) -> None:
+        self._drops += 1
+        self._processor.arena.drop_partitions(partitions)
+
+    def _decode(self, batch: Batch) -> tuple[list[Part], dict[str, int], int]:
         parts = [Part(d.partition, d.records, decode_batch(d.records)) for d in batch.deliveries]
-        return parts, self._processor.missing(parts)
+        return parts, *self._missing(parts)
+
+    def _missing(self, parts: list[Part], sequence: int | None = None) -> tuple[dict[str, int], int]:
+        return self._processor.missing(parts, sequence), self._drops
 
     @contextmanager
     def _reserve(self, slots: int) -> Iterator[None]:
@@ -134,7 +152,7 @@ class Residency:
             self._reserved -= slots
             self._reading -= 1
 
-    async def _read(self, parts: list[Part], missing: dict[str, int]) -> Restored:
+    async def _read(self, parts: list[Part], missing: dict[str, int], drops: int) -> Restored:
         """Read the stored rows of the missing users."""
         processed, stored = self._in_flight.processed, self._in_flight.stored
         # A batch that is not stored yet may have erased a user. The user's row will be deleted and is no history.
@@ -144,7 +162,7 @@ class Residency:
         damaged = [row for row in rows if isinstance(row, DamagedRow)]
         if damaged:
             users += await self._rebuild(damaged, parts, wanted)
-        return Restored(parts, missing, users, processed)
+        return Restored(parts, missing, users, processed, drops)
 
     async def _rebuild(
         self, damaged: Sequence[DamagedRow], parts: list[Part], missing: dict[str, int]

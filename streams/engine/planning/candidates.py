@@ -45,7 +45,7 @@ class Candidates:
         self.erased: list[Erased] = []
         self.already_applied = 0
         self._rejected: list[tuple[int, Any, Rejected]] = []  # the number of the part, the record and the reason
-        self.record, outcomes, counts = self._without_rejected(parts)
+        self.record, outcomes, counts, kinds = self._without_rejected(parts)
         self.event: list[BehaviorEvent] = outcomes
         self.part = np.repeat(np.arange(len(parts)), counts)
         self.partition = np.repeat(np.array([part.partition for part in parts], np.int64), counts)
@@ -56,7 +56,7 @@ class Candidates:
         row_of = {user_id: row for row, user_id in enumerate(users)}
         erased_rows: list[int] = []
         replayed_rows: list[int] = []
-        if Erasure in set(map(type, outcomes)):
+        if Erasure in kinds:
             erased_rows, replayed_rows = self._settle_erasures(arena, users, row_of)
         else:
             self.row = np.array([row_of[user_id] for user_id in user_ids], np.int64)
@@ -65,13 +65,19 @@ class Candidates:
         self.rows.replayed[replayed_rows] = True
         self._place_new_users()
 
-    def _without_rejected(self, parts: Sequence[Part]) -> tuple[list[Any], list[Any], list[int]]:
-        """Set the rejected records aside. Return the other records, their outcomes, and their number in each part."""
+    def _without_rejected(self, parts: Sequence[Part]) -> tuple[list[Any], list[Any], list[int], set[type]]:
+        """Set the rejected records aside.
+
+        Returns the other records, their outcomes, their number in each part, and the types of all outcomes.
+        """
+        kinds: set[type] = set()
         records: list[Any] = []
         outcomes: list[Any] = []
         counts = []
         for number, part in enumerate(parts):
-            if Rejected in set(map(type, part.outcomes)):
+            part_kinds: set[type] = set(map(type, part.outcomes))
+            kinds |= part_kinds
+            if Rejected in part_kinds:
                 pairs = list(zip(part.records, part.outcomes, strict=True))
                 self._rejected += [(number, r, o) for r, o in pairs if isinstance(o, Rejected)]
                 pairs = [(r, o) for r, o in pairs if not isinstance(o, Rejected)]
@@ -82,7 +88,7 @@ class Candidates:
                 records += part.records
                 outcomes += part.outcomes
                 counts.append(len(part.outcomes))
-        return records, outcomes, counts
+        return records, outcomes, counts, kinds
 
     def _place_new_users(self) -> None:
         """A user without history belongs to the partition of the user's first event."""

@@ -15,6 +15,13 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+def process(flight: InFlight, batches: int) -> None:
+    """Process batches. The last batch is still being processed."""
+    for _ in range(batches - 1):
+        flight.processed = flight.start()
+    flight.start()
+
+
 async def is_waiting(coroutine: Coroutine[Any, Any, None]) -> bool:
     task = asyncio.create_task(coroutine)
     await settle()
@@ -48,12 +55,27 @@ def test_a_batch_finishes_a_stage_after_every_batch_before() -> None:
         assert [batch for batch, of in finished if of == stage] == [0, 1, 2]
 
 
+def test_a_failed_batch_lets_the_batches_behind_it_fail_and_no_others() -> None:
+    async def run() -> None:
+        in_order = InOrder()
+        for batch in range(3):
+            in_order.enter(batch)
+        behind = asyncio.create_task(in_order.finish(2, "write"))
+        await settle()
+        in_order.fail(1, RuntimeError("the store is away"))
+        with pytest.raises(RuntimeError, match="the store is away"):
+            await asyncio.wait_for(behind, timeout=5)
+        await asyncio.wait_for(in_order.finish(0, "write"), timeout=5)
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     ("fill", "free"),
     [
-        (lambda flight: setattr(flight, "processed", BATCHES_TO_STORE), lambda flight: flight.on_stored()),
-        (lambda flight: [flight.begin(0) for _ in range(BATCHES_IN_FLIGHT)], lambda flight: flight.end(0)),
-        (lambda flight: flight.begin(EVENTS_IN_FLIGHT), lambda flight: flight.end(EVENTS_IN_FLIGHT)),
+        (lambda flight: process(flight, BATCHES_TO_STORE), lambda flight: flight.on_stored()),
+        (lambda flight: [flight.begin(n, 0) for n in range(BATCHES_IN_FLIGHT)], lambda flight: flight.end(0)),
+        (lambda flight: flight.begin("large", EVENTS_IN_FLIGHT), lambda flight: flight.end("large")),
     ],
     ids=["batches to store", "batches in flight", "events in flight"],
 )

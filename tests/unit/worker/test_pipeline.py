@@ -15,7 +15,7 @@ from streams.engine.outputs import OutputEncoder
 from streams.engine.planning.rows import Rows
 from streams.health.metrics import WorkerMetrics
 from streams.worker.in_order import InFlight
-from streams.worker.intake import Delivery, Intake
+from streams.worker.intake import Batch, Delivery, Intake
 from streams.worker.pipeline import Pipeline
 from streams.worker.residency import Residency
 from tests.support.processing import ITEMS, Record, processor, record, stored_users
@@ -112,12 +112,13 @@ def run(
     publisher: Any = None,
     capacity: int = 100,
     most_events: int = 1_000,
+    is_running: bool = True,
 ) -> None:
-    """Play against a running pipeline. Raises what the pipeline failed with."""
+    """Play against a pipeline, which is running by default. Raises what the pipeline failed with."""
 
     async def main(given: list[Any]) -> None:
         running = Running(store, publisher or SlowPublisher(), capacity, most_events, given)
-        carrying = asyncio.create_task(running.pipeline.run())
+        carrying = asyncio.create_task(running.pipeline.run() if is_running else asyncio.Event().wait())
         playing = asyncio.ensure_future(play(running))
         done, _ = await asyncio.wait({carrying, playing}, timeout=30, return_when=asyncio.FIRST_COMPLETED)
         assert done, "the pipeline hangs"
@@ -258,6 +259,87 @@ def test_a_failed_batch_ends_the_pipeline_with_its_error() -> None:
 
     with pytest.raises(RuntimeError, match="the store is away"):
         run(play, Refusing())
+
+
+def test_a_batch_before_the_failed_batch_is_confirmed_and_a_batch_behind_it_fails() -> None:
+    acked: list[int] = []
+
+    class Store(SlowStore):
+        def __init__(self) -> None:
+            super().__init__()
+            self.second_failed = asyncio.Event()
+
+        async def write(self, rows: dict[str, StoredUser]) -> None:
+            if "second" in rows:
+                self.second_failed.set()
+                raise RuntimeError("the store refuses a row")
+            await self.second_failed.wait()
+            await super().write(rows)
+
+    store = Store()
+
+    async def play(running: Running) -> None:
+        carrying = asyncio.create_task(running.pipeline.run())
+        await running.offer(0, record(0, "first", "i1", "e0", 0), ack=lambda: acked.append(0))
+        await running.intake.drained()
+        await running.offer(1, record(0, "second", "i1", "e1", 0), ack=lambda: acked.append(1))
+        await running.intake.drained()
+        await running.offer(2, record(0, "third", "i1", "e2", 0), ack=lambda: acked.append(2))
+        with pytest.raises(RuntimeError, match="refuses a row"):
+            await carrying
+        await running.in_flight.until(lambda: running.in_flight.batches == 0)
+
+    run(play, store, is_running=False)
+    assert acked == [0]
+    assert "first" in store.users
+
+
+def test_a_batch_whose_users_were_dropped_after_the_look_at_the_memory_changes_nothing() -> None:
+    """An application that crashes in a rebalance drops partitions while batches are in flight, in one generation."""
+    store, acked = SlowStore(), []
+
+    async def play(running: Running) -> None:
+        await running.offer(0, *(record(i, "u", "i1", f"e{i}", i) for i in range(5)))
+        await running.confirmed()
+        batch = Batch([Delivery(0, 1, [record(5, "u", "i1", "e5", 5)], lambda: acked.append(5), lambda: True)])
+        async with running.pipeline.restore(batch) as restored:
+            await running.residency.drop_partitions([0])
+            assert await running.pipeline.process(batch, restored) is None
+
+    run(play, store)
+    assert (store.users["u"].steps, acked) == (5, [])
+
+
+def test_no_batch_is_drawn_while_users_are_evicted() -> None:
+    """A batch that waits for the eviction would miss the records that come meanwhile."""
+
+    class SlowReads(SlowStore):
+        def __init__(self) -> None:
+            super().__init__()
+            self.has_asked, self.may_answer = asyncio.Event(), asyncio.Event()
+
+        async def read(self, user_ids: Sequence[str]) -> list[StoredUser]:
+            if "e" in user_ids:
+                self.has_asked.set()
+                await self.may_answer.wait()
+            return await super().read(user_ids)
+
+    store = SlowReads()
+
+    async def play(running: Running) -> None:
+        await running.offer(0, *(record(i, user, "i1", user, 0) for i, user in enumerate("abcd")))
+        await running.confirmed()
+        await running.offer(0, *(record(4 + i, user, "i1", user, 0) for i, user in enumerate("efgh")))
+        await store.has_asked.wait()
+        for offset, user in enumerate("aef"):
+            await running.offer(1, record(offset, user, "i1", f"1-{user}", 0))
+            for _ in range(20):
+                await asyncio.sleep(0)
+        assert [len(waiting) for waiting in running.intake._waiting.values()] == [3]
+        store.may_answer.set()
+        await running.confirmed()
+
+    run(play, store, capacity=4)
 
 
 def test_a_batch_that_is_not_current_any_more_changes_nothing() -> None:
