@@ -10,8 +10,7 @@ from streams.store.cql_schema import representations_table
 from streams.store.session import connect
 from streams.store.store import open_store
 from streams.store.user_rows import DamagedRow
-from tests.support.deployment import Deployment, expected_ids
-from tests.support.shopping import shopping
+from tests.support.deployment import Deployment, expected_ids, shopping
 
 
 def test_verify_finds_a_damaged_row(deployment: Deployment) -> None:

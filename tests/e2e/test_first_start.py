@@ -11,8 +11,7 @@ from streams.local import LocalServices
 from streams.store.cql_schema import item_vectors_table
 from streams.store.session import connect
 from tests.support.bundles import tiny_bundle
-from tests.support.deployment import Deployment
-from tests.support.shopping import shopping
+from tests.support.deployment import Deployment, shopping
 
 ITEMS = 120_000
 LIMIT_S = 120.0

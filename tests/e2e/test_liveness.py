@@ -9,8 +9,7 @@ import urllib.request
 from streams.demo.worker_process import WorkerProcess
 from streams.health.watchdog import SLOW_S, STOP_LIMIT_S
 from streams.local import LocalServices
-from tests.support.deployment import Deployment, expected_ids
-from tests.support.shopping import shopping
+from tests.support.deployment import Deployment, expected_ids, shopping
 
 LINES_A_MINUTE = 60  # that a worker may log while a service is down
 

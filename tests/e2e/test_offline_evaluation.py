@@ -17,8 +17,7 @@ from streams.cli import main
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.engine.foresight import Foresight
 from streams.monitor.scoring.scoreboard import Scoreboard
-from tests.support.deployment import Deployment
-from tests.support.shopping import shopping
+from tests.support.deployment import Deployment, shopping
 
 
 def evaluate(*arguments: str) -> dict:

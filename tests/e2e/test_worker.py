@@ -12,8 +12,7 @@ from streams.contracts.dead_letters import FIELD_HEADER, REASON_HEADER, decode_h
 from streams.contracts.representation_updates import decode_vector
 from streams.local import LocalServices
 from streams.store.store import open_store
-from tests.support.deployment import Deployment, event, expected_ids, record
-from tests.support.shopping import shopping
+from tests.support.deployment import Deployment, event, expected_ids, record, shopping
 
 
 def test_every_event_is_applied_evaluated_and_published_once(deployment: Deployment) -> None:

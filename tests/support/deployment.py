@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,7 @@ from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
 
 APPLIED_WITHIN_S = 90.0
+SHOP_ITEMS = [f"item-{i}" for i in range(1, 501)]
 
 
 def event(event_id: str, user_id: str, item_id: str, action: str = "view", time_ms: int = 10**12) -> dict[str, Any]:
@@ -34,6 +36,23 @@ def event(event_id: str, user_id: str, item_id: str, action: str = "view", time_
 def record(value: dict[str, Any]) -> tuple[bytes, bytes]:
     """Return the key and the value of the record that carries a behaviour event."""
     return value["user_id"].encode(), json.dumps(value).encode()
+
+
+def shopping(count: int, users: int, seed: int = 0) -> list[tuple[bytes, bytes]]:
+    """Return records of `count` events. Some of them have an item or an action that the tiny bundle does not know."""
+    draw = random.Random(seed)
+    return [
+        record(
+            event(
+                f"{seed}-{i}",
+                f"user-{draw.randrange(users)}",
+                draw.choice(SHOP_ITEMS) if draw.random() < 0.95 else f"new-{draw.randrange(9)}",
+                draw.choice(["view", "cart", "purchase", "wave"]),
+                10**12 + i * 1000 - draw.choice([0, 0, 50_000]),
+            )
+        )
+        for i in range(count)
+    ]
 
 
 class Deployment:

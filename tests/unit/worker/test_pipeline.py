@@ -2,132 +2,16 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
 import pytest
 
 from streams.engine.arena import StoredUser
-from streams.engine.outputs import OutputEncoder
-from streams.engine.planning.rows import Rows
-from streams.health.metrics import WorkerMetrics
-from streams.worker.in_order import InFlight
-from streams.worker.intake import Batch, Delivery, Intake
-from streams.worker.pipeline import Pipeline
-from streams.worker.residency import Residency
-from tests.support.processing import ITEMS, Record, processor, record, stored_users
-
-READ_S, WRITE_S, ERASE_S, PUBLISH_S, UPDATE_S = 0.002, 0.002, 0.002, 0.02, 0.005
-
-
-class SlowStore:
-    """Keeps rows in memory, as `UserRows` keeps rows in Cassandra."""
-
-    def __init__(self) -> None:
-        self.users: dict[str, StoredUser] = {}
-
-    async def read(self, user_ids: Sequence[str]) -> list[StoredUser]:
-        await asyncio.sleep(READ_S)
-        return [self.users[user] for user in user_ids if user in self.users]
-
-    async def erase(self, erased: Sequence[tuple[str, int]], generation_id: int) -> None:
-        await asyncio.sleep(ERASE_S)
-        for user_id, offset in erased:
-            if (row := self.users.get(user_id)) is not None and row.offset < offset:
-                del self.users[user_id]
-
-    def encode(self, rows: Rows, state: Any, vectors: Any, generation_id: int, now_ms: int) -> dict[str, StoredUser]:
-        return stored_users(rows, state, vectors)
-
-    async def write(self, rows: dict[str, StoredUser]) -> None:
-        await asyncio.sleep(WRITE_S)
-        self.users |= rows
-
-
-class SlowPublisher:
-    """Keeps the number of published evaluation events."""
-
-    def __init__(self, update_s: float = UPDATE_S) -> None:
-        self.evaluations: list[Any] = []
-        self._update_s = update_s
-
-    def record_batches(self, outputs: Iterable[Any]) -> list[Any]:
-        return list(outputs)
-
-    async def publish(self, evaluations: list[Any], dead_letters: Iterable[Any]) -> None:
-        await asyncio.sleep(PUBLISH_S)
-        self.evaluations += evaluations
-
-    async def update(self, updates: Any) -> None:
-        await asyncio.sleep(self._update_s)
-
-
-class NoRebuild:
-    async def rebuild(self, partition: int, user_ids: Sequence[str], end: int) -> list[StoredUser]:
-        raise AssertionError("no row is damaged")
-
-
-class Running:
-    """A pipeline over a small processor, with what a test needs to feed and watch the pipeline."""
-
-    def __init__(self, store: Any, publisher: Any, capacity: int, most_events: int, threads: list[Any]) -> None:
-        metrics, target = WorkerMetrics(), processor(capacity)
-        self.in_flight = InFlight()
-        self.intake = Intake(most_events)
-        self.residency = Residency(target, store, NoRebuild(), self.in_flight, metrics, threads[0])
-        self.pipeline = Pipeline(
-            intake=self.intake,
-            processor=target,
-            residency=self.residency,
-            encoder=OutputEncoder("events", "gru-1", ITEMS, share=1),
-            publisher=publisher,
-            rows=store,
-            in_flight=self.in_flight,
-            metrics=metrics,
-            processor_thread=threads[0],
-            scorer_thread=threads[1],
-        )
-
-    async def offer(self, partition: int, *records: Record, ack: Callable[[], Any] = lambda: None) -> None:
-        await self.intake.offer(Delivery(partition, 1, records, ack=ack, is_current=lambda: True))
-
-    async def confirmed(self) -> None:
-        """Return when every offered record is processed and acknowledged."""
-        await self.intake.drained()
-        await self.in_flight.until(lambda: self.in_flight.batches == 0)
-
-
-@contextmanager
-def threads() -> Iterator[list[ThreadPoolExecutor]]:
-    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
-        yield [first, second]
-
-
-def run(
-    play: Callable[[Running], Awaitable[None]],
-    store: Any,
-    publisher: Any = None,
-    capacity: int = 100,
-    most_events: int = 1_000,
-    is_running: bool = True,
-) -> None:
-    """Play against a pipeline, which is running by default. Raises what the pipeline failed with."""
-
-    async def main(given: list[Any]) -> None:
-        running = Running(store, publisher or SlowPublisher(), capacity, most_events, given)
-        carrying = asyncio.create_task(running.pipeline.run() if is_running else asyncio.Event().wait())
-        playing = asyncio.ensure_future(play(running))
-        done, _ = await asyncio.wait({carrying, playing}, timeout=30, return_when=asyncio.FIRST_COMPLETED)
-        assert done, "the pipeline hangs"
-        for task in done:
-            task.result()
-        carrying.cancel()
-
-    with threads() as given:
-        asyncio.run(main(given))
+from streams.worker.intake import Batch, Delivery
+from tests.support.processing import record
+from tests.support.running_pipeline import Running, SlowPublisher, SlowStore, run_pipeline
 
 
 def test_an_event_right_after_an_erasure_finds_no_history() -> None:
@@ -143,7 +27,7 @@ def test_an_event_right_after_an_erasure_finds_no_history() -> None:
         await running.offer(0, record(6, "u", "i2", "e6", 6))
         await running.confirmed()
 
-    run(play, store)
+    run_pipeline(play, store)
     assert store.users["u"].steps == 1
 
 
@@ -177,7 +61,7 @@ def test_a_row_that_is_read_while_its_user_is_erased_brings_no_history_back() ->
         await running.offer(0, record(6, "u", "i2", "e6", 6))
         await running.confirmed()
 
-    run(play, store)
+    run_pipeline(play, store)
     assert store.users["u"].steps == 1
 
 
@@ -187,7 +71,7 @@ def test_room_is_made_as_soon_as_rows_are_stored_however_long_their_updates_take
             await running.offer(0, *(record(number * 4 + i, user, "i1", user, 0) for i, user in enumerate(users)))
             await running.intake.drained()
 
-    run(play, SlowStore(), SlowPublisher(update_s=60), capacity=4)
+    run_pipeline(play, SlowStore(), SlowPublisher(update_s=60), capacity=4)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -212,7 +96,7 @@ def test_partitions_side_by_side_in_a_crowded_memory_apply_each_event_once(seed:
                 await running.intake.drained()
         await running.confirmed()
 
-    run(play, store, publisher, capacity=13, most_events=size)
+    run_pipeline(play, store, publisher, capacity=13, most_events=size)
     assert {user: row.steps for user, row in store.users.items()} == steps
     assert len(publisher.evaluations) == batches * partitions * size
     assert sorted(acked) == list(range(batches * partitions))
@@ -244,7 +128,7 @@ def test_rows_are_written_after_their_evaluation_events_and_those_of_every_batch
             await running.intake.drained()
         await running.confirmed()
 
-    run(play, Store(), Publisher())
+    run_pipeline(play, Store(), Publisher())
     assert steps == ["published 2", "published 1", "written", "written"]
 
 
@@ -258,7 +142,7 @@ def test_a_failed_batch_ends_the_pipeline_with_its_error() -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(RuntimeError, match="the store is away"):
-        run(play, Refusing())
+        run_pipeline(play, Refusing())
 
 
 def test_a_batch_before_the_failed_batch_is_confirmed_and_a_batch_behind_it_fails() -> None:
@@ -289,7 +173,7 @@ def test_a_batch_before_the_failed_batch_is_confirmed_and_a_batch_behind_it_fail
             await carrying
         await running.in_flight.until(lambda: running.in_flight.batches == 0)
 
-    run(play, store, is_running=False)
+    run_pipeline(play, store, is_running=False)
     assert acked == [0]
     assert "first" in store.users
 
@@ -306,7 +190,7 @@ def test_a_batch_whose_users_were_dropped_after_the_look_at_the_memory_changes_n
             await running.residency.drop_partitions([0])
             assert await running.pipeline.process(batch, restored) is None
 
-    run(play, store)
+    run_pipeline(play, store)
     assert (store.users["u"].steps, acked) == (5, [])
 
 
@@ -339,7 +223,7 @@ def test_no_batch_is_drawn_while_users_are_evicted() -> None:
         store.may_answer.set()
         await running.confirmed()
 
-    run(play, store, capacity=4)
+    run_pipeline(play, store, capacity=4)
 
 
 def test_a_batch_that_is_not_current_any_more_changes_nothing() -> None:
@@ -353,5 +237,5 @@ def test_a_batch_that_is_not_current_any_more_changes_nothing() -> None:
         await running.offer(0, record(0, "u", "i1", "e", 0))
         await running.confirmed()
 
-    run(play, store)
+    run_pipeline(play, store)
     assert (store.users["u"].steps, acked) == (1, [])
