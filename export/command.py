@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--without-checkpoint",
         action="store_true",
-        help="write a smaller bundle, from which `thalweg train --from` cannot learn on",
+        help="write a smaller bundle, from which `thalweg train --from` cannot continue",
     )
     parser.add_argument("--json", action="store_true", help="print the manifest as one JSON object on the last line")
 

@@ -37,7 +37,7 @@ def export_model(
 
     metrics, training: go into the manifest as they are, and so into the bundle's id. They must not hold wall-clock
     times, which would give every export another id. checkpoint: folder whose files the bundle carries, so that the
-    model can learn on (`thalweg train --from`). for_gpu: also write the graphs of states that stay on a GPU, which
+    training can continue (`thalweg train --from`). for_gpu: also write the graphs of states that stay on a GPU, which
     repeat the model's tables. in_float16: these graphs rank in float16, and the manifest tells the loss.
 
     Raises InputError where `out` exists and is not a bundle, and BundleError where the parity check fails.

@@ -22,7 +22,7 @@ from encoder.model.user_model import PRIOR_SCALE, UserModel
 from encoder.training.settings import TrainingSettings
 
 # Share of the full learning rate with which a trained model continues. Validation MRR@20 of yoochoose is .3458 at a
-# quarter. See docs/decisions.md#rate-of-learning-on.
+# quarter. See docs/decisions.md#rate-of-incremental-training.
 CONTINUED_RATE = 0.25
 
 

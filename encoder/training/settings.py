@@ -8,7 +8,7 @@ LOSS_NAMES = ("auto", "softmax", "sampled", "bpr-max")  # keys of encoder.traini
 BATCHING_NAMES = ("padded", "parallel")
 CELL_NAMES = ("rnn", "lstm", "gru", "mingru", "hgrn2")  # keys of encoder.model.cells.CELLS
 # Default of max_epochs when a trained model continues. More epochs did not help: see
-# docs/decisions.md#rate-of-learning-on.
+# docs/decisions.md#rate-of-incremental-training.
 CONTINUED_MAX_EPOCHS = 3
 
 

@@ -12,7 +12,7 @@ Files of a bundle folder:
     item_vectors.npy     (N + 1, R) float32, row = item index; row 0 (unknown) is never ranked; zeros in the components
                          of a representation that do not score
     initial.npz          state (S,) float32 and representation (R,) float32 of a user without history
-    checkpoint/          the checkpoint of the model, to learn on (`thalweg train --from`); the manifest has its hashes,
+    checkpoint/          the checkpoint, to continue training (`thalweg train --from`); the manifest has its hashes,
                          but a worker does not read it
 
 A bundle that was exported for a GPU also has the graphs of `export.runtime.resident_states`: gpu_step.onnx,
