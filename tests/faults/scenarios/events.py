@@ -56,6 +56,7 @@ def hot_user(trial: Trial) -> None:
     session_timeout_s=SESSION_S,
     arena_max_users=300,
     batch_max_events=50,
+    drain_s=300.0,  # Each micro-batch of 50 events evicts users and reads rows, so a backlog takes minutes.
 )
 def evictions(trial: Trial) -> None:
     """The memory holds only some of the users, so that each user is evicted and restored many times."""
