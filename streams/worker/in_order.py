@@ -64,6 +64,10 @@ class InFlight:
             )
         )
 
+    async def stored_beyond(self, number: int) -> None:
+        """Return when the rows of a batch behind this number are stored."""
+        await self.until(lambda: self.stored > number)
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return when the condition holds. The condition is checked whenever a batch is stored or acknowledged."""
         while not condition():

@@ -189,7 +189,7 @@ class Residency:
                 raise IndexError(
                     f"a batch needs {wanted} new users and the arena holds {arena.capacity}: raise arena_max_users"
                 )
-            await in_flight.until(lambda: in_flight.stored > stored)  # noqa: B023  # awaited within this iteration
+            await in_flight.stored_beyond(stored)
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
