@@ -36,7 +36,7 @@ def no_broker_errors(settings: Settings) -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def open_consumer(settings: Settings, failure: str, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """A started consumer that commits nothing. A KafkaError inside the block becomes a BrokerError (`kafka_errors`)."""
+    """A started consumer (`make_consumer`). A KafkaError inside the block becomes a BrokerError (`kafka_errors`)."""
     consumer = make_consumer(settings, **options)
     try:
         with kafka_errors(failure):
@@ -59,8 +59,13 @@ async def open_producer(settings: Settings, failure: str, **options: Any) -> Asy
 
 
 def make_consumer(settings: Settings, **options: Any) -> AIOKafkaConsumer:
-    """A consumer, not started, that commits nothing."""
-    return AIOKafkaConsumer(enable_auto_commit=False, **options, **broker_arguments(settings))
+    """A consumer of committed records, not started, that commits nothing.
+
+    Records of an aborted transaction never happened, and records of an open transaction have not happened yet.
+    """
+    return AIOKafkaConsumer(
+        enable_auto_commit=False, isolation_level="read_committed", **options, **broker_arguments(settings)
+    )
 
 
 def make_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:

@@ -7,25 +7,25 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from aiokafka.errors import IllegalStateError, KafkaError
-from aiokafka.protocol.group import LeaveGroupRequest
 from faust.transport.consumer import ensure_TP
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ensure_aiokafka_TP
 from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer
+from faust.transport.drivers.aiokafka import ensure_aiokafka_TP
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
+from streams.broker.consumer_thread import BATCH_TOPICS, BatchConsumerThread
 from streams.broker.ledger import Ledger, LedgerEntry
-from streams.config.errors import BrokerError
+from streams.broker.read_positions import Gap, ReadPositions
+from streams.config.errors import TopicRemadeError
 
 logger = logging.getLogger(__name__)
 
-BATCH_TOPICS: set[str] = set()  # the topics that this process delivers as batches
-LEAVE_AFTER_S = 1.0  # Leaving a group at rest takes less time.
+GAP_EVERY_S = 1.0  # Explaining gaps takes one request. Each transaction leaves a gap.
 
 
 class BatchMessage(ConsumerMessage):
@@ -35,27 +35,12 @@ class BatchMessage(ConsumerMessage):
     entry: LedgerEntry | None
 
 
-class BatchConsumerThread(AIOKafkaConsumerThread):
-    """Leaves its group also while the group rebalances.
+class Opened(NamedTuple):
+    """What may be read after an assignment."""
 
-    A stop waits for the running rebalance, which lasts until the session of a dead member has ended. The request to
-    leave would queue behind the request to join. On a connection of its own, the request to leave is answered at once.
-    """
-
-    async def on_thread_stop(self) -> None:
-        leaving = asyncio.create_task(self._leave_a_rebalance())
-        try:
-            await super().on_thread_stop()
-        finally:
-            leaving.cancel()
-
-    async def _leave_a_rebalance(self) -> None:
-        await asyncio.sleep(LEAVE_AFTER_S)
-        coordinator = self._ensure_consumer()._coordinator
-        if coordinator.member_id and coordinator.coordinator_id is not None:
-            with contextlib.suppress(KafkaError):  # The broker ends the session by itself later.
-                request = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
-                await coordinator._client.send(coordinator.coordinator_id, request)
+    topic_id: object  # of the topic's incarnation
+    committed: Mapping[int, int]  # by partition, the commits of this incarnation
+    held: Collection[int]  # partitions that are not to be read yet
 
 
 class BatchConsumer(AiokafkaConsumer):
@@ -65,7 +50,9 @@ class BatchConsumer(AiokafkaConsumer):
         super().__init__(*args, **kwargs)
         self._ledgers: defaultdict[TP, Ledger] = defaultdict(Ledger)
         self.held: set[TP] = set()  # assigned, but not to be read yet
-        self._expected: dict[TP, int] = {}  # offset of the record that comes next
+        self._counted: set[TP] = set()  # partitions with a commit of this incarnation of the topic
+        self._positions = ReadPositions()
+        self._gaps: defaultdict[TP, list[Gap]] = defaultdict(list)  # to be explained
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -75,11 +62,37 @@ class BatchConsumer(AiokafkaConsumer):
         """The number of batches that were read and are not acknowledged yet."""
         return sum(len(ledger) for ledger in self._ledgers.values())
 
+    def unapplied_from(self, tp: TP, applied: int) -> int:
+        """The first offset that is not applied yet, where the records before offset `applied` are."""
+        passed = None if self._ledgers[tp] else self._positions.passed(tp)
+        return applied if passed is None else max(passed, applied)
+
+    def ends(self, tp: TP) -> tuple[int, int] | None:
+        """The last stable offset and the end of an assigned partition; None before the first answer to a fetch."""
+        ends: tuple[int, int] | None = self._thread.ends(tp)
+        return ends
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109  Faust's signature
+        begun = self._positions.begin_poll()
+        async for tp, message in super().getmany(timeout):
+            yield tp, message
+        for tp, gap in self._positions.end_poll(begun, self._thread.last_poll.fetched).items():
+            self._explain(tp, gap)
+        for tp in self._thread.last_poll.fetched:
+            self._acked[tp]  # Faust commits only partitions that are keys of this defaultdict.
+
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109  Faust's signature
+        records, active = await super()._wait_next_records(timeout)
+        if records and self._thread.last_poll.is_unwatched:
+            await self.app.confirm_topic()
+        return records, active
+
     def _to_message(self, tp: TP, record: Any) -> Any:
         if tp.topic not in BATCH_TOPICS:
             return super()._to_message(tp, record)
         self._look_for_a_gap(tp, record)
         last = record[-1]
+        self._positions.deliver(tp, last.offset)
         generation_id = self.app.consumer_generation_id
         message = BatchMessage(
             last.topic,
@@ -103,26 +116,41 @@ class BatchConsumer(AiokafkaConsumer):
         return message
 
     def _look_for_a_gap(self, tp: TP, records: list[Any]) -> None:
-        expected, first = self._expected.get(tp), records[0].offset
+        expected, first = self._positions.passed(tp), records[0].offset
         if expected is not None and first < expected:  # The client went back to the beginning by itself.
-            raise BrokerError(
+            raise TopicRemadeError(
                 f"{tp.topic} partition {tp.partition} goes on at offset {first} where offset {expected} comes next: "
                 "the topic was made again or cut; start the worker again"
             )
-        self._expected[tp] = records[-1].offset + 1
         if expected is not None and first > expected:
-            self.add_future(self._explain_gap(tp, expected, first))
+            self._explain(tp, Gap(expected, first))
 
-    async def _explain_gap(self, tp: TP, expected: int, first: int) -> None:
-        """Log records that retention deleted unread. Transaction markers and compaction leave gaps as well."""
-        with contextlib.suppress(KafkaError):
-            earliest = next(iter((await self.earliest_offsets(ensure_aiokafka_TP(tp))).values()))
-            if (lost := min(earliest, first) - expected) > 0:
-                logger.error(
-                    "%d records of %s partition %d (offsets %d to %d) were deleted by retention before they were read",
-                    *(lost, tp.topic, tp.partition, expected, expected + lost - 1),
-                )
-                self.app.on_expired_records(lost)
+    def _explain(self, tp: TP, gap: Gap) -> None:
+        gaps = self._gaps[tp]
+        gaps.append(gap)
+        if len(gaps) == 1:
+            self.add_future(self._explain_gaps(tp))
+
+    async def _explain_gaps(self, tp: TP) -> None:
+        """Log records that retention deleted unread. Transactions and compaction leave gaps as well."""
+        gaps = self._gaps[tp]
+        while gaps:
+            taken, explained = len(gaps), 0
+            with contextlib.suppress(KafkaError):
+                earliest = next(iter((await self.earliest_offsets(ensure_aiokafka_TP(tp))).values()))
+                for gap in gaps[:taken]:
+                    self._report_lost(tp, gap, min(earliest, gap.end) - gap.start)
+                explained = taken
+            await asyncio.sleep(GAP_EVERY_S)
+            del gaps[:explained]
+
+    def _report_lost(self, tp: TP, gap: Gap, lost: int) -> None:
+        if lost > 0:
+            logger.error(
+                "%d records of %s partition %d (offsets %d to %d) were deleted by retention before they were read",
+                *(lost, tp.topic, tp.partition, gap.start, gap.start + lost - 1),
+            )
+            self.app.on_expired_records(lost)
 
     def on_buffer_full(self, tp: TP) -> None:
         # Faust's handler stops fetching a partition, and sleeps a second where all partitions are stopped. A full queue
@@ -147,7 +175,10 @@ class BatchConsumer(AiokafkaConsumer):
         if tp.topic not in BATCH_TOPICS:
             offset: int | None = super()._new_offset(tp)
             return offset
-        return self._ledgers[tp].pop_committable()
+        ledger = self._ledgers[tp]
+        committable = ledger.pop_committable()
+        # Where nothing is in flight, the commit also passes offsets behind the last record that hold no record.
+        return committable if ledger else self.unapplied_from(tp, committable or 0) or None
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         if tp.topic not in BATCH_TOPICS:  # The ledger counts batches, not single offsets, and needs no gaps.
@@ -165,8 +196,10 @@ class BatchConsumer(AiokafkaConsumer):
         for ledger in self._ledgers.values():
             ledger.drop_before(self.app.consumer_generation_id)
         await super().perform_seek()
-        await self._forget_commits_beyond_the_end()
-        self._expected = {tp: offset for tp, offset in self._committed_offset.items() if offset is not None}
+        for tp in self.assignment():
+            if tp.topic in BATCH_TOPICS and tp not in self._counted:
+                self._committed_offset[tp] = self._read_offset[tp] = None
+        self._positions.seek({tp: offset for tp, offset in self._committed_offset.items() if offset is not None})
         # Faust does not seek in a partition without a committed offset. Records that were fetched and discarded while
         # the flow was stopped would then never be delivered.
         unread = [tp for tp in self.assignment() if tp.topic in BATCH_TOPICS and not self._committed_offset[tp]]
@@ -174,25 +207,24 @@ class BatchConsumer(AiokafkaConsumer):
             with contextlib.suppress(IllegalStateError):  # A partition left meanwhile, and its next assignment seeks.
                 await self._thread.seek_to_beginning(*(ensure_aiokafka_TP(tp) for tp in unread))
 
-    async def _forget_commits_beyond_the_end(self) -> None:
-        """A commit beyond a partition's end belongs to an earlier incarnation of the topic: read everything."""
-        tps = [tp for tp in self.assignment() if tp.topic in BATCH_TOPICS and self._committed_offset[tp]]
-        if tps:
-            for tp, end in (await self.highwaters(*(ensure_aiokafka_TP(tp) for tp in tps))).items():
-                tp = ensure_TP(tp)
-                if self._committed_offset[tp] > end:
-                    logger.error("%s: the commit %d lies beyond the end %d", tp, self._committed_offset[tp], end)
-                    self._committed_offset[tp] = self._read_offset[tp] = None
-
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         try:
             partitions = {tp.partition for tp in assigned if tp.topic in BATCH_TOPICS}
-            held = await self.app.begin_assignment(partitions)
+            opened: Opened = await self.app.begin_assignment(partitions)
         except Exception as error:  # Nothing may be read before this call has succeeded.
             await self.app.crash(error)
             return
-        self.held = {tp for tp in assigned if tp.topic in BATCH_TOPICS and tp.partition in held}
+        batch_tps = {tp for tp in assigned if tp.topic in BATCH_TOPICS}
+        self.held = {tp for tp in batch_tps if tp.partition in opened.held}
+        self._counted = {tp for tp in batch_tps if tp.partition in opened.committed}
+        self._thread.topic_id = opened.topic_id
         await super().on_partitions_assigned(assigned, generation_id)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        has_committed = bool(await self._thread.commit(offsets))
+        if has_committed:
+            self._counted.update(offsets)
+        return has_committed
 
     def close(self) -> None:
         """Do nothing, because the stop of the consumer's thread closes the client.
@@ -218,6 +250,7 @@ class BatchConsumer(AiokafkaConsumer):
         await super().on_partitions_revoked(revoked)  # This call waits for batches in flight, and commits them.
         for tp in revoked:
             self._ledgers.pop(tp, None)
+            self._positions.forget(tp)
 
 
 async def _request_rejoin(coordinator: Any) -> None:

@@ -1,4 +1,4 @@
-"""Reading a topic from its beginning to its present end, without a consumer group."""
+"""Reading the committed records of a topic from its beginning to its present end, without a consumer group."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,11 +18,9 @@ async def read_topic(settings: Settings, name: str) -> AsyncIterator[list[Any]]:
     if not topic.records:
         return  # The stop of a consumer without an assignment raises CancelledError (aiokafka 0.14.0).
     failure = f"topic {name} at {settings.broker} could not be read"
-    # Updates come in transactions. An aborted transaction must not be seen.
-    options = {"max_poll_records": POLL_RECORDS, "isolation_level": "read_committed"}
-    async with open_consumer(settings, failure, **options) as consumer:
+    async with open_consumer(settings, failure, max_poll_records=POLL_RECORDS) as consumer:
         for partition in range(topic.partitions):
-            start, end = topic.start_offsets[partition], topic.end_offsets[partition]
+            start, end = topic.start_offsets[partition], topic.stable_offsets[partition]
             async for records in read_partition(consumer, name, partition, start, end):
                 yield records
 
@@ -30,7 +28,11 @@ async def read_topic(settings: Settings, name: str) -> AsyncIterator[list[Any]]:
 async def read_partition(
     consumer: AIOKafkaConsumer, topic: str, partition: int, start: int, end: int
 ) -> AsyncIterator[list[Any]]:
-    """The records of a partition from offset `start` up to `end`, in the batches of the polls."""
+    """The records of a partition from offset `start` up to `end`, in the batches of the polls.
+
+    end: at most the partition's last stable offset. Behind it, a reader of committed records would wait for the end of
+    an open transaction.
+    """
     if start >= end:
         return  # A stop right after an assignment would never return (aiokafka 0.14.0), so nothing is assigned.
     tp = TopicPartition(topic, partition)
@@ -41,13 +43,3 @@ async def read_partition(
         # The position also moves past records that hold no data, such as those of an aborted transaction.
         start = await consumer.position(tp)
         yield [record for record in records if record.offset < end]
-
-
-async def has_records(settings: Settings, topic: str, partition: int, start: int, end: int) -> bool:
-    """True where a record stands between the offsets. Transaction markers are not records. Raises BrokerError."""
-    failure = f"topic {topic} at {settings.broker} could not be read"
-    async with open_consumer(settings, failure, auto_offset_reset="earliest") as consumer:
-        async for records in read_partition(consumer, topic, partition, start, end):
-            if records:
-                return True
-    return False

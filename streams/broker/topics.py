@@ -1,6 +1,7 @@
 """Topics: created where missing, checked where they exist, and described with their offsets."""
 
 import contextlib
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -30,14 +31,19 @@ NO_BROKER_REMEDY = "start one with `thalweg up` or set THALWEG_BROKER"
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
     """A topic as it is now. A topic that was deleted and made again has another `topic_id`.
 
-    start_offsets: by partition, the first offset that is still there. end_offsets: by partition, the next offset to be
-    written. committed: by partition, the next offset that the group reads; absent where the group has committed none.
+    start_offsets: by partition, the first offset that is still there.
+    stable_offsets: by partition, the first offset of a transaction that is still open, or the end. Readers of committed
+    records read up to here.
+    end_offsets: by partition, the next offset to be written.
+    committed: by partition, the next offset that the group reads; absent where the group has committed none. A commit
+    that belongs to an earlier incarnation of the topic is left out.
     """
 
     name: str
     topic_id: uuid.UUID
     partitions: int
     start_offsets: dict[int, int]
+    stable_offsets: dict[int, int]
     end_offsets: dict[int, int]
     committed: dict[int, int]
 
@@ -48,22 +54,15 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def lag(self) -> int:
-        """The number of records that the group has not committed yet."""
-        return sum(
-            end - max(self.start_offsets[partition], self.committed.get(partition, 0))
-            for partition, end in self.end_offsets.items()
-        )
+        """The number of records that the group can read and has not committed yet."""
+        return sum(max(0, stable - self.passed[partition]) for partition, stable in self.stable_offsets.items())
 
     @property
     def passed(self) -> dict[int, int]:
         """By partition, the offset before which the group has nothing left to read."""
-        found = {}
-        for partition, start in self.start_offsets.items():
-            committed = self.committed.get(partition, 0)
-            if committed > self.end_offsets[partition]:  # The commit belongs to an earlier incarnation of the topic.
-                committed = 0
-            found[partition] = max(start, committed)
-        return found
+        return {
+            partition: max(start, self.committed.get(partition, 0)) for partition, start in self.start_offsets.items()
+        }
 
 
 @contextlib.contextmanager
@@ -133,17 +132,51 @@ def describe_topic(settings: Settings, name: str, group: str | None = None) -> T
                 f"there is no topic {name} at {settings.broker}: check the name, or start a worker, which creates it"
             ) from None
         partitions = [TopicPartition(name, part["partition_index"]) for part in metadata["partitions"]]
-        committed = {}
-        if group is not None:
-            committed = _committed(admin, group, partitions)
+        topic_id = uuid.UUID(str(metadata["topic_id"]))
+        commits = {} if group is None else _commits(admin, group, partitions)
+        end_offsets = _offsets(admin, partitions, OffsetSpec.LATEST)
         return Topic(
             name=name,
-            topic_id=uuid.UUID(str(metadata["topic_id"])),
+            topic_id=topic_id,
             partitions=len(partitions),
             start_offsets=_offsets(admin, partitions, OffsetSpec.EARLIEST),
-            end_offsets=_offsets(admin, partitions, OffsetSpec.LATEST),
-            committed=committed,
+            stable_offsets=_offsets(admin, partitions, OffsetSpec.LATEST, "read_committed"),
+            end_offsets=end_offsets,
+            committed={p: at.offset for p, at in commits.items() if _is_of(at, topic_id, end_offsets[p])},
         )
+
+
+class TopicIdReader:
+    """Reads the id of one topic again and again over one connection. Any thread may call the methods."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._settings = settings
+        self._name = name
+        self._admin: Any = None
+        self._lock = threading.Lock()
+
+    def read(self) -> uuid.UUID | None:
+        """The topic's id now, or None where there is no such topic. Blocks. Raises BrokerError."""
+        with self._lock:
+            try:
+                if self._admin is None:
+                    arguments = broker_arguments(self._settings)
+                    self._admin = KafkaAdminClient(bootstrap_timeout_ms=CONNECT_TIMEOUT_MS, **arguments)
+                return uuid.UUID(str(_metadata(self._admin, self._name)["topic_id"]))
+            except UnknownTopicOrPartitionError:
+                return None
+            except KafkaError as error:
+                self._disconnect()
+                raise BrokerError(f"the id of topic {self._name} could not be read: {error!r}") from error
+
+    def close(self) -> None:
+        with self._lock:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            admin.close()
 
 
 def _options(settings: Settings, partitions: int) -> dict[str, Any]:
@@ -182,12 +215,21 @@ def _metadata(admin: Any, name: str) -> dict[str, Any]:
     return metadata
 
 
-def _offsets(admin: Any, partitions: list[Any], spec: Any) -> dict[int, int]:
-    found = admin.list_partition_offsets(dict.fromkeys(partitions, spec))
+def _offsets(admin: Any, partitions: list[Any], spec: Any, isolation_level: str = "read_uncommitted") -> dict[int, int]:
+    found = admin.list_partition_offsets(dict.fromkeys(partitions, spec), isolation_level=isolation_level)
     return {tp.partition: found[tp].offset for tp in partitions}
 
 
-def _committed(admin: Any, group: str, partitions: list[Any]) -> dict[int, int]:
+def _is_of(commit: Any, topic_id: uuid.UUID, end: int) -> bool:
+    """True where the commit belongs to the topic with this id, whose partition ends at `end`.
+
+    A worker writes the topic's id into the metadata of a commit. Other tools leave the metadata empty.
+    """
+    return commit.offset <= end and (commit.metadata or "") in ("", str(topic_id))
+
+
+def _commits(admin: Any, group: str, partitions: list[Any]) -> dict[int, Any]:
+    """By partition, the group's OffsetAndMetadata."""
     give_up_at = time.monotonic() + READY_TIMEOUT_MS / 1000
     while True:
         try:
@@ -198,7 +240,7 @@ def _committed(admin: Any, group: str, partitions: list[Any]) -> dict[int, int]:
                 raise
             time.sleep(0.2)
         else:
-            return {tp.partition: at.offset for tp, at in offsets.items() if at.offset >= 0}
+            return {tp.partition: at for tp, at in offsets.items() if at.offset >= 0}
 
 
 def _check_compacted(admin: Any, name: str) -> None:

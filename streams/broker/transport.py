@@ -23,7 +23,8 @@ from faust.transport.drivers.aiokafka import Transport as AiokafkaTransport
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
-from streams.broker.consumer import BATCH_TOPICS, BatchConsumer
+from streams.broker.consumer import BatchConsumer
+from streams.broker.consumer_thread import BATCH_TOPICS
 
 URL_SCHEME = "thalweg"  # of a broker's address in Faust's settings
 

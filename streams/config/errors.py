@@ -10,6 +10,7 @@ __all__ = [
     "StateFormatError",
     "StoreError",
     "ThalwegError",
+    "TopicRemadeError",
 ]
 
 
@@ -29,6 +30,15 @@ class BrokerError(ThalwegError):
     """Kafka did not answer, or Kafka refused a request."""
 
     retryable = True
+
+
+class TopicRemadeError(BrokerError):
+    """The behaviour topic was deleted, or deleted and made again, while a worker read the topic.
+
+    A restart of the worker helps.
+    """
+
+    retryable = False
 
 
 class StoreError(ThalwegError):

@@ -36,19 +36,19 @@ class Freshness(Collector):
         yield family
 
 
-class Lag(Collector):
-    """The records between each partition's end and what is applied, read at every scrape."""
+class PartitionRecords(Collector):
+    """A number of records for each partition, read at every scrape."""
 
-    def __init__(self, read: Callable[[], dict[int, int]]) -> None:
-        """read: returns the lag in records by partition."""
+    def __init__(self, name: str, documentation: str, read: Callable[[], dict[int, int]]) -> None:
+        """read: returns the records by partition."""
+        self._name = name
+        self._documentation = documentation
         self._read = read
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        family = GaugeMetricFamily(
-            "thalweg_lag_records", "Records not yet applied, by partition.", labels=["partition"]
-        )
-        for partition, lag in sorted(self._read().items()):
-            family.add_metric([str(partition)], lag)
+        family = GaugeMetricFamily(self._name, self._documentation, labels=["partition"])
+        for partition, records in sorted(self._read().items()):
+            family.add_metric([str(partition)], records)
         yield family
 
 
@@ -81,12 +81,17 @@ class WorkerMetrics:
     def add_readings(
         self,
         lag: Callable[[], dict[int, int]],
+        open_transaction_records: Callable[[], dict[int, int]],
         users: Callable[[], int],
         store_retries: Callable[[], int],
         item_vectors: Callable[[], int],
     ) -> None:
-        """Add the metrics that are read at every scrape. lag: in records by partition."""
-        self.registry.register(Lag(lag))
+        """Add the metrics that are read at every scrape. lag, open_transaction_records: in records by partition."""
+        documentation = "Records that can be read and are not applied yet, by partition."
+        self.registry.register(PartitionRecords("thalweg_lag_records", documentation, lag))
+        name = "thalweg_open_transaction_records"
+        documentation = "Records that wait for the end of an open transaction of a producer, by partition."
+        self.registry.register(PartitionRecords(name, documentation, open_transaction_records))
         self._gauge("thalweg_users_in_memory", "Users in the arena.", users)
         self._gauge("thalweg_store_retries", "Requests to Cassandra sent again.", store_retries)
         documentation = "Item vectors of the bundle in Cassandra, as far as this worker knows."

@@ -53,7 +53,7 @@ class MetricsPublisher:
             if self._topic not in await consumer.topics():
                 return set()
             topic = await asyncio.to_thread(describe_topic, self._settings, self._topic)
-            ends = {TopicPartition(self._topic, partition): end for partition, end in topic.end_offsets.items()}
+            ends = {TopicPartition(self._topic, partition): end for partition, end in topic.stable_offsets.items()}
             consumer.assign(list(ends))
             published_ids: set[str] = set()
             while [tp for tp, end in ends.items() if await consumer.position(tp) < end]:

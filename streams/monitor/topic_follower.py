@@ -90,7 +90,7 @@ class TopicFollower:
             self._end_offsets.update({tp.partition: end for tp, end in end_offsets.items()})
         lags = {}
         for partition, tp in partitions.items():
-            end = max(self._end_offsets[partition], consumer.highwater(tp) or 0)
+            end = max(self._end_offsets[partition], consumer.last_stable_offset(tp) or 0)
             lag = end - await consumer.position(tp)
             if lag > 0:
                 lags[partition] = lag

@@ -16,6 +16,7 @@ from faust.types import TP
 from mode import CrashingSupervisor
 
 from streams.broker import transport
+from streams.broker.consumer import Opened
 from streams.broker.publisher import Publisher
 from streams.config.security import SCRAM, tls_context
 from streams.config.settings import Settings
@@ -76,9 +77,13 @@ class App(faust.App):
         self.task(self.parts.handover.run)
         self.task(self.parts.registration.run)
 
-    async def begin_assignment(self, partitions: Collection[int]) -> Collection[int]:
-        """Called by the consumer before anything of the assigned partitions is read. Returns the partitions to hold."""
+    async def begin_assignment(self, partitions: Collection[int]) -> Opened:
+        """Called by the consumer before anything of the assigned partitions is read."""
         return await self.parts.handover.begin(partitions)
+
+    async def confirm_topic(self) -> None:
+        """Called by the consumer for records that came after a while in which nobody watched the topic."""
+        await self.parts.handover.confirm_topic()
 
     def on_expired_records(self, count: int) -> None:
         """Called by the consumer for records that retention deleted before they were read."""
@@ -103,6 +108,7 @@ class App(faust.App):
         await self.parts.endpoints.stop()
         await self.parts.registration.stop()
         await self.parts.publisher.stop()
+        self.parts.handover.close()
         self.parts.store.close()
 
     async def _offer(self, stream: faust.Stream) -> None:

@@ -8,8 +8,9 @@ import faust
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 
+from streams.broker.consumer import Opened
 from streams.broker.publisher import Publisher
-from streams.config.errors import ThalwegError
+from streams.config.errors import BrokerError, ThalwegError
 from streams.health.metrics import WorkerMetrics
 from streams.worker.source import Source
 
@@ -42,15 +43,25 @@ class Assignment:
         return not self._app.rebalancing and bool(self.partitions())
 
     def lag(self, metrics: WorkerMetrics) -> dict[int, int]:
-        """The records between each assigned partition's end and what is applied, by partition."""
+        """The records that can be read and are not applied yet, by partition.
+
+        Records behind the beginning of an open transaction cannot be read yet (`open_transaction_records`).
+        """
         lags = {}
-        for tp in self.partitions():
+        for tp, (stable, _) in self._ends().items():
             consumer = self._app.consumer
-            end = consumer.highwater(tp)
-            if tp.topic == self._topic and end is not None:
-                start = metrics.next_offset.get(tp.partition, consumer._committed_offset[TP(*tp)] or 0)
-                lags[tp.partition] = max(0, end - start)
+            applied = metrics.next_offset.get(tp.partition, consumer._committed_offset[tp] or 0)
+            lags[tp.partition] = max(0, stable - consumer.unapplied_from(tp, applied))
         return lags
+
+    def open_transaction_records(self) -> dict[int, int]:
+        """The records that wait for the end of an open transaction, by partition."""
+        return {tp.partition: end - stable for tp, (stable, end) in self._ends().items()}
+
+    def _ends(self) -> dict[TP, tuple[int, int]]:
+        """The last stable offset and the end of each assigned partition whose ends are known."""
+        found = {tp: self._app.consumer.ends(tp) for tp in self.partitions() if tp.topic == self._topic}
+        return {TP(*tp): ends for tp, ends in found.items() if ends is not None}
 
 
 class Handover:
@@ -62,32 +73,54 @@ class Handover:
         self._publisher = publisher
         self._held: Collection[int] = ()
 
-    async def begin(self, partitions: Collection[int]) -> Collection[int]:
-        """Fence earlier owners and refresh the epoch, before any record is read. Returns the partitions to hold."""
+    async def begin(self, partitions: Collection[int]) -> Opened:
+        """Fence earlier owners and refresh the epoch, before any record is read."""
         if self._app.should_stop:  # Another worker's end began this rebalance.
-            return partitions
+            return Opened("", {}, partitions)
         await self._publisher.own(partitions)
         while True:  # The group may rebalance while Cassandra is away, which is no reason to end.
             try:
-                self._held = (await asyncio.to_thread(self._source.refresh)).held
-                return self._held
+                opened = await asyncio.to_thread(self._source.refresh)
+                self._held = opened.held
+                return opened
             except ThalwegError as error:
                 if not error.retryable or self._app.should_stop:
                     raise
                 logger.warning("the topic's epoch is not known yet: %s", error)
             await asyncio.sleep(RETRY_S)
 
+    async def confirm_topic(self) -> None:
+        """Return when the topic is known to be the one that is read. Raises BrokerError where the topic is another one.
+
+        While the broker does not answer, nobody knows, and the call waits.
+        """
+        while not self._app.should_stop:
+            try:
+                await asyncio.to_thread(self._source.check_incarnation)
+                return
+            except BrokerError as error:
+                if not error.retryable:
+                    raise
+                logger.warning("records wait: %s", error)
+                await asyncio.sleep(HAND_OVER_POLL_S)
+
     async def run(self) -> None:
-        """Make the group rebalance whenever held partitions may be read."""
+        """Watch for another incarnation of the topic. Make the group rebalance whenever held partitions may be read."""
         while not self._app.should_stop:
             await asyncio.sleep(HAND_OVER_POLL_S)
-            if not self._held or self._app.rebalancing:
+            if self._app.rebalancing:
                 continue
             try:
-                if await asyncio.to_thread(self._source.hand_over):
+                await asyncio.to_thread(self._source.check_incarnation)
+                may_rejoin = bool(self._held) and await asyncio.to_thread(self._source.hand_over)
+                if may_rejoin:
                     self._held = ()
                     await self._app.consumer.rejoin()
             except ThalwegError as error:
                 if not error.retryable:
                     raise
-                logger.warning("held partitions are held on: %s", error)
+                if self._held:
+                    logger.warning("held partitions are held on: %s", error)
+
+    def close(self) -> None:
+        self._source.close()

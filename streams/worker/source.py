@@ -1,20 +1,18 @@
 """The behaviour topic as this group of workers reads it: the epoch, and the partitions not to be read yet."""
 
-import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+import uuid
 
 from export.runtime.bundle import Bundle
-from streams.broker.topic_reader import has_records
-from streams.broker.topics import Topic, describe_topic, ensure_topics
+from streams.broker.consumer import Opened
+from streams.broker.topics import Topic, TopicIdReader, describe_topic, ensure_topics
+from streams.config.errors import TopicRemadeError
 from streams.config.settings import Settings
 from streams.engine.epochs import Epoch, EpochView, epoch_view
 from streams.store.store import Store
 
 logger = logging.getLogger(__name__)
-
-MOST_MARKERS = 16  # A partition ends with one transaction marker for each transaction without a record behind it.
 
 
 class Source:
@@ -27,10 +25,13 @@ class Source:
         self._partitions = 0
         self._grown_at_s: float | None = None
         self._held = 0
+        self._topic_id: uuid.UUID | None = None  # of the incarnation that is read
+        self._topic_ids = TopicIdReader(settings, settings.behavior_topic)
 
-    def refresh(self) -> EpochView:
-        """The epoch in which to read from now on. The store uses the same epoch from now on."""
+    def refresh(self) -> Opened:
+        """What to read from now on. The store uses the epoch of the topic from now on."""
         topic, view = self._view()
+        self._topic_id = topic.topic_id
         self._held = len(view.held)
         if not view.held:
             self._grown_at_s = None
@@ -46,7 +47,24 @@ class Source:
             ensure_topics(self._settings)  # Output topics have as many partitions as the behaviour topic.
             self._partitions = topic.partitions
         self._store.users.use_epoch(view)
-        return view
+        return Opened(topic.topic_id, topic.committed, view.held)
+
+    def check_incarnation(self) -> None:
+        """Raise TopicRemadeError where the topic was deleted since the last `refresh`, also where it was made again.
+
+        Offsets name other records in the topic that was made again, so nothing may be read on.
+        """
+        topic_id = self._topic_ids.read()
+        if self._topic_id is not None and topic_id != self._topic_id:
+            what = "deleted" if topic_id is None else "deleted and made again"
+            raise TopicRemadeError(
+                f"topic {self._settings.behavior_topic} was {what} while this worker read the topic; start the worker "
+                "again, and the worker reads the new topic from its beginning"
+            )
+
+    def close(self) -> None:
+        """Close the connection of `check_incarnation`."""
+        self._topic_ids.close()
 
     def hand_over(self) -> bool:
         """Advance the handover of held partitions. True when the group may read some of them, after a rebalance."""
@@ -66,21 +84,8 @@ class Source:
         registry = self._store.registry
         while True:
             epochs = registry.epochs(topic.name)
-            passed: Mapping[int, int] = topic.passed
-            view = epoch_view(epochs, topic.topic_id, topic.partitions, passed)
-            if view is not None and view.barrier:
-                passed = asyncio.run(_past_markers(self._settings, topic, passed, view.barrier))
-                view = epoch_view(epochs, topic.topic_id, topic.partitions, passed)
+            view = epoch_view(epochs, topic.topic_id, topic.partitions, topic.passed)
             if view is not None:
                 return topic, view
             number = max((epoch.number for epoch in epochs), default=-1) + 1
             registry.begin_epoch(topic.name, Epoch(number, topic.topic_id, topic.partitions, ()))
-
-
-async def _past_markers(
-    settings: Settings, topic: Topic, passed: Mapping[int, int], barrier: Sequence[int]
-) -> dict[int, int]:
-    """`passed`, moved up to the barrier where only transaction markers lie between. Nobody can commit a marker."""
-    short = [(p, end) for p, end in enumerate(barrier) if 0 < end - passed[p] <= MOST_MARKERS]
-    over = {p: end for p, end in short if not await has_records(settings, topic.name, p, passed[p], end)}
-    return {**passed, **over}

@@ -69,6 +69,7 @@ def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id:
     watchdog = Watchdog(settings.stall_limit_s, lambda: in_flight.batches)
     metrics.add_readings(
         lag=lambda: assignment.lag(metrics),
+        open_transaction_records=assignment.open_transaction_records,
         users=lambda: len(processor.arena),
         store_retries=lambda: store.session.retries,
         item_vectors=lambda: registration.stored,

@@ -6,8 +6,6 @@ import numpy as np
 
 from streams.engine.arena import StoredUser
 from streams.engine.planning.rows import Rows
-from streams.store.cql_schema import representations_table
-from streams.store.session import connect
 from streams.store.store import open_store
 from streams.store.user_rows import DamagedRow
 from tests.support.deployment import Deployment, expected_ids, shopping
@@ -21,7 +19,7 @@ def test_verify_finds_a_damaged_row(deployment: Deployment) -> None:
     worker.stop()
     damages = [("state", "0x00"), ("state", f"0x{'00' * 500}"), ("state", "null"), ("representation", "null")]
     for user, (column, value) in enumerate(damages):
-        damage(deployment, f"user-{user}", column, value)
+        deployment.damage(f"user-{user}", column, value)
     store = open_store(deployment.settings, deployment.bundle)
     for user in range(len(damages)):
         [row] = asyncio.run(store.users.read([f"user-{user}"]))
@@ -65,7 +63,7 @@ def test_a_worker_names_a_damaged_row_and_rebuilds_it_from_the_topic(deployment:
     deployment.wait_until_committed()
     worker.stop()
     for user, (column, value) in enumerate([("state", "0x00"), ("representation", "null")]):
-        damage(deployment, f"user-{user}", column, value)
+        deployment.damage(f"user-{user}", column, value)
     worker = deployment.worker("second")
     worker.start()
     deployment.send(shopping(60, 6, seed=11))
@@ -80,21 +78,6 @@ def test_a_worker_names_a_damaged_row_and_rebuilds_it_from_the_topic(deployment:
     found = deployment.verify()
     assert (found.mismatches, found.events) == ([], 660)
     assert {e.id for e in deployment.evaluations()} == expected_ids(deployment)
-
-
-def damage(deployment: Deployment, user_id: str, column: str, value: str) -> None:
-    """Damage a column as a faulty disk would. A later write of the worker still replaces it."""
-    cluster, session = connect(deployment.settings)
-    table = f"{deployment.settings.keyspace}.{representations_table(deployment.bundle.manifest.representation_width)}"
-    row = (user_id, deployment.bundle.bundle_id)
-    written_at = session.execute(
-        f"SELECT WRITETIME(state) FROM {table} WHERE user_id = %s AND bundle_id = %s", row
-    ).one()[0]
-    session.execute(
-        f"UPDATE {table} USING TIMESTAMP {written_at + 1} SET {column} = {value} WHERE user_id = %s AND bundle_id = %s",
-        row,
-    )
-    cluster.shutdown()
 
 
 def test_verify_finds_a_lost_row(deployment: Deployment) -> None:

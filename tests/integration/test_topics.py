@@ -7,8 +7,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import OffsetAndMetadata, TopicPartition
 
-from streams.broker.topic_reader import has_records
-from streams.broker.topics import broker_admin, describe_topic, ensure_topics
+from streams.broker.topic_reader import read_topic
+from streams.broker.topics import Topic, broker_admin, describe_topic, ensure_topics
 from streams.commands.replay.producer import Replay
 from streams.config.errors import BrokerError, SettingsError
 from streams.config.settings import Settings
@@ -31,21 +31,28 @@ def test_missing_output_topics_get_the_partition_count_of_an_existing_topic(sett
     assert describe_topic(settings, settings.evaluation_topic).partitions == 5
 
 
-def test_the_marker_at_the_end_of_a_transaction_is_not_a_record(settings: Settings) -> None:
+def test_readers_of_committed_records_read_up_to_an_open_transaction(settings: Settings) -> None:
     ensure_topics(settings)
     topic = settings.behavior_topic
 
-    async def run() -> tuple[bool, bool]:
+    async def run() -> tuple[list[int], Topic, Topic]:
         producer = AIOKafkaProducer(bootstrap_servers=settings.broker, transactional_id=topic)
         await producer.start()
         async with producer.transaction():
             for _ in range(3):
                 await producer.send(topic, b"x", key=b"x", partition=0)
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, b"x", key=b"x", partition=0)
+        is_open = await asyncio.to_thread(describe_topic, settings, topic)
+        read = [r.offset async for records in read_topic(settings, topic) for r in records]
+        await producer.abort_transaction()
         await producer.stop()
-        return await has_records(settings, topic, 0, 2, 4), await has_records(settings, topic, 0, 3, 4)
+        return read, is_open, await asyncio.to_thread(describe_topic, settings, topic)
 
-    assert asyncio.run(run()) == (True, False)
-    assert describe_topic(settings, topic).end_offsets[0] == 4
+    read, is_open, is_aborted = asyncio.run(run())
+    assert read == [0, 1, 2]
+    assert (is_open.stable_offsets[0], is_open.end_offsets[0], is_open.lag) == (4, 5, 4)
+    assert (is_aborted.stable_offsets[0], is_aborted.end_offsets[0]) == (6, 6)
 
 
 def test_an_output_topic_with_fewer_partitions_grows(settings: Settings) -> None:

@@ -22,6 +22,8 @@ from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.representation_updates import RepresentationUpdate
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
+from streams.store.cql_schema import representations_table
+from streams.store.session import connect
 
 APPLIED_WITHIN_S = 90.0
 SHOP_ITEMS = [f"item-{i}" for i in range(1, 501)]
@@ -100,6 +102,18 @@ class Deployment:
 
     def verify(self) -> Verification:
         return verify(self.settings, self.bundle)
+
+    def damage(self, user_id: str, column: str, value: str) -> None:
+        """Damage a column as a faulty disk would. A later write of the worker still replaces it."""
+        cluster, session = connect(self.settings)
+        table = f"{self.settings.keyspace}.{representations_table(self.bundle.manifest.representation_width)}"
+        row = (user_id, self.bundle.bundle_id)
+        written_at = session.execute(
+            f"SELECT WRITETIME(state) FROM {table} WHERE user_id = %s AND bundle_id = %s", row
+        ).one()[0]
+        key = "WHERE user_id = %s AND bundle_id = %s"
+        session.execute(f"UPDATE {table} USING TIMESTAMP {written_at + 1} SET {column} = {value} {key}", row)
+        cluster.shutdown()
 
     def evaluations(self) -> list[EvaluationEvent]:
         """Return every evaluation event in the topic, with repetitions."""

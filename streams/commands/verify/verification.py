@@ -75,7 +75,7 @@ async def _recompute(
     async with open_consumer(settings, failure, max_poll_records=POLL_RECORDS) as consumer:
         for users in passes:
             for partition in range(topic.partitions):
-                start, end = topic.start_offsets[partition], topic.end_offsets[partition]
+                start, end = topic.start_offsets[partition], topic.stable_offsets[partition]
                 async for batch in read_partition(consumer, topic.name, partition, start, end):
                     recompute.step(partition, batch, users)
     recompute.compare()

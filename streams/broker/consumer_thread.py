@@ -1,0 +1,113 @@
+"""The thread that owns the Kafka client: reads committed records, commits, and leaves the group.
+
+See `streams.broker.consumer` for what is delivered.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+from time import monotonic
+from typing import Any, NamedTuple
+
+from aiokafka.errors import CommitFailedError, KafkaError
+from aiokafka.protocol.group import LeaveGroupRequest
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.consumer import ensure_TP
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ensure_aiokafka_TP
+from faust.types import TP
+
+from streams.broker.read_positions import Fetched
+
+BATCH_TOPICS: set[str] = set()  # the topics that this process delivers as batches
+LEAVE_AFTER_S = 1.0  # Leaving a group at rest takes less time.
+# A topic can be deleted, made again and filled while this worker does not ask the broker. That takes longer than this.
+UNWATCHED_S = 0.25
+
+
+class Poll(NamedTuple):
+    """What a poll has found of the batch topics."""
+
+    fetched: dict[TP, Fetched]
+    is_unwatched: bool  # a partition has records that came after the broker was not asked for UNWATCHED_S
+
+
+class BatchConsumerThread(AIOKafkaConsumerThread):
+    """Reads committed records, tells how far a poll has read, and names the topic's id in each commit.
+
+    The thread leaves its group also while the group rebalances. A stop waits for the running rebalance, which lasts
+    until the session of a dead member has ended. The request to leave would queue behind the request to join. On a
+    connection of its own, the request to leave is answered at once.
+    """
+
+    topic_id: object = ""  # of the incarnation whose records are read
+    last_poll = Poll({}, False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._answered_ms: dict[TP, int] = {}  # when the broker last answered a fetch, as of the last poll
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust reads committed records only where Faust writes transactions itself. The client looks at this attribute
+        # when the client starts.
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+    async def _fetch_records(self, consumer: Any, active_partitions: set[TP], **options: Any) -> Any:
+        records = await super()._fetch_records(consumer, active_partitions, **options)
+        self.last_poll = self._look(consumer, active_partitions or (), records)
+        return records
+
+    def _look(self, consumer: Any, active: Iterable[TP], records: Mapping[TP, list[Any]]) -> Poll:
+        """Runs in the thread of the client, before the client fetches or seeks again."""
+        fetched, is_unwatched = {}, False
+        subscription = consumer._subscription.subscription
+        assignment = None if subscription is None else subscription.assignment
+        for tp in active:
+            state = None if assignment is None else assignment.state_value(ensure_aiokafka_TP(tp))
+            if tp.topic in BATCH_TOPICS and state is not None and state.has_valid_position:
+                found = records.get(tp)
+                fetched[ensure_TP(tp)] = Fetched(state.position, found[-1].offset if found else None)
+                answered_ms = state.timestamp or 0
+                before_ms = self._answered_ms.get(tp, 0)
+                is_unwatched = is_unwatched or bool(found and answered_ms - before_ms >= UNWATCHED_S * 1000)
+                self._answered_ms[tp] = answered_ms
+        return Poll(fetched, is_unwatched)
+
+    def ends(self, tp: TP) -> tuple[int, int] | None:
+        """The last stable offset and the end of an assigned partition; None before the first answer to a fetch."""
+        consumer, key = self._ensure_consumer(), ensure_aiokafka_TP(tp)
+        stable, end = consumer.last_stable_offset(key), consumer.highwater(key)
+        return None if stable is None or end is None else (stable, end)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit as Faust does, with the topic's id as the metadata (`streams.broker.topics.describe_topic`)."""
+        consumer, now_s = self._ensure_consumer(), monotonic()
+        commits = {tp: offset for tp, offset in offsets.items() if tp in self.assignment()}
+        self.tp_last_committed_at.update(dict.fromkeys(commits, now_s))
+        metadata = str(self.topic_id)
+        try:
+            await consumer.commit(
+                {ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, metadata) for tp, offset in commits.items()}
+            )
+        except Exception as error:
+            if not (isinstance(error, CommitFailedError) and "already rebalanced" in str(error)):
+                self.log.exception("a commit failed: %r; assigned are %r", error, self.assignment())
+                await self.crash(error)
+            return False
+        return True
+
+    async def on_thread_stop(self) -> None:
+        leaving = asyncio.create_task(self._leave_a_rebalance())
+        try:
+            await super().on_thread_stop()
+        finally:
+            leaving.cancel()
+
+    async def _leave_a_rebalance(self) -> None:
+        await asyncio.sleep(LEAVE_AFTER_S)
+        coordinator = self._ensure_consumer()._coordinator
+        if coordinator.member_id and coordinator.coordinator_id is not None:
+            with contextlib.suppress(KafkaError):  # The broker ends the session by itself later.
+                request = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
+                await coordinator._client.send(coordinator.coordinator_id, request)

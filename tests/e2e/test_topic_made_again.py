@@ -1,0 +1,96 @@
+"""A topic that is deleted and made again: nothing of the new topic is lost, and nothing is applied twice."""
+
+import time
+
+from streams.broker.topics import broker_admin, describe_topic, ensure_topics
+from streams.config.errors import ThalwegError
+from streams.demo.worker_process import WorkerProcess
+from streams.store.store import open_store
+from tests.support.deployment import Deployment, event, record
+
+ENDS_WITHIN_S = 20.0
+
+
+def events(prefix: str, count: int, users: int) -> list[tuple[bytes, bytes]]:
+    return [
+        record(event(f"{prefix}-{n}", f"{prefix}-user-{n % users}", f"item-{n % 500 + 1}", time_ms=10**12 + n))
+        for n in range(count)
+    ]
+
+
+def make_again(deployment: Deployment) -> None:
+    settings = deployment.settings
+    before = describe_topic(settings, settings.behavior_topic).topic_id
+    with broker_admin(settings) as admin:
+        admin.delete_topics([settings.behavior_topic])
+    deadline = time.monotonic() + ENDS_WITHIN_S
+    while True:
+        try:
+            ensure_topics(settings)
+            if describe_topic(settings, settings.behavior_topic).topic_id != before:
+                return
+        except ThalwegError:  # The broker still deletes the topic.
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
+
+
+def wait_for_the_end(worker: WorkerProcess) -> None:
+    deadline = time.monotonic() + ENDS_WITHIN_S
+    while worker.exit_code is None:
+        assert time.monotonic() < deadline, "the worker reads on in the new topic"
+        time.sleep(0.1)
+
+
+def test_a_paused_worker_does_not_read_on_in_a_topic_that_was_made_again(deployment: Deployment) -> None:
+    worker = deployment.worker()
+    worker.start()
+    deployment.send(events("old", 1_000, 50))
+    deployment.wait_until_committed()
+    worker.pause()  # for less time than the session of the group lasts
+    make_again(deployment)
+    deployment.send(events("new", 3_000, 70))  # The new topic is longer than the old one was.
+    worker.resume()
+    wait_for_the_end(worker)
+    assert worker.exit_code == 1
+    assert "made again" in worker.log.read_text()
+    worker.kill()
+
+    again = deployment.worker("again")
+    again.start()
+    deployment.wait_until_committed()
+    again.stop()
+    store = open_store(deployment.settings, deployment.bundle)
+    rows = {user.user_id: user for user in store.users.scan()}
+    epochs = [epoch.number for epoch in store.registry.epochs(deployment.settings.behavior_topic)]
+    store.close()
+    assert sum(row.steps for user, row in rows.items() if user.startswith("new")) == 3_000
+    assert sum(row.steps for user, row in rows.items() if user.startswith("old")) == 1_000
+    assert epochs == [0, 1]
+    assert len([e for e in deployment.evaluations() if e.user_id.startswith("new")]) == 3_000
+    found = deployment.verify()
+    assert (found.mismatches, found.events, found.unverifiable) == ([], 3_000, 50)
+
+
+def test_a_commit_of_the_deleted_topic_does_not_count_in_the_new_topic(deployment: Deployment) -> None:
+    """A worker whose commit arrives after the topic was made again names the topic that the worker has read."""
+    worker = deployment.worker()
+    worker.start()
+    deployment.send(events("old", 500, 50))
+    deployment.wait_until_committed()
+    group = deployment.settings.consumer_group_id(deployment.bundle.bundle_id)
+    topic = deployment.settings.behavior_topic
+    with broker_admin(deployment.settings) as admin:
+        commits = admin.list_group_offsets([group])[group]
+    worker.stop()
+    make_again(deployment)
+    deployment.send(events("new", 2_000, 70))
+    with broker_admin(deployment.settings) as admin:
+        admin.alter_group_offsets(group, {tp: at for tp, at in commits.items() if tp.topic == topic})
+    assert describe_topic(deployment.settings, topic, group).committed == {}
+    again = deployment.worker("again")
+    again.start()
+    deployment.wait_until_committed()
+    again.stop()
+    found = deployment.verify()
+    assert (found.mismatches, found.events, found.unverifiable) == ([], 2_000, 50)

@@ -1,0 +1,193 @@
+"""Records of aborted transactions never happened, and records of open transactions have not happened yet.
+
+Each test failed on a worker that reads uncommitted records.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from types import TracebackType
+
+from aiokafka import AIOKafkaProducer
+
+from streams.broker.clients import make_producer
+from streams.config.settings import Settings
+from streams.demo.worker_process import WorkerProcess
+from streams.store.store import open_store
+from tests.support.deployment import Deployment, event, record
+
+LAG_WITHIN_S = 10.0
+Pair = tuple[bytes | None, bytes | None]  # key and value
+
+
+class TransactionalProducer:
+    """Use as a context manager. Each method blocks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loop = asyncio.new_event_loop()
+        self._producer: AIOKafkaProducer | None = None
+
+    def __enter__(self) -> "TransactionalProducer":
+        async def start() -> AIOKafkaProducer:
+            producer = make_producer(self._settings, transactional_id=f"{self._settings.behavior_topic}-producer")
+            await producer.start()
+            return producer
+
+        self._producer = self._loop.run_until_complete(start())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._loop.run_until_complete(self._started.stop())
+        self._loop.close()
+
+    def begin(self, records: Iterable[Pair]) -> None:
+        """Begin a transaction, and send records that the broker confirms."""
+
+        async def begin() -> None:
+            await self._started.begin_transaction()
+            for key, value in records:
+                await self._started.send_and_wait(self._settings.behavior_topic, value, key=key)
+
+        self._loop.run_until_complete(begin())
+
+    def commit(self) -> None:
+        self._loop.run_until_complete(self._started.commit_transaction())
+
+    def abort(self) -> None:
+        self._loop.run_until_complete(self._started.abort_transaction())
+
+    @property
+    def _started(self) -> AIOKafkaProducer:
+        assert self._producer is not None
+        return self._producer
+
+
+def events(user: str, first: int, count: int) -> list[Pair]:
+    return [
+        record(event(f"{user}-{n}", user, f"item-{n + 1}", time_ms=10**12 + n)) for n in range(first, first + count)
+    ]
+
+
+def steps(deployment: Deployment) -> dict[str, int]:
+    """Return the number of applied events of each stored user."""
+    store = open_store(deployment.settings, deployment.bundle)
+    try:
+        return {user.user_id: user.steps for user in store.users.scan()}
+    finally:
+        store.close()
+
+
+def wait_for_lag(worker: WorkerProcess, lag: int) -> None:
+    deadline = time.monotonic() + LAG_WITHIN_S
+    while (reading := worker.scrape()) is None or reading.lag != lag:
+        assert time.monotonic() < deadline, f"the lag is {None if reading is None else reading.lag}"
+        time.sleep(0.1)
+
+
+def test_events_of_an_aborted_transaction_are_not_applied_and_the_lag_reaches_0(deployment: Deployment) -> None:
+    worker = deployment.worker()
+    worker.start()
+    with TransactionalProducer(deployment.settings) as producer:
+        producer.begin(events("ann", 0, 3) + events("bob", 0, 3))
+        producer.commit()
+        producer.begin(events("ann", 3, 3) + events("bob", 3, 3) + events("dan", 0, 3))
+        producer.abort()
+        producer.begin(events("cid", 0, 3))
+        producer.commit()
+        producer.begin(events("eve", 0, 3))
+        producer.abort()  # The partitions end with records that nobody can read.
+    deployment.wait_until_committed()
+    wait_for_lag(worker, 0)
+    reading = worker.scrape()
+    worker.stop()
+    assert reading is not None
+    assert (reading.records("applied"), reading.total("thalweg_open_transaction_records")) == (9, 0)
+    assert steps(deployment) == {"ann": 3, "bob": 3, "cid": 3}
+    assert len(deployment.evaluations()) == 9
+    found = deployment.verify()
+    assert (found.clean, found.events, found.not_committed) == (True, 9, 0)
+
+
+def test_a_worker_that_starts_behind_markers_has_no_lag(deployment: Deployment) -> None:
+    with TransactionalProducer(deployment.settings) as producer:
+        producer.begin(events("ann", 0, 3))
+        producer.abort()
+    worker = deployment.worker()
+    worker.start()
+    deployment.wait_until_committed()
+    wait_for_lag(worker, 0)
+    worker.stop()
+    again = deployment.worker("again")
+    again.start()
+    wait_for_lag(again, 0)
+    deployment.send(events("bob", 0, 2))
+    deployment.wait_until_committed()
+    again.stop()
+    assert steps(deployment) == {"bob": 2}
+    assert "deleted by retention" not in worker.log.read_text() + again.log.read_text()
+
+
+def test_an_aborted_erasure_deletes_nobody(deployment: Deployment) -> None:
+    worker = deployment.worker()
+    worker.start()
+    deployment.send(events("hal", 0, 4))
+    deployment.wait_until_committed()
+    with TransactionalProducer(deployment.settings) as producer:
+        producer.begin([(b"hal", None)])
+        producer.abort()
+    deployment.wait_until_committed()
+    reading = worker.scrape()
+    worker.stop()
+    assert reading is not None
+    assert reading.records("erased") == 0
+    assert steps(deployment) == {"hal": 4}
+    assert deployment.verify().clean
+
+
+def test_an_open_transaction_is_waited_for_and_blocks_no_stop(deployment: Deployment) -> None:
+    worker = deployment.worker()
+    worker.start()
+    deployment.send(events("ann", 0, 2))
+    deployment.wait_until_committed()
+    with TransactionalProducer(deployment.settings) as producer:
+        producer.begin(events("ann", 2, 3))
+        deployment.send(events("ann", 5, 1))  # It stands behind the open transaction.
+        deadline = time.monotonic() + LAG_WITHIN_S
+        while (reading := worker.scrape()) is None or reading.total("thalweg_open_transaction_records") != 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert (reading.records("applied"), reading.lag) == (2, 0)
+        began_s = time.monotonic()
+        worker.stop()
+        assert time.monotonic() - began_s < 10
+        assert steps(deployment) == {"ann": 2}
+        assert deployment.verify().clean  # The command does not wait for the transaction either.
+        again = deployment.worker("again")
+        again.start()
+        producer.commit()
+        deployment.wait_until_committed()
+    again.stop()
+    assert steps(deployment) == {"ann": 6}
+    found = deployment.verify()
+    assert (found.clean, found.events) == (True, 6)
+
+
+def test_a_damaged_row_is_rebuilt_without_aborted_records(deployment: Deployment) -> None:
+    worker = deployment.worker()
+    worker.start()
+    with TransactionalProducer(deployment.settings) as producer:
+        producer.begin(events("ann", 0, 3))
+        producer.commit()
+        producer.begin(events("ann", 3, 3))
+        producer.abort()
+    deployment.wait_until_committed()
+    worker.stop()
+    deployment.damage("ann", "state", "0x00")
+    again = deployment.worker("again")
+    again.start()
+    deployment.send(events("ann", 6, 1))
+    deployment.wait_until_committed()
+    evaluations = deployment.evaluations()
+    again.stop()
+    assert evaluations[-1].steps == 3
