@@ -41,6 +41,7 @@ class Opened(NamedTuple):
     topic_id: object  # of the topic's incarnation
     committed: Mapping[int, int]  # by partition, the commits of this incarnation
     held: Collection[int]  # partitions that are not to be read yet
+    comparable: Collection[int]  # the epochs of this incarnation
 
 
 class BatchConsumer(AiokafkaConsumer):

@@ -11,6 +11,7 @@ import msgspec
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import (
+    GroupIdNotFoundError,
     InvalidPartitionsError,
     KafkaError,
     TopicAlreadyExistsError,
@@ -144,6 +145,21 @@ def describe_topic(settings: Settings, name: str, group: str | None = None) -> T
             end_offsets=end_offsets,
             committed={p: at.offset for p, at in commits.items() if _is_of(at, topic_id, end_offsets[p])},
         )
+
+
+def topic_exists(settings: Settings, name: str) -> bool:
+    """Raises BrokerError."""
+    with broker_admin(settings) as admin:
+        return name in admin.list_topics()
+
+
+def count_members(settings: Settings, group_id: str) -> int:
+    """The number of running members of a consumer group. Raises BrokerError."""
+    with broker_admin(settings) as admin:
+        try:
+            return len(admin.describe_groups([group_id])[group_id].get("members") or ())
+        except GroupIdNotFoundError:
+            return 0
 
 
 class TopicIdReader:

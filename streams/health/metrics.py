@@ -15,6 +15,10 @@ from streams.engine.stages import Scored
 FRESHNESS_BOUNDS_MS = np.round(10 ** np.arange(0, 5.01, 0.125), 3)
 
 
+# The stored row was damaged. The row was deleted by an erasure that is read again. The row was deleted by nobody known.
+REBUILD_REASONS = ("damaged", "erased_later", "lost")
+
+
 class Freshness(Collector):
     """A histogram of the time from an event's record timestamp to the readable row of its user, in seconds."""
 
@@ -70,7 +74,10 @@ class WorkerMetrics:
         self._rows = Counter("thalweg_rows_written", "Rows of users written to Cassandra.", registry=registry)
         self._batches = Counter("thalweg_batches", "Micro-batches processed.", registry=registry)
         self._busy = Counter("thalweg_processing_seconds", "Restoring, decoding and stepping.", registry=registry)
-        self.rebuilt_users = Counter("thalweg_rebuilt_users", "Users whose stored row was damaged.", registry=registry)
+        documentation = "Users whose state was computed again from the topic, by the reason."
+        self.rebuilt_users = Counter("thalweg_rebuilt_users", documentation, labelnames=["reason"], registry=registry)
+        for reason in REBUILD_REASONS:
+            self.rebuilt_users.labels(reason)
         self.expired_records = Counter(
             "thalweg_expired_records", "Records deleted by retention before they were read.", registry=registry
         )

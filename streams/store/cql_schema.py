@@ -16,16 +16,13 @@ Position = TypeVar("Position", int, NDArray[np.int64])
 
 _NAME = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$")
 OFFSET_BITS, GENERATION_BITS = 44, 8
+HIGHEST_GENERATION = (1 << GENERATION_BITS) - 1
+PENDING_ERASURES_TTL_S = 30 * 24 * 3600  # A bundle that is never served again keeps no names of erased users.
 
 
 def representations_table(width: int) -> str:
     """The table of representations of `width` dimensions."""
     return f"representations_{width}"
-
-
-def is_representations_table(name: str) -> bool:
-    """True for a table of representations of any width."""
-    return re.fullmatch(r"representations_\d+", name) is not None
 
 
 def item_vectors_table(width: int) -> str:
@@ -57,6 +54,13 @@ def statements(keyspace: str, replication: int, width: int) -> list[str]:
     vector vector<float, {width}>,
     PRIMARY KEY ((bundle_id, item_id))
 )""",
+        *_shared_tables(keyspace),
+    ]
+
+
+def _shared_tables(keyspace: str) -> list[str]:
+    """CREATE statements of the tables that bundles of every width share."""
+    return [
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.item_vectors_stored (
     bundle_id text,
     items int,               -- so many of the bundle's items have their vectors; the first row counts
@@ -80,6 +84,18 @@ def statements(keyspace: str, replication: int, width: int) -> list[str]:
     barrier list<bigint>,    -- ends of the partitions of the epoch before: a group begins behind them
     PRIMARY KEY (topic, epoch)
 )""",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.behavior_topic (
+    name text PRIMARY KEY,   -- always 'behavior'
+    topic text               -- rows of the keyspace are states after events of this topic alone
+)""",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.pending_erasures (
+    bundle_id text,
+    partition int,
+    user_id text,
+    epoch int,
+    offset bigint,           -- of the erasure
+    PRIMARY KEY ((bundle_id, partition), user_id)
+) WITH default_time_to_live = {PENDING_ERASURES_TTL_S}""",
     ]
 
 
@@ -91,5 +107,5 @@ def write_timestamp(epoch: int, offset: Position, generation_id: int) -> Positio
     generations of the group, so all cells of a row come from one worker. The timestamps lie beyond any clock in
     microseconds (2^52 us is the year 2112). So a CQL statement by hand on these tables needs USING TIMESTAMP.
     """
-    generation = generation_id & ((1 << GENERATION_BITS) - 1)
+    generation = generation_id & HIGHEST_GENERATION
     return (epoch + 1) << (OFFSET_BITS + GENERATION_BITS) | offset << GENERATION_BITS | generation

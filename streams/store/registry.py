@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 
 from export.runtime.bundle import Bundle
+from streams.config.errors import SettingsError
 from streams.engine.epochs import Epoch
 from streams.store.session import Session
 
 
 class Registry:
-    """The tables `bundles`, `active_bundle` and `sources` of one keyspace."""
+    """The tables `behavior_topic`, `bundles`, `active_bundle` and `sources` of one keyspace."""
 
     def __init__(self, session: Session, keyspace: str) -> None:
         self._session = session
@@ -26,6 +27,31 @@ class Registry:
             "VALUES (%s, %s, %s, %s) IF NOT EXISTS",
             row,
         )
+
+    def claim(self, topic: str) -> None:
+        """Bind the keyspace to this behaviour topic for ever. Blocks. Raises what `check_topic` raises."""
+        self.check_topic(topic)
+        statement = f"INSERT INTO {self._keyspace}.behavior_topic (name, topic) VALUES ('behavior', %s) IF NOT EXISTS"
+        self._session.execute(f"bind keyspace {self._keyspace} to topic {topic}", statement, [topic])
+        self.check_topic(topic)  # Another worker may have bound the keyspace meanwhile.
+
+    def check_topic(self, topic: str) -> None:
+        """Raise SettingsError where the keyspace belongs to another behaviour topic. Blocks. Raises StoreError.
+
+        Positions of different topics cannot be compared: an erasure in one topic would hide later rows of the other,
+        and events would count as applied.
+        """
+        what = "read the topic of the keyspace"
+        bound = self._session.execute(what, f"SELECT topic FROM {self._keyspace}.behavior_topic", [])
+        names = [name for (name,) in bound]
+        if not names:  # A version that did not bind keyspaces has entered epochs at least.
+            query = f"SELECT DISTINCT topic FROM {self._keyspace}.sources"
+            names = [name for (name,) in self._session.execute(what, query, [])]
+        if names and topic not in names:
+            raise SettingsError(
+                f"keyspace {self._keyspace} holds states of the topic {names[0]}, and behavior_topic is {topic}: set "
+                "THALWEG_KEYSPACE to a keyspace of this topic's own"
+            )
 
     async def activate(self, bundle_id: str) -> None:
         """Make the bundle the active one, where no bundle is active. Raises StoreError."""

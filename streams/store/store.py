@@ -6,6 +6,7 @@ from export.runtime.bundle import Bundle
 from streams.config.settings import Settings
 from streams.store import cql_schema
 from streams.store.item_vectors import ItemVectors
+from streams.store.pending_erasures import PendingErasures
 from streams.store.registry import Registry
 from streams.store.session import Session
 from streams.store.user_rows import UserRows
@@ -18,6 +19,7 @@ class Store(NamedTuple):
     users: UserRows
     items: ItemVectors
     registry: Registry
+    erasures: PendingErasures
 
     def close(self) -> None:
         self.session.close()
@@ -30,9 +32,11 @@ def open_store(settings: Settings, bundle: Bundle) -> Store:
     session = Session(settings)
     for statement in statements:
         session.execute("create the schema", statement)
+    erasures = PendingErasures(session, settings.keyspace, bundle.bundle_id)
     return Store(
         session=session,
-        users=UserRows(session, settings.keyspace, bundle),
+        users=UserRows(session, settings.keyspace, bundle, erasures),
         items=ItemVectors(session, settings.keyspace, bundle),
         registry=Registry(session, settings.keyspace),
+        erasures=erasures,
     )

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from export.runtime.bundle import Bundle
 from streams.engine.arena import NO_OFFSET, StoredUser
 from streams.engine.epochs import EpochView
+from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
 from streams.engine.state_cell import bytes_of_rows, decode_state, encode_states, owner_crc
 from streams.store import cql_schema
+from streams.store.pending_erasures import PendingErasures
 from streams.store.row_batches import divide, row_bytes
 from streams.store.session import Session, Values
 
@@ -39,11 +41,11 @@ class DamagedRow(NamedTuple):
 class UserRows:
     """The rows of one bundle's users."""
 
-    def __init__(self, session: Session, keyspace: str, bundle: Bundle) -> None:
+    def __init__(self, session: Session, keyspace: str, bundle: Bundle, erasures: PendingErasures) -> None:
         """Prepare the statements. The tables must exist. Blocks. Raises StoreError."""
         manifest = bundle.manifest
         self._session = session
-        self._keyspace = keyspace
+        self._erasures = erasures
         self._bundle_id = bundle.bundle_id
         self._state_width = manifest.state_width
         self._row_bytes = row_bytes(manifest)
@@ -56,7 +58,9 @@ class UserRows:
         columns = f"SELECT user_id, representation, state FROM {self._table}"
         self._select = session.prepare(f"{columns} WHERE user_id IN ? AND bundle_id = ?")
         self._scan = session.prepare(f"{columns} WHERE bundle_id = ? ALLOW FILTERING")
-        self._tables = session.prepare("SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?")
+        self._delete = session.prepare(
+            f"DELETE FROM {self._table} USING TIMESTAMP ? WHERE user_id = ? AND bundle_id = ?"
+        )
 
     def use_epoch(self, view: EpochView) -> None:
         """Write rows under this epoch, and compare stored positions with this epoch, from now on."""
@@ -67,6 +71,15 @@ class UserRows:
         parts = [user_ids[i : i + USERS_PER_READ] for i in range(0, len(user_ids), USERS_PER_READ)]
         results = await asyncio.gather(*(self._session.request(self._select, (p, self._bundle_id)) for p in parts))
         return [self._stored_user(row) for rows in results for row in rows or ()]
+
+    def hides(self, user_id: str, partition: int, offset: int) -> bool:
+        """True where an applied erasure at a later offset has deleted the row that the user had at this offset."""
+        return self._erasures.hides(user_id, partition, offset)
+
+    def has_rows(self) -> bool:
+        """True where the bundle has a row. Blocks. Raises StoreError."""
+        query = f"SELECT user_id FROM {self._table} WHERE bundle_id = %s LIMIT 1 ALLOW FILTERING"
+        return bool(list(self._session.execute("look for a row", query, (self._bundle_id,))))
 
     def scan(self) -> Iterator[StoredUser | DamagedRow]:
         """Every stored row of the bundle. Blocks, so only commands use the scan. Raises StoreError."""
@@ -129,12 +142,20 @@ class UserRows:
         """Upsert the rows of each request. Raises StoreError."""
         await asyncio.gather(*(self._session.write_batch(self._insert, rows) for rows in requests))
 
-    async def erase(self, erased: Sequence[tuple[str, int]], generation_id: int) -> None:
-        """Delete the rows of these users in every bundle; (user, offset of the erasure record). Raises StoreError."""
-        request, epoch = self._session.request, self._view.epoch
-        # The tables are looked up each time, because a worker of another bundle may have made a table meanwhile.
-        names = await request(self._tables, [self._keyspace])
-        tables = [f"{self._keyspace}.{name}" for (name,) in names if cql_schema.is_representations_table(name)]
-        values = [(cql_schema.write_timestamp(epoch, offset, generation_id), user) for user, offset in erased]
-        deletes = [f"DELETE FROM {table} USING TIMESTAMP %s WHERE user_id = %s" for table in tables]
-        await asyncio.gather(*(request(delete, value) for value in values for delete in deletes))
+    async def erase(self, erased: Sequence[Erased], generation_id: int) -> None:
+        """Delete this bundle's rows of these users. Raises StoreError.
+
+        Rows of other bundles stay. The worker of another bundle may not have reached the erasure, and needs the history
+        of the user up to the erasure.
+        """
+        epoch = self._view.epoch
+        await self._erasures.add(erased, epoch)
+        await asyncio.gather(
+            *(
+                self._session.request(
+                    self._delete,
+                    (cql_schema.write_timestamp(epoch, one.offset, generation_id), one.user_id, self._bundle_id),
+                )
+                for one in erased
+            )
+        )

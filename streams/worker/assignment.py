@@ -12,6 +12,7 @@ from streams.broker.consumer import Opened
 from streams.broker.publisher import Publisher
 from streams.config.errors import BrokerError, ThalwegError
 from streams.health.metrics import WorkerMetrics
+from streams.store.pending_erasures import PendingErasures
 from streams.worker.source import Source
 
 logger = logging.getLogger(__name__)
@@ -67,20 +68,22 @@ class Assignment:
 class Handover:
     """Prepares newly assigned partitions, and holds added partitions back until they may be read."""
 
-    def __init__(self, app: faust.App, source: Source, publisher: Publisher) -> None:
+    def __init__(self, app: faust.App, source: Source, publisher: Publisher, erasures: PendingErasures) -> None:
         self._app = app
         self._source = source
         self._publisher = publisher
+        self._erasures = erasures
         self._held: Collection[int] = ()
 
     async def begin(self, partitions: Collection[int]) -> Opened:
         """Fence earlier owners and refresh the epoch, before any record is read."""
         if self._app.should_stop:  # Another worker's end began this rebalance.
-            return Opened("", {}, partitions)
+            return Opened("", {}, partitions, ())
         await self._publisher.own(partitions)
         while True:  # The group may rebalance while Cassandra is away, which is no reason to end.
             try:
                 opened = await asyncio.to_thread(self._source.refresh)
+                await self._erasures.load(partitions, opened.committed, opened.comparable)
                 self._held = opened.held
                 return opened
             except ThalwegError as error:
@@ -112,6 +115,7 @@ class Handover:
                 continue
             try:
                 await asyncio.to_thread(self._source.check_incarnation)
+                await self._erasures.drop_passed(self._committed())
                 may_rejoin = bool(self._held) and await asyncio.to_thread(self._source.hand_over)
                 if may_rejoin:
                     self._held = ()
@@ -121,6 +125,11 @@ class Handover:
                     raise
                 if self._held:
                     logger.warning("held partitions are held on: %s", error)
+
+    def _committed(self) -> dict[int, int]:
+        """By partition, what the consumer has committed."""
+        commits = self._app.consumer._committed_offset.items()
+        return {tp.partition: offset for tp, offset in commits if offset is not None}
 
     def close(self) -> None:
         self._source.close()

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from streams.broker.publisher import RecordBatches, UpdatesByPartition, by_partition
 from streams.engine.outputs import Letter, Output, OutputEncoder
+from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
 from streams.engine.processor import Processor
 from streams.engine.stages import Scored, Stepped
@@ -54,7 +55,7 @@ class RowWriter(Protocol):
 
     async def write(self, requests: Requests) -> None: ...
 
-    async def erase(self, erased: Sequence[tuple[str, int]], generation_id: int) -> None: ...
+    async def erase(self, erased: Sequence[Erased], generation_id: int) -> None: ...
 
 
 class OutputWriter(Protocol):
@@ -225,8 +226,7 @@ class Pipeline:
     async def write(self, batch: Batch, scored: Scored, requests: Requests) -> None:
         """Delete the rows of erased users and write the changed rows, confirmed."""
         if scored.erased:  # Erasures come first, because a user's row after an erasure is newer than the erasure.
-            erased = [(one.user_id, one.offset) for one in scored.erased]
-            await self._rows.erase(erased, batch.generation_id)
+            await self._rows.erase(scored.erased, batch.generation_id)
         await self._rows.write(requests)
         await self._in_order.finish(batch, "write")
         self._in_flight.on_stored()

@@ -6,6 +6,7 @@ gate alone. So no user is evicted between the look and the processing.
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager
@@ -24,12 +25,18 @@ from streams.worker.intake import Batch
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+LOST_ROWS = (
+    "%d stored rows are gone, among them that of user %r; these states are rebuilt from the topic, which is slow. "
+    "Find out who deleted the rows. To restore all rows at once, stop all workers and run `thalweg verify --repair`"
+)
 
 
 class RowReader(Protocol):
     """The part of `UserRows` that restoring calls."""
 
     async def read(self, user_ids: Sequence[str]) -> list[StoredUser | DamagedRow]: ...
+
+    def hides(self, user_id: str, partition: int, offset: int) -> bool: ...
 
 
 class RowRebuilder(Protocol):
@@ -159,23 +166,37 @@ class Residency:
         wanted = {user: partition for user, partition in missing.items() if self._erased_in.get(user, 0) <= stored}
         rows = await self._rows.read(list(wanted))
         users = [row for row in rows if isinstance(row, StoredUser)]
-        damaged = [row for row in rows if isinstance(row, DamagedRow)]
-        if damaged:
-            users += await self._rebuild(damaged, parts, wanted)
+        for reason, user_ids in self._without_usable_row(rows, parts, wanted).items():
+            users += await self._rebuild(user_ids, parts, wanted)
+            self._metrics.rebuilt_users.labels(reason).inc(len(user_ids))
         return Restored(parts, missing, users, processed, drops)
 
-    async def _rebuild(
-        self, damaged: Sequence[DamagedRow], parts: list[Part], missing: dict[str, int]
-    ) -> list[StoredUser]:
-        """Users whose row is damaged, from the records of their partition before this batch."""
+    def _without_usable_row(
+        self, rows: Sequence[StoredUser | DamagedRow], parts: list[Part], wanted: dict[str, int]
+    ) -> dict[str, list[str]]:
+        """The users who have a history and no row to restore it from, by the reason (REBUILD_REASONS)."""
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for row in rows:
+            if isinstance(row, DamagedRow):
+                logger.error("%s; the state is rebuilt from the topic", row.why)
+                found["damaged"].append(row.user_id)
+        first_offset = {part.partition: part.records[0].offset for part in parts}
+        for user_id in wanted.keys() - {row.user_id for row in rows}:
+            if self._rows.hides(user_id, wanted[user_id], first_offset[wanted[user_id]]):
+                found["erased_later"].append(user_id)
+            elif self._processor.arena.was_evicted(user_id):
+                found["lost"].append(user_id)
+        if lost := found.get("lost"):
+            logger.error(LOST_ROWS, len(lost), lost[0])
+        return found
+
+    async def _rebuild(self, user_ids: Sequence[str], parts: list[Part], missing: dict[str, int]) -> list[StoredUser]:
+        """The users as the records of their partition before this batch make them."""
         rebuilt: list[StoredUser] = []
-        for row in damaged:
-            logger.error("%s; the state is rebuilt from the topic", row.why)
         for part in parts:
-            users = [row.user_id for row in damaged if missing[row.user_id] == part.partition]
+            users = [user_id for user_id in user_ids if missing[user_id] == part.partition]
             if users:
                 rebuilt += await self._rebuilder.rebuild(part.partition, users, part.records[0].offset)
-        self._metrics.rebuilt_users.inc(len(damaged))
         return rebuilt
 
     async def _evict(self, wanted: int) -> None:

@@ -1,5 +1,6 @@
 """The behaviour topic as this group of workers reads it: the epoch, and the partitions not to be read yet."""
 
+import contextlib
 import logging
 import time
 import uuid
@@ -7,12 +8,17 @@ import uuid
 from export.runtime.bundle import Bundle
 from streams.broker.consumer import Opened
 from streams.broker.topics import Topic, TopicIdReader, describe_topic, ensure_topics
-from streams.config.errors import TopicRemadeError
+from streams.config.errors import StoreError, TopicRemadeError
 from streams.config.settings import Settings
 from streams.engine.epochs import Epoch, EpochView, epoch_view
 from streams.store.store import Store
 
 logger = logging.getLogger(__name__)
+
+NO_ROWS = (
+    "group %s has committed %d records and no user has a row: the rows were lost (or every record was rejected, or "
+    "every user erased); to restore the rows, stop all workers and run `thalweg verify --repair`"
+)
 
 
 class Source:
@@ -25,6 +31,7 @@ class Source:
         self._partitions = 0
         self._grown_at_s: float | None = None
         self._held = 0
+        self._has_looked = False
         self._topic_id: uuid.UUID | None = None  # of the incarnation that is read
         self._topic_ids = TopicIdReader(settings, settings.behavior_topic)
 
@@ -47,7 +54,18 @@ class Source:
             ensure_topics(self._settings)  # Output topics have as many partitions as the behaviour topic.
             self._partitions = topic.partitions
         self._store.users.use_epoch(view)
-        return Opened(topic.topic_id, topic.committed, view.held)
+        self._look_for_lost_rows(topic)
+        return Opened(topic.topic_id, topic.committed, view.held, view.comparable)
+
+    def _look_for_lost_rows(self, topic: Topic) -> None:
+        """Log an error where the group has committed records and the bundle has no row. Looks once."""
+        records = sum(offset - topic.start_offsets[p] for p, offset in topic.committed.items())
+        if records <= 0 or self._has_looked:
+            return
+        self._has_looked = True
+        with contextlib.suppress(StoreError):  # The scan is too slow where other bundles have very many rows.
+            if not self._store.users.has_rows():
+                logger.error(NO_ROWS, self._group_id, records)
 
     def check_incarnation(self) -> None:
         """Raise TopicRemadeError where the topic was deleted since the last `refresh`, also where it was made again.

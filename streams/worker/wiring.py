@@ -33,6 +33,7 @@ def build(settings: Settings, bundle: Bundle) -> App:
     """The application of a worker, not started. Raises SettingsError, BrokerError, StoreError, BundleError."""
     ensure_topics(settings)
     store = open_store(settings, bundle)
+    store.registry.claim(settings.behavior_topic)
     store.registry.announce(bundle)
     group_id = settings.consumer_group_id(bundle.bundle_id)
 
@@ -78,7 +79,7 @@ def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id:
         intake=intake,
         pipeline=pipeline,
         residency=residency,
-        handover=Handover(app, Source(settings, bundle, store), publisher),
+        handover=Handover(app, Source(settings, bundle, store), publisher, store.erasures),
         registration=registration,
         publisher=publisher,
         endpoints=Endpoints(

@@ -1,6 +1,7 @@
 """An erasure removes a user from the store and from all topics."""
 
 import time
+from pathlib import Path
 
 from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
@@ -9,9 +10,11 @@ from streams.broker.topics import broker_admin, describe_topic
 from streams.commands.dead_letters.contents import read_contents
 from streams.contracts.dead_letters import ERASED_HEADER, decode_headers
 from streams.store.store import open_store
+from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, event, record
 
 COMPACTED_WITHIN_S = 40.0
+DIES_WITHIN_S = 30.0
 
 
 def test_an_erasure_removes_the_user_everywhere_and_later_events_start_a_new_history(deployment: Deployment) -> None:
@@ -51,6 +54,65 @@ def test_an_erasure_removes_the_user_everywhere_and_later_events_start_a_new_his
             break
         assert time.monotonic() < deadline, "an update of the erased user is still in the topic"
         time.sleep(0.5)
+
+
+def test_a_bundle_behind_an_erasure_keeps_its_rows(deployment: Deployment, tmp_path: Path) -> None:
+    """The worker of the second bundle restarts before it reaches the erasure that the first bundle has passed."""
+    second = deployment.with_bundle(tiny_bundle(tmp_path / "second", seed=1))
+    workers = [one.worker(f"worker-{number}") for number, one in enumerate((deployment, second))]
+    for worker in workers:
+        worker.start()
+    deployment.send([record(event(f"e{n}", "ann", f"item-{n + 1}", time_ms=10**12 + n)) for n in range(3)])
+    for one in (deployment, second):
+        one.wait_until_committed()
+    workers[1].stop()
+    again = [record(event("e1", "ann", "item-2", time_ms=10**12 + 1)), record(event("e3", "ann", "item-4"))]
+    deployment.send([*again, (b"ann", None), record(event("e4", "ann", "item-5"))])
+    deployment.wait_until_committed()
+    workers[0].stop()
+    late = second.worker("late")
+    late.start()
+    second.wait_until_committed()
+    late.stop()
+    for one in (deployment, second):
+        own = [e for e in one.evaluations() if e.bundle_id == one.bundle.bundle_id]
+        assert [(e.item_id, e.steps) for e in own] == [
+            ("item-1", 0),
+            ("item-2", 1),
+            ("item-3", 2),
+            ("item-4", 3),
+            ("item-5", 0),
+        ]
+        found = one.verify()
+        assert (found.mismatches, found.events, found.already_applied) == ([], 5, 1)
+
+
+def test_a_replay_over_an_erasure_evaluates_what_was_evaluated_before(deployment: Deployment) -> None:
+    """The worker dies after it has deleted the row and before it commits."""
+    worker = deployment.worker()
+    worker.start()
+    deployment.send([record(event(f"e{n}", "ann", f"item-{n + 1}", time_ms=10**12 + n)) for n in range(3)])
+    deployment.wait_until_committed()
+    worker.stop()
+    repeated = record(event("e1", "ann", "item-2", time_ms=10**12 + 1))
+    deployment.send([repeated, record(event("e3", "ann", "item-4")), (b"ann", None)])
+    dying = deployment.worker("dying", fault="erase:after")
+    dying.start(wait=False)
+    deadline = time.monotonic() + DIES_WITHIN_S
+    while dying.exit_code is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    again = deployment.worker("again")
+    again.start()
+    deployment.wait_until_committed()
+    again.stop()
+    evaluations = deployment.evaluations()
+    assert len(evaluations) == 5, "the last event was evaluated in both lives"
+    assert len({e.id for e in evaluations}) == 4
+    assert [(e.item_id, e.steps) for e in evaluations[3:]] == [("item-4", 3)] * 2
+    assert evaluations[3] == evaluations[4]
+    found = deployment.verify()
+    assert (found.mismatches, found.events, found.already_applied, found.erasures) == ([], 4, 1, 1)
 
 
 def compact(deployment: Deployment) -> None:

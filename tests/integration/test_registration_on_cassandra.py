@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from export.runtime.bundle import Bundle
+from streams.config.errors import SettingsError
 from streams.config.settings import Settings
+from streams.engine.epochs import Epoch
+from streams.engine.planning.candidates import Erased
+from streams.engine.planning.rows import Rows
 from streams.local import LocalServices
 from streams.store import session
-from streams.store.cql_schema import item_vectors_table, representations_table
+from streams.store.cql_schema import item_vectors_table
 from streams.store.session import connect
 from streams.store.store import open_store
 from streams.worker import registration
@@ -125,18 +129,57 @@ def test_registration_waits_while_cassandra_is_down_and_then_continues(
     assert len(stored_vectors(reader, settings, bundle)) == ITEMS
 
 
-def test_an_erasure_reaches_every_table_of_representations_that_exists(
-    settings: Settings, bundle: Bundle, reader: Any, tmp_path: Any
+def test_an_erasure_deletes_the_row_of_its_own_bundle_alone(settings: Settings, bundle: Bundle, tmp_path: Any) -> None:
+    """The worker of another bundle may not have reached the erasure, and still needs the user's history."""
+    first = open_store(settings, bundle)
+    second = open_store(settings, tiny_bundle(tmp_path / "second", items=ITEMS, seed=1))
+    rows = Rows(["gone"])
+    rows.partition[:] = rows.offset[:] = 0
+    for store in (first, second):
+        manifest = bundle.manifest
+        state, vector = np.ones((1, manifest.state_width), np.float32), np.ones((1, manifest.representation_width))
+        asyncio.run(store.users.write(store.users.encode(rows, state, vector.astype(np.float32), 1, now_ms=0)))
+    asyncio.run(first.users.erase([Erased("gone", 0, 7)], 1))
+    assert [store.users.has_rows() for store in (first, second)] == [False, True]
+    first.close()
+    second.close()
+
+
+def test_an_erasure_is_pending_until_it_is_committed(settings: Settings, bundle: Bundle) -> None:
+    first = open_store(settings, bundle)
+    asyncio.run(first.users.erase([Erased("gone", 2, 7), Erased("other", 1, 5)], 1))
+    first.close()
+    replaying = open_store(settings, bundle)
+    asyncio.run(replaying.erasures.load([0, 2], {2: 3}, comparable={0}))
+    assert [replaying.users.hides("gone", 2, offset) for offset in (3, 7, 8)] == [True, True, False]
+    assert not replaying.users.hides("gone", 1, 3)
+    assert not replaying.users.hides("other", 1, 3)  # The partition belongs to another worker.
+    asyncio.run(replaying.erasures.drop_passed({2: 7}))
+    assert replaying.users.hides("gone", 2, 3)
+    asyncio.run(replaying.erasures.drop_passed({2: 8}))
+    asyncio.run(replaying.erasures.load([0, 1, 2], {}, comparable={0}))
+    assert not replaying.users.hides("gone", 2, 3)
+    assert replaying.users.hides("other", 1, 3)
+    asyncio.run(replaying.erasures.load([1], {}, comparable={1}))  # The topic was made again.
+    assert not replaying.users.hides("other", 1, 3)
+    replaying.close()
+
+
+def test_a_keyspace_takes_the_states_of_one_topic(settings: Settings, bundle: Bundle) -> None:
+    store = open_store(settings, bundle)
+    store.registry.claim(settings.behavior_topic)
+    store.registry.claim(settings.behavior_topic)
+    with pytest.raises(SettingsError, match=rf"holds states of the topic {settings.behavior_topic}, .* is another"):
+        store.registry.claim("another")
+    store.close()
+
+
+def test_a_keyspace_of_a_version_without_bound_topics_belongs_to_the_topic_with_epochs(
+    settings: Settings, bundle: Bundle
 ) -> None:
-    """The erasure also reaches rows of a bundle that is gone, and of a bundle whose worker started later."""
-    erasing = open_store(settings, bundle)
-    later_bundle = tiny_bundle(tmp_path / "later", items=20, width=16)
-    later = open_store(settings, later_bundle)
-    table = f"{settings.keyspace}.{representations_table(later_bundle.manifest.representation_width)}"
-    reader.execute(f"INSERT INTO {table} (user_id, bundle_id, steps) VALUES ('gone', 'old', 1) USING TIMESTAMP 1")
-    asyncio.run(erasing.users.erase([("gone", 7)], 1))
-    assert list(reader.execute(f"SELECT * FROM {table}")) == []
-    later.close()
-    reader.execute(f"DROP TABLE {table}")
-    asyncio.run(erasing.users.erase([("gone", 8)], 1))
-    erasing.close()
+    store = open_store(settings, bundle)
+    store.registry.begin_epoch("first", Epoch(0, uuid.uuid4(), 3, ()))
+    with pytest.raises(SettingsError, match="holds states of the topic first"):
+        store.registry.claim("second")
+    store.registry.claim("first")
+    store.close()

@@ -1,8 +1,10 @@
 """A deployment on the shared services, with topics, a keyspace and a group that no other test uses."""
 
 import asyncio
+import copy
 import json
 import random
+import sys
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -81,10 +83,21 @@ class Deployment:
     def settings_with(self, **settings: Any) -> Settings:
         return msgspec.structs.replace(self.settings, **settings)
 
-    def worker(self, name: str = "worker") -> WorkerProcess:
+    def with_bundle(self, bundle: Bundle) -> "Deployment":
+        """Return a deployment of another bundle on the same topics, keyspace and group name."""
+        other = copy.copy(self)
+        other.bundle, other.settings = bundle, self.settings_with(bundle=str(bundle.path.absolute()))
+        return other
+
+    def worker(self, name: str = "worker", fault: str | None = None) -> WorkerProcess:
+        """Return a worker, not started. fault: the worker kills itself at the first such call (tests.faults)."""
         folder = self.folder / name  # one for each worker, since the lock of a folder allows one process
         folder.mkdir()
-        return WorkerProcess(self.settings, folder / "worker.log")
+        if fault is None:
+            return WorkerProcess(self.settings, folder / "worker.log")
+        command = (sys.executable, "-m", "tests.faults.worker_main")
+        environment = {"FAULT_POINT": fault, "FAULT_CALL": "1"}
+        return WorkerProcess(self.settings, folder / "worker.log", command, environment)
 
     def send(self, records: Iterable[tuple[bytes | None, bytes | None]], rate: float | None = None) -> int:
         replay = Replay(self.settings, self.settings.behavior_topic, rate)
@@ -100,8 +113,8 @@ class Deployment:
                 raise TimeoutError(f"{lag} records are not committed after {APPLIED_WITHIN_S} s")
             time.sleep(0.2)
 
-    def verify(self) -> Verification:
-        return verify(self.settings, self.bundle)
+    def verify(self, repair: bool = False) -> Verification:
+        return verify(self.settings, self.bundle, repair)
 
     def damage(self, user_id: str, column: str, value: str) -> None:
         """Damage a column as a faulty disk would. A later write of the worker still replaces it."""

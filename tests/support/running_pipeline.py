@@ -8,6 +8,7 @@ from typing import Any
 
 from streams.engine.arena import StoredUser
 from streams.engine.outputs import OutputEncoder
+from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
 from streams.health.metrics import WorkerMetrics
 from streams.worker.in_order import InFlight
@@ -30,9 +31,12 @@ class SlowStore:
         await asyncio.sleep(READ_S)
         return [self.users[user] for user in user_ids if user in self.users]
 
-    async def erase(self, erased: Sequence[tuple[str, int]], generation_id: int) -> None:
+    def hides(self, user_id: str, partition: int, offset: int) -> bool:
+        return False
+
+    async def erase(self, erased: Sequence[Erased], generation_id: int) -> None:
         await asyncio.sleep(ERASE_S)
-        for user_id, offset in erased:
+        for user_id, _, offset in erased:
             if (row := self.users.get(user_id)) is not None and row.offset < offset:
                 del self.users[user_id]
 

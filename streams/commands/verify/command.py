@@ -12,13 +12,16 @@ from streams.config.settings import load_settings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", help="folder of the bundle (default: the setting `bundle`)")
+    parser.add_argument(
+        "--repair", action="store_true", help="write the rows of users that differ; all workers must be stopped"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
 
 
 def run(args: argparse.Namespace) -> int:
     """Verify all users and print the result. Returns 1 when a user differs."""
     settings = load_settings()
-    verification = verify(settings, Bundle.load(settings.bundle_folder(args.bundle)))
+    verification = verify(settings, Bundle.load(settings.bundle_folder(args.bundle)), args.repair)
     if args.json:
         print(msgspec.json.encode(verification).decode())
     else:
@@ -32,6 +35,13 @@ def print_report(found: Verification) -> None:
         print(f"  {text}")
     if found.mismatched > len(found.mismatches):
         print(f"  and {found.mismatched - len(found.mismatches)} more")
+    if found.earlier_topics:
+        print(
+            f"verify: the topic was deleted and made again ({found.earlier_topics} times); users with events in an "
+            "earlier topic cannot be recomputed"
+        )
+    if found.repaired:
+        print(f"verify: {found.repaired} rows were written, and all users were verified again")
     verdict = "clean" if found.clean else f"{found.mismatched} users differ"
     print(
         f"verify: {verdict}; {found.users} users, {found.events} events applied, "

@@ -3,12 +3,14 @@
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streams.broker.topics import Topic
 from streams.commands.verify.result import Verification
 from streams.engine.arena import NO_OFFSET, StoredUser
 from streams.engine.codec import Outcome, Rejected, decode_batch
 from streams.engine.planning.candidates import Part
+from streams.engine.planning.rows import Rows
 from streams.engine.processor import Processor
 
 # Batches of different sizes sum in a different order. A float32 component then differs by about 1e-7 after each step,
@@ -39,6 +41,7 @@ class Recompute:
         self._misplaced = misplaced
         self._found = found
         self._sequence = 0
+        self.wrong: list[str] = []  # users whose stored row differs, is damaged or is missing
 
     def step(self, partition: int, records: list[Any], users: Users) -> None:
         """Apply the records of these users, up to the later of the user's stored position and the commit."""
@@ -80,8 +83,9 @@ class Recompute:
     def compare(self) -> None:
         """Compare every recomputed user with the stored row, and take the row out of `stored`."""
         arena, found = self._processor.arena, self._found
-        is_topic_complete = not any(self._topic.start_offsets.values())
+        is_topic_complete = not any(self._topic.start_offsets.values()) and not found.earlier_topics
         for user_id, slot in arena.users():
+            mismatched = found.mismatched
             found.users += 1
             row = self._stored.pop(user_id, None)
             steps, partition, offset = int(arena.steps[slot]), int(arena.partition[slot]), int(arena.offset[slot])
@@ -100,6 +104,14 @@ class Recompute:
                 found.add_mismatch(f"user {user_id!r}: time or item of the last event differ after {steps} steps")
             else:
                 self._compare_vectors(row, slot)
+            if found.mismatched > mismatched:
+                self.wrong.append(user_id)
+
+    def recomputed(self) -> tuple[Rows, NDArray[np.float32], NDArray[np.float32]]:
+        """The recomputed rows of the n wrong users, their states (n, S) and their representations (n, D)."""
+        arena = self._processor.arena
+        rows = Rows.from_arena(self.wrong, len(self.wrong), arena)
+        return rows, arena.state[rows.slot], arena.representation[rows.slot]
 
     def _compare_vectors(self, row: StoredUser, slot: int) -> None:
         arena, found = self._processor.arena, self._found

@@ -16,6 +16,8 @@ class Verification(msgspec.Struct, kw_only=True):
     max_abs_diff: float = 0.0  # largest difference between a stored and a recomputed component
     not_committed: int = 0  # records that the consumer group has not committed yet
     unverifiable: int = 0  # users whose first events are no longer in the topic
+    earlier_topics: int = 0  # how often the topic was deleted and made again
+    repaired: int = 0  # rows that were written because of `--repair`
     mismatches: list[str] = []  # descriptions of the first MAX_SHOWN differences
     mismatched: int = 0
 

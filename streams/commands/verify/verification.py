@@ -7,14 +7,16 @@ row ahead of the commit belongs to a worker that has written and not committed y
 """
 
 import asyncio
+import time
 
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.broker.clients import open_consumer
 from streams.broker.topic_reader import POLL_RECORDS, read_partition, read_topic
-from streams.broker.topics import Topic, describe_topic, ensure_topics
+from streams.broker.topics import Topic, count_members, describe_topic, topic_exists
 from streams.commands.verify.recompute import Recompute, Users
 from streams.commands.verify.result import Verification
+from streams.config.errors import SettingsError
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import (
     FIELD_HEADER,
@@ -26,37 +28,55 @@ from streams.contracts.dead_letters import (
 from streams.engine.arena import NO_OFFSET, Arena, StoredUser
 from streams.engine.epochs import EpochView
 from streams.engine.processor import Processor
+from streams.store.cql_schema import HIGHEST_GENERATION
 from streams.store.store import Store, open_store
 from streams.store.user_rows import DamagedRow
 
 
-def verify(settings: Settings, bundle: Bundle) -> Verification:
-    """Recompute and compare every user. Raises BrokerError, StoreError."""
-    topic = describe_topic(settings, settings.behavior_topic, settings.consumer_group_id(bundle.bundle_id))
-    ensure_topics(settings)  # the dead-letter topic is read too, and no worker may have created it yet
+def verify(settings: Settings, bundle: Bundle, repair: bool = False) -> Verification:
+    """Recompute and compare every user. With `repair`, write the rows of users that differ, and verify again.
+
+    A repair needs the topic from its beginning: rows of users whose first events are gone stay as they are. Raises
+    BrokerError, StoreError. Raises SettingsError where the keyspace belongs to another topic, and where workers run
+    during a repair.
+    """
+    group_id = settings.consumer_group_id(bundle.bundle_id)
+    if repair and (members := count_members(settings, group_id)):
+        raise SettingsError(f"{members} workers of group {group_id} are running: stop all of them before a repair")
+    topic = describe_topic(settings, settings.behavior_topic, group_id)
     store = open_store(settings, bundle)
     try:
-        epochs = _epochs_of_topic(store, topic)
-        store.users.use_epoch(EpochView(max(epochs, default=0), comparable=epochs))
-        rows = list(store.users.scan())
+        store.registry.check_topic(topic.name)
+        found, recompute = _verify(settings, bundle, topic, store)
+        if repair and recompute.wrong:
+            rows, state, representation = recompute.recomputed()
+            # The highest generation wins over a wrong row at the same position.
+            requests = store.users.encode(rows, state, representation, HIGHEST_GENERATION, int(time.time() * 1000))
+            asyncio.run(store.users.write(requests))
+            found, _ = _verify(settings, bundle, topic, store)
+            found.repaired = len(rows)
+        return found
     finally:
         store.close()
-    found = Verification(not_committed=topic.lag)
+
+
+def _verify(settings: Settings, bundle: Bundle, topic: Topic, store: Store) -> tuple[Verification, Recompute]:
+    epochs = store.registry.epochs(topic.name)
+    comparable = frozenset(epoch.number for epoch in epochs if epoch.topic_id == topic.topic_id)
+    store.users.use_epoch(EpochView(max(comparable, default=0), comparable))
+    rows = list(store.users.scan())
+    earlier = {epoch.topic_id for epoch in epochs} - {topic.topic_id}
+    found = Verification(not_committed=topic.lag, earlier_topics=len(earlier))
     for row in rows:
         if isinstance(row, DamagedRow):
             found.add_mismatch(row.why)
     stored = {row.user_id: row for row in rows if isinstance(row, StoredUser)}
     # Partitions were added in every further epoch. A user's events in earlier partitions came before the events in the
     # partition where the user is stored.
-    passes: list[Users] = ["away", "home"] if len(epochs) > 1 else ["all"]
-    asyncio.run(_recompute(settings, bundle, topic, passes, stored, found))
+    passes: list[Users] = ["away", "home"] if len(comparable) > 1 else ["all"]
+    recompute = asyncio.run(_recompute(settings, bundle, topic, passes, stored, found))
     _report_rows_without_events(topic, stored, found)
-    return found
-
-
-def _epochs_of_topic(store: Store, topic: Topic) -> frozenset[int]:
-    """The numbers of the epochs of this topic. Epochs of a deleted topic with the same name are left out."""
-    return frozenset(epoch.number for epoch in store.registry.epochs(topic.name) if epoch.topic_id == topic.topic_id)
+    return found, recompute
 
 
 async def _recompute(
@@ -66,7 +86,7 @@ async def _recompute(
     passes: list[Users],
     stored: dict[str, StoredUser],
     found: Verification,
-) -> None:
+) -> Recompute:
     """Read the topic once for each pass, then compare. Takes the rows of the recomputed users out of `stored`."""
     arena = Arena(max(1, topic.records), bundle.manifest.state_width, bundle.manifest.representation_width)
     processor = Processor(bundle, Stepper(bundle), arena)
@@ -79,11 +99,14 @@ async def _recompute(
                 async for batch in read_partition(consumer, topic.name, partition, start, end):
                     recompute.step(partition, batch, users)
     recompute.compare()
+    return recompute
 
 
 async def _misplaced_records(settings: Settings) -> set[tuple[int, int]]:
     """Partition and offset of the records that a worker rejected because their users belong to another partition."""
-    found = set()
+    found: set[tuple[int, int]] = set()
+    if not topic_exists(settings, settings.dead_letter_topic):  # A worker creates the topic.
+        return found
     async for batch in read_topic(settings, settings.dead_letter_topic):
         for record in batch:
             headers = decode_headers(record.headers)
@@ -95,7 +118,8 @@ async def _misplaced_records(settings: Settings) -> set[tuple[int, int]]:
 def _report_rows_without_events(topic: Topic, stored: dict[str, StoredUser], found: Verification) -> None:
     """stored: the rows whose users the topic does not contain."""
     for user_id, row in stored.items():
-        if NO_OFFSET < row.offset < topic.start_offsets.get(row.partition, 0):
+        is_of_earlier_topic = row.offset == NO_OFFSET
+        if is_of_earlier_topic or row.offset < topic.start_offsets.get(row.partition, 0):
             found.unverifiable += 1
         else:
             found.add_mismatch(f"user {user_id!r} has a stored row and no applied event in the topic")

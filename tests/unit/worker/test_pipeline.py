@@ -226,6 +226,41 @@ def test_no_batch_is_drawn_while_users_are_evicted() -> None:
     run_pipeline(play, store, capacity=4)
 
 
+@pytest.mark.parametrize("is_hidden", [True, False])
+def test_an_evicted_user_whose_row_is_gone_is_rebuilt(is_hidden: bool) -> None:
+    """The row was lost, or an erasure at a later offset, which is read again, has deleted the row."""
+
+    class LosesRows(SlowStore):
+        def hides(self, user_id: str, partition: int, offset: int) -> bool:
+            return is_hidden and (user_id, partition, offset) == ("a", 0, 6)
+
+    class Rebuilds:
+        def __init__(self) -> None:
+            self.calls: list[tuple[int, list[str], int]] = []
+
+        async def rebuild(self, partition: int, user_ids: Sequence[str], end: int) -> list[StoredUser]:
+            self.calls.append((partition, list(user_ids), end))
+            return [lost]
+
+    store, rebuilder = LosesRows(), Rebuilds()
+    lost: Any = None
+
+    async def play(running: Running) -> None:
+        nonlocal lost
+        running.residency._rebuilder = rebuilder
+        await running.offer(0, record(0, "a", "i1", "e0", 0), record(1, "a", "i2", "e1", 1))
+        await running.confirmed()
+        await running.offer(0, *(record(2 + i, user, "i1", user, 0) for i, user in enumerate("bcde")))
+        await running.confirmed()  # "a" is evicted.
+        lost = store.users.pop("a")
+        await running.offer(0, record(6, "a", "i1", "e6", 6), record(7, "new", "i1", "e7", 7))
+        await running.confirmed()
+
+    run_pipeline(play, store, capacity=4)
+    assert rebuilder.calls == [(0, ["a"], 6)]
+    assert (store.users["a"].steps, store.users["new"].steps) == (3, 1)
+
+
 def test_a_batch_that_is_not_current_any_more_changes_nothing() -> None:
     store, acked = SlowStore(), []
 
