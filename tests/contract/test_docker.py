@@ -83,7 +83,13 @@ def test_the_dashboard_uses_only_metrics_that_exist() -> None:
     asked = {name for expression in expressions for name in re.findall(r"thalweg_\w+", expression)}
     monitor = Monitor(Settings(), "evaluation.events.v1", "evaluation.metrics.v1")
     metrics = WorkerMetrics()
-    metrics.add_readings(lag=lambda: {0: 0}, users=lambda: 0, store_retries=lambda: 0, item_vectors=lambda: 0)
+    metrics.add_readings(
+        lag=lambda: {0: 0},
+        open_transaction_records=lambda: {0: 0},
+        users=lambda: 0,
+        store_retries=lambda: 0,
+        item_vectors=lambda: 0,
+    )
     exposed = set()
     for family in [*metrics.registry.collect(), *monitor_registry(monitor.snapshot).collect()]:
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])

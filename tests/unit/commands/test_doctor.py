@@ -20,7 +20,8 @@ from tests.support.bundles import tiny_bundle
 def test_columns_are_read_from_the_create_statements() -> None:
     tables = expected_columns("shop", replication=1, width=64)
     bundle_tables = {"item_vectors_64", "item_vectors_stored", "bundles", "active_bundle"}
-    assert set(tables) == {"representations_64", "sources"} | bundle_tables
+    topic_tables = {"sources", "behavior_topic", "pending_erasures"}
+    assert set(tables) == {"representations_64"} | topic_tables | bundle_tables
     assert tables["item_vectors_stored"] == {"bundle_id": "text", "items": "int"}
     assert tables["item_vectors_64"] == {"bundle_id": "text", "item_id": "text", "vector": "vector<float, 64>"}
     assert tables["representations_64"]["state"] == "blob"
