@@ -139,7 +139,7 @@ def test_lost_rows_are_named_and_repaired(deployment: Deployment) -> None:
 def test_rows_that_are_lost_under_a_running_worker_are_rebuilt_when_their_users_return(
     services: LocalServices, bundle: Bundle, tmp_path: Path
 ) -> None:
-    deployment = Deployment(services, bundle, tmp_path, arena_max_users=20)
+    deployment = Deployment(services, bundle, tmp_path, arena_max_users=40, batch_max_events=20)
     worker = deployment.worker()
     worker.start()
     for seed in range(3):
@@ -151,7 +151,7 @@ def test_rows_that_are_lost_under_a_running_worker_are_rebuilt_when_their_users_
     reading = worker.scrape()
     worker.stop()
     assert reading is not None
-    assert reading.total("thalweg_rebuilt_users_total") >= 20
+    assert reading.total("thalweg_rebuilt_users_total") >= 10
     assert "thalweg verify --repair" in worker.log.read_text()
     evaluated = {e.id for e in deployment.evaluations()}
     assert evaluated == expected_ids(deployment)
