@@ -26,6 +26,7 @@ from streams.config.settings import Settings
 
 CONNECT_TIMEOUT_MS = 5_000
 READY_TIMEOUT_MS = 30_000
+ID_TIMEOUT_MS = 3_000  # A stop of the worker waits for a request that is under way.
 NO_BROKER_REMEDY = "start one with `thalweg up` or set THALWEG_BROKER"
 
 
@@ -171,23 +172,26 @@ class TopicIdReader:
         self._admin: Any = None
         self._lock = threading.Lock()
 
-    def read(self) -> uuid.UUID | None:
-        """The topic's id now, or None where there is no such topic. Blocks. Raises BrokerError."""
+    def read(self) -> uuid.UUID:
+        """The topic's id now. Blocks, for up to twice ID_TIMEOUT_MS. Raises BrokerError."""
         with self._lock:
             try:
                 if self._admin is None:
-                    arguments = broker_arguments(self._settings)
-                    self._admin = KafkaAdminClient(bootstrap_timeout_ms=CONNECT_TIMEOUT_MS, **arguments)
+                    self._admin = KafkaAdminClient(
+                        bootstrap_timeout_ms=ID_TIMEOUT_MS,
+                        request_timeout_ms=ID_TIMEOUT_MS,
+                        **broker_arguments(self._settings),
+                    )
                 return uuid.UUID(str(_metadata(self._admin, self._name)["topic_id"]))
-            except UnknownTopicOrPartitionError:
-                return None
             except KafkaError as error:
                 self._disconnect()
                 raise BrokerError(f"the id of topic {self._name} could not be read: {error!r}") from error
 
     def close(self) -> None:
-        with self._lock:
+        """Close the connection. Does not wait for a `read` that is under way."""
+        if self._lock.acquire(blocking=False):
             self._disconnect()
+            self._lock.release()
 
     def _disconnect(self) -> None:
         admin, self._admin = self._admin, None

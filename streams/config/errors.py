@@ -33,7 +33,7 @@ class BrokerError(ThalwegError):
 
 
 class TopicRemadeError(BrokerError):
-    """The behaviour topic was deleted, or deleted and made again, while a worker read the topic.
+    """The behaviour topic was deleted and made again while a worker read the topic.
 
     A restart of the worker helps.
     """

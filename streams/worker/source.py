@@ -68,16 +68,15 @@ class Source:
                 logger.error(NO_ROWS, self._group_id, records)
 
     def check_incarnation(self) -> None:
-        """Raise TopicRemadeError where the topic was deleted since the last `refresh`, also where it was made again.
+        """Raise TopicRemadeError where the topic was deleted and made again since the last `refresh`.
 
-        Offsets name other records in the topic that was made again, so nothing may be read on.
+        Offsets name other records in the topic that was made again, so nothing may be read on. Raises BrokerError where
+        there is no such topic now.
         """
-        topic_id = self._topic_ids.read()
-        if self._topic_id is not None and topic_id != self._topic_id:
-            what = "deleted" if topic_id is None else "deleted and made again"
+        if self._topic_ids.read() != self._topic_id and self._topic_id is not None:
             raise TopicRemadeError(
-                f"topic {self._settings.behavior_topic} was {what} while this worker read the topic; start the worker "
-                "again, and the worker reads the new topic from its beginning"
+                f"topic {self._settings.behavior_topic} was deleted and made again while this worker read the topic; "
+                "start the worker again, and the worker reads the new topic from its beginning"
             )
 
     def close(self) -> None:
