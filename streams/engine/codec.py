@@ -1,7 +1,8 @@
 """Decodes Kafka records to events, erasures or rejections with a reason. Pure, and raises nothing for bad input.
 
-The bounds are those of `streams.contracts.behavior_events.IncomingEvent`, checked while decoding. A record that
-breaks the contract is rejected. The codec accepts by decision:
+The bounds are those of `encoder.data.contract.incoming_event.IncomingEvent`, checked while decoding. A record that the
+decoder refuses goes to the judge, `encoder.data.contract.judge`, who also judges the rows of training logs. The judge
+rejects the record, or returns the event without its broken optional fields. The codec accepts by decision:
 
 - unknown fields with any content, as long as the JSON around them can be read;
 - a field that stands twice: the last value counts, as in most JSON readers, and a user_id must still equal the key;
@@ -14,10 +15,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from encoder.data.contract.incoming_event import MAX_AHEAD_MS, MAX_TEXT, MAX_VALUE_BYTES, IncomingEvent
+from encoder.data.contract.judge import DroppedField, decode_well_formed, judge_malformed, too_large
+from encoder.data.contract.quoting import quote, quote_bytes
+from encoder.data.contract.rejection import Rejection
 from encoder.data.events import BehaviorEvent
-from streams.contracts.behavior_events import IncomingEvent
-from streams.contracts.fields import MAX_AHEAD_MS, MAX_KEY_BYTES, MAX_TEXT, MAX_VALUE_BYTES
-from streams.engine.rejection import quote, quote_bytes, why_not_an_event
+from streams.contracts.fields import MAX_KEY_BYTES
 
 
 class Erasure(msgspec.Struct, frozen=True, gc=False):
@@ -47,30 +50,32 @@ class Record(Protocol):
     def timestamp(self) -> int: ...
 
 
-_decode_event = msgspec.json.Decoder(IncomingEvent).decode
+def decode(
+    key: bytes | None, value: bytes | None, timestamp_ms: int, dropped: list[DroppedField] | None = None
+) -> Outcome:
+    """Decode one record.
 
-
-def decode(key: bytes | None, value: bytes | None, timestamp_ms: int) -> Outcome:
-    """Decode one record. timestamp_ms: the timestamp of the record, negative where the record has none."""
+    timestamp_ms: the timestamp of the record, negative where the record has none. dropped: takes the optional fields
+    that the event lost.
+    """
     if value is None:
         return _erasure(key)
     if len(value) > MAX_VALUE_BYTES:
-        return Rejected(f"value has {len(value)} bytes, the limit is {MAX_VALUE_BYTES}", "value")
+        return _rejected(too_large(len(value)))
     try:
-        event = _decode_event(value)
-    except (ValueError, RecursionError) as error:
-        return Rejected(*why_not_an_event(value, error))
-    if event.user_id.encode() != key:
-        return _wrong_key(key, event.user_id)
-    if event.event_time_ms - timestamp_ms > MAX_AHEAD_MS or timestamp_ms < 0:
-        return _wrong_time(event.event_time_ms, timestamp_ms)
-    return event
+        event = decode_well_formed(value)
+    except (ValueError, RecursionError):
+        return _decode_malformed(key, value, timestamp_ms, dropped)
+    return _checked(key, event, timestamp_ms)
 
 
-def decode_batch(records: Iterable[Record]) -> list[Outcome]:
-    """Decode the records in their order. The loop repeats `decode` to save one call for each record."""
+def decode_batch(records: Iterable[Record], dropped: list[DroppedField] | None = None) -> list[Outcome]:
+    """Decode the records in their order. The loop repeats `decode` to save one call for each record.
+
+    dropped: takes the optional fields that the events lost, in the order of the events.
+    """
     outcomes: list[Outcome] = []
-    append, decode_event = outcomes.append, _decode_event
+    append, decode_event = outcomes.append, decode_well_formed
     for record in records:
         value = record.value
         if value is None or len(value) > MAX_VALUE_BYTES:
@@ -78,8 +83,8 @@ def decode_batch(records: Iterable[Record]) -> list[Outcome]:
             continue
         try:
             event = decode_event(value)
-        except (ValueError, RecursionError) as error:
-            append(Rejected(*why_not_an_event(value, error)))
+        except (ValueError, RecursionError):
+            append(_decode_malformed(record.key, value, record.timestamp, dropped))
             continue
         timestamp_ms = record.timestamp
         if event.user_id.encode() != record.key:
@@ -89,6 +94,31 @@ def decode_batch(records: Iterable[Record]) -> list[Outcome]:
         else:
             append(event)
     return outcomes
+
+
+def _decode_malformed(
+    key: bytes | None, value: bytes, timestamp_ms: int, dropped: list[DroppedField] | None
+) -> BehaviorEvent | Rejected:
+    judged, lost = judge_malformed(value)
+    if isinstance(judged, Rejection):
+        return _rejected(judged)
+    outcome = _checked(key, judged, timestamp_ms)
+    if dropped is not None and outcome is judged:
+        dropped += lost
+    return outcome
+
+
+def _checked(key: bytes | None, event: IncomingEvent, timestamp_ms: int) -> BehaviorEvent | Rejected:
+    """The event, or its rejection where the event does not fit the key or the timestamp of its record."""
+    if event.user_id.encode() != key:
+        return _wrong_key(key, event.user_id)
+    if event.event_time_ms - timestamp_ms > MAX_AHEAD_MS or timestamp_ms < 0:
+        return _wrong_time(event.event_time_ms, timestamp_ms)
+    return event
+
+
+def _rejected(rejection: Rejection) -> Rejected:
+    return Rejected(rejection.reason, rejection.field)
 
 
 def _erasure(key: bytes | None) -> Erasure | Rejected:

@@ -1,7 +1,7 @@
 """A worker's metrics for Prometheus, counted batch by batch."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from streams.engine.stages import Scored
+from streams.health.dropped_fields import DroppedFields
 
 # Eighth steps of a power of ten between 1 ms and 100 s. A quantile that is read off the buckets is within 30% of the
 # true quantile.
@@ -56,6 +57,36 @@ class PartitionRecords(Collector):
         yield family
 
 
+class BatchCounters(NamedTuple):
+    """What the micro-batches of a worker are counted by."""
+
+    records: Counter
+    dropped_fields: DroppedFields
+    evaluated: Counter
+    rows: Counter
+    batches: Counter
+    busy: Counter
+
+    @classmethod
+    def register(cls, registry: CollectorRegistry) -> "BatchCounters":
+        """New counters in a registry."""
+        records = Counter(
+            "thalweg_records", "Records processed, by outcome.", labelnames=["outcome"], registry=registry
+        )
+        for outcome in ("applied", "already_applied", "dead_letter", "erased"):
+            records.labels(outcome)
+        return cls(
+            records=records,
+            dropped_fields=DroppedFields(registry),
+            evaluated=Counter(
+                "thalweg_evaluated_events", "Applied events that were ranked and published.", registry=registry
+            ),
+            rows=Counter("thalweg_rows_written", "Rows of users written to Cassandra.", registry=registry),
+            batches=Counter("thalweg_batches", "Micro-batches processed.", registry=registry),
+            busy=Counter("thalweg_processing_seconds", "Restoring, decoding and stepping.", registry=registry),
+        )
+
+
 class WorkerMetrics:
     """The worker's metrics, in a registry of their own."""
 
@@ -63,17 +94,7 @@ class WorkerMetrics:
         registry = self.registry = CollectorRegistry()
         self.freshness = Freshness()
         registry.register(self.freshness)
-        self._records = Counter(
-            "thalweg_records", "Records processed, by outcome.", labelnames=["outcome"], registry=registry
-        )
-        for outcome in ("applied", "already_applied", "dead_letter", "erased"):
-            self._records.labels(outcome)
-        self._evaluated = Counter(
-            "thalweg_evaluated_events", "Applied events that were ranked and published.", registry=registry
-        )
-        self._rows = Counter("thalweg_rows_written", "Rows of users written to Cassandra.", registry=registry)
-        self._batches = Counter("thalweg_batches", "Micro-batches processed.", registry=registry)
-        self._busy = Counter("thalweg_processing_seconds", "Restoring, decoding and stepping.", registry=registry)
+        self._counters = BatchCounters.register(registry)
         documentation = "Users whose state was computed again from the topic, by the reason."
         self.rebuilt_users = Counter("thalweg_rebuilt_users", documentation, labelnames=["reason"], registry=registry)
         for reason in REBUILD_REASONS:
@@ -109,22 +130,24 @@ class WorkerMetrics:
 
     def on_processed(self, seconds: float) -> None:
         """A micro-batch is stepped. Nothing of the batch has left the process yet."""
-        self._batches.inc()
-        self._busy.inc(seconds)
+        self._counters.batches.inc()
+        self._counters.busy.inc(seconds)
 
     def on_stored(self, scored: Scored, rows: int, now_ms: float) -> None:
         """The rows of a micro-batch can be read. rows: their number."""
-        self._rows.inc(rows)
+        self._counters.rows.inc(rows)
         if len(scored.applied.timestamp_ms):
             self.freshness.observe(now_ms - scored.applied.timestamp_ms)
 
     def on_confirmed(self, last_offsets: Mapping[int, int], scored: Scored) -> None:
         """A micro-batch is stored and published. Only now its records count. last_offsets: by partition."""
-        self._records.labels("applied").inc(len(scored.applied.event))
-        self._evaluated.inc(len(scored.evaluated))
-        self._records.labels("already_applied").inc(scored.already_applied)
-        self._records.labels("dead_letter").inc(len(scored.rejected))
-        self._records.labels("erased").inc(len(scored.erased))
+        records = self._counters.records
+        records.labels("applied").inc(len(scored.applied.event))
+        self._counters.evaluated.inc(len(scored.evaluated))
+        records.labels("already_applied").inc(scored.already_applied)
+        records.labels("dead_letter").inc(len(scored.rejected))
+        records.labels("erased").inc(len(scored.erased))
+        self._counters.dropped_fields.add(scored.dropped)
         self.batches_confirmed += 1
         self.next_offset.update((partition, offset + 1) for partition, offset in last_offsets.items())
 

@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager
 from typing import NamedTuple, Protocol, TypeVar
 
+from encoder.data.contract.judge import DroppedField
 from streams.engine.arena import StoredUser
 from streams.engine.codec import decode_batch
 from streams.engine.planning.candidates import Erased, Part
@@ -20,7 +21,7 @@ from streams.health.metrics import WorkerMetrics
 from streams.store.user_rows import DamagedRow
 from streams.worker.gate import Gate
 from streams.worker.in_order import InFlight
-from streams.worker.intake import Batch
+from streams.worker.intake import Batch, Delivery
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ class Residency:
         self._processor.arena.drop_partitions(partitions)
 
     def _decode(self, batch: Batch) -> tuple[list[Part], dict[str, int], int]:
-        parts = [Part(d.partition, d.records, decode_batch(d.records)) for d in batch.deliveries]
+        parts = [_decoded(delivery) for delivery in batch.deliveries]
         return parts, *self._missing(parts)
 
     def _missing(self, parts: list[Part], sequence: int | None = None) -> tuple[dict[str, int], int]:
@@ -214,3 +215,8 @@ class Residency:
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+
+def _decoded(delivery: Delivery) -> Part:
+    dropped: list[DroppedField] = []
+    return Part(delivery.partition, delivery.records, decode_batch(delivery.records, dropped), dropped)

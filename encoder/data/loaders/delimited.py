@@ -1,26 +1,24 @@
 """Text with one event in a line and a separator between the cells, plain or compressed with gzip."""
 
-import codecs
-import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from encoder.data.events import BehaviorEvent
-from encoder.data.loaders.row_batches import RowBatch, UnusableRow
-from encoder.data.loaders.text_lines import line_batches, open_bytes
+from encoder.data.loaders.row_batches import RawEvent, RowBatch, UnusableRow, user_id_or_empty
+from encoder.data.loaders.text.cells import split_cells
+from encoder.data.loaders.text.lines import line_batches, numbered_lines, open_bytes
 from encoder.errors import InputError
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the cells of a line make an event."""
+    """How the cells of a line make the fields of an event."""
 
     separator: str
     columns: int  # number of cells in every line
     user_column: int  # position of the cell with the user id
-    parse_event: Callable[[list[str], int], BehaviorEvent]  # (cells, line); raises ValueError when the cells are wrong
+    parse_event: Callable[[list[str], int], RawEvent]  # (cells, line); raises ValueError when a time is wrong
     has_header: bool
 
 
@@ -35,22 +33,14 @@ class Delimited:
 
     def batches(self, path: Path) -> Iterator[RowBatch]:
         with open_bytes(path) as file:
-            head = file.readline().removeprefix(codecs.BOM_UTF8)
-            layout = self._layout(head.decode(errors="replace").rstrip("\r\n"), path)
-            is_row = bool(head) and not layout.has_header
-            first_line = 1 if is_row else 2
-            for raw in line_batches(chain([head] if is_row else [], file)):
-                lines = range(first_line, first_line + len(raw))
-                events = [_parse_line(layout, text, line) for line, text in zip(lines, raw, strict=True)]
-                yield RowBatch(lines, raw, events)
-                first_line += len(raw)
-
-
-def split_cells(text: str, separator: str) -> list[str]:
-    """The cells of a line. A cell in double quotes may contain the separator, but not a line end."""
-    if '"' in text and len(separator) == 1:
-        return next(csv.reader([text], delimiter=separator))
-    return text.split(separator)
+            lines = numbered_lines(file)
+            head = next(lines, (1, b""))
+            layout = self._layout(head[1].decode(errors="replace"), path)
+            is_row = bool(head[1]) and not layout.has_header
+            for numbers, raw in line_batches(chain([head] if is_row else [], lines)):
+                yield RowBatch(
+                    numbers, raw, [_parse_line(layout, text, line) for line, text in zip(numbers, raw, strict=True)]
+                )
 
 
 def check_header(found: str, expected: str, path: Path, dataset: str) -> None:
@@ -62,12 +52,14 @@ def check_header(found: str, expected: str, path: Path, dataset: str) -> None:
         )
 
 
-def _parse_line(layout: Layout, raw: bytes, line: int) -> BehaviorEvent | UnusableRow:
-    cells: list[str] = []
+def _parse_line(layout: Layout, raw: bytes, line: int) -> RawEvent | UnusableRow:
+    # A byte that is not UTF-8 becomes half a surrogate pair. The judge finds such a half in the fields of the event.
+    cells = split_cells(raw.decode(errors="surrogateescape"), layout.separator)
     try:
-        cells = split_cells(raw.decode(), layout.separator)
         if len(cells) != layout.columns:
             raise ValueError(f"{len(cells)} columns instead of {layout.columns}")
         return layout.parse_event(cells, line)
-    except (ValueError, csv.Error) as error:
-        return UnusableRow(str(error), cells[layout.user_column] if len(cells) > layout.user_column else "")
+    except ValueError as error:
+        return UnusableRow(
+            str(error), user_id_or_empty(cells[layout.user_column] if len(cells) > layout.user_column else "")
+        )

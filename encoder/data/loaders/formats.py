@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from encoder.data.loaders.column_mapping import ColumnMapping
+from encoder.data.loaders.columns.mapping import ColumnMapping
 from encoder.data.loaders.delimited import Delimited
-from encoder.data.loaders.jsonl import JsonLines
+from encoder.data.loaders.jsonl import JsonLines, MappedJsonLines
 from encoder.data.loaders.parquet import Parquet
 from encoder.data.loaders.plain_csv import plain_csv
 from encoder.data.loaders.public_datasets import diginetica, movielens, rees46, retailrocket, taobao, yoochoose
@@ -25,17 +25,25 @@ FORMATS: dict[str, LogFormat] = {
     "taobao": Delimited(taobao.layout),
     "yoochoose": Delimited(yoochoose.layout),
 }
-_MAPPED_FORMATS: dict[str, Callable[[ColumnMapping], LogFormat]] = {"csv": plain_csv, "parquet": Parquet}
+_MAPPED_FORMATS: dict[str, Callable[[ColumnMapping], LogFormat]] = {
+    "csv": plain_csv,
+    "jsonl": MappedJsonLines,
+    "parquet": Parquet,
+}
 COLUMNS_HELP = (
-    "columns of a csv or parquet log that are not named as in the event contract: FIELD=COLUMN,..., for example "
+    "columns of a csv, jsonl or parquet log that are not named as in the event contract: FIELD=COLUMN,..., for example "
     "user_id=user,item_id=asin,event_time_ms=ts[s],action:=rate (one action for all rows; units: s, ms, iso; "
-    "#1, #2, ... name the columns of a file without a header; attributes.NAME=COLUMN)"
+    "#1, #2, ... name the columns of a file without a header; attributes.NAME=COLUMN; properties.id names the field id "
+    "inside properties; price= leaves an optional field out that has a column of its name)"
 )
 
 
 def format_from_name(path: Path | str) -> str:
-    """The format of a file by its name: Parquet for `.parquet`, CSV for `.csv` and `.csv.gz`, otherwise JSON Lines."""
-    suffix = Path(Path(path).name.removesuffix(".gz")).suffix
+    """The format of a file by its name: Parquet for `.parquet`, CSV for `.csv`, otherwise JSON Lines.
+
+    The name may end in `.gz` or `.gzip` in addition.
+    """
+    suffix = Path(Path(path).name.removesuffix(".gz").removesuffix(".gzip")).suffix
     return suffix[1:] if suffix in (".parquet", ".csv") else "jsonl"
 
 
@@ -51,7 +59,7 @@ def choose_format(path: Path | str, format: str | None, columns: str | None) -> 
         return FORMATS[name]
     if name not in _MAPPED_FORMATS:
         raise InputError(
-            f"columns {columns!r} for {path} of format {name}: only {' and '.join(_MAPPED_FORMATS)} take columns; "
+            f"columns {columns!r} for {path} of format {name}: only {', '.join(_MAPPED_FORMATS)} take columns; "
             "leave --columns out, or name another format with --format"
         )
     return _MAPPED_FORMATS[name](ColumnMapping.parse(columns))

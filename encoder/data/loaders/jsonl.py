@@ -1,49 +1,73 @@
-"""JSON Lines of the event contract: one event in a line, plain or compressed with gzip."""
+"""JSON Lines: one JSON object in a line, plain or compressed with gzip."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from encoder.data.events import BehaviorEvent
-from encoder.data.loaders.row_batches import RowBatch, UnusableRow
-from encoder.data.loaders.text_lines import line_batches, open_bytes
+from encoder.data.contract.judge import read_object
+from encoder.data.contract.rejection import why_not_an_object
+from encoder.data.loaders.columns.mapped_rows import mapped_row
+from encoder.data.loaders.columns.mapping import REQUIRED_COLUMNS, ColumnMapping
+from encoder.data.loaders.row_batches import RawEvent, RowBatch, UnusableRow, user_id_or_empty
+from encoder.data.loaders.text.lines import line_batches, numbered_lines, open_bytes
 
-
-class _UserId(msgspec.Struct):
-    user_id: str
-
-
-_USER_ID = re.compile(rb'"user_id"\s*:\s*"([^"\\]+)"')  # finds the user id in a line that is not valid JSON
-
-# The decoder raises RecursionError when a value is nested too deeply.
-_DECODING_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_ABSENT = object()
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class JsonLines:
-    """The log format of JSON Lines. A line of the file is the record of its event."""
+    """The log format of JSON Lines of the event contract. A line of the file is the record of its event."""
 
     rows_are_records = True
 
     def batches(self, path: Path) -> Iterator[RowBatch]:
-        decode = msgspec.json.Decoder(BehaviorEvent).decode
-        first_line = 1
         with open_bytes(path) as file:
-            for raw in line_batches(iter(file)):
-                events: list[BehaviorEvent | UnusableRow] = []
-                for line in raw:
-                    try:
-                        events.append(decode(line))
-                    except _DECODING_ERRORS as error:
-                        events.append(UnusableRow(str(error), _find_user_id(line)))
-                yield RowBatch(range(first_line, first_line + len(raw)), raw, events)
-                first_line += len(raw)
+            for lines, raw in line_batches(numbered_lines(file)):
+                yield RowBatch(lines, raw, contents=raw)
 
 
-def _find_user_id(line: bytes) -> str:
-    try:
-        return msgspec.json.decode(line, type=_UserId).user_id
-    except _DECODING_ERRORS:
-        found = _USER_ID.search(line)
-        return found[1].decode(errors="replace") if found else ""
+class MappedJsonLines:
+    """The log format of JSON Lines whose fields `mapping` names. A column is a field of the object, or a dotted path.
+
+    The path `properties.product_id` names the field `product_id` of the object in the field `properties`. A field that
+    has this name with its dot comes first.
+    """
+
+    rows_are_records = False
+
+    def __init__(self, mapping: ColumnMapping) -> None:
+        self._mapping = mapping
+        self._column_of = mapping.columns()
+        self._required = [self._column_of[name] for name in REQUIRED_COLUMNS if name in self._column_of]
+        self._user_column = self._column_of["user_id"]
+
+    def batches(self, path: Path) -> Iterator[RowBatch]:
+        with open_bytes(path) as file:
+            for lines, raw in line_batches(numbered_lines(file)):
+                yield RowBatch(lines, raw, [self._row(text, line) for line, text in zip(lines, raw, strict=True)])
+
+    def _row(self, text: bytes, line: int) -> RawEvent | UnusableRow:
+        try:
+            fields: dict[str, Any] | None = _decode_object(text)
+        except (ValueError, RecursionError):
+            fields = read_object(text)
+        if fields is None:
+            return UnusableRow(why_not_an_object(text).reason)
+        values = ((column, _at_path(fields, column)) for column in self._column_of.values())
+        row = {column: value for column, value in values if value is not _ABSENT}
+        absent = [column for column in self._required if column not in row]
+        if absent:
+            return UnusableRow(f"the object has no {', '.join(absent)}", user_id_or_empty(row.get(self._user_column)))
+        return mapped_row(self._mapping, self._column_of, row, f"jsonl-{line}")
+
+
+def _at_path(fields: Any, path: str) -> Any:
+    """The value at a dotted path, or _ABSENT."""
+    while isinstance(fields, dict):
+        if path in fields:
+            return fields[path]
+        name, _, path = path.partition(".")
+        fields = fields.get(name)
+    return _ABSENT

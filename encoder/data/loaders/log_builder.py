@@ -1,51 +1,16 @@
 """Builds an event log from batches of rows, and counts the rows that the log leaves out."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoder.data.event_log import MISSING, Column, EventLog
 from encoder.data.events import BehaviorEvent
-from encoder.data.loaders.row_batches import RowBatch, UnusableRow
+from encoder.data.loaders.log_report import LogReport
+from encoder.data.loaders.row_batches import JudgedBatch, UnusableRow
 
-_MAX_EXAMPLES = 5
 ITEM_NAME = "item_name"  # the attribute with the name of an item that people read
-
-
-@dataclass
-class LogReport:
-    """The number of rows in a file, by outcome: `rows == kept + duplicates + unparsable`."""
-
-    kept: int = 0
-    duplicates: int = 0  # rows with the user id and event id of an earlier row
-    unparsable: int = 0
-    examples: list[str] = field(default_factory=list)  # the first unparsable lines, each with its number and the reason
-
-    @property
-    def rows(self) -> int:
-        """The number of all rows."""
-        return self.kept + self.duplicates + self.unparsable
-
-    def add_unparsable(self, line: int, raw: bytes, reason: str) -> None:
-        """Count a row that is not an event, and keep the first such rows as examples."""
-        self.unparsable += 1
-        if len(self.examples) < _MAX_EXAMPLES:
-            self.examples.append(f"line {line}: {reason}: {raw[:120].decode(errors='replace')}")
-
-    def counts(self) -> dict[str, int]:
-        """The counts by name, as a checkpoint stores them."""
-        return {
-            "rows": self.rows,
-            "kept": self.kept,
-            "duplicates": self.duplicates,
-            "unparsable": self.unparsable,
-        }
-
-    def __str__(self) -> str:
-        text = f"{self.rows:,} rows: {self.kept:,} kept, {self.duplicates:,} duplicates, {self.unparsable:,} unparsable"
-        return "\n".join([text, *(f"  {example}" for example in self.examples)])
 
 
 class _Dictionary(dict[str, int]):
@@ -78,7 +43,7 @@ class EventLogBuilder:
         self._item_names: dict[str, str] = {}
         self._seen: set[tuple[str, str]] = set()
 
-    def add(self, batch: RowBatch) -> None:
+    def add(self, batch: JudgedBatch) -> None:
         """Add the events of a batch, except for duplicates, and count all rows in the report."""
         lines: list[int] = []
         events: list[BehaviorEvent] = []
@@ -88,6 +53,8 @@ class EventLogBuilder:
             else:
                 lines.append(line)
                 events.append(event)
+        for line, one in batch.dropped:
+            self.report.add_dropped(line, one)
         new = self._new_positions(events)
         if len(new) < len(events):
             self.report.duplicates += len(events) - len(new)

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import msgspec
 
+from encoder.data.contract.judge import judge_value
+from encoder.data.contract.rejection import Rejection
 from encoder.data.event_log import EventLog
 from encoder.data.loaders.formats import FORMATS, choose_format, format_from_name
-from encoder.data.loaders.log_builder import EventLogBuilder, LogReport
-from encoder.data.loaders.row_batches import LogFormat, RowBatch, UnusableRow
+from encoder.data.loaders.log_builder import EventLogBuilder
+from encoder.data.loaders.log_report import LogReport
+from encoder.data.loaders.row_batches import JudgedBatch, LogFormat, UnusableRow
 from encoder.data.loaders.validation import validated_batches
 from encoder.errors import InputError
 
@@ -22,8 +25,8 @@ SHOWN_BYTES = 80  # bytes of a row in an error message
 def load_log(path: Path | str, format: str | None = None, columns: str | None = None) -> tuple[EventLog, LogReport]:
     """Read a file. Returns the events sorted by time, and a report on the file's rows.
 
-    format: a key of FORMATS; None chooses by the file name. columns: names the columns of a CSV or Parquet file, see
-    `encoder.data.loaders.column_mapping`. The log leaves out a row with the user id and event id of an earlier row,
+    format: a key of FORMATS; None chooses by the file name. columns: names the columns of the file, see
+    `encoder.data.loaders.columns.mapping`. The log leaves out a row with the user id and event id of an earlier row,
     because a producer has sent that event twice.
 
     Raises InputError when the format is unknown, when the file lacks a named column, and when the file is unreadable.
@@ -66,7 +69,7 @@ def replay_records(
 
 
 def _records(
-    log_format: LogFormat, batches: Iterable[RowBatch], find_cut_ms: Callable[[], int] | None, is_rest_wanted: bool
+    log_format: LogFormat, batches: Iterable[JudgedBatch], find_cut_ms: Callable[[], int] | None, is_rest_wanted: bool
 ) -> Iterator[tuple[bytes, bytes]]:
     cut_ms = None if find_cut_ms is None else find_cut_ms()
     is_rest = False
@@ -76,11 +79,21 @@ def _records(
                 is_rest = is_rest if isinstance(event, UnusableRow) else event.event_time_ms >= cut_ms
                 if is_rest != is_rest_wanted:
                     continue
-            is_sent_raw = log_format.rows_are_records or isinstance(event, UnusableRow)
-            yield event.user_id.encode(), raw if is_sent_raw else msgspec.json.encode(event)
+            if isinstance(event, UnusableRow):
+                yield event.user_id.encode(), raw if log_format.rows_are_records else _never_an_event(raw)
+            else:
+                yield event.user_id.encode(), raw if log_format.rows_are_records else msgspec.json.encode(event)
 
 
-def _check_head(batch: RowBatch, path: Path | str, format_name: str) -> None:
+def _never_an_event(raw: bytes) -> bytes:
+    """The raw row, in a form that no worker takes for an event.
+
+    A row can be unusable under a column mapping although its JSON, read without the mapping, is an event.
+    """
+    return raw if isinstance(judge_value(raw).outcome, Rejection) else b'{"unusable_row":%b}' % raw
+
+
+def _check_head(batch: JudgedBatch, path: Path | str, format_name: str) -> None:
     head = batch.events[:HEAD_ROWS]
     first = head[0]
     if isinstance(first, UnusableRow) and all(isinstance(event, UnusableRow) for event in head):

@@ -1,25 +1,27 @@
-"""Parquet with columns for the fields of an event: see `encoder.data.loaders.column_mapping`.
+"""Parquet with columns for the fields of an event: see `encoder.data.loaders.columns.mapping`.
 
-A column `attributes` is a struct or a map with texts and numbers. Ids may be whole numbers, and times may be
-timestamps.
+A column `attributes` is a struct or a map with texts and numbers. Ids may be whole numbers of any type, and times may
+be timestamps. The dotted path of a column inside a struct is a column too.
 """
 
 from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 
-from encoder.data.events import BehaviorEvent
-from encoder.data.loaders.column_mapping import ATTRIBUTE_PREFIX, ColumnMapping
-from encoder.data.loaders.row_batches import BATCH_ROWS, RowBatch, UnusableRow
-from encoder.data.loaders.times import UNITS
+from encoder.data.loaders.columns.mapped_rows import Milliseconds, mapped_row
+from encoder.data.loaders.columns.mapping import ATTRIBUTES, ColumnMapping
+from encoder.data.loaders.row_batches import RowBatch
 from encoder.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow
 
-_TEXT_FIELDS = frozenset(("event_id", "user_id", "item_id", "action", "session_id", "category"))
+_BATCH_ROWS = 8192
 
 
 class Parquet:
@@ -39,67 +41,75 @@ class Parquet:
         try:
             file = pyarrow.parquet.ParquetFile(path)
         except pyarrow.ArrowInvalid as error:
-            raise InputError(f"{path} is not a Parquet file: {error}; pass --format jsonl for JSON Lines") from None
+            raise InputError(f"{path} is not a Parquet file: {error}; {_remedy(path)}") from None
         with file:
-            header = list(file.schema_arrow.names)
-            column_of = {name: header[at] for name, at in self._mapping.positions(header, path).items()}
-            if "attributes" in header:
-                column_of["attributes"] = "attributes"
+            paths = dict(_paths(file.schema_arrow))
+            column_of = self._mapping.checked_columns(paths, path)
+            if ATTRIBUTES in paths and ATTRIBUTES not in self._mapping.left_out:
+                column_of[ATTRIBUTES] = ATTRIBUTES
             first_line = 1
-            for table in file.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(column_of.values()))):
-                values = {column: _values(table.column(column)) for column in table.schema.names}
+            columns = list(dict.fromkeys(column_of.values()))
+            for table in file.iter_batches(_BATCH_ROWS, columns=columns):
+                values = {column: _values(_array(table, paths[column])) for column in columns}
                 rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
                 lines = range(first_line, first_line + len(rows))
-                events = [self._event(column_of, row, line) for line, row in zip(lines, rows, strict=True)]
+                events = [
+                    mapped_row(self._mapping, column_of, row, f"parquet-{line}")
+                    for line, row in zip(lines, rows, strict=True)
+                ]
                 yield RowBatch(lines, [msgspec.json.encode(row, enc_hook=str) for row in rows], events)
                 first_line += len(rows)
 
-    def _event(self, column_of: dict[str, str], row: dict[str, Any], line: int) -> BehaviorEvent | UnusableRow:
-        fields: dict[str, Any] = {"event_id": f"parquet-{line}", "action": self._mapping.action, "attributes": None}
-        attributes: dict[str, Any] = {}
-        for name, column in column_of.items():
-            value = row[column]
-            if name in _TEXT_FIELDS:
-                fields[name] = value if value.__class__ is str else _as_text(value)
-            elif name.startswith(ATTRIBUTE_PREFIX):
-                attributes[name.removeprefix(ATTRIBUTE_PREFIX)] = value
-            elif name != "attributes":
-                fields[name] = value
-            elif value:
-                attributes.update(value)
-        if attributes:
-            # A struct column has all attributes in every row, with null for the attributes that the row lacks.
-            fields["attributes"] = {name: value for name, value in attributes.items() if value is not None} or None
-        try:
-            fields["event_time_ms"] = self._time_ms(fields["event_time_ms"])
-            return msgspec.convert(fields, BehaviorEvent)
-        except (ValueError, msgspec.ValidationError) as error:
-            user_id = fields["user_id"]
-            return UnusableRow(str(error), user_id if isinstance(user_id, str) else "")
 
-    def _time_ms(self, value: Any) -> Any:
-        if value is None or isinstance(value, _Milliseconds):
-            return value
-        # pandas writes a column of whole numbers with nulls as floats.
-        return UNITS[self._mapping.time_unit](str(value).removesuffix(".0"))
+def _remedy(path: Path) -> str:
+    with path.open("rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    if is_gzip:
+        return "the file is compressed with gzip, and Parquet is read without gzip around it: decompress it with gunzip"
+    return "pass --format jsonl for JSON Lines"
 
 
-class _Milliseconds(int):
-    """A value of a timestamp column, in milliseconds. The unit of the mapping does not apply to such a value."""
+def _paths(fields: "pyarrow.Schema | pyarrow.StructType", parents: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """The dotted path of each column and of each column inside a struct, with the names on the path.
+
+    A column whose own name has a dot comes last, so that it hides a path of the same text.
+    """
+    import pyarrow
+
+    for field in fields:
+        if pyarrow.types.is_struct(field.type):
+            yield from _paths(field.type, (*parents, field.name))
+    for field in fields:
+        names = (*parents, field.name)
+        yield ".".join(names), names
+
+
+def _array(table: "pyarrow.RecordBatch", names: tuple[str, ...]) -> "pyarrow.Array":
+    import pyarrow.compute
+
+    column = table.column(names[0])
+    return pyarrow.compute.struct_field(column, list(names[1:])) if len(names) > 1 else column
 
 
 def _values(column: "pyarrow.Array") -> list[Any]:
     import pyarrow
 
-    if pyarrow.types.is_timestamp(column.type) or pyarrow.types.is_date(column.type):
+    types = pyarrow.types
+    if types.is_timestamp(column.type) or types.is_date(column.type):
         in_ms = column.cast(pyarrow.timestamp("ms", getattr(column.type, "tz", None)), safe=False)
-        return [None if value is None else _Milliseconds(value) for value in in_ms.cast(pyarrow.int64()).to_pylist()]
+        return [None if value is None else Milliseconds(value) for value in in_ms.cast(pyarrow.int64()).to_pylist()]
     values: list[Any] = column.to_pylist(maps_as_pydicts="lossy")
-    return values
+    kind = column.type
+    is_plain = types.is_integer(kind) or types.is_floating(kind) or types.is_string(kind) or types.is_large_string(kind)
+    return values if is_plain else [_plain(value) for value in values]
 
 
-def _as_text(value: Any) -> Any:
-    """Convert a whole number to text. Other values stay as they are, and msgspec rejects a value of a wrong type."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold the value: decimals as numbers, bytes, dates and UUIDs as texts."""
+    if isinstance(value, dict):
+        return {str(name): _plain(content) for name, content in value.items()}
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="surrogateescape")  # The judge refuses bytes that are not UTF-8.
+    return str(value) if isinstance(value, datetime | date | time | timedelta | UUID) else value

@@ -1,13 +1,30 @@
-"""The rows of a log file in batches, and the interface of a log format."""
+"""The rows of a log file in batches, before and after the judge, and the interface of a log format."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypedDict
 
+from encoder.data.contract.judge import DroppedField
+from encoder.data.contract.rejection import is_unicode
 from encoder.data.events import BehaviorEvent
 
-BATCH_ROWS = 8192
+
+class RawEvent(TypedDict, total=False):
+    """The fields of an event as a row holds them. None and NaN stand for a missing value. The judge checks the fields.
+
+    Ids are texts or None. A price may be a text.
+    """
+
+    event_id: str | None
+    user_id: str | None
+    item_id: str | None
+    action: str | None
+    event_time_ms: Any
+    session_id: str | None
+    category: str | None
+    price: Any
+    attributes: dict[str, Any] | None
 
 
 class UnusableRow(NamedTuple):
@@ -19,11 +36,21 @@ class UnusableRow(NamedTuple):
 
 @dataclass
 class RowBatch:
-    """Consecutive rows of a file, with one event for each row. A line that holds several events makes several rows."""
+    """Consecutive rows of a file. A line that holds several events makes several rows."""
 
     lines: Sequence[int]  # the line of each row in the file, counted from 1
     raw: list[bytes]  # the rows as the file holds them, without line ends
+    contents: Sequence[bytes | RawEvent | UnusableRow]  # bytes: the JSON of an event
+
+
+@dataclass
+class JudgedBatch:
+    """The rows of a `RowBatch`, with one event for each row."""
+
+    lines: Sequence[int]
+    raw: list[bytes]
     events: list[BehaviorEvent | UnusableRow]
+    dropped: list[tuple[int, DroppedField]]  # the line, and an optional field that the event of the line lost
 
 
 class LogFormat(Protocol):
@@ -40,3 +67,8 @@ class LogFormat(Protocol):
     def batches(self, path: Path) -> Iterator[RowBatch]:
         """Yield the file's rows in order, each row once. Raises InputError when the file does not have this format."""
         ...
+
+
+def user_id_or_empty(value: object) -> str:
+    """A value as the user id of a row that is not an event. "" when the value cannot be a user id."""
+    return value if isinstance(value, str) and is_unicode(value) else ""

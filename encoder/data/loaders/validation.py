@@ -1,46 +1,61 @@
-"""Checks the values of events that come from files."""
+"""Asks the judge of the event contract about the rows of files."""
 
+import re
 import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from encoder.data.contract.incoming_event import MAX_AHEAD_MS
+from encoder.data.contract.judge import DroppedField, judge_fields, judge_value, read_object
+from encoder.data.contract.rejection import Rejection
 from encoder.data.events import BehaviorEvent
-from encoder.data.loaders.row_batches import LogFormat, RowBatch, UnusableRow
+from encoder.data.loaders.row_batches import JudgedBatch, LogFormat, RawEvent, RowBatch, UnusableRow, user_id_or_empty
 from encoder.errors import InputError
 
-DAY_MS = 86_400_000
+_USER_ID = re.compile(rb'"user_id"\s*:\s*"([^"\\]+)"')  # finds the user id in a line that is not valid JSON
 
 
-def validated_batches(log_format: LogFormat, path: Path) -> Iterator[RowBatch]:
-    """Yield the file's batches, with an `UnusableRow` in the place of each event that `rejection_reason` rejects.
+def validated_batches(log_format: LogFormat, path: Path) -> Iterator[JudgedBatch]:
+    """Yield the file's batches, with an `UnusableRow` in the place of each row that is not an event.
 
     Raises InputError when the file cannot be read.
     """
-    latest_ms = int(time.time() * 1000) + DAY_MS
+    # A worker compares the time of an event with the timestamp of its record, which a replay sets to the clock.
+    latest_ms = int(time.time() * 1000) + MAX_AHEAD_MS
     try:
         for batch in log_format.batches(path):
-            for row, event in enumerate(batch.events):
-                if not isinstance(event, UnusableRow) and (reason := rejection_reason(event, latest_ms)):
-                    batch.events[row] = UnusableRow(reason, event.user_id)
-            yield batch
+            yield _judged(batch, latest_ms)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"cannot read the event log {path}: {error}; check the path and that the file is whole"
         ) from None
 
 
-def rejection_reason(event: BehaviorEvent, latest_ms: int) -> str | None:
-    """Why an event whose types are right breaks the event contract, or None when the event is valid."""
-    if not (event.user_id and event.item_id and event.action and event.event_id):
-        empty = next(name for name in ("user_id", "item_id", "action", "event_id") if not getattr(event, name))
-        return f"{empty} is empty"
-    if not 0 <= event.event_time_ms <= latest_ms:
-        fault = "negative" if event.event_time_ms < 0 else "more than a day ahead of the clock"
-        return f"event_time_ms {event.event_time_ms} is {fault}"
-    if event.price is not None and not abs(event.price) < float("inf"):
-        return f"price {event.price} is not finite"
-    for name, value in (event.attributes or {}).items():
-        if isinstance(value, float) and not abs(value) < float("inf"):
-            return f"attribute {name} {value} is not finite"
-    return None
+def _judged(batch: RowBatch, latest_ms: int) -> JudgedBatch:
+    events: list[BehaviorEvent | UnusableRow] = []
+    dropped: list[tuple[int, DroppedField]] = []
+    for line, content in zip(batch.lines, batch.contents, strict=True):
+        if isinstance(content, UnusableRow):
+            events.append(content)
+            continue
+        outcome, lost = judge_value(content) if isinstance(content, bytes) else judge_fields(content)
+        if isinstance(outcome, Rejection):
+            events.append(UnusableRow(outcome.reason, _user_id(content)))
+        elif outcome.event_time_ms > latest_ms:
+            reason = f"event_time_ms {outcome.event_time_ms} is more than a day ahead of the clock"
+            events.append(UnusableRow(reason, outcome.user_id))
+        else:
+            events.append(outcome)
+            dropped += [(line, one) for one in lost]
+    return JudgedBatch(batch.lines, batch.raw, events, dropped)
+
+
+def _user_id(content: bytes | RawEvent) -> str:
+    if not isinstance(content, bytes):
+        return user_id_or_empty(content.get("user_id"))
+    fields = read_object(content)
+    if fields is not None:
+        return user_id_or_empty(fields.get("user_id"))
+    found = _USER_ID.search(content)
+    return found[1].decode(errors="replace") if found else ""

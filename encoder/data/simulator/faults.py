@@ -68,7 +68,7 @@ MALFORMATIONS: dict[str, Callable[[dict[str, Any]], bytes]] = {
     "no item": lambda event: _without(event, "item_id"),
     "null user": lambda event: _bytes({**event, "user_id": None}),
     "negative time": lambda event: _bytes({**event, "event_time_ms": -event["event_time_ms"]}),
-    "NaN price": lambda event: _bytes({**event, "price": float("nan")}),
+    "NaN time": lambda event: _bytes({**event, "event_time_ms": float("nan")}),
     "time in seconds of the year 9999": lambda event: _bytes({**event, "event_time_ms": 253_402_300_799_000}),
     "a list": lambda event: _bytes([event]),
     "item as number": lambda event: _bytes({**event, "item_id": 42}),

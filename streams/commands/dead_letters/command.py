@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from encoder.data.contract.quoting import quote_bytes
 from streams.commands.dead_letters.contents import Contents, read_contents
 from streams.commands.dead_letters.resend import ResendResult, resend
 from streams.config.settings import load_settings
-from streams.engine.rejection import quote_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

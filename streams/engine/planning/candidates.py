@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.data.contract.judge import DroppedField
+from encoder.data.contract.quoting import quote
 from encoder.data.events import BehaviorEvent
 from streams.engine.arena import NO_OFFSET, Arena
 from streams.engine.codec import Erasure, Outcome, Rejected
 from streams.engine.planning.rows import NOWHERE, Rows
-from streams.engine.rejection import quote
 
 Flags = NDArray[np.bool_]
 
@@ -19,12 +20,14 @@ Flags = NDArray[np.bool_]
 class Part(NamedTuple):
     """Consecutive records of one partition.
 
-    records: objects with `.offset` and `.timestamp` (ms). outcomes: what the codec decoded each record to.
+    records: objects with `.offset` and `.timestamp` (ms). outcomes: what the codec decoded each record to. dropped: the
+    optional fields that the events lost.
     """
 
     partition: int
     records: Sequence[Any]
     outcomes: Sequence[Outcome]
+    dropped: Sequence[DroppedField] = ()
 
 
 class Erased(NamedTuple):

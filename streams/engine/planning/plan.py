@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.data.contract.judge import DroppedField
 from encoder.data.events import BehaviorEvent
 from streams.engine.arena import Arena
 from streams.engine.codec import Rejected
@@ -47,6 +48,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     rejected: list[tuple[Any, Rejected]]  # the record and the reason, by part and offset
     erased: list[Erased]  # in order
     already_applied: int
+    dropped: list[DroppedField]  # optional fields that the events of the batch lost
 
     def changed_rows(self) -> Integers:
         """(m,) int64, the indices of the rows to store."""
@@ -87,6 +89,7 @@ class Planner:
             rejected=candidates.rejections(),
             erased=candidates.erased,
             already_applied=candidates.already_applied,
+            dropped=[one for part in parts for one in part.dropped],
         )
 
     def _apply(self, candidates: Candidates, groups: Groups) -> AppliedEvents:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from encoder.data.contract.judge import DROPPABLE_FIELDS, DroppedField
 from encoder.data.events import BehaviorEvent
 from streams.contracts.fields import MAX_AHEAD_MS, MAX_KEY_BYTES, MAX_TEXT, MAX_TIME_MS, MAX_VALUE_BYTES
 from streams.engine.codec import Erasure, Rejected, decode, decode_batch
@@ -58,28 +59,7 @@ BAD: dict[str, tuple[Record, str, str]] = {
     "text literal": (Record(KEY, b'"view"'), "value", "view"),
     "byte order mark": (Record(KEY, b"\xef\xbb\xbf" + raw()), "value", "byte order mark"),
     "UTF-16": (Record(KEY, raw().decode().encode("utf-16")), "value", r"\xff\xfe"),
-    "Latin-1": (Record(KEY, raw(category='"Schönes"'.encode("latin-1"))), "value", r"\xf6"),
-    "overlong UTF-8": (Record(KEY, raw(category=b'"\xc0\x80"')), "value", r"\xc0"),
-    "surrogate as UTF-8": (Record(KEY, raw(category=b'"\xed\xa0\x80"')), "value", r"\xed"),
-    "lone high surrogate": (Record(KEY, raw(category=rb'"\ud83d"')), "category", r"\ud83d"),
-    "lone low surrogate": (Record(KEY, raw(category=rb'"a\ude00b"')), "category", r"a\ude00b"),
-    "lone surrogate in a name": (Record(KEY, raw(attributes=rb'{"\ud800":1}')), "attributes", r"\ud800"),
     "control character": (Record(KEY, raw(category=b'"a\x01b"')), "value", r"a\x01b"),
-    "NaN": (Record(KEY, raw(price=b"NaN")), "price", "nan"),
-    "Infinity": (Record(KEY, raw(price=b"-Infinity")), "price", "-inf"),
-    "NaN attribute": (Record(KEY, raw(attributes=b'{"stock":NaN}')), "attributes", "nan"),
-    "NaN in an unknown field": (Record(KEY, raw(**{"": b"NaN"})), "value", "'' is nan"),
-    "lone surrogate in an unknown name": (Record(KEY, raw()[:-1] + rb',"\ud800":1}'), "value", r"\ud800"),
-    "price beyond a float": (Record(KEY, raw(price=b"1e999")), "price", "1e999"),
-    "price of 400 digits": (Record(KEY, raw(price=b"9" * 400)), "price", "9999"),
-    "negative price": (Record(KEY, raw(price=b"-0.5")), "price", "-0.5"),
-    "price as text": (Record(KEY, raw(price=b'"12.50"')), "price", '"12.50"'),
-    "attribute beyond 64 bits": (Record(KEY, raw(attributes=b'{"n":18446744073709551616}')), "attributes", "18446744"),
-    "null attribute": (Record(KEY, raw(attributes=b'{"brand":null}')), "attributes", '{"brand":null}'),
-    "boolean attribute": (Record(KEY, raw(attributes=b'{"new":true}')), "attributes", '{"new":true}'),
-    "nested attribute": (Record(KEY, raw(attributes=b'{"a":{"b":1}}')), "attributes", '{"a":{"b":1}}'),
-    "unnamed attribute": (Record(KEY, raw(attributes=b'{"":1}')), "attributes", '{"":1}'),
-    "attributes as array": (Record(KEY, raw(attributes=b"[1]")), "attributes", "[1]"),
     "deep nesting": (Record(KEY, raw(extra=deep(100_000))), "value", "nests too deep"),
     "deep nesting, cut off": (Record(KEY, raw()[:-1] + b',"extra":' + b"[" * 100_000), "value", "nests too deep"),
     "2 MB value": (Record(KEY, raw(category=b'"' + b"x" * 2_000_000 + b'"')), "value", str(MAX_VALUE_BYTES)),
@@ -97,13 +77,18 @@ BAD: dict[str, tuple[Record, str, str]] = {
     "empty item_id": (Record(KEY, raw(item_id=b'""')), "item_id", '""'),
     "empty action": (Record(KEY, raw(action=b'""')), "action", '""'),
     "long item_id": (Record(KEY, raw(item_id=b'"' + b"i" * (MAX_TEXT + 1) + b'"')), "item_id", "iiii"),
-    "long category": (Record(KEY, raw(category=b'"' + b"c" * (MAX_TEXT + 1) + b'"')), "category", "cccc"),
     "negative time": (Record(KEY, raw(event_time_ms=b"-1")), "event_time_ms", "-1"),
     "fractional time": (Record(KEY, raw(event_time_ms=b"1700000000000.5")), "event_time_ms", "1700000000000.5"),
-    "time as float": (Record(KEY, raw(event_time_ms=b"1.7e12")), "event_time_ms", "1.7e12"),
+    "time as float": (Record(KEY, raw(event_time_ms=b"1.7e12")), "event_time_ms", "1700000000000.0: Expected `int`"),
     "time as text": (Record(KEY, raw(event_time_ms=b'"2023-11-14"')), "event_time_ms", '"2023-11-14"'),
     "boolean time": (Record(KEY, raw(event_time_ms=b"true")), "event_time_ms", "true"),
     "null time": (Record(KEY, raw(event_time_ms=b"null")), "event_time_ms", "null"),
+    "time as NaN": (Record(KEY, raw(event_time_ms=b"NaN")), "event_time_ms", "NaN"),
+    "item_id as Latin-1": (Record(KEY, raw(item_id='"Schönes"'.encode("latin-1"))), "item_id", r"Sch\udcf6nes"),
+    "half a surrogate pair in item_id": (Record(KEY, raw(item_id=rb'"\ud83d"')), "item_id", r"\ud83d"),
+    "half a surrogate pair as a time": (Record(KEY, raw(event_time_ms=rb'"\ud83d"')), "event_time_ms", r"\ud83d"),
+    "no item_id beside a bad price": (Record(KEY, raw(item_id=b"null", price=b"-1")), "item_id", "null"),
+    "cut off behind a bad price": (Record(KEY, raw(price=b"-1")[:-1]), "value", "truncated"),
     "leading zero": (Record(KEY, raw(event_time_ms=b"01700000000000")), "value", ":01700"),
     "time in microseconds": (Record(KEY, raw(event_time_ms=b"1700000000000000")), "event_time_ms", "17000000000000"),
     "time of 30 digits": (Record(KEY, raw(event_time_ms=b"1" * 30)), "event_time_ms", "1" * 30),
@@ -137,6 +122,14 @@ ACCEPTED: dict[str, tuple[bytes, dict[str, Any]]] = {
     "whole price": (raw(price=b"12"), {"price": 12.0}),
     "empty category": (raw(category=b'""'), {"category": ""}),
     "surrogate pair": (raw(category=rb'"\ud83d\ude00"'), {"category": "\U0001f600"}),
+    "optional fields NaN": (raw(price=b"NaN", attributes=b'{"a":NaN}', category=b"NaN"), {}),
+    "null attribute": (raw(attributes=b'{"a":null,"b":1}'), {"attributes": {"b": 1}}),
+    "NaN in an unknown field": (raw(**{"": b"NaN"}), {}),
+    "half a surrogate pair in an unknown name": (raw()[:-1] + rb',"\ud800":1}', {}),
+    "bytes of no text in an unknown field beside NaN": (raw(blob=b'"\xff"', price=b"NaN"), {}),
+    "price as text": (raw(price=b'"12.50"'), {"price": 12.5}),
+    "price with its currency": (raw(price=b'"EUR 1.234,50"'), {"price": 1234.5}),
+    "price of NaN as text": (raw(price=b'"nan"'), {}),
     "null character": (raw(category=rb'"a\u0000b"'), {"category": "a\0b"}),
     "unknown action": (raw(action=b'"teleport"'), {"action": "teleport"}),
     "first millisecond": (raw(event_time_ms=b"0"), {"event_time_ms": 0}),
@@ -149,6 +142,48 @@ ACCEPTED: dict[str, tuple[bytes, dict[str, Any]]] = {
         {"attributes": {"brand": "acme", "stock": 3, "weight": 0.5}},
     ),
 }
+
+LONG = b'"' + b"x" * (MAX_TEXT + 1) + b'"'
+# kind -> (JSON of optional fields, the dropped fields as (path, reason), the fields that remain)
+DROPPED: dict[str, tuple[dict[str, bytes], list[tuple[str, str]], dict[str, Any]]] = {
+    "Latin-1": ({"category": '"Schönes"'.encode("latin-1")}, [("category", "not_utf8")], {}),
+    "overlong UTF-8": ({"category": b'"\xc0\x80"'}, [("category", "not_utf8")], {}),
+    "surrogate as UTF-8": ({"session_id": b'"\xed\xa0\x80"'}, [("session_id", "not_utf8")], {}),
+    "lone high surrogate": ({"category": rb'"\ud83d"'}, [("category", "not_utf8")], {}),
+    "lone low surrogate": ({"category": rb'"a\ude00b"'}, [("category", "not_utf8")], {}),
+    "long category": ({"category": LONG, "price": b"1"}, [("category", "too_long")], {"price": 1.0}),
+    "long session_id": ({"session_id": LONG}, [("session_id", "too_long")], {}),
+    "category as number": ({"category": b"7"}, [("category", "wrong_type")], {}),
+    "Infinity": ({"price": b"-Infinity"}, [("price", "not_finite")], {}),
+    "price beyond a float": ({"price": b"1e999"}, [("price", "not_finite")], {}),
+    "price of 400 digits": ({"price": b"9" * 400}, [("price", "not_finite")], {}),
+    "price of 5,000 digits": ({"price": b"9" * 5000}, [("price", "not_finite")], {}),
+    "negative price": ({"price": b"-0.5", "category": b'"c"'}, [("price", "negative")], {"category": "c"}),
+    "negative price as text": ({"price": b'"-17.94"'}, [("price", "negative")], {}),
+    "price with two meanings": ({"price": b'"1,234"'}, [("price", "not_a_number")], {}),
+    "price as a word": ({"price": b'"free"'}, [("price", "not_a_number")], {}),
+    "boolean price": ({"price": b"true"}, [("price", "wrong_type")], {}),
+    "price as object": ({"price": b'{"amount":1}'}, [("price", "wrong_type")], {}),
+    "attribute of 2^63": (
+        {"attributes": b'{"n":9223372036854775808,"m":1}'},
+        [("attributes.n", "beyond_64_bits")],
+        {"attributes": {"m": 1}},
+    ),
+    "attribute of 5,000 digits": (
+        {"attributes": b'{"n":' + b"9" * 5000 + b"}"}, [("attributes.n", "beyond_64_bits")], {}
+    ),
+    "boolean attribute": ({"attributes": b'{"new":true}'}, [("attributes.new", "wrong_type")], {}),
+    "nested attribute": ({"attributes": b'{"a":{"b":1}}'}, [("attributes.a", "wrong_type")], {}),
+    "infinite attribute": ({"attributes": b'{"a":1e999}'}, [("attributes.a", "not_finite")], {}),
+    "attribute outside UTF-8": ({"attributes": b'{"a":"\xff"}'}, [("attributes.a", "not_utf8")], {}),
+    "unnamed attribute": ({"attributes": b'{"":1}'}, [("attributes", "bad_name")], {}),
+    "attribute with a long name": ({"attributes": b"{" + LONG + b":1}"}, [("attributes", "bad_name")], {}),
+    "lone surrogate in a name": ({"attributes": rb'{"\ud800":1}'}, [("attributes", "bad_name")], {}),
+    "attributes as array": ({"attributes": b"[1]"}, [("attributes", "wrong_type")], {}),
+    "two fields": (
+        {"price": b"-1", "attributes": b'{"a":true}'}, [("price", "negative"), ("attributes.a", "wrong_type")], {}
+    ),
+}  # fmt: skip
 
 
 def test_the_good_event_is_accepted() -> None:
@@ -176,6 +211,28 @@ def test_an_odd_but_valid_record_is_accepted(kind: str) -> None:
     event = decode(KEY, value, NOW_MS)
     assert isinstance(event, BehaviorEvent), event
     assert msgspec.structs.asdict(event).items() >= (GOOD | expected).items()
+
+
+@pytest.mark.parametrize("kind", DROPPED)
+def test_a_broken_optional_field_is_dropped_and_the_event_is_kept(kind: str) -> None:
+    fields, lost, rest = DROPPED[kind]
+    dropped: list[DroppedField] = []
+    event = decode(KEY, raw(**fields), NOW_MS, dropped)
+    assert isinstance(event, BehaviorEvent), event
+    absent = dict.fromkeys(["session_id", "category", "price", "attributes"])
+    assert msgspec.structs.asdict(event) == GOOD | absent | rest
+    assert [(one.path, one.reason) for one in dropped] == lost
+    assert all(one.field in DROPPABLE_FIELDS and one.event_id == "e1" and one.value for one in dropped)
+    batch: list[DroppedField] = []
+    assert decode_batch([Record(KEY, raw()), Record(KEY, raw(**fields))], batch)[1] == event
+    assert batch == dropped
+
+
+def test_a_rejected_record_has_no_dropped_fields() -> None:
+    dropped: list[DroppedField] = []
+    assert isinstance(decode(b"u2", raw(price=b"-1"), NOW_MS, dropped), Rejected)
+    assert isinstance(decode(KEY, raw(price=b"-1", item_id=b"1"), NOW_MS, dropped), Rejected)
+    assert dropped == []
 
 
 def test_a_null_value_erases_the_user_of_the_key() -> None:

@@ -10,9 +10,10 @@ be the id of another user.
 
 from pathlib import Path
 
-from encoder.data.events import BehaviorEvent
-from encoder.data.loaders.delimited import Layout, split_cells
-from encoder.data.loaders.times import from_iso, from_milliseconds
+from encoder.data.loaders.delimited import Layout
+from encoder.data.loaders.row_batches import RawEvent
+from encoder.data.loaders.text.cells import split_cells
+from encoder.data.loaders.text.times import from_iso, from_milliseconds
 from encoder.errors import InputError
 
 _SEPARATOR = ";"
@@ -32,9 +33,9 @@ def layout(first_line: str, path: Path) -> Layout:
     positions = [names.index(name) for name in _COLUMNS]
     action, id_prefix = ("purchase", "diginetica-purchases") if "ordernumber" in names else ("view", "diginetica")
 
-    def parse_event(cells: list[str], line: int) -> BehaviorEvent:
+    def parse_event(cells: list[str], line: int) -> RawEvent:
         session, user, item, since_start_ms, date = (cells[position] for position in positions)
-        return BehaviorEvent(
+        return RawEvent(
             event_id=f"{id_prefix}-{line}",
             user_id=f"session-{session}" if user in ("", "NA") else user,
             item_id=item,

@@ -7,9 +7,10 @@ u.data        separated by tabs, without a header (ml-100k)
 
 from pathlib import Path
 
-from encoder.data.events import BehaviorEvent
 from encoder.data.loaders.delimited import Layout, check_header
-from encoder.data.loaders.times import from_seconds
+from encoder.data.loaders.row_batches import RawEvent
+from encoder.data.loaders.text.numbers import float_or_text
+from encoder.data.loaders.text.times import from_seconds
 
 _HEADER = "userId,movieId,rating,timestamp"
 
@@ -23,13 +24,13 @@ def layout(first_line: str, path: Path) -> Layout:
     return Layout(",", columns=4, user_column=0, parse_event=_parse_event, has_header=True)
 
 
-def _parse_event(cells: list[str], line: int) -> BehaviorEvent:
+def _parse_event(cells: list[str], line: int) -> RawEvent:
     user, movie, rating, time = cells
-    return BehaviorEvent(
+    return RawEvent(
         event_id=f"movielens-{line}",
         user_id=user,
         item_id=movie,
         action="rate",
         event_time_ms=from_seconds(time),
-        attributes={"rating": float(rating)},
+        attributes={"rating": float_or_text(rating)},
     )

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from encoder.data.events import BehaviorEvent
-from encoder.data.loaders.row_batches import BATCH_ROWS, RowBatch, UnusableRow
-from encoder.data.loaders.text_lines import open_bytes
+from encoder.data.loaders.row_batches import RawEvent, RowBatch, UnusableRow
+from encoder.data.loaders.text.lines import numbered_lines, open_bytes
 
-_Row = tuple[bytes, BehaviorEvent | UnusableRow]  # (raw row, event)
+_BATCH_ROWS = 8192
+
+_Row = tuple[bytes, RawEvent | UnusableRow]  # (raw row, fields of the event)
 
 
 class _Session(msgspec.Struct, gc=False):
@@ -44,11 +45,11 @@ class Otto:
         lines: list[int] = []
         rows: list[_Row] = []
         with open_bytes(path) as file:
-            for line, text in enumerate(file, 1):
-                new = _rows(text.rstrip(b"\r\n"), line)
+            for line, text in numbered_lines(file):
+                new = _rows(text, line)
                 rows += new
                 lines += [line] * len(new)
-                if len(rows) >= BATCH_ROWS:
+                if len(rows) >= _BATCH_ROWS:
                     yield _batch(lines, rows)
                     lines, rows = [], []
         if rows:
@@ -77,7 +78,7 @@ def _rows(text: bytes, line: int) -> list[_Row]:
         rows.append(
             (
                 raw,
-                BehaviorEvent(
+                RawEvent(
                     event_id=f"otto-{line}-{number}",
                     user_id=user_id,
                     item_id=str(event.aid),

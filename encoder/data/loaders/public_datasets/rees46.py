@@ -6,9 +6,10 @@ of category_code, brand, price and user_session may be empty.
 
 from pathlib import Path
 
-from encoder.data.events import BehaviorEvent
 from encoder.data.loaders.delimited import Layout, check_header
-from encoder.data.loaders.times import from_iso
+from encoder.data.loaders.row_batches import RawEvent
+from encoder.data.loaders.text.numbers import float_or_text
+from encoder.data.loaders.text.times import from_iso
 
 _HEADER = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session"
 
@@ -19,14 +20,14 @@ def layout(first_line: str, path: Path) -> Layout:
     return Layout(",", columns=9, user_column=7, parse_event=_parse_event, has_header=True)
 
 
-def _parse_event(cells: list[str], line: int) -> BehaviorEvent:
+def _parse_event(cells: list[str], line: int) -> RawEvent:
     time, action, product, category_id, category_code, brand, price, user, session = cells
     attributes: dict[str, str | int | float] = {}
     if category_id:
         attributes["category_id"] = category_id
     if brand:
         attributes["brand"] = brand
-    return BehaviorEvent(
+    return RawEvent(
         event_id=f"rees46-{line}",
         user_id=user,
         item_id=product,
@@ -34,6 +35,6 @@ def _parse_event(cells: list[str], line: int) -> BehaviorEvent:
         event_time_ms=from_iso(time),
         session_id=session or None,
         category=category_code or None,
-        price=float(price) if price else None,
+        price=float_or_text(price) if price else None,
         attributes=attributes or None,
     )

@@ -5,9 +5,9 @@ Times are milliseconds. The events are view, addtocart and transaction. Only a t
 
 from pathlib import Path
 
-from encoder.data.events import BehaviorEvent
 from encoder.data.loaders.delimited import Layout, check_header
-from encoder.data.loaders.times import from_milliseconds
+from encoder.data.loaders.row_batches import RawEvent
+from encoder.data.loaders.text.times import from_milliseconds
 
 _HEADER = "timestamp,visitorid,event,itemid,transactionid"
 
@@ -18,9 +18,9 @@ def layout(first_line: str, path: Path) -> Layout:
     return Layout(",", columns=5, user_column=1, parse_event=_parse_event, has_header=True)
 
 
-def _parse_event(cells: list[str], line: int) -> BehaviorEvent:
+def _parse_event(cells: list[str], line: int) -> RawEvent:
     time, visitor, action, item, transaction = cells
-    return BehaviorEvent(
+    return RawEvent(
         event_id=f"retailrocket-{line}",
         user_id=visitor,
         item_id=item,

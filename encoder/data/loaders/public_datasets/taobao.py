@@ -5,9 +5,9 @@ Times are seconds. The behaviours are pv (a page view), fav, cart and buy.
 
 from pathlib import Path
 
-from encoder.data.events import BehaviorEvent
 from encoder.data.loaders.delimited import Layout
-from encoder.data.loaders.times import from_seconds
+from encoder.data.loaders.row_batches import RawEvent
+from encoder.data.loaders.text.times import from_seconds
 
 
 def layout(first_line: str, path: Path) -> Layout:
@@ -15,9 +15,9 @@ def layout(first_line: str, path: Path) -> Layout:
     return Layout(",", columns=5, user_column=0, parse_event=_parse_event, has_header=False)
 
 
-def _parse_event(cells: list[str], line: int) -> BehaviorEvent:
+def _parse_event(cells: list[str], line: int) -> RawEvent:
     user, item, category, action, time = cells
-    return BehaviorEvent(
+    return RawEvent(
         event_id=f"taobao-{line}",
         user_id=user,
         item_id=item,

@@ -11,9 +11,10 @@ click was.
 
 from pathlib import Path
 
-from encoder.data.events import BehaviorEvent
 from encoder.data.loaders.delimited import Layout
-from encoder.data.loaders.times import from_iso, from_seconds
+from encoder.data.loaders.row_batches import RawEvent
+from encoder.data.loaders.text.numbers import float_or_text
+from encoder.data.loaders.text.times import from_iso, from_seconds
 
 _PREPARED = "SessionId\tItemId\tTime"
 _BRAND_DIGITS = 8
@@ -28,10 +29,10 @@ def layout(first_line: str, path: Path) -> Layout:
     return Layout(",", columns=4, user_column=0, parse_event=_parse_click, has_header=False)
 
 
-def _parse_click(cells: list[str], line: int) -> BehaviorEvent:
+def _parse_click(cells: list[str], line: int) -> RawEvent:
     session, time, item, category = cells
     is_brand = len(category) >= _BRAND_DIGITS
-    return BehaviorEvent(
+    return RawEvent(
         event_id=f"yoochoose-{line}",
         user_id=session,
         item_id=item,
@@ -43,23 +44,23 @@ def _parse_click(cells: list[str], line: int) -> BehaviorEvent:
     )
 
 
-def _parse_purchase(cells: list[str], line: int) -> BehaviorEvent:
+def _parse_purchase(cells: list[str], line: int) -> RawEvent:
     session, time, item, price, quantity = cells
-    return BehaviorEvent(
+    return RawEvent(
         event_id=f"yoochoose-buys-{line}",  # the clicks are in another file and have the same line numbers
         user_id=session,
         item_id=item,
         action="purchase",
         event_time_ms=from_iso(time),
         session_id=session,
-        price=float(price) or None,
+        price=float_or_text(price) or None,
         attributes={"quantity": quantity} if quantity not in ("", "0") else None,
     )
 
 
-def _parse_prepared_click(cells: list[str], line: int) -> BehaviorEvent:
+def _parse_prepared_click(cells: list[str], line: int) -> RawEvent:
     session, item, time = cells
-    return BehaviorEvent(
+    return RawEvent(
         event_id=f"yoochoose-{line}",
         user_id=session,
         item_id=item,

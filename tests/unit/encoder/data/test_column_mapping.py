@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from encoder.data.loaders import load_log, replay_records
-from encoder.data.loaders.column_mapping import ColumnMapping
+from encoder.data.loaders.columns.mapping import ColumnMapping
 from encoder.errors import InputError
 
 BEAUTY = Path(__file__).parents[5] / "shared/data/beauty/beauty.csv.gz"
@@ -63,10 +63,12 @@ def test_csv_columns_are_mapped_by_name(tmp_path: Path, separator: str) -> None:
     path = write(tmp_path, "\n".join(separator.join(row) for row in rows))
     columns = "user_id=who,item_id=what,event_time_ms=when[s],action=kind,price=cost,attributes.brand=maker"
     log, report = load_log(path, columns=columns)
-    assert (report.kept, report.unparsable) == (2, 3)
-    for example, why in zip(report.examples, ("time 'yesterday'", "'dear'", "2 columns instead of 7"), strict=True):
+    assert (report.kept, report.unparsable) == (3, 2)
+    for example, why in zip(report.examples, ("time 'yesterday'", "2 columns instead of 7"), strict=True):
         assert why in example
-    bob, ann = log.events()
+    assert 'without price (not a number): 1 events, first line 5: "dear"' in str(report)
+    bob, ann, dear = log.events()
+    assert (dear.event_id, dear.price) == ("csv-5", None)
     assert (ann.event_id, ann.user_id, ann.item_id, ann.action) == ("csv-2", "ann", "shoe", "view")
     # The column category needs no mapping.
     assert (ann.event_time_ms, ann.price, ann.category) == (
@@ -89,7 +91,7 @@ def test_csv_columns_with_the_names_of_the_contract_need_no_mapping(tmp_path: Pa
     (event,) = log.events()
     assert (event.event_id, event.item_id, event.event_time_ms, event.session_id) == ("e7", "a, b", 5, None)
     assert (report.duplicates, report.unparsable) == (1, 1)
-    assert "event_id is empty" in report.examples[0]
+    assert 'event_id is ""' in report.examples[0]
 
 
 def test_csv_without_a_header_is_mapped_by_column_number(tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_a_fixed_action_overrides_a_column_of_that_name(tmp_path: Path) -> None:
     path = write(tmp_path, "user_id,item_id,action,event_time_ms\nu,i,buy,5\n")
     assert load_log(path)[0].actions == ["buy"]
     assert load_log(path, columns="action:=see")[0].actions == ["see"]
-    with pytest.raises(InputError, match="format rees46: only csv and parquet take columns"):
+    with pytest.raises(InputError, match="format rees46: only csv, jsonl, parquet take columns"):
         load_log(path, "rees46", "action:=see")
 
 

@@ -76,7 +76,8 @@ def test_yoochoose_purchases_are_read(tmp_path: Path) -> None:
         "420374,2014-04-06T18:44:58.325Z,214537850,0,0",
         "281626,2014-04-06T09:40:13.032Z,214535653,many,1",
     )
-    last, first = loaded(path, "yoochoose", 2, ["line 3: could not convert string to float: 'many'"])[::-1]
+    bad, last, first = sorted(loaded(path, "yoochoose", 3, []), key=lambda event: event.event_id, reverse=True)
+    assert (bad.event_id, bad.price) == ("yoochoose-buys-3", None)
     assert (first.event_id, first.action, first.price, first.attributes) == (
         "yoochoose-buys-1",
         "purchase",
@@ -152,7 +153,9 @@ def test_taobao_is_read(tmp_path: Path) -> None:
         "1,2576651,149192,buy,-1511572885",  # the published file has such times
         "1,3830808,4181361,cart",
     )
-    events = loaded(path, "taobao", 2, ["line 3: event_time_ms -1511572885000 is negative", "line 4: 4 columns"])
+    events = loaded(
+        path, "taobao", 2, ["line 3: event_time_ms is -1511572885000: Expected `int` >= 0", "line 4: 4 columns"]
+    )
     assert events[0] == BehaviorEvent(
         event_id="taobao-1",
         user_id="1",
@@ -167,13 +170,13 @@ def test_taobao_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "lines",
     [
-        ["userId,movieId,rating,timestamp", "1,2,3.5,1112486027", "1,29,3.5,1112484676", "1,32,good,1112484819"],
-        ["1::2::3.5::1112486027", "1::29::3.5::1112484676", "1::32::good::1112484819"],
-        ["1\t2\t3.5\t1112486027", "1\t29\t3.5\t1112484676", "1\t32\tgood\t1112484819"],
+        ["userId,movieId,rating,timestamp", "1,2,3.5,1112486027", "1,29,3.5,1112484676", "1,32,4,soon"],
+        ["1::2::3.5::1112486027", "1::29::3.5::1112484676", "1::32::4::soon"],
+        ["1\t2\t3.5\t1112486027", "1\t29\t3.5\t1112484676", "1\t32\t4\tsoon"],
     ],
 )
 def test_movielens_is_read(tmp_path: Path, lines: list[str]) -> None:
-    reason = f"line {len(lines)}: could not convert string to float: 'good'"
+    reason = f"line {len(lines)}: time 'soon' is not a number of seconds"
     first, second = loaded(write(tmp_path, *lines), "movielens", 2, [reason])
     assert (first.item_id, second.item_id) == ("29", "2")  # in order of time, unlike the file
     assert (second.user_id, second.action, second.attributes) == ("1", "rate", {"rating": "3.5"})
@@ -181,9 +184,11 @@ def test_movielens_is_read(tmp_path: Path, lines: list[str]) -> None:
     assert second.event_id == f"movielens-{len(lines) - 2}"
 
 
-def test_a_rating_that_is_not_finite_is_no_event(tmp_path: Path) -> None:
-    path = write(tmp_path, "1::2::5::1112486027", "1::2::nan::1112486027")
-    loaded(path, "movielens", 1, ["line 2: attribute rating nan is not finite"])
+def test_a_rating_that_is_no_finite_number_does_not_cost_the_event(tmp_path: Path) -> None:
+    path = write(tmp_path, *(f"1::2::{rating}::1112486027" for rating in ("5", "nan", "inf", "good")))
+    events = loaded(path, "movielens", 4, [])
+    assert [event.attributes for event in events] == [{"rating": "5.0"}, None, None, {"rating": "good"}]
+    assert "without attributes.rating (not finite): 1 events" in str(load_log(path, "movielens")[1])
 
 
 def test_a_line_of_otto_is_a_session_of_many_events(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Parses the times of log files as milliseconds since 1970-01-01 UTC. An invalid text raises ValueError."""
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -17,11 +18,18 @@ def from_seconds(text: str) -> int:
 
 
 def from_milliseconds(text: str) -> int:
-    """Parse a whole number of milliseconds since 1970."""
+    """Parse a whole number of milliseconds since 1970, which may be written as a float: 1700070445000.0 or 1.7e12."""
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"time {text!r} is not a whole number of milliseconds") from None
+        pass
+    try:
+        time_ms = float(text)
+    except ValueError:
+        time_ms = math.nan
+    if not time_ms.is_integer():
+        raise ValueError(f"time {text!r} is not a whole number of milliseconds")
+    return int(time_ms)
 
 
 @lru_cache(maxsize=4096)  # rows are often sorted by time, and many rows have the same second

@@ -1,0 +1,80 @@
+"""What became of the rows of a log file."""
+
+import re
+from dataclasses import dataclass, field
+
+from encoder.data.contract.judge import DroppedField
+
+_MAX_EXAMPLES = 5
+_MAX_KINDS = 20  # kinds of dropped fields in a report
+_KIND_LENGTH = 60  # characters of a reason, without its values, that tell the kind of the reason
+_VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
+
+
+@dataclass
+class _Kind:
+    """The dropped fields, or the unparsable rows, of one kind."""
+
+    count: int
+    example: str
+
+
+@dataclass
+class LogReport:
+    """The number of rows in a file, by outcome: `rows == kept + duplicates + unparsable`."""
+
+    kept: int = 0
+    duplicates: int = 0  # rows with the user id and event id of an earlier row
+    unparsable: int = 0
+    examples: list[str] = field(default_factory=list)  # the first unparsable lines, each with its number and the reason
+    dropped: dict[tuple[str, str], _Kind] = field(default_factory=dict)  # (field or attributes.NAME, reason) -> kind
+    reasons: dict[str, _Kind] = field(default_factory=dict)  # reason without its values -> unparsable rows
+
+    @property
+    def rows(self) -> int:
+        """The number of all rows."""
+        return self.kept + self.duplicates + self.unparsable
+
+    def add_unparsable(self, line: int, raw: bytes, reason: str) -> None:
+        """Count a row that is not an event, and keep the first such rows as examples."""
+        self.unparsable += 1
+        kind = _VALUES.sub("", reason)[:_KIND_LENGTH]
+        is_new = kind not in self.reasons
+        if is_new or len(self.examples) < _MAX_EXAMPLES:
+            example = f"line {line}: {reason}: {raw[:120].decode(errors='replace')}"
+            if len(self.examples) < _MAX_EXAMPLES:
+                self.examples.append(example)
+            self.reasons.setdefault(kind, _Kind(0, example))
+        self.reasons[kind].count += 1
+
+    def add_dropped(self, line: int, one: DroppedField) -> None:
+        """Count an optional field that an event lost, and keep the first value of each field and reason."""
+        kind = self.dropped.setdefault((one.path, one.reason), _Kind(0, f"line {line}: {one.value}"))
+        kind.count += 1
+
+    def most_frequent_reason(self) -> tuple[int, str]:
+        """The number of rows with the most frequent reason, and the first such line. There must be such a row."""
+        kind = max(self.reasons.values(), key=lambda kind: kind.count)
+        return kind.count, kind.example
+
+    def counts(self) -> dict[str, int]:
+        """The counts by name, as a checkpoint stores them."""
+        return {
+            "rows": self.rows,
+            "kept": self.kept,
+            "duplicates": self.duplicates,
+            "unparsable": self.unparsable,
+        }
+
+    def __str__(self) -> str:
+        text = f"{self.rows:,} rows: {self.kept:,} kept, {self.duplicates:,} duplicates, {self.unparsable:,} unparsable"
+        return "\n".join([text, *(f"  {example}" for example in self.examples), *self._dropped_lines()])
+
+    def _dropped_lines(self) -> list[str]:
+        kinds = sorted(self.dropped.items(), key=lambda entry: -entry[1].count)
+        lines = [
+            f"  without {path} ({reason.replace('_', ' ')}): {kind.count:,} events, first {kind.example}"
+            for (path, reason), kind in kinds[:_MAX_KINDS]
+        ]
+        others = sum(kind.count for _, kind in kinds[_MAX_KINDS:])
+        return [*lines, f"  and {others:,} fields of other names or reasons"] if others else lines
