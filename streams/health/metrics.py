@@ -61,7 +61,6 @@ class BatchCounters(NamedTuple):
     """What the micro-batches of a worker are counted by."""
 
     records: Counter
-    dropped_fields: DroppedFields
     evaluated: Counter
     rows: Counter
     batches: Counter
@@ -77,7 +76,6 @@ class BatchCounters(NamedTuple):
             records.labels(outcome)
         return cls(
             records=records,
-            dropped_fields=DroppedFields(registry),
             evaluated=Counter(
                 "thalweg_evaluated_events", "Applied events that were ranked and published.", registry=registry
             ),
@@ -95,6 +93,7 @@ class WorkerMetrics:
         self.freshness = Freshness()
         registry.register(self.freshness)
         self._counters = BatchCounters.register(registry)
+        self.dropped_fields = DroppedFields(registry)
         documentation = "Users whose state was computed again from the topic, by the reason."
         self.rebuilt_users = Counter("thalweg_rebuilt_users", documentation, labelnames=["reason"], registry=registry)
         for reason in REBUILD_REASONS:
@@ -147,7 +146,7 @@ class WorkerMetrics:
         records.labels("already_applied").inc(scored.already_applied)
         records.labels("dead_letter").inc(len(scored.rejected))
         records.labels("erased").inc(len(scored.erased))
-        self._counters.dropped_fields.add(scored.dropped)
+        self.dropped_fields.add(scored.dropped)
         self.batches_confirmed += 1
         self.next_offset.update((partition, offset + 1) for partition, offset in last_offsets.items())
 

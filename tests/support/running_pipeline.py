@@ -76,6 +76,7 @@ class Running:
 
     def __init__(self, store: Any, publisher: Any, capacity: int, most_events: int, threads: list[Any]) -> None:
         metrics, target = WorkerMetrics(), processor(capacity)
+        self.metrics = metrics
         self.in_flight = InFlight()
         self.intake = Intake(most_events)
         self.residency = Residency(target, store, NoRebuild(), self.in_flight, metrics, threads[0])
