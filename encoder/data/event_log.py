@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.data.event_ids import UNNAMED, EqualEvents, content_id
 from encoder.data.events import BehaviorEvent
 from encoder.errors import InputError
 
@@ -43,9 +44,10 @@ class EventLog:
     time_ms: NDArray[np.int64]  # (n,) milliseconds since 1970-01-01 UTC
     category: NDArray[np.int32]  # (n,) position in categories, or MISSING
     price: NDArray[np.float64]  # (n,) nan when the event has no price
-    line: NDArray[np.int64]  # (n,) line in the file, or number of the simulated event
     source: str = "log"  # where the events come from; the prefix of generated event ids
-    event_ids: NDArray[np.object_] | None = None  # (n,) str; None: each event gets the id `<source>-<line>`
+    # (n,) str. An event with the id UNNAMED gets an id that `encoder.data.event_ids` makes of the event.
+    # None: all events get such ids.
+    event_ids: NDArray[np.object_] | None = None
     session: Column | None = None
     attributes: dict[str, Column] = field(default_factory=dict)
     item_names: dict[str, str] | None = None  # item id -> name that people read
@@ -56,8 +58,7 @@ class EventLog:
     def __getitem__(self, rows: "slice | NDArray[np.bool_] | NDArray[np.intp]") -> "EventLog":
         """The events at `rows`, which is a slice, a mask (n,) bool, or ascending positions (m,) int."""
         columns = {
-            name: getattr(self, name)[rows]
-            for name in ("user", "item", "action", "time_ms", "category", "price", "line")
+            name: getattr(self, name)[rows] for name in ("user", "item", "action", "time_ms", "category", "price")
         }
         return replace(
             self,
@@ -115,9 +116,15 @@ class EventLog:
             )
 
     def _event_ids(self) -> list[str]:
-        if self.event_ids is not None:
-            return list(self.event_ids)
-        return [f"{self.source}-{line}" for line in self.line.tolist()]
+        own_ids = [UNNAMED] * len(self) if self.event_ids is None else list(self.event_ids)
+        equal_events = EqualEvents()
+        users, items, actions = self.user.tolist(), self.item.tolist(), self.action.tolist()
+        for row, time_ms in enumerate(self.time_ms.tolist()):
+            if own_ids[row] == UNNAMED:
+                user_id, item_id = self.user_ids[users[row]], self.item_ids[items[row]]
+                made_id = content_id(self.source, user_id, item_id, self.actions[actions[row]], time_ms)
+                own_ids[row] = equal_events.unique_id(made_id, time_ms)
+        return own_ids
 
 
 def _decoded(column: Column | None, rows: int) -> list[str | None]:

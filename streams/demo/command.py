@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from encoder.commands.number_arguments import positive
 from export.runtime.bundle import Bundle
 from streams.broker.topics import ensure_topics
 from streams.commands.verify.command import print_report as print_verification
@@ -30,7 +31,9 @@ EVENTS_PER_S = 4_000  # fast enough to watch, and half of two cores stay free fo
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
     parser.add_argument("--train", action="store_true", help="train and export a bundle first (needs torch)")
-    parser.add_argument("--rate", type=float, default=EVENTS_PER_S, help=f"events per second (default {EVENTS_PER_S})")
+    parser.add_argument(
+        "--rate", type=positive, default=EVENTS_PER_S, help=f"events per second (default {EVENTS_PER_S})"
+    )
     parser.add_argument(
         "--rebuild-bundle",
         action="store_true",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from encoder.data.loaders import load_log
 from encoder.metrics.ranking import MISS, ranking_metrics
@@ -17,15 +18,17 @@ from streams.cli import main
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.engine.foresight import Foresight
 from streams.monitor.scoring.scoreboard import Scoreboard
-from tests.support.deployment import Deployment, shopping
+from tests.support.deployment import SHOP_ITEMS, Deployment, shopping
+
+HEADER = "timestamp,visitorid,event,itemid,transactionid"
 
 
-def evaluate(*arguments: str) -> dict:
-    """Run `thalweg evaluate` and return the object that it prints."""
+def printed_object(*arguments: str) -> dict[str, Any]:
+    """Run a command of `thalweg` and return the object that it prints."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        assert main(["evaluate", *arguments, "--json"]) == 0
-    result: dict = json.loads(printed.getvalue().splitlines()[-1])
+        assert main([*arguments, "--json"]) == 0
+    result: dict[str, Any] = json.loads(printed.getvalue().splitlines()[-1])
     return result
 
 
@@ -42,7 +45,7 @@ def test_offline_and_online_metrics_are_the_same(deployment: Deployment, tmp_pat
     evaluations = deployment.evaluations()
     assert len(evaluations) == len(sent)
 
-    offline = evaluate("--bundle", str(deployment.bundle.path), "--events", str(path))
+    offline = printed_object("evaluate", "--bundle", str(deployment.bundle.path), "--events", str(path))
     assert offline["slices"]["item"]["unseen (always a miss)"]["n"] > 100
     log, _ = load_log(path)
     scored = ScoredEvents.from_logs(log, deployment.bundle.vocabulary)
@@ -101,3 +104,44 @@ def check_heads(
             event.time_quantile,
             event.expected_gap_ms,
         ), event
+
+
+def rows(seed: int, start_ms: int, count: int = 1_500, users: int = 60) -> list[str]:
+    """Return events of a Retailrocket log, in no order of time."""
+    draw = np.random.default_rng(seed)
+    times = (start_ms + draw.integers(0, 86_400_000, count)).tolist()
+    items = draw.choice(SHOP_ITEMS, count).tolist()
+    visitors = draw.integers(0, users, count).tolist()
+    return [f"{time},{user},view,{item}," for time, user, item in zip(times, visitors, items, strict=True)]
+
+
+def test_two_unsorted_files_are_applied_completely_and_measured_online_as_offline(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in deployment.settings.__struct_fields__:
+        if (value := getattr(deployment.settings, name)) is not None:
+            monkeypatch.setenv(f"THALWEG_{name.upper()}", str(value))
+    days = [rows(seed=1, start_ms=10**12), rows(seed=2, start_ms=10**12 + 10 * 86_400_000)]
+    for name, lines in (("day1", days[0]), ("day2", days[1]), ("both", days[0] + days[1])):
+        (tmp_path / f"{name}.csv").write_text("\n".join([HEADER, *lines, ""]))
+    worker = deployment.worker()
+    worker.start()
+    for name in ("day1", "day2"):
+        counts = printed_object("replay", str(tmp_path / f"{name}.csv"), "--format", "retailrocket")
+        assert (counts["sent"], counts["late"], counts["moved"] > 1_000) == (1_500, 0, True)
+    deployment.wait_until_committed()
+    reading = worker.scrape()
+    worker.stop()
+    assert reading is not None
+    assert [reading.records(name) for name in ("applied", "already_applied", "dead_letter")] == [3_000, 0, 0]
+
+    of = ["--bundle", str(deployment.bundle.path), "--events", str(tmp_path / "both.csv"), "--format", "retailrocket"]
+    offline = printed_object("evaluate", *of)["metrics"]["warm"]
+    board = Scoreboard(deployment.bundle.bundle_id, window_ms=10_000, rolling_events=1_000)
+    for event in deployment.evaluations():
+        board.observe(event, 0)
+    online = board.cumulative()
+    assert online.events == offline["n"] > 2_800
+    for name in ("recall@20", "mrr@20"):
+        assert offline[name] > 0
+        np.testing.assert_allclose(online.metrics["model"][name], offline[name], rtol=1e-12)

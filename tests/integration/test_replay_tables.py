@@ -35,6 +35,6 @@ def test_a_table_with_custom_columns_is_sent_as_events(
     outcomes = asyncio.run(read())
     assert [value for value, outcome in outcomes if isinstance(outcome, Rejected)] == [b"u1,i1,soon"]
     events = [outcome for _, outcome in outcomes if isinstance(outcome, BehaviorEvent)]
-    assert sorted((event.event_time_ms, event.event_id) for event in events) == [
-        (n * 1000 + 500, f"csv-{n + 2}") for n in range(25, 50)
+    assert sorted((event.event_time_ms, event.item_id) for event in events) == [
+        (n * 1000 + 500, f"i{n}") for n in range(25, 50)
     ]

@@ -6,7 +6,7 @@ The package imports only `encoder.data` and `encoder.errors`. The package neithe
 """
 
 from encoder.data.loaders.formats import COLUMNS_HELP, FORMATS, format_from_name
-from encoder.data.loaders.log_files import load_log, replay_records
+from encoder.data.loaders.log_files import load_log
 from encoder.data.loaders.log_report import LogReport
 
-__all__ = ["COLUMNS_HELP", "FORMATS", "LogReport", "format_from_name", "load_log", "replay_records"]
+__all__ = ["COLUMNS_HELP", "FORMATS", "LogReport", "format_from_name", "load_log"]

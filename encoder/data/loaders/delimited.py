@@ -18,7 +18,7 @@ class Layout:
     separator: str
     columns: int  # number of cells in every line
     user_column: int  # position of the cell with the user id
-    parse_event: Callable[[list[str], int], RawEvent]  # (cells, line); raises ValueError when a time is wrong
+    parse_event: Callable[[list[str]], RawEvent]  # of the cells; raises ValueError when a time is wrong
     has_header: bool
 
 
@@ -38,9 +38,7 @@ class Delimited:
             layout = self._layout(head[1].decode(errors="replace"), path)
             is_row = bool(head[1]) and not layout.has_header
             for numbers, raw in line_batches(chain([head] if is_row else [], lines)):
-                yield RowBatch(
-                    numbers, raw, [_parse_line(layout, text, line) for line, text in zip(numbers, raw, strict=True)]
-                )
+                yield RowBatch(numbers, raw, [_parse_line(layout, text) for text in raw])
 
 
 def check_header(found: str, expected: str, path: Path, dataset: str) -> None:
@@ -52,13 +50,13 @@ def check_header(found: str, expected: str, path: Path, dataset: str) -> None:
         )
 
 
-def _parse_line(layout: Layout, raw: bytes, line: int) -> RawEvent | UnusableRow:
+def _parse_line(layout: Layout, raw: bytes) -> RawEvent | UnusableRow:
     # A byte that is not UTF-8 becomes half a surrogate pair. The judge finds such a half in the fields of the event.
     cells = split_cells(raw.decode(errors="surrogateescape"), layout.separator)
     try:
         if len(cells) != layout.columns:
             raise ValueError(f"{len(cells)} columns instead of {layout.columns}")
-        return layout.parse_event(cells, line)
+        return layout.parse_event(cells)
     except ValueError as error:
         return UnusableRow(
             str(error), user_id_or_empty(cells[layout.user_column] if len(cells) > layout.user_column else "")

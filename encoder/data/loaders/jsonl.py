@@ -46,9 +46,9 @@ class MappedJsonLines:
     def batches(self, path: Path) -> Iterator[RowBatch]:
         with open_bytes(path) as file:
             for lines, raw in line_batches(numbered_lines(file)):
-                yield RowBatch(lines, raw, [self._row(text, line) for line, text in zip(lines, raw, strict=True)])
+                yield RowBatch(lines, raw, [self._row(text) for text in raw])
 
-    def _row(self, text: bytes, line: int) -> RawEvent | UnusableRow:
+    def _row(self, text: bytes) -> RawEvent | UnusableRow:
         try:
             fields: dict[str, Any] | None = _decode_object(text)
         except (ValueError, RecursionError):
@@ -60,7 +60,7 @@ class MappedJsonLines:
         absent = [column for column in self._required if column not in row]
         if absent:
             return UnusableRow(f"the object has no {', '.join(absent)}", user_id_or_empty(row.get(self._user_column)))
-        return mapped_row(self._mapping, self._column_of, row, f"jsonl-{line}")
+        return mapped_row(self._mapping, self._column_of, row)
 
 
 def _at_path(fields: Any, path: str) -> Any:

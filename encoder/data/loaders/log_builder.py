@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.data.event_ids import UNNAMED
 from encoder.data.event_log import MISSING, Column, EventLog
 from encoder.data.events import BehaviorEvent
 from encoder.data.loaders.log_report import LogReport
@@ -45,39 +46,39 @@ class EventLogBuilder:
 
     def add(self, batch: JudgedBatch) -> None:
         """Add the events of a batch, except for duplicates, and count all rows in the report."""
-        lines: list[int] = []
         events: list[BehaviorEvent] = []
         for line, raw, event in zip(batch.lines, batch.raw, batch.events, strict=True):
             if isinstance(event, UnusableRow):
                 self.report.add_unparsable(line, raw, event.reason)
             else:
-                lines.append(line)
                 events.append(event)
         for line, one in batch.dropped:
             self.report.add_dropped(line, one)
         new = self._new_positions(events)
         if len(new) < len(events):
             self.report.duplicates += len(events) - len(new)
-            lines, events = [lines[row] for row in new], [events[row] for row in new]
-        self._append(lines, events)
+            events = [events[row] for row in new]
+        self._append(events)
         self._append_attributes(events)
         self.report.kept += len(events)
 
     def _new_positions(self, events: list[BehaviorEvent]) -> Sequence[int]:
         """The positions of the events that are not duplicates of an earlier row."""
         keys = [(event.user_id, event.event_id) for event in events]
+        if all(event_id == UNNAMED for _, event_id in keys):
+            return range(len(events))
         new = set(keys)
         if len(new) == len(keys) and self._seen.isdisjoint(new):  # fast path: most batches have no duplicates
             self._seen |= new
             return range(len(events))
         rows = []
         for row, key in enumerate(keys):
-            if key not in self._seen:
+            if key not in self._seen or key[1] == UNNAMED:
                 self._seen.add(key)
                 rows.append(row)
         return rows
 
-    def _append(self, lines: list[int], events: list[BehaviorEvent]) -> None:
+    def _append(self, events: list[BehaviorEvent]) -> None:
         count = len(events)
         dictionaries = self._dictionaries
         columns: dict[str, NDArray[np.generic]] = {
@@ -87,8 +88,8 @@ class EventLogBuilder:
             "time_ms": np.array([e.event_time_ms for e in events], dtype=np.int64),
             "category": dictionaries["category"].encode_optional([e.category for e in events], count),
             "price": np.array([e.price for e in events], dtype=np.float64),  # None becomes nan
-            "line": np.array(lines, dtype=np.int64),
-            "event_ids": np.array([e.event_id for e in events], dtype=object),
+            # One object stands for all ids that are not made yet.
+            "event_ids": np.array([UNNAMED if e.event_id == UNNAMED else e.event_id for e in events], dtype=object),
             "session": dictionaries["session"].encode_optional([e.session_id for e in events], count),
         }
         for name, column in columns.items():
@@ -110,7 +111,7 @@ class EventLogBuilder:
     def log(self) -> EventLog:
         """The event log of all batches so far."""
         if not self._parts:
-            self._append([], [])
+            self._append([])
         columns = {name: np.concatenate(parts) for name, parts in self._parts.items()}
         order = np.argsort(columns["time_ms"], kind="stable")
         attributes = {name: np.full(len(order), MISSING, dtype=np.int32) for name in self._attribute_dictionaries}

@@ -53,10 +53,7 @@ class Parquet:
                 values = {column: _values(_array(table, paths[column])) for column in columns}
                 rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
                 lines = range(first_line, first_line + len(rows))
-                events = [
-                    mapped_row(self._mapping, column_of, row, f"parquet-{line}")
-                    for line, row in zip(lines, rows, strict=True)
-                ]
+                events = [mapped_row(self._mapping, column_of, row) for row in rows]
                 yield RowBatch(lines, [msgspec.json.encode(row, enc_hook=str) for row in rows], events)
                 first_line += len(rows)
 

@@ -6,6 +6,7 @@ in the first line is used.
 
 from pathlib import Path
 
+from encoder.data.event_ids import UNNAMED
 from encoder.data.loaders.columns.mapping import ATTRIBUTE_PREFIX, ColumnMapping
 from encoder.data.loaders.delimited import Delimited, Layout
 from encoder.data.loaders.row_batches import RawEvent
@@ -44,11 +45,11 @@ class _LineParser:
             if name.startswith(ATTRIBUTE_PREFIX)
         }
 
-    def parse_event(self, cells: list[str], line: int) -> RawEvent:
+    def parse_event(self, cells: list[str]) -> RawEvent:
         positions = self.positions
         price = self._optional("price", cells)
         return RawEvent(
-            event_id=self._id("event_id", cells) if "event_id" in positions else f"csv-{line}",
+            event_id=self._id("event_id", cells) if "event_id" in positions else UNNAMED,
             user_id=self._id("user_id", cells),
             item_id=self._id("item_id", cells),
             action=cells[positions["action"]] if self._action is None else self._action,

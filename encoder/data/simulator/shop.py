@@ -178,7 +178,6 @@ class Shop:
             time_ms=time_ms + first_day_ms,
             category=shop.category[item].astype(np.int32),
             price=np.round(shop.price[item] * (1.0 - discount), 2),
-            line=np.arange(len(item), dtype=np.int64),
             source=f"shop{seed}",
             session=Column([f"session-{number:06d}" for number in sessions.tolist()], session_codes.astype(np.int32)),
             attributes={"brand": Column(shop.brands, shop.brand[item].astype(np.int32))},

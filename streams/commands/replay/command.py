@@ -14,8 +14,10 @@ import msgspec
 from rich.console import Console
 from rich.status import Status
 
-from encoder.data.loaders import COLUMNS_HELP, FORMATS, replay_records
+from encoder.commands.number_arguments import positive, share
+from encoder.data.loaders import COLUMNS_HELP, FORMATS
 from streams.broker.topics import describe_topic, ensure_topics
+from streams.commands.replay.log_records import LogRecords
 from streams.commands.replay.producer import MAX_RECORD_BYTES, Replay
 from streams.config.settings import load_settings
 
@@ -29,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--columns", metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)
     part = parser.add_mutually_exclusive_group()
-    part.add_argument("--first", type=float, metavar="FRACTION", help="send only this first part of the log in time")
-    part.add_argument("--rest", type=float, metavar="FRACTION", help="send only the part after this first part")
-    parser.add_argument("--rate", type=float, metavar="EVENTS_PER_S", help="events per second (default: full speed)")
+    part.add_argument("--first", type=share, metavar="FRACTION", help="send only this first part of the log in time")
+    part.add_argument("--rest", type=share, metavar="FRACTION", help="send only the part after this first part")
+    parser.add_argument("--rate", type=positive, metavar="EVENTS_PER_S", help="events per second (default: full speed)")
     parser.add_argument("--bootstrap", metavar="HOST:PORT", help="address of a broker (default: the setting `broker`)")
     parser.add_argument("--topic", help="topic to send to (default: the setting `behavior_topic`)")
     parser.add_argument("--json", action="store_true", help="print the counts as one JSON object on the last line")
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     named = {"THALWEG_BROKER": args.bootstrap} if args.bootstrap else {}
     settings = load_settings({**os.environ, **named})
     settings = msgspec.structs.replace(settings, behavior_topic=args.topic or settings.behavior_topic)
-    records = replay_records(args.log, args.format, args.columns, first=args.first, rest=args.rest)
+    records = LogRecords(args.log, args.format, args.columns, first=args.first, rest=args.rest)
     replay = Replay(settings, settings.behavior_topic, args.rate)
     if args.topic is None:
         ensure_topics(settings)
@@ -52,25 +54,34 @@ def run(args: argparse.Namespace) -> int:
         describe_topic(settings, args.topic)  # a topic that the user names must exist
     with _progress_line(replay):
         replay.run(records)
-    _print_counts(replay, args.json)
+    _print_counts(replay, records, args.json)
     return 1 if replay.failed else 0
 
 
-def _print_counts(replay: Replay, as_json: bool) -> None:
+def _print_counts(replay: Replay, records: LogRecords, as_json: bool) -> None:
     records_per_s = round(replay.sent / replay.elapsed_s, 1)
     if as_json:
         counts = {
             "sent": replay.sent,
             "failed": replay.failed,
+            "moved": records.moved,
+            "late": records.late,
             "elapsed_s": round(replay.elapsed_s, 3),
             "records_per_s": records_per_s,
         }
         print(json.dumps(counts))
-    else:
+        return
+    print(
+        f"replay: {replay.sent} records sent to {replay.topic} in {replay.elapsed_s:.1f} s "
+        f"({records_per_s:.0f}/s), {replay.failed} failed"
+        + (f": each larger than {MAX_RECORD_BYTES} bytes" if replay.failed else "")
+    )
+    if records.moved:
+        print(f"{records.moved} rows of the file stand behind a later event: all rows were sent in order of time")
+    if records.late:
         print(
-            f"replay: {replay.sent} records sent to {replay.topic} in {replay.elapsed_s:.1f} s "
-            f"({records_per_s:.0f}/s), {replay.failed} failed"
-            + (f": each larger than {MAX_RECORD_BYTES} bytes" if replay.failed else "")
+            f"{records.late} events stand behind a later event of their user: JSON Lines are sent in the order of the "
+            "file; sort the file by event_time_ms if these events are not late on purpose"
         )
 
 
@@ -84,9 +95,10 @@ def _progress_line(replay: Replay) -> Iterator[None]:
         while not is_over.wait(PROGRESS_INTERVAL_S):
             records_per_s, before = (replay.sent - before) / PROGRESS_INTERVAL_S, replay.sent
             elapsed_s = time.monotonic() - began_s
-            status.update(f"{before:,} records sent, {records_per_s:,.0f}/s, {elapsed_s:.0f} s")
+            if before:
+                status.update(f"{before:,} records sent, {records_per_s:,.0f}/s, {elapsed_s:.0f} s")
 
-    with Console(stderr=True).status(f"sending to {replay.topic} …") as status:
+    with Console(stderr=True).status("reading the log …") as status:
         thread = threading.Thread(target=follow, args=[status], name="progress", daemon=True)
         thread.start()
         try:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
+from encoder.data.event_ids import UNNAMED
 from encoder.data.loaders.columns.mapping import ATTRIBUTE_PREFIX, ATTRIBUTES, TEXT_FIELDS, ColumnMapping
 from encoder.data.loaders.row_batches import RawEvent, UnusableRow, user_id_or_empty
 
@@ -11,15 +12,12 @@ class Milliseconds(int):
     """A time that is known to be in milliseconds. The unit of the mapping does not apply to such a value."""
 
 
-def mapped_row(
-    mapping: ColumnMapping, column_of: Mapping[str, str], row: Mapping[str, Any], generated_id: str
-) -> RawEvent | UnusableRow:
+def mapped_row(mapping: ColumnMapping, column_of: Mapping[str, str], row: Mapping[str, Any]) -> RawEvent | UnusableRow:
     """The fields of the event of a row.
 
     column_of: field or attributes.NAME -> column. row: column -> value, without the columns that the row lacks.
-    generated_id: the event id when the row has no column with one.
     """
-    fields: dict[str, Any] = {"event_id": generated_id}
+    fields: dict[str, Any] = {"event_id": UNNAMED}
     if mapping.action is not None:
         fields["action"] = mapping.action
     attributes: dict[str, Any] = {}

@@ -11,7 +11,7 @@ The option has the form FIELD=COLUMN,... with the fields of the event contract, 
 - FIELD= without a column leaves an optional field out, also when there is a column with the field's name.
 - A dotted path such as properties.product_id names a field inside a JSON object or a Parquet struct.
 - #1, #2, ... as COLUMN stand for the first, second, ... column of a file without a header.
-- A row without an event id gets the id `<format>-<line>`.
+- An event of a row without an event id gets an id that is made of the event: see `encoder.data.event_ids`.
 """
 
 import re

@@ -10,6 +10,7 @@ be the id of another user.
 
 from pathlib import Path
 
+from encoder.data.event_ids import UNNAMED
 from encoder.data.loaders.delimited import Layout
 from encoder.data.loaders.row_batches import RawEvent
 from encoder.data.loaders.text.cells import split_cells
@@ -31,12 +32,12 @@ def layout(first_line: str, path: Path) -> Layout:
             "format with --format"
         )
     positions = [names.index(name) for name in _COLUMNS]
-    action, id_prefix = ("purchase", "diginetica-purchases") if "ordernumber" in names else ("view", "diginetica")
+    action = "purchase" if "ordernumber" in names else "view"
 
-    def parse_event(cells: list[str], line: int) -> RawEvent:
+    def parse_event(cells: list[str]) -> RawEvent:
         session, user, item, since_start_ms, date = (cells[position] for position in positions)
         return RawEvent(
-            event_id=f"{id_prefix}-{line}",
+            event_id=UNNAMED,
             user_id=f"session-{session}" if user in ("", "NA") else user,
             item_id=item,
             action=action,

@@ -7,6 +7,7 @@ u.data        separated by tabs, without a header (ml-100k)
 
 from pathlib import Path
 
+from encoder.data.event_ids import UNNAMED
 from encoder.data.loaders.delimited import Layout, check_header
 from encoder.data.loaders.row_batches import RawEvent
 from encoder.data.loaders.text.numbers import float_or_text
@@ -24,10 +25,10 @@ def layout(first_line: str, path: Path) -> Layout:
     return Layout(",", columns=4, user_column=0, parse_event=_parse_event, has_header=True)
 
 
-def _parse_event(cells: list[str], line: int) -> RawEvent:
+def _parse_event(cells: list[str]) -> RawEvent:
     user, movie, rating, time = cells
     return RawEvent(
-        event_id=f"movielens-{line}",
+        event_id=UNNAMED,
         user_id=user,
         item_id=movie,
         action="rate",

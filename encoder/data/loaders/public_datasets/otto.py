@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from encoder.data.event_ids import UNNAMED
 from encoder.data.loaders.row_batches import RawEvent, RowBatch, UnusableRow
 from encoder.data.loaders.text.lines import numbered_lines, open_bytes
 
@@ -46,7 +47,7 @@ class Otto:
         rows: list[_Row] = []
         with open_bytes(path) as file:
             for line, text in numbered_lines(file):
-                new = _rows(text, line)
+                new = _rows(text)
                 rows += new
                 lines += [line] * len(new)
                 if len(rows) >= _BATCH_ROWS:
@@ -60,7 +61,7 @@ def _batch(lines: list[int], rows: list[_Row]) -> RowBatch:
     return RowBatch(lines, [raw for raw, _ in rows], [event for _, event in rows])
 
 
-def _rows(text: bytes, line: int) -> list[_Row]:
+def _rows(text: bytes) -> list[_Row]:
     try:
         session = _decode_session(text)
     except _DECODING_ERRORS as error:
@@ -79,7 +80,7 @@ def _rows(text: bytes, line: int) -> list[_Row]:
             (
                 raw,
                 RawEvent(
-                    event_id=f"otto-{line}-{number}",
+                    event_id=UNNAMED,
                     user_id=user_id,
                     item_id=str(event.aid),
                     action=event.type,

@@ -6,6 +6,7 @@ of category_code, brand, price and user_session may be empty.
 
 from pathlib import Path
 
+from encoder.data.event_ids import UNNAMED
 from encoder.data.loaders.delimited import Layout, check_header
 from encoder.data.loaders.row_batches import RawEvent
 from encoder.data.loaders.text.numbers import float_or_text
@@ -20,7 +21,7 @@ def layout(first_line: str, path: Path) -> Layout:
     return Layout(",", columns=9, user_column=7, parse_event=_parse_event, has_header=True)
 
 
-def _parse_event(cells: list[str], line: int) -> RawEvent:
+def _parse_event(cells: list[str]) -> RawEvent:
     time, action, product, category_id, category_code, brand, price, user, session = cells
     attributes: dict[str, str | int | float] = {}
     if category_id:
@@ -28,7 +29,7 @@ def _parse_event(cells: list[str], line: int) -> RawEvent:
     if brand:
         attributes["brand"] = brand
     return RawEvent(
-        event_id=f"rees46-{line}",
+        event_id=UNNAMED,
         user_id=user,
         item_id=product,
         action=action,

@@ -5,6 +5,7 @@ Times are milliseconds. The events are view, addtocart and transaction. Only a t
 
 from pathlib import Path
 
+from encoder.data.event_ids import UNNAMED
 from encoder.data.loaders.delimited import Layout, check_header
 from encoder.data.loaders.row_batches import RawEvent
 from encoder.data.loaders.text.times import from_milliseconds
@@ -18,10 +19,10 @@ def layout(first_line: str, path: Path) -> Layout:
     return Layout(",", columns=5, user_column=1, parse_event=_parse_event, has_header=True)
 
 
-def _parse_event(cells: list[str], line: int) -> RawEvent:
+def _parse_event(cells: list[str]) -> RawEvent:
     time, visitor, action, item, transaction = cells
     return RawEvent(
-        event_id=f"retailrocket-{line}",
+        event_id=UNNAMED,
         user_id=visitor,
         item_id=item,
         action=action,

@@ -5,6 +5,7 @@ Times are seconds. The behaviours are pv (a page view), fav, cart and buy.
 
 from pathlib import Path
 
+from encoder.data.event_ids import UNNAMED
 from encoder.data.loaders.delimited import Layout
 from encoder.data.loaders.row_batches import RawEvent
 from encoder.data.loaders.text.times import from_seconds
@@ -15,10 +16,10 @@ def layout(first_line: str, path: Path) -> Layout:
     return Layout(",", columns=5, user_column=0, parse_event=_parse_event, has_header=False)
 
 
-def _parse_event(cells: list[str], line: int) -> RawEvent:
+def _parse_event(cells: list[str]) -> RawEvent:
     user, item, category, action, time = cells
     return RawEvent(
-        event_id=f"taobao-{line}",
+        event_id=UNNAMED,
         user_id=user,
         item_id=item,
         action=action,

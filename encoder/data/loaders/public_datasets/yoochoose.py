@@ -11,6 +11,7 @@ click was.
 
 from pathlib import Path
 
+from encoder.data.event_ids import UNNAMED
 from encoder.data.loaders.delimited import Layout
 from encoder.data.loaders.row_batches import RawEvent
 from encoder.data.loaders.text.numbers import float_or_text
@@ -29,11 +30,11 @@ def layout(first_line: str, path: Path) -> Layout:
     return Layout(",", columns=4, user_column=0, parse_event=_parse_click, has_header=False)
 
 
-def _parse_click(cells: list[str], line: int) -> RawEvent:
+def _parse_click(cells: list[str]) -> RawEvent:
     session, time, item, category = cells
     is_brand = len(category) >= _BRAND_DIGITS
     return RawEvent(
-        event_id=f"yoochoose-{line}",
+        event_id=UNNAMED,
         user_id=session,
         item_id=item,
         action="click",
@@ -44,10 +45,10 @@ def _parse_click(cells: list[str], line: int) -> RawEvent:
     )
 
 
-def _parse_purchase(cells: list[str], line: int) -> RawEvent:
+def _parse_purchase(cells: list[str]) -> RawEvent:
     session, time, item, price, quantity = cells
     return RawEvent(
-        event_id=f"yoochoose-buys-{line}",  # the clicks are in another file and have the same line numbers
+        event_id=UNNAMED,
         user_id=session,
         item_id=item,
         action="purchase",
@@ -58,10 +59,10 @@ def _parse_purchase(cells: list[str], line: int) -> RawEvent:
     )
 
 
-def _parse_prepared_click(cells: list[str], line: int) -> RawEvent:
+def _parse_prepared_click(cells: list[str]) -> RawEvent:
     session, item, time = cells
     return RawEvent(
-        event_id=f"yoochoose-{line}",
+        event_id=UNNAMED,
         user_id=session,
         item_id=item,
         action="click",

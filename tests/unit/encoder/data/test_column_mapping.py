@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from encoder.data.loaders import load_log, replay_records
+from encoder.data.loaders import load_log
 from encoder.data.loaders.columns.mapping import ColumnMapping
 from encoder.errors import InputError
+from streams.commands.replay.log_records import LogRecords
 
 BEAUTY = Path(__file__).parents[5] / "shared/data/beauty/beauty.csv.gz"
 BEAUTY_COLUMNS = "user_id=user,item_id=item,event_time_ms=ts[s],action:=rate"
@@ -68,8 +69,8 @@ def test_csv_columns_are_mapped_by_name(tmp_path: Path, separator: str) -> None:
         assert why in example
     assert 'without price (not a number): 1 events, first line 5: "dear"' in str(report)
     bob, ann, dear = log.events()
-    assert (dear.event_id, dear.price) == ("csv-5", None)
-    assert (ann.event_id, ann.user_id, ann.item_id, ann.action) == ("csv-2", "ann", "shoe", "view")
+    assert (dear.event_time_ms, dear.price) == (1_396_437_467_000, None)
+    assert (ann.user_id, ann.item_id, ann.action) == ("ann", "shoe", "view")
     # The column category needs no mapping.
     assert (ann.event_time_ms, ann.price, ann.category) == (
         1_396_437_466_940,
@@ -78,9 +79,9 @@ def test_csv_columns_are_mapped_by_name(tmp_path: Path, separator: str) -> None:
     )
     assert (ann.attributes, bob.attributes) == ({"brand": "Aurora"}, None)
     assert (bob.event_time_ms, bob.price, bob.category) == (1_396_437_465_000, None, None)
-    records = list(replay_records(path, columns=columns))
-    assert [key for key, _ in records] == [b"ann", b"bob", b"bob", b"bob", b"bob"]
-    assert json.loads(records[0][1])["event_id"] == "csv-2"
+    records = list(LogRecords(path, columns=columns))
+    assert [key for key, _ in records] == [b"bob", b"bob", b"ann", b"bob", b"bob"]
+    assert json.loads(records[2][1])["event_id"] == ann.event_id
     assert records[4][1] == separator.join(rows[5]).encode()
 
 
@@ -98,9 +99,9 @@ def test_csv_without_a_header_is_mapped_by_column_number(tmp_path: Path) -> None
     path = write(tmp_path, "ann shoe,2014-04-07,x\nbob,2014-04-07T00:00:01+01:00,y\n", "log.dat")
     columns = "user_id=#1,event_time_ms=#2[iso],item_id=#3,action:=see"
     events = list(load_log(path, "csv", columns)[0].events())
-    assert [(e.event_id, e.user_id, e.item_id, e.action, e.event_time_ms) for e in events] == [
-        ("csv-2", "bob", "y", "see", 1_396_825_201_000),
-        ("csv-1", "ann shoe", "x", "see", 1_396_828_800_000),
+    assert [(e.user_id, e.item_id, e.action, e.event_time_ms) for e in events] == [
+        ("bob", "y", "see", 1_396_825_201_000),
+        ("ann shoe", "x", "see", 1_396_828_800_000),
     ]
     for columns, absent in (
         ("user_id=#1,item_id=#9", "#9, action, event_time_ms"),
@@ -142,10 +143,10 @@ def test_parquet_columns_are_mapped_by_name(tmp_path: Path) -> None:
     log, report = load_log(path, columns=columns)
     assert (report.kept, report.unparsable) == (2, 3)
     first, second = log.events()
-    assert (first.event_id, first.user_id, first.item_id, first.action) == ("parquet-1", "7", "4", "rate")
+    assert (first.user_id, first.item_id, first.action) == ("7", "4", "rate")
     assert (first.event_time_ms, first.attributes) == (1_396_437_466_940, {"brand": "Aurora", "size": "4"})
-    assert (second.event_id, second.event_time_ms, second.attributes) == ("parquet-4", 1_396_437_467_000, None)
-    records = list(replay_records(path, columns=columns))
+    assert (second.user_id, second.event_time_ms, second.attributes) == ("9", 1_396_437_467_000, None)
+    records = list(LogRecords(path, columns=columns))
     assert [key for key, _ in records] == [b"7", b"8", b"9", b"9", b"9"]
     assert json.loads(records[0][1])["attributes"] == {"brand": "Aurora", "size": 4}
     assert json.loads(records[1][1])["user"] == 8

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from encoder.data.event_ids import content_id
 from encoder.data.event_log import Column, EventLog
 from encoder.errors import InputError
 
@@ -20,7 +21,6 @@ def make_log(times: list[int]) -> EventLog:
         time_ms=np.array(times, dtype=np.int64),
         category=np.where(np.arange(n) % 3 == 2, -1, 0).astype(np.int32),
         price=np.where(np.arange(n) % 2 == 0, np.nan, 9.5),
-        line=np.arange(n, dtype=np.int64) + 2,
         source="till",
         session=Column(["s1"], np.where(np.arange(n) == 0, -1, 0).astype(np.int32)),
         attributes={"brand": Column(["Aurora"], np.where(np.arange(n) == 1, 0, -1).astype(np.int32))},
@@ -30,7 +30,8 @@ def make_log(times: list[int]) -> EventLog:
 
 def test_events_have_every_column_except_missing_values() -> None:
     first, second, third = make_log([10, 20, 30]).events()
-    assert (first.event_id, first.user_id, first.item_id, first.action) == ("till-2", "ann", "shoe", "view")
+    assert first.event_id == content_id("till", "ann", "shoe", "view", 10)
+    assert (first.user_id, first.item_id, first.action) == ("ann", "shoe", "view")
     assert (first.event_time_ms, first.price, first.session_id, first.attributes) == (10, None, None, None)
     assert (second.price, second.session_id, second.category) == (9.5, "s1", "feet")
     assert second.attributes == {"brand": "Aurora", "item_name": "Aurora socks"}

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from encoder.data.contract.incoming_event import IncomingEvent
-from encoder.data.loaders import load_log, replay_records
+from encoder.data.loaders import load_log
 from encoder.errors import InputError
+from streams.commands.replay.log_records import LogRecords
 from streams.engine.codec import decode
 
 REES46 = Path(__file__).parents[5] / "shared/data/rees46/2019-Oct.csv.gz"
@@ -53,12 +54,7 @@ def test_rees46_columns_and_times_and_missing_values_are_read(tmp_path: Path, na
     assert (report.rows, report.kept, report.unparsable, report.duplicates) == (4, 4, 0, 0)
     events = list(log.events())
     # Sorted by time, and by row within the same time.
-    assert [event.event_id for event in events] == [
-        "rees46-2",
-        "rees46-4",
-        "rees46-3",
-        "rees46-5",
-    ]
+    assert [event.item_id for event in events] == ["44600062", "1004237", "1307067", "17"]
     assert events[0].event_time_ms == 1_569_888_000_000
     assert (events[0].category, events[0].price, events[0].session_id) == (None, 35.79, "72d76fde")
     assert events[0].attributes == {"category_id": "2103807459595387724", "brand": "shiseido"}
@@ -87,17 +83,17 @@ def test_an_odd_price_is_read_or_missing_and_never_costs_the_event(tmp_path: Pat
     ):
         assert line in str(report).splitlines()
     assert len(str(report).splitlines()) == 4  # a price of NaN is a missing price
-    taken = [decode(key, value, int(time.time() * 1000)) for key, value in replay_records(path, "rees46")]
+    taken = [decode(key, value, int(time.time() * 1000)) for key, value in LogRecords(path, "rees46")]
     assert taken == [msgspec.convert(msgspec.structs.asdict(event), IncomingEvent) for event in log.events()]
 
 
-def test_rees46_rows_are_replayed_in_file_order_and_broken_rows_unchanged(tmp_path: Path) -> None:
+def test_rees46_rows_are_replayed_in_order_of_time_and_broken_rows_unchanged(tmp_path: Path) -> None:
     path = write_rees46(tmp_path, ROWS[:3] + BROKEN[:1])
-    records = list(replay_records(path, "rees46"))
-    assert [key for key, _ in records] == [b"541312140", b"550050854", b"535871217", b"52040330"]
-    assert [json.loads(value)["event_id"] for _, value in records[:3]] == ["rees46-2", "rees46-3", "rees46-4"]
-    assert records[3][1] == BROKEN[0].encode()
-    assert records == list(replay_records(path, "rees46"))
+    records = list(LogRecords(path, "rees46"))
+    assert [key for key, _ in records] == [b"541312140", b"535871217", b"52040330", b"550050854"]
+    assert [json.loads(records[row][1])["item_id"] for row in (0, 1, 3)] == ["44600062", "1004237", "1307067"]
+    assert records[2][1] == BROKEN[0].encode()  # it stays behind the row before it
+    assert records == list(LogRecords(path, "rees46"))
 
 
 def test_the_header_of_a_rees46_file_is_checked(tmp_path: Path) -> None:
@@ -124,8 +120,8 @@ def test_the_counts_of_a_real_rees46_log_add_up() -> None:
         "cart": 165,
     }
     assert int(np.isnan(log.price).sum()) == 0
-    first = sum(1 for _ in replay_records(REES46, "rees46", first=0.7))
-    rest = sum(1 for _ in replay_records(REES46, "rees46", rest=0.7))
+    first = sum(1 for _ in LogRecords(REES46, "rees46", first=0.7))
+    rest = sum(1 for _ in LogRecords(REES46, "rees46", rest=0.7))
     assert first + rest == report.rows
     assert [first, rest - 1] == [len(part) for part in log.split(0.7)]
 
@@ -183,7 +179,7 @@ def test_good_jsonl_lines_are_kept_and_others_are_counted(tmp_path: Path, name: 
 def test_jsonl_lines_are_replayed_unchanged(tmp_path: Path) -> None:
     good = json.dumps(event(3), indent=None).encode()
     lines = [good, *(line for line, _ in BAD_LINES), good]
-    records = list(replay_records(write_lines(tmp_path, lines)))
+    records = list(LogRecords(write_lines(tmp_path, lines)))
     assert [value for _, value in records] == lines
     assert [key for key, _ in records] == [b"u1", *(key for _, key in BAD_LINES), b"u1"]
 
@@ -193,13 +189,13 @@ def test_first_and_rest_together_replay_the_whole_file(tmp_path: Path) -> None:
     lines = [json.dumps(event(n, event_time_ms=at)).encode() for n, at in enumerate(times)]
     lines.insert(3, b"after 9, so with the rest")
     path = write_lines(tmp_path, lines)
-    first = [value for _, value in replay_records(path, first=0.7)]
-    rest = [value for _, value in replay_records(path, rest=0.7)]
+    first = [value for _, value in LogRecords(path, first=0.7)]
+    rest = [value for _, value in LogRecords(path, rest=0.7)]
     assert [json.loads(value)["event_time_ms"] for value in first] == [5, 1, 2, 3, 4, 6, 0]
     assert sorted(first + rest) == sorted(lines)
     assert rest[:2] == [lines[2], lines[3]]
     with pytest.raises(InputError, match="give one of them"):
-        list(replay_records(path, first=0.1, rest=0.9))
+        list(LogRecords(path, first=0.1, rest=0.9))
 
 
 def test_parquet_columns_with_the_names_of_the_contract_are_read(tmp_path: Path) -> None:
@@ -216,7 +212,7 @@ def test_parquet_columns_with_the_names_of_the_contract_are_read(tmp_path: Path)
         ("e1", 1.5, {"brand": "B"}),
         ("e2", 1.5, {"brand": "B"}),
     ]
-    records = list(replay_records(path))
+    records = list(LogRecords(path))
     assert [key for key, _ in records] == [b"u0", b"u1", b"u0", b""]
     assert json.loads(records[1][1])["item_id"] == "i1"
 
@@ -236,22 +232,22 @@ def test_an_error_names_a_file_that_cannot_be_used(tmp_path: Path) -> None:
 def test_a_file_of_another_format_is_not_replayed(tmp_path: Path, rows: int) -> None:
     csv = write_rees46(tmp_path, (ROWS * rows)[: rows - 1], "log.txt")
     with pytest.raises(InputError) as caught:
-        replay_records(csv)  # the error comes before the first record is requested
+        LogRecords(csv)  # the error comes before the first record is requested
     named = (str(csv), "format jsonl", f"first {min(rows, 1000)} rows", "line 1 is 'event_time,event_type", "malformed")
     for part in (*named, "otto, parquet, rees46"):
         assert part in str(caught.value)
     far_future = [json.dumps(event(n, event_time_ms=10**14)).encode() for n in range(rows)]
     with pytest.raises(InputError, match="a day ahead of the clock"):
-        replay_records(write_lines(tmp_path, far_future), first=0.5)
+        LogRecords(write_lines(tmp_path, far_future), first=0.5)
 
 
 def test_a_file_is_a_log_if_one_of_its_first_rows_is_an_event(tmp_path: Path) -> None:
     lines = [b"no JSON"] * 999 + [json.dumps(event(1)).encode()] + [b"no JSON"] * 9_000
-    assert [value for _, value in replay_records(write_lines(tmp_path, lines))] == lines
+    assert [value for _, value in LogRecords(write_lines(tmp_path, lines))] == lines
     lines[999], lines[1000] = lines[1000], lines[999]
     with pytest.raises(InputError, match="none of its first 1000 rows"):
-        replay_records(write_lines(tmp_path, lines))
-    assert list(replay_records(write_lines(tmp_path, []))) == []
+        LogRecords(write_lines(tmp_path, lines))
+    assert list(LogRecords(write_lines(tmp_path, []))) == []
 
 
 def test_an_empty_file_is_an_empty_log(tmp_path: Path) -> None:

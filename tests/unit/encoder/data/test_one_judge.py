@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encoder.data.contract.incoming_event import MAX_AHEAD_MS, MAX_TEXT, MAX_TIME_MS, MAX_VALUE_BYTES
+from encoder.data.event_ids import UNNAMED, content_id
 from encoder.data.events import BehaviorEvent
-from encoder.data.loaders import load_log, replay_records
+from encoder.data.loaders import load_log
+from streams.commands.replay.log_records import LogRecords
 from streams.engine.codec import Rejected, decode, decode_batch
 from tests.support.processing import Record
 
@@ -79,7 +81,7 @@ def kept_by_training(path: Path, **options: Any) -> list[dict[str, Any]]:
 
 def kept_by_the_stream(path: Path, **options: Any) -> list[dict[str, Any]]:
     now_ms = int(time.time() * 1000)
-    sent = [Record(key, value, offset, now_ms) for offset, (key, value) in enumerate(replay_records(path, **options))]
+    sent = [Record(key, value, offset, now_ms) for offset, (key, value) in enumerate(LogRecords(path, **options))]
     events = [outcome for outcome in decode_batch(sent) if isinstance(outcome, BehaviorEvent)]
     return [comparable(event) for event in sorted(events, key=lambda event: event.event_time_ms)]
 
@@ -154,9 +156,11 @@ def test_both_refuse_a_row_whose_record_is_larger_than_a_value_may_be(tmp_path: 
     header = "user_id\titem_id\taction\tevent_time_ms\ttext\n"
 
     def write(length: int) -> int:
+        """Write the file. Returns the size of the largest record, with UNNAMED in the place of the id, as judged."""
         rows = ("u\ti\tview\t1700000000000\tx\n", f"u\ti\tview\t1700000000000\t{'x' * length}\n")
         path.write_text(header + "".join(rows))
-        return max(len(value) for _, value in replay_records(path, columns="attributes.text=text"))
+        largest = max(len(value) for _, value in LogRecords(path, columns="attributes.text=text"))
+        return largest + len(UNNAMED) - len(content_id("csv", "u", "i", "view", 1_700_000_000_000) + "-2")
 
     spare = MAX_VALUE_BYTES - write(100)
     write(100 + spare - spare_bytes)
@@ -172,6 +176,6 @@ def test_a_row_that_is_unusable_under_the_mapping_is_never_an_event_of_the_strea
     options = {"columns": "item_id=product"}
     assert [event["item_id"] for event in kept_by_training(path, **options)] == ["p"]
     assert kept_by_training(path, **options) == kept_by_the_stream(path, **options)
-    key, value = list(replay_records(path, **options))[1]
+    key, value = list(LogRecords(path, **options))[1]
     assert isinstance(decode(key, value, GOOD["event_time_ms"]), Rejected)
     assert json.loads(value)["unusable_row"]["event_id"] == "e1"

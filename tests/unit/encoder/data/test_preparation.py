@@ -15,7 +15,8 @@ DAY_MS = 86_400_000
 
 
 def rows_of(log: EventLog) -> list[int]:
-    return [int(line) for line in log.line]
+    assert log.event_ids is not None
+    return [int(event_id) for event_id in log.event_ids]
 
 
 def steady(user: str, count: int, gap_ms: int, start_ms: int = 0) -> list[tuple[str, str, str, int]]:

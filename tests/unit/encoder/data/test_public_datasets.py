@@ -8,9 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from encoder.data.event_ids import content_id
 from encoder.data.events import BehaviorEvent
-from encoder.data.loaders import FORMATS, load_log, replay_records
+from encoder.data.loaders import FORMATS, load_log
 from encoder.errors import InputError
+from streams.commands.replay.log_records import LogRecords
 from streams.engine.codec import Rejected, decode
 
 SHARED = Path(__file__).parents[5] / "shared/data"
@@ -33,12 +35,18 @@ def loaded(path: Path, name: str, kept: int, reasons: list[str]) -> list[Behavio
     for example, reason in zip(report.examples, reasons, strict=True):
         assert reason in example
     events = list(log.events())
-    taken = [decode(key, value, int(time.time() * 1000)) for key, value in replay_records(path, name)]
+    assert len({event.event_id for event in events}) == len(events)
+    assert all(event.event_id.startswith(made_id(name, event)) for event in events)
+    taken = [decode(key, value, int(time.time() * 1000)) for key, value in LogRecords(path, name)]
     assert len(taken) == report.rows
     assert sum(isinstance(outcome, Rejected) for outcome in taken) == len(reasons)
     sent = {outcome.event_id: outcome for outcome in taken if isinstance(outcome, BehaviorEvent)}
     assert {event.event_id: _plain(event) for event in events} == {key: _plain(event) for key, event in sent.items()}
     return events
+
+
+def made_id(name: str, event: BehaviorEvent) -> str:
+    return content_id(name, event.user_id, event.item_id, event.action, event.event_time_ms)
 
 
 def _plain(event: BehaviorEvent) -> dict[str, object]:
@@ -58,7 +66,7 @@ def test_yoochoose_clicks_are_read(tmp_path: Path) -> None:
     )
     events = loaded(path, "yoochoose", 4, ["line 4: 5 columns instead of 4", "line 5: time '2014-04-07T13:58:99.446Z'"])
     assert events[0] == BehaviorEvent(
-        event_id="yoochoose-1",
+        event_id=made_id("yoochoose", events[0]),
         user_id="1",
         item_id="214536502",
         action="click",
@@ -76,10 +84,10 @@ def test_yoochoose_purchases_are_read(tmp_path: Path) -> None:
         "420374,2014-04-06T18:44:58.325Z,214537850,0,0",
         "281626,2014-04-06T09:40:13.032Z,214535653,many,1",
     )
-    bad, last, first = sorted(loaded(path, "yoochoose", 3, []), key=lambda event: event.event_id, reverse=True)
-    assert (bad.event_id, bad.price) == ("yoochoose-buys-3", None)
-    assert (first.event_id, first.action, first.price, first.attributes) == (
-        "yoochoose-buys-1",
+    bad, first, last = loaded(path, "yoochoose", 3, [])
+    assert (bad.item_id, bad.price) == ("214535653", None)
+    assert (first.item_id, first.action, first.price, first.attributes) == (
+        "214537888",
         "purchase",
         12462.0,
         {"quantity": "1"},
@@ -90,7 +98,7 @@ def test_yoochoose_purchases_are_read(tmp_path: Path) -> None:
 def test_prepared_yoochoose_files_are_read(tmp_path: Path) -> None:
     path = write(tmp_path, "SessionId\tItemId\tTime", "3\t214716935\t1396437466.94", "3\t214832672\tsoon", "4\t1\t5\t6")
     (event,) = loaded(path, "yoochoose", 1, ["line 3: time 'soon' is not a number of seconds", "line 4: 4 columns"])
-    assert (event.event_id, event.user_id, event.session_id) == ("yoochoose-2", "3", "3")
+    assert (event.user_id, event.session_id) == ("3", "3")
     assert (event.item_id, event.action, event.event_time_ms) == ("214716935", "click", 1_396_437_466_940)
 
 
@@ -111,7 +119,6 @@ def test_retailrocket_is_read(tmp_path: Path) -> None:
     ]
     assert events[1].event_time_ms == 1_433_222_276_276
     assert [event.attributes for event in events] == [None, {"transaction_id": "4000"}, None]
-    assert events[0].event_id == "retailrocket-2"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +148,7 @@ def test_diginetica_purchases_are_read(tmp_path: Path) -> None:
         tmp_path, "sessionId;userId;timeframe;eventdate;ordernumber;itemId", "150;18278;17100868;2016-05-06;16421;25911"
     )
     (event,) = loaded(path, "diginetica", 1, [])
-    assert (event.event_id, event.action, event.item_id) == ("diginetica-purchases-2", "purchase", "25911")
+    assert (event.action, event.item_id) == ("purchase", "25911")
     assert event.event_time_ms == 1_462_492_800_000 + 17_100_868
 
 
@@ -157,7 +164,7 @@ def test_taobao_is_read(tmp_path: Path) -> None:
         path, "taobao", 2, ["line 3: event_time_ms is -1511572885000: Expected `int` >= 0", "line 4: 4 columns"]
     )
     assert events[0] == BehaviorEvent(
-        event_id="taobao-1",
+        event_id=made_id("taobao", events[0]),
         user_id="1",
         item_id="2268318",
         action="pv",
@@ -181,7 +188,6 @@ def test_movielens_is_read(tmp_path: Path, lines: list[str]) -> None:
     assert (first.item_id, second.item_id) == ("29", "2")  # in order of time, unlike the file
     assert (second.user_id, second.action, second.attributes) == ("1", "rate", {"rating": "3.5"})
     assert second.event_time_ms == 1_112_486_027_000
-    assert second.event_id == f"movielens-{len(lines) - 2}"
 
 
 def test_a_rating_that_is_no_finite_number_does_not_cost_the_event(tmp_path: Path) -> None:
@@ -212,14 +218,12 @@ def test_a_line_of_otto_is_a_session_of_many_events(tmp_path: Path) -> None:
         "line 4: the session has no events",
     ]
     found = loaded(path, "otto", 3, reasons)
-    assert [(event.event_id, event.user_id, event.item_id, event.action) for event in found] == [
-        ("otto-1-1", "12899779", "59625", "clicks"),
-        ("otto-2-1", "12899780", "59625", "clicks"),
-        ("otto-2-3", "12899780", "1142000", "carts"),
+    assert [(event.user_id, event.item_id, event.action) for event in found] == [
+        ("12899779", "59625", "clicks"),
+        ("12899780", "59625", "clicks"),
+        ("12899780", "1142000", "carts"),
     ]
-    log, _ = load_log(path, "otto")
-    assert log.line.tolist() == [1, 2, 2]
-    bad_key, bad_value = list(replay_records(path, "otto"))[2]
+    bad_key, bad_value = list(LogRecords(path, "otto"))[2]
     assert bad_key == b"12899780"
     assert json.loads(bad_value) == {"session": 12899780, "events": [{"aid": 59626, "type": "clicks"}]}
 
@@ -229,7 +233,7 @@ def test_otto_sessions_may_cross_batches(tmp_path: Path) -> None:
     lines = [f'{{"session":{number},"events":[{session}]}}' for number in range(400)]
     log, report = load_log(write(tmp_path, *lines), "otto")
     assert (report.kept, report.rows) == (20_000, 20_000)
-    assert np.bincount(log.line).tolist() == [0] + [50] * 400
+    assert np.bincount(log.user).tolist() == [50] * 400
 
 
 @pytest.mark.parametrize("name", ["diginetica", "movielens", "rees46", "retailrocket"])
@@ -245,7 +249,7 @@ def test_an_empty_file_has_no_events_or_lacks_its_header(tmp_path: Path, name: s
     path.write_bytes(b"")
     if name in ("jsonl", "otto", "taobao", "yoochoose"):
         assert load_log(path, name)[1].rows == 0
-        assert list(replay_records(path, name)) == []
+        assert list(LogRecords(path, name)) == []
     else:
         with pytest.raises(InputError, match=r"does not begin as|has no column"):
             load_log(path, name)
