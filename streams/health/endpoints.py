@@ -4,6 +4,7 @@ Both health endpoints answer by progress. /healthz fails when the worker is abou
 worker has had work for a while and has confirmed none of it, or when the worker has no partitions.
 """
 
+import errno
 from collections.abc import Callable
 
 from aiohttp import web
@@ -33,7 +34,10 @@ class Endpoints:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> str:
-        """Listen, and return the address as `http://host:port`. Raises SettingsError when the port is taken."""
+        """Listen, and return the address as `http://host:port`.
+
+        Raises SettingsError for a port that is taken and for a host that is not an address of this machine.
+        """
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
@@ -42,8 +46,10 @@ class Endpoints:
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
-        except OSError as error:
-            raise SettingsError(f"http_port = {self._port} on {self._host}: {error}; set THALWEG_HTTP_PORT") from error
+        except (OSError, UnicodeError) as error:  # A host that no name server can be asked for is a UnicodeError.
+            raise SettingsError(
+                f"http_port = {self._port} on http_host = {self._host!r}: {error}; {listen_remedy(error)}"
+            ) from error
         host, port = self._runner.addresses[0][:2]
         return f"http://{host}:{port}"
 
@@ -65,3 +71,13 @@ class Endpoints:
         if not self._has_assignment():
             return web.Response(text="no partitions yet\n", status=503)
         return web.Response(text="ready\n")
+
+
+def listen_remedy(error: Exception) -> str:
+    """What to do when a server cannot listen on `http_host` and `http_port`."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return "set THALWEG_HTTP_PORT to another port, or to 0 for any free port"
+    if number == errno.EACCES:
+        return "set THALWEG_HTTP_PORT to a port above 1023, or to 0 for any free port"
+    return "set THALWEG_HTTP_HOST to an address of this machine, such as 127.0.0.1 or 0.0.0.0"

@@ -54,9 +54,21 @@ def _execute(worker: faust.Worker) -> int:
     try:
         worker.execute_from_commandline()
     except SystemExit as end:
-        if isinstance(worker.crash_reason, ThalwegError):
-            raise worker.crash_reason from None
+        reason = _thalweg_error(worker.crash_reason) or _thalweg_error(end)
+        if reason is not None:
+            raise reason from None
         if end.code:
             raise
     print("thalweg worker: stopped; everything it took is confirmed and committed", flush=True)
     return 0
+
+
+def _thalweg_error(error: BaseException | None) -> ThalwegError | None:
+    """The error itself where the error is a ThalwegError, or else the ThalwegError during which the error was raised.
+
+    Faust knows no reason of a crash where the start of a service raises. Faust then ends by a SystemExit, which has the
+    error of the service as its context.
+    """
+    while error is not None and not isinstance(error, ThalwegError):
+        error = error.__cause__ or error.__context__
+    return error

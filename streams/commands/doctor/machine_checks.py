@@ -1,12 +1,18 @@
 """Checks of this machine: the HTTP port of a worker, and the services that `thalweg up` started."""
 
 import errno
+import http.client
 import socket
+import urllib.request
 from collections.abc import Iterator
 
 from streams.commands.doctor.finding import Finding
 from streams.config.settings import Settings
+from streams.health.endpoints import listen_remedy
 from streams.local.state_file import read_state
+
+PROBE_TIMEOUT_S = 1.0
+PROBE_BYTES = 65_536
 
 
 def check_http_port(settings: Settings) -> Finding:
@@ -20,15 +26,22 @@ def check_http_port(settings: Settings) -> Finding:
             with socket.socket(family, kind, protocol) as listener:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 listener.bind(address)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            remedy = (
-                "this is right when a worker already runs; for another one set THALWEG_HTTP_PORT to another port or 0"
-            )
-            return Finding("note", "http", f"{detail} is taken", remedy)
-        remedy = "set THALWEG_HTTP_HOST to an address of this machine, THALWEG_HTTP_PORT to a port above 1023 or 0"
-        return Finding("failed", "http", f"{detail}: {error}", remedy)
+    except (OSError, UnicodeError) as error:  # as the HTTP server of a worker
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE and _serves_metrics(host, port):
+            remedy = "for a further worker or monitor, set THALWEG_HTTP_PORT to another port or to 0"
+            return Finding("note", "http", f"{detail} is taken by a worker or a monitor of Thalweg", remedy)
+        return Finding("failed", "http", f"{detail}: {error}", listen_remedy(error))
     return Finding("ok", "http", detail)
+
+
+def _serves_metrics(host: str, port: int) -> bool:
+    """True when the program that listens on the port is a worker or a monitor of Thalweg."""
+    address = f"[{host}]" if ":" in host else host
+    try:
+        with urllib.request.urlopen(f"http://{address}:{port}/metrics", timeout=PROBE_TIMEOUT_S) as response:
+            return b"thalweg_" in response.read(PROBE_BYTES)
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
 
 
 def check_local_services() -> Iterator[Finding]:

@@ -1,0 +1,47 @@
+"""What `thalweg worker` reports when its application cannot start."""
+
+import asyncio
+import logging
+
+import mode
+import pytest
+
+from streams.config.errors import BrokerError, SettingsError, ThalwegError
+from streams.worker.command import _execute
+
+
+class Unstartable(mode.Service):
+    """A service whose start raises, as that of the worker's application does when a port is taken."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    async def on_start(self) -> None:
+        raise self.error
+
+
+def worker(error: Exception) -> mode.Worker:
+    started = mode.Worker(Unstartable(error), loop=asyncio.new_event_loop(), quiet=True, override_logging=False)
+    started.daemon = False
+    return started
+
+
+@pytest.mark.parametrize("error", [SettingsError("http_port = 1"), BrokerError("no broker answers")])
+def test_an_error_of_the_start_is_the_error_of_the_command(error: ThalwegError) -> None:
+    with pytest.raises(type(error), match=str(error)):
+        _execute(worker(error))
+
+
+def test_an_error_behind_another_error_is_found() -> None:
+    error = RuntimeError("while it stopped")
+    error.__context__ = BrokerError("the broker refused this client")
+    with pytest.raises(BrokerError, match="refused this client"):
+        _execute(worker(error))
+
+
+def test_an_error_of_another_kind_ends_with_code_1_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR), pytest.raises(SystemExit) as stopped:
+        _execute(worker(ValueError("nobody expected this")))
+    assert stopped.value.code == 1
+    assert "nobody expected this" in caplog.text
