@@ -4,23 +4,25 @@ A setting comes from these sources; a later source wins over an earlier one:
 
 1. the defaults below,
 2. the TOML file that `THALWEG_CONFIG` names,
-3. the environment (`THALWEG_<NAME>`).
+3. the environment (`THALWEG_<NAME>`), without the variables that Kubernetes sets for Services.
 
 What `thalweg up` wrote about a local service counts only when no source names an address of that service. A secret may
 stand in a file of its own, which `<name>_file` (`THALWEG_<NAME>_FILE`) names. `thalweg doctor` prints all settings and
 masks secrets.
 """
 
+import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from streams.config.errors import SettingsError
+from streams.config.service_links import is_service_link
 
 PREFIX = "THALWEG_"
 NOT_SETTINGS = {f"{PREFIX}{name}" for name in ("CONFIG", "HOME", "CACHE")}  # these variables name files and folders
@@ -28,6 +30,7 @@ SERVICES = ("broker", "cassandra")
 SECRETS = tuple(f"{service}_password" for service in SERVICES)
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Compression = Literal["gzip", "lz4", "snappy", "zstd", "none"]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 _ADDRESS = re.compile(r"(?P<host>[^:/\s]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
 
@@ -68,6 +71,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     evaluation_topic: str = "evaluation.events.v1"
     metrics_topic: str = "evaluation.metrics.v1"
     partitions: PositiveInt = 4  # partitions of the topics that Thalweg creates
+    # Codec of the topics that a worker writes. Every Kafka client reads gzip without a further package:
+    # docs/decisions.md#compression-codec
+    compression: Compression = "gzip"
 
     # Only a worker that is behind reaches this size, because a micro-batch holds what came while the previous one was
     # processed. A micro-batch of this size writes 0.15 rows for each event: docs/decisions.md#largest-batch
@@ -172,8 +178,12 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         field = name[len(PREFIX) :].lower()
         if not name.startswith(PREFIX) or name in NOT_SETTINGS:
             continue
-        if field not in _known_fields():
-            raise SettingsError(f"{name}: there is no setting {field!r}; known: {', '.join(sorted(_known_fields()))}")
+        is_setting = field in _known_fields()
+        if is_service_link(name, environment, is_setting):
+            continue
+        if not is_setting:
+            other = sorted(variable.removeprefix(PREFIX).lower() for variable in NOT_SETTINGS)
+            raise SettingsError(f"{name}: there is no setting {field!r}; {_known_names(field, other)}")
         values[field] = text
     return _with_secrets_from_files(values, "the environment")
 
@@ -187,12 +197,19 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path} is not valid TOML: {error}") from None
     unknown = sorted(set(values) - _known_fields())
     if unknown:
-        raise SettingsError(f"{path}: unknown setting {unknown[0]!r}; known: {', '.join(sorted(_known_fields()))}")
+        raise SettingsError(f"{path}: there is no setting {unknown[0]!r}; {_known_names(unknown[0])}")
     return _with_secrets_from_files(values, str(path))
 
 
 def _known_fields() -> set[str]:
     return {*Settings.__struct_fields__, *(f"{name}_file" for name in SECRETS)}
+
+
+def _known_names(field: str, other: Sequence[str] = ()) -> str:
+    """The known name that is closest to an unknown one, and all known settings. other: names of no settings."""
+    close = difflib.get_close_matches(field, [*_known_fields(), *other], n=1)
+    question = f"is {close[0]} ({PREFIX}{close[0].upper()}) meant? " if close else ""
+    return f"{question}known: {', '.join(sorted(_known_fields()))}"
 
 
 def _with_secrets_from_files(values: dict[str, Any], source: str) -> dict[str, Any]:

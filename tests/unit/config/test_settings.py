@@ -54,10 +54,48 @@ def test_a_bad_setting_is_named_with_its_value(tmp_path: Path, environment: dict
         load_settings({"THALWEG_HOME": str(tmp_path), **environment})
 
 
+KUBERNETES = {
+    "SERVICE_HOST": "10.96.0.7",
+    "SERVICE_PORT": "9090",
+    "SERVICE_PORT_METRICS": "9090",
+    "PORT": "tcp://10.96.0.7:9090",
+    "PORT_9090_TCP": "tcp://10.96.0.7:9090",
+    "PORT_9090_TCP_PROTO": "tcp",
+    "PORT_9090_TCP_PORT": "9090",
+    "PORT_9090_TCP_ADDR": "10.96.0.7",
+    "PORT_53_UDP_ADDR": "10.96.0.7",
+}
+
+
+@pytest.mark.parametrize("service", ["THALWEG_", "THALWEG_X_", "THALWEG_WORKER_METRICS_", "THALWEG_HTTP_"])
+def test_the_variables_that_kubernetes_sets_for_a_service_are_no_settings(tmp_path: Path, service: str) -> None:
+    links = {f"{service}{name}": value for name, value in KUBERNETES.items()}
+    loaded = load_settings({"THALWEG_HOME": str(tmp_path), "THALWEG_KEYSPACE": "shop", **links})
+    assert loaded == Settings(keyspace="shop")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [
+        ("THALWEG_BROKR", "kafka:9092", "is broker .THALWEG_BROKER. meant"),
+        ("THALWEG_HTP_PORT", "9090", "is http_port .THALWEG_HTTP_PORT. meant"),
+        ("THALWEG_BROKER_PASSWORD_FIL", "/x", "is broker_password_file .THALWEG_BROKER_PASSWORD_FILE. meant"),
+        ("THALWEG_CONFG", "/x", "is config .THALWEG_CONFIG. meant"),
+        ("THALWEG_X_SERVICE_HOSTS", "10.96.0.7", "there is no setting 'x_service_hosts'"),
+        ("THALWEG_HTTP_PORT", "tcp://10.96.0.7:9090", "http_port .*'tcp://10.96.0.7:9090'"),
+    ],
+)
+def test_a_typing_error_stays_an_error_that_names_the_closest_setting(
+    tmp_path: Path, name: str, value: str, meant: str
+) -> None:
+    with pytest.raises(SettingsError, match=meant):
+        load_settings({"THALWEG_HOME": str(tmp_path), name: value})
+
+
 def test_an_unknown_setting_in_the_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "thalweg.toml"
     file.write_text('keyspce = "a"\n')
-    with pytest.raises(SettingsError, match="keyspce"):
+    with pytest.raises(SettingsError, match="'keyspce'; is keyspace .THALWEG_KEYSPACE. meant"):
         load_settings({"THALWEG_CONFIG": str(file), "THALWEG_HOME": str(tmp_path)})
 
 
