@@ -15,6 +15,7 @@ from streams.config.errors import SettingsError
 Position = TypeVar("Position", int, NDArray[np.int64])
 
 _NAME = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$")
+_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \w+\.(\w+)")
 OFFSET_BITS, GENERATION_BITS = 44, 8
 HIGHEST_GENERATION = (1 << GENERATION_BITS) - 1
 PENDING_ERASURES_TTL_S = 30 * 24 * 3600  # A bundle that is never served again keeps no names of erased users.
@@ -32,11 +33,25 @@ def item_vectors_table(width: int) -> str:
 
 def statements(keyspace: str, replication: int, width: int) -> list[str]:
     """CREATE statements, in order. Raises SettingsError for a keyspace name that Cassandra does not take."""
+    return [create_keyspace(keyspace, replication), *create_tables(keyspace, width).values()]
+
+
+def stored_name(keyspace: str) -> str:
+    """The name under which Cassandra keeps the keyspace in `system_schema`: a name without quotes is in lower case."""
+    return keyspace.lower()
+
+
+def create_keyspace(keyspace: str, replication: int) -> str:
+    """The CREATE statement. Raises SettingsError for a keyspace name that Cassandra does not take."""
     if not _NAME.match(keyspace):
         raise SettingsError(f"keyspace {keyspace!r} must be a letter, then up to 47 letters, digits or underscores")
     strategy = f"{{'class': 'NetworkTopologyStrategy', 'replication_factor': {replication}}}"
-    return [
-        f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {strategy}",
+    return f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {strategy}"
+
+
+def create_tables(keyspace: str, width: int) -> dict[str, str]:
+    """The CREATE statement of each table, by the table's name. width: of a representation."""
+    texts = [
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.{representations_table(width)} (
     user_id text,
     bundle_id text,
@@ -97,6 +112,8 @@ def _shared_tables(keyspace: str) -> list[str]:
     PRIMARY KEY ((bundle_id, partition), user_id)
 ) WITH default_time_to_live = {PENDING_ERASURES_TTL_S}""",
     ]
+    names = (match[1] for match in map(_TABLE.match, texts) if match is not None)
+    return dict(zip(names, texts, strict=True))
 
 
 def write_timestamp(epoch: int, offset: Position, generation_id: int) -> Position:

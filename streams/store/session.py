@@ -25,6 +25,7 @@ from streams.config.errors import StoreError
 from streams.config.security import tls_context
 from streams.config.settings import Settings, addresses
 from streams.store.raw_vectors import RawVectorProtocolHandler
+from streams.store.rights import grant_text
 
 logger = logging.getLogger(__name__)
 
@@ -55,14 +56,14 @@ class Session:
         try:
             return self._session.execute(query, parameters)
         except (DriverException, NoHostAvailable) as error:
-            raise StoreError(f"Cassandra at {self._address} failed to {doing}: {error}") from error
+            raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
 
     def prepare(self, query: str) -> PreparedStatement:
         """Prepare a statement. Blocks. Raises StoreError."""
         try:
             return self._session.prepare(query)
         except (DriverException, NoHostAvailable) as error:
-            raise StoreError(f"Cassandra at {self._address} did not prepare {query!r}: {error}") from error
+            raise StoreError(f"Cassandra at {self._address} did not prepare {query!r}: {_text(error)}") from error
 
     async def request(self, statement: Any, parameters: Sequence[Any] | None = None) -> Any:
         """Send a request, again and again while Cassandra is away or overloaded, and return the confirmed rows.
@@ -86,7 +87,7 @@ class Session:
                     self.retries += 1
                     problem = error
                 except DriverException as error:
-                    raise StoreError(f"Cassandra refused a request: {error}") from error
+                    raise StoreError(f"Cassandra refused a request: {_text(error)}") from error
             log = logger.warning if wait_s >= LAST_RETRY_S else logger.info
             log("Cassandra does not take requests (%s), next try in %.2f s", problem, wait_s)
             await asyncio.sleep(wait_s)
@@ -135,6 +136,11 @@ def connect(settings: Settings) -> tuple[Cluster, DriverSession]:
         driver_log.setLevel(level)
     session.client_protocol_handler = RawVectorProtocolHandler
     return cluster, session
+
+
+def _text(error: Exception) -> str:
+    """The error's text, with the GRANT where the user lacks a right."""
+    return f"{error}{grant_text(str(error))}"
 
 
 def _unlogged_batch(prepared: PreparedStatement, rows: Sequence[Values]) -> BatchStatement:

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from export.runtime.bundle import Bundle
 from streams.config.settings import Settings
-from streams.store import cql_schema
 from streams.store.item_vectors import ItemVectors
 from streams.store.pending_erasures import PendingErasures
 from streams.store.registry import Registry
+from streams.store.schema_creation import create_missing
 from streams.store.session import Session
 from streams.store.user_rows import UserRows
 
@@ -27,11 +27,8 @@ class Store(NamedTuple):
 
 def open_store(settings: Settings, bundle: Bundle) -> Store:
     """Connect, and create the tables that are missing. Blocks. Raises StoreError, SettingsError."""
-    width = bundle.manifest.representation_width
-    statements = cql_schema.statements(settings.keyspace, settings.replication, width)
     session = Session(settings)
-    for statement in statements:
-        session.execute("create the schema", statement)
+    create_missing(session, settings, bundle.manifest.representation_width)
     erasures = PendingErasures(session, settings.keyspace, bundle.bundle_id)
     return Store(
         session=session,

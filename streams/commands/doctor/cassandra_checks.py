@@ -1,8 +1,7 @@
 """Checks of Cassandra: version, durability, limits of a write request, and the tables of the keyspace."""
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from export.runtime.bundle import Bundle
 from streams.commands.doctor.finding import Finding, State
@@ -10,7 +9,7 @@ from streams.config.errors import SettingsError, StoreError
 from streams.config.settings import Settings
 from streams.store import cql_schema
 from streams.store.row_batches import row_bytes, rows_per_request
-from streams.store.session import connect
+from streams.store.session import Session
 
 THRESHOLDS = ("batch_size_fail_threshold_in_kb", "batch_size_warn_threshold_in_kb")
 _COLUMN = re.compile(r"^ {4}(?P<name>[a-z_]+) (?P<type>[a-z]+(<[^>]+>)?)[ ,]", re.MULTILINE)
@@ -20,39 +19,43 @@ def check_cassandra(settings: Settings, bundle: Bundle | None) -> Iterator[Findi
     """Connect, then run every check of Cassandra. Raises StoreError, SettingsError."""
     keyspace = check_keyspace_name(settings)
     yield keyspace
-    cluster, session = connect(settings)
+    session = Session(settings)
     try:
-        version = session.execute("SELECT release_version FROM system.local").one()[0]
+        version = session.execute("tell its version", "SELECT release_version FROM system.local").one()[0]
         if int(version.split(".")[0]) < 5:
             yield Finding("failed", "cassandra", f"{version} has no vector type", "use Cassandra 5")
             return
         yield Finding("ok", "cassandra", f"{version} at {settings.cassandra}")
-        yield _check_durability(session, settings)
+        yield _readable("durability", lambda: _check_durability(session, settings))
         if bundle is not None:
-            yield _check_batch_limits(session, bundle)
+            yield _readable("batches", lambda: _check_batch_limits(session, bundle))
         if keyspace.state == "ok":
             yield from _check_tables(session, settings, bundle)
-    except Exception as error:  # the errors of the driver have no common root
-        raise StoreError(
-            f"Cassandra at {settings.cassandra} refused a query: {type(error).__name__}: {error}"
-        ) from error
     finally:
-        cluster.shutdown()
+        session.close()
+
+
+def _readable(subject: str, check: Callable[[], Finding]) -> Finding:
+    """The finding, or a note where the user may not read what the check looks at. A worker does not read it either."""
+    try:
+        return check()
+    except StoreError as error:
+        return Finding("note", subject, str(error))
 
 
 def check_keyspace_name(settings: Settings) -> Finding:
     """Check whether Cassandra accepts the name of the keyspace."""
     try:
-        cql_schema.statements(settings.keyspace, settings.replication, width=1)
+        cql_schema.create_keyspace(settings.keyspace, settings.replication)
     except SettingsError as error:
         return Finding("failed", "keyspace", str(error), "set THALWEG_KEYSPACE")
     return Finding("ok", "keyspace", settings.keyspace)
 
 
-def _check_durability(session: Any, settings: Settings) -> Finding:
+def _check_durability(session: Session, settings: Settings) -> Finding:
     """Check whether an acknowledged row survives when a node is killed."""
     query = "SELECT value FROM system_views.settings WHERE name = 'commitlog_sync'"
-    row = session.execute(query).one()
+    row = session.execute("show its settings", query).one()
     if row is not None and row[0] == "periodic" and settings.replication == 1:
         detail = "commitlog_sync is periodic and replication is 1: a node that is killed loses its last rows"
         remedy = "in production, use replication 3 (THALWEG_REPLICATION) or commitlog_sync: group in cassandra.yaml"
@@ -60,13 +63,15 @@ def _check_durability(session: Any, settings: Settings) -> Finding:
     return Finding("ok", "durability", f"replication {settings.replication}")
 
 
-def _check_batch_limits(session: Any, bundle: Bundle) -> Finding:
+def _check_batch_limits(session: Session, bundle: Bundle) -> Finding:
     """Check whether Cassandra accepts a full write request. By default, Cassandra warns at 5 KiB and refuses at 50."""
     row_size_bytes = row_bytes(bundle.manifest)
     rows = rows_per_request(row_size_bytes)
     batch_bytes = rows * row_size_bytes
     query = "SELECT name, value FROM system_views.settings WHERE name IN ('{}', '{}')".format(*THRESHOLDS)
-    limits = {name: int(value) * 1024 for name, value in session.execute(query) if value is not None}
+    limits = {
+        name: int(value) * 1024 for name, value in session.execute("show its settings", query) if value is not None
+    }
     remedy = "set batch_size_warn_threshold: 64KiB and batch_size_fail_threshold: 640KiB in cassandra.yaml"
     states: tuple[State, State] = ("failed", "note")
     for name, state in zip(THRESHOLDS, states, strict=True):
@@ -76,7 +81,7 @@ def _check_batch_limits(session: Any, bundle: Bundle) -> Finding:
     return Finding("ok", "batches", f"{rows} rows take about {batch_bytes // 1024} KiB")
 
 
-def _check_tables(session: Any, settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
+def _check_tables(session: Session, settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
     """Compare the columns that exist with the CREATE statements."""
     existing = _existing_columns(session, settings.keyspace)
     if not existing:
@@ -87,29 +92,27 @@ def _check_tables(session: Any, settings: Settings, bundle: Bundle | None) -> It
         yield Finding("note", "schema", detail)
         return
     width = bundle.manifest.representation_width
-    for table, columns in expected_columns(settings.keyspace, settings.replication, width).items():
+    for table, columns in expected_columns(settings.keyspace, width).items():
         yield _compare_columns(f"{settings.keyspace}.{table}", columns, existing.get(table))
     if "item_vectors_stored" in existing:
         yield _check_item_vectors(session, settings, bundle)
 
 
-def _existing_columns(session: Any, keyspace: str) -> dict[str, dict[str, str]]:
+def _existing_columns(session: Session, keyspace: str) -> dict[str, dict[str, str]]:
     """The type of each column, by table and column."""
     query = "SELECT table_name, column_name, type FROM system_schema.columns WHERE keyspace_name = %s"
     tables: dict[str, dict[str, str]] = {}
-    for table, column, kind in session.execute(query, [keyspace]):
+    for table, column, kind in session.execute("show its schema", query, [cql_schema.stored_name(keyspace)]):
         tables.setdefault(table, {})[column] = kind
     return tables
 
 
-def expected_columns(keyspace: str, replication: int, width: int) -> dict[str, dict[str, str]]:
+def expected_columns(keyspace: str, width: int) -> dict[str, dict[str, str]]:
     """The type of each column, by table and column, read from the CREATE statements. width: of a representation."""
-    tables: dict[str, dict[str, str]] = {}
-    for statement in cql_schema.statements(keyspace, replication, width):
-        head = re.match(rf"CREATE TABLE IF NOT EXISTS {keyspace}\.(\w+)", statement)
-        if head is not None:
-            tables[head[1]] = {match["name"]: match["type"] for match in _COLUMN.finditer(statement)}
-    return tables
+    return {
+        table: {match["name"]: match["type"] for match in _COLUMN.finditer(statement)}
+        for table, statement in cql_schema.create_tables(keyspace, width).items()
+    }
 
 
 def _compare_columns(table: str, expected: dict[str, str], existing: dict[str, str] | None) -> Finding:
@@ -122,10 +125,10 @@ def _compare_columns(table: str, expected: dict[str, str], existing: dict[str, s
     return Finding("ok", "schema", f"{table}: {len(expected)} columns")
 
 
-def _check_item_vectors(session: Any, settings: Settings, bundle: Bundle) -> Finding:
+def _check_item_vectors(session: Session, settings: Settings, bundle: Bundle) -> Finding:
     """Check whether all item vectors of the bundle are stored."""
     query = f"SELECT items FROM {settings.keyspace}.item_vectors_stored WHERE bundle_id = %s LIMIT 1"
-    row = session.execute(query, [bundle.bundle_id]).one()
+    row = session.execute("read item_vectors_stored", query, [bundle.bundle_id]).one()
     stored, items = 0 if row is None else row[0], bundle.manifest.items
     detail = f"{stored:,} of {items:,} of {bundle.bundle_id} are stored"
     if stored == items:

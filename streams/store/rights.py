@@ -1,0 +1,19 @@
+"""The GRANT that gives a user of Cassandra the right that a request lacked. Pure.
+
+Cassandra's message names the user, the right and the resource: `User u has no MODIFY permission on <table k.t> or any
+of its parents` (org.apache.cassandra.service.ClientState.ensurePermission).
+"""
+
+import re
+
+_LACKS = re.compile(r"User (?P<user>\S+) has no (?P<right>[A-Z_]+) permission on <(?P<resource>[^>]+)>")
+
+
+def grant_text(message: str) -> str:
+    """`; GRANT ... TO ...` to be appended to a message about a request. Empty where no right was missing."""
+    lacks = _LACKS.search(message)
+    if lacks is None:
+        return ""
+    kind, _, name = lacks["resource"].partition(" ")
+    resource = "ALL KEYSPACES" if kind == "all" else f"{kind.upper()} {name}"
+    return f"; run as an administrator: GRANT {lacks['right']} ON {resource} TO {lacks['user']}"
