@@ -5,12 +5,17 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from streams.broker.compression import use_fastest_levels
+from streams.broker.error_codes import describe, learn_newer_codes
 from streams.broker.topics import NO_BROKER_REMEDY
 from streams.config.errors import BrokerError
 from streams.config.security import broker_arguments
 from streams.config.settings import Settings
+
+learn_newer_codes()
+use_fastest_levels()
 
 
 @contextlib.contextmanager
@@ -22,7 +27,7 @@ def kafka_errors(failure: str | Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except KafkaError as error:
-        raise BrokerError(f"{failure if isinstance(failure, str) else failure()}: {error!r}") from error
+        raise BrokerError(f"{failure if isinstance(failure, str) else failure()}: {describe(error)}") from error
 
 
 @contextlib.contextmanager
@@ -30,8 +35,10 @@ def no_broker_errors(settings: Settings) -> Iterator[None]:
     """Turn a KafkaError while a client connects into a BrokerError with a remedy."""
     try:
         yield
-    except KafkaError as error:
+    except KafkaConnectionError as error:
         raise BrokerError(f"no broker answers at {settings.broker}: {error}; {NO_BROKER_REMEDY}") from error
+    except KafkaError as error:
+        raise BrokerError(f"the broker at {settings.broker} refused this client: {describe(error)}") from error
 
 
 @contextlib.asynccontextmanager

@@ -21,8 +21,6 @@ from streams.engine.outputs import Letter, Output
 # A request of this size is half of what a broker takes by default (1 MB). An evaluation event has about 300 bytes.
 BATCH_BYTES = 512 * 1024
 REQUEST_TIMEOUT_S = 30.0
-# snappy compresses evaluation events in a tenth of the time of lz4 (docs/decisions.md#compression-codec).
-COMPRESSION = "snappy"
 # The client never gives up on a batch of an idempotent producer. A broker that restarts is back well within this time.
 # After this time the worker ends, and its supervisor starts the worker again.
 CONFIRM_TIMEOUT_S = 120.0
@@ -45,7 +43,7 @@ class Publisher:
             self._settings,
             transactional_id=transactional_id,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-            compression_type=COMPRESSION,
+            compression_type=None if self._settings.compression == "none" else self._settings.compression,
             max_batch_size=BATCH_BYTES,
             request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
         )
@@ -87,14 +85,15 @@ class Publisher:
         """Send evaluation events and dead letters, and await each confirmation. Raises BrokerError."""
         topic, letter_topic = self._settings.evaluation_topic, self._settings.dead_letter_topic
         producer = self._started
-        with kafka_errors("outputs were not confirmed"):
-            futures = [await producer.send_batch(batch, topic, partition=p) for p, batch in evaluations]
-            for partition, key, value, headers in dead_letters:
-                futures.append(
-                    await producer.send(letter_topic, key=key, value=value, headers=list(headers), partition=partition)
-                )
-            async with self._limit():
-                await asyncio.gather(*futures)
+        with kafka_errors(f"outputs to {topic} were not confirmed"):
+            events = [await producer.send_batch(batch, topic, partition=p) for p, batch in evaluations]
+        with kafka_errors(f"outputs to {letter_topic} were not confirmed"):
+            letters = [
+                await producer.send(letter_topic, key=key, value=value, headers=list(headers), partition=partition)
+                for partition, key, value, headers in dead_letters
+            ]
+        async with self._limit():
+            await asyncio.gather(_confirmed(topic, events), _confirmed(letter_topic, letters))
 
     async def update(self, updates: UpdatesByPartition) -> None:
         """Publish the representations of stored rows, confirmed. Raises BrokerError."""
@@ -114,6 +113,12 @@ class Publisher:
         except TimeoutError:
             waited = f"were not confirmed within {CONFIRM_TIMEOUT_S:.0f} s"
             raise BrokerError(f"outputs {waited}: is {self._settings.broker} there?") from None
+
+
+async def _confirmed(topic: str, futures: list[asyncio.Future[Any]]) -> None:
+    """Await the broker's answers about records of one topic. Raises BrokerError that names the topic."""
+    with kafka_errors(f"outputs to {topic} were not confirmed"):
+        await asyncio.gather(*futures)
 
 
 def by_partition(updates: Iterable[Output]) -> UpdatesByPartition:

@@ -9,16 +9,21 @@ from typing import Any
 
 import msgspec
 from kafka import KafkaAdminClient, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+from kafka.admin import OffsetSpec
 from kafka.errors import (
+    BrokerResponseError,
+    ClusterAuthorizationFailedError,
     GroupIdNotFoundError,
     InvalidPartitionsError,
     KafkaError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
     for_code,
 )
 
+from streams.broker.error_codes import describe
+from streams.broker.topic_settings import check_topic_settings, output_topics
 from streams.config.connection_faults import check_broker_login
 from streams.config.errors import BrokerError, SettingsError
 from streams.config.security import broker_arguments
@@ -80,7 +85,7 @@ def broker_admin(settings: Settings) -> Iterator[Any]:
         admin = KafkaAdminClient(bootstrap_timeout_ms=CONNECT_TIMEOUT_MS, **broker_arguments(settings))
         yield admin
     except KafkaError as error:
-        why = str(error) or type(error).__name__
+        why = describe(error)
         if admin is None:
             check_broker_login(settings)
             raise BrokerError(f"no broker answers at {settings.broker}: {why}; {NO_BROKER_REMEDY}") from error
@@ -101,13 +106,13 @@ def ensure_topics(settings: Settings) -> None:
 
     Outputs of partition p go to partition p, so an output topic has as many partitions as the behaviour topic. An
     output topic with fewer partitions gets more. `settings.partitions` counts only where the behaviour topic is created
-    here. Raises SettingsError where an output topic has more partitions or the updates topic is not compacted, and
-    BrokerError where the broker does not answer.
+    here. Raises SettingsError where an output topic has more partitions or the cleanup policy of a topic loses records,
+    and BrokerError where the broker does not answer or the user lacks a right.
     """
     with broker_admin(settings) as admin:
         _create(admin, {settings.behavior_topic: _options(settings, settings.partitions)})
         partitions = len(_metadata(admin, settings.behavior_topic)["partitions"])
-        outputs = [settings.updates_topic, settings.evaluation_topic, settings.dead_letter_topic]
+        outputs = output_topics(settings)
         missing = {name: _options(settings, partitions) for name in outputs}
         missing[settings.updates_topic]["configs"] = {"cleanup.policy": "compact"}
         missing[settings.metrics_topic] = _options(settings, 1)
@@ -121,7 +126,7 @@ def ensure_topics(settings: Settings) -> None:
                 )
             if count < partitions:
                 _grow(admin, name, partitions)
-        _check_compacted(admin, settings.updates_topic)
+        check_topic_settings(admin, settings, [settings.behavior_topic, *outputs, settings.metrics_topic])
 
 
 def describe_topic(settings: Settings, name: str, group: str | None = None) -> Topic:
@@ -211,16 +216,28 @@ def _create(admin: Any, topics: dict[str, dict[str, Any]]) -> None:
         for answer in admin.create_topics(missing, raise_errors=False)["topics"]:
             error = for_code(answer["error_code"])
             if answer["error_code"] and error is not TopicAlreadyExistsError:
-                raise BrokerError(
-                    f"topic {answer['name']} was not created: {error.__name__}, {answer['error_message']}"
-                )
+                raise BrokerError(f"topic {answer['name']} was not created: {_refusal(error, answer)}")
     admin.wait_for_topics(list(topics), timeout_ms=READY_TIMEOUT_MS)
+
+
+def _refusal(error: type[BrokerResponseError], answer: dict[str, Any]) -> str:
+    """Why the broker created no topic. A topic that the user may not describe also looks like a missing topic."""
+    if error is TopicAuthorizationFailedError:
+        name = answer["name"]
+        return f"{error.__name__}; give the user Describe on topic {name} if it exists, or else Create on the topic"
+    return f"{describe(error())}; {answer['error_message']}"
 
 
 def _grow(admin: Any, name: str, partitions: int) -> None:
     """Add partitions. Another process may add them at the same time."""
-    with contextlib.suppress(InvalidPartitionsError):
-        admin.create_partitions({name: partitions})
+    try:
+        with contextlib.suppress(InvalidPartitionsError):
+            admin.create_partitions({name: partitions})
+    except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError) as error:
+        raise BrokerError(
+            f"topic {name} needs {partitions} partitions: {type(error).__name__}; give the user Alter on topic {name}, "
+            "or add the partitions with Kafka's own tools"
+        ) from None
     give_up_at = time.monotonic() + READY_TIMEOUT_MS / 1000
     while len(_metadata(admin, name)["partitions"]) < partitions:
         if time.monotonic() > give_up_at:
@@ -261,14 +278,3 @@ def _commits(admin: Any, group: str, partitions: list[Any]) -> dict[int, Any]:
             time.sleep(0.2)
         else:
             return {tp.partition: at for tp, at in offsets.items() if at.offset >= 0}
-
-
-def _check_compacted(admin: Any, name: str) -> None:
-    resource = ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": None})
-    for configs in admin.describe_configs([resource], config_filter="all").values():
-        policy = configs[name]["cleanup.policy"]["value"]
-        if "compact" not in policy:
-            raise SettingsError(
-                f"topic {name} has cleanup.policy {policy!r}: representations would be lost with their retention; "
-                "set it to 'compact' or name another topic"
-            )

@@ -67,7 +67,7 @@ class Updates:
         writer = self._writers.get(partition)
         if writer is None:
             raise BrokerError(f"{self._topic}: partition {partition} has another owner by now")
-        with kafka_errors(f"updates of partition {partition} were not confirmed"):
+        with kafka_errors(f"updates to {self._topic} partition {partition} were not confirmed"):
             try:
                 await writer.publish(pairs)
             except (ProducerFenced, InvalidProducerEpoch):

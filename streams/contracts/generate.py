@@ -4,14 +4,15 @@ The documents are one JSON Schema (2020-12) for each topic, named after the topi
 AsyncAPI document describes all topics from Thalweg's side. Topic names are the defaults of the settings.
 """
 
+import argparse
 import inspect
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
-from streams.config.settings import Settings
+from streams.config.settings import Compression, Settings
 from streams.contracts.behavior_events import IncomingEvent
 from streams.contracts.dead_letters import ERASED_HEADER, OFFSET_HEADER, RESENT_HEADER, DeadLetterHeaders
 from streams.contracts.evaluation_events import EvaluationEvent
@@ -23,6 +24,10 @@ FOLDER = Path(__file__).parent / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 VERSION = "1"  # version of the contracts; the names of the topics hold the same number
 USER_KEY = {"type": "string", "description": "the user_id"}
+COMPRESSED = (
+    f"Record batches are compressed with {Settings().compression}. The setting `compression` names another codec: "
+    f"{', '.join(get_args(Compression))}."
+)
 NULL_VALUE = {"type": "null", "description": "a record without a value"}
 
 Document = dict[str, Any]
@@ -47,6 +52,7 @@ def file_text(document: Document) -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(prog="python -m streams.contracts.generate", description=__doc__).parse_args()
     for name, document in documents().items():
         (FOLDER / name).write_text(file_text(document))
 
@@ -68,13 +74,15 @@ def _asyncapi(settings: Settings) -> Document:
         "behavior": _channel(
             settings.behavior_topic,
             {"BehaviorEvent": _message(_reference(settings.behavior_topic)), "Erasure": _message(NULL_VALUE)},
+            "Record batches may be compressed with gzip, lz4, snappy or zstd, or not at all.",
         ),
         "updates": _channel(
             settings.updates_topic,
             {"RepresentationUpdate": _message(_reference(settings.updates_topic)), "Erased": _message(NULL_VALUE)},
+            COMPRESSED,
         ),
         "evaluation": _channel(
-            settings.evaluation_topic, {"EvaluationEvent": _message(_reference(settings.evaluation_topic))}
+            settings.evaluation_topic, {"EvaluationEvent": _message(_reference(settings.evaluation_topic))}, COMPRESSED
         ),
         "metrics": _channel(
             settings.metrics_topic,
@@ -83,6 +91,7 @@ def _asyncapi(settings: Settings) -> Document:
                     _reference(settings.metrics_topic), {"type": "string", "description": "bundle_id"}
                 )
             },
+            "Record batches are not compressed.",
         ),
         "deadLetters": _channel(
             settings.dead_letter_topic,
@@ -91,6 +100,7 @@ def _asyncapi(settings: Settings) -> Document:
                 "Resent": _resent_marker(),
                 "Erased": _erasure_marker(),
             },
+            COMPRESSED,
         ),
     }
     return {
@@ -114,8 +124,8 @@ def _asyncapi(settings: Settings) -> Document:
     }
 
 
-def _channel(address: str, messages: dict[str, Document]) -> Document:
-    return {"address": address, "messages": messages}
+def _channel(address: str, messages: dict[str, Document], compression: str) -> Document:
+    return {"address": address, "description": compression, "messages": messages}
 
 
 def _message(payload: Document, key: Document = USER_KEY) -> Document:

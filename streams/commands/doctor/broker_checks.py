@@ -1,24 +1,30 @@
-"""Checks of Kafka: the brokers, the topics, and the partitions of the topics."""
+"""Checks of Kafka: the brokers, and the topics with their partitions and settings."""
 
 from collections.abc import Iterator
 
 from export.runtime.bundle import Bundle
+from streams.broker.topic_settings import faults, output_topics, read_topic_settings
 from streams.broker.topics import broker_admin, describe_topic
+from streams.commands.doctor.event_checks import check_events
 from streams.commands.doctor.finding import Finding
 from streams.config.settings import Settings
 
 
 def check_broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
     """Check the number of brokers, then the topics. Raises BrokerError, SettingsError."""
+    ours = (settings.behavior_topic, *output_topics(settings), settings.metrics_topic)
     with broker_admin(settings) as admin:
         brokers = admin.describe_cluster()["brokers"]
         topics = set(admin.list_topics())
+        topic_settings = read_topic_settings(admin, [name for name in ours if name in topics])
     if len(brokers) < settings.replication:
         detail = f"{len(brokers)} at {settings.broker} and replication = {settings.replication}"
         yield Finding("failed", "broker", detail, "set THALWEG_REPLICATION to at most the number of brokers")
     else:
         yield Finding("ok", "broker", f"{len(brokers)} at {settings.broker}")
     yield from _check_topics(settings, bundle, topics)
+    for fault in faults(settings, topic_settings):
+        yield Finding("note" if fault.severity == "note" else "failed", "topics", fault.text, fault.remedy)
 
 
 def _check_topics(settings: Settings, bundle: Bundle | None, existing: set[str]) -> Iterator[Finding]:
@@ -31,7 +37,8 @@ def _check_topics(settings: Settings, bundle: Bundle | None, existing: set[str])
     topic = describe_topic(settings, behavior, group_id)
     lag = "" if group_id is None else f", {topic.lag} not read yet by {group_id}"
     yield Finding("ok", "topics", f"{behavior}: {topic.partitions} partitions, {topic.records} records{lag}")
-    for name in (settings.updates_topic, settings.evaluation_topic, settings.dead_letter_topic):
+    yield from check_events(settings, topic)
+    for name in output_topics(settings):
         if name not in existing:
             yield Finding("note", "topics", f"{name} does not exist yet: the first worker creates it")
             continue

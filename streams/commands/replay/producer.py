@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain, islice
 
-from aiokafka.codec import lz4_encode
-
 from streams.broker.clients import kafka_errors, make_producer
+from streams.broker.compression import lz4_encode
 from streams.commands.replay.open_batches import OpenBatches, Record
 from streams.config.errors import InputError
 from streams.config.settings import Settings

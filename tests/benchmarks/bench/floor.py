@@ -18,7 +18,7 @@ from cassandra.query import BatchStatement, BatchType
 from export.runtime.bundle import Bundle
 from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
-from streams.broker.publisher import BATCH_BYTES, COMPRESSION
+from streams.broker.publisher import BATCH_BYTES
 from streams.broker.topics import ensure_topics
 from streams.config.settings import Settings
 from streams.contracts.evaluation_events import EvaluationEvent
@@ -146,7 +146,7 @@ async def _publish(settings: Settings, values: Sequence[EvaluationEvent | Repres
         bootstrap_servers=settings.broker,
         acks="all",
         enable_idempotence=True,
-        compression_type=COMPRESSION,
+        compression_type=settings.compression,
         max_batch_size=BATCH_BYTES,
     )
     await producer.start()

@@ -6,19 +6,22 @@ from pathlib import Path
 
 import aiokafka.codec
 import pytest
+from prometheus_client import CollectorRegistry, Counter, start_http_server
 
 from encoder.errors import BundleError
 from streams.commands.doctor import bundle_checks
 from streams.commands.doctor.bundle_checks import check_runtime
 from streams.commands.doctor.cassandra_checks import check_keyspace_name, expected_columns
+from streams.commands.doctor.event_checks import sample_finding
 from streams.commands.doctor.installation_checks import CODECS, check_codec, check_codecs, check_packages
 from streams.commands.doctor.machine_checks import check_http_port
 from streams.config.settings import Settings
+from streams.engine.codec import decode
 from tests.support.bundles import tiny_bundle
 
 
 def test_columns_are_read_from_the_create_statements() -> None:
-    tables = expected_columns("shop", replication=1, width=64)
+    tables = expected_columns("shop", width=64)
     bundle_tables = {"item_vectors_64", "item_vectors_stored", "bundles", "active_bundle"}
     topic_tables = {"sources", "behavior_topic", "pending_erasures"}
     assert set(tables) == {"representations_64"} | topic_tables | bundle_tables
@@ -59,19 +62,40 @@ def test_a_missing_codec_and_a_wrong_codec_have_a_remedy(monkeypatch: pytest.Mon
     assert wrong.detail == "decodes to other bytes"
 
 
-def test_a_taken_http_port_is_a_note() -> None:
+def test_a_port_that_another_program_has_taken_is_a_failure() -> None:
     assert check_http_port(Settings()).state == "ok"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         found = check_http_port(Settings(http_port=port))
-    assert (found.state, found.detail) == ("note", f"port {port} on 127.0.0.1 is taken")
+    assert (found.state, f"port {port} on 127.0.0.1" in found.detail) == ("failed", True)
     assert "THALWEG_HTTP_PORT" in found.remedy
     assert check_http_port(Settings(http_port=port)).state == "ok"
 
 
-def test_an_address_of_another_machine_is_a_failure_with_a_remedy() -> None:
-    found = check_http_port(Settings(http_host="192.0.2.1"))  # reserved for documentation
+def test_a_port_of_a_running_worker_is_a_note() -> None:
+    registry = CollectorRegistry()
+    Counter("thalweg_records", "Records.", registry=registry)
+    server, thread = start_http_server(0, "127.0.0.1", registry)
+    found = check_http_port(Settings(http_port=server.server_port))
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    assert (found.state, "taken by a worker or a monitor" in found.detail) == ("note", True)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "metrics.invalid", "x" * 70])  # reserved names, and no name at all
+def test_an_address_of_another_machine_is_a_failure_with_a_remedy(host: str) -> None:
+    found = check_http_port(Settings(http_host=host))
     assert (found.state, "THALWEG_HTTP_HOST" in found.remedy) == ("failed", True)
+
+
+def test_records_that_break_the_contract_are_counted_and_the_last_reason_is_shown() -> None:
+    good = decode(b"u", b'{"event_id":"1","user_id":"u","item_id":"i","action":"view","event_time_ms":1}', 1)
+    bad = decode(b"u", b"<event/>", 1)
+    assert sample_finding("events", [good, good]).state == "ok"
+    some, every = sample_finding("events", [bad, good]), sample_finding("events", [bad, bad])
+    assert (some.state, every.state) == ("note", "failed")
+    assert every.detail.startswith("2 of the last 2 records of events break the contract: value is not JSON")
 
 
 @pytest.mark.parametrize("name", ["my-shop", "", "1shop", "s" * 49])

@@ -1,0 +1,128 @@
+"""Settings of topics that lose records or end a worker: read from the broker, and judged without input and output."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from streams.config.errors import SettingsError
+from streams.config.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# The largest request of a worker, before compression (BATCH_BYTES in publisher.py), and the head of the record batch.
+REQUEST_BYTES = 512 * 1024 + 1024
+# A record waits at most this long for the broker (CONFIRM_TIMEOUT_S in publisher.py). Its timestamp is as old by then.
+WAIT_MS = 120_000
+READ = (
+    "cleanup.policy",
+    "max.message.bytes",
+    "message.timestamp.type",
+    "message.timestamp.before.max.ms",
+    "message.timestamp.after.max.ms",
+    "compression.type",
+)
+
+TopicSettings = Mapping[str, str]  # of one topic; empty where the broker does not show the settings
+
+
+class TopicFault(NamedTuple):
+    """A setting of a topic that does not fit.
+
+    severity: "loses" where records would be lost, so that a worker refuses to start; "ends" where a worker would end
+    later; "note" for what an operator should know.
+    """
+
+    topic: str
+    text: str  # begins with the name of the topic
+    remedy: str
+    severity: str
+
+
+def output_topics(settings: Settings) -> tuple[str, str, str]:
+    """The topics that a worker writes."""
+    return settings.updates_topic, settings.evaluation_topic, settings.dead_letter_topic
+
+
+def read_topic_settings(admin: Any, names: Iterable[str]) -> dict[str, TopicSettings]:
+    """The settings READ of each topic. Raises KafkaError.
+
+    The settings of a topic are empty where the user lacks the right DescribeConfigs on the topic. The client library
+    drops the error code of such an answer.
+    """
+    names = list(names)
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(READ)) for name in names]
+    answers = admin.describe_configs(resources, config_filter="all").get("topic", {})
+    return {
+        name: {key: str(entry["value"]) for key, entry in answers.get(name, {}).items() if key in READ}
+        for name in names
+    }
+
+
+def missing_right(name: str) -> TopicFault:
+    """The note about a topic whose settings the broker does not show."""
+    text = f"{name}: the broker does not show the topic's settings, so cleanup.policy is not checked"
+    remedy = f"give the user DescribeConfigs on topic {name} (kafka-acls --add --operation DescribeConfigs)"
+    return TopicFault(name, text, remedy, "note")
+
+
+def check_topic_settings(admin: Any, settings: Settings, names: Iterable[str]) -> None:
+    """Log what cannot be checked. Raises SettingsError for a setting of these topics that loses records."""
+    for fault in faults(settings, read_topic_settings(admin, names)):
+        if fault.severity == "loses":
+            raise SettingsError(f"topic {fault.text}; {fault.remedy}")
+        if fault == missing_right(fault.topic):
+            logger.warning("%s; %s", fault.text, fault.remedy)
+
+
+def faults(settings: Settings, found: Mapping[str, TopicSettings]) -> Iterator[TopicFault]:
+    """What does not fit in the settings of these topics. A topic that the broker did not show gives a note."""
+    for name, values in found.items():
+        if not values:
+            yield missing_right(name)
+            continue
+        yield from _cleanup_faults(settings, name, values)
+        if name in output_topics(settings):
+            yield from _output_faults(settings, name, values)
+        elif name == settings.behavior_topic and values.get("message.timestamp.type") == "LogAppendTime":
+            text = f"{name} has message.timestamp.type LogAppendTime: freshness counts from the arrival at the broker"
+            yield TopicFault(name, text, "set it to CreateTime to count from the producer's timestamp", "note")
+
+
+def _cleanup_faults(settings: Settings, name: str, values: TopicSettings) -> Iterator[TopicFault]:
+    policies = {policy.strip() for policy in values.get("cleanup.policy", "").split(",")} - {""}
+    if not policies:
+        return
+    has = f"{name} has cleanup.policy {','.join(sorted(policies))!r}"
+    if name == settings.updates_topic and policies != {"compact"}:
+        text = f"{has}: representations would be lost with their retention"
+        yield TopicFault(name, text, "set it to 'compact' or name another topic", "loses")
+    elif name != settings.updates_topic and "compact" in policies:
+        text = f"{has}: of all records with the same key, compaction keeps the last one alone"
+        yield TopicFault(name, text, "set it to 'delete' or name another topic", "loses")
+
+
+def _output_faults(settings: Settings, name: str, values: TopicSettings) -> Iterator[TopicFault]:
+    limit_bytes = int(values.get("max.message.bytes", REQUEST_BYTES))
+    if limit_bytes < REQUEST_BYTES:
+        text = (
+            f"{name} has max.message.bytes {limit_bytes}: a worker sends up to {REQUEST_BYTES} bytes at once, before "
+            "compression, and ends where the topic refuses them"
+        )
+        yield TopicFault(name, text, f"set max.message.bytes of {name} to {REQUEST_BYTES} or more", "ends")
+    if values.get("message.timestamp.type") != "LogAppendTime":
+        for key in ("message.timestamp.before.max.ms", "message.timestamp.after.max.ms"):
+            if int(values.get(key, WAIT_MS)) < WAIT_MS:
+                text = (
+                    f"{name} has {key} {values[key]}: a worker ends where its clock and the broker's differ by more, "
+                    f"or after an output waited for the broker, which takes up to {WAIT_MS} ms"
+                )
+                yield TopicFault(name, text, f"set {key} of {name} to {WAIT_MS} or more", "note")
+    codec = values.get("compression.type", "producer")
+    if codec not in ("producer", "uncompressed" if settings.compression == "none" else settings.compression):
+        text = (
+            f"{name} has compression.type {codec}: the broker compresses the outputs again, "
+            f"whatever compression (THALWEG_COMPRESSION = {settings.compression}) says"
+        )
+        yield TopicFault(name, text, f"set compression.type of {name} to producer", "note")

@@ -1,0 +1,108 @@
+"""Which settings of topics lose records or end a worker."""
+
+import logging
+from typing import Any
+
+import msgspec
+import pytest
+
+from streams.broker.publisher import BATCH_BYTES, CONFIRM_TIMEOUT_S
+from streams.broker.topic_settings import REQUEST_BYTES, WAIT_MS, check_topic_settings, faults, read_topic_settings
+from streams.config.errors import SettingsError
+from streams.config.settings import Settings
+
+SETTINGS = Settings(
+    behavior_topic="events", updates_topic="updates", evaluation_topic="scores", dead_letter_topic="dlq"
+)
+# What a new topic of Kafka 4 has
+DEFAULTS = {
+    "cleanup.policy": "delete",
+    "max.message.bytes": "1048588",
+    "message.timestamp.type": "CreateTime",
+    "message.timestamp.before.max.ms": "9223372036854775807",
+    "message.timestamp.after.max.ms": "3600000",
+    "compression.type": "producer",
+}
+
+
+class Admin:
+    """Answers as the admin client of kafka-python: no settings where the right DescribeConfigs is missing."""
+
+    def __init__(self, found: dict[str, dict[str, str]]) -> None:
+        self._found = found
+
+    def describe_configs(self, resources: list[Any], config_filter: str) -> dict[str, Any]:
+        assert config_filter == "all"
+        return {
+            "topic": {
+                resource.name: {key: {"value": value} for key, value in self._found[resource.name].items()}
+                for resource in resources
+            }
+        }
+
+
+def texts(topic: str, settings: Settings = SETTINGS, **changed: str) -> list[tuple[str, str]]:
+    values = {**DEFAULTS, **({"cleanup.policy": "compact"} if topic == "updates" else {}), **changed}
+    return [(fault.severity, fault.text) for fault in faults(settings, {topic: values})]
+
+
+def test_the_limits_are_those_of_the_publisher() -> None:
+    assert BATCH_BYTES < REQUEST_BYTES < BATCH_BYTES + 2_000
+    assert WAIT_MS == 1000 * CONFIRM_TIMEOUT_S
+
+
+@pytest.mark.parametrize("topic", ["events", "updates", "scores", "dlq"])
+def test_the_settings_of_a_new_topic_have_no_fault(topic: str) -> None:
+    assert texts(topic) == []
+
+
+@pytest.mark.parametrize(
+    ("topic", "policy", "consequence"),
+    [
+        ("updates", "delete", "lost with their retention"),
+        ("updates", "compact,delete", "'compact,delete': representations would be lost"),
+        ("updates", "delete, compact", "'compact,delete': representations would be lost"),
+        ("events", "compact", "compaction keeps the last one alone"),
+        ("events", "compact,delete", "compaction keeps the last one alone"),
+        ("scores", "compact", "compaction keeps the last one alone"),
+        ("dlq", "compact", "compaction keeps the last one alone"),
+    ],
+)
+def test_a_cleanup_policy_that_loses_records_is_named_and_stops_a_worker(
+    topic: str, policy: str, consequence: str
+) -> None:
+    ((severity, text),) = texts(topic, **{"cleanup.policy": policy})
+    assert (severity, consequence in text) == ("loses", True)
+    with pytest.raises(SettingsError, match=f"topic {topic} has cleanup.policy"):
+        check_topic_settings(Admin({topic: DEFAULTS | {"cleanup.policy": policy}}), SETTINGS, [topic])
+
+
+@pytest.mark.parametrize("topic", ["updates", "scores", "dlq"])
+def test_an_output_topic_that_takes_only_small_batches_is_a_fault(topic: str) -> None:
+    ((severity, text),) = texts(topic, **{"max.message.bytes": "1000"})
+    assert (severity, text.startswith(f"{topic} has max.message.bytes 1000")) == ("ends", True)
+    assert texts("events", **{"max.message.bytes": "1000"}) == []
+
+
+def test_timestamps_and_codecs_of_topics_are_looked_at() -> None:
+    assert "LogAppendTime" in texts("events", **{"message.timestamp.type": "LogAppendTime"})[0][1]
+    for key in ("message.timestamp.before.max.ms", "message.timestamp.after.max.ms"):
+        ((severity, text),) = texts("scores", **{key: "1000"})
+        assert (severity, f"{key} 1000" in text) == ("note", True)
+        assert texts("scores", **{key: "1000", "message.timestamp.type": "LogAppendTime"}) == []
+    assert "compression.type zstd" in texts("scores", **{"compression.type": "zstd"})[0][1]
+    zstd = msgspec.structs.replace(SETTINGS, compression="zstd")
+    assert texts("scores", zstd, **{"compression.type": "zstd"}) == []
+    plain = msgspec.structs.replace(SETTINGS, compression="none")
+    assert texts("scores", plain, **{"compression.type": "uncompressed"}) == []
+
+
+def test_without_the_right_to_read_settings_a_worker_names_the_right_and_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    admin = Admin({"updates": {}, "events": DEFAULTS})
+    assert read_topic_settings(admin, ["updates"]) == {"updates": {}}
+    with caplog.at_level(logging.WARNING):
+        check_topic_settings(admin, SETTINGS, ["updates", "events"])
+    (record,) = caplog.records
+    assert "DescribeConfigs on topic updates" in record.getMessage()
