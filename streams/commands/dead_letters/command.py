@@ -4,7 +4,7 @@ import argparse
 from datetime import UTC, datetime
 
 import msgspec
-from rich.console import Console
+from encoder.console import open_console, print_table
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--limit", type=int, default=20, metavar="N", help="show the newest N dead letters (default: 20)"
     )
     parser.add_argument(
-        "--reason", default="", metavar="SUBSTR", help="take only dead letters whose reason contains this text"
+        "--reason",
+        default="",
+        metavar="SUBSTR",
+        help="take only dead letters whose reason contains this text outside of quoted values",
     )
     parser.add_argument(
         "--resend", action="store_true", help="send the original records to the behaviour topic again, show nothing"
@@ -59,13 +62,21 @@ def _print_contents(contents: Contents) -> None:
     for column in ("when (UTC)", "record", "key", "field", "reason"):
         table.add_column(column, overflow="fold")
     for letter in contents.newest:
-        when = datetime.fromtimestamp(letter.timestamp_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        when = _time_text(letter.timestamp_ms)
         key = "none" if letter.key is None else quote_bytes(letter.key)
         table.add_row(*(Text(text) for text in (when, letter.source, key, letter.field, letter.reason)))
-    Console().print(table)
+    print_table(open_console(), table)
     by_field = ", ".join(f"{field} {count}" for field, count in contents.by_field.items())
     by_field = f" (by field: {by_field})" if by_field else ""
     print(f"dlq: {contents.dead_letters} dead letters{by_field}{_erased_note(contents.erased)}")
+
+
+def _time_text(timestamp_ms: int) -> str:
+    """The time of a record, or the number itself where a producer wrote a timestamp outside the calendar."""
+    try:
+        return datetime.fromtimestamp(timestamp_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return f"{timestamp_ms} ms"
 
 
 def _erased_note(erased: int) -> str:

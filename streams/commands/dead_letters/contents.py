@@ -32,7 +32,7 @@ def read_contents(settings: Settings, reason: str = "", limit: int = 20) -> Cont
 async def matching_letters(settings: Settings, reason: str) -> tuple[list[Letter], int]:
     """All letters whose reason contains `reason`, and the number of letters of erased users. Raises BrokerError."""
     markers = await _read_markers(settings)
-    letters = [letter async for letter in _read_letters(settings, markers) if reason in letter.reason]
+    letters = [letter async for letter in _read_letters(settings, markers) if letter.matches(reason)]
     return letters, markers.letters_of_erased_users
 
 
@@ -41,7 +41,7 @@ async def _read_contents(settings: Settings, reason: str, limit: int) -> Content
     fields: Counter[str] = Counter()
     newest: dict[int, deque[Letter]] = {}
     async for letter in _read_letters(settings, markers):
-        if reason in letter.reason:
+        if letter.matches(reason):
             fields[letter.field] += 1
             newest.setdefault(letter.partition, deque(maxlen=limit)).append(letter)
     merged = sorted(itertools.chain.from_iterable(newest.values()), key=lambda letter: letter.timestamp_ms)

@@ -1,5 +1,6 @@
 """A dead letter as it was read from the dead-letter topic. Pure."""
 
+import re
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +17,9 @@ from streams.contracts.dead_letters import (
 )
 
 UNKNOWN = -1
+# A value as `streams.engine.rejection` quotes it. A value that is cut ends with an ellipsis. The apostrophe of a word
+# such as "record's" is no quote.
+_QUOTED = re.compile(r"""(?<!\w)b?'(?:[^'\\]|\\.)*?['…]|(?<!\w)b?"(?:[^"\\]|\\.)*?["…]""", re.DOTALL)
 
 
 class SourcePosition(NamedTuple):
@@ -38,6 +42,13 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     key: bytes | None
     value: bytes | None
     whole: bool
+
+    def matches(self, text: str) -> bool:
+        """True when the reason contains the text outside of the values that the reason quotes.
+
+        A value belongs to a producer and may hold any word, also the name of a field or a part of another reason.
+        """
+        return text in _QUOTED.sub("", self.reason)
 
 
 def letter_from_record(record: Any, headers: dict[str, str]) -> Letter:

@@ -8,7 +8,13 @@ from typing import Any
 
 from streams.commands.dead_letters.erasures import Erasures
 from streams.commands.dead_letters.letter import SourcePosition, source_position
-from streams.contracts.dead_letters import ERASED_HEADER, RESENT_HEADER, TOPIC_HEADER, decode_headers
+from streams.contracts.dead_letters import (
+    ERASED_HEADER,
+    OFFSET_HEADER,
+    RESENT_HEADER,
+    TOPIC_HEADER,
+    decode_headers,
+)
 
 
 class Markers:
@@ -23,9 +29,11 @@ class Markers:
     def add(self, record: Any) -> None:
         """Take in a record of the topic if the record is a marker."""
         headers = decode_headers(record.headers)
+        if not is_marker(headers):
+            return
         if RESENT_HEADER in headers:
-            self.resent.update((record.partition, int(offset)) for offset in headers[RESENT_HEADER].split(","))
-        elif ERASED_HEADER in headers:
+            self.resent.update((record.partition, offset) for offset in _offsets(headers[RESENT_HEADER]))
+        else:
             self._erasures.add_marker(headers, record.partition, record.timestamp)
 
     def hides(self, record: Any, headers: dict[str, str]) -> bool:
@@ -34,7 +42,7 @@ class Markers:
         Call this method once for each record, in the order of each partition. A worker that replays records after a
         crash writes their dead letters again; the first letter of an original counts.
         """
-        if RESENT_HEADER in headers or ERASED_HEADER in headers:
+        if is_marker(headers):
             return True
         position = source_position(record, headers)
         if position.offset >= 0:
@@ -47,3 +55,21 @@ class Markers:
         is_of_erased_user = self._erasures.covers(position, record.key, record.value)
         self.letters_of_erased_users += is_of_erased_user
         return is_of_erased_user
+
+
+def is_marker(headers: dict[str, str]) -> bool:
+    """True for the headers of a marker that Thalweg wrote.
+
+    Any program may write to the topic. A record with the name of a marker's header and without a marker's values is
+    shown as a letter that Thalweg did not write.
+    """
+    try:
+        if RESENT_HEADER in headers:
+            return bool(_offsets(headers[RESENT_HEADER]))
+        return ERASED_HEADER in headers and int(headers[OFFSET_HEADER]) >= 0
+    except (KeyError, ValueError):
+        return False
+
+
+def _offsets(text: str) -> list[int]:
+    return [int(offset) for offset in text.split(",")]

@@ -2,10 +2,15 @@
 
 from typing import NamedTuple
 
+import pytest
+
+from streams.commands.dead_letters.letter import letter_from_record
 from streams.commands.dead_letters.markers import Markers
 from streams.contracts.dead_letters import (
+    ERASED_HEADER,
     OFFSET_HEADER,
     PARTITION_HEADER,
+    REASON_HEADER,
     RESENT_HEADER,
     TIMESTAMP_HEADER,
     TOPIC_HEADER,
@@ -47,3 +52,41 @@ def test_a_repeated_letter_is_hidden_when_the_first_one_was_sent_again() -> None
 
 def test_letters_that_thalweg_did_not_write_are_all_shown() -> None:
     assert shown([WrittenRecord(0, 0, []), WrittenRecord(0, 1, [])]) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(ERASED_HEADER, b"ab" * 32)],
+        [(ERASED_HEADER, b"ab" * 32), (OFFSET_HEADER, b"seven")],
+        [(ERASED_HEADER, b"ab" * 32), (OFFSET_HEADER, None)],
+        [(ERASED_HEADER, b"ab" * 32), (OFFSET_HEADER, b"-1")],
+        [(RESENT_HEADER, b"")],
+        [(RESENT_HEADER, b"0,x")],
+        [(RESENT_HEADER, b"\xff\xfe")],
+    ],
+)
+def test_a_marker_that_thalweg_did_not_write_is_shown_as_a_letter(headers: list[tuple[str, bytes]]) -> None:
+    assert shown([letter(0, 7), WrittenRecord(0, 1, headers)]) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("reason", "text", "matches"),
+    [
+        ("price is -1: Expected `float` >= 0.0", "price", True),
+        ("key is 'price', it must be the user_id 'u1'", "price", False),
+        ("key is 'price', it must be the user_id 'u1'", "must be the user_id", True),
+        ("value is not JSON: JSON is malformed (byte 9), near b'price \\'x\\' not UTF-8'", "not UTF-8", False),
+        ("value is not JSON: JSON is malformed (byte 9), near b'price \\'x\\' not UTF-8'", "not JSON", True),
+        ('action is {"price": "not JSON"}: Expected `str`, got `object`', "not JSON", False),
+        ('action is {"price": "not JSON"}: Expected `str`, got `object`', "Expected `str`", True),
+        ('user_id is missing in \'{"price": 1, "attributes": {"price"…', "price", False),
+        ("event_time_ms is 9, 9 ms after the record's timestamp 0; the limit is 1 ms", "the limit", True),
+        ("key is \"o'clock\", it must be the user_id 'price'", "clock", False),
+        ("key is \"o'clock\", it must be the user_id 'price'", "it must", True),
+    ],
+)
+def test_a_reason_matches_outside_of_the_values_that_it_quotes(reason: str, text: str, matches: bool) -> None:
+    found = letter_from_record(WrittenRecord(0, 0, []), {REASON_HEADER: reason})
+    assert found.matches(text) == matches
+    assert found.matches("")
