@@ -7,6 +7,7 @@ import msgspec
 from rich.console import Console
 
 from encoder.commands.log_arguments import add_format_arguments
+from encoder.console import open_console
 from encoder.data.loaders import load_log
 from encoder.errors import InputError
 from encoder.training.checkpoint_files import check_checkpoint
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    console = Console(stderr=args.json)
+    console = open_console(stderr=args.json)
     if args.half and not args.gpu:
         raise InputError("--half is about ranks on a GPU: give --gpu as well")
     check_checkpoint(args.checkpoint)

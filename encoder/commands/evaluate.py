@@ -7,10 +7,10 @@ import argparse
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from encoder.commands.log_arguments import prepare_log, read_log
+from encoder.console import open_console, print_table
 from encoder.metrics.leakage import find_leak, leak_warning
 from encoder.metrics.next_time import calibration_errors_text
 from encoder.training.checkpoint_files import check_checkpoint
@@ -18,7 +18,7 @@ from encoder.training.checkpoint_files import check_checkpoint
 
 def run(args: argparse.Namespace) -> int:
     """Run `thalweg evaluate` for a checkpoint. Returns the exit code."""
-    console = Console(stderr=args.json)
+    console = open_console(stderr=args.json)
     check_checkpoint(args.checkpoint, f"evaluate the bundle itself: --bundle {args.checkpoint} --events {args.log}")
     log, _ = prepare_log(args, read_log(args, console)[0], console)
     import torch  # takes seconds, so the arguments are checked first
@@ -30,9 +30,9 @@ def run(args: argparse.Namespace) -> int:
     trained = checkpoint.load(args.checkpoint)
     result = evaluate(trained.model, trained.vocabulary, trained.baselines, log)
     result["leak"] = find_leak(log, trained.description.data)
-    console.print(_ranking_table(result))
+    print_table(console, _ranking_table(result))
     if "heads" in result:
-        console.print(_heads_table(result["heads"]))
+        print_table(console, _heads_table(result["heads"]))
     if (text := leak_warning(result["leak"], str(args.checkpoint))) is not None:
         console.print(text, style="bold red", soft_wrap=True, highlight=False, markup=False)
     if args.json:

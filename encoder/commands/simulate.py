@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from encoder.console import open_console, print_table
 from encoder.data.event_log import EventLog
 from encoder.data.simulator import Shop, Simulation, ceiling, faulty_records
 from encoder.errors import InputError
@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
     simulated_s = time.perf_counter() - started
     records = faulty_records(simulation.log, args.late, args.duplicate, args.malformed, args.seed)
     written = _write(args.out, (value for _, value in records))
-    console = Console()
-    console.print(_summary(args, simulation.log, written, simulated_s))
+    console = open_console()
+    print_table(console, _summary(args, simulation.log, written, simulated_s))
     if args.oracle:
-        console.print(_ceiling(shop, simulation))
+        print_table(console, _ceiling(shop, simulation))
     return 0
 
 
@@ -86,7 +86,9 @@ def _summary(args: argparse.Namespace, log: EventLog, written: int, simulated_s:
 def _ceiling(shop: Shop, simulation: Simulation) -> Table:
     scores = ceiling(shop, simulation)
     events = scores["oracle"].events
-    table = Table("predictor", "Recall@20", "MRR@20", title=f"Next item, on {events:,} events of users with a history")
+    table = Table("predictor", title=f"Next item, on {events:,} events of users with a history")
+    for name in ("Recall@20", "MRR@20"):
+        table.add_column(name, justify="right")
     for name, score in scores.items():
         label = "oracle (the ceiling)" if name == "oracle" else name
         table.add_row(label, f"{score.recall_at_20:.3f}", f"{score.mrr_at_20:.3f}")

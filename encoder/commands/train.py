@@ -18,6 +18,7 @@ from encoder.commands.log_arguments import (
     read_log,
 )
 from encoder.commands.training_progress import TrainingProgress
+from encoder.console import open_console
 from encoder.data.event_log import EventLog
 from encoder.data.preparation import MAX_EVENTS_PER_DAY, Preparation
 from encoder.errors import InputError
@@ -109,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--tune depends on the clock, which several processes do not share: start it without torchrun")
     base = None if args.base is None else base_folder(args)
     is_first = int(os.environ.get("RANK", 0)) == 0  # only the first of torchrun's processes prints and writes
-    console = Console(stderr=args.json, quiet=not is_first)
+    console = open_console(stderr=args.json, quiet=not is_first)
     log, rows = read_log(args, console)
     settings = requested_settings(args, TrainingSettings() if base is None else trained_settings(base))
     log, preparation = prepare_log(args, log, console, settings.min_support)

@@ -14,6 +14,7 @@ from encoder.commands.log_arguments import (
     prepare_log,
     read_log,
 )
+from encoder.console import open_console
 from encoder.data.event_log import EventLog
 from encoder.data.loaders import load_log
 from encoder.data.preparation import Preparation
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("give --bundle DIR with --events LOG, or CHECKPOINT and LOG without them")
     if args.report is not None and Path(args.report).suffix != ".html":
         raise InputError(f"--report {args.report}: name a file that ends in .html; the JSON is written beside it")
-    console = Console(stderr=args.json)
+    console = open_console(stderr=args.json)
     bundle = Bundle.load(args.bundle)
     compare = None if args.compare is None else Bundle.load(args.compare)
     args.log = args.events

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from encoder.commands.log_arguments import add_part_arguments, read_log
+from encoder.console import open_console, print_table
 from encoder.data.events import BehaviorEvent
 from encoder.data.features import BRAND
 from export.runtime.bundle import Bundle
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    console = Console(stderr=args.json)
+    console = open_console(stderr=args.json)
     bundle = Bundle.load(args.bundle)
     args.log = args.events
     log, _ = read_log(args, console)
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     explanation = explain(bundle, Stepper(bundle), log, args.user, args.item)
     result = _result(explanation, bundle, args.user)
-    console.print(_table(result, _item_names(bundle), is_wide=console.width >= WIDE))
+    print_table(console, _table(result, _item_names(bundle), is_wide=console.width >= WIDE))
     if args.json:
         print(json.dumps(result))
     return 0

@@ -2,14 +2,13 @@
 
 import argparse
 import importlib.util
-import tempfile
 import time
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
 
 from encoder.commands.number_arguments import positive
+from encoder.console import open_console
 from export.runtime.bundle import Bundle
 from streams.broker.topics import ensure_topics
 from streams.commands.verify.command import print_report as print_verification
@@ -17,12 +16,12 @@ from streams.commands.verify.result import Verification
 from streams.config.settings import Settings
 from streams.demo import shop
 from streams.demo.errors import DemoError
-from streams.demo.formatting import WIDTH
 from streams.demo.live_view import LiveView
 from streams.demo.report_tables import print_report
 from streams.demo.results import DemoReport
 from streams.demo.streaming_run import StreamingRun
 from streams.demo.worker_process import WorkerProcess
+from streams.local.process.temporary_folder import temporary_folder
 from streams.local.services import local_services
 
 EVENTS_PER_S = 4_000  # fast enough to watch, and half of two cores stay free for other programs
@@ -44,8 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if (args.train or args.rebuild_bundle) and importlib.util.find_spec("torch") is None:
         raise DemoError("training needs torch, which is not installed: `uv sync --extra train`, or leave out --train")
-    with tempfile.TemporaryDirectory(prefix="thalweg-demo-") as folder:
-        work = Path(folder)
+    with temporary_folder() as work:
         if args.rebuild_bundle:
             shop.train_bundle(work, shop.BUNDLE)
             return 0
@@ -57,9 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(work: Path, bundle: Bundle, rate: float, as_json: bool) -> int:
-    console = Console(stderr=as_json)  # with --json, standard output holds the JSON object alone
-    if not console.is_terminal:
-        console.width = max(console.width, WIDTH)  # a file has no edge at which tables would be cut
+    console = open_console(stderr=as_json)  # with --json, standard output holds the JSON object alone
     started_s = time.monotonic()
     console.print("Starting Kafka and Cassandra …")
     with local_services(work / "services") as services:

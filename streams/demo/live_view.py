@@ -21,6 +21,7 @@ from streams.monitor.terminal_tables import SCORER_LABELS, format_score
 
 LABEL_COLUMNS = (15, 14, 15)  # with the numbers 76 columns, which is what a frame of 80 columns holds
 NUMBER_COLUMNS = 9  # 9,999,999
+LIVE_COLUMNS = 80  # in a narrower terminal, numbers would be cut
 PROGRESS_BAR_COLUMNS = 56
 SPARKLINE_VALUES = 48
 SPARKLINE_BARS = "▁▂▃▄▅▆▇█"
@@ -37,7 +38,7 @@ class LiveView:
         self._line_s = -LINE_EVERY_S
 
     def __enter__(self) -> "LiveView":
-        if self.console.is_terminal:
+        if self.console.is_terminal and self.console.width >= LIVE_COLUMNS:
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
             self._live.start()
         return self

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from encoder.console import print_table
 from streams.demo.formatting import SCORER_COLOURS, WIDTH, format_clock, format_ms
 from streams.demo.results import DemoReport, UserRecommendations, VerificationSummary
 from streams.monitor.scoring.window_counts import SCORERS
@@ -16,10 +17,10 @@ from streams.monitor.terminal_tables import SCORER_LABELS, format_score
 def print_report(console: Console, report: DemoReport) -> None:
     """Print the users' recommendations, then the table of results."""
     for part in (recommendations_table(report.users), results_table(report)):
-        console.print(part, width=WIDTH)
+        print_table(console, part, WIDTH)
 
 
-def recommendations_table(users: Sequence[UserRecommendations]) -> RenderableType:
+def recommendations_table(users: Sequence[UserRecommendations]) -> Table:
     """The last events of a few users beside what is recommended to each user."""
     table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
     table.add_column("user", no_wrap=True, style="dim")

@@ -11,11 +11,12 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 
+from encoder.console import open_console
 from streams.config.settings import load_settings
 from streams.health.endpoints import Endpoints
 from streams.monitor.exposition import monitor_registry
 from streams.monitor.monitor import Monitor
-from streams.monitor.terminal_tables import snapshot_line, snapshot_tables
+from streams.monitor.terminal_tables import TABLE_COLUMNS, snapshot_line, snapshot_tables
 
 LINE_EVERY_S = 5.0
 REDRAW_S = 0.25
@@ -39,13 +40,13 @@ def run(args: argparse.Namespace) -> int:
     endpoints = Endpoints(
         settings.http_host, settings.http_port, monitor_registry(monitor.snapshot), lambda: "ok", lambda: True
     )
-    console = Console(stderr=args.json)
+    console = open_console(stderr=args.json)
     asyncio.run(_run_monitor(monitor, endpoints, console, args.until_idle))
     if args.json:
         # JSON has no not-a-number: msgspec writes null.
         print(msgspec.json.encode(monitor.snapshot()).decode())
     else:
-        console.print(snapshot_tables(monitor.snapshot()))
+        console.print(snapshot_tables(monitor.snapshot()), crop=False)
     return 0
 
 
@@ -66,8 +67,9 @@ async def _run_monitor(monitor: Monitor, endpoints: Endpoints, console: Console,
 
 
 async def _display(monitor: Monitor, console: Console, stop: threading.Event, until_idle_s: float | None) -> None:
-    """Show the numbers until `stop` is set: redrawn in place in a terminal, as lines elsewhere."""
-    live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+    """Show the numbers until `stop` is set: redrawn in place in a terminal with room for them, as lines elsewhere."""
+    has_room = console.is_terminal and console.width >= TABLE_COLUMNS
+    live = Live(console=console, auto_refresh=False, transient=True) if has_room else None
     line_s = time.monotonic()
     with live or contextlib.nullcontext():
         while not stop.is_set():

@@ -5,10 +5,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from encoder.console import uncut
 from streams.monitor.exposition import HEAD_METRICS
 from streams.monitor.scoring.scores import BundleScores, Scores, Snapshot
 from streams.monitor.scoring.window_counts import CUTOFFS, SCORERS
 
+TABLE_COLUMNS = 80  # a narrower terminal has no room for all figures side by side
 SCORER_LABELS = {"model": "model", "popularity": "popularity so far", "last_item": "after the last item"}
 METRIC_LABELS = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
 
@@ -69,7 +71,7 @@ def _bundle_table(bundle_id: str, scores: BundleScores) -> Table:
             values = window.metrics[scorer]
             cells = [format_score(values[f"{name}@{k}"]) for k in CUTOFFS for name in METRIC_LABELS]
             table.add_row(f"  {SCORER_LABELS[scorer]}", *cells, style="bold" if scorer == "model" else "")
-    return table
+    return uncut(table)
 
 
 def _counts_caption(scores: BundleScores) -> str:

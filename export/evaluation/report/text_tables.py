@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from encoder.console import print_table
 from encoder.metrics.churn import CHURN_DAYS
 from encoder.metrics.next_time import calibration_errors_text
 from export.evaluation.bootstrap import NAMES
@@ -19,17 +20,17 @@ WIDE = 120  # columns of a terminal that has room for ALL_RANKING
 
 def print_result(console: Console, result: dict[str, Any]) -> None:
     """Print the result of `bundle_evaluation.evaluate_bundle`, with fewer metrics where the console is narrow."""
-    console.print(_metrics(result, ALL_RANKING if console.width >= WIDE else NARROW_RANKING))
-    console.print(_slices(result["slices"]))
+    print_table(console, _metrics(result, ALL_RANKING if console.width >= WIDE else NARROW_RANKING))
+    print_table(console, _slices(result["slices"]))
     console.print(_lists(result["lists"]), soft_wrap=True, highlight=False)
     if result["heads"]:
         print_heads(console, result["heads"])
     if result["compare"]:
-        console.print(_comparison(result))
+        print_table(console, _comparison(result))
     if result["robustness"]:
-        console.print(_robustness(result["robustness"]))
+        print_table(console, _robustness(result["robustness"]))
     if result["freshness"]:
-        console.print(_freshness(result["freshness"]))
+        print_table(console, _freshness(result["freshness"]))
 
 
 def _number(value: float | None, digits: int = 4) -> str:
@@ -99,11 +100,11 @@ def print_heads(console: Console, heads: dict[str, Any]) -> None:
             table.add_row(part, label, *_action_cells(metrics), style="bold")
         for name, scores in metrics["by_action"].items():
             table.add_row("", escape(name or "unknown"), *_action_cells(scores))
-    console.print(table)
+    print_table(console, table)
     if heads["time"]["n"]:
         console.print(_time(heads["time"]), soft_wrap=True, highlight=False)
     if heads["churn"]:
-        console.print(_churn(heads["churn"]))
+        print_table(console, _churn(heads["churn"]))
     else:
         console.print(no_churn_text(heads), soft_wrap=True, highlight=False)
 
