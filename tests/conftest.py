@@ -14,6 +14,10 @@ hypothesis.settings.register_profile("thalweg", deadline=None)
 hypothesis.settings.load_profile("thalweg")
 
 
+# ONNX Runtime would write an id under the home directory when a test imports the package before `export`.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "services: needs a real Kafka and Cassandra (set for users of that fixture)")
 

@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from encoder.data.features import BRAND, CATEGORY, PRICE, TIME, Features
@@ -217,6 +216,8 @@ def device_peak(name: str, device: str) -> Peak:
     for part, peak in PEAKS.items():
         if part in name:
             return peak
+    import onnxruntime as ort  # after `export`, whose import turns the telemetry of ONNX Runtime off
+
     # Two arrays of 256 MB, larger than any cache. On a CPU, a tensor shares the memory of its array.
     one, other, last = (ort.OrtValue.ortvalue_from_numpy(np.ones(n, np.float32), device) for n in (2**26, 2**26, 1))
     # A copy within a device returns before it is done. A copy to the host waits for it.
