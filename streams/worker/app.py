@@ -1,12 +1,10 @@
 """The Faust application of a worker: its settings, its agent, and what starts and stops with it."""
 
 import asyncio
-import getpass
-import tempfile
+import os
 import time
 from collections.abc import Callable, Collection
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import faust
@@ -99,6 +97,9 @@ class App(faust.App):
         print(f"thalweg worker: metrics at {await self.parts.endpoints.start()}/metrics", flush=True)
         self.add_future(self.parts.pipeline.run())
 
+    def _create_directories(self) -> None:
+        """Create no folder. Faust would leave an empty folder for tables, which a worker does not have."""
+
     async def stop(self) -> None:
         self.announce_stop()
         await super().stop()
@@ -156,8 +157,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "broker_credentials": _credentials(settings),
         "store": "memory://",
         "web_enabled": False,
-        # Faust asks for a folder, but no table of ours is kept there.
-        "datadir": str(Path(tempfile.gettempdir()) / f"thalweg-{getpass.getuser()}"),
+        "datadir": os.devnull,  # No table of ours is kept on disk: see `_create_directories`.
         "topic_allow_declare": False,
         "topic_disable_leader": True,
         "consumer_auto_offset_reset": "earliest",
