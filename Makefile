@@ -8,10 +8,13 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 SYNC := $(UV) sync --frozen --quiet
 RUN := .venv/bin
 
-.PHONY: demo test faults bench bench-quick unit check gpu-check format bundle clean
+.PHONY: demo help test faults bench bench-quick unit check gpu-check format bundle clean
 
 demo: .venv/run ## the whole loop on a simulated shop
 	@$(RUN)/thalweg demo $(ARGS)
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 test: .venv/test ## unit, contract, integration and end-to-end tests on a real Kafka and Cassandra
 	@$(RUN)/pytest $(ARGS)
@@ -25,7 +28,7 @@ bench: .venv/test $(UV) ## the whole job by Thalweg and by its rivals, side by s
 bench-quick: .venv/test ## the same while developing: Thalweg and plain Faust alone, in two minutes
 	@$(RUN)/python -m tests.benchmarks.bench --quick $(ARGS)
 
-unit: .venv/test
+unit: .venv/test ## unit and contract tests alone
 	@$(RUN)/pytest tests/unit tests/contract $(ARGS)
 
 check: .venv/test ## the fast loop: format, lint, imports between rooms, types, unit tests
@@ -35,30 +38,34 @@ check: .venv/test ## the fast loop: format, lint, imports between rooms, types, 
 gpu-check: .venv/gpu ## states on a GPU: parity with the CPU, float16 ranks, rates against the roofline (ARGS=--json)
 	@$(RUN)/python -m tests.tools.gpu_check $(ARGS)
 
-format: .venv/test
+format: .venv/test ## format the code, and mend what the linter can mend
 	@$(RUN)/ruff format . && $(RUN)/ruff check --fix .
 
 bundle: .venv/test ## train and export the demo's bundle again, from the simulator
 	@$(RUN)/thalweg demo --rebuild-bundle
 
-clean:
+clean: ## delete the environments and the caches of the tools
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # .venv/run: what streaming needs; .venv/test: training (torch) and the tools as well
 .venv/run: uv.lock pyproject.toml | $(UV)
-	@test -e .venv/test || $(SYNC) --python $(PYTHON) --no-dev
+	@test -e .venv/test || { echo "Installing the packages of uv.lock into .venv ..." && \
+		$(SYNC) --python $(PYTHON) --no-dev; }
 	@touch $@
 
 .venv/test: uv.lock pyproject.toml | $(UV)
+	@echo "Installing the packages of uv.lock into .venv, with those for training and tests (6 GB on disk) ..."
 	@$(SYNC) --python $(PYTHON) --extra train $(if $(wildcard .venv/gpu),--extra gpu)
 	@touch $@ .venv/run
 
 # the libraries of CUDA for ONNX Runtime besides
 .venv/gpu: .venv/test
+	@echo "Installing the libraries of CUDA into .venv ..."
 	@$(SYNC) --python $(PYTHON) --extra train --extra gpu
 	@touch $@
 
 .uv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 		|| { echo "Thalweg needs Python 3.11 to 3.13; '$(PYTHON)' is another: make PYTHON=python3.11"; exit 1; }
+	@echo "Installing uv $(UV_VERSION) into .uv ..."
 	@$(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

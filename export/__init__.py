@@ -1,4 +1,4 @@
-"""A trained cell as a bundle: its graphs and their parity check, the code that runs a bundle, and its evaluation.
+"""Thalweg's bundles: the graphs of a trained cell, their parity check, the code that runs a bundle, its evaluation.
 
 The rooms are `graphs` (writes ONNX graphs), `runtime` (loads and runs a bundle) and `evaluation` (offline evaluation);
 `exporter` puts a bundle together. The package may import `encoder`. It does not train models, and it knows neither

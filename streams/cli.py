@@ -1,11 +1,15 @@
 """`thalweg`: one program with a command for each task. The module of a command is loaded only when the command runs."""
 
 import argparse
+import contextlib
 import importlib
 import importlib.metadata
+import signal
 import sys
-from collections.abc import Sequence
-from typing import Any
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from types import FrameType
+from typing import Any, NoReturn
 
 from encoder.errors import ThalwegError
 
@@ -16,19 +20,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "down": ("streams.local.down", "stop the services that `thalweg up` started"),
     "simulate": ("encoder.commands.simulate", "write the event log of a simulated shop"),
     "train": ("encoder.commands.train", "train a model on an event log"),
-    "evaluate": (
-        "export.evaluation.evaluate_command",
-        "compute offline metrics of a bundle or of a trained model, beside baselines",
-    ),
+    "evaluate": ("export.evaluation.evaluate_command", "compute offline metrics of a bundle or of a trained model"),
     "export": ("export.command", "export a trained model as a bundle"),
     "explain": ("export.evaluation.explain_command", "show what each event of a user did to the representation"),
     "worker": ("streams.worker.command", "follow the behaviour topic and keep representations current"),
     "replay": ("streams.commands.replay.command", "send an event log to the behaviour topic"),
-    "monitor": ("streams.monitor.command", "follow the evaluation topic and show windowed metrics beside baselines"),
+    "monitor": ("streams.monitor.command", "follow the evaluation topic and show metrics beside baselines"),
     "verify": ("streams.commands.verify.command", "recompute all users from the topic and compare with Cassandra"),
     "dlq": ("streams.commands.dead_letters.command", "show dead letters with their reasons, or send them again"),
     "erase": ("streams.commands.erase", "erase a user from memory, Cassandra and the updates topic"),
     "doctor": ("streams.commands.doctor.command", "print the settings and check everything that a worker needs"),
+    "completion": ("streams.commands.completion", "print a completion script for bash, zsh or fish"),
 }
 
 
@@ -41,25 +43,71 @@ class ShowVersion(argparse.Action):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return the exit code. A ThalwegError becomes one line on standard error and exit code 1."""
-    parser = argparse.ArgumentParser(prog="thalweg", description="Live user representations from behaviour events.")
-    parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version and exit")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    """Run a command and return the exit code. A ThalwegError becomes one line on standard error and exit code 1.
+
+    Without a command, the list of the commands goes to standard error, and the exit code is 2.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    for name, (module, text) in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text)
-        if name in arguments[:1]:  # other modules are not loaded: a worker runs without torch
-            loaded = importlib.import_module(module)
-            loaded.add_arguments(command)
-            command.set_defaults(run=loaded.run)
-    args = parser.parse_args(arguments)
     try:
-        return int(args.run(args))
+        with _handled({signal.SIGINT: signal.SIG_DFL}):  # Ctrl-C ends the loading of modules without a traceback.
+            parser = make_parser(arguments[:1])
+            args = parser.parse_args(arguments)
+        if args.command is None:
+            print(command_list(), file=sys.stderr)
+            return 2
+        with _handled({signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _end, signal.SIGHUP: _end}):
+            return int(args.run(args))
     except ThalwegError as error:
         print(f"thalweg {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT
+
+
+def command_list() -> str:
+    """Every command on a line of its own."""
+    lines = [f"  {name:<11} {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(["usage: thalweg COMMAND [OPTIONS]", "", *lines, "", "Options: thalweg COMMAND --help"])
+
+
+def make_parser(load: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
+    """The parser of the program. Only the commands in `load` have arguments, because their modules are loaded."""
+    parser = argparse.ArgumentParser(prog="thalweg", description="Live user representations from behaviour events.")
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, (module, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name in load:  # other modules are not loaded: a worker runs without torch
+            loaded = importlib.import_module(module)
+            loaded.add_arguments(command)
+            command.set_defaults(run=loaded.run, make_parser=make_parser)
+    return parser
+
+
+@contextlib.contextmanager
+def _handled(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
+    """Handle signals inside the block. A signal that the caller of the process lets be ignored stays ignored."""
+    if threading.current_thread() is not threading.main_thread():  # Only the main thread may set handlers.
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in handlers}
+    for number, handler in handlers.items():
+        if before[number] is not signal.SIG_IGN:
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    """End the command as Ctrl-C does: child processes are stopped, and temporary folders are deleted.
+
+    A second signal of the same kind ends the process at once.
+    """
+    signal.signal(number, signal.SIG_DFL)
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,22 @@
 """The program `thalweg` itself."""
 
+import argparse
 import importlib.metadata
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
+import thalweg
 from streams import cli
+from thalweg import PACKAGES, foreign_package
+
+ROOT = Path(__file__).parents[2]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,3 +37,120 @@ def test_commands_run_from_a_source_tree_that_is_not_installed(
         cli.main(["simulate", "--help"])
     assert stopped.value.code == 0
     assert "--events" in capsys.readouterr().out
+
+
+def test_without_a_command_every_command_is_listed_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    lines = shown.err.splitlines()
+    for name, (_, text) in cli.COMMANDS.items():
+        assert [line.split(maxsplit=1) for line in lines].count([name, text]) == 1
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_a_command_after_its_clean_up(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {each: signal.getsignal(each) for each in SIGNALS}
+    cleaned = []
+
+    def run(_: argparse.Namespace) -> int:
+        try:
+            os.kill(os.getpid(), number)
+            signal.pause()
+            return 0
+        finally:
+            cleaned.append(number)
+
+    monkeypatch.setattr("streams.commands.erase.run", run)
+    if number == signal.SIGINT:
+        assert cli.main(["erase", "u-1"]) == 130
+    else:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["erase", "u-1"])
+        assert stopped.value.code == 128 + number
+    assert cleaned == [number]
+    assert {each: signal.getsignal(each) for each in SIGNALS} == before
+
+
+def test_a_signal_that_the_parent_ignores_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`nohup` ignores SIGHUP, and a shell script ignores SIGINT for its background jobs."""
+    seen = {}
+
+    def run(_: argparse.Namespace) -> int:
+        seen.update({number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT)})
+        return 0
+
+    monkeypatch.setattr("streams.commands.erase.run", run)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGINT)}
+    try:
+        assert cli.main(["erase", "u-1"]) == 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert set(seen.values()) == {signal.SIG_IGN}
+
+
+def test_ctrl_c_while_modules_are_loaded_prints_no_traceback(tmp_path: Path) -> None:
+    """The module of the command says when its loading begins, and then takes long."""
+    (tmp_path / "slow_command.py").write_text("print('loading', flush=True)\nimport time\ntime.sleep(60)\n")
+    code = """
+        import sys, signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        from streams import cli
+        cli.COMMANDS["slow"] = ("slow_command", "load slowly")
+        sys.exit(cli.main(["slow"]))
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (-signal.SIGINT, "")
+
+
+def test_the_packages_of_this_tree_are_its_own() -> None:
+    assert [foreign_package(name, ROOT) for name in PACKAGES] == [""] * len(PACKAGES)
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_foreign_package_of_the_same_name_is_named(tmp_path: Path, name: str) -> None:
+    """The foreign package stands before ours on the path, and has no module of ours."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text("# another project\n")
+    ended = subprocess.run(
+        [sys.executable, "-c", "import sys, thalweg; sys.exit(thalweg.main())", "--version"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"thalweg: the package `{name}` at {tmp_path}")
+    assert "environment of its own" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_package_whose_first_file_was_deleted_or_overwritten_is_named(tmp_path: Path) -> None:
+    """pip installs two distributions with the same package into one folder, and the later one overwrites files."""
+    folder = tmp_path / "site-packages"
+    for name in ("thalweg", "streams"):
+        (folder / name).mkdir(parents=True)
+    (folder / "thalweg" / "__init__.py").write_text(Path(thalweg.__file__).read_text())
+    (folder / "streams" / "cli.py").write_text("")
+    code = f"import sys; sys.path.insert(0, {str(folder)!r}); import thalweg; thalweg.main()"
+
+    def run() -> str:
+        command = [sys.executable, "-I", "-S", "-c", code]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+    assert run() == f"thalweg: the package `streams` is missing or incomplete in {folder}: install Thalweg again\n"
+    (folder / "streams" / "__init__.py").write_text("")
+    assert "is not that of Thalweg" in run()

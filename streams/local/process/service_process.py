@@ -64,7 +64,12 @@ class ServiceProcess:
     def start(self, wait: bool = True) -> None:
         """Start on the same port and data as before. Raises LocalServiceError when the service does not start."""
         if self.pid is None:
-            self._process = _starter.submit(self._spawn).result()
+            spawning = _starter.submit(self._spawn)
+            try:
+                self._process = spawning.result()
+            except BaseException:  # A signal came meanwhile: `kill` must find the process.
+                self._process = spawning.result()
+                raise
         if wait:
             self.wait_until_ready()
 
