@@ -51,7 +51,13 @@ def create_keyspace(keyspace: str, replication: int) -> str:
 
 def create_tables(keyspace: str, width: int) -> dict[str, str]:
     """The CREATE statement of each table, by the table's name. width: of a representation."""
-    texts = [
+    texts = _create_table_texts(keyspace, width)
+    names = (match[1] for match in map(_TABLE.match, texts) if match is not None)
+    return dict(zip(names, texts, strict=True))
+
+
+def _create_table_texts(keyspace: str, width: int) -> list[str]:
+    return [
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.{representations_table(width)} (
     user_id text,
     bundle_id text,
@@ -112,8 +118,6 @@ def _shared_tables(keyspace: str) -> list[str]:
     PRIMARY KEY ((bundle_id, partition), user_id)
 ) WITH default_time_to_live = {PENDING_ERASURES_TTL_S}""",
     ]
-    names = (match[1] for match in map(_TABLE.match, texts) if match is not None)
-    return dict(zip(names, texts, strict=True))
 
 
 def write_timestamp(epoch: int, offset: Position, generation_id: int) -> Position:

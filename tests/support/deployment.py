@@ -3,7 +3,9 @@
 import asyncio
 import copy
 import json
+import os
 import random
+import subprocess
 import sys
 import time
 import uuid
@@ -19,7 +21,7 @@ from streams.broker.topics import describe_topic, ensure_topics
 from streams.commands.replay.producer import Replay
 from streams.commands.verify.result import Verification
 from streams.commands.verify.verification import verify
-from streams.config.settings import Settings
+from streams.config.settings import PREFIX, Settings
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.representation_updates import RepresentationUpdate
 from streams.demo.worker_process import WorkerProcess
@@ -28,6 +30,7 @@ from streams.store.cql_schema import representations_table
 from streams.store.session import connect
 
 APPLIED_WITHIN_S = 90.0
+ENDED_WITHIN_S = 120.0
 SHOP_ITEMS = [f"item-{i}" for i in range(1, 501)]
 
 
@@ -160,3 +163,22 @@ def expected_ids(deployment: Deployment, skipped: Sequence[tuple[int, int]] = ()
         for offset in range(end)
         if (partition, offset) not in skipped
     }
+
+
+def run_thalweg(settings: Settings, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with these settings and further environment variables, and wait until the command ends."""
+    return subprocess.run(
+        [sys.executable, "-m", "streams.cli", *arguments],
+        env=environment_of(settings) | variables,
+        capture_output=True,
+        text=True,
+        timeout=ENDED_WITHIN_S,
+        check=False,
+    )
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return this process's environment with the settings and no other settings."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    values = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    return inherited | {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items() if value is not None}

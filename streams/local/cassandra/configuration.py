@@ -23,7 +23,6 @@ seed_provider:
   - class_name: org.apache.cassandra.locator.SimpleSeedProvider
     parameters:
       - seeds: "{host}:{storage_port}"
-authorizer: AllowAllAuthorizer
 role_manager: CassandraRoleManager
 data_file_directories: ["{data_dir}/data"]
 commitlog_directory: "{data_dir}/commitlog"
@@ -61,10 +60,14 @@ materialized_views_enabled: false
 user_defined_functions_enabled: false
 """
 
-OPEN_YAML = "authenticator: AllowAllAuthenticator\n"
+OPEN_YAML = """\
+authenticator: AllowAllAuthenticator
+authorizer: AllowAllAuthorizer
+"""
 
 SECURE_YAML = """\
 authenticator: PasswordAuthenticator
+authorizer: CassandraAuthorizer
 client_encryption_options:
   enabled: true
   optional: false

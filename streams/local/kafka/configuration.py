@@ -44,7 +44,8 @@ advertised.listeners=PLAINTEXT://{host}:{port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 """
 
-# The controller's port can create users. The controller therefore accepts only clients with the services' own key.
+# The controller's port can create users. The controller therefore accepts only clients with the services' own key. The
+# user of `thalweg up` may do everything, and every further user only what an administrator grants.
 SECURE_LISTENERS = """\
 listeners=CLIENT://{host}:{port},CONTROLLER://{host}:{controller_port}
 advertised.listeners=CLIENT://{host}:{port}
@@ -55,6 +56,9 @@ sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
 listener.name.client.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \
 username="{user}" password="{password}";
 listener.name.controller.ssl.client.auth=required
+listener.name.controller.ssl.principal.mapping.rules=RULE:^.*$/services/
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:{user};User:services
 ssl.keystore.type=PEM
 ssl.keystore.location={server}
 ssl.truststore.type=PEM

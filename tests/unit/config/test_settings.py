@@ -95,7 +95,7 @@ def test_a_typing_error_stays_an_error_that_names_the_closest_setting(
 def test_an_unknown_setting_in_the_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "thalweg.toml"
     file.write_text('keyspce = "a"\n')
-    with pytest.raises(SettingsError, match="'keyspce'; is keyspace .THALWEG_KEYSPACE. meant"):
+    with pytest.raises(SettingsError, match=r"'keyspce'; is keyspace .THALWEG_KEYSPACE. meant"):
         load_settings({"THALWEG_CONFIG": str(file), "THALWEG_HOME": str(tmp_path)})
 
 
