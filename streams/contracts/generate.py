@@ -69,8 +69,8 @@ def _json_schema(contract: type[msgspec.Struct], title: str | None = None) -> Do
     }
 
 
-def _asyncapi(settings: Settings) -> Document:
-    channels = {
+def _channels(settings: Settings) -> dict[str, Document]:
+    return {
         "behavior": _channel(
             settings.behavior_topic,
             {"BehaviorEvent": _message(_reference(settings.behavior_topic)), "Erasure": _message(NULL_VALUE)},
@@ -103,6 +103,9 @@ def _asyncapi(settings: Settings) -> Document:
             COMPRESSED,
         ),
     }
+
+
+def _asyncapi(settings: Settings) -> Document:
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -113,7 +116,7 @@ def _asyncapi(settings: Settings) -> Document:
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",
-        "channels": channels,
+        "channels": _channels(settings),
         "operations": {
             "follow": _operation("receive", "behavior", "apply each event once, in its user's order"),
             "publish": _operation("send", "updates", "a user's representation, after each micro-batch that changed it"),

@@ -4,10 +4,10 @@ import argparse
 from datetime import UTC, datetime
 
 import msgspec
-from encoder.console import open_console, print_table
 from rich.table import Table
 from rich.text import Text
 
+from encoder.console import open_console, print_table
 from encoder.data.contract.quoting import quote_bytes
 from streams.commands.dead_letters.contents import Contents, read_contents
 from streams.commands.dead_letters.resend import ResendResult, resend

@@ -17,8 +17,8 @@ from streams.contracts.dead_letters import (
 )
 
 UNKNOWN = -1
-# A value as `streams.engine.rejection` quotes it. A value that is cut ends with an ellipsis. The apostrophe of a word
-# such as "record's" is no quote.
+# A value as `encoder.data.contract.quoting` quotes it. A value that is cut ends with an ellipsis. The apostrophe of a
+# word such as "record's" is no quote.
 _QUOTED = re.compile(r"""(?<!\w)b?'(?:[^'\\]|\\.)*?['…]|(?<!\w)b?"(?:[^"\\]|\\.)*?["…]""", re.DOTALL)
 
 

@@ -13,10 +13,23 @@ import pytest
 from kafka import KafkaConsumer
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from export.runtime.bundle import Bundle
 from streams.broker.topics import broker_admin
 from streams.config.settings import Settings
 from streams.demo.worker_process import WorkerProcess
+from streams.local import LocalServices
+from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, environment_of, run_thalweg, shopping
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny_bundle(tmp_path_factory.mktemp("bundle"), items=20)
+
+
+@pytest.fixture
+def deployment(services: LocalServices, bundle: Bundle, tmp_path: Path) -> Deployment:
+    return Deployment(services, bundle, tmp_path)
 
 
 def change_topic(settings: Settings, topic: str, **values: str) -> None:
