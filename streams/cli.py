@@ -98,7 +98,8 @@ def _handled(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # None: a handler that Python did not set and cannot set again
+                signal.signal(number, handler)
 
 
 def _end(number: int, _: FrameType | None) -> NoReturn:
