@@ -14,6 +14,6 @@ def grant_text(message: str) -> str:
     lacks = _LACKS.search(message)
     if lacks is None:
         return ""
-    kind, _, name = lacks["resource"].partition(" ")
-    resource = "ALL KEYSPACES" if kind == "all" else f"{kind.upper()} {name}"
+    *kind, name = lacks["resource"].removeprefix("all tables in ").split()
+    resource = "ALL KEYSPACES" if name == "keyspaces" else f"{' '.join(kind or ['keyspace']).upper()} {name}"
     return f"; run as an administrator: GRANT {lacks['right']} ON {resource} TO {lacks['user']}"

@@ -19,6 +19,10 @@ PREFIX = 'Error from server: code=2100 [Unauthorized] message="'
             "GRANT CREATE ON KEYSPACE shop TO anna",
         ),
         (
+            "User anna has no CREATE permission on <all tables in shop> or any of its parents",
+            "GRANT CREATE ON KEYSPACE shop TO anna",
+        ),
+        (
             "User anna has no MODIFY permission on <table shop.representations_67> or any of its parents",
             "GRANT MODIFY ON TABLE shop.representations_67 TO anna",
         ),
