@@ -16,6 +16,12 @@ class InputError(ThalwegError):
     retryable = False
 
 
+class TrainingError(ThalwegError):
+    """A training has diverged, so there is no model to save."""
+
+    retryable = False
+
+
 class BundleError(ThalwegError):
     """A bundle is missing or incomplete, was changed after its export, or does not fit the stored states."""
 

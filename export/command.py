@@ -2,11 +2,13 @@
 
 import argparse
 import json
+from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
 from encoder.commands.log_arguments import add_format_arguments
+from encoder.commands.preconditions import check_torch, check_writable
 from encoder.console import open_console
 from encoder.data.loaders import load_log
 from encoder.errors import InputError
@@ -38,10 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    check_torch("an export")
     console = open_console(stderr=args.json)
     if args.half and not args.gpu:
         raise InputError("--half is about ranks on a GPU: give --gpu as well")
     check_checkpoint(args.checkpoint)
+    check_writable(Path(args.out).parent, f"--out {args.out}")
     log = None if args.items is None else load_log(args.items, args.format, args.columns)[0]
     # These are imported only here, because torch takes seconds to load.
     from encoder.model.new_items import extend_catalogue

@@ -10,6 +10,7 @@ import msgspec
 from rich.table import Table
 
 from encoder.commands.log_arguments import prepare_log, read_log
+from encoder.commands.preconditions import check_torch
 from encoder.console import open_console, print_table
 from encoder.metrics.leakage import find_leak, leak_warning
 from encoder.metrics.next_time import calibration_errors_text
@@ -18,6 +19,7 @@ from encoder.training.checkpoint_files import check_checkpoint
 
 def run(args: argparse.Namespace) -> int:
     """Run `thalweg evaluate` for a checkpoint. Returns the exit code."""
+    check_torch("the evaluation of a checkpoint")
     console = open_console(stderr=args.json)
     check_checkpoint(args.checkpoint, f"evaluate the bundle itself: --bundle {args.checkpoint} --events {args.log}")
     log, _ = prepare_log(args, read_log(args, console)[0], console)

@@ -4,6 +4,7 @@ import argparse
 
 from rich.console import Console
 
+from encoder.commands.number_arguments import share, whole_number
 from encoder.data.event_log import EventLog
 from encoder.data.loaders import COLUMNS_HELP, FORMATS, LogReport, load_log
 from encoder.data.preparation import Preparation, PreparationReport, prepare
@@ -20,8 +21,8 @@ def add_part_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the format of an event log, and the part of the log to use."""
     add_format_arguments(parser)
     part = parser.add_mutually_exclusive_group()
-    part.add_argument("--first", type=float, metavar="FRACTION", help="use only this first part of the log, in time")
-    part.add_argument("--rest", type=float, metavar="FRACTION", help="use only the events after this first part")
+    part.add_argument("--first", type=share, metavar="FRACTION", help="use only this first part of the log, in time")
+    part.add_argument("--rest", type=share, metavar="FRACTION", help="use only the events after this first part")
 
 
 def add_format_arguments(parser: argparse.ArgumentParser, log: str = "the log") -> None:
@@ -42,7 +43,7 @@ def add_preparation_arguments(parser: argparse.ArgumentParser, defaults: Prepara
     bound = defaults.max_events_per_day or 0
     parser.add_argument(
         "--max-events-per-day",
-        type=int,
+        type=whole_number(0),
         default=bound,
         metavar="N",
         help=f"leave out users with more events in any 24 hours, as bots; 0: leave out nobody (default {bound})",
@@ -50,7 +51,7 @@ def add_preparation_arguments(parser: argparse.ArgumentParser, defaults: Prepara
     shortest = defaults.min_user_events
     parser.add_argument(
         "--min-user-events",
-        type=int,
+        type=whole_number(1),
         default=shortest,
         metavar="N",
         help=f"leave out users with fewer events (default {shortest})",
@@ -60,7 +61,11 @@ def add_preparation_arguments(parser: argparse.ArgumentParser, defaults: Prepara
 def add_threads_argument(parser: argparse.ArgumentParser) -> None:
     """Add the number of threads."""
     parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="cores to use; several are faster with many items"
+        "--threads",
+        type=whole_number(1),
+        default=1,
+        metavar="N",
+        help="cores to use; several are faster with many items",
     )
 
 

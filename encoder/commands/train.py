@@ -17,6 +17,8 @@ from encoder.commands.log_arguments import (
     prepare_log,
     read_log,
 )
+from encoder.commands.number_arguments import MAX_SEED, positive, whole_number
+from encoder.commands.preconditions import check_torch, check_writable
 from encoder.commands.training_progress import TrainingProgress
 from encoder.console import open_console
 from encoder.data.event_log import EventLog
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from encoder.training.train import Trained
 
 
-# The settings that are options with a whole number, and the help for each option.
+# The settings that are options with a whole number, and the help for each option. All but the seed are 1 or more.
 NUMBER_SETTINGS = (
     ("layers", "cells on top of each other"),
     ("width", "components of each layer's output and of the representation"),
@@ -45,7 +47,7 @@ NUMBER_SETTINGS = (
     ("max_epochs", f"most passes over the log, {CONTINUED_MAX_EPOCHS} with --from"),
     ("seed", "seed of the weights and of the order of the users"),
 )
-SETTINGS = (*(name for name, _ in NUMBER_SETTINGS), "cell", "loss", "batching", "week_hours")
+SETTINGS = (*(name for name, _ in NUMBER_SETTINGS), "cell", "loss", "batching", "week_hours", "learning_rate")
 SHAPE_SETTINGS = ("cell", "layers", "width", "week_hours")  # a trained model keeps these settings
 
 
@@ -60,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the checkpoint to write; the same command continues a training that was stopped after its "
         "last finished epoch",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished checkpoint in the folder of --out")
     parser.add_argument(
         "--from",
         dest="base",
@@ -70,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_setting_arguments(parser)
     parser.add_argument(
         "--tune",
-        type=float,
+        type=positive,
         metavar="MINUTES",
         help="search for better settings on the last part of the log for this time; a search that was stopped begins "
         "anew",
@@ -95,7 +98,14 @@ def _add_setting_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name, text in NUMBER_SETTINGS:
         option = "--" + name.replace("_", "-")
-        parser.add_argument(option, type=int, metavar="N", help=f"{text} (default {getattr(defaults, name)})")
+        number = whole_number(0, MAX_SEED) if name == "seed" else whole_number(1)
+        parser.add_argument(option, type=number, metavar="N", help=f"{text} (default {getattr(defaults, name)})")
+    parser.add_argument(
+        "--learning-rate",
+        type=positive,
+        metavar="RATE",
+        help=f"largest step of a weight, which falls to 0 at the end (default {defaults.learning_rate})",
+    )
     parser.add_argument(
         "--week-hours",
         action="store_true",
@@ -106,25 +116,32 @@ def _add_setting_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `thalweg train`. Returns the exit code."""
+    check_torch("training")
     if args.tune is not None and "WORLD_SIZE" in os.environ:
         raise InputError("--tune depends on the clock, which several processes do not share: start it without torchrun")
     base = None if args.base is None else base_folder(args)
+    check_output(args)
     is_first = int(os.environ.get("RANK", 0)) == 0  # only the first of torchrun's processes prints and writes
     console = open_console(stderr=args.json, quiet=not is_first)
     log, rows = read_log(args, console)
     settings = requested_settings(args, TrainingSettings() if base is None else trained_settings(base))
     log, preparation = prepare_log(args, log, console, settings.min_support)
     started = time.perf_counter()
-    trained, snapshots, origin = fit(args, log, settings, base, console)
-    train_s = time.perf_counter() - started
-    if not is_first:
-        return 0
-    from encoder.training import checkpoint  # loads torch
+    try:
+        trained, snapshots, origin = fit(args, log, settings, base, console)
+        train_s = time.perf_counter() - started
+        if not is_first:
+            return 0
+        from encoder.training import checkpoint  # loads torch
 
-    origin |= {"rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
-    checkpoint.save(trained, log, args.out, origin)
-    if snapshots is not None:
-        snapshots.remove()
+        origin |= {"rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
+        checkpoint.save(trained, log, args.out, origin)
+        if snapshots is not None:
+            snapshots.remove()
+    except OSError as error:
+        raise InputError(
+            f"a file of the training cannot be read or written: {error}; --out {args.out} has no finished checkpoint"
+        ) from None
     result: dict[str, Any] = {
         "checkpoint": args.out,
         "events": len(log),
@@ -183,6 +200,16 @@ def fit(
             snapshots=snapshots,
         )
         return trained, snapshots, origin
+
+
+def check_output(args: argparse.Namespace) -> None:
+    """Raise InputError when the folder of --out cannot be written, or when the training would replace a model in it."""
+    folder = Path(args.out)
+    if (folder / "manifest.json").is_file():
+        raise InputError(f"--out {args.out} is a bundle: name another folder for the checkpoint")
+    if (folder / "checkpoint.json").is_file() and not args.overwrite:
+        raise InputError(f"--out {args.out} has a finished checkpoint: name another folder, or add --overwrite")
+    check_writable(folder, f"--out {args.out}")
 
 
 def base_folder(args: argparse.Namespace) -> Path:

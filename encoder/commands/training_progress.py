@@ -28,11 +28,12 @@ class TrainingProgress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bars.stop()
 
-    def on_trial(self, settings: TrainingSettings, metrics: dict[str, float], is_best: bool) -> None:
+    def on_trial(self, settings: TrainingSettings, metrics: dict[str, float] | None, is_best: bool) -> None:
         """Print the result of a trial of a search. This method is an `encoder.training.tuning.OnTrial`."""
         values = ", ".join(f"{name} {getattr(settings, name)}" for name in SEARCH_SPACE)
         mark = "  best so far" if is_best else ""
-        self._bars.console.print(f"validation mrr@20 {metrics['mrr@20']:.4f} with {values}{mark}", highlight=False)
+        result = "diverged" if metrics is None else f"validation mrr@20 {metrics['mrr@20']:.4f}"
+        self._bars.console.print(f"{result} with {values}{mark}", highlight=False)
 
     def on_start(self, snapshots: "SnapshotFile") -> None:
         """Print whether the training continues from a snapshot."""

@@ -66,6 +66,7 @@ def save(trained: Trained, log: EventLog, path: Path | str, origin: Mapping[str,
     """
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
+    (path / "checkpoint.json").unlink(missing_ok=True)  # without this file, a half-written checkpoint is not finished
     description = Description(
         model=trained.model.config,
         vocabulary=trained.vocabulary,

@@ -22,6 +22,7 @@ from encoder.model.user_model import UserModel
 MAX_STEPS = 128  # events of a user in a window
 MAX_PLACES = 4_096  # places of a batch's first window
 MAX_SCORES = 4_000_000  # scores in memory at a time
+CHECKED_ROWS = 64  # representations whose scores `gives_finite_scores` looks at
 
 
 def evaluate(model: UserModel, vocabulary: Vocabulary, baselines: Baselines, log: EventLog) -> dict[str, Any]:
@@ -103,6 +104,14 @@ def model_ranks(model: UserModel, sequences: Sequences, scored: NDArray[np.bool_
         representations = before[torch.from_numpy(known)][:, : model.config.width]
         ranks[window.position[known]] = _ranks(representations, torch.from_numpy(window.item[known]), vectors)
     return ranks[scored]
+
+
+@torch.no_grad()
+def gives_finite_scores(model: UserModel, sequences: Sequences) -> bool:
+    """Whether the scores of all items are finite for some users. Finite weights can be too large for finite scores."""
+    _, _, after = next(_representations(model, sequences))
+    rows = after.flatten(0, 1)[:CHECKED_ROWS]
+    return bool(rows.isfinite().all() and (rows[:, : model.config.width] @ model.item_vectors().T).isfinite().all())
 
 
 def _representations(model: UserModel, sequences: Sequences) -> Iterator[tuple[Window, torch.Tensor, torch.Tensor]]:

@@ -148,7 +148,8 @@ class BPRMax(_Sampled):
     """BPR-max (Hidasi & Karatzoglou 2018).
 
     The loss is -log of the mean of sigmoid(target score - negative score) over the negatives, plus a penalty on the
-    negatives' squared scores. The weights of both means are the softmax of the negatives' scores.
+    negatives' squared scores. The weights of both means are the softmax of the negatives' scores. An event whose drawn
+    negatives are all its own item has no pair to compare, and its loss is 0.
     """
 
     def __call__(self, predicted: Tensor, vectors: Tensor, target: Tensor, sample: NegativeSample | None) -> Tensor:
@@ -156,10 +157,13 @@ class BPRMax(_Sampled):
         target_score = (predicted * vectors[target]).sum(dim=1, keepdim=True)
         others = predicted @ vectors[sample.position].T
         weighted = others + sample.times.log()
-        log_weight = weighted.masked_fill(sample.position == target[:, None], -math.inf).log_softmax(dim=1)
+        is_target = sample.position == target[:, None]
+        has_pair = ~is_target.all(dim=1)
+        # A row without a pair keeps its scores, because the softmax of a row of -inf is not a number.
+        log_weight = weighted.masked_fill(is_target & has_pair[:, None], -math.inf).log_softmax(dim=1)
         better = (log_weight + functional.logsigmoid(target_score - others)).logsumexp(dim=1)
         penalty = (log_weight.exp() * others.square()).sum(dim=1)
-        return (BPR_REGULARIZATION * penalty - better).sum()
+        return torch.where(has_pair, BPR_REGULARIZATION * penalty - better, 0.0).sum()
 
 
 LOSSES: dict[str, Callable[[NegativeSampler], Loss]] = {

@@ -46,7 +46,7 @@ def train(
 
     snapshots: stores the training after each epoch. A training that finds a snapshot continues from it, and gives the
     same model as a training that was never stopped. Raises InputError when the log is too short to split, or shorter
-    than a week although the settings ask for the hours of the week.
+    than a week although the settings ask for the hours of the week. Raises TrainingError when the loss is not finite.
     """
     epochs = validate(log, settings, progress, initialization=initialization, compute=compute, snapshots=snapshots)
     return train_on_all(

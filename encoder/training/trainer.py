@@ -1,5 +1,6 @@
 """The training loop: epochs of optimiser steps over the windows of a log."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -11,9 +12,10 @@ from encoder.data.lanes import lanes
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.data.windows import Window, length_batches, windows
+from encoder.errors import TrainingError
 from encoder.metrics.ranking import ranking_metrics
 from encoder.training.compute import Compute
-from encoder.training.evaluation import model_ranks
+from encoder.training.evaluation import gives_finite_scores, model_ranks
 from encoder.training.initialization import Initialization
 from encoder.training.losses import make_loss
 from encoder.training.optimizer import AdamW, cosine
@@ -128,31 +130,45 @@ class Trainer:
     def _train_epoch(self, epoch: int, shown_epoch: int) -> float:
         """Train epoch `epoch` of the schedule over all users, in random order.
 
-        shown_epoch: the number of the epoch for the progress. Returns the mean loss of an event in nats.
+        shown_epoch: the number of the epoch for the progress. Returns the mean loss of an event in nats. Raises
+        TrainingError, in all processes, when the loss, a weight or a score is not finite.
         """
         settings, model, compute = self._settings, self.model, self._compute
         model.train()
         total, events, done, places = 0.0, 0, 0.0, len(self._sequences.item)
         state = representation = torch.empty(0)
+        step = 0
         with compute.default_device():
-            for window in compute.equal_steps(self._windows()):
+            for step, window in enumerate(compute.equal_steps(self._windows()), 1):
                 self._optimizer.zero_grad()
                 known = seen = 0
+                minimised = 0.0
                 if window is not None:
                     state, representation = carry_over(model, window, state, representation, compute)
-                    loss, known, state, representation = window_loss(
+                    loss, known, state, representation, minimised = window_loss(
                         model, self._loss, window, state, representation, compute, self._optimizer.read_rows
                     )
                     total, events, seen = total + loss, events + known, int((window.position >= 0).sum())
                 compute.average_gradients(model.parameters(), known)
-                known_of_all, seen_of_all = compute.sum_over_ranks(known, seen)
+                known_of_all, seen_of_all, minimised = compute.sum_over_ranks(known, seen, minimised)
+                if not math.isfinite(minimised):
+                    raise self._diverged(shown_epoch, step, f"the loss {settings.loss!r} is {minimised}")
                 if known_of_all:
                     self._optimizer.step(cosine((epoch + done / places) / settings.max_epochs), CLIP_NORM)
                 done += seen_of_all
                 self._progress(shown_epoch, done / places, None)
             self._optimizer.catch_up()
+        is_finite = all(bool(weights.isfinite().all()) for weights in model.parameters())
+        if not (is_finite and gives_finite_scores(model, self._sequences)):
+            raise self._diverged(shown_epoch, step, f"with the loss {settings.loss!r}, the scores are not finite")
         total, known_of_all = compute.sum_over_ranks(total, events)
         return total / max(1, known_of_all)
+
+    def _diverged(self, shown_epoch: int, step: int, found: str) -> TrainingError:
+        return TrainingError(
+            f"epoch {shown_epoch + 1}, step {step}: {found}, so the training has diverged and no model is saved; train "
+            f"again with a lower --learning-rate (it was {self._settings.learning_rate:g}) or with another --loss"
+        )
 
     def _windows(self) -> Iterator[Window]:
         """Yield this process's part of an epoch, in random order."""

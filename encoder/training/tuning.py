@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from encoder.data.event_log import EventLog
+from encoder.errors import TrainingError
 from encoder.training.compute import SINGLE_CPU, Compute
 from encoder.training.settings import SEARCH_SPACE, TrainingSettings
 from encoder.training.train import validate
@@ -17,8 +18,8 @@ MAX_CHANGES = 2  # settings that a trial changes in the best settings so far
 RESERVED_TRIALS = 2.5
 
 Epochs = list[dict[str, float]]
-# (settings, metrics of the best epoch, whether the settings are the best so far)
-OnTrial = Callable[[TrainingSettings, dict[str, float], bool], None]
+# (settings, metrics of the best epoch or None when the trial diverged, whether the settings are the best so far)
+OnTrial = Callable[[TrainingSettings, dict[str, float] | None, bool], None]
 
 
 def tune(
@@ -33,7 +34,8 @@ def tune(
 
     The first trial has `settings`. Every further trial changes one or two values of the best settings at random. The
     search ends when the next trial and the training on the whole log might take longer than limit_s. Only the
-    validation part of `log` decides. Raises InputError as `train` does.
+    validation part of `log` decides. A trial that diverges is not the best. Raises InputError and, for the first trial,
+    TrainingError as `train` does.
     """
     generator = random.Random(settings.seed)
     began_s, longest_s = clock(), 0.0
@@ -44,13 +46,18 @@ def tune(
     while candidate is not None:
         seen.add(candidate)
         trial_began_s = clock()
-        epochs = validate(log, candidate, compute=compute)
+        try:
+            epochs = validate(log, candidate, compute=compute)
+        except TrainingError:
+            if not best_epochs:
+                raise
+            epochs = []
         longest_s = max(longest_s, clock() - trial_began_s)
-        is_best = not best_epochs or _score(epochs) > _score(best_epochs)
+        is_best = bool(epochs) and (not best_epochs or _score(epochs) > _score(best_epochs))
         if is_best:
             best, best_epochs = candidate, epochs
         if on_trial is not None:
-            on_trial(candidate, epochs[best_epoch(epochs)], is_best)
+            on_trial(candidate, epochs[best_epoch(epochs)] if epochs else None, is_best)
         is_time_left = clock() - began_s + RESERVED_TRIALS * longest_s <= limit_s
         candidate = _neighbour(best, generator, seen) if is_time_left else None
     return best, best_epochs

@@ -24,6 +24,7 @@ class WindowLoss(NamedTuple):
     known_items: int  # number of events whose item is in the catalogue
     state: Tensor  # (B, S) at the end of the window
     representation: Tensor  # (B, R) at the end of the window
+    minimised: float  # mean loss of the next items, and the weighted loss of the heads
 
 
 def carry_over(
@@ -74,7 +75,7 @@ def window_loss(
     known = item > 0
     before = torch.cat([representation.unsqueeze(1), after[:, :-1]], dim=1)
     target = item[known]
-    total = 0.0
+    total = minimised = 0.0
     if len(target):
         if sample is not None:
             sample = sample._replace(position=model.table_rows(sample.position + 1) - 1)
@@ -86,4 +87,5 @@ def window_loss(
         if model.heads is not None:
             mean = mean + HEADS_WEIGHT * heads_loss(model.heads, window, before, after)
         torch.autograd.backward(mean)
-    return WindowLoss(total, len(target), state.detach(), after[:, -1].detach())
+        minimised = float(mean.detach())
+    return WindowLoss(total, len(target), state.detach(), after[:, -1].detach(), minimised)

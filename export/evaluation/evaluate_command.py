@@ -14,6 +14,7 @@ from encoder.commands.log_arguments import (
     prepare_log,
     read_log,
 )
+from encoder.commands.preconditions import check_writable
 from encoder.console import open_console
 from encoder.data.event_log import EventLog
 from encoder.data.loaders import load_log
@@ -57,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("give --bundle DIR with --events LOG, or CHECKPOINT and LOG without them")
     if args.report is not None and Path(args.report).suffix != ".html":
         raise InputError(f"--report {args.report}: name a file that ends in .html; the JSON is written beside it")
+    if args.report is not None:
+        check_writable(Path(args.report).parent, f"--report {args.report}")
     console = open_console(stderr=args.json)
     bundle = Bundle.load(args.bundle)
     compare = None if args.compare is None else Bundle.load(args.compare)

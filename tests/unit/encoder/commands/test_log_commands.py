@@ -60,8 +60,8 @@ def test_train_prepares_a_log_and_records_it_and_evaluate_prepares_only_on_reque
 
     assert evaluated() == 470
     assert evaluated("--drop-repeats", "--max-events-per-day", 20) == 400
-    assert "430 of 470 events" in thalweg(*train)
-    assert "470 of 470 events" in thalweg(*train, "--no-drop-repeats", "--max-events-per-day", 0)
+    assert "430 of 470 events" in thalweg(*train, "--overwrite")
+    assert "470 of 470 events" in thalweg(*train, "--overwrite", "--no-drop-repeats", "--max-events-per-day", 0)
 
 
 def test_an_error_names_the_options_that_leave_no_event(log: Path, capsys: pytest.CaptureFixture[str]) -> None:

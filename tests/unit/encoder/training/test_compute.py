@@ -43,7 +43,7 @@ def gradients(window: Window | None, compute: Compute) -> dict[str, torch.Tensor
     if window is not None:
         n = len(window.item)
         state, before = model.initial_state(n), model.initial_representation(n)
-        _, known, _, _ = window_loss(model, FullSoftmax(), window, state, before, compute)
+        _, known, *_ = window_loss(model, FullSoftmax(), window, state, before, compute)
     compute.average_gradients(model.parameters(), known)
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
@@ -55,7 +55,7 @@ def means(users: np.ndarray, compute: Compute, loss: str) -> list[torch.Tensor]:
     window, n = first_window(users), len(users)
     torch.manual_seed(5)
     criterion = make_loss(loss, torch.ones(8), 4)
-    _, known, _, _ = window_loss(
+    _, known, *_ = window_loss(
         model, criterion, window, model.initial_state(n), model.initial_representation(n), compute, optimizer.read_rows
     )
     compute.average_gradients(model.parameters(), known)
@@ -150,7 +150,7 @@ def test_loss_and_gradients_in_bfloat16_are_close_to_those_in_float32(loss: str)
         torch.manual_seed(5)
         criterion = make_loss(loss, torch.ones(8), 4)
         model.head.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
-        total, known, state, _ = window_loss(
+        total, known, state, *_ = window_loss(
             model, criterion, window, model.initial_state(n), model.initial_representation(n), compute
         )
         assert state.dtype == torch.float32

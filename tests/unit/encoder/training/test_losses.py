@@ -120,3 +120,19 @@ def test_the_explicit_gradients_are_those_of_autograd(
     found = [value.detach(), predicted.grad / 2, vectors.grad / 2]
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours.double(), theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_bpr_max_is_zero_for_a_row_whose_negatives_are_all_its_target(case: Case) -> None:
+    predicted, vectors, _ = case
+    sample = NegativeSample(torch.tensor([7]), torch.tensor([3.0]), torch.tensor([1.0]))
+    loss = BPRMax(NegativeSampler(torch.ones(ITEMS), 3))
+    leaf = predicted.requires_grad_()
+    both = loss(leaf, vectors, torch.tensor([7, 2, 7, 5]), sample)
+    alone = loss(leaf[[1, 3]], vectors, torch.tensor([2, 5]), sample)
+    torch.testing.assert_close(both, alone)
+    both.backward()
+    assert leaf.grad is not None
+    assert torch.isfinite(leaf.grad).all()
+    assert not leaf.grad[[0, 2]].any()
+    assert leaf.grad[[1, 3]].any()
+    assert loss(predicted[:2], vectors, torch.tensor([7, 7]), sample).item() == 0
