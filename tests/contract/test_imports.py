@@ -1,6 +1,7 @@
 """Rules about imports that import-linter cannot express. `lint-imports` holds the others: see pyproject.toml."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,31 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_modules_that_run_on_a_bundle_never_load_torch(modules: str) -> None:
     ended = python(f"import sys, {modules}; print('torch' in sys.modules)")
     assert ended.stdout == "False\n", ended.stderr
+
+
+@pytest.mark.parametrize("module", ["streams.worker.command", "tests.tools.gpu_check"])
+def test_a_program_writes_no_telemetry_id_of_onnxruntime(module: str, tmp_path: Path) -> None:
+    kept = {
+        name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", f"import {module}"], cwd=ROOT, env={**kept, "HOME": str(tmp_path)}, capture_output=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["streams.local.jvm.write_jar_lock", "streams.contracts.generate"])
+def test_a_program_that_writes_files_shows_its_help_and_does_nothing_else(module: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-W", "error::RuntimeWarning", "-m", module, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(f"usage: python -m {module}")
 
 
 def test_a_worker_can_be_imported_with_the_cpu_package_of_onnxruntime() -> None:

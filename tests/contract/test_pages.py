@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,3 +172,10 @@ def test_every_command_is_accepted(page: str, command: str) -> None:
         assert rest == [], f"{page}: export of something else than a setting"
     else:
         assert first in FOREIGN_COMMANDS, f"{page}: is {first} a command of ours?"
+
+
+def test_make_help_lists_every_target() -> None:
+    phony = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith(".PHONY:"))
+    ended = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True)
+    assert [line.split()[0] for line in ended.stdout.splitlines()] == phony.split()[1:]
+    assert all(len(line.split()) > 1 for line in ended.stdout.splitlines())
