@@ -7,10 +7,9 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from encoder.commands.log_arguments import add_format_arguments
+from encoder.commands.log_arguments import add_format_arguments, read_whole_log
 from encoder.commands.preconditions import check_torch, check_writable
 from encoder.console import open_console
-from encoder.data.loaders import load_log
 from encoder.errors import InputError
 from encoder.training.checkpoint_files import check_checkpoint
 from export.runtime.bundle import Manifest
@@ -46,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--half is about ranks on a GPU: give --gpu as well")
     check_checkpoint(args.checkpoint)
     check_writable(Path(args.out).parent, f"--out {args.out}")
-    log = None if args.items is None else load_log(args.items, args.format, args.columns)[0]
+    log = None if args.items is None else read_whole_log(args, args.items, console)[0]
     # These are imported only here, because torch takes seconds to load.
     from encoder.model.new_items import extend_catalogue
     from encoder.training import checkpoint

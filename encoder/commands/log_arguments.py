@@ -10,6 +10,8 @@ from encoder.data.loaders import COLUMNS_HELP, FORMATS, LogReport, load_log
 from encoder.data.preparation import Preparation, PreparationReport, prepare
 from encoder.errors import InputError
 
+MAX_UNPARSABLE = 0.01  # share of the rows of a log; a log that is read rightly has a few broken rows at most
+
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     """Add LOG, its format, and the part of the log to use."""
@@ -58,6 +60,18 @@ def add_preparation_arguments(parser: argparse.ArgumentParser, defaults: Prepara
     )
 
 
+def add_max_unparsable_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the share of unparsable rows that a log may have."""
+    parser.add_argument(
+        "--max-unparsable",
+        type=float,
+        default=MAX_UNPARSABLE,
+        metavar="SHARE",
+        help="stop when more than this share of the rows are no events, because the log is then mostly misread "
+        f"(default {MAX_UNPARSABLE})",
+    )
+
+
 def add_threads_argument(parser: argparse.ArgumentParser) -> None:
     """Add the number of threads."""
     parser.add_argument(
@@ -69,10 +83,31 @@ def add_threads_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def read_whole_log(args: argparse.Namespace, path: str, console: Console) -> tuple[EventLog, LogReport]:
+    """Read the log at `path` as the arguments say, and print the report on the file's rows.
+
+    Raises InputError when a larger share of the rows than --max-unparsable are no events. A command without this option
+    takes any share.
+    """
+    limit = getattr(args, "max_unparsable", 1.0)
+    if not 0 <= limit <= 1:
+        raise InputError(f"--max-unparsable {limit}: give a share from 0 to 1")
+    log, report = load_log(path, args.format, args.columns)
+    console.print(str(report), highlight=False, soft_wrap=True, markup=False)
+    if report.unparsable > limit * report.rows:
+        count, example = report.most_frequent_reason()
+        raise InputError(
+            f"{report.unparsable:,} of {report.rows:,} rows of {path} are no events, a share of "
+            f"{report.unparsable_share:.4f}, and --max-unparsable allows {limit:g}; {count:,} of these rows have the "
+            f"most frequent reason, first {example}; check --format and --columns, or leave these rows out with a "
+            "larger --max-unparsable SHARE"
+        )
+    return log, report
+
+
 def read_log(args: argparse.Namespace, console: Console) -> tuple[EventLog, LogReport]:
-    """Read the part of the log that the arguments name, and print the report on the file's rows."""
-    log, report = load_log(args.log, args.format, args.columns)
-    console.print(str(report), highlight=False, soft_wrap=True)
+    """Read the part of the log that the arguments name. See `read_whole_log`."""
+    log, report = read_whole_log(args, args.log, console)
     if args.first is not None:
         log = log.split(args.first)[0]
     if args.rest is not None:

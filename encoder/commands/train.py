@@ -12,6 +12,7 @@ from rich.console import Console
 
 from encoder.commands.log_arguments import (
     add_log_arguments,
+    add_max_unparsable_argument,
     add_preparation_arguments,
     add_threads_argument,
     prepare_log,
@@ -54,6 +55,7 @@ SHAPE_SETTINGS = ("cell", "layers", "width", "week_hours")  # a trained model ke
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `thalweg train`."""
     add_log_arguments(parser)
+    add_max_unparsable_argument(parser)
     add_preparation_arguments(parser, Preparation(drop_repeats=True, max_events_per_day=MAX_EVENTS_PER_DAY))
     parser.add_argument(
         "--out",

@@ -8,16 +8,17 @@ from rich.console import Console
 
 from encoder.commands import evaluate as checkpoints
 from encoder.commands.log_arguments import (
+    add_max_unparsable_argument,
     add_part_arguments,
     add_preparation_arguments,
     add_threads_argument,
     prepare_log,
     read_log,
+    read_whole_log,
 )
 from encoder.commands.preconditions import check_writable
 from encoder.console import open_console
 from encoder.data.event_log import EventLog
-from encoder.data.loaders import load_log
 from encoder.data.preparation import Preparation
 from encoder.errors import InputError
 from encoder.metrics.leakage import leak_warnings
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", metavar="DIR", help="evaluate this bundle instead, with --events")
     parser.add_argument("--events", metavar="LOG", help="event log to score with the bundle")
     add_part_arguments(parser)
+    add_max_unparsable_argument(parser)
     add_preparation_arguments(parser, Preparation())
     parser.add_argument(
         "--history",
@@ -106,7 +108,7 @@ def _run_checkpoint(args: argparse.Namespace) -> int:
 
 def _history(args: argparse.Namespace, log: EventLog, console: Console) -> EventLog:
     """The events of the history log before the first scored event. Raises InputError where there are none."""
-    whole, _ = load_log(args.history, args.format, args.columns)
+    whole, _ = read_whole_log(args, args.history, console)
     history = whole[: int((whole.time_ms < log.time_ms[0]).sum())]
     if not len(history):
         raise InputError(

@@ -8,7 +8,7 @@ import msgspec
 
 from encoder.data.contract.judge import read_object
 from encoder.data.contract.rejection import why_not_an_object
-from encoder.data.loaders.columns.mapped_rows import mapped_row
+from encoder.data.loaders.columns.mapped_rows import mapped_row, text_of_whole_number
 from encoder.data.loaders.columns.mapping import REQUIRED_COLUMNS, ColumnMapping
 from encoder.data.loaders.row_batches import RawEvent, RowBatch, UnusableRow, user_id_or_empty
 from encoder.data.loaders.text.lines import line_batches, numbered_lines, open_bytes
@@ -59,7 +59,8 @@ class MappedJsonLines:
         row = {column: value for column, value in values if value is not _ABSENT}
         absent = [column for column in self._required if column not in row]
         if absent:
-            return UnusableRow(f"the object has no {', '.join(absent)}", user_id_or_empty(row.get(self._user_column)))
+            user_id = text_of_whole_number(row.get(self._user_column))
+            return UnusableRow(f"the object has no {', '.join(absent)}", user_id_or_empty(user_id))
         return mapped_row(self._mapping, self._column_of, row)
 
 

@@ -35,6 +35,11 @@ class LogReport:
         """The number of all rows."""
         return self.kept + self.duplicates + self.unparsable
 
+    @property
+    def unparsable_share(self) -> float:
+        """The share of the rows that are no events, from 0 to 1."""
+        return self.unparsable / self.rows if self.rows else 0.0
+
     def add_unparsable(self, line: int, raw: bytes, reason: str) -> None:
         """Count a row that is not an event, and keep the first such rows as examples."""
         self.unparsable += 1

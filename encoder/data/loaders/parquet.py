@@ -4,6 +4,7 @@ A column `attributes` is a struct or a map with texts and numbers. Ids may be wh
 be timestamps. The dotted path of a column inside a struct is a column too.
 """
 
+import json
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -54,8 +55,15 @@ class Parquet:
                 rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
                 lines = range(first_line, first_line + len(rows))
                 events = [mapped_row(self._mapping, column_of, row) for row in rows]
-                yield RowBatch(lines, [msgspec.json.encode(row, enc_hook=str) for row in rows], events)
+                yield RowBatch(lines, [_as_json(row) for row in rows], events)
                 first_line += len(rows)
+
+
+def _as_json(row: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(row, enc_hook=str)
+    except UnicodeEncodeError:  # a text was made of bytes that are not UTF-8
+        return json.dumps(row, default=str).encode()
 
 
 def _remedy(path: Path) -> str:

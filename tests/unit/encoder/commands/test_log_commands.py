@@ -94,3 +94,45 @@ def test_export_adds_items_from_any_log_that_training_can_read(thalweg: Thalweg,
     newer.write_text("who,what,at\nu0,new,9000\n")
     printed = thalweg("export", out, "--items", newer, "--columns", columns, "--out", tmp_path / "bundle")
     assert "1 of these items are untrained" in printed
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_log_that_is_mostly_misread_stops_the_command(
+    thalweg: Thalweg, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """The log has 471 rows, of which one is broken. With the broken rows, 6 of 476 rows are no events."""
+    out = tmp_path / "checkpoint"
+    train = ["train", log, "--columns", COLUMNS, "--out", out, "--max-epochs", 1, "--width", 8]
+    thalweg(*train)
+    with log.open("a") as file:
+        file.write("u1,i1,soon\nu1,i2\nu1,i3\nu1\nu1\n")
+    arguments = train if command == "train" else ["evaluate", out, log, "--columns", COLUMNS]
+    assert cli.main([str(argument) for argument in arguments]) == 1
+    printed = capsys.readouterr()
+    assert "476 rows: 470 kept, 0 duplicates, 6 unparsable" in printed.out
+    for part in (
+        f"6 of 476 rows of {log} are no events, a share of 0.0126, and --max-unparsable allows 0.01",
+        "5 of these rows have the most frequent reason, first line 472: 1 columns instead of 3: broken",
+        "check --format and --columns, or leave these rows out with a larger --max-unparsable SHARE",
+    ):
+        assert part in printed.err
+    assert "470 kept" in thalweg(*arguments, "--max-unparsable", 0.02)
+    assert cli.main([str(argument) for argument in [*arguments, "--max-unparsable", 2]]) == 1
+    assert "--max-unparsable 2.0: give a share from 0 to 1" in capsys.readouterr().err
+
+
+def test_a_broken_price_costs_no_event_of_a_training_and_is_counted(
+    thalweg: Thalweg, log: Path, tmp_path: Path
+) -> None:
+    text = log.read_text().replace("broken\n", "").replace("\n", ",-1\n").replace("who,what,at,-1", "who,what,at,price")
+    log.write_text(text.replace(",-1\n", ",free\n", 3))
+    printed = thalweg(
+        *("train", log, "--columns", COLUMNS, "--out", tmp_path / "c", "--max-epochs", 1, "--width", 8),
+    )
+    assert "470 rows: 470 kept, 0 duplicates, 0 unparsable" in printed
+    assert "  without price (negative): 467 events, first line 5: -1.0" in printed
+    assert '  without price (not a number): 3 events, first line 2: "free"' in printed
+    without = thalweg(
+        *("train", log, "--columns", f"{COLUMNS},price=", "--out", tmp_path / "d", "--max-epochs", 1, "--width", 8)
+    )
+    assert "without price" not in without
