@@ -64,7 +64,7 @@ def add_max_unparsable_argument(parser: argparse.ArgumentParser) -> None:
     """Add the share of unparsable rows that a log may have."""
     parser.add_argument(
         "--max-unparsable",
-        type=float,
+        type=share,
         default=MAX_UNPARSABLE,
         metavar="SHARE",
         help="stop when more than this share of the rows are no events, because the log is then mostly misread "
@@ -90,8 +90,6 @@ def read_whole_log(args: argparse.Namespace, path: str, console: Console) -> tup
     takes any share.
     """
     limit = getattr(args, "max_unparsable", 1.0)
-    if not 0 <= limit <= 1:
-        raise InputError(f"--max-unparsable {limit}: give a share from 0 to 1")
     log, report = load_log(path, args.format, args.columns)
     console.print(str(report), highlight=False, soft_wrap=True, markup=False)
     if report.unparsable > limit * report.rows:

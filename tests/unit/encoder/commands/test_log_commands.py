@@ -117,8 +117,9 @@ def test_a_log_that_is_mostly_misread_stops_the_command(
     ):
         assert part in printed.err
     assert "470 kept" in thalweg(*arguments, "--max-unparsable", 0.02)
-    assert cli.main([str(argument) for argument in [*arguments, "--max-unparsable", 2]]) == 1
-    assert "--max-unparsable 2.0: give a share from 0 to 1" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main([str(argument) for argument in [*arguments, "--max-unparsable", 2]])
+    assert "argument --max-unparsable: 2 is not a number from 0 to 1" in capsys.readouterr().err
 
 
 def test_a_broken_price_costs_no_event_of_a_training_and_is_counted(

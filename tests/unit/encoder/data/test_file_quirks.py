@@ -12,10 +12,11 @@ from uuid import UUID
 import pytest
 
 from encoder.data.events import BehaviorEvent
-from encoder.data.loaders import format_from_name, load_log, replay_records
+from encoder.data.loaders import format_from_name, load_log
 from encoder.data.loaders.log_report import LogReport
 from encoder.data.loaders.text.cells import split_cells
 from encoder.errors import InputError
+from streams.commands.replay.log_records import LogRecords
 
 HEADER = "user_id,item_id,action,event_time_ms"
 TIME_MS = 1_700_000_000_000
@@ -89,7 +90,7 @@ def test_bytes_outside_utf8_count_only_in_the_columns_that_are_read(tmp_path: Pa
     assert "without category (not utf8): 1 events, first line 2" in str(report)
     bad_user = write(tmp_path, f"{HEADER}\nth\u00e9,i,view,{TIME_MS}\nth\u00e9,i\nu,i,view,1\n".encode("latin-1"))
     assert read(bad_user)[1].unparsable == 2
-    assert [key for key, _ in replay_records(bad_user)] == [b"", b"", b"u"]
+    assert [key for key, _ in LogRecords(bad_user)] == [b"", b"", b"u"]
 
 
 @pytest.mark.parametrize("name", ["log.jsonl", "log.csv", "otto.jsonl", "taobao.csv"])
@@ -104,10 +105,11 @@ def test_a_byte_order_mark_and_blank_lines_are_no_rows(tmp_path: Path, name: str
     }[name]
     text = "\ufeff" + "\n".join(["", *lines, "", "  ", lines[-1].replace("1", "9", 1), "\t", ""])
     format = name.split(".")[0] if name.startswith(("otto", "taobao")) else None
-    log, report = load_log(write(tmp_path, text, name), format)
-    assert (report.rows, report.unparsable) == (2, 0)
-    assert log.line.tolist() == [1 + len(lines), 4 + len(lines)]  # the numbers of the lines count blank lines
-    assert len(list(replay_records(tmp_path / name, format))) == 2
+    _, report = load_log(write(tmp_path, text, name), format)
+    assert (report.rows, report.kept, report.unparsable) == (2, 2, 0)
+    assert len(list(LogRecords(tmp_path / name, format))) == 2
+    _, report = load_log(write(tmp_path, text + "nonsense", name), format)
+    assert report.examples[0].startswith(f"line {6 + len(lines)}: ")  # the numbers of lines count blank lines
 
 
 def test_ids_and_times_that_went_through_a_float_column_are_whole_numbers(tmp_path: Path) -> None:
@@ -192,7 +194,7 @@ def test_a_dotted_path_names_a_nested_column(tmp_path: Path, name: str) -> None:
     ]
     assert [e.event_time_ms for e in events] == [TIME_MS, TIME_MS + 1000]
     assert [e.attributes for e in events] == [{"who": "4"}, {"who": "5"}]
-    sent = list(replay_records(path, name.split(".")[1], NESTED_COLUMNS))
+    sent = list(LogRecords(path, name.split(".")[1], NESTED_COLUMNS))
     assert [key for key, _ in sent] == [b"4", b"5", b"6"]
     assert json.loads(sent[0][1])["price"] == 2.5
 
@@ -255,7 +257,7 @@ def test_seconds_without_their_unit_are_refused_with_the_remedy(tmp_path: Path, 
     assert "time '1700000000' in column 'ts' would lie before 2001-09-09 in milliseconds" in report.examples[0]
     assert "write event_time_ms=ts[s] for seconds, or event_time_ms=ts[ms] for milliseconds" in report.examples[0]
     with pytest.raises(InputError, match=r"event_time_ms=ts\[s\] for seconds"):
-        replay_records(path, format, "event_time_ms=ts")
+        LogRecords(path, format, "event_time_ms=ts")
     assert [e.event_time_ms for e in read(path, format, "event_time_ms=ts[s]")[0]] == [TIME_MS]
     assert [e.event_time_ms for e in read(path, format, "event_time_ms=ts[ms]")[0]] == [1_700_000_000]
 
