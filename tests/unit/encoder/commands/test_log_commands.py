@@ -102,7 +102,7 @@ def test_a_log_that_is_mostly_misread_stops_the_command(
 ) -> None:
     """The log has 471 rows, of which one is broken. With the broken rows, 6 of 476 rows are no events."""
     out = tmp_path / "checkpoint"
-    train = ["train", log, "--columns", COLUMNS, "--out", out, "--max-epochs", 1, "--width", 8]
+    train = ["train", log, "--columns", COLUMNS, "--out", out, "--overwrite", "--max-epochs", 1, "--width", 8]
     thalweg(*train)
     with log.open("a") as file:
         file.write("u1,i1,soon\nu1,i2\nu1,i3\nu1\nu1\n")
