@@ -13,6 +13,7 @@ from streams.contracts.fields import MAX_KEY_BYTES, MAX_VALUE_BYTES, Count
 REASON_HEADER = "thalweg-reason"
 FIELD_HEADER = "thalweg-field"
 TOPIC_HEADER = "thalweg-topic"
+EPOCH_HEADER = "thalweg-epoch"  # the incarnation of the topic; a record without this header counts as of the first
 PARTITION_HEADER = "thalweg-partition"
 OFFSET_HEADER = "thalweg-offset"
 TIMESTAMP_HEADER = "thalweg-timestamp-ms"
@@ -31,6 +32,10 @@ class DeadLetterHeaders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     reason: Annotated[str, Meta(description="names the field and shows its value")] = msgspec.field(name=REASON_HEADER)
     field: Annotated[str, Meta(description="of the event; or key, value, timestamp")] = msgspec.field(name=FIELD_HEADER)
     topic: str = msgspec.field(name=TOPIC_HEADER)
+    epoch: (
+        Annotated[int, Meta(ge=0, description="as in the ids of the record's outputs; absent in older dead letters")]
+        | None
+    ) = msgspec.field(name=EPOCH_HEADER, default=None)
     partition: Count = msgspec.field(name=PARTITION_HEADER)
     offset: Count = msgspec.field(name=OFFSET_HEADER)
     timestamp_ms: Annotated[int, Meta(description="of the record; -1 where it had none")] = msgspec.field(
@@ -58,8 +63,11 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     headers: list[tuple[str, bytes]]
 
 
-def dead_letter(record: Any, reason: str, field: str) -> DeadLetter:
-    """Make the dead letter of a record (of aiokafka or kafka-python) that was rejected for `reason` at `field`."""
+def dead_letter(record: Any, reason: str, field: str, epoch: int) -> DeadLetter:
+    """Make the dead letter of a record (of aiokafka or kafka-python) that was rejected for `reason` at `field`.
+
+    epoch: the first epoch of the topic's incarnation (`EpochView.incarnation`).
+    """
     key, value = record.key, record.value
     is_key_too_long = key is not None and len(key) > MAX_KEY_BYTES
     is_value_too_long = value is not None and len(value) > MAX_VALUE_BYTES
@@ -67,6 +75,7 @@ def dead_letter(record: Any, reason: str, field: str) -> DeadLetter:
         reason=reason,
         field=field,
         topic=record.topic,
+        epoch=epoch,
         partition=record.partition,
         offset=record.offset,
         timestamp_ms=record.timestamp,
@@ -85,9 +94,16 @@ def user_hash(user_id: bytes) -> str:
     return hashlib.sha256(user_id).hexdigest()
 
 
-def erasure_marker(user_id: str, offset: int) -> list[tuple[str, bytes]]:
-    """Headers of the marker that says: the record at `offset` of the behaviour topic erased this user."""
-    return [(ERASED_HEADER, user_hash(user_id.encode()).encode()), (OFFSET_HEADER, str(offset).encode())]
+def erasure_marker(user_id: str, epoch: int, offset: int) -> list[tuple[str, bytes]]:
+    """Headers of the marker that says: the record at `offset` of the behaviour topic erased this user.
+
+    epoch: the first epoch of the topic's incarnation (`EpochView.incarnation`).
+    """
+    return [
+        (ERASED_HEADER, user_hash(user_id.encode()).encode()),
+        (EPOCH_HEADER, str(epoch).encode()),
+        (OFFSET_HEADER, str(offset).encode()),
+    ]
 
 
 def decode_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:

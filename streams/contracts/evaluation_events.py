@@ -11,9 +11,10 @@ from streams.contracts.fields import RecordId, TimeMs
 class EvaluationEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """How well a user's representation foresaw the next event: scored before the event was applied.
 
-    Exactly one for every applied event, or for every one of a sample of them. A replay repeats the id: count each id
-    once. Fields with a default may be left out: `share` where every event is evaluated, the others without heads, and
-    those of the time also at steps 0.
+    Exactly one for every applied event, or for every one of a sample of them. A replay repeats the event, and every
+    bundle that scores the event gives the same id: count each pair of bundle_id and id once. Fields with a default may
+    be left out: `share` where every event is evaluated, the others without heads, and those of the time also at steps
+    0.
     """
 
     id: RecordId

@@ -21,9 +21,20 @@ __all__ = [
 MAX_KEY_BYTES = 4 * MAX_TEXT  # largest key of a behaviour record; UTF-8 needs at most four bytes for a character
 
 Count = Annotated[int, Meta(ge=0)]
-RecordId = Annotated[str, Meta(description="topic-partition-offset of the behaviour record", examples=["events-0-42"])]
+RecordId = Annotated[
+    str,
+    Meta(
+        description="topic-epoch-partition-offset of the behaviour record. The epoch is 0 until the topic is deleted "
+        "and made again, and then another number. Older outputs have topic-partition-offset",
+        examples=["events-0-3-42"],
+    ),
+]
 
 
-def record_id(topic: str, partition: int, offset: int) -> str:
-    """The id of a behaviour record. The id is unique, and a replay of the record gives the same id."""
-    return f"{topic}-{partition}-{offset}"
+def record_id(topic: str, epoch: int, partition: int, offset: int) -> str:
+    """The id of a behaviour record. The id is unique, and a replay of the record gives the same id.
+
+    epoch: the first epoch of the topic's incarnation (`EpochView.incarnation`). Offsets begin again at 0 in a topic
+    that was deleted and made again, so without the epoch an id of the new topic would name a record of the old topic.
+    """
+    return f"{topic}-{epoch}-{partition}-{offset}"

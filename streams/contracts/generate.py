@@ -14,7 +14,7 @@ import msgspec
 
 from streams.config.settings import Compression, Settings
 from streams.contracts.behavior_events import IncomingEvent
-from streams.contracts.dead_letters import ERASED_HEADER, OFFSET_HEADER, RESENT_HEADER, DeadLetterHeaders
+from streams.contracts.dead_letters import EPOCH_HEADER, ERASED_HEADER, OFFSET_HEADER, RESENT_HEADER, DeadLetterHeaders
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import MAX_VALUE_BYTES
 from streams.contracts.metrics_events import MetricsEvent
@@ -28,6 +28,10 @@ COMPRESSED = (
     f"Record batches are compressed with {Settings().compression}. The setting `compression` names another codec: "
     f"{', '.join(get_args(Compression))}."
 )
+UPDATE_KEY = {
+    "type": "string",
+    "description": "bundle_id/user_id; the user_id alone in older updates, and in a null value that erases these",
+}
 NULL_VALUE = {"type": "null", "description": "a record without a value"}
 
 Document = dict[str, Any]
@@ -76,11 +80,7 @@ def _channels(settings: Settings) -> dict[str, Document]:
             {"BehaviorEvent": _message(_reference(settings.behavior_topic)), "Erasure": _message(NULL_VALUE)},
             "Record batches may be compressed with gzip, lz4, snappy or zstd, or not at all.",
         ),
-        "updates": _channel(
-            settings.updates_topic,
-            {"RepresentationUpdate": _message(_reference(settings.updates_topic)), "Erased": _message(NULL_VALUE)},
-            COMPRESSED,
-        ),
+        "updates": _updates_channel(settings.updates_topic),
         "evaluation": _channel(
             settings.evaluation_topic, {"EvaluationEvent": _message(_reference(settings.evaluation_topic))}, COMPRESSED
         ),
@@ -127,6 +127,12 @@ def _asyncapi(settings: Settings) -> Document:
     }
 
 
+def _updates_channel(topic: str) -> Document:
+    update = _message(_reference(topic), UPDATE_KEY)
+    messages = {"RepresentationUpdate": update, "Erased": _message(NULL_VALUE, UPDATE_KEY)}
+    return _channel(topic, messages, COMPRESSED)
+
+
 def _channel(address: str, messages: dict[str, Document], compression: str) -> Document:
     return {"address": address, "description": compression, "messages": messages}
 
@@ -146,20 +152,23 @@ def _dead_letter(topic: str) -> Document:
 
 def _resent_marker() -> Document:
     offsets = {"type": "string", "description": "offsets in this partition, separated by commas"}
-    return _marker("notes which dead letters were sent to the behaviour topic again", {RESENT_HEADER: offsets})
+    summary = "notes which dead letters were sent to the behaviour topic again"
+    return _marker(summary, {RESENT_HEADER: offsets}, required=[RESENT_HEADER])
 
 
 def _erasure_marker() -> Document:
     user = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the user_id, UTF-8"}
+    epoch = {"type": "string", "description": "of the erasure, as in the ids of outputs; absent in older markers"}
     offset = {"type": "string", "description": "of the erasure in the behaviour topic, in this partition"}
     summary = "notes that a user was erased: dead letters of this user from before it are not shown or sent any more"
-    return _marker(summary, {ERASED_HEADER: user, OFFSET_HEADER: offset})
+    headers = {ERASED_HEADER: user, EPOCH_HEADER: epoch, OFFSET_HEADER: offset}
+    return _marker(summary, headers, required=[ERASED_HEADER, OFFSET_HEADER])
 
 
-def _marker(summary: str, headers: dict[str, Document]) -> Document:
+def _marker(summary: str, headers: dict[str, Document], required: list[str]) -> Document:
     return {
         "summary": f"No dead letter: {summary}.",
-        "headers": {"type": "object", "properties": headers, "required": list(headers)},
+        "headers": {"type": "object", "properties": headers, "required": required},
         "payload": {"type": "string", "maxLength": 0},
     }
 

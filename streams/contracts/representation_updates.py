@@ -2,6 +2,7 @@
 
 import base64
 from binascii import b2a_base64
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -13,7 +14,11 @@ from streams.contracts.fields import Count, RecordId, TimeMs
 
 
 class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False):
-    """A user's representation after an event; key = user_id. A null value: the user was erased."""
+    """A user's representation after an event; key = bundle_id/user_id. A null value: the bundle forgot the user.
+
+    Several bundles share one compacted topic, so the key holds both. Older updates have the key user_id; an erasure
+    writes a null value under that key too.
+    """
 
     user_id: str
     bundle_id: str
@@ -21,6 +26,12 @@ class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False):
     steps: Count
     event_time_ms: TimeMs
     source: RecordId
+
+
+def update_keys(bundle_id: str, user_ids: Iterable[str]) -> list[bytes]:
+    """The key of each user's update: `<bundle_id>/<user_id>` in UTF-8. A bundle id holds no slash."""
+    prefix = f"{bundle_id}/"
+    return [(prefix + user_id).encode() for user_id in user_ids]
 
 
 def encode_vector(vector: bytes) -> str:

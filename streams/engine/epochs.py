@@ -34,6 +34,15 @@ class EpochView(NamedTuple):
     held: frozenset[int] = frozenset()  # partitions not to read yet
     barrier: tuple[int, ...] = ()  # empty until the barrier is known
 
+    @property
+    def incarnation(self) -> int:
+        """The first epoch of this incarnation of the topic, 0 for the first incarnation.
+
+        Added partitions begin a new epoch and keep the incarnation. So a replay after the growth gives a record the id
+        that the record had before.
+        """
+        return min(self.comparable)
+
 
 def epoch_view(
     epochs: Sequence[Epoch], topic_id: uuid.UUID, partitions: int, passed: Mapping[int, int]

@@ -10,7 +10,8 @@ import numpy as np
 from streams.contracts.dead_letters import dead_letter, erasure_marker
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import record_id
-from streams.contracts.representation_updates import RepresentationUpdate, encode_vector
+from streams.contracts.representation_updates import RepresentationUpdate, encode_vector, update_keys
+from streams.engine.epochs import EpochView
 from streams.engine.foresight import SCORES
 from streams.engine.stages import Scored
 from streams.engine.state_cell import bytes_of_rows
@@ -38,14 +39,21 @@ class OutputEncoder:
         self._bundle_id = bundle_id
         self._catalogue = catalogue
         self._share = share
+        self._incarnation = 0
         self._encoder = msgspec.json.Encoder()
+
+    def use_epoch(self, view: EpochView) -> None:
+        """Name the topic's incarnation in the ids of all outputs from now on."""
+        self._incarnation = view.incarnation
 
     def evaluations(self, scored: Scored) -> Iterator[Output]:
         """One evaluation event for every evaluated event, in order."""
         applied, at = scored.applied, scored.evaluated
         events = applied.event if len(at) == len(applied.event) else [applied.event[i] for i in at.tolist()]
         partitions = applied.partition[at].tolist()
-        prefix = {partition: record_id(self._topic, partition, 0)[:-1] for partition in set(partitions)}
+        prefix = {
+            partition: record_id(self._topic, self._incarnation, partition, 0)[:-1] for partition in set(partitions)
+        }
         offsets, gaps = applied.offset[at].tolist(), applied.gap_ms[at].tolist()
         reciprocal = np.divide(1.0, scored.rank, out=np.zeros(len(at)), where=scored.rank > 0)
         users = [event.user_id for event in events]
@@ -74,8 +82,12 @@ class OutputEncoder:
         return zip(partitions, map(str.encode, users), values, strict=True)
 
     def updates(self, scored: Scored) -> Iterator[Output]:
-        """Tombstones of erased users, then the representation of every user that changed or was replayed."""
+        """Tombstones of erased users, then the representation of every user that changed or was replayed.
+
+        An earlier version wrote updates under the user alone. Their tombstone takes what that version wrote.
+        """
         for erased in scored.erased:
+            yield erased.partition, update_keys(self._bundle_id, [erased.user_id])[0], None
             yield erased.partition, erased.user_id.encode(), None
         which = scored.updated_rows()
         rows = scored.rows.select(which)
@@ -87,9 +99,10 @@ class OutputEncoder:
             map(encode_vector, bytes_of_rows(scored.representation[which].astype("<f4"))),
             rows.steps.tolist(),
             rows.last_time_ms.tolist(),
-            map(record_id, repeat(self._topic), partitions, rows.offset.tolist()),
+            map(record_id, repeat(self._topic), repeat(self._incarnation), partitions, rows.offset.tolist()),
         )
-        yield from zip(partitions, map(str.encode, rows.user_id), self._encode_each(updates), strict=True)
+        keys = update_keys(self._bundle_id, rows.user_id)
+        yield from zip(partitions, keys, self._encode_each(updates), strict=True)
 
     def dead_letters(self, scored: Scored) -> Iterator[Letter]:
         """A dead letter for every rejected record, then a marker for every erasure.
@@ -97,11 +110,11 @@ class OutputEncoder:
         The marker tells `thalweg dlq` which dead letters belong to an erased user.
         """
         for record, rejected in scored.rejected:
-            letter = dead_letter(record, rejected.reason, rejected.field)
+            letter = dead_letter(record, rejected.reason, rejected.field, self._incarnation)
             value = b"" if letter.key is None and letter.value is None else letter.value
             yield Letter(record.partition, letter.key, value, letter.headers)
         for user_id, partition, offset in scored.erased:
-            yield Letter(partition, b"", b"", erasure_marker(user_id, offset))
+            yield Letter(partition, b"", b"", erasure_marker(user_id, self._incarnation, offset))
 
     def _encode_each(self, values: Iterable[Any]) -> list[bytes]:
         """Each value as JSON."""

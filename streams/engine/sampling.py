@@ -6,22 +6,19 @@ https://doi.org/10.1145/3394486.3403226). A mean over sampled events, each ranke
 unbiased estimate of the mean over all events.
 """
 
-from itertools import repeat
-
 import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
-
-from streams.contracts.fields import record_id
 
 HASHES = 2**64
 
 
 class Sample:
-    """A share of the events, chosen by a hash of the record's id.
+    """A share of the events, chosen by a hash of `<topic>-<partition>-<offset>` of the record.
 
     A replay, another worker and another bundle choose the same events. So every id still comes exactly once, and two
-    bundles are compared on the same events.
+    bundles are compared on the same events. The hashed text names no incarnation of the topic, because two keyspaces
+    may number the incarnations differently and are still compared on the same events.
     """
 
     def __init__(self, topic: str, share: float) -> None:
@@ -34,8 +31,9 @@ class Sample:
         """Positions of the records to evaluate, ascending. partitions, offsets: (n,) of each record."""
         if self.share == 1:
             return np.arange(len(offsets))
-        ids = map(record_id, repeat(self._topic), partitions.tolist(), offsets.tolist())
-        due = [at for at, name in enumerate(ids) if xxh3_64_intdigest(name.encode()) < self._below]
+        positions = zip(partitions.tolist(), offsets.tolist(), strict=True)
+        names = (f"{self._topic}-{partition}-{offset}" for partition, offset in positions)
+        due = [at for at, name in enumerate(names) if xxh3_64_intdigest(name.encode()) < self._below]
         return np.array(due, np.int64)
 
 

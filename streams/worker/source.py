@@ -11,6 +11,7 @@ from streams.broker.topics import Topic, TopicIdReader, describe_topic, ensure_t
 from streams.config.errors import StoreError, TopicRemadeError
 from streams.config.settings import Settings
 from streams.engine.epochs import Epoch, EpochView, epoch_view
+from streams.engine.outputs import OutputEncoder
 from streams.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -24,10 +25,12 @@ NO_ROWS = (
 class Source:
     """Looks at the topic, and advances the epoch. Every method blocks, and may raise BrokerError or StoreError."""
 
-    def __init__(self, settings: Settings, bundle: Bundle, store: Store) -> None:
+    def __init__(self, settings: Settings, bundle: Bundle, store: Store, encoder: OutputEncoder) -> None:
+        """store, encoder: get the epoch of the topic in `refresh`."""
         self._settings = settings
         self._group_id = settings.consumer_group_id(bundle.bundle_id)
         self._store = store
+        self._encoder = encoder
         self._partitions = 0
         self._grown_at_s: float | None = None
         self._held = 0
@@ -36,7 +39,7 @@ class Source:
         self._topic_ids = TopicIdReader(settings, settings.behavior_topic)
 
     def refresh(self) -> Opened:
-        """What to read from now on. The store uses the epoch of the topic from now on."""
+        """What to read from now on. The store and the encoder use the epoch of the topic from now on."""
         topic, view = self._view()
         self._topic_id = topic.topic_id
         self._held = len(view.held)
@@ -54,6 +57,7 @@ class Source:
             ensure_topics(self._settings)  # Output topics have as many partitions as the behaviour topic.
             self._partitions = topic.partitions
         self._store.users.use_epoch(view)
+        self._encoder.use_epoch(view)
         self._look_for_lost_rows(topic)
         return Opened(topic.topic_id, topic.committed, view.held, view.comparable)
 

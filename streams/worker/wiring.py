@@ -79,7 +79,7 @@ def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id:
         intake=intake,
         pipeline=pipeline,
         residency=residency,
-        handover=Handover(app, Source(settings, bundle, store), publisher, store.erasures),
+        handover=Handover(app, Source(settings, bundle, store, encoder), publisher, store.erasures),
         registration=registration,
         publisher=publisher,
         endpoints=Endpoints(

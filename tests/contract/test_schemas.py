@@ -120,12 +120,13 @@ def record(key: bytes | None, value: bytes | None) -> Any:
 
 
 def test_a_dead_letter_has_the_original_record_with_reason_and_position() -> None:
-    letter = dead_letter(record(b"u\xff", b"\x00"), "price is -1 in “x”", "price")
+    letter = dead_letter(record(b"u\xff", b"\x00"), "price is -1 in “x”", "price", epoch=2)
     assert (letter.key, letter.value) == (b"u\xff", b"\x00")
     assert decode_headers(letter.headers) == {
         "thalweg-reason": "price is -1 in “x”",
         "thalweg-field": "price",
         "thalweg-topic": "events",
+        "thalweg-epoch": "2",
         "thalweg-partition": "3",
         "thalweg-offset": "42",
         "thalweg-timestamp-ms": "7",
@@ -134,12 +135,12 @@ def test_a_dead_letter_has_the_original_record_with_reason_and_position() -> Non
 
 
 def test_a_dead_letter_of_a_huge_record_is_truncated_and_says_so() -> None:
-    letter = dead_letter(record(b"k" * 900_000, b"v" * 2_000_000), "too large", "value")
+    letter = dead_letter(record(b"k" * 900_000, b"v" * 2_000_000), "too large", "value", epoch=0)
     assert (len(letter.key or b""), len(letter.value or b"")) == (MAX_KEY_BYTES, MAX_VALUE_BYTES)
     headers = msgspec.convert(decode_headers(letter.headers), DeadLetterHeaders, strict=False)
     assert (headers.key_bytes, headers.value_bytes) == (900_000, 2_000_000)
 
 
 def test_a_dead_letter_of_a_record_without_key_or_value_has_none() -> None:
-    letter = dead_letter(record(None, None), "no key", "key")
+    letter = dead_letter(record(None, None), "no key", "key", epoch=0)
     assert (letter.key, letter.value) == (None, None)

@@ -119,9 +119,14 @@ async def check_evaluations(
             event = decode(record.value)
             if event.bundle_id != bundle.bundle_id:
                 continue
-            topic, partition, offset = event.id.rsplit("-", 2)
+            topic, epoch, partition, offset = event.id.rsplit("-", 3)
             p, at = int(partition), int(offset)
-            if topic != truth.topic or p not in seen or at >= len(seen[p]) or not expected.evaluated[p][at]:
+            if (
+                (topic, epoch) != (truth.topic, "0")
+                or p not in seen
+                or at >= len(seen[p])
+                or not expected.evaluated[p][at]
+            ):
                 found.add(
                     "evaluation", f"id {event.id} of user {event.user_id!r} belongs to no applied record to score"
                 )
@@ -137,19 +142,20 @@ async def check_evaluations(
                     found.add("evaluation", f"id {event.id} says {(event.user_id, event.steps)} instead of {wanted}")
     for p, due in expected.evaluated.items():
         for at in np.flatnonzero(due & ~seen[p]).tolist():
-            found.add("evaluation", f"id {truth.topic}-{p}-{at} of user {truth.rows[p][at][0]!r} is missing")
+            found.add("evaluation", f"id {truth.topic}-0-{p}-{at} of user {truth.rows[p][at][0]!r} is missing")
 
 
 async def check_updates(
     settings: Settings, bundle: Bundle, stored: dict[str, StoredUser], expected: Expected, found: Findings
 ) -> None:
     """Check that each user's last update equals the row in the store, and is a tombstone if the user was erased."""
-    last: dict[bytes, bytes | None] = {}
-    own = bundle.bundle_id.encode()
+    last: dict[str, bytes | None] = {}
+    own = f"{bundle.bundle_id}/"
     async for records in read_topic(settings, settings.updates_topic):
-        last.update((r.key, r.value) for r in records if r.value is None or own in r.value)
+        keys = [record.key.decode() for record in records]
+        last.update((key, r.value) for key, r in zip(keys, records, strict=True) if key.startswith(own))
     decode = msgspec.json.Decoder(Updated).decode
-    updates = {key.decode(): None if value is None else decode(value) for key, value in last.items()}
+    updates = {key.removeprefix(own): None if value is None else decode(value) for key, value in last.items()}
     for user in expected.erased:
         if updates.get(user, ...) is not None:
             found.add("update", f"erased user {user!r} has no tombstone at its end")

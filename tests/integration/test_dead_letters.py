@@ -38,10 +38,10 @@ def reject_all(settings: Settings, records: list[tuple[bytes | None, bytes | Non
             for record in batch:
                 outcome = decode(record.key, record.value, record.timestamp)
                 if isinstance(outcome, Erasure):
-                    key, value, headers = b"", b"", erasure_marker(outcome.user_id, record.offset)
+                    key, value, headers = b"", b"", erasure_marker(outcome.user_id, 0, record.offset)
                 else:
                     assert isinstance(outcome, Rejected)
-                    letter = dead_letter(record, outcome.reason, outcome.field)
+                    letter = dead_letter(record, outcome.reason, outcome.field, epoch=0)
                     key, value, headers = letter.key, letter.value, letter.headers
                 topic = settings.dead_letter_topic
                 await producer.send_and_wait(topic, key=key, value=value, headers=headers, partition=record.partition)
@@ -126,12 +126,16 @@ def test_letters_of_a_user_who_was_erased_later_are_neither_shown_nor_sent(
     assert (left.dead_letters, left.resent, left.erased) == (1, 2, 3)
 
 
-def test_erase_writes_a_null_value_behind_the_events_of_the_user(
-    settings: Settings, thalweg: Callable[..., int]
+def test_erase_writes_a_null_value_behind_the_events_of_the_user_and_fails_where_no_worker_reads_it(
+    settings: Settings, thalweg: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     ensure_topics(settings)
     Replay(settings, settings.behavior_topic).run(keyed_event("günther", n) for n in range(10))
-    assert thalweg("erase", "günther") == 0
+    assert thalweg("erase", "günther") == 1
+    printed = capsys.readouterr().out
+    assert "no row is stored; events may wait" in printed
+    assert f"keyspace {settings.keyspace} has no bundle" in printed
+    assert "NOT PROVEN that user 'günther' is forgotten" in printed
     records = read_all(settings, settings.behavior_topic)
     assert len({record.partition for record in records}) == 1
     assert (records[-1].key, records[-1].value) == ("günther".encode(), None)

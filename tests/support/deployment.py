@@ -23,6 +23,7 @@ from streams.commands.verify.result import Verification
 from streams.commands.verify.verification import verify
 from streams.config.settings import PREFIX, Settings
 from streams.contracts.evaluation_events import EvaluationEvent
+from streams.contracts.fields import record_id
 from streams.contracts.representation_updates import RepresentationUpdate
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
@@ -138,10 +139,17 @@ class Deployment:
         ]
 
     def last_updates(self) -> dict[str, RepresentationUpdate | None]:
-        """Return the last record of each user in the updates topic, as a reader of the compacted topic sees it."""
-        records = self.records(self.settings.updates_topic)
+        """Return the last update of each user of the bundle, as a reader of the compacted updates topic sees it.
+
+        A key without a bundle belongs to an update of an earlier version.
+        """
         decode = msgspec.json.Decoder(RepresentationUpdate).decode
-        return {r.key.decode(): None if r.value is None else decode(r.value) for r in records}
+        own, found = f"{self.bundle.bundle_id}/", {}
+        for one in self.records(self.settings.updates_topic):
+            key, update = one.key.decode(), None if one.value is None else decode(one.value)
+            if key.startswith(own) or "/" not in key:
+                found[key.removeprefix(own)] = update
+        return found
 
     def dead_letters(self) -> list[Any]:
         return self.records(self.settings.dead_letter_topic)
@@ -153,12 +161,15 @@ class Deployment:
         return asyncio.run(read())
 
 
-def expected_ids(deployment: Deployment, skipped: Sequence[tuple[int, int]] = ()) -> set[str]:
-    """Return the ids of all records of the behaviour topic except those at the skipped (partition, offset)."""
+def expected_ids(deployment: Deployment, skipped: Sequence[tuple[int, int]] = (), epoch: int = 0) -> set[str]:
+    """Return the ids of all records of the behaviour topic except those at the skipped (partition, offset).
+
+    epoch: the first epoch of the topic's incarnation.
+    """
     topic = deployment.settings.behavior_topic
     at = describe_topic(deployment.settings, topic)
     return {
-        f"{topic}-{partition}-{offset}"
+        record_id(topic, epoch, partition, offset)
         for partition, end in at.end_offsets.items()
         for offset in range(end)
         if (partition, offset) not in skipped

@@ -10,7 +10,7 @@ def evaluation(
 ) -> EvaluationEvent:
     """Return an evaluation event of user u at this offset of partition 0, with the given fields changed."""
     event = EvaluationEvent(
-        id=f"events-0-{offset}",
+        id=f"events-0-0-{offset}",
         user_id="u",
         bundle_id="gru-1",
         item_id=item,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from streams.commands.dead_letters.letter import SourcePosition
+from streams.commands.dead_letters.letter import SourcePosition, epoch_of
 from streams.contracts.dead_letters import ERASED_HEADER, OFFSET_HEADER, user_hash
 
 _UNQUOTED_ID = re.compile(rb'user_id["\']?\s*[:=]\s*([^\s"\',;}\]]+)')
@@ -24,25 +24,26 @@ class Erasures:
     """The erasures of all markers, by the hash of the user."""
 
     def __init__(self) -> None:
-        self._positions: dict[str, dict[tuple[int, int], SourcePosition]] = {}
+        self._positions: dict[str, dict[tuple[int, int, int], SourcePosition]] = {}
 
     def add_marker(self, headers: dict[str, str], partition: int, timestamp_ms: int) -> None:
         """Take in a record with the header ERASED_HEADER. A marker that a replay repeats keeps its first timestamp."""
-        position = SourcePosition(partition, int(headers[OFFSET_HEADER]), timestamp_ms)
+        position = SourcePosition(epoch_of(headers), partition, int(headers[OFFSET_HEADER]), timestamp_ms)
         positions = self._positions.setdefault(headers[ERASED_HEADER], {})
-        first = positions.get(position[:2], position)
-        positions[position[:2]] = min(first, position)
+        first = positions.get(position[:3], position)
+        positions[position[:3]] = min(first, position)
 
     def covers(self, letter: SourcePosition, key: bytes | None, value: bytes | None) -> bool:
         """True when a user whom the key or the value may name was erased after the letter.
 
-        Offsets decide the order in the partition of the erasure, and timestamps decide in other partitions.
+        Offsets decide the order in the partition of the erasure. Timestamps decide in other partitions, and in another
+        incarnation of the topic, whose offsets began again at 0.
         """
         if not self._positions:
             return False
         return any(
             letter.offset < erasure.offset
-            if letter.partition == erasure.partition
+            if letter[:2] == erasure[:2]  # epoch and partition
             else letter.timestamp_ms <= erasure.timestamp_ms
             for user_id in possible_user_ids(key, value)
             for erasure in self._positions.get(user_hash(user_id), {}).values()

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streams.contracts.dead_letters import (
+    EPOCH_HEADER,
     FIELD_HEADER,
     KEY_BYTES_HEADER,
     OFFSET_HEADER,
@@ -23,8 +24,9 @@ _QUOTED = re.compile(r"""(?<!\w)b?'(?:[^'\\]|\\.)*?['…]|(?<!\w)b?"(?:[^"\\]|\\
 
 
 class SourcePosition(NamedTuple):
-    """Where and when a record of the behaviour topic stood."""
+    """Where and when a record of the behaviour topic stood. epoch: the incarnation of the topic, see `record_id`."""
 
+    epoch: int
     partition: int
     offset: int
     timestamp_ms: int
@@ -36,7 +38,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     partition: int  # in the dead-letter topic
     offset: int
     timestamp_ms: int
-    source: str  # topic-partition-offset of the original
+    source: str  # id of the original, `record_id`; topic-partition-offset where an earlier version wrote the letter
     field: str
     reason: str
     key: bytes | None
@@ -53,7 +55,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
 def letter_from_record(record: Any, headers: dict[str, str]) -> Letter:
     """The dead letter of a record. headers: the headers of the record, as texts."""
-    source = [headers.get(name, "?") for name in (TOPIC_HEADER, PARTITION_HEADER, OFFSET_HEADER)]
+    position = [headers.get(name, "?") for name in (TOPIC_HEADER, PARTITION_HEADER, OFFSET_HEADER)]
+    source = [*position[:1], *([headers[EPOCH_HEADER]] if EPOCH_HEADER in headers else []), *position[1:]]
     return Letter(
         partition=record.partition,
         offset=record.offset,
@@ -70,11 +73,20 @@ def letter_from_record(record: Any, headers: dict[str, str]) -> Letter:
 def source_position(record: Any, headers: dict[str, str]) -> SourcePosition:
     """Where the original of a dead letter stood.
 
-    A letter that Thalweg did not write gets partition and offset UNKNOWN, and the timestamp of the letter itself.
+    A letter that Thalweg did not write gets UNKNOWN as epoch, partition and offset, and the letter's own timestamp.
     """
     names = (PARTITION_HEADER, OFFSET_HEADER, TIMESTAMP_HEADER)
     try:
         partition, offset, timestamp_ms = (int(headers[name]) for name in names)
+        epoch = epoch_of(headers)
     except (KeyError, ValueError):
-        return SourcePosition(UNKNOWN, UNKNOWN, record.timestamp)
-    return SourcePosition(partition, offset, timestamp_ms if timestamp_ms >= 0 else record.timestamp)
+        return SourcePosition(UNKNOWN, UNKNOWN, UNKNOWN, record.timestamp)
+    return SourcePosition(epoch, partition, offset, timestamp_ms if timestamp_ms >= 0 else record.timestamp)
+
+
+def epoch_of(headers: dict[str, str]) -> int:
+    """The incarnation of the topic that a dead letter or an erasure marker names. Raises ValueError.
+
+    Earlier versions named none. Their records count as records of the first incarnation.
+    """
+    return int(headers.get(EPOCH_HEADER, 0))

@@ -9,6 +9,7 @@ from typing import Any
 from streams.commands.dead_letters.erasures import Erasures
 from streams.commands.dead_letters.letter import SourcePosition, source_position
 from streams.contracts.dead_letters import (
+    EPOCH_HEADER,
     ERASED_HEADER,
     OFFSET_HEADER,
     RESENT_HEADER,
@@ -66,7 +67,7 @@ def is_marker(headers: dict[str, str]) -> bool:
     try:
         if RESENT_HEADER in headers:
             return bool(_offsets(headers[RESENT_HEADER]))
-        return ERASED_HEADER in headers and int(headers[OFFSET_HEADER]) >= 0
+        return ERASED_HEADER in headers and min(int(headers[OFFSET_HEADER]), int(headers.get(EPOCH_HEADER, 0))) >= 0
     except (KeyError, ValueError):
         return False
 

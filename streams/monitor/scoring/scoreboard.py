@@ -35,7 +35,7 @@ class Scoreboard:
     def observe(self, event: EvaluationEvent, time_ms: int) -> MetricsEvent | None:
         """Score one event. Returns the metrics of an interval that ends by `time_ms`, once.
 
-        Raises ValueError when the event's id has another form than `<topic>-<partition>-<offset>`.
+        Raises ValueError when the event's id has another form than `<topic>-<epoch>-<partition>-<offset>`.
         """
         if not self._seen.add(event.id):
             self.duplicates += 1

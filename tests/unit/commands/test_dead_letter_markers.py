@@ -7,6 +7,7 @@ import pytest
 from streams.commands.dead_letters.letter import letter_from_record
 from streams.commands.dead_letters.markers import Markers
 from streams.contracts.dead_letters import (
+    EPOCH_HEADER,
     ERASED_HEADER,
     OFFSET_HEADER,
     PARTITION_HEADER,
@@ -29,8 +30,8 @@ class WrittenRecord(NamedTuple):
     value: bytes | None = b"no event"
 
 
-def letter(offset: int, source_offset: int) -> WrittenRecord:
-    headers = {TOPIC_HEADER: b"events", PARTITION_HEADER: b"0", TIMESTAMP_HEADER: b"5"}
+def letter(offset: int, source_offset: int, **changed: bytes) -> WrittenRecord:
+    headers = {TOPIC_HEADER: b"events", PARTITION_HEADER: b"0", TIMESTAMP_HEADER: b"5"} | changed
     return WrittenRecord(0, offset, [*headers.items(), (OFFSET_HEADER, b"%d" % source_offset)])
 
 
@@ -43,6 +44,12 @@ def shown(records: list[WrittenRecord]) -> list[int]:
 
 def test_a_letter_that_a_replay_repeats_counts_once() -> None:
     assert shown([letter(0, 7), letter(1, 8), letter(2, 7), letter(3, 8), letter(4, 9)]) == [0, 1, 4]
+
+
+def test_a_letter_of_a_topic_that_was_made_again_is_another_letter() -> None:
+    """A copy of a topic keeps the timestamps, so only the epoch tells the two records apart."""
+    epochs = [letter(0, 7), letter(1, 7, **{EPOCH_HEADER: b"0"}), letter(2, 7, **{EPOCH_HEADER: b"1"})]
+    assert shown(epochs) == [0, 2], "a letter without an epoch is of the first incarnation"
 
 
 def test_a_repeated_letter_is_hidden_when_the_first_one_was_sent_again() -> None:

@@ -12,18 +12,24 @@ from streams.contracts.fields import MAX_VALUE_BYTES
 
 USER = 'günther "g" o\\'
 EVENT = {"event_id": "e1", "user_id": USER, "item_id": "i1", "action": "view", "event_time_ms": 1}
-BEFORE = SourcePosition(partition=2, offset=9, timestamp_ms=5_000)
+BEFORE = SourcePosition(epoch=0, partition=2, offset=9, timestamp_ms=5_000)
 
 
-def erasures(user: str = USER, offset: int = 10, partition: int = 2, timestamp_ms: int = 5_000) -> Erasures:
+def erasures(
+    user: str = USER, offset: int = 10, partition: int = 2, timestamp_ms: int = 5_000, epoch: int = 0
+) -> Erasures:
     found = Erasures()
-    found.add_marker(decode_headers(erasure_marker(user, offset)), partition, timestamp_ms)
+    found.add_marker(decode_headers(erasure_marker(user, epoch, offset)), partition, timestamp_ms)
     return found
 
 
 def test_a_marker_holds_only_the_hash_of_its_user() -> None:
-    headers = decode_headers(erasure_marker(USER, 10))
-    assert headers == {ERASED_HEADER: user_hash(USER.encode()), "thalweg-offset": "10"}
+    headers = decode_headers(erasure_marker(USER, 3, 10))
+    assert headers == {
+        ERASED_HEADER: user_hash(USER.encode()),
+        "thalweg-epoch": "3",
+        "thalweg-offset": "10",
+    }
     assert len(headers[ERASED_HEADER]) == 64
 
 
@@ -75,7 +81,7 @@ def test_other_fields_of_an_event_name_no_user() -> None:
 
 def test_offsets_decide_in_the_partition_of_the_erasure_and_timestamps_in_others() -> None:
     def covered(partition: int, offset: int, timestamp_ms: int) -> bool:
-        return erasures().covers(SourcePosition(partition, offset, timestamp_ms), USER.encode(), b"")
+        return erasures().covers(SourcePosition(0, partition, offset, timestamp_ms), USER.encode(), b"")
 
     assert covered(2, 9, 9_999)
     assert not covered(2, 10, 0)
@@ -84,14 +90,29 @@ def test_offsets_decide_in_the_partition_of_the_erasure_and_timestamps_in_others
     assert not covered(0, 1, 5_001)
 
 
+def test_timestamps_decide_in_another_incarnation_of_the_topic() -> None:
+    """Offsets began again at 0, so the letter's offset lies behind that of the erasure which came later."""
+    found = erasures(epoch=1, offset=3)
+    assert found.covers(SourcePosition(0, 2, 99, 4_000), USER.encode(), b"")
+    assert not found.covers(SourcePosition(2, 2, 1, 6_000), USER.encode(), b"")
+
+
+def test_records_of_before_the_epoch_was_written_count_as_of_the_first_incarnation() -> None:
+    found = Erasures()
+    found.add_marker({ERASED_HEADER: user_hash(USER.encode()), "thalweg-offset": "10"}, 2, 5_000)
+    assert found.covers(SourcePosition(0, 2, 9, 9_000), USER.encode(), b"")
+    assert not found.covers(SourcePosition(0, 2, 11, 0), USER.encode(), b"")
+    assert not found.covers(SourcePosition(1, 2, 9, 9_000), USER.encode(), b"")
+
+
 def test_every_erasure_counts_and_a_repeated_marker_keeps_its_first_timestamp() -> None:
     found = erasures(offset=10)
-    found.add_marker(decode_headers(erasure_marker(USER, 20)), 2, 7_000)
-    found.add_marker(decode_headers(erasure_marker(USER, 20)), 2, 9_000)
-    assert found.covers(SourcePosition(2, 15, 0), USER.encode(), b"")
-    assert not found.covers(SourcePosition(2, 21, 0), USER.encode(), b"")
-    assert found.covers(SourcePosition(0, 0, 7_000), USER.encode(), b"")
-    assert not found.covers(SourcePosition(0, 0, 8_000), USER.encode(), b"")
+    found.add_marker(decode_headers(erasure_marker(USER, 0, 20)), 2, 7_000)
+    found.add_marker(decode_headers(erasure_marker(USER, 0, 20)), 2, 9_000)
+    assert found.covers(SourcePosition(0, 2, 15, 0), USER.encode(), b"")
+    assert not found.covers(SourcePosition(0, 2, 21, 0), USER.encode(), b"")
+    assert found.covers(SourcePosition(0, 0, 0, 7_000), USER.encode(), b"")
+    assert not found.covers(SourcePosition(0, 0, 0, 8_000), USER.encode(), b"")
 
 
 @pytest.mark.parametrize("piece", [b'"', b'\\"', b"\\", b"'", b"x", b"[", b'{"user_id":', b"user_id=\"'", b"user_id"])

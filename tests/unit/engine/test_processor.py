@@ -172,7 +172,7 @@ def test_only_the_sample_is_ranked_and_has_the_same_ranks_as_without_sampling() 
     assert graphs.ranked == len(evaluated) > 5
     assert evaluated == {at: everything.rank[at] for at in evaluated}
     assert {event.id: (event.rank, event.share) for event in published} == {
-        f"events-0-{offset}": (rank, 0.1) for offset, rank in evaluated.items()
+        f"events-0-0-{offset}": (rank, 0.1) for offset, rank in evaluated.items()
     }
     np.testing.assert_allclose(rows.users["a"].state, everything.state[0], atol=1e-6)
 
