@@ -74,6 +74,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # Codec of the topics that a worker writes. Every Kafka client reads gzip without a further package:
     # docs/decisions.md#compression-codec
     compression: Compression = "gzip"
+    # The rule by which producers choose the partition of a key. Without a rule here, a sample of the behaviour topic's
+    # records tells the rule (streams/broker/partitioner_choice.py).
+    partitioner: Literal["murmur2", "crc32", "fnv1a"] | None = None
 
     # Only a worker that is behind reaches this size, because a micro-batch holds what came while the previous one was
     # processed. A micro-batch of this size writes 0.15 rows for each event: docs/decisions.md#largest-batch

@@ -6,6 +6,7 @@ from export.runtime.bundle import Bundle
 from export.runtime.providers import cuda_failure
 from export.runtime.resident_states import ResidentStates
 from export.runtime.stepper import Stepper
+from streams.broker.partitioner_choice import choose_partitioner
 from streams.broker.publisher import Publisher
 from streams.broker.topics import ensure_topics
 from streams.config.settings import Settings
@@ -28,10 +29,13 @@ from streams.worker.registration import Registration
 from streams.worker.residency import Residency
 from streams.worker.source import Source
 
+PARTITIONER_LIMIT_S = 0.2  # A start must not wait longer for the sample of the topic's records.
+
 
 def build(settings: Settings, bundle: Bundle) -> App:
     """The application of a worker, not started. Raises SettingsError, BrokerError, StoreError, BundleError."""
     ensure_topics(settings)
+    choose_partitioner(settings, settings.behavior_topic, PARTITIONER_LIMIT_S)  # says what producers do wrong
     store = open_store(settings, bundle)
     store.registry.claim(settings.behavior_topic)
     store.registry.announce(bundle)

@@ -10,6 +10,7 @@ import asyncio
 from typing import NamedTuple
 
 from streams.broker.clients import open_producer
+from streams.broker.partitioner_choice import choose_partitioner
 from streams.commands.dead_letters.contents import matching_letters
 from streams.commands.dead_letters.letter import Letter
 from streams.commands.replay.producer import Replay
@@ -32,7 +33,9 @@ def resend(settings: Settings, reason: str = "") -> ResendResult:
     letters, erased = asyncio.run(matching_letters(settings, reason))
     whole = [letter for letter in letters if letter.whole]
     if whole:
-        Replay(settings, settings.behavior_topic).run((letter.key, letter.value) for letter in whole)
+        partitioner = choose_partitioner(settings, settings.behavior_topic)
+        replay = Replay(settings, settings.behavior_topic, partitioner=partitioner)
+        replay.run((letter.key, letter.value) for letter in whole)
         asyncio.run(_write_markers(settings, whole))
     return ResendResult(len(whole), [letter for letter in letters if not letter.whole], erased)
 

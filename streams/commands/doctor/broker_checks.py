@@ -1,12 +1,14 @@
-"""Checks of Kafka: the brokers, and the topics with their partitions and settings."""
+"""Checks of Kafka: the brokers, the topics with their partitions and settings, and the rule of the producers."""
 
 from collections.abc import Iterator
 
 from export.runtime.bundle import Bundle
+from streams.broker.partitioner_choice import check_setting, describe_judgement, doubt_of, judge_topic
 from streams.broker.topic_settings import faults, output_topics, read_topic_settings
 from streams.broker.topics import broker_admin, describe_topic
 from streams.commands.doctor.event_checks import check_events
 from streams.commands.doctor.finding import Finding
+from streams.config.errors import SettingsError
 from streams.config.settings import Settings
 
 
@@ -48,3 +50,17 @@ def _check_topics(settings: Settings, bundle: Bundle | None, existing: set[str])
             yield Finding("failed", "topics", detail, f"add partitions to {behavior} or name another topic")
         elif partitions < topic.partitions:
             yield Finding("note", "topics", f"{detail}: the next worker adds the missing partitions")
+    yield _check_partitioner(settings)
+
+
+def _check_partitioner(settings: Settings) -> Finding:
+    """Check whether the records of the behaviour topic stand where one rule puts them."""
+    judgement = judge_topic(settings, settings.behavior_topic)
+    try:
+        check_setting(settings, settings.behavior_topic, judgement)
+    except SettingsError as error:
+        return Finding("failed", "partitioner", str(error))
+    doubt = doubt_of(settings, settings.behavior_topic, judgement)
+    if doubt is not None:
+        return Finding("failed", "partitioner", doubt)
+    return Finding("ok", "partitioner", describe_judgement(judgement))

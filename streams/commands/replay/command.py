@@ -16,7 +16,8 @@ from rich.status import Status
 
 from encoder.commands.number_arguments import positive, share
 from encoder.data.loaders import COLUMNS_HELP, FORMATS
-from streams.broker.topics import describe_topic, ensure_topics
+from streams.broker.partitioner_choice import choose_partitioner
+from streams.broker.topics import ensure_topics
 from streams.commands.replay.log_records import LogRecords
 from streams.commands.replay.producer import MAX_RECORD_BYTES, Replay
 from streams.config.settings import load_settings
@@ -47,11 +48,10 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings({**os.environ, **named})
     settings = msgspec.structs.replace(settings, behavior_topic=args.topic or settings.behavior_topic)
     records = LogRecords(args.log, args.format, args.columns, first=args.first, rest=args.rest)
-    replay = Replay(settings, settings.behavior_topic, args.rate)
-    if args.topic is None:
+    if args.topic is None:  # a topic that the user names must exist
         ensure_topics(settings)
-    else:
-        describe_topic(settings, args.topic)  # a topic that the user names must exist
+    partitioner = choose_partitioner(settings, settings.behavior_topic)
+    replay = Replay(settings, settings.behavior_topic, args.rate, partitioner)
     with _progress_line(replay):
         replay.run(records)
     _print_counts(replay, records, args.json)

@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 from aiokafka.errors import KafkaTimeoutError
-from kafka.partitioner.default import murmur2
+
+from streams.broker.partitioners import PARTITIONERS
 
 CACHED_KEYS = 1 << 18  # partitions of the latest keys; murmur2 in Python costs as much as everything else of a record
 
@@ -18,19 +19,20 @@ OnAnswer = Callable[[int, BaseException | None], None]  # number of records in a
 class OpenBatches:
     """One open record batch for each partition, and the batches that the broker has not answered yet.
 
-    A record goes to the partition that Kafka's default partitioner chooses (murmur2 of the key,
-    https://kafka.apache.org/documentation/#producerconfigs_partitioner.class). All records of a user therefore stay in
-    one partition, in their order. A record without a key goes to partition 0.
+    A record goes to the partition that one rule chooses for the record's key (`streams.broker.partitioners`). All
+    records of a user therefore stay in one partition, in their order. A record without a key goes to partition 0.
     """
 
-    def __init__(self, producer: Any, topic: str, partitions: int, on_answer: OnAnswer) -> None:
-        """producer: a started AIOKafkaProducer; on_answer: called once for each batch that the broker answered."""
+    def __init__(self, producer: Any, topic: str, partitions: int, partitioner: str, on_answer: OnAnswer) -> None:
+        """producer: a started AIOKafkaProducer; partitioner: a name in PARTITIONERS; on_answer: called once for each
+        batch that the broker answered."""
         self._producer = producer
         self._topic = topic
         self._on_answer = on_answer
         self._open = [producer.create_batch() for _ in range(partitions)]
         self._unanswered: set[Any] = set()
-        self._partition_of = lru_cache(CACHED_KEYS)(lambda key: (murmur2(key) & 0x7FFFFFFF) % partitions)
+        rule = PARTITIONERS[partitioner]
+        self._partition_of = lru_cache(CACHED_KEYS)(lambda key: rule(key, partitions))
 
     async def add(self, records: list[Record]) -> None:
         """Put records into the open batches and send batches that are full. Waits when the broker is behind."""

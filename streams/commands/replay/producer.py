@@ -12,6 +12,7 @@ from itertools import chain, islice
 
 from streams.broker.clients import kafka_errors, make_producer
 from streams.broker.compression import lz4_encode
+from streams.broker.partitioners import DEFAULT
 from streams.commands.replay.open_batches import OpenBatches, Record
 from streams.config.errors import InputError
 from streams.config.settings import Settings
@@ -31,11 +32,15 @@ class Replay:
     failed: records larger than MAX_RECORD_BYTES, which are left out.
     """
 
-    def __init__(self, settings: Settings, topic: str, rate: float | None = None) -> None:
-        """rate: records per second; None means full speed. Raises InputError for a rate that is not above 0."""
+    def __init__(
+        self, settings: Settings, topic: str, rate: float | None = None, partitioner: str | None = None
+    ) -> None:
+        """rate: records per second; None means full speed. partitioner: the rule that chooses partitions; None means
+        the setting, or murmur2 without a setting. Raises InputError for a rate that is not above 0."""
         if rate is not None and not rate > 0:
             raise InputError(f"rate is {rate}: give a number of events per second above 0")
         self._settings = settings
+        self._partitioner = partitioner or settings.partitioner or DEFAULT
         self.topic = topic
         self.rate = rate
         self.sent = 0
@@ -75,7 +80,7 @@ class Replay:
         await producer.start()
         try:
             partitions = await producer.partitions_for(self.topic)
-            batches = OpenBatches(producer, self.topic, len(partitions), self._on_answer)
+            batches = OpenBatches(producer, self.topic, len(partitions), self._partitioner, self._on_answer)
             sendable = filter(self._is_small_enough, records)
             if self.rate is None:
                 await self._send_at_full_speed(sendable, batches)
