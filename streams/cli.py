@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "monitor": ("streams.monitor.command", "follow the evaluation topic and show metrics beside baselines"),
     "verify": ("streams.commands.verify.command", "recompute all users from the topic and compare with Cassandra"),
     "dlq": ("streams.commands.dead_letters.command", "show dead letters with their reasons, or send them again"),
-    "erase": ("streams.commands.erase", "erase a user from memory, Cassandra and the updates topic"),
+    "erase": ("streams.commands.erase.command", "erase a user from memory, Cassandra and the updates topic"),
     "doctor": ("streams.commands.doctor.command", "print the settings and check everything that a worker needs"),
     "completion": ("streams.commands.completion", "print a completion script for bash, zsh or fish"),
 }

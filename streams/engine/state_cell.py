@@ -10,7 +10,7 @@ a damaged cell, and a cell of another user or bundle, is recognised before use.
 
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -40,6 +40,14 @@ class StateCell(msgspec.Struct, frozen=True, kw_only=True):
     last_item: str | None
     recent: Sequence[int]
     state: NDArray[np.float32]  # (S,)
+
+
+class StoredPosition(NamedTuple):
+    """The source position of a stored row."""
+
+    epoch: int
+    partition: int
+    offset: int
 
 
 def owner_crc(bundle_id: bytes, user_id: bytes) -> int:
@@ -88,13 +96,7 @@ def decode_state(owner: int, representation: bytes, cell: bytes, width: int) -> 
     Raises ValueError, which says what is wrong, for everything but an intact row, and StateFormatError for an intact
     row of another version.
     """
-    if len(cell) < _HEAD.size + _RECENT.size + _CRC.size:
-        raise ValueError(f"the state has only {len(cell)} bytes")
-    body = cell[: -_CRC.size]
-    if crc32(representation, crc32(body, owner)) != _CRC.unpack_from(cell, len(body))[0]:
-        raise ValueError("the checksum of the state is wrong")
-    if body[0] != FORMAT:  # The row is intact. A rebuild would throw the history of another version away.
-        raise StateFormatError(f"a stored state has format {body[0]}, this version reads {FORMAT}: use one version")
+    body = _intact_body(owner, representation, cell)
     _, epoch, partition, offset, steps, last_time_ms, length = _HEAD.unpack_from(body)
     at = _HEAD.size + length
     state = np.frombuffer(body, "<f4", offset=at + _RECENT.size).astype(np.float32)
@@ -110,3 +112,21 @@ def decode_state(owner: int, representation: bytes, cell: bytes, width: int) -> 
         recent=[digest for digest in _RECENT.unpack_from(body, at) if digest],
         state=state,
     )
+
+
+def decode_position(owner: int, representation: bytes, cell: bytes) -> StoredPosition:
+    """The source position of a cell of any bundle. Raises as `decode_state`."""
+    _, epoch, partition, offset, *_ = _HEAD.unpack_from(_intact_body(owner, representation, cell))
+    return StoredPosition(epoch, partition, offset)
+
+
+def _intact_body(owner: int, representation: bytes, cell: bytes) -> bytes:
+    """The cell without its checksum. Raises as `decode_state`."""
+    if len(cell) < _HEAD.size + _RECENT.size + _CRC.size:
+        raise ValueError(f"the state has only {len(cell)} bytes")
+    body = cell[: -_CRC.size]
+    if crc32(representation, crc32(body, owner)) != _CRC.unpack_from(cell, len(body))[0]:
+        raise ValueError("the checksum of the state is wrong")
+    if body[0] != FORMAT:  # The row is intact. A rebuild would throw the history of another version away.
+        raise StateFormatError(f"a stored state has format {body[0]}, this version reads {FORMAT}: use one version")
+    return body

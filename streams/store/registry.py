@@ -53,6 +53,11 @@ class Registry:
                 "THALWEG_KEYSPACE to a keyspace of this topic's own"
             )
 
+    def bundle_ids(self) -> list[str]:
+        """The bundles that a worker has ever served. Blocks. Raises StoreError."""
+        rows = self._session.execute("read the bundles", f"SELECT bundle_id FROM {self._keyspace}.bundles")
+        return sorted(bundle_id for (bundle_id,) in rows)
+
     async def activate(self, bundle_id: str) -> None:
         """Make the bundle the active one, where no bundle is active. Raises StoreError."""
         statement = f"INSERT INTO {self._keyspace}.active_bundle (name, bundle_id) VALUES ('active', %s) IF NOT EXISTS"
