@@ -1,13 +1,15 @@
 """What a keyspace holds of one user, over all bundles. A keyspace that does not exist holds nothing."""
 
+import re
 from typing import NamedTuple
 
 from streams.config.errors import StateFormatError
 from streams.engine.epochs import Epoch
 from streams.engine.state_cell import StoredPosition, decode_position, owner_crc
-from streams.store import cql_schema
 from streams.store.registry import Registry
 from streams.store.session import Session
+
+_TABLE = re.compile(r"representations_\d+")  # of any width, see `representations_table` in streams/store/cql_schema.py
 
 
 class HeldRow(NamedTuple):
@@ -28,7 +30,7 @@ class HeldRows:
     def rows(self, user_id: str) -> list[HeldRow]:
         """The rows of the user in every table of representations, of known and of unknown bundles."""
         found = []
-        for table in filter(cql_schema.is_representations_table, self._tables()):
+        for table in filter(_TABLE.fullmatch, self._tables()):
             query = f"SELECT bundle_id, representation, state FROM {self._keyspace}.{table} WHERE user_id = %s"
             for bundle_id, representation, cell in self._session.execute(f"read {table}", query, [user_id]):
                 found.append(HeldRow(bundle_id, _position(bundle_id, user_id, representation, cell)))
@@ -41,6 +43,11 @@ class HeldRows:
     def epochs(self, topic: str) -> list[Epoch]:
         """All epochs of topics of this name, in order."""
         return self._registry.epochs(topic) if "sources" in self._tables() else []
+
+    def check_topic(self, topic: str) -> None:
+        """Raise SettingsError where the keyspace belongs to another behaviour topic."""
+        if "behavior_topic" in self._tables():  # An earlier version did not bind keyspaces to topics.
+            self._registry.check_topic(topic)
 
     def _tables(self) -> list[str]:
         query = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"

@@ -1,11 +1,16 @@
-"""An erasure removes a user from the store and from all topics."""
+"""An erasure removes a user from the store and from all topics, and `thalweg erase` waits for the proof."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+import pytest
 from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from streams import cli
+from streams.broker.partitioners import PARTITIONERS
 from streams.broker.topics import broker_admin, describe_topic
 from streams.commands.dead_letters.contents import read_contents
 from streams.contracts.dead_letters import ERASED_HEADER, decode_headers
@@ -49,7 +54,7 @@ def test_an_erasure_removes_the_user_everywhere_and_later_events_start_a_new_his
 
     compact(deployment)
     deadline = time.monotonic() + COMPACTED_WITHIN_S
-    while left := [r.value for r in deployment.records(deployment.settings.updates_topic) if r.key == b"gone"]:
+    while left := [r.value for r in deployment.records(deployment.settings.updates_topic) if r.key.endswith(b"gone")]:
         if all(value is None for value in left):
             break
         assert time.monotonic() < deadline, "an update of the erased user is still in the topic"
@@ -113,6 +118,88 @@ def test_a_replay_over_an_erasure_evaluates_what_was_evaluated_before(deployment
     assert evaluations[3] == evaluations[4]
     found = deployment.verify()
     assert (found.mismatches, found.events, found.already_applied, found.erasures) == ([], 4, 1, 1)
+
+
+@pytest.fixture
+def erase(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Return a function that runs `thalweg erase` in this process on the deployment."""
+    for name, value in msgspec.structs.asdict(deployment.settings).items():
+        if value is not None:
+            monkeypatch.setenv(f"THALWEG_{name.upper()}", str(value))
+    return lambda *arguments: cli.main(["erase", *arguments])
+
+
+def test_erase_reaches_a_user_whose_producers_choose_partitions_by_crc32(
+    deployment: Deployment, erase: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """murmur2 and crc32 put `ann` into different partitions."""
+    crc32, murmur2 = (PARTITIONERS[name](b"ann", 4) for name in ("crc32", "murmur2"))
+    assert crc32 != murmur2
+    worker = deployment.worker()
+    worker.start()
+    producer = KafkaProducer(bootstrap_servers=deployment.settings.broker)
+    for number, user in enumerate(["ann", *(f"user-{n}" for n in range(60))]):
+        key, value = record(event(f"e{number}", user, "item-1"))
+        partition = PARTITIONERS["crc32"](key, 4)
+        producer.send(deployment.settings.behavior_topic, key=key, value=value, partition=partition)
+    producer.close()
+    deployment.wait_until_committed()
+    assert deployment.last_updates()["ann"] is not None
+    assert erase("ann", "--timeout", "30") == 0
+    worker.stop()
+    printed = capsys.readouterr().out
+    assert f"partition {crc32} offset" in printed
+    assert f"rows are stored by {deployment.bundle.bundle_id}" in printed
+    assert "user 'ann' is forgotten" in printed
+    store = open_store(deployment.settings, deployment.bundle)
+    assert {user.user_id for user in store.users.scan()} == {f"user-{n}" for n in range(60)}
+    store.close()
+    assert deployment.last_updates()["ann"] is None
+    assert read_contents(deployment.settings).dead_letters == 0
+
+    assert erase("nobody", "--timeout", "0") == 1
+    printed = capsys.readouterr().out
+    assert "no row is stored; events may wait, and crc32 puts them into this partition" in printed
+    assert "has no worker" in printed
+
+
+def test_erase_says_which_bundle_still_holds_the_user_and_what_to_do(
+    deployment: Deployment, erase: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    second = deployment.with_bundle(tiny_bundle(tmp_path / "second", seed=1))
+    both = (deployment, second)
+    deployment.send([record(event("e1", "gone", "item-1")), record(event("e2", "stays", "item-1"))])
+    for number, one in enumerate(both):
+        worker = one.worker(f"first-{number}")
+        worker.start()
+        one.wait_until_committed()
+        worker.stop()
+    assert erase("gone", "--timeout", "0") == 1
+    printed = capsys.readouterr().out
+    for one in both:
+        group = one.settings.consumer_group_id(one.bundle.bundle_id)
+        assert f"{one.bundle.bundle_id}: a row is still stored, and group {group} has no worker; start" in printed
+    assert "NOT PROVEN that user 'gone' is forgotten" in printed
+
+    workers = [deployment.worker("served")]
+    workers[0].start()
+    assert erase("gone", "--timeout", "10") == 1
+    printed = capsys.readouterr().out
+    assert f"{deployment.bundle.bundle_id}: forgotten" in printed
+    assert f"{second.bundle.bundle_id}: a row is still stored" in printed
+
+    workers.append(second.worker("served again"))
+    workers[1].start()
+    assert erase("gone", "--timeout", "60") == 0
+    for worker in workers:
+        worker.stop()
+    for one in both:
+        store = open_store(one.settings, one.bundle)
+        assert {user.user_id for user in store.users.scan()} == {"stays"}
+        store.close()
+        updates = one.last_updates()
+        assert updates["gone"] is None
+        assert updates["stays"] is not None
 
 
 def compact(deployment: Deployment) -> None:

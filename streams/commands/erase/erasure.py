@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from streams.broker.clients import open_producer
-from streams.broker.groups import member_counts
 from streams.broker.partitioner_choice import choose_partitioner
 from streams.broker.partitioners import PARTITIONERS
-from streams.broker.topics import Topic, describe_topic
+from streams.broker.topics import Topic, count_members, describe_topic
 from streams.commands.erase.proof import Bundle, Incarnation, Verdict, judge
 from streams.config.errors import InputError
 from streams.config.settings import Settings
@@ -24,7 +23,7 @@ class Sent(NamedTuple):
     """An erasure that Kafka has confirmed."""
 
     at: dict[int, int]  # offset of the erasure, by partition
-    ends: dict[int, int]  # where each partition ended when the erasure had been sent
+    ends: dict[int, int]  # where the committed records of each partition ended when the erasure had been sent
     rows: Sequence[HeldRow]  # the user's rows before
     partitioner: str
 
@@ -43,15 +42,20 @@ class Erasure:
         self._held = HeldRows(session, settings.keyspace)
 
     def send(self) -> Sent:
-        """Send the erasure to each partition in which the user's events are. Raises BrokerError, StoreError."""
+        """Send the erasure to each partition in which the user's events are.
+
+        Raises BrokerError, StoreError. Raises SettingsError where the keyspace belongs to another topic, and where the
+        setting `partitioner` names another rule than the one that the topic's records follow.
+        """
         name = self._settings.behavior_topic
+        self._held.check_topic(name)
         topic = describe_topic(self._settings, name)
         partitioner = choose_partitioner(self._settings, name)
         rows = self._held.rows(self._user_id)
         by_rule = PARTITIONERS[partitioner](self._key, topic.partitions)
         partitions = self._incarnation(topic).partitions_of(rows, topic.partitions, by_rule)
         at = asyncio.run(self._send_to(partitions))
-        return Sent(at, describe_topic(self._settings, name).end_offsets, rows, partitioner)
+        return Sent(at, describe_topic(self._settings, name).stable_offsets, rows, partitioner)
 
     def wait(self, sent: Sent, timeout_s: float) -> Verdict:
         """Look until the erasure is proven or cannot be proven any more, at most for this time.
@@ -70,7 +74,7 @@ class Erasure:
         bundle_ids = {*self._held.bundle_ids(), *(row.bundle_id for row in rows)}
         groups = {bundle_id: self._settings.consumer_group_id(bundle_id) for bundle_id in bundle_ids}
         topics = {bundle_id: describe_topic(self._settings, name, group) for bundle_id, group in groups.items()}
-        workers = member_counts(self._settings, list(groups.values()))
+        workers = {group: count_members(self._settings, group) for group in groups.values()}
         incarnation = self._incarnation(describe_topic(self._settings, name))
         # The rows are read after the commits. A row that a worker wrote before its commit is then seen.
         held = {
