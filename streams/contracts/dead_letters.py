@@ -109,3 +109,11 @@ def erasure_marker(user_id: str, epoch: int, offset: int) -> list[tuple[str, byt
 def decode_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
     """Kafka headers as texts by name. When a name stands twice, the last value counts."""
     return {name: (value or b"").decode("utf-8", "replace") for name, value in headers}
+
+
+def epoch_of(headers: dict[str, str]) -> int:
+    """The incarnation of the topic that a dead letter or an erasure marker names. Raises ValueError.
+
+    Earlier versions named none. Their records count as records of the first incarnation.
+    """
+    return int(headers.get(EPOCH_HEADER, 0))

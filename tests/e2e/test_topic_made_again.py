@@ -2,11 +2,13 @@
 
 import time
 
+from kafka import KafkaProducer
+
 from streams.broker.topics import broker_admin, describe_topic, ensure_topics
 from streams.config.errors import ThalwegError
 from streams.demo.worker_process import WorkerProcess
 from streams.store.store import open_store
-from tests.support.deployment import Deployment, event, record
+from tests.support.deployment import Deployment, event, expected_ids, record
 
 ENDS_WITHIN_S = 20.0
 
@@ -67,7 +69,10 @@ def test_a_paused_worker_does_not_read_on_in_a_topic_that_was_made_again(deploym
     assert sum(row.steps for user, row in rows.items() if user.startswith("new")) == 3_000
     assert sum(row.steps for user, row in rows.items() if user.startswith("old")) == 1_000
     assert epochs == [0, 1]
-    assert len([e for e in deployment.evaluations() if e.user_id.startswith("new")]) == 3_000
+    ids = [(e.bundle_id, e.id) for e in deployment.evaluations()]
+    assert len(ids) == len(set(ids)) == 4_000, "an event of the new topic has the id of an event of the deleted topic"
+    new = {e.id for e in deployment.evaluations() if e.user_id.startswith("new")}
+    assert new == expected_ids(deployment, epoch=1)
     found = deployment.verify()
     assert (found.mismatches, found.events, found.unverifiable) == ([], 3_000, 50)
 
@@ -94,3 +99,30 @@ def test_a_commit_of_the_deleted_topic_does_not_count_in_the_new_topic(deploymen
     again.stop()
     found = deployment.verify()
     assert (found.mismatches, found.events, found.unverifiable) == ([], 2_000, 50)
+
+
+def test_a_dead_letter_of_the_deleted_topic_hides_no_record_of_the_new_topic(deployment: Deployment) -> None:
+    """The second event of ann stands in a wrong partition. In the new topic, an event of bob stands at its offset."""
+
+    def send(user: str, number: int, partition: int) -> None:
+        producer = KafkaProducer(bootstrap_servers=deployment.settings.broker)
+        key, value = record(event(f"{user}-{number}", user, "item-1", time_ms=10**12 + number))
+        producer.send(deployment.settings.behavior_topic, key=key, value=value, partition=partition)
+        producer.close()
+
+    worker = deployment.worker()
+    worker.start()
+    send("ann", 0, partition=0)
+    deployment.wait_until_committed()
+    send("ann", 1, partition=1)
+    deployment.wait_until_committed()
+    worker.stop()
+    assert len(deployment.dead_letters()) == 1
+    make_again(deployment)
+    send("bob", 0, partition=1)
+    again = deployment.worker("again")
+    again.start()
+    deployment.wait_until_committed()
+    again.stop()
+    found = deployment.verify()
+    assert (found.mismatches, found.events, found.dead_letters) == ([], 1, 0)

@@ -14,7 +14,7 @@ from streams.commands.dead_letters.resend import resend
 from streams.commands.replay.producer import Replay
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import dead_letter, erasure_marker
-from streams.contracts.fields import MAX_VALUE_BYTES
+from streams.contracts.fields import MAX_VALUE_BYTES, record_id
 from streams.engine.codec import Erasure, Rejected, decode
 from tests.support.topics import keyed_event, read_all
 
@@ -60,7 +60,7 @@ def test_dead_letters_hold_the_original_and_its_reason(settings: Settings) -> No
     assert shown == {(key, value[:MAX_VALUE_BYTES]) for key, value in REJECTED}
     sources = {letter.source for letter in contents.newest}
     arrived = read_all(settings, settings.behavior_topic)
-    assert sources == {f"{settings.behavior_topic}-{record.partition}-{record.offset}" for record in arrived}
+    assert sources == {record_id(settings.behavior_topic, 0, record.partition, record.offset) for record in arrived}
     assert [letter.whole for letter in contents.newest].count(False) == 1
     assert [letter.field for letter in read_contents(settings, limit=1).newest] == [contents.newest[-1].field]
 

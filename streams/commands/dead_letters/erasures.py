@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from streams.commands.dead_letters.letter import SourcePosition, epoch_of
-from streams.contracts.dead_letters import ERASED_HEADER, OFFSET_HEADER, user_hash
+from streams.commands.dead_letters.letter import SourcePosition
+from streams.contracts.dead_letters import ERASED_HEADER, OFFSET_HEADER, epoch_of, user_hash
 
 _UNQUOTED_ID = re.compile(rb'user_id["\']?\s*[:=]\s*([^\s"\',;}\]]+)')
 # Texts between double quotes, where a backslash escapes the next character, and texts between single quotes

@@ -15,6 +15,7 @@ from streams.contracts.dead_letters import (
     TIMESTAMP_HEADER,
     TOPIC_HEADER,
     VALUE_BYTES_HEADER,
+    epoch_of,
 )
 
 UNKNOWN = -1
@@ -82,11 +83,3 @@ def source_position(record: Any, headers: dict[str, str]) -> SourcePosition:
     except (KeyError, ValueError):
         return SourcePosition(UNKNOWN, UNKNOWN, UNKNOWN, record.timestamp)
     return SourcePosition(epoch, partition, offset, timestamp_ms if timestamp_ms >= 0 else record.timestamp)
-
-
-def epoch_of(headers: dict[str, str]) -> int:
-    """The incarnation of the topic that a dead letter or an erasure marker names. Raises ValueError.
-
-    Earlier versions named none. Their records count as records of the first incarnation.
-    """
-    return int(headers.get(EPOCH_HEADER, 0))

@@ -24,6 +24,7 @@ from streams.contracts.dead_letters import (
     PARTITION_HEADER,
     TOPIC_HEADER,
     decode_headers,
+    epoch_of,
 )
 from streams.engine.arena import NO_OFFSET, Arena, StoredUser
 from streams.engine.epochs import EpochView
@@ -74,7 +75,8 @@ def _verify(settings: Settings, bundle: Bundle, topic: Topic, store: Store) -> t
     # Partitions were added in every further epoch. A user's events in earlier partitions came before the events in the
     # partition where the user is stored.
     passes: list[Users] = ["away", "home"] if len(comparable) > 1 else ["all"]
-    recompute = asyncio.run(_recompute(settings, bundle, topic, passes, stored, found))
+    misplaced = asyncio.run(_misplaced_records(settings, min(comparable, default=0)))
+    recompute = asyncio.run(_recompute(settings, bundle, topic, passes, stored, misplaced, found))
     _report_rows_without_events(topic, stored, found)
     return found, recompute
 
@@ -85,12 +87,13 @@ async def _recompute(
     topic: Topic,
     passes: list[Users],
     stored: dict[str, StoredUser],
+    misplaced: set[tuple[int, int]],
     found: Verification,
 ) -> Recompute:
     """Read the topic once for each pass, then compare. Takes the rows of the recomputed users out of `stored`."""
     arena = Arena(max(1, topic.records), bundle.manifest.state_width, bundle.manifest.representation_width)
     processor = Processor(bundle, Stepper(bundle), arena)
-    recompute = Recompute(processor, topic, stored, await _misplaced_records(settings), found)
+    recompute = Recompute(processor, topic, stored, misplaced, found)
     failure = f"topic {topic.name} at {settings.broker} could not be read"
     async with open_consumer(settings, failure, max_poll_records=POLL_RECORDS) as consumer:
         for users in passes:
@@ -102,15 +105,19 @@ async def _recompute(
     return recompute
 
 
-async def _misplaced_records(settings: Settings) -> set[tuple[int, int]]:
-    """Partition and offset of the records that a worker rejected because their users belong to another partition."""
+async def _misplaced_records(settings: Settings, epoch: int) -> set[tuple[int, int]]:
+    """Partition and offset of the records that a worker rejected because their users belong to another partition.
+
+    epoch: the topic's incarnation. At the same offset of a deleted topic stood another record.
+    """
     found: set[tuple[int, int]] = set()
     if not topic_exists(settings, settings.dead_letter_topic):  # A worker creates the topic.
         return found
     async for batch in read_topic(settings, settings.dead_letter_topic):
         for record in batch:
             headers = decode_headers(record.headers)
-            if headers.get(FIELD_HEADER) == "partition" and headers.get(TOPIC_HEADER) == settings.behavior_topic:
+            source = headers.get(FIELD_HEADER), headers.get(TOPIC_HEADER)
+            if source == ("partition", settings.behavior_topic) and epoch_of(headers) == epoch:
                 found.add((int(headers[PARTITION_HEADER]), int(headers[OFFSET_HEADER])))
     return found
 
