@@ -84,7 +84,8 @@ def describe_judgement(judgement: Judgement) -> str:
 async def _newest_records(settings: Settings, topic: Topic, limit_s: float) -> list[KeyedRecord]:
     """The newest events with a key. Erasures are left out, because earlier versions always sent them by murmur2."""
     size = max(LEAST_OF_PARTITION, min(RECORDS_OF_PARTITION, RECORDS // topic.partitions))
-    ends = {TopicPartition(topic.name, p): end for p, end in topic.end_offsets.items() if end > topic.start_offsets[p]}
+    stable, starts = topic.stable_offsets, topic.start_offsets
+    ends = {TopicPartition(topic.name, p): end for p, end in stable.items() if end > starts[p]}
     if not ends:
         return []  # The stop of a consumer without an assignment raises CancelledError (aiokafka 0.14.0).
     found: list[KeyedRecord] = []
@@ -93,7 +94,7 @@ async def _newest_records(settings: Settings, topic: Topic, limit_s: float) -> l
     async with open_consumer(settings, failure, auto_offset_reset="earliest", max_poll_records=RECORDS) as consumer:
         consumer.assign(list(ends))
         for tp, end in ends.items():
-            consumer.seek(tp, max(topic.start_offsets[tp.partition], end - size))
+            consumer.seek(tp, max(starts[tp.partition], end - size))
         give_up_at_s = loop.time() + limit_s
         left = set(ends)
         while left and loop.time() < give_up_at_s:

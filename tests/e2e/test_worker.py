@@ -12,6 +12,7 @@ from streams.contracts.dead_letters import FIELD_HEADER, REASON_HEADER, decode_h
 from streams.contracts.representation_updates import decode_vector
 from streams.local import LocalServices
 from streams.store.store import open_store
+from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, event, expected_ids, record, shopping
 
 
@@ -174,3 +175,28 @@ def test_partitions_can_be_added_under_load(services: LocalServices, bundle: Bun
     found = deployment.verify()
     assert (found.mismatches, found.events, found.dead_letters) == ([], 10_000, 0)
     assert {e.id for e in deployment.evaluations()} == expected_ids(deployment)
+
+
+def test_a_topic_of_updates_keeps_the_last_vectors_of_each_bundle_when_workers_switch_back(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """The second bundle updates every user after the first one did. Then the first one updates few users only."""
+    second = deployment.with_bundle(tiny_bundle(tmp_path / "second", seed=1))
+    lives = [(deployment, shopping(1_000, 60)), (second, []), (deployment, shopping(20, 5, seed=1))]
+    for number, (one, records) in enumerate(lives):
+        one.send(records)
+        worker = one.worker(f"life-{number}")
+        worker.start()
+        one.wait_until_committed()
+        worker.stop()
+    for one in (deployment, second):
+        store = open_store(one.settings, one.bundle)
+        stored = {user.user_id: user for user in store.users.scan()}
+        store.close()
+        updates = one.last_updates()
+        assert updates.keys() == stored.keys()
+        assert len(updates) == 60
+        for user_id, update in updates.items():
+            assert update is not None
+            assert (update.bundle_id, update.steps) == (one.bundle.bundle_id, stored[user_id].steps)
+            np.testing.assert_array_equal(decode_vector(update.representation), stored[user_id].representation)
