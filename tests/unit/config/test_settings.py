@@ -20,6 +20,12 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert (loaded.keyspace, loaded.partitions) == ("b", 8)
 
 
+def test_an_unknown_partitioner_is_refused_with_the_known_ones() -> None:
+    assert load_settings({"THALWEG_PARTITIONER": "fnv1a"}).partitioner == "fnv1a"
+    with pytest.raises(SettingsError, match=r"THALWEG_PARTITIONER\) = 'md5': Invalid enum value 'md5'"):
+        load_settings({"THALWEG_PARTITIONER": "md5"})
+
+
 def test_local_services_are_used_when_no_address_is_set(tmp_path: Path) -> None:
     access = {"broker": "127.0.0.1:1", "broker_user": "local", "broker_password": SECRET, "cassandra": "127.0.0.1:2"}
     (tmp_path / "local.json").write_text(json.dumps({"access": access}))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streams.config.errors import StateFormatError
 from streams.engine.planning.rows import Rows
-from streams.engine.state_cell import decode_state, encode_states, owner_crc
+from streams.engine.state_cell import decode_position, decode_state, encode_states, owner_crc
 
 STATE = np.arange(5, dtype=np.float32)
 VECTOR = np.arange(3, dtype=">f4").tobytes()
@@ -33,6 +33,12 @@ def test_a_decoded_state_equals_the_encoded_one() -> None:
     assert (state.epoch, state.partition, state.offset, state.steps) == (2, 3, 10**12, 7)
     assert (state.last_time_ms, state.last_item, state.recent) == (10**13, "tee-é", [5, 2**64 - 1])
     np.testing.assert_array_equal(state.state, STATE)
+
+
+def test_the_position_is_read_without_the_width_of_the_bundle_and_only_from_an_intact_cell() -> None:
+    assert decode_position(OWNER, VECTOR, CELL) == (2, 3, 10**12)
+    with pytest.raises(ValueError, match="checksum"):
+        decode_position(owner_crc(b"another", b"user"), VECTOR, CELL)
 
 
 @given(st.integers(0, len(CELL) * 8 - 1))
