@@ -17,7 +17,7 @@ from zlib import crc32
 import msgspec
 from aiokafka.partitioner import murmur2
 
-from streams.engine.rejection import quote_bytes
+from encoder.data.contract.quoting import quote_bytes
 
 Rule = Callable[[bytes, int], int]  # the key and the number of partitions give the partition
 

@@ -17,7 +17,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
@@ -31,6 +31,8 @@ SECRETS = tuple(f"{service}_password" for service in SERVICES)
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Compression = Literal["gzip", "lz4", "snappy", "zstd", "none"]
+Partitioner = Literal["murmur2", "crc32", "fnv1a"]
+CHOICES: dict[str, Any] = {"compression": Compression, "partitioner": Partitioner}  # settings with few values
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 _ADDRESS = re.compile(r"(?P<host>[^:/\s]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
 
@@ -76,7 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     compression: Compression = "gzip"
     # The rule by which producers choose the partition of a key. Without a rule here, a sample of the behaviour topic's
     # records tells the rule (streams/broker/partitioner_choice.py).
-    partitioner: Literal["murmur2", "crc32", "fnv1a"] | None = None
+    partitioner: Partitioner | None = None
 
     # Only a worker that is behind reaches this size, because a micro-batch holds what came while the previous one was
     # processed. A micro-batch of this size writes 0.15 rows for each event: docs/decisions.md#largest-batch
@@ -250,4 +252,5 @@ def _check_value(field: str, value: object) -> None:
         msgspec.convert({field: value}, Settings, strict=False, dec_hook=Secret.read)
     except msgspec.ValidationError as error:
         shown = Secret() if field in SECRETS else value
-        raise SettingsError(f"setting {setting_label(field)} = {shown!r}: {error}") from None
+        known = f"; known: {', '.join(get_args(CHOICES[field]))}" if field in CHOICES else ""
+        raise SettingsError(f"setting {setting_label(field)} = {shown!r}: {error}{known}") from None

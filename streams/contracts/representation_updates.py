@@ -16,8 +16,9 @@ from streams.contracts.fields import Count, RecordId, TimeMs
 class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False):
     """A user's representation after an event; key = bundle_id/user_id. A null value: the bundle forgot the user.
 
-    Several bundles share one compacted topic, so the key holds both. Older updates have the key user_id; an erasure
-    writes a null value under that key too.
+    Several bundles share one compacted topic, so the key holds both. Updates of earlier versions have the key user_id,
+    and an update with the longer key is newer. An erasure also writes a null value under the key user_id, which takes
+    only the update of an earlier version.
     """
 
     user_id: str

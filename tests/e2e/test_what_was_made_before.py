@@ -48,6 +48,7 @@ ANY_AGE = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(2**63 - 1
 NEAR = {"rtol": 1e-6, "atol": 1e-6}
 FORESEEN = {"rel": 1e-4, "abs": 1e-6}  # sums and exponentials of the heads' float32
 TIME_MS = "expected_gap_ms"  # a time that the heads foresee, rounded to whole milliseconds
+LATER_TABLES = {"behavior_topic", "pending_erasures"}  # A worker of this version adds them.
 
 
 @pytest.fixture(scope="module")
@@ -285,9 +286,9 @@ def _compare_dead_letters(restored: Restored) -> None:
 
 
 def _compare_other_tables(restored: Restored) -> None:
-    """All tables that were there are there, no other one is, and a worker writes no row but those of users anew."""
+    """All tables that were there are there, and a worker writes no row of these tables but those of users anew."""
     tables = restored.tables()
-    assert tables.keys() == KEYSPACE["tables"].keys()
+    assert tables.keys() == KEYSPACE["tables"].keys() | LATER_TABLES
     for name, rows in KEYSPACE["tables"].items():
         if name.startswith("representations_"):
             continue
@@ -297,16 +298,13 @@ def _compare_other_tables(restored: Restored) -> None:
 
 
 def _counts(restored: Restored) -> dict[str, Any]:
-    """What `thalweg verify` finds, but for differences that are below its tolerance."""
-    return _without_difference(msgspec.to_builtins(restored.verify()))
+    """What `thalweg verify` finds of that what it found then, but for differences that are below its tolerance."""
+    found = msgspec.to_builtins(restored.verify())
+    return {name: found[name] for name in _kept_counts("verified_before")}
 
 
 def _kept_counts(name: str) -> dict[str, Any]:
-    return _without_difference(EXPECTED[name])
-
-
-def _without_difference(found: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in found.items() if name != "max_abs_diff"}
+    return {count: value for count, value in EXPECTED[name].items() if count != "max_abs_diff"}
 
 
 def _letters(restored: Restored) -> dict[str, int]:

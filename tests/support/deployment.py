@@ -141,15 +141,14 @@ class Deployment:
     def last_updates(self) -> dict[str, RepresentationUpdate | None]:
         """Return the last update of each user of the bundle, as a reader of the compacted updates topic sees it.
 
-        A key without a bundle belongs to an update of an earlier version.
+        A key without a bundle belongs to an update of an earlier version, which counts where there is no later one.
         """
         decode = msgspec.json.Decoder(RepresentationUpdate).decode
-        own, found = f"{self.bundle.bundle_id}/", {}
-        for one in self.records(self.settings.updates_topic):
-            key, update = one.key.decode(), None if one.value is None else decode(one.value)
-            if key.startswith(own) or "/" not in key:
-                found[key.removeprefix(own)] = update
-        return found
+        records = self.records(self.settings.updates_topic)
+        last = {r.key.decode(): None if r.value is None else decode(r.value) for r in records}
+        own = f"{self.bundle.bundle_id}/"
+        older = {key: update for key, update in last.items() if "/" not in key}
+        return older | {key.removeprefix(own): update for key, update in last.items() if key.startswith(own)}
 
     def dead_letters(self) -> list[Any]:
         return self.records(self.settings.dead_letter_topic)

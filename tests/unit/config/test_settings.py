@@ -22,7 +22,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
 
 def test_an_unknown_partitioner_is_refused_with_the_known_ones() -> None:
     assert load_settings({"THALWEG_PARTITIONER": "fnv1a"}).partitioner == "fnv1a"
-    with pytest.raises(SettingsError, match=r"THALWEG_PARTITIONER\) = 'md5': Invalid enum value 'md5'"):
+    with pytest.raises(SettingsError, match=r"THALWEG_PARTITIONER\) = 'md5': .*known: murmur2, crc32, fnv1a"):
         load_settings({"THALWEG_PARTITIONER": "md5"})
 
 
