@@ -19,8 +19,8 @@ from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
 from streams.broker.consumer_thread import BATCH_TOPICS, BatchConsumerThread
-from streams.broker.ledger import Ledger, LedgerEntry
-from streams.broker.read_positions import Gap, ReadPositions
+from streams.broker.offsets.ledger import Ledger, LedgerEntry
+from streams.broker.offsets.read_positions import Gap, ReadPositions
 from streams.config.errors import TopicRemadeError
 
 logger = logging.getLogger(__name__)

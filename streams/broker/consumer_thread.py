@@ -16,7 +16,7 @@ from faust.transport.consumer import ensure_TP
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ensure_aiokafka_TP
 from faust.types import TP
 
-from streams.broker.read_positions import Fetched
+from streams.broker.offsets.read_positions import Fetched
 
 BATCH_TOPICS: set[str] = set()  # the topics that this process delivers as batches
 LEAVE_AFTER_S = 1.0  # Leaving a group at rest takes less time.

@@ -77,7 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # docs/decisions.md#compression-codec
     compression: Compression = "gzip"
     # The rule by which producers choose the partition of a key. Without a rule here, a sample of the behaviour topic's
-    # records tells the rule (streams/broker/partitioner_choice.py).
+    # records tells the rule (streams/broker/partitioners/choice.py).
     partitioner: Partitioner | None = None
 
     # Only a worker that is behind reaches this size, because a micro-batch holds what came while the previous one was

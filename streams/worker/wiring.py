@@ -6,7 +6,7 @@ from export.runtime.bundle import Bundle
 from export.runtime.providers import cuda_failure
 from export.runtime.resident_states import ResidentStates
 from export.runtime.stepper import Stepper
-from streams.broker.partitioner_choice import choose_partitioner
+from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.publisher import Publisher
 from streams.broker.topics import ensure_topics
 from streams.config.settings import Settings

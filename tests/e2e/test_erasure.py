@@ -10,7 +10,7 @@ from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from streams import cli
-from streams.broker.partitioners import PARTITIONERS
+from streams.broker.partitioners.rules import PARTITIONERS
 from streams.broker.topics import broker_admin, describe_topic
 from streams.commands.dead_letters.contents import read_contents
 from streams.contracts.dead_letters import ERASED_HEADER, decode_headers

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from kafka import KafkaProducer
 
-from streams.broker.partitioner_choice import choose_partitioner, judge_topic
-from streams.broker.partitioners import PARTITIONERS
+from streams.broker.partitioners.choice import choose_partitioner, judge_topic
+from streams.broker.partitioners.rules import PARTITIONERS
 from streams.broker.topics import broker_admin, ensure_topics
 from streams.commands.doctor import command as doctor
 from streams.config.errors import SettingsError

@@ -10,7 +10,7 @@ import asyncio
 from typing import NamedTuple
 
 from streams.broker.clients import open_producer
-from streams.broker.partitioner_choice import choose_partitioner
+from streams.broker.partitioners.choice import choose_partitioner
 from streams.commands.dead_letters.contents import matching_letters
 from streams.commands.dead_letters.letter import Letter
 from streams.commands.replay.producer import Replay

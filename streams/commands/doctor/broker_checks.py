@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from export.runtime.bundle import Bundle
-from streams.broker.partitioner_choice import check_setting, describe_judgement, doubt_of, judge_topic
+from streams.broker.partitioners.choice import check_setting, describe_judgement, doubt_of, judge_topic
 from streams.broker.topic_settings import faults, output_topics, read_topic_settings
 from streams.broker.topics import broker_admin, describe_topic
 from streams.commands.doctor.event_checks import check_events

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from streams.broker.clients import open_producer
-from streams.broker.partitioner_choice import choose_partitioner
-from streams.broker.partitioners import PARTITIONERS
+from streams.broker.partitioners.choice import choose_partitioner
+from streams.broker.partitioners.rules import PARTITIONERS
 from streams.broker.topics import Topic, count_members, describe_topic
 from streams.commands.erase.proof import Bundle, Incarnation, Verdict, judge
 from streams.config.errors import InputError

@@ -16,7 +16,7 @@ from rich.status import Status
 
 from encoder.commands.number_arguments import positive, share
 from encoder.data.loaders import COLUMNS_HELP, FORMATS
-from streams.broker.partitioner_choice import choose_partitioner
+from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.topics import ensure_topics
 from streams.commands.replay.log_records import LogRecords
 from streams.commands.replay.producer import MAX_RECORD_BYTES, Replay

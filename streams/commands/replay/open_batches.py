@@ -8,7 +8,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaTimeoutError
 
-from streams.broker.partitioners import PARTITIONERS
+from streams.broker.partitioners.rules import PARTITIONERS
 
 CACHED_KEYS = 1 << 18  # partitions of the latest keys; murmur2 in Python costs as much as everything else of a record
 

@@ -12,7 +12,7 @@ from itertools import chain, islice
 
 from streams.broker.clients import kafka_errors, make_producer
 from streams.broker.compression import lz4_encode
-from streams.broker.partitioners import DEFAULT
+from streams.broker.partitioners.rules import DEFAULT
 from streams.commands.replay.open_batches import OpenBatches, Record
 from streams.config.errors import InputError
 from streams.config.settings import Settings

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.broker.ledger import Ledger
+from streams.broker.offsets.ledger import Ledger
 
 
 def test_no_commit_passes_a_batch_that_is_not_acknowledged() -> None:

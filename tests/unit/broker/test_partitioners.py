@@ -5,8 +5,8 @@ import random
 import pytest
 from kafka.partitioner.default import murmur2
 
-from streams.broker.partitioner_choice import check_setting, describe_judgement, doubt_of
-from streams.broker.partitioners import PARTITIONERS, KeyedRecord, fnv1a, judge
+from streams.broker.partitioners.choice import check_setting, describe_judgement, doubt_of
+from streams.broker.partitioners.rules import PARTITIONERS, KeyedRecord, fnv1a, judge
 from streams.config.errors import SettingsError
 from streams.config.settings import Settings
 

@@ -2,7 +2,7 @@
 
 from faust.types import TP
 
-from streams.broker.read_positions import Fetched, Gap, ReadPositions
+from streams.broker.offsets.read_positions import Fetched, Gap, ReadPositions
 
 TP0, TP1 = TP("events", 0), TP("events", 1)
 

@@ -68,6 +68,7 @@ def test_letters_that_thalweg_did_not_write_are_all_shown() -> None:
         [(ERASED_HEADER, b"ab" * 32), (OFFSET_HEADER, b"seven")],
         [(ERASED_HEADER, b"ab" * 32), (OFFSET_HEADER, None)],
         [(ERASED_HEADER, b"ab" * 32), (OFFSET_HEADER, b"-1")],
+        [(ERASED_HEADER, b"ab" * 32), (OFFSET_HEADER, b"1"), (EPOCH_HEADER, b"first")],
         [(RESENT_HEADER, b"")],
         [(RESENT_HEADER, b"0,x")],
         [(RESENT_HEADER, b"\xff\xfe")],

@@ -10,7 +10,7 @@ import logging
 from aiokafka import TopicPartition
 
 from streams.broker.clients import open_consumer
-from streams.broker.partitioners import DEFAULT, PARTITIONERS, Judgement, KeyedRecord, judge
+from streams.broker.partitioners.rules import DEFAULT, PARTITIONERS, Judgement, KeyedRecord, judge
 from streams.broker.topics import Topic, describe_topic
 from streams.config.errors import SettingsError
 from streams.config.settings import Settings, setting_label
