@@ -100,7 +100,8 @@ def judge(records: Iterable[KeyedRecord], partitions: int) -> Judgement:
     (docs/contracts.md), so a rule explains a record with the present number, or with a divisor of the present number.
     """
     counts = [count for count in range(partitions, 0, -1) if partitions % count == 0]
-    different = {(record.partition, record.key): record for record in records}
+    # Sorted, so that the same records give the same example: a poll returns partitions in any order.
+    different = {(record.partition, record.key): record for record in sorted(records)}
     possible = {partition: [count for count in counts if count > partition] for partition in range(partitions)}
     unexplained: dict[str, KeyedRecord] = {}
     hits = dict.fromkeys(PARTITIONERS, 0)
