@@ -7,9 +7,10 @@ import argparse
 from typing import Any
 
 import msgspec
+from rich.markup import escape
 from rich.table import Table
 
-from encoder.commands.log_arguments import prepare_log, read_log
+from encoder.commands.log_arguments import read_scored_log
 from encoder.commands.preconditions import check_torch
 from encoder.console import open_console, print_table
 from encoder.metrics.leakage import find_leak, leak_warning
@@ -22,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     check_torch("the evaluation of a checkpoint")
     console = open_console(stderr=args.json)
     check_checkpoint(args.checkpoint, f"evaluate the bundle itself: --bundle {args.checkpoint} --events {args.log}")
-    log, _ = prepare_log(args, read_log(args, console)[0], console)
+    history, log = read_scored_log(args, console)
     import torch  # takes seconds, so the arguments are checked first
 
     from encoder.training import checkpoint
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     torch.set_num_threads(args.threads)
     trained = checkpoint.load(args.checkpoint)
-    result = evaluate(trained.model, trained.vocabulary, trained.baselines, log)
+    result = evaluate(trained.model, trained.vocabulary, trained.baselines, log, history)
     result["leak"] = find_leak(log, trained.description.data)
     print_table(console, _ranking_table(result))
     if "heads" in result:
@@ -59,7 +60,9 @@ def _heads_table(heads: dict[str, Any]) -> Table:
     """The metrics of the next action, of the time to the next event, and of churn."""
     table = Table(title="Next action, time to it, and risk of none", show_header=False)
     action, time = heads["action"], heads["time"]
-    by_action = ", ".join(f"{name or 'unknown'} {scores['f1']:.3f}" for name, scores in action["by_action"].items())
+    by_action = ", ".join(
+        f"{escape(name or 'unknown')} {scores['f1']:.3f}" for name, scores in action["by_action"].items()
+    )
     table.add_row(
         "action",
         f"accuracy {action['accuracy']:.4f} (most frequent: {action['most_frequent']:.4f}), precision "

@@ -105,14 +105,67 @@ def read_whole_log(args: argparse.Namespace, path: str, console: Console) -> tup
 
 def read_log(args: argparse.Namespace, console: Console) -> tuple[EventLog, LogReport]:
     """Read the part of the log that the arguments name. See `read_whole_log`."""
+    _, log, report = read_log_parts(args, console)
+    return log, report
+
+
+def read_log_parts(args: argparse.Namespace, console: Console) -> tuple[EventLog, EventLog, LogReport]:
+    """Read a log as `read_whole_log` does.
+
+    Returns the events before the part that --rest names, which are none without --rest, the part of the log that the
+    arguments name, and the report.
+    """
     log, report = read_whole_log(args, args.log, console)
+    earlier = log[:0]
     if args.first is not None:
         log = log.split(args.first)[0]
     if args.rest is not None:
-        log = log.split(args.rest)[1]
+        earlier, log = log.split(args.rest)
     if not len(log):
         raise InputError(f"no event of {args.log} is in the requested part: check --format, --first and --rest")
-    return log, report
+    return earlier, log, report
+
+
+def add_cold_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the choice to leave out the events before --rest."""
+    parser.add_argument(
+        "--cold",
+        action="store_true",
+        help="leave out the events before --rest, as in a stream that `thalweg replay --rest` begins",
+    )
+
+
+def prepare_history(args: argparse.Namespace, earlier: EventLog, log: str, console: Console) -> EventLog | None:
+    """The events that are stepped before the scored events, or None where there are none. Prints their number.
+
+    earlier: the events of the file `log` before the scored events. Repeats and bots are left out as from the scored
+    events. Users with few events stay, because their other events may be scored.
+    """
+    settings = Preparation(drop_repeats=args.drop_repeats, max_events_per_day=args.max_events_per_day or None)
+    history, _ = prepare(earlier, settings)
+    if not len(history):
+        return None
+    console.print(
+        f"history: {len(history):,} events of {log} before the scored events are stepped first and not scored",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    return history
+
+
+def read_scored_log(args: argparse.Namespace, console: Console) -> tuple[EventLog | None, EventLog]:
+    """Read and prepare a log for an evaluation. Returns the history, or None, and the events to score.
+
+    The history is the part of the log before --rest. Raises InputError for --cold without --rest.
+    """
+    if args.cold and args.rest is None:
+        raise InputError("--cold leaves out the events before --rest: give --rest as well, or leave --cold out")
+    earlier, log, _ = read_log_parts(args, console)
+    log, _ = prepare_log(args, log, console)
+    if args.cold or args.history is not None:
+        return None, log
+    return prepare_history(args, earlier, args.log, console), log
 
 
 def prepare_log(

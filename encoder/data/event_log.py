@@ -7,7 +7,7 @@ fills a log with simulated events.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,19 @@ class EventLog:
         position = int(np.searchsorted(self.time_ms, self.cut_ms(fraction), side="left"))
         return self[:position], self[position:]
 
+    def followed_by(self, later: "EventLog") -> "EventLog":
+        """The events of this log, and then those of `later`. Both are parts of one log, and the other part is later."""
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(self, name), getattr(later, name)])
+            for name in ("user", "item", "action", "time_ms", "category", "price")
+        }
+        if self.event_ids is not None and later.event_ids is not None:
+            columns["event_ids"] = np.concatenate([self.event_ids, later.event_ids])
+        if self.session is not None and later.session is not None:
+            columns["session"] = _joined(self.session, later.session)
+        attributes = {name: _joined(column, later.attributes[name]) for name, column in self.attributes.items()}
+        return replace(self, **columns, attributes=attributes)
+
     def events(self) -> Iterator[BehaviorEvent]:
         """Yield the rows as events, in order of time. All attribute values are strings."""
         ids = self._event_ids()
@@ -125,6 +138,10 @@ class EventLog:
                 made_id = content_id(self.source, user_id, item_id, self.actions[actions[row]], time_ms)
                 own_ids[row] = equal_events.unique_id(made_id, time_ms)
         return own_ids
+
+
+def _joined(one: Column, other: Column) -> Column:
+    return Column(one.values, np.concatenate([one.codes, other.codes]))
 
 
 def _decoded(column: Column | None, rows: int) -> list[str | None]:

@@ -25,46 +25,68 @@ MAX_SCORES = 4_000_000  # scores in memory at a time
 CHECKED_ROWS = 64  # representations whose scores `gives_finite_scores` looks at
 
 
-def evaluate(model: UserModel, vocabulary: Vocabulary, baselines: Baselines, log: EventLog) -> dict[str, Any]:
-    """Metrics of the model and of the baselines over a log. Users start without history, as in a stream of the log.
+def evaluate(
+    model: UserModel,
+    vocabulary: Vocabulary,
+    baselines: Baselines,
+    log: EventLog,
+    history: EventLog | None = None,
+) -> dict[str, Any]:
+    """Metrics of the model and of the baselines over the events of `log`.
+
+    history: the earlier part of the same log, whose events are stepped first and not scored. None: users start without
+    history, as in a stream of `log`.
 
     Returns {"warm": events with history, "first": first events of users} -> {"model", "popularity", "last_item"} ->
-    metrics. An item outside the catalogue is a miss for all of them. For a model with heads, the result also has
-    "heads" with the metrics of `head_metrics`.
+    metrics, and "history" -> {"events", "users"} of the scored users. An item outside the catalogue is a miss for all
+    of them. For a model with heads, the result also has "heads" with the metrics of `head_metrics`.
     """
-    sequences = Sequences.from_log(log, vocabulary)
-    item, previous = sequences.item, sequences.previous_item()
+    before = log[:0] if history is None else history[np.isin(history.user, log.user)]
+    whole = before.followed_by(log)
+    sequences = Sequences.from_log(whole, vocabulary)
+    is_scored = sequences.row >= len(before)
+    item, previous = sequences.item[is_scored], sequences.previous_item()[is_scored]
     ranks = {
-        "model": model_ranks(model, sequences),
+        "model": model_ranks(model, sequences, is_scored),
         "popularity": baselines.popularity_ranks(item),
         "last_item": baselines.last_item_ranks(previous, item),
     }
-    is_first = sequences.history_lengths() == 0
-    heads = head_metrics(model, vocabulary, log, sequences)
-    return {
+    is_first = sequences.history_lengths()[is_scored] == 0
+    heads = head_metrics(model, vocabulary, whole, sequences, is_scored)
+    parts: dict[str, Any] = {
         part: {name: ranking_metrics(all_ranks[selected]) for name, all_ranks in ranks.items()}
         for part, selected in (("warm", ~is_first), ("first", is_first))
-    } | ({"heads": heads} if heads else {})
+    }
+    parts["history"] = {"events": len(before), "users": len(np.unique(before.user))}
+    return parts | ({"heads": heads} if heads else {})
 
 
-def head_metrics(model: UserModel, vocabulary: Vocabulary, log: EventLog, sequences: Sequences) -> dict[str, Any]:
+def head_metrics(
+    model: UserModel,
+    vocabulary: Vocabulary,
+    log: EventLog,
+    sequences: Sequences,
+    is_scored: NDArray[np.bool_] | None = None,
+) -> dict[str, Any]:
     """Metrics of the model's heads over a log, or {} for a model without heads.
 
-    "action" counts every event, "time" counts events with history, and "churn" has the metrics by number of days. The
-    log must be longer than the days.
+    is_scored: (n,) which events of the sequences count; None: all. "action" counts every event, "time" counts events
+    with history, and "churn" has the metrics by number of days. The log must be longer than the days.
     """
     if model.heads is None:
         return {}
+    is_scored = np.ones(len(sequences.item), bool) if is_scored is None else is_scored
     probability, mixture = head_outputs(model, sequences)
-    later = np.flatnonzero(sequences.gap_ms >= 0)
+    later = np.flatnonzero((sequences.gap_ms >= 0) & is_scored)
     time_ms, end_ms = log.time_ms[sequences.row], int(log.time_ms.max())
     churn = {}
     for days in CHURN_DAYS:
         known, churned = churn_outcomes(sequences.gap_ms, sequences.starts, time_ms, end_ms, days)
+        known &= is_scored
         if known.any():
             churn[f"{days}d"] = churn_metrics(mixture, known, churned, days)
     return {
-        "action": action_metrics(probability, sequences.action, vocabulary.actions),
+        "action": action_metrics(probability[is_scored], sequences.action[is_scored], vocabulary.actions),
         "time": time_metrics(mixture[later - 1], sequences.gap_ms[later], end_ms - time_ms[later - 1]),
         "churn": churn,
     }

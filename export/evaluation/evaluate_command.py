@@ -8,12 +8,13 @@ from rich.console import Console
 
 from encoder.commands import evaluate as checkpoints
 from encoder.commands.log_arguments import (
+    add_cold_argument,
     add_max_unparsable_argument,
     add_part_arguments,
     add_preparation_arguments,
     add_threads_argument,
-    prepare_log,
-    read_log,
+    prepare_history,
+    read_scored_log,
     read_whole_log,
 )
 from encoder.commands.preconditions import check_writable
@@ -31,13 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", metavar="DIR", help="evaluate this bundle instead, with --events")
     parser.add_argument("--events", metavar="LOG", help="event log to score with the bundle")
     add_part_arguments(parser)
+    add_cold_argument(parser)
     add_max_unparsable_argument(parser)
     add_preparation_arguments(parser, Preparation())
     parser.add_argument(
         "--history",
         metavar="LOG",
         help="event log of the same format; its events before the first scored event are stepped first and not scored, "
-        "and baselines count them; may be the log of --events",
+        "and baselines count them (default with --rest: the events before --rest)",
     )
     parser.add_argument("--compare", metavar="DIR", help="also evaluate this bundle, and test the difference")
     parser.add_argument(
@@ -47,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--freshness", action="store_true", help="also with states that are an hour, a day and a week old"
     )
     parser.add_argument(
-        "--report", metavar="FILE.html", help="write all of this as an HTML page, and FILE.json beside it"
+        "--report", metavar="FILE.html", help="write the result as an HTML page, and FILE.json beside it"
     )
     add_threads_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
@@ -58,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
         return _run_checkpoint(args)
     if args.checkpoint is not None or args.events is None:
         raise InputError("give --bundle DIR with --events LOG, or CHECKPOINT and LOG without them")
+    if args.cold and args.history is not None:
+        raise InputError(f"--cold leaves out a history, and --history {args.history} names one: give one of them")
     if args.report is not None and Path(args.report).suffix != ".html":
         raise InputError(f"--report {args.report}: name a file that ends in .html; the JSON is written beside it")
     if args.report is not None:
@@ -66,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
     bundle = Bundle.load(args.bundle)
     compare = None if args.compare is None else Bundle.load(args.compare)
     args.log = args.events
-    log, _ = prepare_log(args, read_log(args, console)[0], console)
-    history = None if args.history is None else _history(args, log, console)
+    history, log = read_scored_log(args, console)
+    if args.history is not None:
+        history = _history(args, log, console)
     # These are imported only here, because ONNX Runtime takes a moment to load.
     from export.evaluation.bundle_evaluation import evaluate_bundle
     from export.evaluation.report.page import write_report
@@ -79,8 +84,8 @@ def run(args: argparse.Namespace) -> int:
             log,
             history,
             compare=compare,
-            is_robustness_wanted=args.robustness or args.report is not None,
-            is_freshness_wanted=args.freshness or args.report is not None,
+            is_robustness_wanted=args.robustness,
+            is_freshness_wanted=args.freshness,
             threads=args.threads,
             on_progress=status.update,
         )
@@ -106,7 +111,7 @@ def _run_checkpoint(args: argparse.Namespace) -> int:
     return checkpoints.run(args)
 
 
-def _history(args: argparse.Namespace, log: EventLog, console: Console) -> EventLog:
+def _history(args: argparse.Namespace, log: EventLog, console: Console) -> EventLog | None:
     """The events of the history log before the first scored event. Raises InputError where there are none."""
     whole, _ = read_whole_log(args, args.history, console)
     history = whole[: int((whole.time_ms < log.time_ms[0]).sum())]
@@ -115,11 +120,4 @@ def _history(args: argparse.Namespace, log: EventLog, console: Console) -> Event
             f"no event of --history {args.history} is earlier than the first scored event ({log.time_ms[0]} ms): "
             "leave --history out, or score a later part (--rest)"
         )
-    console.print(
-        f"history: {len(history):,} events of {args.history} before the scored events; the other "
-        f"{len(whole) - len(history):,} events are left out",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
-    return history
+    return prepare_history(args, history, args.history, console)

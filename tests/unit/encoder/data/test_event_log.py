@@ -67,3 +67,11 @@ def test_split_refuses_a_value_that_is_no_fraction(fraction: float) -> None:
 def test_split_refuses_an_empty_log() -> None:
     with pytest.raises(InputError, match="empty log"):
         make_log([]).split(0.5)
+
+
+def test_the_two_parts_of_a_log_make_the_whole_log() -> None:
+    log = make_log([10, 20, 20, 30])
+    named = EventLog(**{**vars(log), "event_ids": np.array(["a", "b", "c", "d"], dtype=object)})
+    for whole in (log, named):
+        for cut in (0, 2, 4):
+            assert list(whole[:cut].followed_by(whole[cut:]).events()) == list(whole.events())

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -66,3 +67,91 @@ def test_the_commands_print_and_write_their_results(
     ):
         assert main(wrong) == 1
         assert named in capsys.readouterr().err
+
+
+def evaluated(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[dict[str, Any], str]:
+    """Run `thalweg evaluate`. Returns the JSON, and what it printed besides."""
+    assert main(["evaluate", *arguments, "--json"]) == 0
+    printed = capsys.readouterr()
+    return json.loads(printed.out.strip().splitlines()[-1]), " ".join(printed.err.split())
+
+
+def test_the_events_before_the_rest_are_history_unless_users_are_to_start_cold(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = random_log()
+    whole, rest = write(log, tmp_path / "log.jsonl"), write(log.split(0.5)[1], tmp_path / "rest.jsonl")
+    of = ["--bundle", str(bundle.path), "--events", str(whole)]
+    warm, printed = evaluated(capsys, *of, "--rest", "0.5")
+    assert f"history: 200 events of {whole} before the scored events are stepped first and not scored" in printed
+    by_option, _ = evaluated(capsys, *of, "--rest", "0.5", "--history", str(whole))
+    cold, printed = evaluated(capsys, *of, "--rest", "0.5", "--cold")
+    assert "are stepped first" not in printed
+    alone, _ = evaluated(capsys, "--bundle", str(bundle.path), "--events", str(rest))
+    for result in (warm, by_option):
+        del result["seconds"]
+    assert warm == by_option
+    for part, metrics in cold["metrics"].items():  # intervals depend on the order of the users
+        for name in ("n", "recall@20", "mrr@20"):
+            assert metrics[name] == pytest.approx(alone["metrics"][part][name], abs=1e-9)
+    assert warm["history"]["events"] > cold["history"]["events"] == 0
+    assert warm["metrics"]["cold"]["n"] < cold["metrics"]["cold"]["n"]
+    assert evaluated(capsys, *of, "--rest", "0")[0]["history"]["events"] == 0
+
+
+def test_a_checkpoint_is_evaluated_with_the_history_of_its_bundle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = str(write(random_log(1_000), tmp_path / "log.jsonl"))
+    checkpoint, exported = str(tmp_path / "checkpoint"), str(tmp_path / "bundle")
+    train = ["train", log, "--first", "0.7", "--width", "8", "--max-epochs", "1", "--out", checkpoint]
+    assert main(train) == main(["export", checkpoint, "--out", exported]) == 0
+    capsys.readouterr()
+    for more in ([], ["--cold"]):
+        one, printed = evaluated(capsys, checkpoint, log, "--rest", "0.7", *more)
+        other, _ = evaluated(capsys, "--bundle", exported, "--events", log, "--rest", "0.7", *more)
+        assert ("history: 700 events" in printed) == (not more)
+        assert one["history"] == other["history"]
+        for part, name in (("warm", "warm"), ("first", "cold")):
+            for metric in ("n", "recall@20", "mrr@20"):
+                assert one[part]["model"][metric] == pytest.approx(other["metrics"][name][metric], abs=1e-3), metric
+        assert one["heads"]["time"]["n"] == other["heads"]["time"]["n"]
+        assert one["heads"]["action"]["n"] == other["heads"]["action"]["all"]["n"] == 300
+        assert one["heads"]["action"]["accuracy"] == pytest.approx(
+            other["heads"]["action"]["all"]["accuracy"], abs=1e-2
+        )
+        for days, churn in one["heads"]["churn"].items():
+            assert churn["n"] == other["heads"]["churn"][days]["n"]
+
+
+def test_repeats_are_left_out_of_the_history_as_from_the_scored_events(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log.csv"
+    rows = [f"u{n % 5},item-{n},view,{10**12 + n}" for n in range(100)]
+    path.write_text("\n".join(["user_id,item_id,action,event_time_ms", *rows, *rows[:20]]))
+    of = ["--bundle", str(bundle.path), "--events", str(path), "--rest", "0.5"]
+    repeated = 60 - int(0.5 * 120) + 20
+    assert evaluated(capsys, *of)[0]["history"]["events"] == 40 + repeated
+    assert evaluated(capsys, *of, "--drop-repeats")[0]["history"]["events"] == 40
+
+
+def test_a_report_computes_only_what_is_asked_for(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of = ["--bundle", str(bundle.path), "--events", str(write(random_log(), tmp_path / "log.jsonl"))]
+    page_at = tmp_path / "page.html"
+    result, _ = evaluated(capsys, *of, "--report", str(page_at))
+    assert (result["robustness"], result["freshness"]) == (None, None)
+    assert "Disturbed history" not in page_at.read_text()
+    result, _ = evaluated(capsys, *of, "--report", str(page_at), "--freshness")
+    assert (result["robustness"], result["freshness"] is None) == (None, False)
+
+
+def test_a_cold_start_contradicts_a_history(bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = str(write(random_log(), tmp_path / "log.jsonl"))
+    of = ["evaluate", "--bundle", str(bundle.path), "--events", log, "--cold"]
+    assert main(of) == 1
+    assert "--cold leaves out the events before --rest: give --rest as well" in capsys.readouterr().err
+    assert main([*of, "--rest", "0.5", "--history", log]) == 1
+    assert "give one of them" in capsys.readouterr().err
