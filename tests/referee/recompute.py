@@ -1,0 +1,95 @@
+"""What must be stored and published after the records that were sent. Everything is computed with ONNX and numpy."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tests.referee.model import Model, Prediction, Vector
+from tests.referee.records import REMEMBERED, Event, Position, Sent
+
+
+@dataclass
+class User:
+    """A user after the user's last event."""
+
+    state: Vector  # (S,) float32
+    representation: Vector  # (R,) float32
+    position: Position
+    steps: int = 0
+    last_time_ms: int = 0
+    last_item: str | None = None
+    recent: list[str] = field(default_factory=list)  # ids of the last REMEMBERED events, oldest first
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What the evaluation event of one applied event must say."""
+
+    event: Event
+    steps: int  # events applied before
+    previous_item: str | None
+    gap_ms: int | None  # None for a user's first event
+    prediction: Prediction
+
+
+@dataclass
+class Expected:
+    """Users that must have a row, users that were erased and have none, and the applied events by their position."""
+
+    users: dict[str, User] = field(default_factory=dict)
+    erased: set[str] = field(default_factory=set)
+    evaluated: dict[Position, Evaluated] = field(default_factory=dict)
+    repeated: int = 0  # events that a producer sent twice
+    erasures: int = 0
+
+
+def recompute(model: Model, records: Iterable[Sent]) -> Expected:
+    """Apply the records in the order of partitions.
+
+    A user stays in one partition, or moves to higher partitions where partitions were added. So the order of the
+    positions is the order of each user's events.
+    """
+    found = Expected()
+    state, representation = model.initial()
+    for record in sorted(records, key=lambda one: one.position):
+        if record.event is None:
+            found.users.pop(record.user_id, None)
+            found.erased.add(record.user_id)
+            found.erasures += 1
+            continue
+        user = found.users.get(record.user_id)
+        if user is not None and record.event["event_id"] in user.recent:
+            found.repeated += 1
+            continue
+        if user is None:
+            user = found.users[record.user_id] = User(state, representation, record.position)
+            found.erased.discard(record.user_id)
+        _apply(model, user, record.event, record.position, found)
+    return found
+
+
+def _apply(model: Model, user: User, event: Event, position: Position, found: Expected) -> None:
+    time_ms = event["event_time_ms"]
+    gap_ms = max(0, time_ms - user.last_time_ms) if user.steps else None
+    found.evaluated[position] = Evaluated(
+        event=event,
+        steps=user.steps,
+        previous_item=user.last_item,
+        gap_ms=gap_ms,
+        prediction=model.predict(event, user.representation),
+    )
+    user.state, user.representation = model.step(event, -1 if gap_ms is None else gap_ms, user.state)
+    user.last_time_ms = max(user.last_time_ms, time_ms) if user.steps else time_ms
+    user.steps += 1
+    user.last_item = event["item_id"]
+    user.position = position
+    user.recent = [*user.recent[1 - REMEMBERED :], event["event_id"]]
+
+
+def largest_difference(one: Vector, other: Vector) -> float:
+    """The largest difference of two components; infinity for vectors of different widths or with a NaN."""
+    if one.shape != other.shape:
+        return float("inf")
+    difference = float(np.abs(one.astype(np.float64) - other).max(initial=0.0))
+    return difference if difference == difference else float("inf")
