@@ -33,6 +33,29 @@ def test_no_file_imports_a_test_file() -> None:
     assert found == []
 
 
+def test_the_referee_imports_nothing_of_the_product() -> None:
+    """The referee would otherwise repeat a fault of the product instead of finding the fault."""
+    found = [
+        (str(path.relative_to(ROOT)), module)
+        for path in sorted((ROOT / "tests/referee").rglob("*.py"))
+        for module in sorted(imported_modules(path))
+        if is_of_the_product(module) or (module.startswith("tests.") and module.split(".")[1] != "referee")
+    ]
+    assert found == []
+
+
+def test_the_referee_loads_nothing_of_the_product() -> None:
+    """The modules that the referee imports must not import the product either."""
+    ended = python("import sys, tests.referee.__main__; print('\\n'.join(sys.modules))")
+    assert ended.returncode == 0, ended.stderr
+    assert "tests.referee.trial" in ended.stdout.splitlines()
+    assert [module for module in ended.stdout.splitlines() if is_of_the_product(module)] == []
+
+
+def is_of_the_product(module: str) -> bool:
+    return module.split(".")[0] in ("encoder", "export", "streams") or module.startswith("tests.support")
+
+
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run code in a fresh Python process, so that only the modules that the code imports are loaded."""
     return subprocess.run(

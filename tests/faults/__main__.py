@@ -1,8 +1,12 @@
-"""`python -m tests.faults`: run the scenarios and print what was lost or applied twice, and how long recovery took."""
+"""`python -m tests.faults`: run the scenarios and print what was lost or applied twice, and how long recovery took.
+
+The scenarios of the referee (`tests.referee`) follow in a process of their own, which loads nothing of the product.
+"""
 
 import argparse
 import logging
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,18 +20,21 @@ from streams.local import local_services
 from tests.faults import scenarios
 from tests.faults.registry import SCENARIOS
 from tests.faults.trial import Row, run_scenario
+from tests.referee import scenarios as referee_scenarios
+from tests.referee.registry import SCENARIOS as REFEREE_SCENARIOS
 from tests.support.bundles import tiny_bundle
 
 assert scenarios.__all__, "the import registers the scenarios"
+assert referee_scenarios.__all__, "the import registers the scenarios of the referee"
+ROOT = Path(__file__).parents[2]
 COLUMNS = ("scenario", "faults", "events", "lost", "applied twice", "recovery s", "evaluated again", "lives", "s")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--scale", choices=["small", "long"], default="small")
-    parser.add_argument(
-        "--only", metavar="NAME", action="append", choices=list(SCENARIOS), help="run only this one; can be repeated"
-    )
+    names = [*SCENARIOS, *REFEREE_SCENARIOS]
+    parser.add_argument("--only", metavar="NAME", action="append", choices=names, help="run only this; can be repeated")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     parser.add_argument("--logs", type=Path, help="keep the workers' logs in this folder (default: a temporary one)")
@@ -37,20 +44,41 @@ def main() -> int:
     for library in ("aiokafka", "kafka", "cassandra"):  # they log each retry while a service is down
         logging.getLogger(library).setLevel(logging.CRITICAL)
     console = Console(width=None if sys.stdout.isatty() else 160)
+    chosen = args.only or names
+    rows = _run(console, [name for name in chosen if name in SCENARIOS], args)
+    has_referee_failed = _run_referee([name for name in chosen if name in REFEREE_SCENARIOS], args)
+    if args.json:
+        print(msgspec.json.encode(_object(rows, args)).decode())
+    return 1 if has_referee_failed or any(row.problems for row in rows) else 0
+
+
+def _run(console: Console, names: list[str], args: argparse.Namespace) -> list[Row]:
+    """Run scenarios of this package, and print the table of their results."""
     rows: list[Row] = []
+    if not names:
+        return rows
     with tempfile.TemporaryDirectory(prefix="thalweg-faults-") as scratch, local_services() as services:
         folder = (args.logs or Path(scratch) / "logs").absolute()
         bundle = tiny_bundle(Path(scratch) / "bundle")
-        for name in args.only or SCENARIOS:
+        for name in names:
             row = run_scenario(SCENARIOS[name], args.scale, services, bundle, folder, args.seed)
             rows.append(row)
             console.print(f"{name}: {'failed' if row.problems else 'passed'} in {row.elapsed_s:.0f} s", highlight=False)
             for problem in row.problems:
                 console.print(f"  {problem}", highlight=False, markup=False, soft_wrap=True)
     console.print(_table(rows))
-    if args.json:
-        print(msgspec.json.encode(_object(rows, args)).decode())
-    return 1 if any(row.problems for row in rows) else 0
+    return rows
+
+
+def _run_referee(names: list[str], args: argparse.Namespace) -> bool:
+    """Run scenarios of the referee in a process of its own. Returns True where one of them failed."""
+    if not names:
+        return False
+    command = [sys.executable, "-m", "tests.referee", "--scale", args.scale, "--seed", str(args.seed)]
+    command += [argument for name in names for argument in ("--only", name)]
+    command += [] if args.logs is None else ["--logs", str(args.logs)]
+    sys.stdout.flush()
+    return subprocess.run(command, cwd=ROOT, check=False).returncode != 0
 
 
 def _table(rows: list[Row]) -> Table:

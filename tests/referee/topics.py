@@ -1,5 +1,6 @@
-"""Kafka as the referee sees it: topics, producers, committed records and committed offsets. Uses kafka-python alone."""
+"""Kafka as the referee sees it: topics, producers, committed records and committed offsets."""
 
+import asyncio
 import contextlib
 import json
 import time
@@ -7,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+import aiokafka
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 from kafka.structs import OffsetAndMetadata
 
@@ -64,27 +66,31 @@ class Broker:
         """Every committed record of the topic, by partition and offset. A topic that is missing has no record."""
         with self._admin() as admin:
             try:
-                numbers = self._partitions(admin, topic)
+                partitions = [aiokafka.TopicPartition(topic, number) for number in self._partitions(admin, topic)]
             except UnknownTopicOrPartitionError:
                 return []
-        consumer = KafkaConsumer(
-            bootstrap_servers=self.address,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
+        return asyncio.run(self._read(partitions))
+
+    async def _read(self, partitions: list[aiokafka.TopicPartition]) -> list[Any]:
+        # kafka-python lacks the compression codecs of the product's outputs, so aiokafka reads.
+        consumer = aiokafka.AIOKafkaConsumer(
+            bootstrap_servers=self.address, isolation_level="read_committed", enable_auto_commit=False
         )
+        await consumer.start()
         found: list[Any] = []
         try:
-            partitions = [TopicPartition(topic, number) for number in numbers]
-            consumer.assign(partitions)
-            consumer.seek_to_beginning()
-            ends = consumer.end_offsets(partitions)  # the last stable offsets, because of the isolation level
-            while any(consumer.position(at) < end for at, end in ends.items()):
-                for records in consumer.poll(POLL_MS).values():
-                    found += records
+            ends = await consumer.end_offsets(partitions)  # the last stable offsets, because of the isolation level
+            starts = await consumer.beginning_offsets(partitions)
+            for at in partitions:
+                if starts[at] == ends[at]:
+                    continue
+                consumer.assign([at])
+                consumer.seek(at, starts[at])
+                while await consumer.position(at) < ends[at]:
+                    found += (await consumer.getmany(at, timeout_ms=POLL_MS)).get(at, [])
         finally:
-            consumer.close()
-        return sorted(found, key=lambda record: (record.partition, record.offset))
+            await consumer.stop()
+        return found
 
     @contextlib.contextmanager
     def _admin(self) -> Iterator[Any]:
