@@ -10,6 +10,7 @@ from typing import Any
 
 import aiokafka
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 from kafka.structs import OffsetAndMetadata
 
@@ -66,31 +67,39 @@ class Broker:
         """Every committed record of the topic, by partition and offset. A topic that is missing has no record."""
         with self._admin() as admin:
             try:
-                partitions = [aiokafka.TopicPartition(topic, number) for number in self._partitions(admin, topic)]
+                partitions = [TopicPartition(topic, number) for number in self._partitions(admin, topic)]
             except UnknownTopicOrPartitionError:
                 return []
-        return asyncio.run(self._read(partitions))
+            starts = self._offsets(admin, partitions, OffsetSpec.EARLIEST)
+            ends = self._offsets(admin, partitions, OffsetSpec.LATEST)
+        spans = [(at.partition, starts[at], ends[at]) for at in partitions if starts[at] < ends[at]]
+        return asyncio.run(self._read(topic, spans)) if spans else []
 
-    async def _read(self, partitions: list[aiokafka.TopicPartition]) -> list[Any]:
-        # kafka-python lacks the compression codecs of the product's outputs, so aiokafka reads.
+    async def _read(self, topic: str, spans: list[tuple[int, int, int]]) -> list[Any]:
+        """spans: partition, first offset, and the offset behind the last one."""
+        # kafka-python lacks the compression codecs of the product's outputs, so aiokafka reads. A consumer of aiokafka
+        # that has no partition cannot be stopped, so there is at least one span.
         consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=self.address, isolation_level="read_committed", enable_auto_commit=False
         )
         await consumer.start()
         found: list[Any] = []
         try:
-            ends = await consumer.end_offsets(partitions)  # the last stable offsets, because of the isolation level
-            starts = await consumer.beginning_offsets(partitions)
-            for at in partitions:
-                if starts[at] == ends[at]:
-                    continue
+            for partition, start, end in spans:
+                at = aiokafka.TopicPartition(topic, partition)
                 consumer.assign([at])
-                consumer.seek(at, starts[at])
-                while await consumer.position(at) < ends[at]:
+                consumer.seek(at, start)
+                while await consumer.position(at) < end:
                     found += (await consumer.getmany(at, timeout_ms=POLL_MS)).get(at, [])
         finally:
             await consumer.stop()
         return found
+
+    @staticmethod
+    def _offsets(admin: Any, partitions: list[TopicPartition], which: OffsetSpec) -> dict[TopicPartition, int]:
+        """Offsets as a reader of committed records sees them: an open transaction is behind the end."""
+        answers = admin.list_partition_offsets(dict.fromkeys(partitions, which), isolation_level="read_committed")
+        return {at: answer.offset for at, answer in answers.items()}
 
     @contextlib.contextmanager
     def _admin(self) -> Iterator[Any]:

@@ -17,7 +17,7 @@ from tests.referee.registry import SIZES, Scenario
 from tests.referee.rows import Row, Rows
 from tests.referee.topics import Broker, Producer
 
-DRAIN_LIMIT_S = 60.0
+DRAIN_LIMIT_S = 90.0
 LOOK_EVERY_S = 0.5
 TOPICS = {"behavior": "events", "dead_letter": "dlq", "updates": "updates", "evaluation": "scores", "metrics": "met"}
 

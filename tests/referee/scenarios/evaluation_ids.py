@@ -22,7 +22,7 @@ def evaluation_ids(trial: Trial) -> None:
     trial.drain()
     trial.stop(worker)
     trial.topic.make_again(trial.topic.partitions)
-    trial.send(trial.shop.events(users, trial.size.events))
+    trial.send(trial.shop.one_each(users, 5))  # The next worker then has every user in memory.
     trial.start(worker)
     trial.drain()
     with trial.connections.services.cassandra_paused():

@@ -50,10 +50,10 @@ def verify_repairs_lost_rows(trial: Trial) -> None:
     trial.stop(worker)
     trial.judge()
     truncate(trial.name, model)
+    said = worker.words("stderr").count(HEALING)
     trial.start(worker)
-    trial.wait_for(
-        lambda: HEALING in worker.words("stderr"), LOG_LIMIT_S, f"stderr of a worker without rows names {HEALING!r}"
-    )
+    what = f"stderr of a worker without rows names {HEALING!r}"
+    trial.wait_for(lambda: worker.words("stderr").count(HEALING) > said, LOG_LIMIT_S, what)
     trial.stop(worker)
     _repair(trial)
     trial.finish()
