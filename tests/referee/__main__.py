@@ -15,7 +15,7 @@ from tests.referee import scenarios
 from tests.referee.judgement import SCORE_TOLERANCE
 from tests.referee.model import Model
 from tests.referee.product import PREFIX, ROOT, local_services
-from tests.referee.registry import SCENARIOS, SIZES
+from tests.referee.registry import SCENARIOS, SIZES, names
 from tests.referee.trial import Connections, Result, run_scenario
 
 assert scenarios.__all__, "the import registers the scenarios"
@@ -28,7 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.referee", description=__doc__)
     parser.add_argument("--scale", choices=list(SIZES), default="small")
     parser.add_argument(
-        "--only", metavar="NAME", action="append", choices=list(SCENARIOS), help="run only this one; can be repeated"
+        "--only", metavar="NAME", action="append", choices=names(), help="run only this one; can be repeated"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--logs", type=Path, help="keep the workers' logs in this folder (default: a temporary one)")
@@ -43,7 +43,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="thalweg-referee-") as scratch, local_services(Path(scratch)) as services:
         connections = Connections(services, [Model(folder, SCORE_TOLERANCE) for folder in BUNDLES])
         logs = (args.logs or Path(scratch) / "logs").absolute()
-        for name in args.only or SCENARIOS:
+        for name in args.only or names():
             result = run_scenario(SCENARIOS[name], args.scale, connections, logs, args.seed)
             results.append(result)
             console.print(f"{name}: {_verdict(result)} in {result.elapsed_s:.0f} s", highlight=False)

@@ -31,6 +31,11 @@ class Scenario:
 SCENARIOS: dict[str, Scenario] = {}
 
 
+def names() -> list[str]:
+    """All names. The run without a fault comes first: where it fails, the other results say little."""
+    return sorted(SCENARIOS, key=lambda name: name != "control")
+
+
 def scenario(
     partitions: int = 2, rule: str = "murmur2", **settings: object
 ) -> "Callable[[Callable[[Trial], None]], Callable[[Trial], None]]":

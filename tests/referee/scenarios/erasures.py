@@ -10,8 +10,8 @@ from tests.referee.trial import StopTrialError, Trial
 REFUSED_LIMIT_S = 60.0
 ERASED_LIMIT_S = 20.0
 ATTEMPTS = 5
-BETWEEN = 60  # events of other users, more than a small arena holds users
-SMALL_ARENA = {"arena_max_users": 20, "batch_max_events": 50}
+BETWEEN = 80  # events of other users, of more users than a small arena holds
+SMALL_ARENA = {"arena_max_users": 20, "batch_max_events": 15}  # A batch may need a place for each of its events.
 
 
 @scenario()
