@@ -70,17 +70,7 @@ class Services(NamedTuple):
 
     broker: str
     cassandra: str
-    cassandra_pid: int
     environment: dict[str, str]
-
-    @contextlib.contextmanager
-    def cassandra_paused(self) -> Iterator[None]:
-        """Stop the process of Cassandra within this block. Connections stay open and nothing is answered."""
-        os.kill(self.cassandra_pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self.cassandra_pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager
@@ -92,7 +82,7 @@ def local_services(folder: Path) -> Iterator[Services]:
         if started.exit_code != 0:
             raise RuntimeError(f"`thalweg up` failed: {started.words()}")
         state = json.loads((folder / "local.json").read_text())
-        yield Services(state["access"]["broker"], state["access"]["cassandra"], state["pids"]["cassandra"], environment)
+        yield Services(state["access"]["broker"], state["access"]["cassandra"], environment)
     finally:
         run(["down", "--wipe"], environment)
 

@@ -92,10 +92,12 @@ def replay_over_an_erasure(trial: Trial) -> None:
     trial.drain()
     trial.stop(worker)
     trial.judge()
+    evaluated = len(trial.evaluations())
     trial.connections.broker.set_committed(trial.group(), trial.topic.name, 0)
     trial.start(worker)
     trial.drain()
     trial.stop(worker)
+    trial.expect(len(trial.evaluations()) > evaluated, "the worker did not evaluate the erased users' events again")
     trial.finish()
 
 
