@@ -123,6 +123,28 @@ def test_bad_records_become_dead_letters_and_the_records_around_them_are_applied
     assert deployment.verify().clean
 
 
+def test_events_with_broken_optional_fields_are_applied_without_the_fields(deployment: Deployment) -> None:
+    good = shopping(200, 20, seed=4)
+    odd_fields = [
+        b'"price":-17.94',
+        b'"price":NaN',
+        b'"price":"EUR 2,06"',
+        b'"category":"\xe9"',
+        b'"attributes":{"n":true}',
+    ]
+    odd = [(key, value[:-1] + b"," + fields + b"}") for (key, value), fields in zip(good, odd_fields, strict=False)]
+    worker = deployment.worker()
+    worker.start()
+    deployment.send([*odd, *good[len(odd) :]])
+    deployment.wait_until_committed()
+    reading = worker.scrape()
+    worker.stop()
+    assert reading is not None
+    assert (reading.records("applied"), reading.records("dead_letter")) == (200, 0)
+    assert reading.total("thalweg_dropped_fields_total") == 3
+    assert deployment.verify().clean
+
+
 def test_an_event_that_a_producer_repeats_is_applied_once_also_across_a_restart(deployment: Deployment) -> None:
     once = record(event("same", "user-1", "item-7"))
     for life in ("first", "second"):

@@ -30,15 +30,15 @@ class Recompute:
         processor: Processor,
         topic: Topic,
         stored: dict[str, StoredUser],
-        misplaced: set[tuple[int, int]],
+        set_aside: set[tuple[int, int]],
         found: Verification,
     ) -> None:
-        """stored: the rows by user; misplaced: partition and offset of records that a worker rejected because the user
-        belongs to another partition; found: takes the counts and the differences."""
+        """stored: the rows by user; set_aside: partition and offset of records that a worker rejected for a reason that
+        the record does not tell; found: takes the counts and the differences."""
         self._processor = processor
         self._topic = topic
         self._stored = stored
-        self._misplaced = misplaced
+        self._set_aside = set_aside
         self._found = found
         self._sequence = 0
         self.wrong: list[str] = []  # users whose stored row differs, is damaged or is missing
@@ -47,7 +47,7 @@ class Recompute:
         """Apply the records of these users, up to the later of the user's stored position and the commit."""
         found, kept_records, kept = self._found, [], []
         for record, outcome in zip(records, decode_batch(records), strict=True):
-            if (partition, record.offset) in self._misplaced:
+            if (partition, record.offset) in self._set_aside:
                 found.dead_letters += users != "away"
             elif self._is_wanted(partition, record.offset, outcome, users):
                 kept_records.append(record)

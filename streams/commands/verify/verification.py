@@ -8,7 +8,9 @@ row ahead of the commit belongs to a worker that has written and not committed y
 
 import asyncio
 import time
+from collections.abc import Mapping
 
+from encoder.data.contract.judge import DROPPABLE_FIELDS
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.broker.clients import open_consumer
@@ -75,8 +77,8 @@ def _verify(settings: Settings, bundle: Bundle, topic: Topic, store: Store) -> t
     # Partitions were added in every further epoch. A user's events in earlier partitions came before the events in the
     # partition where the user is stored.
     passes: list[Users] = ["away", "home"] if len(comparable) > 1 else ["all"]
-    misplaced = asyncio.run(_misplaced_records(settings, min(comparable, default=0)))
-    recompute = asyncio.run(_recompute(settings, bundle, topic, passes, stored, misplaced, found))
+    set_aside = asyncio.run(_set_aside_records(settings, min(comparable, default=0)))
+    recompute = asyncio.run(_recompute(settings, bundle, topic, passes, stored, set_aside, found))
     _report_rows_without_events(topic, stored, found)
     return found, recompute
 
@@ -87,13 +89,13 @@ async def _recompute(
     topic: Topic,
     passes: list[Users],
     stored: dict[str, StoredUser],
-    misplaced: set[tuple[int, int]],
+    set_aside: set[tuple[int, int]],
     found: Verification,
 ) -> Recompute:
     """Read the topic once for each pass, then compare. Takes the rows of the recomputed users out of `stored`."""
     arena = Arena(max(1, topic.records), bundle.manifest.state_width, bundle.manifest.representation_width)
     processor = Processor(bundle, Stepper(bundle), arena)
-    recompute = Recompute(processor, topic, stored, misplaced, found)
+    recompute = Recompute(processor, topic, stored, set_aside, found)
     failure = f"topic {topic.name} at {settings.broker} could not be read"
     async with open_consumer(settings, failure, max_poll_records=POLL_RECORDS) as consumer:
         for users in passes:
@@ -105,8 +107,8 @@ async def _recompute(
     return recompute
 
 
-async def _misplaced_records(settings: Settings, epoch: int) -> set[tuple[int, int]]:
-    """Partition and offset of the records that a worker rejected because their users belong to another partition.
+async def _set_aside_records(settings: Settings, epoch: int) -> set[tuple[int, int]]:
+    """Partition and offset of the records for which `was_set_aside` holds.
 
     epoch: the topic's incarnation. At the same offset of a deleted topic stood another record.
     """
@@ -116,10 +118,19 @@ async def _misplaced_records(settings: Settings, epoch: int) -> set[tuple[int, i
     async for batch in read_topic(settings, settings.dead_letter_topic):
         for record in batch:
             headers = decode_headers(record.headers)
-            source = headers.get(FIELD_HEADER), headers.get(TOPIC_HEADER)
-            if source == ("partition", settings.behavior_topic) and epoch_of(headers) == epoch:
+            if was_set_aside(headers, settings.behavior_topic) and epoch_of(headers) == epoch:
                 found.add((int(headers[PARTITION_HEADER]), int(headers[OFFSET_HEADER])))
     return found
+
+
+def was_set_aside(headers: Mapping[str, str], behavior_topic: str) -> bool:
+    """Whether the record of a dead letter was rejected for a reason that the record itself does not tell.
+
+    headers: the headers of the dead letter. A user may belong to another partition. A broken optional field was a
+    reason for earlier versions of the worker, and today's codec would take the record for an event.
+    """
+    is_untold = headers.get(FIELD_HEADER) in ("partition", *DROPPABLE_FIELDS)
+    return is_untold and headers.get(TOPIC_HEADER) == behavior_topic
 
 
 def _report_rows_without_events(topic: Topic, stored: dict[str, StoredUser], found: Verification) -> None:
