@@ -13,6 +13,7 @@ from streams.broker.publisher import Publisher
 from streams.config.errors import BrokerError, ThalwegError
 from streams.health.metrics import WorkerMetrics
 from streams.store.pending_erasures import PendingErasures
+from streams.worker.process import in_daemon_thread
 from streams.worker.source import Source
 
 logger = logging.getLogger(__name__)
@@ -76,20 +77,33 @@ class Handover:
         self._held: Collection[int] = ()
 
     async def begin(self, partitions: Collection[int]) -> Opened:
-        """Fence earlier owners and refresh the epoch, before any record is read."""
+        """Fence earlier owners and refresh the epoch, before any record is read. A stop ends the wait for this.
+
+        The leader of a transaction, Kafka and Cassandra may each take long to answer. The consumer's thread waits for
+        this call, and a stop waits for the consumer's thread.
+        """
+        nothing = Opened("", {}, partitions, ())
         if self._app.should_stop:  # Another worker's end began this rebalance.
-            return Opened("", {}, partitions, ())
+            return nothing
+        preparing = asyncio.ensure_future(self._prepare(partitions))
+        stopping = asyncio.ensure_future(self._app.wait_for_stopped())
+        done, _ = await asyncio.wait({preparing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (preparing, stopping):
+            task.cancel()
+        return preparing.result() if preparing in done else nothing
+
+    async def _prepare(self, partitions: Collection[int]) -> Opened:
         await self._publisher.own(partitions)
         while True:  # The group may rebalance while Cassandra is away, which is no reason to end.
             try:
-                opened = await asyncio.to_thread(self._source.refresh)
+                opened = await in_daemon_thread(self._source.refresh)
                 await self._erasures.load(partitions, opened.committed, opened.comparable)
                 self._held = opened.held
                 return opened
             except ThalwegError as error:
-                if not error.retryable or self._app.should_stop:
+                if not error.retryable:
                     raise
-                logger.warning("the topic's epoch is not known yet: %s", error)
+                logger.warning("the assigned partitions cannot be read yet: %s", error)
             await asyncio.sleep(RETRY_S)
 
     async def confirm_topic(self) -> None:
@@ -99,7 +113,7 @@ class Handover:
         """
         while not self._app.should_stop:
             try:
-                await asyncio.to_thread(self._source.check_incarnation)
+                await in_daemon_thread(self._source.check_incarnation)
                 return
             except BrokerError as error:
                 if not error.retryable:
@@ -114,9 +128,9 @@ class Handover:
             if self._app.rebalancing:
                 continue
             try:
-                await asyncio.to_thread(self._source.check_incarnation)
+                await in_daemon_thread(self._source.check_incarnation)
                 await self._erasures.drop_passed(self._committed())
-                may_rejoin = bool(self._held) and await asyncio.to_thread(self._source.hand_over)
+                may_rejoin = bool(self._held) and await in_daemon_thread(self._source.hand_over)
                 if may_rejoin:
                     self._held = ()
                     await self._app.consumer.rejoin()

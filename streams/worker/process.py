@@ -1,9 +1,15 @@
 """The worker's process: how Python's threads, collector and memory are set for its load."""
 
+import asyncio
 import contextlib
 import ctypes
 import gc
 import sys
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 # A thread that waits for the interpreter gets it after this time at the latest. A shorter time costs more CPU, a longer
 # time delays small batches (docs/decisions.md#switch-interval).
@@ -40,3 +46,28 @@ def return_large_arrays() -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
         mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
         mallopt(M_TRIM_THRESHOLD, 2 * MAPPED_BYTES)
+
+
+async def in_daemon_thread(call: Callable[[], T]) -> T:
+    """Run a call that blocks on another system. Raises what the call raises.
+
+    The process may end while the call blocks. Threads of asyncio's executor would keep the process from ending.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(finish: Callable[..., None], value: object) -> None:
+        if not future.done():
+            finish(value)
+
+    def run() -> None:
+        try:
+            result: object = call()
+            finish: Callable[..., None] = future.set_result
+        except BaseException as error:
+            result, finish = error, future.set_exception
+        with contextlib.suppress(RuntimeError):  # The loop has ended meanwhile.
+            loop.call_soon_threadsafe(settle, finish, result)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await future

@@ -6,6 +6,8 @@ import time
 import urllib.error
 import urllib.request
 
+import pytest
+
 from streams.demo.worker_process import WorkerProcess
 from streams.health.watchdog import SLOW_S, STOP_LIMIT_S
 from streams.local import LocalServices
@@ -99,8 +101,11 @@ def test_a_worker_stops_at_once_while_its_group_waits_for_a_killed_member(deploy
     assert "everything it took is confirmed" in stays.log.read_text()
 
 
-def test_a_worker_that_is_told_to_stop_while_it_joins_its_group_stops_in_order(deployment: Deployment) -> None:
-    command = [sys.executable, "-m", "tests.e2e.worker_stopped_joining"]
+@pytest.mark.parametrize("waits_for", ["metadata", "own", "refresh"])
+def test_a_worker_that_is_told_to_stop_while_it_joins_its_group_stops_in_order(
+    deployment: Deployment, waits_for: str
+) -> None:
+    command = [sys.executable, "-m", "tests.e2e.worker_stopped_joining", waits_for]
     worker = WorkerProcess(deployment.settings, deployment.folder / "worker.log", command)
     worker.start(wait=False)
     wait_until_ended(worker, STOP_LIMIT_S)

@@ -1,18 +1,46 @@
-"""Runs `thalweg worker` and stops it (SIGTERM) during its first join, while it also waits for metadata."""
+"""Runs `thalweg worker` and stops it (SIGTERM) during its first join, while it also waits.
+
+The argument names what the worker waits for: `metadata` of the cluster, `own` (a transactional producer that does not
+start) or `refresh` (a request to Kafka or Cassandra that is not answered).
+"""
 
 import asyncio
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 from streams.broker.consumer import BatchConsumer
+from streams.broker.publisher import Publisher
 from streams.cli import main
+from streams.worker.source import Source
 
 SETTLE_S = 0.2  # until the thread of the consumer stops and waits for the join
+UNANSWERED_S = 600.0
 
 
-def arm() -> None:
+def wait_for_an_owner() -> None:
+    """Make the worker stop itself when it begins to own partitions, which then takes for ever."""
+
+    async def own(self: Any, partitions: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(UNANSWERED_S)
+
+    Publisher.own = own
+
+
+def wait_for_an_answer() -> None:
+    """Make the worker stop itself when it asks for the epoch, which then takes for ever."""
+
+    def refresh(self: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(UNANSWERED_S)
+
+    Source.refresh = refresh
+
+
+def wait_for_metadata() -> None:
     """Make the worker stop itself in its first callback for revoked partitions."""
     original = BatchConsumer.on_partitions_revoked
     was_told = False
@@ -35,5 +63,5 @@ def arm() -> None:
 
 
 if __name__ == "__main__":
-    arm()
+    {"metadata": wait_for_metadata, "own": wait_for_an_owner, "refresh": wait_for_an_answer}[sys.argv[1]]()
     sys.exit(main(["worker"]))
