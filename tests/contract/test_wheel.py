@@ -39,14 +39,14 @@ def test_the_wheel_holds_the_licence_and_the_packages_alone(wheel: Path) -> None
 def test_another_distribution_that_overwrites_a_package_is_named(wheel: Path, tmp_path: Path) -> None:
     """Two wheels with the same package share a folder, and the later one wins."""
     zipfile.ZipFile(wheel).extractall(tmp_path)
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import thalweg; sys.exit(thalweg.main())"
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import streams; sys.exit(streams.main())"
 
     def run() -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
 
     installed = run()
     assert (installed.returncode, "usage: thalweg COMMAND" in installed.stderr) == (2, True)
-    (tmp_path / "streams" / "__init__.py").write_text("# another distribution\n")
+    (tmp_path / "export" / "__init__.py").write_text("# another distribution\n")
     overwritten = run()
     assert overwritten.returncode == 1
-    assert overwritten.stderr.startswith(f"thalweg: the package `streams` at {tmp_path}")
+    assert overwritten.stderr.startswith(f"thalweg: the package `export` at {tmp_path}")

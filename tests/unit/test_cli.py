@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import thalweg
-from streams import cli
-from thalweg import PACKAGES, foreign_package
+import streams
+from streams import PACKAGES, cli, foreign_package
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -62,7 +61,7 @@ def test_a_signal_ends_a_command_after_its_clean_up(number: signal.Signals, monk
         finally:
             cleaned.append(number)
 
-    monkeypatch.setattr("streams.commands.erase.run", run)
+    monkeypatch.setattr("streams.commands.erase.command.run", run)
     if number == signal.SIGINT:
         assert cli.main(["erase", "u-1"]) == 130
     else:
@@ -81,7 +80,7 @@ def test_a_signal_that_the_parent_ignores_stays_ignored(monkeypatch: pytest.Monk
         seen.update({number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT)})
         return 0
 
-    monkeypatch.setattr("streams.commands.erase.run", run)
+    monkeypatch.setattr("streams.commands.erase.command.run", run)
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGINT)}
     try:
         assert cli.main(["erase", "u-1"]) == 0
@@ -125,7 +124,7 @@ def test_a_foreign_package_of_the_same_name_is_named(tmp_path: Path, name: str) 
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").write_text("# another project\n")
     ended = subprocess.run(
-        [sys.executable, "-c", "import sys, thalweg; sys.exit(thalweg.main())", "--version"],
+        [sys.executable, "-c", "import sys, streams; sys.exit(streams.main())", "--version"],
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
         cwd=tmp_path,
         capture_output=True,
@@ -138,19 +137,28 @@ def test_a_foreign_package_of_the_same_name_is_named(tmp_path: Path, name: str) 
     assert ended.stderr.count("\n") == 1
 
 
+def test_a_foreign_package_in_the_place_of_streams_is_named_by_python(tmp_path: Path) -> None:
+    (tmp_path / "streams").mkdir()
+    (tmp_path / "streams" / "__init__.py").write_text("# another project\n")
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; from streams import main"  # as the program
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert f"cannot import name 'main' from 'streams' ({tmp_path}" in ended.stderr
+
+
 def test_a_package_whose_first_file_was_deleted_or_overwritten_is_named(tmp_path: Path) -> None:
     """pip installs two distributions with the same package into one folder, and the later one overwrites files."""
     folder = tmp_path / "site-packages"
-    for name in ("thalweg", "streams"):
+    for name in ("streams", "export"):
         (folder / name).mkdir(parents=True)
-    (folder / "thalweg" / "__init__.py").write_text(Path(thalweg.__file__).read_text())
-    (folder / "streams" / "cli.py").write_text("")
-    code = f"import sys; sys.path.insert(0, {str(folder)!r}); import thalweg; thalweg.main()"
+    (folder / "streams" / "__init__.py").write_text(Path(streams.__file__).read_text())
+    (folder / "export" / "command.py").write_text("")
+    code = f"import sys; sys.path.insert(0, {str(folder)!r}); import streams; streams.main()"
 
     def run() -> str:
         command = [sys.executable, "-I", "-S", "-c", code]
         return subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
-    assert run() == f"thalweg: the package `streams` is missing or incomplete in {folder}: install Thalweg again\n"
-    (folder / "streams" / "__init__.py").write_text("")
+    assert run() == f"thalweg: the package `export` is missing or incomplete in {folder}: install Thalweg again\n"
+    (folder / "export" / "__init__.py").write_text("")
     assert "is not that of Thalweg" in run()
