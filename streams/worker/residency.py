@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import NamedTuple, Protocol, TypeVar
 
 from encoder.data.contract.judge import DroppedField
+from streams.config.errors import SettingsError
 from streams.engine.arena import StoredUser
 from streams.engine.codec import decode_batch
 from streams.engine.planning.candidates import Erased, Part
@@ -201,15 +202,16 @@ class Residency:
         return rebuilt
 
     async def _evict(self, wanted: int) -> None:
-        """Evict users until `wanted` slots are free. Raises IndexError where the arena is too small for the batch."""
+        """Evict users until `wanted` slots are free. Raises SettingsError where the arena is too small."""
         arena, in_flight = self._processor.arena, self._in_flight
         while True:
             stored, all_stored = in_flight.stored, in_flight.stored == in_flight.processed
             if await self._in_thread(arena.evict, wanted, stored):
                 return
             if all_stored:
-                raise IndexError(
-                    f"a batch needs {wanted} new users and the arena holds {arena.capacity}: raise arena_max_users"
+                raise SettingsError(
+                    f"a batch needs {wanted} new users and the arena holds {arena.capacity}: raise "
+                    "arena_max_users above batch_max_events, or lower batch_max_events"
                 )
             await in_flight.stored_beyond(stored)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from streams.config.errors import SettingsError
 from streams.engine.arena import StoredUser
 from streams.worker.intake import Batch, Delivery
 from tests.support.processing import record
@@ -224,6 +225,15 @@ def test_no_batch_is_drawn_while_users_are_evicted() -> None:
         await running.confirmed()
 
     run_pipeline(play, store, capacity=4)
+
+
+def test_an_arena_that_is_too_small_for_a_batch_is_an_error_that_names_the_settings() -> None:
+    async def play(running: Running) -> None:
+        await running.offer(0, *(record(i, user, "i1", user, 0) for i, user in enumerate("abcde")))
+        await running.confirmed()
+
+    with pytest.raises(SettingsError, match="a batch needs 5 new users and the arena holds 4: raise arena_max_users"):
+        run_pipeline(play, SlowStore(), capacity=4)
 
 
 @pytest.mark.parametrize("is_hidden", [True, False])
