@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,18 @@ def test_without_a_command_every_command_is_listed_on_a_line(capsys: pytest.Capt
     assert max(map(len, lines)) <= 80
 
 
+@pytest.fixture
+def default_handlers() -> Iterator[None]:
+    """The process of the tests may ignore a signal, as a background job of a shell ignores SIGINT."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("default_handlers")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_ends_a_command_after_its_clean_up(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {each: signal.getsignal(each) for each in SIGNALS}
@@ -56,8 +69,7 @@ def test_a_signal_ends_a_command_after_its_clean_up(number: signal.Signals, monk
     def run(_: argparse.Namespace) -> int:
         try:
             os.kill(os.getpid(), number)
-            signal.pause()
-            return 0
+            raise AssertionError("the signal did not end the command")
         finally:
             cleaned.append(number)
 
