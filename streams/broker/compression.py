@@ -9,15 +9,16 @@ import sys
 from typing import Any
 
 import aiokafka.codec
-import cramjam
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from isal import isal_zlib
 
 LEVEL = 1
+GZIP_MEMBER = 31  # for zlib: the largest window, inside the head and the tail of a gzip member
 
 
 def gzip_encode(payload: Any) -> bytes:
-    """Compress bytes as one member of a gzip file (RFC 1952). cramjam takes two thirds of the CPU of Python's zlib."""
-    return bytes(cramjam.gzip.compress(payload, level=LEVEL))
+    """Compress bytes as one member of a gzip file (RFC 1952). isal takes a quarter of the CPU of Python's zlib."""
+    return bytes(isal_zlib.compress(payload, LEVEL, GZIP_MEMBER))
 
 
 def lz4_encode(payload: Any) -> bytes:
