@@ -26,7 +26,6 @@ from encoder.data.contract.quoting import quote_json
 from encoder.data.contract.rejection import Rejection, is_unicode, why_fields_are_rejected, why_not_an_object
 
 ATTRIBUTES = "attributes"
-_NO_ATTRIBUTES: dict[str, Any] = {}
 # The JSON of an event is longer than that of the fields by at most so much: names of absent fields, digits of a price.
 _GROWTH_BYTES = 1024
 _LONGEST_INT = 4000  # digits; Python refuses to convert a text with more than 4,300 digits to an int
@@ -129,13 +128,13 @@ def _whole_number(digits: str) -> int | Decimal:
 
 
 def _has_infinity(fields: Mapping[str, Any]) -> bool:
+    attributes = fields.get(ATTRIBUTES)
+    if isinstance(attributes, Mapping):
+        for value in attributes.values():  # a loop costs less than a generator here
+            if isinstance(value, float) and math.isinf(value):
+                return True
     price = fields.get("price")
-    if isinstance(price, float) and math.isinf(price):
-        return True
-    for value in (fields.get(ATTRIBUTES) or _NO_ATTRIBUTES).values():  # a loop costs less than a generator here
-        if isinstance(value, float) and math.isinf(value):
-            return True
-    return False
+    return isinstance(price, float) and math.isinf(price)
 
 
 def _judge_field_by_field(fields: Mapping[str, Any]) -> Verdict:

@@ -5,8 +5,8 @@ be timestamps. The dotted path of a column inside a struct is a column too.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,14 +44,16 @@ class Parquet:
         except pyarrow.ArrowInvalid as error:
             raise InputError(f"{path} is not a Parquet file: {error}; {_remedy(path)}") from None
         with file:
-            paths = dict(_paths(file.schema_arrow))
-            column_of = self._mapping.checked_columns(paths, path)
+            found = list(_paths(file.schema_arrow))
+            paths = dict(found)
+            repeated = [".".join(names) for names, count in Counter(names for _, names in found).items() if count > 1]
+            column_of = self._mapping.checked_columns([*paths, *repeated], path)
             if ATTRIBUTES in paths and ATTRIBUTES not in self._mapping.left_out:
                 column_of[ATTRIBUTES] = ATTRIBUTES
             first_line = 1
-            columns = list(dict.fromkeys(column_of.values()))
+            columns, time_column = list(dict.fromkeys(column_of.values())), column_of["event_time_ms"]
             for table in file.iter_batches(_BATCH_ROWS, columns=columns):
-                values = {column: _values(_array(table, paths[column])) for column in columns}
+                values = {column: _values(_array(table, paths[column]), column == time_column) for column in columns}
                 rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
                 lines = range(first_line, first_line + len(rows))
                 events = [mapped_row(self._mapping, column_of, row) for row in rows]
@@ -96,25 +98,46 @@ def _array(table: "pyarrow.RecordBatch", names: tuple[str, ...]) -> "pyarrow.Arr
     return pyarrow.compute.struct_field(column, list(names[1:])) if len(names) > 1 else column
 
 
-def _values(column: "pyarrow.Array") -> list[Any]:
+def _values(column: "pyarrow.Array", is_event_time: bool) -> list[Any]:
     import pyarrow
 
     types = pyarrow.types
-    if types.is_timestamp(column.type) or types.is_date(column.type):
+    if is_event_time and (types.is_timestamp(column.type) or types.is_date(column.type)):
         in_ms = column.cast(pyarrow.timestamp("ms", getattr(column.type, "tz", None)), safe=False)
         return [None if value is None else Milliseconds(value) for value in in_ms.cast(pyarrow.int64()).to_pylist()]
+    kind = _with_times_as_texts(column.type)
+    if kind != column.type:
+        column = column.cast(kind)
     values: list[Any] = column.to_pylist(maps_as_pydicts="lossy")
-    kind = column.type
     is_plain = types.is_integer(kind) or types.is_floating(kind) or types.is_string(kind) or types.is_large_string(kind)
     return values if is_plain else [_plain(value) for value in values]
 
 
+def _with_times_as_texts(kind: "pyarrow.DataType") -> "pyarrow.DataType":
+    """The type in which every time, date and duration is a text.
+
+    Python has neither nanoseconds nor years above 9999, so pyarrow does not turn every time into an object of Python.
+    """
+    import pyarrow
+
+    types, inside = pyarrow.types, _with_times_as_texts
+    if types.is_temporal(kind):
+        return pyarrow.string()
+    if types.is_struct(kind):
+        return pyarrow.struct([field.with_type(inside(field.type)) for field in kind])
+    if types.is_map(kind):
+        return pyarrow.map_(inside(kind.key_type), inside(kind.item_type))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return pyarrow.list_(inside(kind.value_type)) if inside(kind.value_type) != kind.value_type else kind
+    return kind
+
+
 def _plain(value: Any) -> Any:
-    """A value as JSON can hold the value: decimals as numbers, bytes, dates and UUIDs as texts."""
+    """A value as JSON can hold the value: decimals as numbers, bytes and UUIDs as texts."""
     if isinstance(value, dict):
         return {str(name): _plain(content) for name, content in value.items()}
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, bytes):
         return value.decode(errors="surrogateescape")  # The judge refuses bytes that are not UTF-8.
-    return str(value) if isinstance(value, datetime | date | time | timedelta | UUID) else value
+    return str(value) if isinstance(value, UUID) else value

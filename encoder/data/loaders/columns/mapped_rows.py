@@ -25,6 +25,8 @@ def mapped_row(mapping: ColumnMapping, column_of: Mapping[str, str], row: Mappin
         if column not in row:
             continue
         value = row[column]
+        if value.__class__ is Milliseconds and name != "event_time_ms":
+            value = int(value)  # Another field may read the column of the time as well.
         if name in TEXT_FIELDS:
             fields[name] = value if value.__class__ is str else text_of_whole_number(value)
         elif name.startswith(ATTRIBUTE_PREFIX):

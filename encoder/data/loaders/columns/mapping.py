@@ -112,7 +112,7 @@ class ColumnMapping:
     def checked_columns(self, header: Collection[str], path: Path) -> dict[str, str]:
         """`columns(header)` of the file at `path`.
 
-        Raises InputError when the file lacks a named column, and when a required field has no column.
+        Raises InputError when the file lacks a named column or has it twice, and when a required field has no column.
         """
         columns = self.columns(header)
         required = [name for name in REQUIRED_COLUMNS if name != "action" or self.action is None]
@@ -123,6 +123,13 @@ class ColumnMapping:
             raise InputError(
                 f"{path} has no column {', '.join(absent)}, it has: {shown}; name the columns with --columns "
                 "(user_id=COLUMN,event_time_ms=COLUMN[s],action:=view,...), or the log's own format with --format"
+            )
+        names = list(header)
+        repeated = [column for column in wanted if names.count(column) > 1]
+        if repeated:
+            raise InputError(
+                f"{path} has several columns with the name {repeated[0]}, so the column to read is unclear: rename one "
+                "of the columns"
             )
         return columns
 

@@ -103,17 +103,22 @@ def test_json_lines_give_the_same_events_in_training_and_in_the_stream(changes: 
         assert kept_by_training(path) == [e for e in expected if unique[e["user_id"], e["event_id"]] is e]
 
 
+NESTED_COLUMNS = ",".join(f"{name}=at.some.{name}" for name in FIELDS if name not in ("attributes", "event_time_ms"))
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.dictionaries(st.sampled_from(FIELDS), st.sampled_from(ODD), max_size=3), min_size=1, max_size=6))
-def test_mapped_json_lines_give_the_same_events_in_training_and_in_the_stream(changes: list[Any]) -> None:
-    rows = [{"at": {"some": GOOD | {"event_id": f"e{n}"} | changed}} for n, changed in enumerate(changes)]
-    rows.append({"at": {"some": GOOD | {"event_id": "last"}}})
-    columns = ",".join(f"{name}=at.some.{name}" for name in FIELDS if name != "attributes")
-    columns = columns.replace("event_time_ms=at.some.event_time_ms", "event_time_ms=at.some.event_time_ms[ms]")
+@given(
+    st.lists(st.dictionaries(st.sampled_from(FIELDS), st.sampled_from(ODD), max_size=3), min_size=1, max_size=6),
+    st.booleans(),
+)
+def test_mapped_json_lines_give_the_same_events_in_training_and_in_the_stream(changes: list[Any], nested: bool) -> None:
+    events = [*(GOOD | {"event_id": f"e{n}"} | changed for n, changed in enumerate(changes)), GOOD]
+    rows = [{"at": {"some": event}} for event in events] if nested else events
+    nested_columns = NESTED_COLUMNS + ",event_time_ms=at.some.event_time_ms[ms],attributes.n=at.some.attributes.n"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.jsonl"
         path.write_bytes(b"\n".join(written(row, escaped=True) for row in rows))
-        options = {"columns": columns + ",attributes.n=at.some.attributes.n"}
+        options = {"columns": nested_columns if nested else "event_time_ms=event_time_ms[ms]"}
         expected = kept_by_the_stream(path, **options)
         unique = {(event["user_id"], event["event_id"]): event for event in reversed(expected)}
         assert kept_by_training(path, **options) == [e for e in expected if unique[e["user_id"], e["event_id"]] is e]
