@@ -52,7 +52,7 @@ class _LineParser:
             event_id=self._id("event_id", cells) if "event_id" in positions else UNNAMED,
             user_id=self._id("user_id", cells),
             item_id=self._id("item_id", cells),
-            action=cells[positions["action"]] if self._action is None else self._action,
+            action=self._id("action", cells) if self._action is None else self._action,
             event_time_ms=self._parse_time_ms(cells[positions["event_time_ms"]]),
             session_id=self._optional("session_id", cells),
             category=self._optional("category", cells),

@@ -125,6 +125,14 @@ def test_ids_and_times_that_went_through_a_float_column_are_whole_numbers(tmp_pa
     assert [e.item_id for e in read(odd)[0]] == ["1.50", "-.0", "07.0"]
 
 
+def test_numbers_of_a_table_are_the_same_ids_and_actions_in_text_and_in_parquet(tmp_path: Path) -> None:
+    text = write(tmp_path, f"{HEADER}\n7.00,{10**17}.0000000000,1.0,{TIME_MS}\n")
+    columns = {"user_id": [Decimal("7.00")], "item_id": [Decimal(10**17)], "action": [1.0], "event_time_ms": [TIME_MS]}
+    for path in (text, write_parquet(tmp_path, columns)):
+        (event,), _ = read(path)
+        assert (event.user_id, event.item_id, event.action) == ("7", str(10**17), "1")
+
+
 def test_white_space_around_a_cell_does_not_belong_to_an_id(tmp_path: Path) -> None:
     header = HEADER.replace(",", ", ")
     text = f'{header}, price\nu, i, view, {TIME_MS}, 2.5\nu ,i ,view ,{TIME_MS}, \nu, "i", view, {TIME_MS}, 2.5\n'
@@ -169,6 +177,39 @@ def test_a_parquet_price_of_nan_is_missing_and_infinity_is_counted(tmp_path: Pat
         "  without price (not finite): 1 events, first line 3: Infinity",
         "  without attributes.score (not finite): 1 events, first line 3: -Infinity",
     ]
+
+
+@pytest.mark.parametrize("attributes", [['{"brand": "x"}', None], [["x"], []], [1, None]])
+def test_attributes_that_are_no_object_are_left_out_and_counted(tmp_path: Path, attributes: list[Any]) -> None:
+    columns = {"user_id": ["u"] * 2, "item_id": ["i", "j"], "action": ["view"] * 2, "event_time_ms": [TIME_MS] * 2}
+    events, report = read(write_parquet(tmp_path, {**columns, "attributes": attributes}))
+    assert [(event.item_id, event.attributes) for event in events] == [("i", None), ("j", None)]
+    assert "without attributes (wrong type)" in str(report)
+
+
+def test_times_of_parquet_in_other_fields_are_texts_whatever_their_precision(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow comes with the `train` extra")
+    ns = [1_700_000_000_123_456_789]
+    inner = pyarrow.struct([("at", pyarrow.timestamp("ns")), ("far", pyarrow.timestamp("ms")), ("n", pyarrow.int64())])
+    columns = {
+        **{"user_id": ["u"], "item_id": ["i"], "action": ["view"]},
+        "seen": pyarrow.array(ns, pyarrow.timestamp("ns")),
+        "born": pyarrow.array([datetime.date(2020, 1, 2)]),
+        "clock": pyarrow.array([1_234_567], pyarrow.time64("ns")),
+        "took": pyarrow.array([1_234_567], pyarrow.duration("ns")),
+        "price": pyarrow.array([1], pyarrow.timestamp("ms")),
+        "attributes": pyarrow.array([{"at": ns[0], "far": 2**62, "n": 3}], inner),
+    }
+    others = ",".join(f"attributes.{name}={name}" for name in ("seen", "born", "clock", "took"))
+    path = write_parquet(tmp_path, columns)
+    (event,), report = read(path, "parquet", f"event_time_ms=seen,category=born,{others}")
+    assert (event.event_time_ms, event.category, event.price) == (TIME_MS + 123, "2020-01-02", None)
+    assert event.attributes is not None
+    expected = {"at": "2023-11-14 22:13:20.123456789", "seen": str(TIME_MS + 123), "born": "2020-01-02", "n": "3"}
+    expected |= {"clock": "00:00:00.001234567", "took": "1234567"}
+    assert {name: event.attributes[name] for name in expected} == expected
+    assert "without price (not a number)" in str(report)
+    assert len(list(LogRecords(path, "parquet", "event_time_ms=seen"))) == 1
 
 
 NESTED = [
