@@ -8,21 +8,48 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from encoder.errors import InputError
+
 BATCH_LINES = 8192
 _GZIP = b"\x1f\x8b"  # the first bytes of a gzip file, https://www.rfc-editor.org/rfc/rfc1952#page-6
+_UTF16 = "text in UTF-16: convert the file to UTF-8, for example with `iconv -f UTF-16 -t UTF-8`"
+# How files begin that are no text, and what to do with them. No text in UTF-8 begins in this way.
+_NO_TEXT = {
+    _GZIP: "compressed twice with gzip: decompress the file once with `gunzip`",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd: decompress the file with `unzstd`, or compress it with gzip",
+    b"\xfd7zXZ\0": "compressed with xz: decompress the file with `unxz`, or compress it with gzip",
+    b"BZh91AY&SY": "compressed with bzip2: decompress the file with `bunzip2`, or compress it with gzip",
+    b"PK\x03\x04": "an archive of zip: unpack the archive",
+    b"PAR1\x15": "a Parquet file: read the file with --format parquet",
+    codecs.BOM_UTF16_LE: _UTF16,
+    codecs.BOM_UTF16_BE: _UTF16,
+}
+_LONGEST = max(map(len, _NO_TEXT))
 
 NumberedLine = tuple[int, bytes]  # number of the line in the file, counted from 1, and the line without its line end
 
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for reading. A file that begins as a gzip file is decompressed, whatever its name."""
+    """Open a file for reading. A file that begins as a gzip file is decompressed, whatever its name.
+
+    Raises InputError for a file that is no text: compressed in another way, Parquet, or UTF-16.
+    """
     with path.open("rb") as file:
-        if file.peek(len(_GZIP))[: len(_GZIP)] == _GZIP:
+        if file.peek(len(_GZIP)).startswith(_GZIP):
             with gzip.GzipFile(fileobj=file) as plain:
+                _check_is_text(plain.peek(_LONGEST), path)
                 yield cast(BinaryIO, plain)
         else:
+            _check_is_text(file.peek(_LONGEST), path)
             yield file
+
+
+def _check_is_text(head: bytes, path: Path) -> None:
+    """head: the first bytes of the file, decompressed."""
+    for beginning, what in _NO_TEXT.items():
+        if head.startswith(beginning):
+            raise InputError(f"{path} is {what}")
 
 
 def numbered_lines(file: BinaryIO) -> Iterator[NumberedLine]:
