@@ -55,6 +55,11 @@ class LogRecords:
         """
         if first is not None and rest is not None:
             raise InputError(f"both a first ({first}) and a rest ({rest}) of {path}: give one of them")
+        if (first, rest) != (None, None) and Path(path).exists() and not Path(path).is_file():
+            raise InputError(
+                f"a part of a log needs two passes over the log, and {path} is no file that can be read twice: write "
+                "the log to a file first, or leave out --first and --rest"
+            )
         self.moved = 0
         self.late = 0
         self._log = (path, format, columns)

@@ -1,6 +1,7 @@
 """The order and the ids with which `thalweg replay` sends the rows of a log."""
 
 import json
+import os
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from encoder.data.loaders import load_log
 from encoder.data.simulator import Shop, faulty_records
+from encoder.errors import InputError
 from streams.commands.replay.log_records import LogRecords
 
 Lines = list[str]
@@ -154,3 +156,11 @@ def test_an_event_that_two_files_share_has_one_id_and_equal_events_of_one_file_h
 def test_two_simulated_logs_share_no_ids() -> None:
     one, other = (Shop(7, 40, users).simulate(400) for users in (20, 30))
     assert not {event.event_id for event in one.events()} & {event.event_id for event in other.events()}
+
+
+@pytest.mark.parametrize("part", [{"first": 0.5}, {"rest": 0.5}])
+def test_a_part_of_a_pipe_is_refused_because_a_pipe_is_read_once(tmp_path: Path, part: dict[str, float]) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="no file that can be read twice: write the log to a file first"):
+        LogRecords(path, "csv", None, **part)
