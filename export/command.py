@@ -82,7 +82,9 @@ def _print_manifest(console: Console, manifest: Manifest, folder: str, untrained
     parity = manifest.parity
     console.print(
         f"{manifest.bundle_id} in {folder}: {manifest.items:,} items, state {manifest.state_width}, "
-        f"representation {manifest.representation_width}"
+        f"representation {manifest.representation_width}",
+        markup=False,
+        soft_wrap=True,
     )
     if untrained is not None:
         console.print(f"{untrained:,} of these items are untrained, known by their content")

@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
+from encoder.commands.number_arguments import share, whole_number
+from encoder.commands.preconditions import check_writable
 from encoder.console import open_console, print_table
 from encoder.data.event_log import EventLog
 from encoder.data.simulator import Shop, Simulation, ceiling, faulty_records
@@ -16,27 +19,29 @@ from encoder.errors import InputError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `thalweg simulate`."""
-    parser.add_argument("--events", type=int, default=100_000, help="number of events (default 100000)")
-    parser.add_argument("--users", type=int, default=3_000, help="number of users (default 3000)")
-    parser.add_argument("--items", type=int, default=2_000, help="number of items (default 2000)")
+    parser.add_argument("--events", type=whole_number(1), default=100_000, help="number of events (default 100000)")
+    parser.add_argument("--users", type=whole_number(1), default=3_000, help="number of users (default 3000)")
+    parser.add_argument("--items", type=whole_number(20), default=2_000, help="number of items (default 2000)")
     parser.add_argument(
         "--days",
-        type=int,
+        type=whole_number(1),
         default=30,
         help="most days that the log spans: the log ends with the last of --events, which is earlier when they are "
         "few, and later when the sessions of a user do not fit into the days (default 30)",
     )
     parser.add_argument(
         "--churn",
-        type=float,
+        type=share,
         default=0.0,
         help="share of users who leave; their visits become rarer beforehand (default 0)",
     )
-    parser.add_argument("--seed", type=int, default=7, help="the same seed and counts give the same bytes (default 7)")
-    parser.add_argument("--late", type=float, default=0.0, help="share of events that arrive late (default 0)")
-    parser.add_argument("--duplicate", type=float, default=0.0, help="additional duplicates, as a share (default 0)")
     parser.add_argument(
-        "--malformed", type=float, default=0.0, help="additional malformed records, as a share (default 0)"
+        "--seed", type=whole_number(0), default=7, help="the same seed and counts give the same bytes (default 7)"
+    )
+    parser.add_argument("--late", type=share, default=0.0, help="share of events that arrive late (default 0)")
+    parser.add_argument("--duplicate", type=share, default=0.0, help="additional duplicates, as a share (default 0)")
+    parser.add_argument(
+        "--malformed", type=share, default=0.0, help="additional malformed records, as a share (default 0)"
     )
     parser.add_argument("--oracle", action="store_true", help="also score the oracle, the upper bound for any model")
     parser.add_argument("--out", type=Path, required=True, help="the JSON Lines file to write")
@@ -44,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `thalweg simulate`. Returns the exit code."""
+    if not args.out.parent.is_dir() or args.out.is_dir():
+        raise InputError(f"--out {args.out}: name a file in an existing folder")
+    check_writable(args.out.parent, f"--out {args.out}")
     started = time.perf_counter()
     shop = Shop(args.seed, args.items, args.users, args.days, args.churn)
     simulation = shop.run(args.events)
@@ -70,7 +78,7 @@ def _write(path: Path, values: Iterable[bytes]) -> int:
 
 
 def _summary(args: argparse.Namespace, log: EventLog, written: int, simulated_s: float) -> Table:
-    table = Table(title=f"{args.out}", show_header=False)
+    table = Table(title=escape(str(args.out)), show_header=False)
     table.add_row("events", f"{len(log):,} ({len(log) / simulated_s:,.0f} a second to simulate)")
     table.add_row("users, items", f"{len(np.unique(log.user)):,}, {len(np.unique(log.item)):,}")
     counts = np.bincount(log.action, minlength=len(log.actions)).tolist()

@@ -154,7 +154,9 @@ def run(args: argparse.Namespace) -> int:
     }
     console.print(
         f"{len(log):,} events, {result['items']:,} items, {result['epochs']} epochs in {train_s:.0f} s. "
-        f"Checkpoint in {args.out}"
+        f"Checkpoint in {args.out}",
+        markup=False,
+        soft_wrap=True,
     )
     if args.json:
         print(json.dumps(result))

@@ -11,6 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 
+from encoder.commands.number_arguments import positive
 from encoder.console import open_console
 from streams.config.settings import load_settings
 from streams.health.endpoints import Endpoints
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--until-idle",
-        type=float,
+        type=positive,
         metavar="S",
         help="stop when all records are read and no new record came for S seconds (default: run until Ctrl-C)",
     )

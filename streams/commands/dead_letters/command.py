@@ -7,6 +7,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from encoder.commands.number_arguments import whole_number
 from encoder.console import open_console, print_table
 from encoder.data.contract.quoting import quote_bytes
 from streams.commands.dead_letters.contents import Contents, read_contents
@@ -17,7 +18,7 @@ from streams.config.settings import load_settings
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     parser.add_argument(
-        "--limit", type=int, default=20, metavar="N", help="show the newest N dead letters (default: 20)"
+        "--limit", type=whole_number(0), default=20, metavar="N", help="show the newest N dead letters (default: 20)"
     )
     parser.add_argument(
         "--reason",
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             _print_resend(result, settings.behavior_topic)
         return 0
-    contents = read_contents(settings, args.reason, max(0, args.limit))
+    contents = read_contents(settings, args.reason, args.limit)
     if args.json:
         print(msgspec.json.encode(_as_json(contents)).decode())
     else:

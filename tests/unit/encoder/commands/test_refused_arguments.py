@@ -11,6 +11,7 @@ from streams import cli
 
 TRAIN = ["train", "absent.jsonl", "--out", "never"]
 EVALUATE = ["evaluate", "absent", "absent.jsonl"]
+SIMULATE = ["simulate", "--out", "never"]
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,11 @@ EVALUATE = ["evaluate", "absent", "absent.jsonl"]
         *((["replay", "absent.jsonl"], "--rate", value) for value in ("0", "-5", "nan", "inf")),
         (["replay", "absent.jsonl"], "--rest", "2"),
         (["demo"], "--rate", "0"),
+        *((SIMULATE, option, "0") for option in ("--events", "--users", "--items", "--days")),
+        *((SIMULATE, option, value) for option in ("--churn", "--late", "--malformed") for value in ("-1", "2", "nan")),
+        (SIMULATE, "--seed", "-1"),
+        (["dlq"], "--limit", "-1"),
+        *((["monitor"], "--until-idle", value) for value in ("0", "-1", "nan", "inf")),
     ],
 )
 def test_a_value_out_of_range_is_refused_at_once(
@@ -60,6 +66,32 @@ def test_a_folder_that_cannot_be_written_is_named_before_the_log_is_read(
         assert f"{' '.join(out)} cannot be written: " in printed.err
         assert "name another folder" in printed.err
         assert printed.out == ""
+
+
+def test_simulate_names_a_file_that_cannot_be_written_before_it_simulates(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shop, "run", lambda *_: pytest.fail("the shop was simulated"))
+    for out in (tmp_path, tmp_path / "absent" / "log.jsonl"):
+        assert cli.main(["simulate", "--out", str(out)]) == 1
+        assert f"--out {out}: name a file in an existing folder" in capsys.readouterr().err
+
+
+def test_a_refused_simulation_keeps_the_log_that_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text("kept")
+    with pytest.raises(SystemExit):
+        cli.main(["simulate", "--out", str(path), "--late", "1.5"])
+    assert path.read_text() == "kept"
+
+
+def test_a_folder_is_printed_as_it_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rich takes [red] for a colour and [/red] for an error."""
+    (tmp_path / "[").mkdir()
+    for name in ("[red] log.jsonl", "[/red] log.jsonl"):
+        path = tmp_path / name
+        assert cli.main(["simulate", "--out", str(path), "--events", "200", "--users", "9", "--items", "20"]) == 0
+        assert name in capsys.readouterr().out
 
 
 def test_a_missing_log_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
