@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -21,7 +22,7 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     import shtab  # Only this command needs the package.
 
     for action in _actions(parser):
-        takes_a_text = action.type not in (int, float) and action.nargs != 0 and not action.choices
+        takes_a_text = action.type in (None, Path) and action.nargs != 0 and not action.choices
         if takes_a_text:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
     return str(shtab.complete(parser, shell))

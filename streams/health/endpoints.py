@@ -51,7 +51,7 @@ class Endpoints:
                 f"http_port = {self._port} on http_host = {self._host!r}: {error}; {listen_remedy(error)}"
             ) from error
         host, port = self._runner.addresses[0][:2]
-        return f"http://{host}:{port}"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def stop(self) -> None:
         """Stop listening. Does nothing before `start`."""

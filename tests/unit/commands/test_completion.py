@@ -28,9 +28,21 @@ def test_a_script_names_every_command_and_its_options(shell: str, capsys: pytest
         (["thalweg", "worker", "--log-level", "DE"], "DEBUG"),
         (["thalweg", "completion", "fi"], "fish"),
         (["thalweg", "worker", "--bundle", "/et"], "/etc"),
+        (["thalweg", "replay", "/et"], "/etc"),
     ],
 )
 def test_bash_completes_commands_options_choices_and_files(words: list[str], completed: str) -> None:
+    assert completions(words) == [completed]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize("option", [["train", "--threads"], ["evaluate", "--rest"], ["replay", "--rate"]])
+def test_a_number_is_not_completed_as_a_file(option: list[str]) -> None:
+    assert completions(["thalweg", *option, "/et"]) == []
+
+
+def completions(words: list[str]) -> list[str]:
+    """What bash offers for the last word."""
     line = " ".join(words)
     quoted = " ".join(f"'{word}'" for word in words)
     code = f"""
@@ -42,4 +54,4 @@ def test_bash_completes_commands_options_choices_and_files(words: list[str], com
     ended = subprocess.run(
         ["bash", "--norc", "-c", script(make_parser(), "bash") + code], capture_output=True, text=True, check=False
     )
-    assert ended.stdout.split() == [completed], ended.stderr
+    return ended.stdout.split()

@@ -1,6 +1,7 @@
 """The HTTP endpoints of a worker."""
 
 import asyncio
+import re
 import socket
 from pathlib import Path
 
@@ -43,3 +44,11 @@ def test_a_taken_port_is_an_error_that_names_the_port() -> None:
 def test_a_host_that_is_not_this_machine_is_an_error_that_names_the_host(host: str) -> None:
     with pytest.raises(SettingsError, match=rf"http_host = '{host}'.*THALWEG_HTTP_HOST"):
         listen(host, 0)
+
+
+def test_an_address_of_ipv6_stands_in_brackets() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    assert re.fullmatch(r"http://\[::1\]:\d+", listen("::1", 0))
