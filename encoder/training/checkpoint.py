@@ -5,6 +5,8 @@ weights.pt        the tensors of the model
 baselines.npz     the counts of the training log for the baselines
 """
 
+import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -59,6 +61,13 @@ class Checkpoint:
         return digest.hexdigest()
 
 
+# What torch, numpy and msgspec raise for files that are cut off, damaged or unreadable.
+_UNREADABLE = (
+    *(msgspec.MsgspecError, RuntimeError, ValueError, TypeError, OSError, EOFError),
+    *(zipfile.BadZipFile, pickle.UnpicklingError),
+)
+
+
 def save(trained: Trained, log: EventLog, path: Path | str, origin: Mapping[str, Any] | None = None) -> None:
     """Write a checkpoint of a model that was trained on `log` into the folder `path`.
 
@@ -94,8 +103,9 @@ def load(path: Path | str) -> Checkpoint:
         raise InputError(
             f"no checkpoint at {path}: {error.filename} is missing; make one with `thalweg train`"
         ) from None
-    except (msgspec.MsgspecError, RuntimeError, ValueError, TypeError) as error:
-        raise InputError(f"{path} is not a readable checkpoint: {error}; train it again") from None
+    except _UNREADABLE as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]  # torch adds lines of advice for programmers
+        raise InputError(f"{path} is not a readable checkpoint: {why}; train it again") from None
     return Checkpoint(model.eval(), baselines, description)
 
 

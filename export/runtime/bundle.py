@@ -96,12 +96,14 @@ class Bundle:
 
     @classmethod
     def load(cls, path: Path | str) -> "Bundle":
-        """Load the bundle in this folder. Raises BundleError where a file is missing or changed after the export."""
+        """Load the bundle in this folder. Raises BundleError where a file is missing, unreadable or changed."""
         path = Path(path)
         try:
             manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise BundleError(f"no bundle at {path}: {MANIFEST} is missing; make one with `thalweg export`") from None
+        except OSError as error:
+            raise BundleError(_unreadable(path, MANIFEST, error)) from None
         except msgspec.MsgspecError as error:
             raise BundleError(f"{path / MANIFEST} is not a bundle manifest: {error}") from None
         if manifest.format != FORMAT:
@@ -119,7 +121,10 @@ class Bundle:
 
 
 def hash_files(path: Path, names: tuple[str, ...] = FILES) -> dict[str, str]:
-    """The SHA-256 of these files of a bundle folder, hexadecimal. Raises BundleError where a file is missing."""
+    """The SHA-256 of these files of a bundle folder, hexadecimal.
+
+    Raises BundleError where a file is missing or cannot be read.
+    """
     hashes = {}
     for name in names:
         try:
@@ -127,7 +132,13 @@ def hash_files(path: Path, names: tuple[str, ...] = FILES) -> dict[str, str]:
                 hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             raise BundleError(f"bundle {path} is incomplete: {name} is missing; export it again") from None
+        except OSError as error:
+            raise BundleError(_unreadable(path, name, error)) from None
     return hashes
+
+
+def _unreadable(path: Path, name: str, error: OSError) -> str:
+    return f"bundle {path}: {name} cannot be read: {error.strerror}; check the owner and the rights of the folder"
 
 
 def bundle_id(manifest: Manifest) -> str:

@@ -51,6 +51,12 @@ class Secret(str):
         return cls(value)
 
 
+class _LocalState(msgspec.Struct):
+    """The part of the file of `thalweg up` that clients need."""
+
+    access: dict[str, Any]
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses, names and limits. Port 0 means any free port."""
 
@@ -131,7 +137,9 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         values.update(_from_file(Path(config)))
     values.update(_from_environment(environment))
     named_services = {service for service in SERVICES if service in values}
-    for field, value in local_settings(environment).items():
+    # The file of the local services is read only for an address that no other source names.
+    local = {} if named_services == set(SERVICES) else local_settings(environment)
+    for field, value in local.items():
         if field.partition("_")[0] not in named_services:  # a local password must not go to another server
             values.setdefault(field, value)
     for field, value in values.items():
@@ -169,12 +177,31 @@ def home(environment: Mapping[str, str]) -> Path:
 
 
 def local_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """The settings with which clients reach the services that `thalweg up` started. Empty when there are none."""
+    """The settings with which clients reach the services that `thalweg up` started. Empty when there are none.
+
+    Raises SettingsError when the file of `thalweg up` cannot be read.
+    """
     try:
-        state = msgspec.json.decode((home(environment) / "local.json").read_bytes(), type=dict[str, Any])
-        return dict(state["access"])
-    except (FileNotFoundError, KeyError, msgspec.MsgspecError):
+        return dict(msgspec.json.decode(read_local_state(environment), type=_LocalState).access)
+    except msgspec.MsgspecError:
         return {}
+
+
+def read_local_state(environment: Mapping[str, str]) -> bytes:
+    """The file in which `thalweg up` names its services. b"" when there is no such file.
+
+    Raises SettingsError when the file cannot be read.
+    """
+    file = home(environment) / "local.json"
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    except OSError as error:
+        raise SettingsError(
+            f"{file}, the file of `thalweg up`, cannot be read: {error.strerror}; set THALWEG_HOME to a folder of your "
+            "own, or set THALWEG_BROKER and THALWEG_CASSANDRA"
+        ) from None
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -198,6 +225,8 @@ def _from_file(path: Path) -> dict[str, Any]:
         values = tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise SettingsError(f"{PREFIX}CONFIG names {path}, which does not exist") from None
+    except OSError as error:
+        raise SettingsError(f"{PREFIX}CONFIG names {path}, which cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from None
     unknown = sorted(set(values) - _known_fields())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from streams.config.settings import home
+from streams.config.settings import home, read_local_state
 from streams.local.private_file import write_private_file
 from streams.local.process.process_ids import is_running
 
@@ -30,10 +30,13 @@ class LocalState(msgspec.Struct, frozen=True):
 
 
 def read_state() -> LocalState | None:
-    """The state that the last `thalweg up` wrote; None without a file, or when the file cannot be decoded."""
+    """The state that the last `thalweg up` wrote; None without a file, or when the file cannot be decoded.
+
+    Raises SettingsError when the file cannot be read.
+    """
     try:
-        return msgspec.json.decode((home(os.environ) / FILE).read_bytes(), type=LocalState)
-    except (FileNotFoundError, msgspec.MsgspecError):
+        return msgspec.json.decode(read_local_state(os.environ), type=LocalState)
+    except msgspec.MsgspecError:
         return None
 
 
@@ -45,7 +48,7 @@ def write_state(state: LocalState) -> None:
 
 
 def delete_state() -> None:
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         (home(os.environ) / FILE).unlink()
 
 

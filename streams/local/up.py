@@ -5,6 +5,7 @@ import os
 import sys
 import time
 
+from encoder.commands.preconditions import check_writable
 from streams.config.settings import home
 from streams.local.services import prepare
 from streams.local.state_file import LocalState, delete_state, read_state, write_state
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
 def _start(secure: bool) -> int:
     began_s = time.monotonic()
     data_dir = home(os.environ).absolute()
+    check_writable(data_dir, f"THALWEG_HOME {data_dir}")
     data_dir.mkdir(parents=True, exist_ok=True)
     services = prepare(data_dir, ["kafka", "cassandra"], ends_with_parent=False, secure=secure)
     services.start()

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 
+from encoder.commands.preconditions import check_writable
 from streams.local.errors import LocalServiceError
 from streams.local.jvm.jar_lock import Jar
 from streams.local.jvm.maven import maven_context
@@ -18,8 +19,10 @@ PARALLEL_DOWNLOADS = 8
 def download_jars(jars: Sequence[Jar], folder: Path) -> None:
     """Download into a temporary folder, and move each jar into `folder` when its hash is right.
 
-    Raises LocalServiceError for a jar that cannot be downloaded or has another hash than the lock says.
+    Raises LocalServiceError for a jar that cannot be downloaded or has another hash than the lock says, and InputError
+    for a folder that cannot be written.
     """
+    check_writable(folder, f"the folder {folder} in THALWEG_CACHE")
     folder.mkdir(parents=True, exist_ok=True)
     total_bytes = sum(jar.size_bytes for jar in jars)
     with tempfile.TemporaryDirectory(dir=folder, prefix="partial-") as partial, _progress_bar(total_bytes) as advance:

@@ -29,5 +29,5 @@ def classpaths(services: Sequence[str], cache: Path) -> dict[str, list[Path]]:
 def _is_complete(path: Path, jar: Jar) -> bool:
     try:
         return path.stat().st_size == jar.size_bytes
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False

@@ -37,6 +37,16 @@ def test_local_services_are_used_when_no_address_is_set(tmp_path: Path) -> None:
     assert (loaded.broker_user, loaded.broker_password) == (None, None), "a local password goes to no other broker"
 
 
+def test_the_file_of_the_local_services_is_named_where_it_cannot_be_read_and_is_needed(tmp_path: Path) -> None:
+    home = {"THALWEG_HOME": str(tmp_path)}
+    (tmp_path / "local.json").mkdir()  # stands for a file of another user, because root may read every file
+    with pytest.raises(SettingsError, match=r"local\.json.* cannot be read: Is a directory; set THALWEG_HOME"):
+        load_settings({**home, "THALWEG_BROKER": "kafka:9"})
+    assert load_settings({**home, "THALWEG_BROKER": "kafka:9", "THALWEG_CASSANDRA": "db:1"}).cassandra == "db:1"
+    (tmp_path / "file").touch()
+    assert load_settings({"THALWEG_HOME": str(tmp_path / "file" / "x")}).broker == "127.0.0.1:9092"
+
+
 @pytest.mark.parametrize(
     ("environment", "named"),
     [
@@ -53,6 +63,7 @@ def test_local_services_are_used_when_no_address_is_set(tmp_path: Path) -> None:
         ({"THALWEG_BROKER_USER": "anna"}, "'anna'.*THALWEG_BROKER_PASSWORD_FILE"),
         ({"THALWEG_CASSANDRA_PASSWORD_FILE": "/does/not/exist"}, "cassandra_password_file.*/does/not/exist"),
         ({"THALWEG_CONFIG": "/does/not/exist.toml"}, "/does/not/exist.toml"),
+        ({"THALWEG_CONFIG": "/"}, "THALWEG_CONFIG names /, which cannot be read: Is a directory"),
     ],
 )
 def test_a_bad_setting_is_named_with_its_value(tmp_path: Path, environment: dict[str, str], named: str) -> None:

@@ -46,6 +46,19 @@ def test_a_changed_file_is_refused(name: str, copy: Path) -> None:
         Bundle.load(copy)
 
 
+@pytest.mark.parametrize("name", [MANIFEST, FILES[0]])
+def test_a_file_that_cannot_be_read_is_named(name: str, copy: Path) -> None:
+    (copy / name).unlink()
+    (copy / name).mkdir()  # stands for a file of another user, because root may read every file
+    with pytest.raises(BundleError, match=f"{name} cannot be read: Is a directory; check the owner"):
+        Bundle.load(copy)
+
+
+def test_a_file_in_the_place_of_the_folder_is_no_bundle(copy: Path) -> None:
+    with pytest.raises(BundleError, match=r"no bundle at .*: manifest\.json is missing"):
+        Bundle.load(copy / MANIFEST)
+
+
 def test_a_changed_manifest_is_refused(copy: Path) -> None:
     content = msgspec.json.decode((copy / MANIFEST).read_bytes())
     content["metrics"] = {"recall@20": 0.99}
