@@ -1,8 +1,8 @@
 """Ids for the events of a log that has no event ids, made of the events themselves. This module is pure.
 
-An id is `<source>-<16 hexadecimal digits>`. The digits are a hash of user, item, action and time. An event therefore
-has the same id in every file that holds the event, and other events of another file have other ids. Equal events of one
-log differ by a number: the second one is `<source>-<16 hexadecimal digits>-2`.
+An id is `<source>-<16 hexadecimal digits>`. The digits are a hash of user, item, action and time. The source of a file
+is its format. An event therefore has the same id in every file of one format, and other events have other ids. Equal
+events of one log differ by a number: the second one is `<source>-<16 hexadecimal digits>-2`.
 """
 
 from hashlib import blake2b
