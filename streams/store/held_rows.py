@@ -6,6 +6,7 @@ from typing import NamedTuple
 from streams.config.errors import StateFormatError
 from streams.engine.epochs import Epoch
 from streams.engine.state_cell import StoredPosition, decode_position, owner_crc
+from streams.store.cql_schema import stored_name
 from streams.store.registry import Registry
 from streams.store.session import Session
 
@@ -51,7 +52,7 @@ class HeldRows:
 
     def _tables(self) -> list[str]:
         query = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
-        return [name for (name,) in self._session.execute("list the tables", query, [self._keyspace])]
+        return [name for (name,) in self._session.execute("list the tables", query, [stored_name(self._keyspace)])]
 
 
 def _position(bundle_id: str, user_id: str, representation: bytes | None, cell: bytes | None) -> StoredPosition | None:

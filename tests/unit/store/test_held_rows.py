@@ -1,0 +1,25 @@
+"""What `thalweg erase` finds in a keyspace."""
+
+from typing import Any
+
+from streams.store.held_rows import HeldRows
+
+TABLES = ["bundles", "representations_67", "sources"]
+
+
+class Session:
+    """Answers as Cassandra does, which keeps the name of a keyspace in lower case."""
+
+    def execute(self, doing: str, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        if "system_schema.tables" in query:
+            return [(name,) for name in TABLES] if parameters == ["shop"] else []
+        if "FROM Shop.bundles" in query:
+            return [("gru-a",)]
+        assert "FROM Shop.representations_67" in query
+        return [("gru-a", None, None)]
+
+
+def test_rows_and_bundles_of_a_keyspace_with_capital_letters_are_found() -> None:
+    held = HeldRows(Session(), "Shop")  # type: ignore[arg-type]  # the two methods need one method of a session
+    assert held.bundle_ids() == ["gru-a"]
+    assert [row.bundle_id for row in held.rows("ann")] == ["gru-a"]
