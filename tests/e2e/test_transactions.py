@@ -14,7 +14,7 @@ from streams.broker.clients import make_producer
 from streams.config.settings import Settings
 from streams.demo.worker_process import WorkerProcess
 from streams.store.store import open_store
-from tests.support.deployment import Deployment, event, record
+from tests.support.deployment import Deployment, event, record, run_thalweg
 
 LAG_WITHIN_S = 10.0
 Pair = tuple[bytes | None, bytes | None]  # key and value
@@ -191,3 +191,23 @@ def test_a_damaged_row_is_rebuilt_without_aborted_records(deployment: Deployment
     evaluations = deployment.evaluations()
     again.stop()
     assert evaluations[-1].steps == 3
+
+
+def test_an_erasure_behind_an_open_transaction_is_waited_for(deployment: Deployment) -> None:
+    """Committed records end before the erasure, so a group that has read these records has not read the erasure."""
+    worker = deployment.worker()
+    worker.start()
+    deployment.send(events("ann", 0, 2))
+    deployment.wait_until_committed()
+    with TransactionalProducer(deployment.settings) as producer:
+        producer.begin(events("ann", 2, 1) + events("new", 0, 1))
+        for user in ("ann", "new"):
+            ended = run_thalweg(deployment.settings, "erase", user, "--timeout", "2")
+            assert ended.returncode == 1, f"an erasure that no worker has read is proven: {ended.stdout}"
+            assert "has not read up to the erasure yet" in ended.stdout
+        producer.commit()
+    ended = run_thalweg(deployment.settings, "erase", "ann", "--timeout", "30")
+    assert ended.returncode == 0, ended.stdout
+    deployment.wait_until_committed()
+    worker.stop()
+    assert steps(deployment) == {}

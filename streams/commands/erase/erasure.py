@@ -9,7 +9,7 @@ from streams.broker.clients import open_producer
 from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.partitioners.rules import PARTITIONERS
 from streams.broker.topics import Topic, count_members, describe_topic
-from streams.commands.erase.proof import Bundle, Incarnation, Verdict, judge
+from streams.commands.erase.proof import Bundle, Incarnation, Verdict, ends_behind, judge
 from streams.config.errors import InputError
 from streams.config.settings import Settings
 from streams.engine.codec import Rejected, decode
@@ -23,7 +23,7 @@ class Sent(NamedTuple):
     """An erasure that Kafka has confirmed."""
 
     at: dict[int, int]  # offset of the erasure, by partition
-    ends: dict[int, int]  # where the committed records of each partition ended when the erasure had been sent
+    ends: dict[int, int]  # by partition, the offset that a group must have passed, see `ends_behind`
     rows: Sequence[HeldRow]  # the user's rows before
     partitioner: str
 
@@ -55,7 +55,8 @@ class Erasure:
         by_rule = PARTITIONERS[partitioner](self._key, topic.partitions)
         partitions = self._incarnation(topic).partitions_of(rows, topic.partitions, by_rule)
         at = asyncio.run(self._send_to(partitions))
-        return Sent(at, describe_topic(self._settings, name).stable_offsets, rows, partitioner)
+        ends = ends_behind(describe_topic(self._settings, name).stable_offsets, at)
+        return Sent(at, ends, rows, partitioner)
 
     def wait(self, sent: Sent, timeout_s: float) -> Verdict:
         """Look until the erasure is proven or cannot be proven any more, at most for this time.

@@ -64,6 +64,15 @@ class Verdict(NamedTuple):
     lines: tuple[str, ...]  # one for each bundle
 
 
+def ends_behind(stable: Mapping[int, int], sent: Mapping[int, int]) -> dict[int, int]:
+    """By partition, the offset that a group must have passed: the end of the committed records, and the erasure.
+
+    stable: where the committed records ended when the erasure had been sent. sent: the erasure's offset, by partition.
+    The erasure may stand behind the beginning of an open transaction, where committed records end before the erasure.
+    """
+    return {partition: max(end, sent.get(partition, -1) + 1) for partition, end in stable.items()}
+
+
 def judge(bundles: Sequence[Bundle], keyspace: str) -> Verdict:
     """Whether every bundle has forgotten the user.
 

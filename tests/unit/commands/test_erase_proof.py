@@ -2,7 +2,7 @@
 
 import uuid
 
-from streams.commands.erase.proof import Bundle, Incarnation, judge
+from streams.commands.erase.proof import Bundle, Incarnation, ends_behind, judge
 from streams.engine.epochs import Epoch
 from streams.engine.state_cell import StoredPosition
 from streams.store.held_rows import HeldRow
@@ -82,3 +82,9 @@ def test_a_row_that_is_left_after_the_erasure_was_read_ends_the_wait() -> None:
     assert (found.is_proven, found.is_final) == (False, True)
     assert "still stored, although group thalweg-gru-a has read past the erasure" in found.lines[0]
     assert "dead letter" in found.lines[0]
+
+
+def test_a_group_must_have_passed_the_erasure_also_behind_an_open_transaction() -> None:
+    """In partition 1, committed records end at 50, where the transaction begins, and the erasure stands at 53."""
+    assert ends_behind({0: 7, 1: 50}, {1: 53}) == {0: 7, 1: 54}
+    assert ends_behind({0: 7, 1: 54}, {1: 53}) == {0: 7, 1: 54}
