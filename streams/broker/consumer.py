@@ -18,7 +18,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
-from streams.broker.consumer_thread import BATCH_TOPICS, BatchConsumerThread
+from streams.broker.consumer_thread import BATCH_TOPICS, NO_POLL, BatchConsumerThread
 from streams.broker.offsets.ledger import Ledger, LedgerEntry
 from streams.broker.offsets.read_positions import Gap, ReadPositions
 from streams.config.errors import TopicRemadeError
@@ -85,7 +85,14 @@ class BatchConsumer(AiokafkaConsumer):
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109  Faust's signature
         records, active = await super()._wait_next_records(timeout)
         if records and self._thread.last_poll.is_unwatched:
+            generation_id = self.app.consumer_generation_id
             await self.app.confirm_topic()
+            if self.app.consumer_generation_id != generation_id:
+                # The group has rebalanced meanwhile, and what was confirmed is the topic of the new generation. These
+                # records were fetched before, perhaps at an offset of a deleted topic. The new generation reads again
+                # from its own offsets.
+                self._thread.last_poll = NO_POLL
+                return None, None
         return records, active
 
     def _to_message(self, tp: TP, record: Any) -> Any:

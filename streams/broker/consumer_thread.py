@@ -31,6 +31,9 @@ class Poll(NamedTuple):
     is_unwatched: bool  # a partition has records that came after the broker was not asked for UNWATCHED_S
 
 
+NO_POLL = Poll({}, is_unwatched=False)
+
+
 class BatchConsumerThread(AIOKafkaConsumerThread):
     """Reads committed records, tells how far a poll has read, and names the topic's id in each commit.
 
@@ -40,7 +43,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     """
 
     topic_id: object = ""  # of the incarnation whose records are read
-    last_poll = Poll({}, False)
+    last_poll = NO_POLL
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
