@@ -21,6 +21,8 @@ def validated_batches(log_format: LogFormat, path: Path) -> Iterator[JudgedBatch
 
     Raises InputError when the file cannot be read.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, and a log is one file: name a file, or join the files of the folder")
     # A worker compares the time of an event with the timestamp of its record, which a replay sets to the clock.
     latest_ms = int(time.time() * 1000) + MAX_AHEAD_MS
     try:

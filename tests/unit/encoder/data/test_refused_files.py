@@ -1,4 +1,4 @@
-"""Files that are refused with the remedy: no text, or a column that stands twice."""
+"""Files that are refused with the remedy: no text, a column that stands twice, or a folder."""
 
 import bz2
 import gzip
@@ -58,3 +58,11 @@ def test_a_column_that_stands_twice_is_refused_where_it_is_read(tmp_path: Path, 
         load_log(path)
     log, _ = load_log(path, name.split(".")[1], "item_id=user_id")
     assert log.item_ids == ["u"]
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "parquet", "otto"])
+def test_a_folder_is_no_log(tmp_path: Path, format: str) -> None:
+    with pytest.raises(InputError, match=re.escape(f"{tmp_path} is a folder, and a log is one file")):
+        load_log(tmp_path, format)
+    with pytest.raises(InputError, match="is a folder"):
+        LogRecords(tmp_path, format)
