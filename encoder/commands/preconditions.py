@@ -29,3 +29,13 @@ def check_writable(folder: Path | str, option: str) -> None:
             pass
     except OSError as error:
         raise InputError(f"{option} cannot be written: {error}; name another folder") from None
+
+
+def check_writable_file(path: Path, option: str) -> None:
+    """Raise InputError when the file `path` cannot be written because of its folder, or because it is a folder itself.
+
+    option: the option that named the file, with its value.
+    """
+    if path.is_dir():
+        raise InputError(f"{option} cannot be written: {path} is a folder; name a file")
+    check_writable(path.parent, option)

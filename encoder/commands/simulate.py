@@ -10,11 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from encoder.commands.number_arguments import share, whole_number
-from encoder.commands.preconditions import check_writable
+from encoder.commands.preconditions import check_writable_file
 from encoder.console import open_console, print_table
 from encoder.data.event_log import EventLog
 from encoder.data.simulator import Shop, Simulation, ceiling, faulty_records
 from encoder.errors import InputError
+
+MAX_DAYS = 10_000  # The log ends in 2026, and the times of events begin in 1970.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--items", type=whole_number(20), default=2_000, help="number of items (default 2000)")
     parser.add_argument(
         "--days",
-        type=whole_number(1),
+        type=whole_number(1, MAX_DAYS),
         default=30,
         help="most days that the log spans: the log ends with the last of --events, which is earlier when they are "
         "few, and later when the sessions of a user do not fit into the days (default 30)",
@@ -49,9 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `thalweg simulate`. Returns the exit code."""
-    if not args.out.parent.is_dir() or args.out.is_dir():
-        raise InputError(f"--out {args.out}: name a file in an existing folder")
-    check_writable(args.out.parent, f"--out {args.out}")
+    if not args.out.parent.is_dir():
+        raise InputError(f"--out {args.out} cannot be written: name a file in an existing folder")
+    check_writable_file(args.out, f"--out {args.out}")
     started = time.perf_counter()
     shop = Shop(args.seed, args.items, args.users, args.days, args.churn)
     simulation = shop.run(args.events)

@@ -17,7 +17,7 @@ from encoder.commands.log_arguments import (
     read_scored_log,
     read_whole_log,
 )
-from encoder.commands.preconditions import check_writable
+from encoder.commands.preconditions import check_writable_file
 from encoder.console import open_console
 from encoder.data.event_log import EventLog
 from encoder.data.preparation import Preparation
@@ -64,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--cold leaves out a history, and --history {args.history} names one: give one of them")
     if args.report is not None and Path(args.report).suffix != ".html":
         raise InputError(f"--report {args.report}: name a file that ends in .html; the JSON is written beside it")
-    if args.report is not None:
-        check_writable(Path(args.report).parent, f"--report {args.report}")
+    for suffix in (".html", ".json") if args.report is not None else ():
+        check_writable_file(Path(args.report).with_suffix(suffix), f"--report {args.report}")
     console = open_console(stderr=args.json)
     bundle = Bundle.load(args.bundle)
     compare = None if args.compare is None else Bundle.load(args.compare)

@@ -31,6 +31,7 @@ SIMULATE = ["simulate", "--out", "never"]
         *((SIMULATE, option, "0") for option in ("--events", "--users", "--items", "--days")),
         *((SIMULATE, option, value) for option in ("--churn", "--late", "--malformed") for value in ("-1", "2", "nan")),
         (SIMULATE, "--seed", "-1"),
+        (SIMULATE, "--days", "30000"),
         (["dlq"], "--limit", "-1"),
         *((["monitor"], "--until-idle", value) for value in ("0", "-1", "nan", "inf")),
     ],
@@ -74,7 +75,17 @@ def test_simulate_names_a_file_that_cannot_be_written_before_it_simulates(
     monkeypatch.setattr(Shop, "run", lambda *_: pytest.fail("the shop was simulated"))
     for out in (tmp_path, tmp_path / "absent" / "log.jsonl"):
         assert cli.main(["simulate", "--out", str(out)]) == 1
-        assert f"--out {out}: name a file in an existing folder" in capsys.readouterr().err
+        assert f"--out {out} cannot be written: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["page.html", "page.json"])
+def test_a_folder_in_the_place_of_a_report_is_named_before_the_log_is_read(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).mkdir()
+    report = str(tmp_path / "page.html")
+    assert cli.main(["evaluate", "--bundle", "absent", "--events", "absent.jsonl", "--report", report]) == 1
+    assert f"--report {report} cannot be written: {tmp_path / name} is a folder; name a file" in capsys.readouterr().err
 
 
 def test_a_refused_simulation_keeps_the_log_that_was_there(tmp_path: Path) -> None:
