@@ -29,6 +29,7 @@ NOT_SETTINGS = {f"{PREFIX}{name}" for name in ("CONFIG", "HOME", "CACHE")}  # th
 SERVICES = ("broker", "cassandra")
 SECRETS = tuple(f"{service}_password" for service in SERVICES)
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Compression = Literal["gzip", "lz4", "snappy", "zstd", "none"]
 Partitioner = Literal["murmur2", "crc32", "fnv1a"]
@@ -68,16 +69,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cassandra_ca: str | None = None
     cassandra_user: str | None = None
     cassandra_password: Secret | None = None
-    keyspace: str = "thalweg"
+    keyspace: Text = "thalweg"
     replication: PositiveInt = 1  # replicas of the keyspace and of the topics that Thalweg creates
     bundle: str | None = None  # folder of the bundle to serve
-    group: str = "thalweg"  # first part of the consumer group's id, see `consumer_group_id`
+    group: Text = "thalweg"  # first part of the consumer group's id, see `consumer_group_id`
 
-    behavior_topic: str = "behavior.events.v1"
-    dead_letter_topic: str = "behavior.events.v1.dlq"
-    updates_topic: str = "representations.updates.v1"
-    evaluation_topic: str = "evaluation.events.v1"
-    metrics_topic: str = "evaluation.metrics.v1"
+    behavior_topic: Text = "behavior.events.v1"
+    dead_letter_topic: Text = "behavior.events.v1.dlq"
+    updates_topic: Text = "representations.updates.v1"
+    evaluation_topic: Text = "evaluation.events.v1"
+    metrics_topic: Text = "evaluation.metrics.v1"
     partitions: PositiveInt = 4  # partitions of the topics that Thalweg creates
     # Codec of the topics that a worker writes. Every Kafka client reads gzip without a further package:
     # docs/decisions.md#compression-codec
@@ -92,7 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     arena_max_users: PositiveInt = 1_000_000  # users that one worker keeps in memory before it evicts the coldest
     # Share of the events that are ranked over the catalogue. A rank over 1,000,000 items takes 2.4 ms of CPU.
     evaluation_share: Share = 1.0
-    http_host: str = "127.0.0.1"
+    http_host: Text = "127.0.0.1"
     http_port: Port = 0  # serves /metrics, /healthz and /readyz
     session_timeout_s: PositiveInt = 10  # after this time, the partitions of a dead worker move to other workers
     # A worker that has work and makes no progress ends after this time. A restart of Kafka or Cassandra takes at most
