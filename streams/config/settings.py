@@ -148,6 +148,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     settings = msgspec.convert(values, Settings, strict=False, dec_hook=Secret.read)
     for service in SERVICES:
         _check_user_and_password(settings, service)
+    _check_topics(settings)
     return settings
 
 
@@ -275,6 +276,19 @@ def _check_user_and_password(settings: Settings, service: str) -> None:
         raise SettingsError(f"{service}_user = {user!r} has no password: set {name}, or {name}_FILE to a file with it")
     if password and not user:
         raise SettingsError(f"{service}_password is set and {service}_user is not: set {PREFIX}{service.upper()}_USER")
+
+
+def _check_topics(settings: Settings) -> None:
+    """Raises SettingsError when two topics have one name. A worker would read its own dead letters for ever."""
+    field_of: dict[str, str] = {}
+    for field in (name for name in Settings.__struct_fields__ if name.endswith("_topic")):
+        topic = getattr(settings, field)
+        other = field_of.setdefault(topic, field)
+        if other != field:
+            raise SettingsError(
+                f"settings {setting_label(other)} and {setting_label(field)} are both {topic!r}: give each topic its "
+                "own name"
+            )
 
 
 def _check_value(field: str, value: object) -> None:

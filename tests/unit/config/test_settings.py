@@ -60,6 +60,10 @@ def test_the_file_of_the_local_services_is_named_where_it_cannot_be_read_and_is_
         ({"THALWEG_BROKER": "kafka:9092,"}, "THALWEG_BROKER.*host:port"),
         ({"THALWEG_CASSANDRA": "db-1:9042, db-2"}, "THALWEG_CASSANDRA.*'db-2'.*db-2:9042"),
         ({"THALWEG_CASSANDRA": "db:99999"}, "THALWEG_CASSANDRA.*'db:99999'"),
+        (
+            {"THALWEG_DEAD_LETTER_TOPIC": "behavior.events.v1"},
+            "THALWEG_BEHAVIOR_TOPIC.*THALWEG_DEAD_LETTER_TOPIC.*are both 'behavior.events.v1'",
+        ),
         # An empty host would be every address of the machine.
         *(({f"THALWEG_{name}": ""}, f"THALWEG_{name}.*''") for name in ("HTTP_HOST", "GROUP", "UPDATES_TOPIC")),
         ({"THALWEG_BROKER_USER": "anna"}, "'anna'.*THALWEG_BROKER_PASSWORD_FILE"),
