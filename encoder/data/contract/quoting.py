@@ -3,6 +3,13 @@
 import json
 
 SHOWN = 80  # characters of a bad value in a reason
+_TAB = 9
+_CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - {_TAB}, "\N{REPLACEMENT CHARACTER}")
+
+
+def without_controls(text: str) -> str:
+    """The text without the characters that a terminal obeys, such as the escape character. Tabs stay."""
+    return text.translate(_CONTROLS)
 
 
 def quote(value: object) -> str:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 from encoder.data.contract.judge import DroppedField
+from encoder.data.contract.quoting import without_controls
 
 _MAX_EXAMPLES = 5
 _MAX_KINDS = 20  # kinds of dropped fields in a report
@@ -46,7 +47,7 @@ class LogReport:
         kind = _VALUES.sub("", reason)[:_KIND_LENGTH]
         is_new = kind not in self.reasons
         if is_new or len(self.examples) < _MAX_EXAMPLES:
-            example = f"line {line}: {reason}: {raw[:120].decode(errors='replace')}"
+            example = f"line {line}: {reason}: {without_controls(raw[:120].decode(errors='replace'))}"
             if len(self.examples) < _MAX_EXAMPLES:
                 self.examples.append(example)
             self.reasons.setdefault(kind, _Kind(0, example))

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from encoder.data.contract.quoting import without_controls
 from encoder.data.events import BehaviorEvent
 from encoder.data.loaders.text.times import UNITS
 from encoder.errors import InputError
@@ -120,6 +121,7 @@ class ColumnMapping:
         absent = [column for column in wanted if column not in header]
         if absent:
             shown = ", ".join(islice(header, _SHOWN_COLUMNS)) + (", ..." if len(header) > _SHOWN_COLUMNS else "")
+            shown = without_controls(shown)
             raise InputError(
                 f"{path} has no column {', '.join(absent)}, it has: {shown}; name the columns with --columns "
                 "(user_id=COLUMN,event_time_ms=COLUMN[s],action:=view,...), or the log's own format with --format"

@@ -66,3 +66,13 @@ def test_a_folder_is_no_log(tmp_path: Path, format: str) -> None:
         load_log(tmp_path, format)
     with pytest.raises(InputError, match="is a folder"):
         LogRecords(tmp_path, format)
+
+
+def test_a_row_or_a_header_with_escape_characters_is_shown_without_them(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(f"{HEADER}\nu\t,i,view,{TIME_MS}\n\x1b[31mred\x9b\t\x07\n")
+    shown = str(load_log(path)[1]).splitlines()[1]
+    assert shown.endswith(": �[31mred�\t�")
+    path.write_text("user\x1b[2Jid,item\n")
+    with pytest.raises(InputError, match="user�"):
+        load_log(path)
