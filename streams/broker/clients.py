@@ -68,10 +68,16 @@ async def open_producer(settings: Settings, failure: str, **options: Any) -> Asy
 def make_consumer(settings: Settings, **options: Any) -> AIOKafkaConsumer:
     """A consumer of committed records, not started, that commits nothing.
 
-    Records of an aborted transaction never happened, and records of an open transaction have not happened yet.
+    Records of an aborted transaction never happened, and records of an open transaction have not happened yet. Where
+    retention deletes records before they are read, the consumer goes on at the first record that is left. aiokafka's
+    default goes on at the end, and would skip the records between without an error.
     """
     return AIOKafkaConsumer(
-        enable_auto_commit=False, isolation_level="read_committed", **options, **broker_arguments(settings)
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        **options,
+        **broker_arguments(settings),
     )
 
 

@@ -49,7 +49,7 @@ class MetricsPublisher:
 
     async def _read_published_ids(self) -> set[str]:
         failure = f"topic {self._topic} on {self._settings.broker} cannot be read"
-        async with open_consumer(self._settings, failure, auto_offset_reset="earliest") as consumer:
+        async with open_consumer(self._settings, failure) as consumer:
             if self._topic not in await consumer.topics():
                 return set()
             topic = await asyncio.to_thread(describe_topic, self._settings, self._topic)

@@ -38,9 +38,7 @@ class TopicFollower:
     async def start(self) -> None:
         """Connect, and wait until the topic exists. Raises BrokerError, SettingsError."""
         await asyncio.to_thread(check_broker, self._settings)
-        consumer = self._consumer = make_consumer(
-            self._settings, auto_offset_reset="earliest", max_partition_fetch_bytes=4 * 1024 * 1024
-        )
+        consumer = self._consumer = make_consumer(self._settings, max_partition_fetch_bytes=4 * 1024 * 1024)
         try:
             with no_broker_errors(self._settings):
                 await consumer.start()

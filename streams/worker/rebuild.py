@@ -40,9 +40,7 @@ class Rebuilder:
         processor = Processor(self._bundle, self._graphs, arena)
         keys = {user_id.encode() for user_id in user_ids}
         failure = f"partition {partition} of {topic} could not be read again"
-        # Retention may delete the first records meanwhile. The offset reset then continues at the new beginning.
-        options = {"auto_offset_reset": "earliest", "max_poll_records": POLL_RECORDS}
-        async with open_consumer(self._settings, failure, **options) as consumer:
+        async with open_consumer(self._settings, failure, max_poll_records=POLL_RECORDS) as consumer:
             start = next(iter((await consumer.beginning_offsets([TopicPartition(topic, partition)])).values()))
             sequence = 0
             async for batch in read_partition(consumer, topic, partition, start, end):

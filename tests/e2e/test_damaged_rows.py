@@ -1,13 +1,20 @@
 """Rows that were changed, lost or written twice: `thalweg verify` finds them, and a worker rebuilds them."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from kafka import KafkaProducer, TopicPartition
+from kafka.structs import OffsetAndMetadata
 
 from export.runtime.bundle import Bundle
+from streams.broker.topics import Topic, broker_admin, describe_topic
+from streams.commands.verify import verification
 from streams.config.errors import SettingsError
+from streams.config.settings import Settings
 from streams.engine.arena import StoredUser
 from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
@@ -16,7 +23,9 @@ from streams.store.cql_schema import representations_table
 from streams.store.session import connect
 from streams.store.store import open_store
 from streams.store.user_rows import DamagedRow
-from tests.support.deployment import Deployment, expected_ids, shopping
+from tests.support.deployment import Deployment, event, expected_ids, record, shopping
+
+PARTITION = 1
 
 
 def test_verify_finds_a_damaged_row(deployment: Deployment) -> None:
@@ -38,7 +47,7 @@ def test_verify_finds_a_damaged_row(deployment: Deployment) -> None:
     store.close()
     found = deployment.verify()
     assert not found.clean
-    assert sum("damaged" in text for text in found.mismatches) == len(damages)
+    assert sum("damaged" in text for text in found.mismatches) == found.mismatched == len(damages)
 
 
 def test_two_workers_that_write_the_same_position_leave_the_row_of_one_of_them(deployment: Deployment) -> None:
@@ -157,6 +166,79 @@ def test_rows_that_are_lost_under_a_running_worker_are_rebuilt_when_their_users_
     assert evaluated == expected_ids(deployment)
     found = deployment.verify(repair=True)  # Rows of users who did not return are still missing.
     assert (found.mismatches, found.events) == ([], 380)
+
+
+def test_verify_reads_on_where_retention_deletes_records_meanwhile(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large topic takes minutes to read. Retention deletes first records of the partitions that come last."""
+
+    def describe_and_cut(settings: Settings, name: str, group: str | None = None) -> Topic:
+        described = describe_topic(settings, name, group)
+        if name == settings.behavior_topic:
+            cut(deployment, dict.fromkeys(range(described.partitions), 5))
+        return described
+
+    worker = deployment.worker()
+    worker.start()
+    deployment.send(shopping(400, 40, seed=15))
+    deployment.wait_until_committed()
+    worker.stop()
+    monkeypatch.setattr(verification, "describe_topic", describe_and_cut)
+    found = deployment.verify()
+    assert (found.mismatches, found.users, found.events) == ([], 40, 380)
+    assert 0 < found.unverifiable <= 20
+
+
+def test_a_row_is_unverifiable_where_the_topic_holds_the_second_copy_of_an_event_alone(deployment: Deployment) -> None:
+    worker = deployment.worker()
+    worker.start()
+    first, *later = views("ann", 0, 5)
+    send(deployment, [first, *later, first])
+    deployment.wait_until_committed()
+    worker.stop()
+    cut(deployment, {PARTITION: 1})
+    for repair in (False, True):
+        found = deployment.verify(repair)
+        assert (found.mismatches, found.unverifiable, found.repaired) == ([], 1, 0)
+
+
+def test_a_repair_leaves_a_row_whose_first_events_are_gone_and_says_so(deployment: Deployment) -> None:
+    """The row has 5 steps and lacks 2 events. The topic holds the last 2 events of the row, and these 2 events."""
+    worker = deployment.worker()
+    worker.start()
+    send(deployment, views("ann", 0, 5))
+    deployment.wait_until_committed()
+    worker.stop()
+    send(deployment, views("ann", 5, 2))
+    group = deployment.settings.consumer_group_id(deployment.bundle.bundle_id)
+    tp = TopicPartition(deployment.settings.behavior_topic, PARTITION)
+    with broker_admin(deployment.settings) as admin:
+        admin.alter_group_offsets(group, {tp: OffsetAndMetadata(7, "", -1)})
+    cut(deployment, {PARTITION: 3})
+    found = deployment.verify(repair=True)
+    assert (found.mismatched, found.repaired) == (1, 0)
+    assert "stored 5 steps" in found.mismatches[0]
+    assert "the user's first events are gone, so a repair leaves the row as it is" in found.mismatches[0]
+
+
+def views(user: str, first: int, count: int) -> list[dict[str, Any]]:
+    return [event(f"{user}-{n}", user, f"item-{n + 1}", time_ms=10**12 + n) for n in range(first, first + count)]
+
+
+def send(deployment: Deployment, values: Sequence[dict[str, Any]]) -> None:
+    """Send events to one partition."""
+    producer = KafkaProducer(bootstrap_servers=deployment.settings.broker)
+    for key, value in map(record, values):
+        producer.send(deployment.settings.behavior_topic, key=key, value=value, partition=PARTITION)
+    producer.close()
+
+
+def cut(deployment: Deployment, first_offsets: Mapping[int, int]) -> None:
+    """Delete the records before these offsets, by partition, as retention does."""
+    topic = deployment.settings.behavior_topic
+    with broker_admin(deployment.settings) as admin:
+        admin.delete_records({TopicPartition(topic, partition): at for partition, at in first_offsets.items()})
 
 
 def truncate(deployment: Deployment) -> None:

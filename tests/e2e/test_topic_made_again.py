@@ -7,6 +7,7 @@ from kafka import KafkaProducer
 from streams.broker.topics import broker_admin, describe_topic, ensure_topics
 from streams.config.errors import ThalwegError
 from streams.demo.worker_process import WorkerProcess
+from streams.engine.arena import StoredUser
 from streams.store.store import open_store
 from tests.support.deployment import Deployment, event, expected_ids, record
 
@@ -126,3 +127,25 @@ def test_a_dead_letter_of_the_deleted_topic_hides_no_record_of_the_new_topic(dep
     again.stop()
     found = deployment.verify()
     assert (found.mismatches, found.events, found.dead_letters) == ([], 1, 0)
+
+
+def test_events_that_the_new_topic_holds_again_are_verified(deployment: Deployment) -> None:
+    """A worker recognises the events as sent twice, so the rows keep their positions in the deleted topic."""
+    worker = deployment.worker()
+    worker.start()
+    sent = events("shop", 40, 8)
+    deployment.send(sent)
+    deployment.wait_until_committed()
+    worker.stop()
+    make_again(deployment)
+    deployment.send(sent[16:])
+    again = deployment.worker("again")
+    again.start()
+    deployment.wait_until_committed()
+    again.stop()
+    for repair in (False, True):
+        found = deployment.verify(repair)
+        assert (found.mismatches, found.users, found.unverifiable, found.repaired) == ([], 8, 8, 0)
+    store = open_store(deployment.settings, deployment.bundle)
+    assert {row.steps for row in store.users.scan() if isinstance(row, StoredUser)} == {5}
+    store.close()

@@ -91,7 +91,7 @@ async def _newest_records(settings: Settings, topic: Topic, limit_s: float) -> l
     found: list[KeyedRecord] = []
     failure = f"topic {topic.name} at {settings.broker} could not be read"
     loop = asyncio.get_running_loop()
-    async with open_consumer(settings, failure, auto_offset_reset="earliest", max_poll_records=RECORDS) as consumer:
+    async with open_consumer(settings, failure, max_poll_records=RECORDS) as consumer:
         consumer.assign(list(ends))
         for tp, end in ends.items():
             consumer.seek(tp, max(starts[tp.partition], end - size))

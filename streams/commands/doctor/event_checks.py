@@ -39,7 +39,7 @@ async def _last_outcomes(settings: Settings, topic: Topic) -> list[Outcome]:
     each = math.ceil(SAMPLE / topic.partitions)
     outcomes: list[Outcome] = []
     failure = f"topic {topic.name} at {settings.broker} could not be read"
-    async with open_consumer(settings, failure, auto_offset_reset="earliest") as consumer:
+    async with open_consumer(settings, failure) as consumer:
         for partition, end in topic.stable_offsets.items():
             start = max(topic.start_offsets[partition], end - each)
             async for records in read_partition(consumer, topic.name, partition, start, end):

@@ -42,6 +42,8 @@ def print_report(found: Verification) -> None:
         )
     if found.repaired:
         print(f"verify: {found.repaired} rows were written, and all users were verified again")
+        if not found.is_topic_complete:
+            print("verify: the topic lacks its first records, so a written state begins with the records that are left")
     verdict = "clean" if found.clean else f"{found.mismatched} users differ"
     print(
         f"verify: {verdict}; {found.users} users, {found.events} events applied, "

@@ -1,5 +1,6 @@
 """States of users from the records of the topic alone, and their comparison with the stored rows. Does no I/O."""
 
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -10,12 +11,15 @@ from streams.commands.verify.result import Verification
 from streams.engine.arena import NO_OFFSET, StoredUser
 from streams.engine.codec import Outcome, Rejected, decode_batch
 from streams.engine.planning.candidates import Part
+from streams.engine.planning.repeats import digests
 from streams.engine.planning.rows import Rows
 from streams.engine.processor import Processor
+from streams.engine.stages import Stepped
 
 # Batches of different sizes sum in a different order. A float32 component then differs by about 1e-7 after each step,
 # and a recurrent cell forgets old differences.
 TOLERANCE = 1e-5
+MAX_OFFSET = MAX_STEPS = 2**63 - 1
 
 # Users whose records are applied in one pass over a partition. `home`: users who are stored under this partition, and
 # users who are not stored. `away`: users who are stored under another partition.
@@ -41,7 +45,8 @@ class Recompute:
         self._set_aside = set_aside
         self._found = found
         self._sequence = 0
-        self.wrong: list[str] = []  # users whose stored row differs, is damaged or is missing
+        self._steps_at_row: dict[str, int] = {}  # by user whose row lacks events, the steps before these events
+        self.wrong: list[str] = []  # users whose row a repair may replace: the row differs, is damaged or is missing
 
     def step(self, partition: int, records: list[Any], users: Users) -> None:
         """Apply the records of these users, up to the later of the user's stored position and the commit."""
@@ -55,6 +60,7 @@ class Recompute:
         self._sequence += 1
         self._move_users(partition, kept)
         result = self._processor.process([Part(partition, kept_records, kept)], self._sequence, evaluate=False)
+        self._note_lacking_rows(partition, result)
         found.events += len(result.applied.event)
         found.already_applied += result.already_applied
         found.dead_letters += len(result.rejected)
@@ -71,6 +77,28 @@ class Recompute:
         is_stored = row is not None and row.partition == partition and offset <= row.offset
         return is_stored or offset < committed
 
+    def _note_lacking_rows(self, partition: int, stepped: Stepped) -> None:
+        """Note the users whose row lacks an event or an erasure of this batch.
+
+        An event behind the row's position whose id the row remembers is no such event. The worker has recognised the
+        event as sent twice, also where the topic does not hold the first copy any more.
+        """
+        applied = stepped.applied
+        rows = [self._stored.get(user_id) for user_id in stepped.rows.user_id]
+        ends = [
+            row.offset if row is not None and (row.partition == partition or row.offset == NO_OFFSET) else MAX_OFFSET
+            for row in rows
+        ]
+        behind = np.flatnonzero(applied.offset > np.array(ends, np.int64)[applied.row]).tolist()
+        for at, digest in zip(behind, digests([applied.event[at] for at in behind]).tolist(), strict=True):
+            row = rows[applied.row[at]]
+            if row is not None and digest not in row.recent:
+                self._steps_at_row.setdefault(row.user_id, int(applied.steps[at]))
+        for user_id, _, offset in stepped.erased:
+            row = self._stored.get(user_id)
+            if row is not None and (row.offset == NO_OFFSET or (row.partition == partition and row.offset < offset)):
+                self._steps_at_row[user_id] = MAX_STEPS  # Nothing of the row may stay.
+
     def _move_users(self, partition: int, outcomes: list[Outcome]) -> None:
         """Let users whose earlier events are in another partition continue with their state in this partition."""
         arena = self._processor.arena
@@ -80,32 +108,56 @@ class Recompute:
                 if slot is not None and arena.partition[slot] != partition:
                     arena.partition[slot], arena.offset[slot] = partition, NO_OFFSET
 
-    def compare(self) -> None:
-        """Compare every recomputed user with the stored row, and take the row out of `stored`."""
+    def compare(self, start_offsets: Mapping[int, int], damaged: Collection[str]) -> None:
+        """Compare every recomputed user with the stored row, and take the row out of `stored`.
+
+        start_offsets: by partition, the first offset that was still there when the topic had been read. damaged: the
+        users with a damaged row, which is a difference that is counted already.
+        """
         arena, found = self._processor.arena, self._found
-        is_topic_complete = not any(self._topic.start_offsets.values()) and not found.earlier_topics
+        found.is_topic_complete = not any(start_offsets.values()) and not found.earlier_topics
         for user_id, slot in arena.users():
-            mismatched = found.mismatched
             found.users += 1
             row = self._stored.pop(user_id, None)
-            steps, partition, offset = int(arena.steps[slot]), int(arena.partition[slot]), int(arena.offset[slot])
             if row is None:
-                found.add_mismatch(
-                    f"user {user_id!r} of partition {partition} has {steps} committed events and no stored row"
-                )
-            elif not is_topic_complete and row.steps > steps and (row.partition, row.offset) == (partition, offset):
-                found.unverifiable += 1
-            elif (row.steps, row.partition, row.offset) != (steps, partition, offset):
-                found.add_mismatch(
-                    f"user {user_id!r}: stored {row.steps} steps up to partition {row.partition} offset {row.offset}, "
-                    f"recomputed {steps} steps up to partition {partition} offset {offset}"
-                )
-            elif row.last_time_ms != arena.last_time_ms[slot] or row.last_item != arena.last_item[slot]:
-                found.add_mismatch(f"user {user_id!r}: time or item of the last event differ after {steps} steps")
-            else:
-                self._compare_vectors(row, slot)
-            if found.mismatched > mismatched:
                 self.wrong.append(user_id)
+                if user_id not in damaged:
+                    found.add_mismatch(
+                        f"user {user_id!r} of partition {arena.partition[slot]} has {arena.steps[slot]} committed "
+                        "events and no stored row"
+                    )
+            elif not found.is_topic_complete and self._is_unverifiable(row, slot):
+                found.unverifiable += 1
+            elif difference := self._difference(row, slot):
+                if self._may_replace(row, slot):
+                    self.wrong.append(user_id)
+                else:
+                    difference += "; the user's first events are gone, so a repair leaves the row as it is"
+                found.add_mismatch(f"user {user_id!r}: {difference}")
+
+    def _is_unverifiable(self, row: StoredUser, slot: int) -> bool:
+        """True for a row that lacks no event of the topic, and that the topic's records do not give.
+
+        Events of the user are gone from the topic. Or the topic holds only the second copy of an event, which the
+        worker has not applied.
+        """
+        arena = self._processor.arena
+        partition, offset = int(arena.partition[slot]), int(arena.offset[slot])
+        if row.user_id in self._steps_at_row:
+            return False
+        if (row.partition, row.offset) == (partition, offset):
+            recent = [digest for digest in arena.recent[slot].tolist() if digest]
+            return row.steps > arena.steps[slot] or (row.steps == arena.steps[slot] and row.recent != recent)
+        return row.offset == NO_OFFSET or (row.partition == partition and row.offset < offset)
+
+    def lacks_records(self, user_id: str) -> bool:
+        """True for a user whose stored row lacks an event or an erasure that the topic holds."""
+        return user_id in self._steps_at_row
+
+    def _may_replace(self, row: StoredUser, slot: int) -> bool:
+        """False for a row with events that the topic does not hold any more. The recomputed state would lack them."""
+        steps = self._steps_at_row.get(row.user_id, int(self._processor.arena.steps[slot]))
+        return self._found.is_topic_complete or row.steps <= steps
 
     def recomputed(self) -> tuple[Rows, NDArray[np.float32], NDArray[np.float32]]:
         """The recomputed rows of the n wrong users, their states (n, S) and their representations (n, D)."""
@@ -113,14 +165,21 @@ class Recompute:
         rows = Rows.from_arena(self.wrong, len(self.wrong), arena)
         return rows, arena.state[rows.slot], arena.representation[rows.slot]
 
-    def _compare_vectors(self, row: StoredUser, slot: int) -> None:
+    def _difference(self, row: StoredUser, slot: int) -> str | None:
+        """What differs between the row and the recomputed user, or None."""
         arena, found = self._processor.arena, self._found
+        steps, partition, offset = int(arena.steps[slot]), int(arena.partition[slot]), int(arena.offset[slot])
+        if (row.steps, row.partition, row.offset) != (steps, partition, offset):
+            return (
+                f"stored {row.steps} steps up to partition {row.partition} offset {row.offset}, "
+                f"recomputed {steps} steps up to partition {partition} offset {offset}"
+            )
+        if row.last_time_ms != arena.last_time_ms[slot] or row.last_item != arena.last_item[slot]:
+            return f"time or item of the last event differ after {steps} steps"
         difference = max(
             float(np.abs(row.state - arena.state[slot]).max()),
             float(np.abs(row.representation - arena.representation[slot]).max()),
         )
         found.max_abs_diff = max(found.max_abs_diff, difference)
-        if not difference <= TOLERANCE:  # a NaN differs too
-            found.add_mismatch(
-                f"user {row.user_id!r}: after {row.steps} steps the stored state differs by {difference:.2e}"
-            )
+        # A NaN differs too.
+        return None if difference <= TOLERANCE else f"after {steps} steps the stored state differs by {difference:.2e}"

@@ -17,6 +17,7 @@ class Verification(msgspec.Struct, kw_only=True):
     not_committed: int = 0  # records that the consumer group has not committed yet
     unverifiable: int = 0  # users whose first events are no longer in the topic
     earlier_topics: int = 0  # how often the topic was deleted and made again
+    is_topic_complete: bool = True  # the topic holds all records since its beginning, and there was no earlier topic
     repaired: int = 0  # rows that were written because of `--repair`
     mismatches: list[str] = []  # descriptions of the first MAX_SHOWN differences
     mismatched: int = 0

@@ -70,16 +70,18 @@ def _verify(settings: Settings, bundle: Bundle, topic: Topic, store: Store) -> t
     rows = list(store.users.scan())
     earlier = {epoch.topic_id for epoch in epochs} - {topic.topic_id}
     found = Verification(not_committed=topic.lag, earlier_topics=len(earlier))
-    for row in rows:
-        if isinstance(row, DamagedRow):
-            found.add_mismatch(row.why)
+    damaged = {row.user_id: row.why for row in rows if isinstance(row, DamagedRow)}
+    for why in damaged.values():
+        found.add_mismatch(why)
     stored = {row.user_id: row for row in rows if isinstance(row, StoredUser)}
     # Partitions were added in every further epoch. A user's events in earlier partitions came before the events in the
     # partition where the user is stored.
     passes: list[Users] = ["away", "home"] if len(comparable) > 1 else ["all"]
     set_aside = asyncio.run(_set_aside_records(settings, min(comparable, default=0)))
     recompute = asyncio.run(_recompute(settings, bundle, topic, passes, stored, set_aside, found))
-    _report_rows_without_events(topic, stored, found)
+    start_offsets = describe_topic(settings, topic.name).start_offsets  # Retention may have deleted records meanwhile.
+    recompute.compare(start_offsets, damaged)
+    _report_rows_without_events(recompute, start_offsets, stored, found)
     return found, recompute
 
 
@@ -92,7 +94,7 @@ async def _recompute(
     set_aside: set[tuple[int, int]],
     found: Verification,
 ) -> Recompute:
-    """Read the topic once for each pass, then compare. Takes the rows of the recomputed users out of `stored`."""
+    """Read the topic once for each pass."""
     arena = Arena(max(1, topic.records), bundle.manifest.state_width, bundle.manifest.representation_width)
     processor = Processor(bundle, Stepper(bundle), arena)
     recompute = Recompute(processor, topic, stored, set_aside, found)
@@ -103,7 +105,6 @@ async def _recompute(
                 start, end = topic.start_offsets[partition], topic.stable_offsets[partition]
                 async for batch in read_partition(consumer, topic.name, partition, start, end):
                     recompute.step(partition, batch, users)
-    recompute.compare()
     return recompute
 
 
@@ -133,11 +134,15 @@ def was_set_aside(headers: Mapping[str, str], behavior_topic: str) -> bool:
     return is_untold and headers.get(TOPIC_HEADER) == behavior_topic
 
 
-def _report_rows_without_events(topic: Topic, stored: dict[str, StoredUser], found: Verification) -> None:
+def _report_rows_without_events(
+    recompute: Recompute, start_offsets: Mapping[int, int], stored: dict[str, StoredUser], found: Verification
+) -> None:
     """stored: the rows whose users the topic does not contain."""
     for user_id, row in stored.items():
         is_of_earlier_topic = row.offset == NO_OFFSET
-        if is_of_earlier_topic or row.offset < topic.start_offsets.get(row.partition, 0):
+        if recompute.lacks_records(user_id):
+            found.add_mismatch(f"user {user_id!r} has a stored row from before an erasure")
+        elif is_of_earlier_topic or row.offset < start_offsets.get(row.partition, 0):
             found.unverifiable += 1
         else:
             found.add_mismatch(f"user {user_id!r} has a stored row and no applied event in the topic")

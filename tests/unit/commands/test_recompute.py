@@ -1,0 +1,76 @@
+"""Which rows `thalweg verify` can judge, and which rows a repair may replace, where the topic lacks first records."""
+
+import uuid
+
+import pytest
+
+from streams.broker.topics import Topic
+from streams.commands.verify.recompute import Recompute
+from streams.commands.verify.result import Verification
+from tests.support.processing import MemoryStore, Record, feed, processor, record
+
+
+def views(*numbers: int) -> list[Record]:
+    """Return records of one user at the offsets 0, 1, ... The number names the event; -1 is an erasure."""
+    return [
+        record(offset, "u", f"i{number % 5 + 1}" if number >= 0 else None, f"e{number}", 1000 * number)
+        for offset, number in enumerate(numbers)
+    ]
+
+
+def judged(records: list[Record], start: int, row_after: int | None = None) -> tuple[Recompute, Verification]:
+    """Recompute the user from the records behind offset `start`.
+
+    row_after: the stored row is the one after so many records; by default after all.
+    """
+    worker, store = processor(), MemoryStore()
+    feed(worker, store, records[:row_after], 1)
+    offsets = [{0: at} for at in (start, len(records))]
+    topic = Topic(
+        name="events",
+        topic_id=uuid.UUID(int=0),
+        partitions=1,
+        start_offsets=offsets[0],
+        stable_offsets=offsets[1],
+        end_offsets=offsets[1],
+        committed=offsets[1],
+    )
+    found = Verification()
+    recompute = Recompute(processor(), topic, dict(store.users), set(), found)
+    recompute.step(0, records[start:], "all")
+    recompute.compare(offsets[0], ())
+    return recompute, found
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [(0, 1, 2, 3), (0, 1, 2, 0), (0, 1, 0, 2)],
+    ids=["no copy", "copy at the end", "copy in the middle"],
+)
+def test_a_right_row_is_never_a_difference_where_its_first_event_is_gone(numbers: tuple[int, ...]) -> None:
+    """A worker takes an event once. Without the first copy, the second copy looks like a new event."""
+    recompute, found = judged(views(*numbers), start=1)
+    assert (found.mismatches, found.unverifiable, recompute.wrong) == ([], 1, [])
+    whole = judged(views(*numbers), start=0)[1]
+    assert (whole.mismatches, whole.unverifiable, whole.events) == ([], 0, len(set(numbers)))
+
+
+def test_a_row_that_lacks_events_is_a_difference_and_keeps_its_history() -> None:
+    recompute, found = judged(views(0, 1, 2, 3, 4), start=2, row_after=3)
+    assert (found.mismatched, found.unverifiable, recompute.wrong) == (1, 0, [])
+    assert "stored 3 steps" in found.mismatches[0]
+    assert "a repair leaves the row as it is" in found.mismatches[0]
+
+
+def test_a_repair_replaces_a_row_whose_history_the_topic_holds() -> None:
+    """The erasure is the user's first record that is left, so what came before does not count."""
+    for numbers, start in (((0, 1, 2, 3), 0), ((0, 1, -1, 2, 3, 4), 2)):
+        recompute, found = judged(views(*numbers), start, row_after=len(numbers) - 1)
+        assert (found.mismatched, found.unverifiable, recompute.wrong) == (1, 0, ["u"])
+
+
+def test_a_row_from_before_an_erasure_is_replaced() -> None:
+    recompute, found = judged(views(0, 1, 2, -1, 3), start=2, row_after=3)
+    assert (found.mismatched, recompute.wrong) == (1, ["u"])
+    recompute, _ = judged(views(0, 1, 2, -1), start=3, row_after=3)
+    assert recompute.lacks_records("u")
