@@ -1,6 +1,7 @@
 """The representation update, and the text form of a vector in it. Pure."""
 
 import base64
+import re
 from binascii import b2a_base64
 from collections.abc import Iterable
 from typing import Annotated
@@ -11,6 +12,8 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from streams.contracts.fields import Count, RecordId, TimeMs
+
+_UPDATE_KEY = re.compile(r"\w+-[0-9a-f]{12}/")  # the form of a bundle id: `bundle_id` in export/runtime/bundle.py
 
 
 class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -33,6 +36,16 @@ def update_keys(bundle_id: str, user_ids: Iterable[str]) -> list[bytes]:
     """The key of each user's update: `<bundle_id>/<user_id>` in UTF-8. A bundle id holds no slash."""
     prefix = f"{bundle_id}/"
     return [(prefix + user_id).encode() for user_id in user_ids]
+
+
+def tombstone_keys(bundle_id: str, user_id: str) -> list[bytes]:
+    """The keys under which an erasure writes null values: the present key, and the key of earlier versions.
+
+    Earlier versions wrote updates under the user alone. A user id may look like the key of another user, such as
+    `gru-0f3a5c7e9b1d/u-42`. An erasure of this user must not take the update of u-42, so the older key is left out.
+    """
+    keys = update_keys(bundle_id, [user_id])
+    return keys if _UPDATE_KEY.match(user_id) else [*keys, user_id.encode()]
 
 
 def encode_vector(vector: bytes) -> str:

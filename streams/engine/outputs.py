@@ -10,7 +10,7 @@ import numpy as np
 from streams.contracts.dead_letters import dead_letter, erasure_marker
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import record_id
-from streams.contracts.representation_updates import RepresentationUpdate, encode_vector, update_keys
+from streams.contracts.representation_updates import RepresentationUpdate, encode_vector, tombstone_keys, update_keys
 from streams.engine.epochs import EpochView
 from streams.engine.foresight import SCORES
 from streams.engine.stages import Scored
@@ -82,13 +82,10 @@ class OutputEncoder:
         return zip(partitions, map(str.encode, users), values, strict=True)
 
     def updates(self, scored: Scored) -> Iterator[Output]:
-        """Tombstones of erased users, then the representation of every user that changed or was replayed.
-
-        An earlier version wrote updates under the user alone. Their tombstone takes what that version wrote.
-        """
+        """Tombstones of erased users, then the representation of every user that changed or was replayed."""
         for erased in scored.erased:
-            yield erased.partition, update_keys(self._bundle_id, [erased.user_id])[0], None
-            yield erased.partition, erased.user_id.encode(), None
+            for key in tombstone_keys(self._bundle_id, erased.user_id):
+                yield erased.partition, key, None
         which = scored.updated_rows()
         rows = scored.rows.select(which)
         partitions = rows.partition.tolist()

@@ -58,6 +58,20 @@ def test_the_key_of_an_update_holds_the_bundle_and_a_tombstone_also_takes_the_ol
     ]
 
 
+def test_an_erasure_takes_no_update_of_another_user() -> None:
+    """The first user id reads as the key of the update of ann."""
+    users = ["gru-0f3a5c7e9b1d/ann", "google/42", "gru-1/ann"]
+    log = [record(offset, user, None, "", 0) for offset, user in enumerate(users)]
+    encoder = OutputEncoder("events", "gru-1", ITEMS, share=1)
+    assert [key for _, key, _ in encoder.updates(feed(processor(), MemoryStore(), log, 1))] == [
+        b"gru-1/gru-0f3a5c7e9b1d/ann",
+        b"gru-1/google/42",
+        b"google/42",
+        b"gru-1/gru-1/ann",
+        b"gru-1/ann",  # no bundle has such a short id
+    ]
+
+
 def test_user_ids_of_published_outputs_have_no_more_references() -> None:
     log = [record(n, f"user-{n}", "i1", f"e{n}", n) for n in range(50)]
     result = feed(processor(), MemoryStore(), log, 1)
