@@ -39,8 +39,13 @@ class Source:
         self._topic_ids = TopicIdReader(settings, settings.behavior_topic)
 
     def refresh(self) -> Opened:
-        """What to read from now on. The store and the encoder use the epoch of the topic from now on."""
+        """What to read from now on. The store and the encoder use the epoch of the topic from now on.
+
+        Raises TopicRemadeError where an earlier call has found another topic. A topic that is made again with another
+        number of partitions makes the group rebalance, so this call may come before `check_incarnation`.
+        """
         topic, view = self._view()
+        self._confirm(topic.topic_id)
         self._topic_id = topic.topic_id
         self._held = len(view.held)
         if not view.held:
@@ -77,7 +82,10 @@ class Source:
         Offsets name other records in the topic that was made again, so nothing may be read on. Raises BrokerError where
         there is no such topic now.
         """
-        if self._topic_ids.read() != self._topic_id and self._topic_id is not None:
+        self._confirm(self._topic_ids.read())
+
+    def _confirm(self, topic_id: uuid.UUID) -> None:
+        if topic_id != self._topic_id and self._topic_id is not None:
             raise TopicRemadeError(
                 f"topic {self._settings.behavior_topic} was deleted and made again while this worker read the topic; "
                 "start the worker again, and the worker reads the new topic from its beginning"

@@ -21,8 +21,8 @@ def events(prefix: str, count: int, users: int) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def make_again(deployment: Deployment) -> None:
-    settings = deployment.settings
+def make_again(deployment: Deployment, partitions: int = 4) -> None:
+    settings = deployment.settings_with(partitions=partitions)
     before = describe_topic(settings, settings.behavior_topic).topic_id
     with broker_admin(settings) as admin:
         admin.delete_topics([settings.behavior_topic])
@@ -149,3 +149,23 @@ def test_events_that_the_new_topic_holds_again_are_verified(deployment: Deployme
     store = open_store(deployment.settings, deployment.bundle)
     assert {row.steps for row in store.users.scan() if isinstance(row, StoredUser)} == {5}
     store.close()
+
+
+def test_a_topic_that_is_made_again_with_more_partitions_ends_the_worker(deployment: Deployment) -> None:
+    """The number of partitions makes the group rebalance, which may come before the look at the topic's id."""
+    worker = deployment.worker()
+    worker.start()
+    deployment.send(events("old", 400, 40))
+    deployment.wait_until_committed()
+    make_again(deployment, partitions=8)
+    deployment.send(events("new", 600, 50))
+    wait_for_the_end(worker)
+    assert worker.exit_code == 1
+    assert "was deleted and made again" in worker.last_lines(1)
+    again = deployment.worker("again")
+    again.start()
+    deployment.wait_until_committed()
+    again.stop()
+    assert {e.id for e in deployment.evaluations() if e.user_id.startswith("new")} == expected_ids(deployment, epoch=1)
+    found = deployment.verify()
+    assert (found.mismatches, found.events, found.unverifiable) == ([], 600, 40)
