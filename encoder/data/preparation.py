@@ -64,7 +64,7 @@ class PreparationReport(msgspec.Struct, frozen=True, kw_only=True):
         if self.settings.min_support > 1:
             lines.append(
                 f"{self.rare_items:,} of {self.items:,} items below {self.settings.min_support:,} events, with "
-                f"{self.rare_events:,} events: unknown items to the model"
+                f"{self.rare_events:,} events: too rare to enter the catalogue as new items"
             )
         lines.append("missing: " + ", ".join(f"{name} in {count:,}" for name, count in self.missing.items()))
         return "\n  ".join(lines)

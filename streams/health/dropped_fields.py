@@ -34,8 +34,8 @@ class DroppedFields:
                 self._logged.add(kind)
                 # The limit of the log counts messages by their templates, so the template holds the field and reason.
                 logger.warning(
-                    f"{one.field} is left out, reason {one.reason}: event %r has %s %s; the event is applied without "
-                    f"the field, and thalweg_dropped_fields_total counts further events",
+                    f"a value of {one.field} is left out, reason {one.reason}: event %r has %s %s; the event is "
+                    "applied without this value, and thalweg_dropped_fields_total counts further events",
                     one.event_id,
                     one.path,
                     one.value,

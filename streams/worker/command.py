@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     bundle = Bundle.load(settings.bundle_folder(args.bundle))
     logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if args.log_level != "DEBUG":
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)  # kafka-python logs each retry. A failure is raised.
     for handler in logging.getLogger().handlers:
         handler.addFilter(RateLimitFilter())
         handler.addFilter(strip_traceback)

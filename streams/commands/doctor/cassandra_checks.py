@@ -48,8 +48,8 @@ def check_keyspace_name(settings: Settings) -> Finding:
     try:
         cql_schema.create_keyspace(settings.keyspace, settings.replication)
     except SettingsError as error:
-        return Finding("failed", "keyspace", str(error), "set THALWEG_KEYSPACE")
-    return Finding("ok", "keyspace", settings.keyspace)
+        return Finding("failed", "keyspace name", str(error), "set THALWEG_KEYSPACE")
+    return Finding("ok", "keyspace name", settings.keyspace)
 
 
 def _check_durability(session: Session, settings: Settings) -> Finding:

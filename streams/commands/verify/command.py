@@ -44,11 +44,17 @@ def print_report(found: Verification) -> None:
         print(f"verify: {found.repaired} rows were written, and all users were verified again")
         if not found.is_topic_complete:
             print("verify: the topic lacks its first records, so a written state begins with the records that are left")
-    verdict = "clean" if found.clean else f"{found.mismatched} users differ"
+    clean = "clean so far" if found.not_committed else "clean"
+    verdict = clean if found.clean else f"{found.mismatched} users differ"
+    waiting = (
+        f"; {found.not_committed} records are not committed yet: run the command again when the workers have read them"
+        if found.not_committed
+        else ""
+    )
     print(
         f"verify: {verdict}; {found.users} users, {found.events} events applied, "
         f"{found.already_applied} already applied, {found.dead_letters} dead letters, "
         f"{found.erasures} erasures, largest difference {found.max_abs_diff:.1e}"
-        + (f"; {found.not_committed} records are not committed yet" if found.not_committed else "")
         + (f"; {found.unverifiable} users began before the topic's first record" if found.unverifiable else "")
+        + waiting
     )

@@ -53,6 +53,6 @@ def test_the_log_shows_the_first_dropped_field_of_each_field_and_reason(caplog: 
         metrics.dropped_fields.add(dropped[:2])
         metrics.dropped_fields.add(dropped[2:])
     first, second = caplog.messages
-    assert first.startswith("price is left out, reason negative: event 'e1' has price -1;")
+    assert first.startswith("a value of price is left out, reason negative: event 'e1' has price -1;")
     assert "event 'e9' has attributes.new true;" in second
     assert count(metrics, METRIC, field="price", reason="negative") == 3

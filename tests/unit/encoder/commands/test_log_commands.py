@@ -44,7 +44,7 @@ def test_train_prepares_a_log_and_records_it_and_evaluate_prepares_only_on_reque
         "400 of 470 events after preparation",
         "40 exact repeats (same user, item, action and time): left out",
         "1 users above 20 events in 24 hours (bots), with 30 events: left out",
-        "0 of 7 items below 2 events, with 0 events: unknown items to the model",
+        "0 of 7 items below 2 events, with 0 events: too rare to enter the catalogue as new items",
         "missing: category in 400, price in 400, brand in 400",
     ):
         assert line in printed

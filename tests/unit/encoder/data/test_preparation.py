@@ -94,7 +94,7 @@ def test_users_with_few_events_are_left_out_and_rare_items_are_counted() -> None
         2,
     )
     assert "2 users below 2 events, with 2 events: left out" in str(report)
-    assert "2 of 2 items below 2 events, with 2 events: unknown items to the model" in str(report)
+    assert "2 of 2 items below 2 events, with 2 events: too rare to enter the catalogue as new items" in str(report)
 
 
 def test_missing_values_are_counted_in_the_remaining_events() -> None:
