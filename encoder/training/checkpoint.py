@@ -63,8 +63,14 @@ class Checkpoint:
 
 # What torch, numpy and msgspec raise for files that are cut off, damaged or unreadable.
 _UNREADABLE = (
-    *(msgspec.MsgspecError, RuntimeError, ValueError, TypeError, OSError, EOFError),
-    *(zipfile.BadZipFile, pickle.UnpicklingError),
+    msgspec.MsgspecError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    pickle.UnpicklingError,
 )
 
 

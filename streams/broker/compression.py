@@ -13,7 +13,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from isal import isal_zlib
 
 LEVEL = 1
-GZIP_MEMBER = 31  # for zlib: the largest window, inside the head and the tail of a gzip member
+GZIP_MEMBER = 31  # zlib's number for the largest window and a member of a gzip file
 
 
 def gzip_encode(payload: Any) -> bytes:

@@ -24,7 +24,7 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     for action in _actions(parser):
         takes_a_text = action.type in (None, Path) and action.nargs != 0 and not action.choices
         if takes_a_text:
-            action.complete = shtab.FILE  # type: ignore[attr-defined]
+            action.complete = shtab.FILE  # type: ignore[attr-defined]  # shtab looks at this attribute
     return str(shtab.complete(parser, shell))
 
 

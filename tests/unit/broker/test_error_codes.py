@@ -1,5 +1,7 @@
 """Error codes of a broker: every code has a name, and the errors that an operator can mend have a remedy."""
 
+from types import ModuleType
+
 import aiokafka.errors
 import kafka.errors
 import pytest
@@ -29,8 +31,8 @@ def test_every_code_of_kafka_is_named() -> None:
     ("code", "remedy"),
     [(10, "max.message.bytes"), (29, "give the user"), (53, "transactional id"), (87, "compaction refuses")],
 )
-def test_an_error_that_an_operator_can_mend_has_a_remedy(library: object, code: int, remedy: str) -> None:
-    assert remedy in describe(library.for_code(code)())  # type: ignore[attr-defined]
+def test_an_error_that_an_operator_can_mend_has_a_remedy(library: ModuleType, code: int, remedy: str) -> None:
+    assert remedy in describe(library.for_code(code)())
 
 
 def test_the_error_behind_a_failed_delivery_is_shown() -> None:
