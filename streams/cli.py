@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 
 from encoder.errors import ThalwegError
 
+REPEAT_AFTER_S = 0.01  # A callback whose exception was dropped has ended by then.
+
 # By name: a module with `add_arguments(parser)` and `run(args) -> int`, and the line of help
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("streams.demo.command", "run everything on a simulated shop and show it live"),
@@ -55,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command is None:
             print(command_list(), file=sys.stderr)
             return 2
-        with _handled({signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _end, signal.SIGHUP: _end}):
+        endings = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _end, signal.SIGHUP: _end}
+        with _handled(endings), _lost_endings_repeated():
             return int(args.run(args))
     except ThalwegError as error:
         print(f"thalweg {args.command}: {error}", file=sys.stderr)
@@ -87,7 +90,7 @@ def make_parser(load: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentPar
 @contextlib.contextmanager
 def _handled(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
     """Handle signals inside the block. A signal that the caller of the process lets be ignored stays ignored."""
-    if threading.current_thread() is not threading.main_thread():  # Only the main thread may set handlers.
+    if not _is_main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in handlers}
@@ -100,6 +103,39 @@ def _handled(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
         for number, handler in before.items():
             if handler is not None:  # None: a handler that Python did not set and cannot set again
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _lost_endings_repeated() -> Iterator[None]:
+    """Raise the exception of a signal again where Python dropped the exception.
+
+    Python drops every exception of a callback of `weakref`, and importlib runs such a callback for each module that it
+    loads. A signal that came in that moment would be lost, and the command would go on for ever.
+    """
+    report = sys.unraisablehook
+
+    def repeat(dropped: "sys.UnraisableHookArgs") -> None:
+        ending = dropped.exc_value
+        if not isinstance(ending, SystemExit | KeyboardInterrupt) or not _is_main_thread():
+            report(dropped)
+            return
+
+        def raise_again(*_: object) -> NoReturn:
+            raise ending
+
+        handlers.enter_context(_handled({signal.SIGALRM: raise_again}))
+        handlers.callback(signal.setitimer, signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, REPEAT_AFTER_S)
+
+    with contextlib.ExitStack() as handlers:
+        handlers.callback(setattr, sys, "unraisablehook", report)
+        sys.unraisablehook = repeat
+        yield
+
+
+def _is_main_thread() -> bool:
+    """Only the main thread may set handlers of signals."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def _end(number: int, _: FrameType | None) -> NoReturn:

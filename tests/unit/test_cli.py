@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +84,39 @@ def test_a_signal_ends_a_command_after_its_clean_up(number: signal.Signals, monk
         assert stopped.value.code == 128 + number
     assert cleaned == [number]
     assert {each: signal.getsignal(each) for each in SIGNALS} == before
+
+
+@pytest.mark.usefixtures("default_handlers")
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_that_comes_inside_a_callback_is_not_lost(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Python drops the exceptions of such callbacks, and importlib runs a callback for each module that it loads."""
+    cleaned = []
+
+    def run(_: argparse.Namespace) -> int:
+        module = argparse.Namespace()
+        callback = weakref.ref(module, lambda _: os.kill(os.getpid(), number))
+        try:
+            del module
+            deadline_s = time.monotonic() + 10
+            while callback() is None and time.monotonic() < deadline_s:
+                pass
+            raise AssertionError("the signal did not end the command")
+        finally:
+            cleaned.append(number)
+
+    monkeypatch.setattr("streams.commands.erase.command.run", run)
+    hook = sys.unraisablehook
+    if number == signal.SIGINT:
+        assert cli.main(["erase", "u-1"]) == 130
+    else:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["erase", "u-1"])
+        assert stopped.value.code == 128 + number
+    assert cleaned == [number]
+    assert sys.unraisablehook is hook
+    assert "Exception ignored" not in capfd.readouterr().err
 
 
 def test_a_signal_that_the_parent_ignores_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
