@@ -5,6 +5,8 @@ Kubernetes, compose) starts the worker again, and the worker continues from the 
 """
 
 import argparse
+import asyncio
+import faulthandler
 import logging
 
 import faust
@@ -26,6 +28,12 @@ class Worker(faust.Worker):
     def _on_sigterm(self) -> None:
         self.app.announce_stop()
         super()._on_sigterm()
+
+    async def _cry(self) -> None:
+        """Print the stacks of all threads and tasks (SIGUSR1). Faust would also print the events and rows in flight."""
+        faulthandler.dump_traceback(all_threads=True)
+        for task in asyncio.all_tasks():
+            task.print_stack()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import sys
+from types import SimpleNamespace
 
 import mode
 import pytest
 
 from streams.config.errors import BrokerError, SettingsError, ThalwegError
-from streams.worker.command import _execute
+from streams.worker.command import Worker, _execute
 
 
 class Unstartable(mode.Service):
@@ -45,3 +47,22 @@ def test_an_error_of_another_kind_ends_with_code_1_and_is_logged(caplog: pytest.
         _execute(worker(ValueError("nobody expected this")))
     assert stopped.value.code == 1
     assert "nobody expected this" in caplog.text
+
+
+def test_stacks_in_the_log_hold_no_values(capfd: pytest.CaptureFixture[str]) -> None:
+    """The stacks go to the log at SIGUSR1. Local variables hold the events and rows of users."""
+
+    async def hold_an_event(event: str) -> None:
+        await asyncio.sleep(60)
+
+    async def print_stacks() -> None:
+        holding = asyncio.create_task(hold_an_event("event-of-ann"))
+        await asyncio.sleep(0)
+        await Worker._cry(SimpleNamespace(stderr=sys.stderr))
+        holding.cancel()
+
+    asyncio.run(print_stacks())
+    printed = capfd.readouterr().err
+    assert "hold_an_event" in printed
+    assert "in print_stacks" in printed
+    assert "event-of-ann" not in printed
