@@ -11,7 +11,7 @@ from encoder.commands.log_arguments import add_format_arguments, read_whole_log
 from encoder.commands.preconditions import check_torch, check_writable
 from encoder.console import open_console
 from encoder.errors import InputError
-from encoder.training.checkpoint_files import check_checkpoint
+from encoder.training.checkpoints.checkpoint_files import check_checkpoint
 from export.runtime.bundle import Manifest
 
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     log = None if args.items is None else read_whole_log(args, args.items, console)[0]
     # These are imported only here, because torch takes seconds to load.
     from encoder.model.new_items import extend_catalogue
-    from encoder.training import checkpoint
+    from encoder.training.checkpoints import checkpoint
     from export.exporter import export_model
 
     trained = checkpoint.load(args.checkpoint)

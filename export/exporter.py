@@ -9,14 +9,14 @@ import msgspec
 import numpy as np
 
 from encoder.data.vocabulary import Vocabulary
-from encoder.errors import InputError
+from encoder.errors import BundleError, InputError
 from encoder.model.user_model import UserModel
-from encoder.training.checkpoint_files import BUNDLE_SUBFOLDER, CHECKPOINT_FILES
+from encoder.training.checkpoints.checkpoint_files import BUNDLE_SUBFOLDER, CHECKPOINT_FILES
 from export.graphs.heads import head_widths
-from export.graphs.predict import predict_graph
+from export.graphs.predict import FLOAT_INTEGERS, predict_graph
 from export.graphs.resident_states import read_graph, resident_step_graph, write_graph
 from export.graphs.step import step_graph
-from export.parity import check_parity
+from export.parity import check_parity, recent_places
 from export.runtime.bundle import FILES, FORMAT, GPU_FILES, MANIFEST, Bundle, Manifest, bundle_id, hash_files
 
 CHECKPOINT_IN_BUNDLE = tuple(f"{BUNDLE_SUBFOLDER}/{name}" for name in CHECKPOINT_FILES)
@@ -45,6 +45,11 @@ def export_model(
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / MANIFEST).is_file():
         raise InputError(f"{out} exists and is not a bundle: name another folder")
+    if model.recent is not None and model.config.items > FLOAT_INTEGERS:
+        raise BundleError(
+            f"{model.config.items} items: a state names recent items in float32, which has whole numbers up to "
+            f"{FLOAT_INTEGERS}; train on fewer items, with a larger --min-support"
+        )
     model.eval()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
@@ -86,6 +91,7 @@ def _manifest(
         metrics=metrics,
         training=training,
         files=files,
+        recent_places=recent_places(model),
         heads={} if model.heads is None else head_widths(model.heads),
     )
     return msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest))
@@ -101,7 +107,7 @@ def _write_files(model: UserModel, vocabulary: Vocabulary, folder: Path) -> None
     vectors = model.item_table().detach().numpy()
     unscored_width = model.representation_width - model.config.width
     (folder / "step.onnx").write_bytes(step_graph(model))
-    predict = predict_graph(vectors[1:], model.heads, unscored_width=unscored_width)
+    predict = predict_graph(vectors[1:], model.heads, unscored_width=unscored_width, places=recent_places(model))
     (folder / "predict.onnx").write_bytes(predict)
     (folder / "vocabulary.json").write_bytes(msgspec.json.encode(vocabulary))
     # With zeros, the vectors are as wide as representations, so that the product of both is a score.
@@ -120,6 +126,7 @@ def _write_gpu_files(model: UserModel, folder: Path, in_float16: bool) -> None:
         vectors,
         model.heads,
         unscored_width=model.representation_width - model.config.width,
+        places=recent_places(model),
         is_for_gpu=True,
         in_float16=in_float16,
     )

@@ -13,11 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from encoder.data.features import BRAND, CATEGORY, HOUR_MS, PRICE, TIME, Features
+from encoder.data.recent_items import PLACES
+from encoder.data.sequences import Sequences
 from encoder.errors import BundleError
 from encoder.model.user_model import UserModel
 from export.runtime.float16_ranks import float16_rank_differences
 from export.runtime.inputs import StepInputs
 from export.runtime.providers import CPU, open_session, session_options
+from export.runtime.queries import make_queries, recent_items
 
 SEQUENCES = 64
 STEPS = 1_000
@@ -26,6 +29,11 @@ TILE_EVENTS = 256
 TILE_SCORES = 16_000_000  # of a tile of events over the catalogue, 128 MB as float64
 # The largest difference of a component in float32, relative to the largest component where that is above 1.
 TOLERANCE = 1e-5
+
+
+def recent_places(model: UserModel) -> int:
+    """K, the number of recent items that the model scores, or 0."""
+    return 0 if model.recent is None else PLACES
 
 
 class RandomSequences(NamedTuple):
@@ -43,12 +51,15 @@ def check_parity(model: UserModel, path: Path, seed: int = 0, *, in_float16: boo
     """
     sequences = random_sequences(model, seed)
     lengths = sequences.lengths
-    states, representations = _step_graph(model, path, sequences)
+    states, queries = _step_graph(model, path, sequences)
     expected_states, expected = _sequence_form(model, sequences)
     is_event = np.arange(STEPS) < lengths[:, None]
+    representations = queries[..., : model.representation_width]
     representation_difference = float(np.abs(representations - expected)[is_event].max())
-    state_difference = float(np.abs(states - expected_states).max())
-    sample = representations[is_event][:: max(1, int(is_event.sum()) // SAMPLE)]
+    recurrent = states[:, : model.recurrent_width]
+    state_difference = float(np.abs(recurrent - expected_states).max())
+    recent_difference = _recent_difference(model, sequences, states)
+    sample = queries[is_event][:: max(1, int(is_event.sum()) // SAMPLE)]
     rank_errors = _rank_errors(model, path, sample, seed)
     head_difference = _head_difference(model, path, sample)
     # An LSTM's memory counts without bound, and the rounding of float32 grows with it, in the graph as in torch. See
@@ -57,6 +68,7 @@ def check_parity(model: UserModel, path: Path, seed: int = 0, *, in_float16: boo
     tolerance = TOLERANCE * max(1.0, float(np.abs(expected[is_event]).max()))
     _require("states", state_difference, state_tolerance)
     _require("representations", representation_difference, tolerance)
+    _require("recent items", recent_difference, TOLERANCE)
     _require("ranks", rank_errors, 0)
     _require("heads", head_difference, TOLERANCE)
     result: dict[str, Any] = {
@@ -69,6 +81,8 @@ def check_parity(model: UserModel, path: Path, seed: int = 0, *, in_float16: boo
         "representation_tolerance": _rounded(tolerance),
         "rank_errors": rank_errors,
     }
+    if model.recent is not None:
+        result |= {"recent_max_rel_diff": _rounded(recent_difference), "recent_tolerance": TOLERANCE}
     if model.heads is not None:
         result |= {"head_max_rel_diff": _rounded(head_difference), "head_tolerance": TOLERANCE}
     if in_float16:
@@ -132,24 +146,29 @@ def _open(graph: Path) -> ort.InferenceSession:
 def _step_graph(
     model: UserModel, path: Path, sequences: RandomSequences
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(64, S) states after each sequence's last event, and (64, 1000, R) representations after each event."""
+    """(64, S) states after each sequence's last event, and (64, 1000, Q) queries after each event."""
     session = _open(path / "step.onnx")
     events = sequences.events.by_name()
     states = model.initial_state(SEQUENCES).numpy()
-    representations = np.zeros((SEQUENCES, STEPS, model.representation_width), np.float32)
+    places, outputs = recent_places(model), ("next_state", "representation")
+    queries = np.zeros((SEQUENCES, STEPS, model.representation_width + 2 * places), np.float32)
     for t in range(STEPS):
         active = int((sequences.lengths > t).sum())
         inputs = {name: values[:active, t] for name, values in events.items()}
-        states[:active], representations[:active, t] = session.run(None, {**inputs, "state": states[:active]})
-    return states, representations
+        states[:active], representation = session.run(outputs, {**inputs, "state": states[:active]})
+        queries[:active, t] = make_queries(representation, states[:active], places)
+    return states, queries
 
 
 @torch.no_grad()
 def _sequence_form(model: UserModel, sequences: RandomSequences) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The same by the model's sequence form, which runs from each length at which a sequence ends to the next."""
+    """The recurrent states and the representations by the model's sequence form.
+
+    The form runs from each length at which a sequence ends to the next.
+    """
     model.eval()
     lengths, events = sequences.lengths, sequences.events
-    states = model.initial_state(SEQUENCES)
+    states = model.initial_recurrent_state(SEQUENCES)
     representations = torch.zeros(SEQUENCES, STEPS, model.representation_width)
     begin = 0
     for end in np.unique(lengths).tolist():
@@ -166,16 +185,47 @@ def _sequence_form(model: UserModel, sequences: RandomSequences) -> tuple[NDArra
     return states.numpy(), representations.numpy()
 
 
-def _rank_errors(model: UserModel, path: Path, representations: NDArray[np.float32], seed: int) -> int:
+@torch.no_grad()
+def _recent_difference(model: UserModel, sequences: RandomSequences, states: NDArray[np.float32]) -> float:
+    """The largest difference of a number of the recent items, relative to the number where it is above 1.
+
+    states: (64, S) after each sequence's last event. The expected items come from the form of training and evaluation,
+    which finds the items for all events at once.
+    """
+    if model.recent is None:
+        return 0.0
+    events, lengths = sequences.events, sequences.lengths
+    # Another event follows each sequence. The items before this event are those after the sequence.
+    item, action, gap_ms = (np.pad(part, ((0, 0), (0, 1))) for part in (events.item, events.action, events.gap_ms))
+    is_event = np.arange(STEPS + 1) <= lengths[:, None]
+    starts = np.append(0, np.cumsum(lengths + 1))
+    flat = Sequences(starts, item[is_event], action[is_event], gap_ms[is_event], np.arange(starts[-1]), {})
+    recent = flat.recent_positions.before(starts[1:] - 1)
+    fields = [torch.from_numpy(part) for part in (recent.item, recent.action, recent.age_s, recent.count)]
+    scores = model.recent(*fields).numpy()
+    wanted = np.concatenate([recent.item, recent.action, recent.age_s, recent.count, scores], axis=1)
+    actual = states[:, model.recurrent_width :]
+    return float((np.abs(actual - wanted) / np.maximum(1, np.abs(wanted))).max())
+
+
+def _rank_errors(model: UserModel, path: Path, queries: NDArray[np.float32], seed: int) -> int:
     """The number of ranks outside the limits of exact scores. Ties and near ties in float32 may fall either way."""
     config = model.config
-    item = np.random.default_rng(seed).integers(0, config.items + 1, len(representations))
+    item = np.random.default_rng(seed).integers(0, config.items + 1, len(queries))
+    places, width = recent_places(model), config.width
+    if places:  # half of the ranked items are among the recent items
+        recent, _ = recent_items(queries, places)
+        item = np.where(np.arange(len(item)) % 2, recent[np.arange(len(item)), np.arange(len(item)) % places], item)
     session = _open(path / "predict.onnx")
+    name = session.get_inputs()[0].name
     vectors = model.item_vectors().detach().double().numpy()
     errors = 0
     for tile in _tiles(len(item), config.items):
-        (ranks,) = session.run(("rank",), {"representation": representations[tile], "item": item[tile]})
-        scores = representations[tile, : config.width].astype(np.float64) @ vectors.T
+        (ranks,) = session.run(("rank",), {name: queries[tile], "item": item[tile]})
+        scores = queries[tile, :width].astype(np.float64) @ vectors.T
+        recent, added = recent_items(queries[tile], places)
+        row, place = np.nonzero(recent)
+        scores[row, recent[row, place] - 1] += added[row, place]
         target = scores[np.arange(len(scores)), np.maximum(item[tile] - 1, 0)][:, None]
         slack = 1e-5 * max(1.0, float(np.abs(scores).max()))
         best = (scores >= target + slack).sum(axis=1) + 1
@@ -186,17 +236,17 @@ def _rank_errors(model: UserModel, path: Path, representations: NDArray[np.float
 
 
 @torch.no_grad()
-def _head_difference(model: UserModel, path: Path, representations: NDArray[np.float32]) -> float:
+def _head_difference(model: UserModel, path: Path, queries: NDArray[np.float32]) -> float:
     """The largest difference of a number of the heads, relative to the number where it is above 1; 0 without heads."""
     if model.heads is None:
         return 0.0
     session, largest = _open(path / "predict.onnx"), np.float32(0)
     # The run computes the ranks as well, whether they are asked for or not. So the tiles are those of ranks.
-    for tile in _tiles(len(representations), model.config.items):
-        some = representations[tile]
-        inputs = {"representation": some, "item": np.zeros(len(some), np.int64)}
+    for tile in _tiles(len(queries), model.config.items):
+        some, width = queries[tile], model.representation_width
+        inputs = {session.get_inputs()[0].name: some, "item": np.zeros(len(some), np.int64)}
         outputs = session.run(("action_probability", "time_mixture"), inputs)
-        for actual, tensor in zip(outputs, model.heads.outputs(torch.from_numpy(some)), strict=True):
+        for actual, tensor in zip(outputs, model.heads.outputs(torch.from_numpy(some[:, :width])), strict=True):
             expected = tensor.numpy()
             difference = np.abs(actual - expected) / np.maximum(1, np.abs(expected))
             largest = np.maximum(largest, difference.max())  # unlike `max`, this keeps a value that is not a number

@@ -15,7 +15,7 @@ from encoder.commands.preconditions import check_torch
 from encoder.console import open_console, print_table
 from encoder.metrics.leakage import find_leak, leak_warning
 from encoder.metrics.next_time import calibration_errors_text
-from encoder.training.checkpoint_files import check_checkpoint
+from encoder.training.checkpoints.checkpoint_files import check_checkpoint
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     history, log = read_scored_log(args, console)
     import torch  # takes seconds, so the arguments are checked first
 
-    from encoder.training import checkpoint
+    from encoder.training.checkpoints import checkpoint
     from encoder.training.evaluation import evaluate
 
     torch.set_num_threads(args.threads)

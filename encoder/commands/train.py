@@ -25,7 +25,7 @@ from encoder.console import open_console
 from encoder.data.event_log import EventLog
 from encoder.data.preparation import MAX_EVENTS_PER_DAY, Preparation
 from encoder.errors import InputError
-from encoder.training.checkpoint_files import checkpoint_folder, trained_settings
+from encoder.training.checkpoints.checkpoint_files import checkpoint_folder, trained_settings
 from encoder.training.settings import (
     BATCHING_NAMES,
     CELL_NAMES,
@@ -45,7 +45,7 @@ NUMBER_SETTINGS = (
     ("width", "components of each layer's output and of the representation"),
     ("min_support", "events that an item needs to be in the catalogue"),
     ("negatives", "items that --loss sampled and --loss bpr-max draw for a step"),
-    ("max_epochs", f"most passes over the log, {CONTINUED_MAX_EPOCHS} with --from"),
+    ("max_epochs", f"passes over the log that are validated, {CONTINUED_MAX_EPOCHS} with --from"),
     ("seed", "seed of the weights and of the order of the users"),
 )
 SETTINGS = (*(name for name, _ in NUMBER_SETTINGS), "cell", "loss", "batching", "week_hours", "learning_rate")
@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
         train_s = time.perf_counter() - started
         if not is_first:
             return 0
-        from encoder.training import checkpoint  # loads torch
+        from encoder.training.checkpoints import checkpoint  # loads torch
 
         origin |= {"rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
         checkpoint.save(trained, log, args.out, origin)
@@ -173,7 +173,7 @@ def fit(
     """
     import torch
 
-    from encoder.training import checkpoint
+    from encoder.training.checkpoints import checkpoint
     from encoder.training.compute import Compute
     from encoder.training.initialization import FromScratch, FromTrainedModel, Initialization
     from encoder.training.snapshots import SnapshotFile
@@ -189,8 +189,8 @@ def fit(
         origin = {"from": known.identity}
     with TrainingProgress(console) as progress, Compute.start(args.device) as compute:
         if args.tune is not None:
-            settings, epochs = tune(log, settings, args.tune * 60, progress.on_trial, compute=compute)
-            return train_on_all(log, settings, epochs, progress.on_epoch, compute=compute), None, origin
+            settings, validation = tune(log, settings, args.tune * 60, progress.on_trial, compute=compute)
+            return train_on_all(log, settings, validation, progress.on_epoch, compute=compute), None, origin
         resources = {"processes": compute.world_size, "device": compute.device.type}
         identity = {"log": checkpoint.fingerprint(log), "settings": settings, **resources, **origin}
         snapshots = SnapshotFile(args.out, identity)

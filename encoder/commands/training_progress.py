@@ -44,7 +44,7 @@ class TrainingProgress:
                 soft_wrap=True,
             )
         elif snapshots.found is not None:
-            epochs = len(snapshots.found.epochs) + snapshots.found.passes
+            epochs = len(snapshots.found.validation.epochs) + snapshots.found.passes
             self._bars.console.print(f"Continues after epoch {epochs} of a training that was stopped", highlight=False)
 
     def on_epoch(self, epoch: int, share: float, metrics: dict[str, float] | None) -> None:

@@ -1,6 +1,7 @@
 """An event log as one sequence of events for each user. This module does not need torch."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from encoder.data.event_log import EventLog
 from encoder.data.feature_extraction import event_features
 from encoder.data.features import Features
+from encoder.data.recent_items import RecentPositions
 from encoder.data.vocabulary import Vocabulary
 
 
@@ -55,6 +57,11 @@ class Sequences:
     def lengths(self) -> NDArray[np.int64]:
         """(users,) number of events of each user."""
         return np.diff(self.starts)
+
+    @cached_property
+    def recent_positions(self) -> RecentPositions:
+        """Where the last distinct items after each event stand."""
+        return RecentPositions.of(self.starts, self.item, self.action, self.gap_ms)
 
     def previous_item(self) -> NDArray[np.int64]:
         """(n,) index of the user's item before each event. 0 is an unknown item, and a first event has -1."""

@@ -31,6 +31,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     gap_boundaries_ms: tuple[int, ...] = GAP_BOUNDARIES_MS
     traces: bool = False  # whether the model has `encoder.model.traces.Traces`
     counters: bool = False  # whether the model has `encoder.model.counters.Counters`
+    recent_items: bool = False  # whether the model has `encoder.model.recent_items.RecentItems`
     heads: bool = False  # whether the model predicts the next action and the time to the next event
     week_hours: bool = False  # whether the hour of the week is an input
     content: tuple[str, ...] = ()  # item features that are part of an item's vector

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from encoder.data.batches.windows import length_batches, windows
 from encoder.data.sequences import Sequences
-from encoder.data.windows import length_batches, windows
 from encoder.model.parallel_scan import parallel_scan
 
 HALF_LIVES_DAYS = (30.0, 7.0, 1.0)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoder.data.windows import Window
+from encoder.data.batches.windows import Window
 from encoder.metrics.time_mixture import COMPONENTS, MIN_SCALE, OFFSET_S
 
 WIDTH = 32  # of the layer that the two heads share

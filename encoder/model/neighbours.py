@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from encoder.data.sequences import Sequences
+from encoder.model.item_pairs import ItemPairs
 
 MAX_DISTANCE = 3  # events between two neighbours; a pair at distance d has the weight 1 / d
 PRIOR_WEIGHT = 1.0  # weight of "no neighbour", so that few observations count little
@@ -61,23 +61,8 @@ def neighbour_matrix(sequences: Sequences, items: int) -> Tensor:
     A neighbour's weight is its share of all items within MAX_DISTANCE events of item i, before or after. A row keeps
     the MAX_NEIGHBOURS largest weights. The rows of rare items sum to less than 1, and the row of the unknown item is 0.
     """
-    rows: list[NDArray[np.int64]] = []
-    columns: list[NDArray[np.int64]] = []
-    weights: list[NDArray[np.float64]] = []
-    item, history_length = sequences.item, sequences.history_lengths()
-    for distance in range(1, MAX_DISTANCE + 1):
-        # Positions of events whose user has an event `distance` events before.
-        later = np.flatnonzero(history_length >= distance)
-        one, other = item[later - distance], item[later]
-        near = (one > 0) & (other > 0) & (one != other)
-        for a, b in ((one[near], other[near]), (other[near], one[near])):
-            rows.append(a)
-            columns.append(b)
-            weights.append(np.full(len(a), 1 / distance))
-    codes = np.concatenate(rows) * (items + 1) + np.concatenate(columns)
-    pairs, pair_of = np.unique(codes, return_inverse=True)
-    weight = np.bincount(pair_of, weights=np.concatenate(weights), minlength=len(pairs))
-    row, column = np.divmod(pairs, items + 1)
+    pairs = ItemPairs.count(sequences, items, MAX_DISTANCE).both_ways(items)
+    row, column, weight = pairs.first, pairs.second, pairs.weight
     share = weight / (np.bincount(row, weights=weight, minlength=items + 1) + PRIOR_WEIGHT)[row]
     order = np.lexsort((-share, row))  # sorted by row, and by descending share within a row
     place = np.arange(len(order)) - np.searchsorted(row, row)  # position of each entry within its row

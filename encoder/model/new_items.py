@@ -58,7 +58,7 @@ def widen(model: UserModel, config: ModelConfig) -> UserModel:
     weights = {}
     for name, target in wider.state_dict().items():
         value = model.state_dict()[name]
-        more = len(target) - len(value)
+        more = len(target) - len(value) if target.ndim else 0
         weights[name] = torch.cat([value, value[:1].expand(more, *value.shape[1:])]) if more else value
     wider.load_state_dict(weights)
     return wider

@@ -1,4 +1,7 @@
-"""The user model: embeddings, a recurrent cell and heads. The score of an item is a dot product and nothing else."""
+"""The user model: embeddings, a recurrent cell and heads. The score of an item is a dot product.
+
+Recent items also have scores of their own.
+"""
 
 import math
 from collections.abc import Mapping
@@ -15,11 +18,17 @@ from encoder.model.content import WeekHours
 from encoder.model.counters import Counters
 from encoder.model.heads import Heads
 from encoder.model.item_table import ItemTable
+from encoder.model.recent_items import RecentItems
 from encoder.model.traces import Traces
 
 # An untrained model ranks by popularity: the head's first output is this constant, and the first component of an item's
 # vector is the log of its popularity, divided by this constant. Training changes both.
 PRIOR_SCALE = 4.0
+
+# Sizes of an untrained model's random vectors beside counted ones, and of what an item says of its successors. See
+# docs/decisions.md#item-vectors-that-begin-with-counts
+NOISE = 0.1
+FOLLOWING_SHARE = 0.5
 
 NO_FEATURES: Mapping[str, Tensor] = MappingProxyType({})
 
@@ -30,7 +39,8 @@ class UserModel(ItemTable):
     N items and A actions; index 0 of both is unknown. D, R and S are the widths of item vectors, of representations and
     of states. The same item vectors are inputs and the vectors against which representations are scored (tied weights).
     The first D components of a representation score items. In a model with counters, the outputs of the counters
-    follow. An unknown item has, as an input, the features that its event names.
+    follow. An unknown item has, as an input, the features that its event names. In a model with recent items, an item
+    among the user's last distinct items has a score of its own beside the dot product.
     """
 
     gap_boundaries_ms: Tensor
@@ -49,6 +59,7 @@ class UserModel(ItemTable):
         self.counters = Counters() if config.counters else None
         with torch.random.fork_rng(devices=[]):  # other weights are the same with heads and without heads
             self.heads = Heads(self.representation_width, config.actions) if config.heads else None
+            self.recent = RecentItems(config.actions) if config.recent_items else None
         self.dropout = nn.Dropout(config.dropout)
         self.register_buffer("gap_boundaries_ms", torch.tensor(config.gap_boundaries_ms, dtype=torch.int64))
         self.week_hours = WeekHours(config.width) if config.week_hours else None
@@ -67,11 +78,26 @@ class UserModel(ItemTable):
             self.items.weight[0, 0] = 0.0
             self.items.weight[1:, 0] = (log_share - log_share.mean()) / PRIOR_SCALE
 
+    def initialize_vectors(self, first: Tensor, second: Tensor) -> None:
+        """Make an untrained model rank by what followed an item in the log.
+
+        first, second: (N + 1, D - 1) float32 from `encoder.model.item_pairs.pair_vectors`. The first component of an
+        item's vector is left to its popularity. The random vectors stay as a little noise.
+        """
+        with torch.no_grad():
+            self.items.weight[1:, 1:] = second[1:] + NOISE * self.items.weight[1:, 1:]
+            self.following.weight[1:, 1:] = FOLLOWING_SHARE * first[1:]
+
     @property
     def state_widths(self) -> list[int]:
-        """The widths of the states of cell, traces and counters, in this order. A part that is missing has width 0."""
-        optional = [0 if part is None else part.state_width for part in (self.traces, self.counters)]
+        """The widths of the states of cell, traces, counters and recent items, in this order. A missing part has 0."""
+        optional = [0 if part is None else part.state_width for part in (self.traces, self.counters, self.recent)]
         return [self.cell.state_width, *optional]
+
+    @property
+    def recurrent_width(self) -> int:
+        """The width of the states of cell, traces and counters, which stand first in a state."""
+        return sum(self.state_widths[:-1])
 
     @property
     def state_width(self) -> int:
@@ -87,12 +113,36 @@ class UserModel(ItemTable):
         """(batch, S) float32 state of users without history."""
         return functional.pad(self.cell.initial_state(batch), (0, sum(self.state_widths[1:])))
 
+    def initial_recurrent_state(self, batch: int) -> Tensor:
+        """(batch, recurrent_width) float32, the first part of `initial_state`."""
+        return self.initial_state(batch)[:, : self.recurrent_width]
+
     def initial_representation(self, batch: int) -> Tensor:
         """(batch, R) float32 representation of users without history. Every user's first event trains it."""
         if self.counters is None:
             return self.head.bias.expand(batch, -1)
         # The counters have the output of a user whose first event happens now.
         return torch.cat([self.head.bias, -self.counters.usual]).expand(batch, -1)
+
+    def scale_scores(self, scale: float) -> None:
+        """Multiply all dot products with item vectors by `scale`. The heads' outputs stay as they are."""
+        maps = [self.head.weight, self.head.bias, self.shortcut.weight, self.following.weight]
+        if self.traces is not None:
+            maps.append(self.traces.map.weight)
+        with torch.no_grad():
+            for weight in maps:
+                weight *= scale
+            if self.heads is not None:
+                self.heads.hidden.weight[:, : self.config.width] /= scale
+        if self.recent is not None:
+            self.recent.scale *= scale
+
+    def scale_all_scores(self, scale: float) -> None:
+        """Multiply dot products and what recent items add by `scale`. Ranks stay as they are."""
+        self.scale_scores(scale)
+        if self.recent is not None:
+            for numbers in (self.recent.place, self.recent.action, self.recent.age, self.recent.count):
+                numbers *= scale
 
     def inputs(self, item: Tensor, action: Tensor, gap_ms: Tensor, features: Mapping[str, Tensor]) -> Tensor:
         """Item, action, gap and features of events, all of one shape (...) -> (..., D) inputs of the cell.
@@ -123,28 +173,31 @@ class UserModel(ItemTable):
         """
         item = self._hide_some(item)
         inputs = self.inputs(item, action, gap_ms, features)
-        cell_state, traces_state, counters_state = torch.split(state, self.state_widths, dim=1)
+        cell_state, traces_state, counters_state, recent_state = torch.split(state, self.state_widths, dim=1)
         output, cell_state = self.cell.step(inputs, cell_state)
         representation = self._representation(output, inputs, item)
         if self.traces is not None:
             traced, traces_state = self.traces.step(inputs, traces_state)
             representation = representation + traced
+        if self.recent is not None:
+            recent_state = self.recent.step(item, action, gap_ms, recent_state)
         if self.counters is not None:
             counted, counters_state = self.counters.step(gap_ms, counters_state)
             representation = torch.cat([representation, counted], dim=1)
-        return torch.cat([cell_state, traces_state, counters_state], dim=1), representation
+        return torch.cat([cell_state, traces_state, counters_state, recent_state], dim=1), representation
 
     def sequence(
         self, item: Tensor, action: Tensor, gap_ms: Tensor, state: Tensor, features: Mapping[str, Tensor] = NO_FEATURES
     ) -> tuple[Tensor, Tensor]:
         """Step each user over T events.
 
-        item, action, gap_ms: (B, T) int64. state: (B, S) before the events. features: (B, T) each, those of
-        `config.features`. Returns the representations after each event (B, T, R) and the last states (B, S).
+        item, action, gap_ms: (B, T) int64. state: (B, recurrent_width) before the events. features: (B, T) each, those
+        of `config.features`. Returns the representations after each event (B, T, R), and the last recurrent states. The
+        recent items depend on no weights: `encoder.data.recent_items` has them for all events at once.
         """
         item = self._hide_some(item)
         inputs = self.inputs(item, action, gap_ms, features)
-        cell_state, traces_state, counters_state = torch.split(state, self.state_widths, dim=1)
+        cell_state, traces_state, counters_state = torch.split(state, self.state_widths[:-1], dim=1)
         outputs, cell_state = self.cell.sequence(inputs, cell_state)
         representations = self._representation(outputs, inputs, item)
         if self.traces is not None:

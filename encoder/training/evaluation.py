@@ -1,16 +1,16 @@
 """Offline evaluation: ranks the item of every event over the whole catalogue, before the model has seen the event."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from encoder.data.batches.windows import Window, length_batches, windows
 from encoder.data.event_log import EventLog
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
-from encoder.data.windows import Window, length_batches, windows
 from encoder.metrics.baselines import Baselines
 from encoder.metrics.churn import CHURN_DAYS, churn_metrics, churn_outcomes
 from encoder.metrics.next_action import action_metrics
@@ -121,11 +121,41 @@ def model_ranks(model: UserModel, sequences: Sequences, scored: NDArray[np.bool_
     scored = np.ones(len(ranks), bool) if scored is None else scored
     model.eval()
     vectors = model.item_vectors().T
-    for window, before, _ in _representations(model, sequences):
-        known = (window.item > 0) & (window.position >= 0) & scored[window.position]
-        representations = before[torch.from_numpy(known)][:, : model.config.width]
-        ranks[window.position[known]] = _ranks(representations, torch.from_numpy(window.item[known]), vectors)
+    for position, events in scored_events(model, sequences, scored):
+        ranks[position] = _ranks(model, events, vectors)
     return ranks[scored]
+
+
+class ScoredEvents(NamedTuple):
+    """Everything on which the ranks of m events' items depend, from before the events."""
+
+    item: torch.Tensor  # (m,) int64, above 0
+    scoring: torch.Tensor  # (m, D) float32, the part of the representation that scores
+    recent_item: torch.Tensor  # (m, K) int64; this and the next three as in `encoder.data.recent_items.RecentItems`
+    recent_action: torch.Tensor  # (m, K) int64
+    recent_age_s: torch.Tensor  # (m, K) float32
+    recent_count: torch.Tensor  # (m, K) float32
+
+    def at(self, part: slice) -> "ScoredEvents":
+        """Some of the events."""
+        return ScoredEvents(*(values[part] for values in self))
+
+
+@torch.no_grad()
+def scored_events(
+    model: UserModel, sequences: Sequences, scored: NDArray[np.bool_]
+) -> Iterator[tuple[NDArray[np.int64], ScoredEvents]]:
+    """Yield the events with a known item among `scored` (n,), and their positions in the sequences."""
+    for window, before, _ in _representations(model, sequences):
+        chosen = (window.item > 0) & (window.position >= 0) & scored[window.position]
+        if chosen.any():
+            scoring = before[torch.from_numpy(chosen)][:, : model.config.width]
+            recent = window.recent
+            values = (
+                torch.from_numpy(part[chosen]).to(scoring.device)
+                for part in (window.item, recent.item, recent.action, recent.age_s, recent.count)
+            )
+            yield window.position[chosen], ScoredEvents(next(values), scoring, *values)
 
 
 @torch.no_grad()
@@ -143,7 +173,7 @@ def _representations(model: UserModel, sequences: Sequences) -> Iterator[tuple[W
         for window in windows(sequences, users, MAX_STEPS):
             n = len(window.item)
             if window.starts_all_users:
-                state, last = model.initial_state(n), model.initial_representation(n)
+                state, last = model.initial_recurrent_state(n), model.initial_representation(n)
             device = model.head.weight.device
             item, action, gap_ms = (torch.from_numpy(x).to(device) for x in (window.item, window.action, window.gap_ms))
             features = {name: torch.from_numpy(window.features[name]).to(device) for name in model.config.features}
@@ -152,12 +182,22 @@ def _representations(model: UserModel, sequences: Sequences) -> Iterator[tuple[W
             last = after[:, -1]
 
 
-def _ranks(representations: torch.Tensor, item: torch.Tensor, vectors: torch.Tensor) -> NDArray[np.int64]:
-    """(m, D) representations, (m,) items, (D, N) item vectors -> (m,) ranks."""
-    item, rows = item.to(vectors.device), max(1, MAX_SCORES // vectors.shape[1])
-    parts = [np.zeros(0, np.int64)]
-    for begin in range(0, len(item), rows):
-        scores = representations[begin : begin + rows] @ vectors
-        target = scores.gather(1, item[begin : begin + rows, None] - 1)
+def item_scores(model: UserModel, events: ScoredEvents, vectors: torch.Tensor) -> torch.Tensor:
+    """(m, N) float32 scores of all items before m events. vectors: (D, N) of all items."""
+    scores = events.scoring @ vectors
+    if model.recent is not None:
+        added = model.recent(events.recent_item, events.recent_action, events.recent_age_s, events.recent_count)
+        scores.scatter_add_(1, (events.recent_item - 1).clamp(min=0), added)
+    return scores
+
+
+def _ranks(model: UserModel, events: ScoredEvents, vectors: torch.Tensor) -> NDArray[np.int64]:
+    """The ranks (m,) of the events' items. vectors: (D, N) of all items."""
+    rows = max(1, MAX_SCORES // vectors.shape[1])
+    parts = []
+    for begin in range(0, len(events.item), rows):
+        part = events.at(slice(begin, begin + rows))
+        scores = item_scores(model, part, vectors)
+        target = scores.gather(1, part.item[:, None] - 1)
         parts.append((scores >= target).sum(dim=1).cpu().numpy())
     return np.concatenate(parts)

@@ -15,6 +15,7 @@ from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.metrics.baselines import Baselines
 from encoder.model.config import ModelConfig
+from encoder.model.item_pairs import pair_vectors
 from encoder.model.item_table import random_directions
 from encoder.model.neighbours import Neighbours, neighbour_matrix
 from encoder.model.new_items import widen
@@ -76,6 +77,7 @@ class FromScratch:
                 dropout=settings.dropout,
                 traces=settings.traces,
                 counters=settings.counters,
+                recent_items=settings.recent_items,
                 heads=True,
                 week_hours=settings.week_hours,
                 content=tuple(name for name in known if name in settings.content),
@@ -90,6 +92,8 @@ class FromScratch:
         if model.counters is not None:
             model.counters.fit_means(sequences)
         model.initialize_popularity(torch.from_numpy(Baselines.from_sequences(sequences, items).popularity[1:]))
+        if settings.counted_vectors:
+            model.initialize_vectors(*pair_vectors(sequences, items, settings.width - 1))
         if settings.neighbours:
             model.attach_neighbours(Neighbours(sequences, items, settings.width))
         return model
@@ -130,6 +134,8 @@ class FromTrainedModel:
             id_dropout=settings.id_dropout,
         )
         model = widen(self.trained, config)
+        if model.recent is not None:  # the training begins with the scores as they were trained
+            model.scale_all_scores(1 / float(model.recent.scale))
         if config.content:
             model.set_item_features(_latest_features(item_features(log, vocabulary), model))
         self._place_new_items(model, sequences)

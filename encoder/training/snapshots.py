@@ -10,14 +10,17 @@ from typing import Any
 import msgspec
 import torch
 
+from encoder.training.calibration import Calibration
+from encoder.training.validation import Validation
+
 FILE_NAME = "unfinished.pt"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of a training between two epochs. The names of the fields are keys in the file."""
+    """The state of a training between two epochs."""
 
-    epochs: list[dict[str, float]]  # loss and metrics of the validated epochs
+    validation: Validation  # so far
     passes: int  # finished epochs over the whole log; 0 while epochs are still validated
     fit: dict[str, Any]  # model, optimiser and states of random generators: tensors, numbers and texts
 
@@ -45,14 +48,24 @@ class SnapshotFile:
         if content["identity"] != self._identity:
             self.was_rejected = True
             return None
-        return Snapshot(content["epochs"], content["passes"], content["fit"])
+        calibration = msgspec.convert(content["calibration"], Calibration | None)
+        return Snapshot(Validation(content["epochs"], calibration), content["passes"], content["fit"])
 
     def save(self, snapshot: Snapshot) -> None:
         """Replace the file by this snapshot. When the process is killed, the file holds the old or the new snapshot."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         draft = self._path.with_suffix(".draft")
         with draft.open("wb") as file:
-            torch.save({"identity": self._identity, **vars(snapshot)}, file)
+            torch.save(
+                {
+                    "identity": self._identity,
+                    "epochs": snapshot.validation.epochs,
+                    "calibration": msgspec.to_builtins(snapshot.validation.calibration),
+                    "passes": snapshot.passes,
+                    "fit": snapshot.fit,
+                },
+                file,
+            )
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, self._path)

@@ -12,7 +12,8 @@ from encoder.training.compute import SINGLE_CPU, Compute
 from encoder.training.initialization import FromScratch, Initialization
 from encoder.training.settings import TrainingSettings
 from encoder.training.snapshots import SnapshotFile
-from encoder.training.trainer import Progress, Trainer, best_epoch
+from encoder.training.trainer import Progress, Trainer
+from encoder.training.validation import Validation, best_epoch
 
 FROM_SCRATCH = FromScratch()
 
@@ -48,9 +49,9 @@ def train(
     same model as a training that was never stopped. Raises InputError when the log is too short to split, or shorter
     than a week although the settings ask for the hours of the week. Raises TrainingError when the loss is not finite.
     """
-    epochs = validate(log, settings, progress, initialization=initialization, compute=compute, snapshots=snapshots)
+    validation = validate(log, settings, progress, initialization=initialization, compute=compute, snapshots=snapshots)
     return train_on_all(
-        log, settings, epochs, progress, initialization=initialization, compute=compute, snapshots=snapshots
+        log, settings, validation, progress, initialization=initialization, compute=compute, snapshots=snapshots
     )
 
 
@@ -62,42 +63,42 @@ def validate(
     initialization: Initialization = FROM_SCRATCH,
     compute: Compute = SINGLE_CPU,
     snapshots: SnapshotFile | None = None,
-) -> list[dict[str, float]]:
-    """Train on the first part of a log. Returns the loss of each epoch, and the metrics on the rest of the log.
+) -> Validation:
+    """Train on the first part of a log, and validate each epoch on the rest of the log.
 
     Raises InputError as `train` does.
     """
     if snapshots is not None and snapshots.found is not None and snapshots.found.passes:
-        return snapshots.found.epochs
+        return snapshots.found.validation
     training, validation = log.split(1 - settings.validation)
     if not len(training) or not len(validation):
         raise InputError(f"a log of {len(log)} events is too short to train on: give a longer one")
     vocabulary = initialization.vocabulary(log, settings)
     sequences, whole = Sequences.from_log(training, vocabulary), Sequences.from_log(log, vocabulary)
     trainer = Trainer(log, vocabulary, sequences, settings, progress, initialization, compute, snapshots)
-    return trainer.train_until_best(whole, whole.row >= len(training))
+    return trainer.validate_epochs(whole, whole.row >= len(training))
 
 
 def train_on_all(
     log: EventLog,
     settings: TrainingSettings,
-    epochs: list[dict[str, float]],
+    validation: Validation,
     progress: Progress | None = None,
     *,
     initialization: Initialization = FROM_SCRATCH,
     compute: Compute = SINGLE_CPU,
     snapshots: SnapshotFile | None = None,
 ) -> Trained:
-    """Train on the whole log, for the number of epochs that is best according to `epochs` from `validate`."""
+    """Train on the whole log, for the number of epochs that is best according to `validate`."""
     vocabulary = initialization.vocabulary(log, settings)
-    whole, best = Sequences.from_log(log, vocabulary), best_epoch(epochs)
+    whole = Sequences.from_log(log, vocabulary)
     trainer = Trainer(log, vocabulary, whole, settings, progress, initialization, compute, snapshots)
-    trainer.train_epochs(best + 1, epochs)
+    trainer.train_epochs(validation)
     return Trained(
         trainer.model.cpu(),
         vocabulary,
         initialization.baselines(whole, len(vocabulary.items)),
         settings,
-        epochs,
-        epochs[best],
+        validation.epochs,
+        validation.epochs[best_epoch(validation.epochs)],
     )

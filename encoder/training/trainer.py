@@ -7,33 +7,29 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from encoder.data.batches.lanes import lanes
+from encoder.data.batches.windows import Window, length_batches, windows
 from encoder.data.event_log import EventLog
-from encoder.data.lanes import lanes
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
-from encoder.data.windows import Window, length_batches, windows
 from encoder.errors import TrainingError
 from encoder.metrics.ranking import ranking_metrics
+from encoder.training.calibration import fit_calibration
 from encoder.training.compute import Compute
 from encoder.training.evaluation import gives_finite_scores, model_ranks
 from encoder.training.initialization import Initialization
-from encoder.training.losses import make_loss
+from encoder.training.losses.next_item import make_loss
+from encoder.training.losses.window_loss import carry_over, window_loss
 from encoder.training.optimizer import AdamW, cosine
 from encoder.training.settings import TrainingSettings
 from encoder.training.snapshots import Snapshot, SnapshotFile
-from encoder.training.window_loss import carry_over, window_loss
+from encoder.training.validation import Validation, best_epoch
 
 CLIP_NORM = 1.0
-SELECTION_METRIC = "mrr@20"  # the validation metric that chooses the best epoch
 
 # Called within an epoch and at the end of an epoch: (number of the epoch from 0, share of the epoch that is done,
 # validation metrics at the end or None). An epoch over the whole log has no validation metrics.
 Progress = Callable[[int, float, dict[str, float] | None], None]
-
-
-def best_epoch(epochs: list[dict[str, float]]) -> int:
-    """The number, from 0, of the epoch with the best validation score."""
-    return max(range(len(epochs)), key=lambda epoch: epochs[epoch][SELECTION_METRIC])
 
 
 class Trainer:
@@ -69,35 +65,43 @@ class Trainer:
         decay = settings.weight_decay * counted_share(sequences, counts) / (steps * settings.learning_rate)
         self._optimizer = AdamW(self.model.parameters(), settings.learning_rate * initialization.rate, decay)
 
-    def train_until_best(self, whole: Sequences, is_scored: NDArray[np.bool_]) -> list[dict[str, float]]:
-        """Train until the validation score stops improving. Returns the loss and validation metrics of each epoch.
+    def validate_epochs(self, whole: Sequences, is_scored: NDArray[np.bool_]) -> Validation:
+        """Train all epochs, each with a validation.
 
         whole: the training and validation events. is_scored: (n,) which of these events are validation events.
         """
         snapshot = self._restore(is_validation=True)
-        epochs = [] if snapshot is None else snapshot.epochs
-        while len(epochs) < self._settings.max_epochs:
-            epoch = len(epochs)
-            if epochs and epoch - 1 - best_epoch(epochs) >= self._settings.patience:
-                break
-            loss = self._train_epoch(epoch, epoch)
+        validation = Validation([], None) if snapshot is None else snapshot.validation
+        epochs = validation.epochs
+        for epoch in range(len(epochs), self._settings.max_epochs):
+            loss = self._train_epoch(epoch, epoch, self._settings.max_epochs)
+            calibration = fit_calibration(self.model, whole, is_scored)
+            if calibration is not None:
+                calibration.apply(self.model, scales=False)
             metrics = {"loss": loss, **ranking_metrics(model_ranks(self.model, whole, is_scored))}
             epochs.append(metrics)
-            self._save_snapshot(epochs, 0)
+            if best_epoch(epochs) == epoch:
+                validation = Validation(epochs, calibration)
+            self._save_snapshot(validation, 0)
             self._progress(epoch, 1.0, metrics)
-        return epochs
+        return validation
 
-    def train_epochs(self, count: int, epochs: list[dict[str, float]]) -> None:
-        """Train the first `count` epochs of the schedule without validation, and make the model ready for use.
+    def train_epochs(self, validation: Validation) -> None:
+        """Train as many epochs as were best, without validation, and make the model ready for use.
 
-        epochs: the metrics of the validated epochs, which snapshots contain and which count in the progress.
+        The learning rate falls to 0 at their end. validation: the validated epochs, which snapshots contain and which
+        count in the progress.
         """
         snapshot = self._restore(is_validation=False)
+        epochs = validation.epochs
+        count = best_epoch(epochs) + 1
         for epoch in range(0 if snapshot is None else snapshot.passes, count):
-            self._train_epoch(epoch, len(epochs) + epoch)
-            self._save_snapshot(epochs, epoch + 1)
+            self._train_epoch(epoch, len(epochs) + epoch, count)
+            self._save_snapshot(validation, epoch + 1)
         if self._settings.neighbours:
             self.model.fold_neighbours()
+        if validation.calibration is not None:
+            validation.calibration.apply(self.model, scales=True)
         self.model.eval()
 
     def _restore(self, *, is_validation: bool) -> Snapshot | None:
@@ -114,7 +118,7 @@ class Trainer:
         self._compute.restore_random_states(snapshot.fit["generators"])
         return snapshot
 
-    def _save_snapshot(self, epochs: list[dict[str, float]], passes: int) -> None:
+    def _save_snapshot(self, validation: Validation, passes: int) -> None:
         if self._snapshots is None:
             return
         generators = self._compute.random_states()
@@ -125,10 +129,10 @@ class Trainer:
                 "order": self._random.bit_generator.state,
                 "generators": generators,
             }
-            self._snapshots.save(Snapshot(epochs, passes, fit))
+            self._snapshots.save(Snapshot(validation, passes, fit))
 
-    def _train_epoch(self, epoch: int, shown_epoch: int) -> float:
-        """Train epoch `epoch` of the schedule over all users, in random order.
+    def _train_epoch(self, epoch: int, shown_epoch: int, count: int) -> float:
+        """Train epoch `epoch` of a schedule of `count` epochs over all users, in random order.
 
         shown_epoch: the number of the epoch for the progress. Returns the mean loss of an event in nats. Raises
         TrainingError, in all processes, when the loss, a weight or a score is not finite.
@@ -154,7 +158,7 @@ class Trainer:
                 if not math.isfinite(minimised):
                     raise self._diverged(shown_epoch, step, f"the loss {settings.loss!r} is {minimised}")
                 if known_of_all:
-                    self._optimizer.step(cosine((epoch + done / places) / settings.max_epochs), CLIP_NORM)
+                    self._optimizer.step(cosine((epoch + done / places) / count), CLIP_NORM)
                 done += seen_of_all
                 self._progress(shown_epoch, done / places, None)
             self._optimizer.catch_up()

@@ -42,8 +42,8 @@ from export.evaluation.bootstrap import K, difference
 from export.evaluation.freshness import freshness
 from export.evaluation.heads import HeadOutputs, HeadScores, head_metrics
 from export.evaluation.perturbation import robustness
+from export.evaluation.queries import predictions, ranks
 from export.evaluation.recommendation_lists import describe_lists
-from export.evaluation.representations import predictions, ranks
 from export.evaluation.scored_events import ScoredEvents
 from export.evaluation.slices import slices, summary, summary_by_history
 from export.runtime.bundle import Bundle

@@ -41,14 +41,21 @@ def run(args: argparse.Namespace) -> int:
 
     explanation = explain(bundle, Stepper(bundle), log, args.user, args.item)
     result = _result(explanation, bundle, args.user)
-    print_table(console, _table(result, _item_names(bundle), is_wide=console.width >= WIDE))
+    names = _item_names(bundle)
+    print_table(console, _table(result, names, is_wide=console.width >= WIDE))
+    if result["recent"]:
+        print_table(console, _recent_table(result, names))
     if args.json:
         print(json.dumps(result))
     return 0
 
 
 def _result(explanation: "Explanation", bundle: Bundle, user_id: str) -> dict[str, Any]:
-    """The JSON of an explanation. score_change: the item's score with the event minus the score without it."""
+    """The JSON of an explanation.
+
+    score_change: the item's score with the event minus the score without it. score_added: what a recent item has beside
+    its dot product.
+    """
     events = [
         {
             "event_id": event.event_id,
@@ -77,6 +84,9 @@ def _result(explanation: "Explanation", bundle: Bundle, user_id: str) -> dict[st
         "item_id": bundle.vocabulary.items[explanation.item - 1],
         "score": explanation.score,
         "rank": explanation.rank,
+        "recent": [
+            {"item_id": bundle.vocabulary.items[item - 1], "score_added": score} for item, score in explanation.recent
+        ],
         "events": events,
     }
 
@@ -121,4 +131,15 @@ def _table(result: dict[str, Any], names: dict[str, str], *, is_wide: bool) -> T
             f"{event['rank_without']:,}",
             style="bold" if event["moved_l2"] == most else "",
         )
+    return table
+
+
+def _recent_table(result: dict[str, Any], names: dict[str, str]) -> Table:
+    """The user's last distinct items after all events, and what is added to their scores."""
+    title = "The last distinct items, the newest first, and what is added to their scores"
+    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("item", no_wrap=True)
+    table.add_column("score added", justify="right")
+    for recent in result["recent"]:
+        table.add_row(escape(names[recent["item_id"]]), f"{recent['score_added']:+.4f}")
     return table

@@ -17,6 +17,7 @@ from encoder.errors import InputError
 from export.evaluation.scored_events import gaps_ms
 from export.runtime.bundle import Bundle
 from export.runtime.inputs import StepInputs
+from export.runtime.queries import recent_items
 from export.runtime.stepper import Stepper
 
 
@@ -27,6 +28,7 @@ class Explanation(NamedTuple):
     item: int  # index of the explained item
     score: float  # of the item under the whole history
     rank: int  # of the item under the whole history
+    recent: list[tuple[int, float]]  # index of each recent item, the newest first, and what is added to its score
     moved_cosine: NDArray[np.float64]  # (n,) 1 - cosine of the representations with and without
     moved_l2: NDArray[np.float64]  # (n,) distance of both
     score_without: NDArray[np.float64]  # (n,)
@@ -42,23 +44,30 @@ def explain(bundle: Bundle, stepper: Stepper, log: EventLog, user_id: str, item_
     item = bundle.vocabulary.item_index(events)
     action = bundle.vocabulary.action_index(events)
     features = event_features(events, bundle.vocabulary)
-    representation = leave_one_out(bundle, stepper, item, action, features)
-    scores = bundle.item_vectors[1:] @ representation[-1]
-    explained = int(scores.argmax()) + 1 if item_id is None else _item_index(bundle, item_id)
-    vector = bundle.item_vectors[explained].astype(np.float64)
-    ranks = stepper.rank(representation, np.full(len(representation), explained)).astype(np.int64)
+    query = leave_one_out(bundle, stepper, item, action, features)
+    best = int(bundle.scores(query[-1:])[0].argmax()) + 1
+    explained = best if item_id is None else _item_index(bundle, item_id)
+    score = bundle.scores_of(query, explained)
+    ranks = stepper.rank(query, np.full(len(query), explained)).astype(np.int64)
+    representation = query[:, : bundle.manifest.representation_width]
     whole, without = representation[-1].astype(np.float64), representation[:-1].astype(np.float64)
     norms = np.linalg.norm(whole) * np.linalg.norm(without, axis=1)
     return Explanation(
         events=events,
         item=explained,
-        score=float(whole @ vector),
+        score=float(score[-1]),
         rank=int(ranks[-1]),
+        recent=_recent(bundle, query[-1:]),
         moved_cosine=1 - without @ whole / np.maximum(norms, 1e-30),
         moved_l2=np.linalg.norm(without - whole, axis=1),
-        score_without=without @ vector,
+        score_without=score[:-1],
         rank_without=ranks[:-1],
     )
+
+
+def _recent(bundle: Bundle, query: NDArray[np.float32]) -> list[tuple[int, float]]:
+    item, added = recent_items(query, bundle.manifest.recent_places)
+    return [(one, score) for one, score in zip(item[0].tolist(), added[0].tolist(), strict=True) if one]
 
 
 def leave_one_out(
@@ -68,7 +77,7 @@ def leave_one_out(
     action: NDArray[np.int64],
     features: Features,
 ) -> NDArray[np.float32]:
-    """(n,) events of a user in order of time -> (n + 1, R): row i without event i, and the last row with all events."""
+    """(n,) events of a user in order of time -> (n + 1, Q): row i without event i, and the last row with all events."""
     n, time_ms = len(item), features[TIME].astype(np.int64)
     gap_ms = gaps_ms(np.zeros(n, np.int64), time_ms)
     state = np.tile(bundle.initial_state, (n + 1, 1))
@@ -88,7 +97,7 @@ def leave_one_out(
             features={name: np.full(len(active), features[name][step]) for name in bundle.features},
         )
         state[active], representation[active] = stepper.step(inputs, state[active])
-    return representation
+    return bundle.queries(representation, state)
 
 
 def _events_of_user(log: EventLog, user_id: str) -> EventLog:

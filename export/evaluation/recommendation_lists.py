@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.evaluation.representations import representations
+from export.evaluation.queries import queries
 from export.evaluation.scored_events import ScoredEvents
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
@@ -39,8 +39,8 @@ def describe_lists(
         chosen = np.sort(np.random.default_rng(SEED).choice(chosen, LISTS, replace=False))
     user, seen = scored.user[chosen], scored.steps[chosen]
     recommended = np.zeros(items + 1, np.int64)  # number of lists with each item
-    for _, representation in representations(bundle, stepper, scored.sequences, user, seen):
-        recommended += np.bincount(top_items(representation, bundle.item_vectors).ravel(), minlength=items + 1)
+    for _, query in queries(bundle, stepper, scored.sequences, user, seen):
+        recommended += np.bincount(top_items(bundle, query).ravel(), minlength=items + 1)
     actual = np.bincount(scored.item[chosen], minlength=items + 1)
     actual[0] = 0  # outside the catalogue
     percentile = 1 - (np.arange(items + 1) - 1) / max(1, items - 1)
@@ -55,14 +55,14 @@ def describe_lists(
     }
 
 
-def top_items(representation: NDArray[np.float32], item_vectors: NDArray[np.float32], k: int = K) -> NDArray[np.int64]:
-    """(m, R) representations, (N + 1, R) item vectors -> (m, min(k, N)) indices of the best items, in no order."""
-    vectors = item_vectors[1:].T
-    k = min(k, vectors.shape[1])
-    rows = max(1, TILE_SCORES // vectors.shape[1])
+def top_items(bundle: Bundle, query: NDArray[np.float32], k: int = K) -> NDArray[np.int64]:
+    """(m, Q) queries -> (m, min(k, N)) indices of the best items, in no order."""
+    items = bundle.manifest.items
+    k = min(k, items)
+    rows = max(1, TILE_SCORES // items)
     parts = [np.empty((0, k), np.int64)]
-    for begin in range(0, len(representation), rows):
-        scores = representation[begin : begin + rows] @ vectors
+    for begin in range(0, len(query), rows):
+        scores = bundle.scores(query[begin : begin + rows])
         parts.append(np.argpartition(scores, scores.shape[1] - k, axis=1)[:, -k:] + 1)
     return np.concatenate(parts)
 

@@ -9,6 +9,7 @@ import numpy as np
 from onnx import TensorProto, ValueInfoProto, helper
 
 from encoder.data.features import PRICE
+from encoder.data.recent_items import FIELDS, PLACES
 from encoder.model.user_model import UserModel
 from export.graphs.builder import GraphBuilder, float_rows, integers
 from export.graphs.step import add_step
@@ -20,7 +21,7 @@ def resident_step_graph(model: UserModel) -> bytes:
 
     Inputs: memory (slots, S + R) float32; event (B, K) int64, whose columns are `export.runtime.inputs.event_columns`;
     price (B,) float32 where the model knows the price. Outputs: memory_after, to be bound to the memory's buffer;
-    before (B, R) float32, the representations before the events; item (B,) int64.
+    before (B, Q) float32, the queries before the events; item (B,) int64.
     """
     graph = GraphBuilder()
     columns = event_columns(model.config.features)
@@ -30,15 +31,27 @@ def resident_step_graph(model: UserModel) -> bytes:
         graph.add("Squeeze", [column, axis], column.removesuffix("_column"))
     widths = graph.constant("row_widths", np.array([model.state_width, model.representation_width], np.int64))
     rows = graph.add("Gather", ["memory", "slot"], "rows", axis=0)
-    graph.add_many("Split", [rows, widths], ["state", "before"], axis=1)
+    name = "before" if model.recent is None else "representation_before"
+    graph.add_many("Split", [rows, widths], ["state", name], axis=1)
+    before = ("before", model.representation_width) if model.recent is None else _add_query(graph, model, name)
     add_step(graph, model)
     _add_scatter(graph, graph.add("Concat", ["next_state", "representation"], "rows_after", axis=1))
     event = helper.make_tensor_value_info("event", TensorProto.INT64, ["batch", len(columns)])
     inputs = [_memory("memory", model), event]
     if PRICE in model.config.features:
         inputs.append(helper.make_tensor_value_info(PRICE, TensorProto.FLOAT, ["batch"]))
-    outputs = [_memory("memory_after", model), float_rows("before", model.representation_width), integers("item")]
+    outputs = [_memory("memory_after", model), float_rows(*before), integers("item")]
     return graph.serialized("step", inputs, outputs)
+
+
+def _add_query(graph: GraphBuilder, model: UserModel, representation: str) -> tuple[str, int]:
+    """Add before (B, Q), the queries of `export.runtime.queries`. Returns the name and Q."""
+    inner = (len(FIELDS) - 2) * PLACES
+    widths = graph.constant("query_widths", np.array([model.recurrent_width, PLACES, inner, PLACES], np.int64))
+    names = ["recurrent_before", "items_before", "inner_before", "scores_before"]
+    _, item, _, score = graph.add_many("Split", ["state", widths], names, axis=1)
+    query = graph.add("Concat", [representation, item, score], "before", axis=1)
+    return query, model.representation_width + 2 * PLACES
 
 
 def read_graph(model: UserModel) -> bytes:

@@ -13,6 +13,7 @@ from export.graphs.builder import GraphBuilder, as_float32, float_rows, integers
 from export.graphs.cells import add_cell
 from export.graphs.counters import add_counters
 from export.graphs.event_tables import add_event_part, add_feature_rows, feature_inputs
+from export.graphs.recent_items import add_recent_items, recent_outputs
 from export.graphs.traces import add_traces
 
 GAP_COLUMN = "gap_column"  # (B, 1) int64
@@ -20,7 +21,7 @@ GAP_COLUMN = "gap_column"  # (B, 1) int64
 
 def step_graph(model: UserModel) -> bytes:
     """step.onnx: item, action, gap_ms (B,) int64, the model's features (B,), state (B, S) float32 -> next_state (B, S)
-    and representation (B, R), float32."""
+    and representation (B, R), float32; with recent items also recent_items (B, K) int64 and recent_scores (B, K)."""
     graph = GraphBuilder()
     add_step(graph, model)
     return graph.serialized(
@@ -30,7 +31,11 @@ def step_graph(model: UserModel) -> bytes:
             *feature_inputs(model),
             float_rows("state", model.state_width),
         ],
-        [float_rows("next_state", model.state_width), float_rows("representation", model.representation_width)],
+        [
+            float_rows("next_state", model.state_width),
+            float_rows("representation", model.representation_width),
+            *([] if model.recent is None else recent_outputs()),
+        ],
     )
 
 
@@ -64,7 +69,9 @@ def _add_context(graph: GraphBuilder, model: UserModel, bucket: str) -> str:
 
 def _add_state(graph: GraphBuilder, model: UserModel, context: str) -> None:
     """Add next_state and representation."""
-    parts = [name for name, width in zip(("cell", "trace", "counter"), model.state_widths, strict=True) if width]
+    parts = [
+        name for name, width in zip(("cell", "trace", "counter", "recent"), model.state_widths, strict=True) if width
+    ]
     if parts == ["cell"]:
         output, _ = add_cell(graph, model, context, "state")
         _add_representation(graph, model, output, context, "representation")
@@ -84,6 +91,9 @@ def _add_state(graph: GraphBuilder, model: UserModel, context: str) -> None:
         counted, next_part = add_counters(graph.with_prefix("counter_"), model.counters, GAP_COLUMN, "counter_state")
         graph.add("Concat", [scoring, counted], "representation", axis=1)
         next_parts.append(next_part)
+    if model.recent is not None:
+        places = graph.with_prefix("place_")
+        next_parts.append(add_recent_items(places, model.recent, GAP_COLUMN, "recent_state"))
     graph.add("Concat", next_parts, "next_state", axis=1)
 
 

@@ -14,7 +14,7 @@ from export.runtime.inputs import event_columns
 class BatchBuffers:
     """The buffers of one batch size, bound to the four graphs.
 
-    The representations before a step and the items stay on the device: the step graph writes both, and the predict
+    The queries before a step and the items stay on the device: the step graph writes both, and the predict
     graph reads both. memory: (slots, S + R) float32 on the device, bound both as input and as output of the graphs that
     write. sessions: of the graphs `step`, `predict`, `read` and `write`.
     """
@@ -36,16 +36,17 @@ class BatchBuffers:
         self.predicted = {"rank": DeviceBuffer((size,), np.int32, device)}
         for name, width in manifest.heads.items():
             self.predicted[name] = DeviceBuffer((size, width), np.float32, device)
-        before = ort.OrtValue.ortvalue_from_shape_and_type((size, manifest.representation_width), np.float32, device)
+        before = ort.OrtValue.ortvalue_from_shape_and_type((size, bundle.query_width), np.float32, device)
         item = ort.OrtValue.ortvalue_from_shape_and_type((size,), np.int64, device)
 
         event = {"event": self.event.value} | ({} if self.price is None else {PRICE: self.price.value})
         memory_in, memory_out = {"memory": memory}, {"memory_after": memory}
         slot, rows = {"slot": self.slot.value}, {"rows": self.rows.value}
+        query = sessions["predict"].get_inputs()[0].name
         predicted = {name: buffer.value for name, buffer in self.predicted.items()}
         self.bindings = {
             "step": _bind(sessions["step"], memory_in | event, memory_out | {"before": before, "item": item}),
-            "predict": _bind(sessions["predict"], {"representation": before, "item": item}, predicted),
+            "predict": _bind(sessions["predict"], {query: before, "item": item}, predicted),
             "read": _bind(sessions["read"], memory_in | slot, rows),
             "write": _bind(sessions["write"], memory_in | slot | rows, memory_out),
         }

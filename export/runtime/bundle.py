@@ -5,8 +5,11 @@ Bundles are written by `export.exporter` and read here. This module does not nee
 Files of a bundle folder:
 
     manifest.json        `Manifest` as JSON; `bundle_id` is a hash of everything else
-    step.onnx            (item, action, gap_ms, features of the manifest, state) -> (next_state, representation)
-    predict.onnx         (representation, item) -> rank; with heads also action_probability and time_mixture
+    step.onnx            (item, action, gap_ms, features of the manifest, state) -> (next_state, representation); with
+                         recent items also recent_items, rows of item_vectors.npy or -1, and recent_scores, which are
+                         added to the dot products of these items
+    predict.onnx         (query, item) -> rank; with heads also action_probability and time_mixture; a query is as of
+                         `export.runtime.queries`, and the input is named representation without recent items
     vocabulary.json      {"items": [...], "actions": [...], "categories": [...], "brands": [...]}; position p holds
                          index p + 1, and index 0 is "unknown"
     item_vectors.npy     (N + 1, R) float32, row = item index; row 0 (unknown) is never ranked; zeros in the components
@@ -30,6 +33,7 @@ from numpy.typing import NDArray
 
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import BundleError
+from export.runtime.queries import item_scores, make_queries, recent_items
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -55,6 +59,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     training: dict[str, Any]  # settings of the training, and the fingerprint of its data
     files: dict[str, str]  # file name -> SHA-256, hexadecimal
     heads: dict[str, int] = {}  # output of predict.onnx besides the rank -> number of its columns
+    recent_places: int = 0  # K recent items, whose fields are the last 5 K numbers of a state; 0: none
     features: tuple[str, ...] = ()  # of encoder.data.features.EVENT_FEATURES: inputs besides item, action and gap
 
 
@@ -79,6 +84,33 @@ class Bundle:
     def features(self) -> tuple[str, ...]:
         """The inputs of a step besides item, action and gap."""
         return self.manifest.features
+
+    @property
+    def query_width(self) -> int:
+        """The width of a query, as of `queries`."""
+        return self.manifest.representation_width + 2 * self.manifest.recent_places
+
+    def queries(self, representation: NDArray[np.float32], state: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, R) representations and (n, S) states of the same moment -> (n, query_width) float32 queries."""
+        return make_queries(representation, state, self.manifest.recent_places)
+
+    def scores(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, query_width) queries -> (n, N) float32 scores of all items: column p belongs to item p + 1."""
+        return item_scores(query, self.item_vectors, self.manifest.recent_places)
+
+    def scores_of(self, query: NDArray[np.float32], item: int) -> NDArray[np.float64]:
+        """(n, query_width) queries, the index of an item -> (n,) float64 scores of the item."""
+        width = self.manifest.representation_width
+        scores: NDArray[np.float64] = query[:, :width].astype(np.float64) @ self.item_vectors[item].astype(np.float64)
+        recent, added = recent_items(query, self.manifest.recent_places)
+        scores += (added * (recent == item)).sum(axis=1)
+        return scores
+
+    @property
+    def initial_query(self) -> NDArray[np.float32]:
+        """(query_width,) float32 of a user without history."""
+        query: NDArray[np.float32] = self.queries(self.initial_representation[None], self.initial_state[None])[0]
+        return query
 
     @property
     def bundle_id(self) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
+from export.runtime.queries import recent_items
 
 K = 20  # of Recall@20 and MRR@20
 # Float16 moves a rank across K only from near K. So items that float32 ranks up to here are compared by themselves.
@@ -62,21 +63,25 @@ def float16_rank_differences(
 
 
 def float16_rank_limits(
-    bundle: Bundle, representations: NDArray[np.float32], item: NDArray[np.int64]
+    bundle: Bundle, queries: NDArray[np.float32], item: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The best and the worst rank that float16 may give, (n,) each, in whatever order a device adds; 0 for item 0.
 
-    representations: (n, R); item: (n,). Float16 rounds both factors and the sum. So a score is off by at most 1.5
+    queries: (n, Q); item: (n,). Float16 rounds both factors and the sum. So a score is off by at most 1.5
     EPSILON of the sum of its products' absolute values, and by what rounding changes near 0.
     """
     vectors = bundle.item_vectors[1:]
     limits = []
     for tile in _tiles(len(item), len(vectors)):
-        users, position = representations[tile], np.maximum(item[tile] - 1, 0)
-        scores = users.astype(np.float64) @ vectors.T
+        users, position = queries[tile, : vectors.shape[1]], np.maximum(item[tile] - 1, 0)
+        added = np.zeros((len(users), len(vectors)))
+        recent, own = recent_items(queries[tile], bundle.manifest.recent_places)
+        row, place = np.nonzero(recent)
+        added[row, recent[row, place] - 1] = own[row, place]
+        scores = users.astype(np.float64) @ vectors.T + added
         user_sizes, vector_sizes = np.abs(users), np.abs(vectors)
         near_zero = SMALLEST * (user_sizes.sum(axis=1, keepdims=True) + vector_sizes.sum(axis=1) + 1)
-        error = 1.5 * EPSILON * (user_sizes @ vector_sizes.T) + near_zero
+        error = 1.5 * EPSILON * (user_sizes @ vector_sizes.T + np.abs(added)) + near_zero
         target, target_error = (values[np.arange(len(users)), position][:, None] for values in (scores, error))
         is_known = item[tile] > 0
         best = (scores - error > target + target_error).sum(axis=1) + 1

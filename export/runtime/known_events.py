@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.data.features import PRICE
+from encoder.data.recent_items import FIELDS
 from encoder.errors import BundleError
 from export.runtime.bundle import Bundle
 from export.runtime.float16_ranks import float16_rank_limits
 from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 
-# Relative to the largest component: far above float32's rounding, and far below the difference of another event.
+# Of each component, relative to the component where that is above 1. The tolerance is far above float32's rounding, and
+# far below the difference of another event.
 TOLERANCE = 1e-3
 
 
@@ -39,9 +41,9 @@ class KnownEvent(msgspec.Struct, frozen=True, kw_only=True):
             ("state", state, self.next_state),
             ("representation", representation, self.next_representation),
         ):
-            difference = float(np.abs(actual - expected).max())
+            difference = float((np.abs(actual - expected) / np.maximum(1, np.abs(expected))).max())
             # A difference that is not a number fails this comparison, as it should.
-            if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
+            if not difference <= TOLERANCE:
                 raise BundleError(
                     f"the {what} after a known event on {where} differs by {difference:g} from the CPU's: this device, "
                     "or this version of ONNX Runtime on it, does not step correctly; export the bundle without --gpu"
@@ -67,7 +69,7 @@ def known_events(bundle: Bundle) -> list[KnownEvent]:
             gap_ms=np.array([gap_ms]),
             features={name: np.array([feature], dtype) for name, dtype in dtypes.items()},
         )
-        state = rng.normal(size=(1, manifest.state_width)).astype(np.float32)
+        state = random_state(bundle, rng)
         representation = rng.normal(size=(1, manifest.representation_width)).astype(np.float32)
         next_state, next_representation = plain.step(inputs, state)
         event = KnownEvent(
@@ -76,18 +78,32 @@ def known_events(bundle: Bundle) -> list[KnownEvent]:
             representation=representation,
             next_state=next_state,
             next_representation=next_representation,
-            rank_limits=_rank_limits(bundle, plain, representation, inputs.item),
+            rank_limits=_rank_limits(bundle, plain, bundle.queries(representation, state), inputs.item),
         )
         events.append(event)
     return events
 
 
+def random_state(bundle: Bundle, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(1, S) of random numbers. Recent items are distinct items of the catalogue, and other fields are positive."""
+    manifest, places = bundle.manifest, bundle.manifest.recent_places
+    state = rng.normal(size=(1, manifest.state_width)).astype(np.float32)
+    if places:
+        fields = np.abs(state[0, -len(FIELDS) * places :]).reshape(len(FIELDS), places)
+        item, action = fields[:2]
+        item[:], action[:] = 0, 1
+        drawn = rng.permutation(manifest.items)[: places - 1] + 1  # one place stays empty
+        item[: len(drawn)] = drawn
+        state[0, -len(FIELDS) * places :] = fields.ravel()
+    return state
+
+
 def _rank_limits(
-    bundle: Bundle, plain: Stepper, representation: NDArray[np.float32], item: NDArray[np.int64]
+    bundle: Bundle, plain: Stepper, query: NDArray[np.float32], item: NDArray[np.int64]
 ) -> tuple[int, int]:
     """The best and the worst rank of one item. Near ties may move a rank in float32, and further in float16."""
     if bundle.gpu_ranks_in_float16:
-        best, worst = float16_rank_limits(bundle, representation, item)
+        best, worst = float16_rank_limits(bundle, query, item)
         return int(best[0]), int(worst[0])
-    rank, slack = int(plain.rank(representation, item)[0]), 1 + bundle.manifest.items // 1000
+    rank, slack = int(plain.rank(query, item)[0]), 1 + bundle.manifest.items // 1000
     return rank - slack, rank + slack

@@ -36,6 +36,7 @@ class Stepper:
         predict = "predict.onnx" if self.provider == CPU else "gpu_predict.onnx"
         self._step = open_session(bundle.path / "step.onnx", self.provider, options, provider_options)
         self._predict = open_session(bundle.path / predict, self.provider, options, provider_options)
+        self._query = self._predict.get_inputs()[0].name
         self._head_widths = bundle.manifest.heads
         tile_scores = TILE_SCORES if self.provider == CPU else CUDA_TILE_SCORES
         self._tile = max(TILE_EVENTS, tile_scores // max(1, bundle.manifest.items))
@@ -46,15 +47,15 @@ class Stepper:
         next_state, representation = self._step.run(("next_state", "representation"), named)
         return next_state, representation
 
-    def rank(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> NDArray[np.int32]:
-        """(B, R) representation, (B,) item -> (B,) rank of the item in the whole catalogue, 0 for item 0.
+    def rank(self, query: NDArray[np.float32], item: NDArray[np.int64]) -> NDArray[np.int32]:
+        """(B, Q) queries of `Bundle.queries`, (B,) item -> (B,) rank of the item in the whole catalogue, 0 for item 0.
 
         Ties count against the model: the rank is the number of items that score at least as high as the item.
         """
-        return self.predict(representation, item).rank
+        return self.predict(query, item).rank
 
-    def predict(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> Predictions:
-        """(B, R) representation, (B,) item -> the item's ranks, as of `rank`, and the outputs of the heads.
+    def predict(self, query: NDArray[np.float32], item: NDArray[np.int64]) -> Predictions:
+        """(B, Q) queries, (B,) item -> the item's ranks, as of `rank`, and the outputs of the heads.
 
         One run gives both, because ONNX Runtime computes every output of a graph.
         """
@@ -63,7 +64,7 @@ class Stepper:
         arrays = predictions._asdict()
         for start in range(0, len(item), self._tile):
             tile = slice(start, start + self._tile)
-            values = self._predict.run(outputs, {"representation": representation[tile], "item": item[tile]})
+            values = self._predict.run(outputs, {self._query: query[tile], "item": item[tile]})
             for name, value in zip(outputs, values, strict=True):
                 arrays[name][tile] = value
         return predictions

@@ -16,7 +16,14 @@ from streams.contracts.fields import Count, RecordId, TimeMs
 _UPDATE_KEY = re.compile(r"\w+-[0-9a-f]{12}/")  # the form of a bundle id: `bundle_id` in export/runtime/bundle.py
 
 
-class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False):
+RECENT_ITEMS = (
+    "base64 of K little-endian 32-bit integers: the user's last distinct items as rows of item_vectors.npy, the newest "
+    "first, -1 for an empty place; only where the bundle knows recent items"
+)
+RECENT_SCORES = "base64 of K little-endian 32-bit floats: add each to the dot product of its recent item"
+
+
+class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A user's representation after an event; key = bundle_id/user_id. A null value: the bundle forgot the user.
 
     Several bundles share one compacted topic, so the key holds both. Updates of earlier versions have the key user_id,
@@ -30,6 +37,8 @@ class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False):
     steps: Count
     event_time_ms: TimeMs
     source: RecordId
+    recent_items: Annotated[str, Meta(description=RECENT_ITEMS)] | None = None
+    recent_scores: Annotated[str, Meta(description=RECENT_SCORES)] | None = None
 
 
 def update_keys(bundle_id: str, user_ids: Iterable[str]) -> list[bytes]:
@@ -49,10 +58,18 @@ def tombstone_keys(bundle_id: str, user_id: str) -> list[bytes]:
 
 
 def encode_vector(vector: bytes) -> str:
-    """Encode the bytes of a (D,) little-endian float32 vector for the field `representation`."""
+    """Encode the bytes of a vector of little-endian numbers for a field of the update."""
     return b2a_base64(vector, newline=False).decode("ascii")
 
 
 def decode_vector(text: str) -> NDArray[np.float32]:
-    """Decode the field `representation` to (D,) float32. Raises ValueError when the text is not base64 of floats."""
+    """Decode the field `representation` or `recent_scores` to float32.
+
+    Raises ValueError when the text is not base64 of floats.
+    """
     return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
+
+
+def decode_items(text: str) -> NDArray[np.int32]:
+    """Decode the field `recent_items` to (K,) int32. Raises ValueError when the text is not base64 of integers."""
+    return np.frombuffer(base64.b64decode(text, validate=True), "<i4").astype(np.int32)

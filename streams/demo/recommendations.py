@@ -24,9 +24,9 @@ def latest_users_recommendations(settings: Settings, bundle: Bundle, log: EventL
     return [_recommendations(bundle, log, user, stored[log.user_ids[user]]) for user in users]
 
 
-def recommend(bundle: Bundle, representation: NDArray[np.float32], count: int) -> Sequence[str]:
-    """The `count` items with the largest dot product with a (D,) float32 representation, best first."""
-    scores = bundle.item_vectors[1:] @ representation  # row 0 of the item vectors is the unknown item
+def recommend(bundle: Bundle, query: NDArray[np.float32], count: int) -> Sequence[str]:
+    """The `count` items with the largest scores under a (Q,) float32 query, best first."""
+    scores = bundle.scores(query[None])[0]
     return [bundle.vocabulary.items[i] for i in np.argsort(-scores, kind="stable")[:count]]
 
 
@@ -44,7 +44,8 @@ def _recommendations(bundle: Bundle, log: EventLog, user: int, stored: StoredUse
     item_names = log.item_names or {}
     rows = np.flatnonzero(log.user == user)[::-1][:RECENT_EVENTS].tolist()
     events = [(log.actions[log.action[row]], log.item_ids[log.item[row]]) for row in rows]
-    recommended = recommend(bundle, stored.representation, RECOMMENDED_ITEMS)
+    query = bundle.queries(stored.representation[None], stored.state[None])[0]
+    recommended = recommend(bundle, query, RECOMMENDED_ITEMS)
     return UserRecommendations(
         user_id=log.user_ids[user],
         recent=[(action, item_names.get(item, item)) for action, item in events],

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from export.runtime.queries import recent_of_states
 from streams.contracts.dead_letters import dead_letter, erasure_marker
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import record_id
@@ -33,11 +34,15 @@ class Letter(NamedTuple):
 class OutputEncoder:
     """Encodes the outputs of one bundle's micro-batches."""
 
-    def __init__(self, behavior_topic: str, bundle_id: str, catalogue: int, share: float) -> None:
-        """catalogue: the number of ranked items. share: the share of the events that is evaluated, above 0, up to 1."""
+    def __init__(self, behavior_topic: str, bundle_id: str, catalogue: int, places: int, share: float) -> None:
+        """catalogue: the number of ranked items. places: the number of recent items that the bundle knows of a user.
+
+        share: the share of the events that is evaluated, above 0, up to 1.
+        """
         self._topic = behavior_topic
         self._bundle_id = bundle_id
         self._catalogue = catalogue
+        self._places = places
         self._share = share
         self._incarnation = 0
         self._encoder = msgspec.json.Encoder()
@@ -89,15 +94,21 @@ class OutputEncoder:
         which = scored.updated_rows()
         rows = scored.rows.select(which)
         partitions = rows.partition.tolist()
-        updates = map(
-            RepresentationUpdate,
+        columns: list[Iterable[Any]] = [
             rows.user_id,
             repeat(self._bundle_id),
-            map(encode_vector, bytes_of_rows(scored.representation[which].astype("<f4"))),
+            map(encode_vector, bytes_of_rows(scored.representation[which].astype("<f4", copy=False))),
             rows.steps.tolist(),
             rows.last_time_ms.tolist(),
             map(record_id, repeat(self._topic), repeat(self._incarnation), partitions, rows.offset.tolist()),
-        )
+        ]
+        if self._places:
+            item, score = recent_of_states(scored.state[which], self._places)
+            columns += [
+                map(encode_vector, bytes_of_rows(part))
+                for part in (item.astype("<i4", copy=False), score.astype("<f4", copy=False))
+            ]
+        updates = map(RepresentationUpdate, *columns)
         keys = update_keys(self._bundle_id, rows.user_id)
         yield from zip(partitions, keys, self._encode_each(updates), strict=True)
 

@@ -33,7 +33,7 @@ class Graphs(Protocol):
         self, inputs: StepInputs, state: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
 
-    def predict(self, representation: NDArray[np.float32], item: NDArray[np.int64]) -> Predictions: ...
+    def predict(self, query: NDArray[np.float32], item: NDArray[np.int64]) -> Predictions: ...
 
 
 class Processor:
@@ -43,6 +43,7 @@ class Processor:
         self._planner = Planner(bundle.item_index, bundle.action_index, arena)
         self._action_names = list(bundle.action_index)
         self._features = FeatureReader(bundle)
+        self._queries, self._query_width = bundle.queries, bundle.query_width
         self._initial_state = bundle.initial_state
         self._initial_representation = bundle.initial_representation
         self._graphs = graphs
@@ -106,12 +107,13 @@ class Processor:
         state, representation = self._states_before(planned.rows)
         applied = planned.applied
         inputs = self._inputs(applied)
-        before = np.empty((len(applied.event) if len(evaluated) else 0, representation.shape[1]), np.float32)
+        before = np.empty((len(applied.event) if len(evaluated) else 0, self._query_width), np.float32)
         for wave in applied.groups.waves():
             row = applied.row[wave]
+            state_before = state[row]
             if len(evaluated):
-                before[wave] = representation[row]
-            state[row], representation[row] = self._graphs.step(inputs.at(wave), state[row])
+                before[wave] = self._queries(representation[row], state_before)
+            state[row], representation[row] = self._graphs.step(inputs.at(wave), state_before)
         return Stepped(
             **planned_fields(planned),
             state=state,

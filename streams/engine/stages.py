@@ -14,14 +14,14 @@ class Stepped(Planned, frozen=True, kw_only=True):
     """A stepped micro-batch.
 
     evaluated holds the positions among the applied events of the events to score, ascending. Exactly one of `before`
-    and `predictions` is set: the plain graphs predict later from the representations before the events, and a device
+    and `predictions` is set: the plain graphs predict later from the queries before the events, and a device
     predicts while it steps.
     """
 
     state: NDArray[np.float32]  # (rows, S) after the batch
     representation: NDArray[np.float32]  # (rows, D) after the batch
     evaluated: NDArray[np.int64]  # (n,)
-    before: NDArray[np.float32] | None  # (n, D) before each evaluated event
+    before: NDArray[np.float32] | None  # (n, Q) queries before each evaluated event
     predictions: Predictions | None  # of each evaluated event
 
 

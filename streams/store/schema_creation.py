@@ -5,22 +5,27 @@ EXISTS. A worker whose keyspace and tables exist must need no such right. So the
 Cassandra may read `system_schema`.
 """
 
+from export.runtime.bundle import Manifest
 from streams.config.settings import Settings
 from streams.store import cql_schema
 from streams.store.session import Session
 
 _KEYSPACE_QUERY = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
+_COLUMNS_QUERY = "SELECT column_name FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
 _TABLES_QUERY = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
 
 
-def create_missing(session: Session, settings: Settings, width: int) -> None:
-    """Create what is missing. width: of a representation. Blocks.
+def create_missing(session: Session, settings: Settings, manifest: Manifest) -> None:
+    """Create what the bundle with this manifest needs and what is missing. Blocks.
+
+    A table of representations may come from a bundle without recent items. Their columns are then added.
 
     Raises StoreError that names the statement, and the GRANT where the user lacks a right. Raises SettingsError for a
     keyspace name that Cassandra does not take.
     """
     keyspace = cql_schema.create_keyspace(settings.keyspace, settings.replication)
-    tables = cql_schema.create_tables(settings.keyspace, width)
+    width, places = manifest.representation_width, manifest.recent_places
+    tables = cql_schema.create_tables(settings.keyspace, width, places)
     stored_name = cql_schema.stored_name(settings.keyspace)
     if not list(session.execute("read the schema", _KEYSPACE_QUERY, [stored_name])):
         _create(session, keyspace)
@@ -28,8 +33,13 @@ def create_missing(session: Session, settings: Settings, width: int) -> None:
     for name, statement in tables.items():
         if name not in existing:
             _create(session, statement)
+    table, columns = cql_schema.representations_table(width), cql_schema.recent_columns(places)
+    if table in existing and columns:
+        found = {name for (name,) in session.execute("read the schema", _COLUMNS_QUERY, [stored_name, table])}
+        if not columns.keys() <= found:
+            _create(session, cql_schema.add_columns(settings.keyspace, width, columns))
 
 
 def _create(session: Session, statement: str) -> None:
-    # Another worker may create the same table at this moment. IF NOT EXISTS in the statement allows this.
+    # Another worker may create the same table or columns at this moment. IF NOT EXISTS in the statement allows this.
     session.execute(f"run `{' '.join(statement.split())}`", statement)

@@ -28,7 +28,7 @@ class Store(NamedTuple):
 def open_store(settings: Settings, bundle: Bundle) -> Store:
     """Connect, and create the tables that are missing. Blocks. Raises StoreError, SettingsError."""
     session = Session(settings)
-    create_missing(session, settings, bundle.manifest.representation_width)
+    create_missing(session, settings, bundle.manifest)
     erasures = PendingErasures(session, settings.keyspace, bundle.bundle_id)
     return Store(
         session=session,

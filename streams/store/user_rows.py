@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
+from export.runtime.queries import recent_of_states
 from streams.engine.arena import NO_OFFSET, StoredUser
 from streams.engine.epochs import EpochView
 from streams.engine.planning.candidates import Erased
@@ -26,6 +27,7 @@ from streams.store.session import Session, Values
 
 USERS_PER_READ = 100  # keys of one IN: the coordinator sends that many reads at once
 
+_COLUMNS = ("user_id", "bundle_id", "representation", "steps", "last_time_ms", "last_item", "written_at", "state")
 _BIGINT = struct.Struct(">q")
 
 Requests = Sequence[Sequence[Values]]  # the rows of each unlogged batch
@@ -51,11 +53,13 @@ class UserRows:
         self._row_bytes = row_bytes(manifest)
         self._view = EpochView(0, frozenset([0]))
         self._table = f"{keyspace}.{cql_schema.representations_table(manifest.representation_width)}"
+        self._places = manifest.recent_places
+        recent = list(cql_schema.recent_columns(self._places))
+        names = [*_COLUMNS, *recent]
         self._insert = session.prepare(
-            f"INSERT INTO {self._table} (user_id, bundle_id, representation, steps, last_time_ms, last_item, "
-            "written_at, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+            f"INSERT INTO {self._table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) USING TIMESTAMP ?"
         )
-        columns = f"SELECT user_id, representation, state FROM {self._table}"
+        columns = f"SELECT {', '.join(['user_id', 'representation', 'state', *recent])} FROM {self._table}"
         self._select = session.prepare(f"{columns} WHERE user_id IN ? AND bundle_id = ?")
         self._scan = session.prepare(f"{columns} WHERE bundle_id = ? ALLOW FILTERING")
         self._delete = session.prepare(
@@ -87,12 +91,14 @@ class UserRows:
             yield self._stored_user(row)
 
     def _stored_user(self, row: tuple[Any, ...]) -> StoredUser | DamagedRow:
-        user_id, representation, cell = row
+        user_id, representation, cell, *recent = row
         try:
             if representation is None or cell is None:
                 raise ValueError("a cell of the row is empty")
             owner = owner_crc(self._bundle_id.encode(), user_id.encode())
             state = decode_state(owner, representation, cell, self._state_width)
+            if recent != [column[0] for column in self._recent_columns(state.state[None])]:
+                raise ValueError("the recent items of the row are not those of its state")
         except ValueError as error:
             return DamagedRow(user_id, f"the stored row of user {user_id!r} in {self._table} is damaged: {error}")
         return StoredUser(
@@ -133,10 +139,18 @@ class UserRows:
             items,
             repeat(_BIGINT.pack(now_ms), n),
             encode_states(bundle_key, keys, vectors, epoch, rows, items, state),
+            *self._recent_columns(state),
             bytes_of_rows(cql_schema.write_timestamp(epoch, rows.offset, generation_id).astype(">i8")),
         )
         names = [len(key) + 2 * len(item or b"") for key, item in zip(keys, items, strict=True)]
         return list(divide(list(zip(*columns, strict=True)), (self._row_bytes + size for size in names)))
+
+    def _recent_columns(self, state: NDArray[np.float32]) -> list[list[bytes]]:
+        """The stored values of `cql_schema.recent_columns`, for n rows with these (n, S) states."""
+        if not self._places:
+            return []
+        item, score = recent_of_states(state, self._places)
+        return [bytes_of_rows(item.astype(">i4")), bytes_of_rows(score.astype(">f4"))]
 
     async def write(self, requests: Requests) -> None:
         """Upsert the rows of each request. Raises StoreError."""

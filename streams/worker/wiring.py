@@ -57,7 +57,10 @@ def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id:
     scorer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scorer")
     rebuilder = Rebuilder(settings, bundle, stepper, metrics)
     residency = Residency(processor, store.users, rebuilder, in_flight, metrics, processor_thread)
-    encoder = OutputEncoder(settings.behavior_topic, bundle.bundle_id, bundle.manifest.items, settings.evaluation_share)
+    manifest = bundle.manifest
+    encoder = OutputEncoder(
+        settings.behavior_topic, bundle.bundle_id, manifest.items, manifest.recent_places, settings.evaluation_share
+    )
     pipeline = Pipeline(
         intake=intake,
         processor=processor,

@@ -79,7 +79,7 @@ async def update(stream: faust.Stream[Any]) -> None:
         item = np.array([bundle.item_index.get(e.item_id, 0)], np.int64)
         action = np.array([bundle.action_index.get(e.action, 0)], np.int64)
         gap_ms = np.array([-1 if last_ms < 0 else max(0, e.event_time_ms - last_ms)], np.int64)
-        rank = stepper.rank(representation, item)
+        rank = stepper.rank(bundle.queries(representation, state), item)
         state, representation = stepper.step(StepInputs(item, action, gap_ms, {}), state)
         states[e.user_id] = (state, representation, e.event_time_ms)
         write = written(session.execute_async(upsert, (e.user_id, representation.tobytes(), state.tobytes())))

@@ -1,18 +1,22 @@
 """Measures the quality of representations with the protocols of published figures.
 
 `python -m tests.benchmarks.quality --data DIR`, where DIR holds `yoochoose/train_full.tsv.gz` and `test.tsv.gz`
-(SessionId, ItemId, Time) and `beauty/beauty.csv.gz` (user, item, ts, pos). Settings are TrainingSettings' defaults or
-`--set NAME=VALUE`. Prints one JSON object on the last line.
+(SessionId, ItemId, Time), `beauty/beauty.csv.gz` (user, item, ts, pos) and `rees46/2019-Oct.csv.gz`. Settings are
+TrainingSettings' defaults or `--set NAME=VALUE`. Prints one JSON object on the last line.
 
 yoochoose: each click of a test session except the first is predicted from the clicks before it. Items that are not in
-the training part are dropped. beauty: each user's last item is predicted from all items before it (leave-one-out).
-Ranks are over all training items, and ties count against the model. `--validation` holds out the end of the training
-part in the same way, so that settings can be chosen.
+the training part are dropped. distinct-yoochoose: the same without clicks on the item of the click before. beauty: each
+user's last item is predicted from all items before it. Training leaves out the last two events of each user
+(leave-one-out, as in published tables). rees46: a stream of the last 30% to a model of the first 70%. Items that the
+model does not know are misses. Ranks are over all training items, and ties count against the model. "masked" figures
+take the user's own items out of the ranking. `--validation` holds out the end of the training part in the same way, so
+that settings can be chosen.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +28,12 @@ from numpy.typing import NDArray
 from encoder.data.event_log import EventLog
 from encoder.data.loaders import load_log
 from encoder.data.sequences import Sequences
-from encoder.metrics.ranking import mrr, ndcg, recall
-from encoder.training.evaluation import model_ranks
+from encoder.metrics.ranking import MISS, mrr, ndcg, recall
+from encoder.model.user_model import UserModel
+from encoder.training.evaluation import item_scores, model_ranks, scored_events
 from encoder.training.settings import TrainingSettings
 from encoder.training.train import train
-from encoder.training.trainer import best_epoch
+from encoder.training.validation import best_epoch
 
 DAY_MS = 86_400_000
 BEAUTY_COLUMNS = "user_id=user,item_id=item,event_time_ms=ts[s],action:=rate"
@@ -49,12 +54,34 @@ def yoochoose(data: Path, is_validation: bool) -> Split:
     return whole[~is_held_out], _known(whole[is_held_out], whole[~is_held_out]), np.ones(0, bool)
 
 
+def distinct_yoochoose(data: Path, is_validation: bool) -> Split:
+    training, stepped, _ = yoochoose(data, is_validation)
+    training = _without_repeats(training)
+    return training, _known(_without_repeats(stepped), training), np.ones(0, bool)
+
+
 def beauty(data: Path, is_validation: bool) -> Split:
     whole, _ = load_log(data / "beauty" / "beauty.csv.gz", "csv", BEAUTY_COLUMNS)
     if is_validation:
         whole = whole[~_is_last(whole)]
     is_last = _is_last(whole)
-    return whole[~is_last], whole, is_last
+    history = whole[~is_last]
+    return history[~_is_last(history)], whole, is_last
+
+
+def rees46(data: Path, is_validation: bool) -> Split:
+    whole, _ = load_log(data / "rees46" / "2019-Oct.csv.gz", "rees46")
+    training, streamed = whole.split(0.7)
+    return (*training.split(0.8), np.ones(0, bool)) if is_validation else (training, streamed, np.ones(0, bool))
+
+
+def _without_repeats(log: EventLog) -> EventLog:
+    """Return the events whose item is not the item of the user's event before."""
+    order = np.argsort(log.user, kind="stable")
+    user, item = log.user[order], log.item[order]
+    is_repeat = np.zeros(len(log), bool)
+    is_repeat[order[1:]] = (user[1:] == user[:-1]) & (item[1:] == item[:-1])
+    return log[~is_repeat]
 
 
 def _is_last(log: EventLog) -> NDArray[np.bool_]:
@@ -70,7 +97,28 @@ def _known(log: EventLog, training: EventLog) -> EventLog:
     return log[np.array([item in names for item in log.item_ids])[log.item]]
 
 
-DATASETS = {"yoochoose": yoochoose, "beauty": beauty}
+DATASETS: dict[str, Callable[[Path, bool], Split]] = {
+    "yoochoose": yoochoose,
+    "distinct-yoochoose": distinct_yoochoose,
+    "beauty": beauty,
+    "rees46": rees46,
+}
+MIN_SUPPORT = {"yoochoose": 1, "distinct-yoochoose": 1, "beauty": 1}  # their items all count, as in published figures
+
+
+def masked_ranks(model: UserModel, sequences: Sequences, is_scored: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the rank of each scored event's item in a ranking without the user's own other items."""
+    ranks = np.full(len(sequences.item), MISS, np.int64)
+    vectors, first = model.item_vectors().detach().T, np.repeat(sequences.starts[:-1], sequences.lengths)
+    with torch.no_grad():
+        for position, events in scored_events(model, sequences, is_scored):
+            scores = item_scores(model, events, vectors)
+            target = scores.gather(1, events.item[:, None] - 1)
+            for row, at in enumerate(position):
+                own = sequences.item[first[at] : at]
+                scores[row, torch.from_numpy(own[(own > 0) & (own != sequences.item[at])]) - 1] = -torch.inf
+            ranks[position] = (scores >= target).sum(dim=1).numpy()
+    return ranks[is_scored]
 
 
 def run(split: Split, settings: TrainingSettings) -> dict[str, Any]:
@@ -82,6 +130,7 @@ def run(split: Split, settings: TrainingSettings) -> dict[str, Any]:
     sequences = Sequences.from_log(stepped, trained.vocabulary)
     is_scored = scored[sequences.row] if len(scored) else sequences.history_lengths() > 0
     ranks = model_ranks(trained.model, sequences, is_scored)
+    masked = masked_ranks(trained.model, sequences, is_scored)
     passes = len(trained.epochs) * (1 - settings.validation) + best_epoch(trained.epochs) + 1  # over the whole log
     steps = len(training) - len(np.unique(training.user))
     return {
@@ -89,6 +138,8 @@ def run(split: Split, settings: TrainingSettings) -> dict[str, Any]:
         "mrr@20": mrr(ranks, 20),
         "recall@10": recall(ranks, 10),
         "ndcg@10": ndcg(ranks, 10),
+        "masked recall@10": recall(masked, 10),
+        "masked ndcg@10": ndcg(masked, 10),
         "n": len(ranks),
         "epochs": len(trained.epochs),
         "cpu_s": round(cpu_s, 1),
@@ -119,7 +170,8 @@ def main() -> None:
     result: dict[str, Any] = {"settings": msgspec.to_builtins(changed), "validation": args.validation}
     for name in args.dataset or DATASETS:
         split = DATASETS[name](args.data, args.validation)
-        runs = [run(split, msgspec.structs.replace(changed, seed=seed)) for seed in range(args.seeds)]
+        settings = msgspec.structs.replace(changed, min_support=MIN_SUPPORT.get(name, changed.min_support))
+        runs = [run(split, msgspec.structs.replace(settings, seed=seed)) for seed in range(args.seeds)]
         for number, one in enumerate(runs):
             print(name, number, {key: round(value, 4) for key, value in one.items()}, flush=True)
         means = {key: float(np.mean([one[key] for one in runs])) for key in runs[0]}

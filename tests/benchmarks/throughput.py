@@ -25,7 +25,7 @@ from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.training.settings import TrainingSettings
 from encoder.training.train import train_on_all
-from encoder.training.trainer import SELECTION_METRIC
+from encoder.training.validation import SELECTION_METRIC, Validation
 from tests.benchmarks.quality import DATASETS, settings_of
 
 BATCH, NEGATIVES, ALPHA, LEARNING_RATE = 32, 2_048, 0.5, 0.05
@@ -113,7 +113,10 @@ def ours(log: EventLog, settings: TrainingSettings) -> float:
 
     with suppress(_RoundOverError):
         train_on_all(
-            log, settings, [{SELECTION_METRIC: float(epoch)} for epoch in range(settings.max_epochs)], progress
+            log,
+            settings,
+            Validation([{SELECTION_METRIC: float(epoch)} for epoch in range(settings.max_epochs)], None),
+            progress,
         )
     cpu_s, passes = (end - begin for begin, end in zip(marks[0], marks[-1], strict=True))
     return passes * (len(log) - len(np.unique(log.user))) / cpu_s

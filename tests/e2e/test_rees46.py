@@ -12,11 +12,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from encoder.data.batches.windows import length_batches, windows
 from encoder.data.event_log import EventLog
 from encoder.data.loaders import load_log
 from encoder.data.sequences import Sequences
-from encoder.data.windows import length_batches, windows
-from encoder.training.checkpoint import load
+from encoder.training.checkpoints.checkpoint import load
 from encoder.training.settings import CELL_NAMES
 from export.runtime.bundle import Bundle
 from streams.cli import main
@@ -94,7 +94,7 @@ def representations_by_sequence_form(checkpoint: Path, log: EventLog) -> dict[st
         [window] = windows(sequences, users, int(sequences.lengths.max()))
         values = (window.item, window.action, window.gap_ms)
         features = {name: torch.from_numpy(window.features[name]) for name in trained.model.config.features}
-        state = trained.model.initial_state(len(users))
+        state = trained.model.initial_recurrent_state(len(users))
         with torch.no_grad():
             after, _ = trained.model.sequence(*(torch.from_numpy(value) for value in values), state, features)
         for row, position in enumerate(window.position):

@@ -142,7 +142,7 @@ class Restored(Deployment):
     def users(self) -> dict[str, StoredUser]:
         """Every stored user as a worker of this version would restore it."""
         store = open_store(self.settings, self.bundle)
-        encoder = OutputEncoder(self.settings.behavior_topic, self.bundle.bundle_id, 0, share=1)
+        encoder = OutputEncoder(self.settings.behavior_topic, self.bundle.bundle_id, 0, places=0, share=1)
         Source(self.settings, self.bundle, store, encoder).refresh()
         rows = list(store.users.scan())
         store.close()

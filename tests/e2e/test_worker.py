@@ -5,12 +5,15 @@ import time
 from pathlib import Path
 
 import numpy as np
+from cassandra.protocol import ProtocolHandler
 
 from export.runtime.bundle import Bundle
 from streams.broker.topics import broker_admin
 from streams.contracts.dead_letters import FIELD_HEADER, REASON_HEADER, decode_headers
-from streams.contracts.representation_updates import decode_vector
+from streams.contracts.representation_updates import decode_items, decode_vector
 from streams.local import LocalServices
+from streams.store.cql_schema import representations_table
+from streams.store.session import connect
 from streams.store.store import open_store
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, event, expected_ids, record, shopping
@@ -50,6 +53,31 @@ def test_every_event_is_applied_evaluated_and_published_once(deployment: Deploym
         assert update is not None
         assert update.steps == stored[user_id].steps == len(by_user[user_id])
         np.testing.assert_array_equal(decode_vector(update.representation), stored[user_id].representation)
+    recent = recent_columns(deployment)
+    assert recent.keys() == stored.keys()
+    for user_id, (items, scores) in recent.items():
+        update, user = updates[user_id], stored[user_id]
+        assert update is not None
+        assert items == decode_items(update.recent_items or "").tolist()
+        assert scores == decode_vector(update.recent_scores or "").tolist()
+        # A reader ranks with three lines: the dot products, and one addition for the recent items.
+        ranked = deployment.bundle.item_vectors @ user.representation
+        filled = np.array(items) > 0
+        ranked[np.array(items)[filled]] += np.array(scores, np.float32)[filled]
+        query = deployment.bundle.queries(user.representation[None], user.state[None])
+        np.testing.assert_allclose(ranked[1:], deployment.bundle.scores(query)[0], rtol=1e-5, atol=1e-5)
+        assert 1 <= filled.sum() <= min(10, user.steps)
+
+
+def recent_columns(deployment: Deployment) -> dict[str, tuple[list[int], list[float]]]:
+    """Return recent_items and recent_scores of every row, by user, as the driver decodes them."""
+    cluster, session = connect(deployment.settings)
+    session.client_protocol_handler = ProtocolHandler  # Thalweg's own handler leaves vectors as bytes
+    table = representations_table(deployment.bundle.manifest.representation_width)
+    query = f"SELECT user_id, recent_items, recent_scores FROM {deployment.settings.keyspace}.{table}"
+    rows = {user_id: (list(items), list(scores)) for user_id, items, scores in session.execute(query)}
+    cluster.shutdown()
+    return rows
 
 
 def test_a_worker_that_is_killed_under_load_loses_and_repeats_nothing(deployment: Deployment) -> None:

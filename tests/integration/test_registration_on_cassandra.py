@@ -3,8 +3,10 @@
 import asyncio
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -15,9 +17,10 @@ from streams.engine.epochs import Epoch
 from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
 from streams.local import LocalServices
-from streams.store import session
+from streams.store import cql_schema, session
 from streams.store.cql_schema import item_vectors_table
-from streams.store.session import connect
+from streams.store.schema_creation import create_missing
+from streams.store.session import Session, connect
 from streams.store.store import open_store
 from streams.worker import registration
 from streams.worker.registration import Registration
@@ -183,3 +186,27 @@ def test_a_keyspace_of_a_version_without_bound_topics_belongs_to_the_topic_with_
         store.registry.claim("second")
     store.registry.claim("first")
     store.close()
+
+
+COLUMNS_QUERY = "SELECT column_name, type FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
+
+
+def test_the_columns_of_recent_items_are_added_where_they_are_missing(settings: Settings, tmp_path: Path) -> None:
+    manifest = tiny_bundle(tmp_path / "bundle").manifest
+    table = cql_schema.representations_table(manifest.representation_width)
+    session = Session(settings)
+    try:
+
+        def columns() -> dict[str, str]:
+            return dict(session.execute("read the schema", COLUMNS_QUERY, [settings.keyspace, table]))
+
+        create_missing(session, settings, msgspec.structs.replace(manifest, recent_places=0))
+        before = columns()
+        assert not before.keys() & {"recent_items", "recent_scores"}
+        create_missing(session, settings, manifest)
+        assert columns() == before | {"recent_items": "vector<int, 10>", "recent_scores": "vector<float, 10>"}
+        create_missing(session, settings, manifest)
+        create_missing(session, settings, msgspec.structs.replace(manifest, recent_places=0))
+        assert columns().keys() - before.keys() == {"recent_items", "recent_scores"}
+    finally:
+        session.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from encoder.training import checkpoint
+from encoder.training.checkpoints import checkpoint
 from encoder.training.snapshots import FILE_NAME
 from streams import cli
 from tests.support.models import assert_same_weights

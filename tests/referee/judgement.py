@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.referee.model import Model, Vector
-from tests.referee.recompute import Evaluated, Expected, User, largest_difference
+from tests.referee.model import Model, Outlook, largest_difference
+from tests.referee.recompute import Evaluated, Expected, User
 from tests.referee.records import Position
 from tests.referee.rows import Row
 
@@ -98,9 +98,9 @@ def _row_problem(user: User | None, row: Row | None, ids: RecordIds, found: Find
     if position != user.position:
         return f"the row stands at {position} (epoch {row.epoch}), not at {user.position}"
     state = largest_difference(row.state, user.state)
-    representation = largest_difference(row.representation, user.representation)
-    if state > TOLERANCE or representation > TOLERANCE:
-        return f"after {steps} steps the state differs by {state:.1e} and the representation by {representation:.1e}"
+    outlook = row.outlook.difference(user.outlook)
+    if state > TOLERANCE or outlook > TOLERANCE:
+        return f"after {steps} steps the state differs by {state:.1e} and the columns for readers by {outlook:.1e}"
     return None
 
 
@@ -169,7 +169,7 @@ def _judge_updates(model: Model, expected: Expected, outputs: Outputs, found: Fi
         if update is None:
             found.add("update", f"user {user_id!r} has no update of bundle {model.bundle_id}")
             continue
-        difference = largest_difference(decode_vector(update["representation"]), user.representation)
+        difference = decode_outlook(update).difference(user.outlook)
         if update["steps"] != user.steps or difference > TOLERANCE:
             found.add(
                 "update",
@@ -178,6 +178,14 @@ def _judge_updates(model: Model, expected: Expected, outputs: Outputs, found: Fi
             )
 
 
-def decode_vector(text: str) -> Vector:
-    """base64 of little-endian float32 -> (R,) float32."""
-    return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
+def decode_outlook(update: dict[str, Any]) -> Outlook:
+    """The fields of an update for readers, which are base64 of little-endian numbers."""
+    representation, items, scores = (
+        base64.b64decode(update.get(name) or "", validate=True)
+        for name in ("representation", "recent_items", "recent_scores")
+    )
+    return Outlook(
+        np.frombuffer(representation, "<f4").astype(np.float32),
+        np.frombuffer(items, "<i4").astype(np.int64),
+        np.frombuffer(scores, "<f4").astype(np.float32),
+    )

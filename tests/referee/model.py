@@ -28,6 +28,32 @@ class Prediction:
     action_probability: float | None
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """Everything about a user on which a prediction depends. K is 0 for a bundle without recent items."""
+
+    representation: Vector  # (R,)
+    recent_items: NDArray[np.int64]  # (K,) rows of item_vectors.npy, -1 for an empty place
+    recent_scores: Vector  # (K,)
+
+    def difference(self, other: "Outlook") -> float:
+        """The largest difference of two numbers; infinity for other recent items, other widths or a NaN."""
+        if not np.array_equal(self.recent_items, other.recent_items):
+            return float("inf")
+        return max(
+            largest_difference(self.representation, other.representation),
+            largest_difference(self.recent_scores, other.recent_scores),
+        )
+
+
+def largest_difference(one: Vector, other: Vector) -> float:
+    """The largest difference of two components; infinity for vectors of different widths or with a NaN."""
+    if one.shape != other.shape:
+        return float("inf")
+    difference = float(np.abs(one.astype(np.float64) - other).max(initial=0.0))
+    return difference if difference == difference else float("inf")
+
+
 class Model:
     """Steps and predicts one event at a time on one thread of the CPU."""
 
@@ -41,6 +67,7 @@ class Model:
         self.state_width: int = manifest["state_width"]
         self.representation_width: int = manifest["representation_width"]
         self.vocabulary: dict[str, list[str]] = {name: vocabulary.get(name) or [] for name in VOCABULARIES}
+        self.places: int = manifest.get("recent_places", 0)
         self._features: list[str] = manifest.get("features", [])
         self._has_heads = bool(manifest.get("heads"))
         self._graphs = _Graphs(folder)
@@ -48,13 +75,14 @@ class Model:
         self._item_vectors: Vector = np.load(folder / "item_vectors.npy")[1:]
         self._score_tolerance = score_tolerance
 
-    def initial(self) -> tuple[Vector, Vector]:
-        """The state (S,) and the representation (R,) of a user without history, float32."""
+    def initial(self) -> tuple[Vector, Outlook]:
+        """The state (S,) float32 and the outlook of a user without history."""
+        nothing = np.full(self.places, -1), np.zeros(self.places, np.float32)
         with np.load(self.folder / "initial.npz") as arrays:
-            return arrays["state"], arrays["representation"]
+            return arrays["state"], Outlook(arrays["representation"], *nothing)
 
-    def step(self, event: dict[str, Any], gap_ms: int, state: Vector) -> tuple[Vector, Vector]:
-        """The state (S,) and the representation (R,) after the event. gap_ms: -1 for a user's first event."""
+    def step(self, event: dict[str, Any], gap_ms: int, state: Vector) -> tuple[Vector, Outlook]:
+        """The state (S,) and the outlook after the event. gap_ms: -1 for a user's first event."""
         inputs = {
             "item": self._number("items", event["item_id"]),
             "action": self._number("actions", event["action"]),
@@ -62,20 +90,27 @@ class Model:
             "state": state[None],
             **{name: self._feature(name, event) for name in self._features},
         }
-        next_state, representation = self._graphs.step.run(["next_state", "representation"], inputs)
-        return next_state[0], representation[0]
+        outputs = ["next_state", "representation", *(["recent_items", "recent_scores"] if self.places else [])]
+        next_state, *parts = self._graphs.step.run(outputs, inputs)
+        if not self.places:
+            parts += [np.empty((1, 0), np.int64), np.empty((1, 0), np.float32)]
+        return next_state[0], Outlook(*(part[0] for part in parts))
 
-    def predict(self, event: dict[str, Any], representation: Vector) -> Prediction:
-        """What the representation (R,) from before the event predicted of the event."""
+    def predict(self, event: dict[str, Any], outlook: Outlook) -> Prediction:
+        """What the outlook from before the event predicted of the event."""
         item = self._number("items", event["item_id"])
         outputs = ["rank", "action_probability"] if self._has_heads else ["rank"]
-        values = self._graphs.predict.run(outputs, {"representation": representation[None], "item": item})
+        is_filled = outlook.recent_items > 0
+        query = np.concatenate([outlook.representation, outlook.recent_items * is_filled, outlook.recent_scores])
+        name = "query" if self.places else "representation"
+        values = self._graphs.predict.run(outputs, {name: query[None].astype(np.float32), "item": item})
         probability = None
         if self._has_heads:
             probability = float(values[1][0, self._number("actions", event["action"])[0]])
         if item[0] == 0:
             return Prediction(None, None, None, probability)
-        scores = self._item_vectors @ representation
+        scores = self._item_vectors @ outlook.representation
+        scores[outlook.recent_items[is_filled] - 1] += outlook.recent_scores[is_filled]
         own = scores[item[0] - 1]
         lowest = 1 + int((scores > own + self._score_tolerance).sum())
         highest = int((scores >= own - self._score_tolerance).sum())

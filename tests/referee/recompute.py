@@ -3,9 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from tests.referee.model import Model, Prediction, Vector
+from tests.referee.model import Model, Outlook, Prediction, Vector
 from tests.referee.records import REMEMBERED, Event, Position, Sent
 
 
@@ -14,7 +12,7 @@ class User:
     """A user after the user's last event."""
 
     state: Vector  # (S,) float32
-    representation: Vector  # (R,) float32
+    outlook: Outlook
     position: Position
     steps: int = 0
     last_time_ms: int = 0
@@ -51,7 +49,7 @@ def recompute(model: Model, records: Iterable[Sent]) -> Expected:
     positions is the order of each user's events.
     """
     found = Expected()
-    state, representation = model.initial()
+    state, outlook = model.initial()
     for record in sorted(records, key=lambda one: one.position):
         if record.event is None:
             found.users.pop(record.user_id, None)
@@ -63,7 +61,7 @@ def recompute(model: Model, records: Iterable[Sent]) -> Expected:
             found.repeated += 1
             continue
         if user is None:
-            user = found.users[record.user_id] = User(state, representation, record.position)
+            user = found.users[record.user_id] = User(state, outlook, record.position)
             found.erased.discard(record.user_id)
         _apply(model, user, record.event, record.position, found)
     return found
@@ -77,19 +75,11 @@ def _apply(model: Model, user: User, event: Event, position: Position, found: Ex
         steps=user.steps,
         previous_item=user.last_item,
         gap_ms=gap_ms,
-        prediction=model.predict(event, user.representation),
+        prediction=model.predict(event, user.outlook),
     )
-    user.state, user.representation = model.step(event, -1 if gap_ms is None else gap_ms, user.state)
+    user.state, user.outlook = model.step(event, -1 if gap_ms is None else gap_ms, user.state)
     user.last_time_ms = max(user.last_time_ms, time_ms) if user.steps else time_ms
     user.steps += 1
     user.last_item = event["item_id"]
     user.position = position
     user.recent = [*user.recent[1 - REMEMBERED :], event["event_id"]]
-
-
-def largest_difference(one: Vector, other: Vector) -> float:
-    """The largest difference of two components; infinity for vectors of different widths or with a NaN."""
-    if one.shape != other.shape:
-        return float("inf")
-    difference = float(np.abs(one.astype(np.float64) - other).max(initial=0.0))
-    return difference if difference == difference else float("inf")

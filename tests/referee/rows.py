@@ -20,7 +20,7 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import ConstantReconnectionPolicy, RoundRobinPolicy
 from cassandra.query import SimpleStatement, tuple_factory
 
-from tests.referee.model import Model, Vector
+from tests.referee.model import Model, Outlook, Vector
 
 FORMAT = 2
 HEAD = struct.Struct("<BiiqqqH")
@@ -34,7 +34,7 @@ class Row:
     """A stored row. fault: what is wrong with the row in itself; None for an intact row."""
 
     user_id: str
-    representation: Vector  # (R,) float32
+    outlook: Outlook
     steps: int
     last_time_ms: int
     last_item: str | None
@@ -72,6 +72,7 @@ class Rows:
         """Every row of the bundle, by user."""
         table = f"{keyspace}.representations_{model.representation_width}"
         columns = "user_id, representation, steps, last_time_ms, last_item, state"
+        columns += ", recent_items, recent_scores" if model.places else ""
         query = f"SELECT {columns} FROM {table} WHERE bundle_id = %s ALLOW FILTERING"
         rows = self._session.execute(SimpleStatement(query, fetch_size=500), [model.bundle_id])
         return {row[0]: decode_row(model.bundle_id, row) for row in rows}
@@ -87,12 +88,18 @@ class Rows:
 
 
 def decode_row(bundle_id: str, row: Sequence[Any]) -> Row:
-    """Decode a row: user, representation, steps, time and item of the last event, state cell."""
-    user_id, vector, steps, last_time_ms, last_item, cell = row
+    """Decode a row: user, representation, steps, time and item of the last event, state cell, and the recent items."""
+    user_id, vector, steps, last_time_ms, last_item, cell, *recent = row
     stored = np.array(vector or [], ">f4").tobytes()
+    items, scores = recent or ([], [])
+    outlook = Outlook(
+        np.frombuffer(stored, ">f4").astype(np.float32),
+        np.array(items or [], np.int64),
+        np.array(scores or [], np.float32),
+    )
     if cell is None or len(cell) < HEAD.size + HASHES_BYTES + CRC.size:
         nothing = np.zeros(0, np.float32)
-        return Row(user_id, nothing, steps or 0, last_time_ms or 0, last_item, -1, -1, -1, nothing, "the cell is short")
+        return Row(user_id, outlook, steps or 0, last_time_ms or 0, last_item, -1, -1, -1, nothing, "the cell is short")
     body, checksum = cell[: -CRC.size], CRC.unpack(cell[-CRC.size :])[0]
     layout, epoch, partition, offset, cell_steps, cell_time_ms, item_bytes = HEAD.unpack_from(body)
     item_end = HEAD.size + item_bytes
@@ -106,7 +113,7 @@ def decode_row(bundle_id: str, row: Sequence[Any]) -> Row:
         fault = f"the columns say {(steps, last_time_ms, last_item)}, the cell {(cell_steps, cell_time_ms, item)}"
     return Row(
         user_id=user_id,
-        representation=np.frombuffer(stored, ">f4").astype(np.float32),
+        outlook=outlook,
         steps=cell_steps,
         last_time_ms=cell_time_ms,
         last_item=item,

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from encoder.data.vocabulary import Vocabulary
 from encoder.model.config import ModelConfig
@@ -39,6 +41,7 @@ def tiny_model(
         hidden=width + 8 if hidden is None else hidden,
         traces=is_whole,
         counters=is_whole,
+        recent_items=is_whole,
         heads=is_whole,
     )
     model = UserModel(shape)
@@ -48,6 +51,8 @@ def tiny_model(
         parts.append(model.traces.map.weight)
     if model.heads is not None:
         parts += [model.heads.action.weight, model.heads.time.weight]
+    if model.recent is not None:
+        parts += [model.recent.place, model.recent.action, model.recent.age, model.recent.count]
     for weight in parts:
         torch.nn.init.normal_(weight, std=0.1)
     if model.counters is not None:
@@ -67,3 +72,14 @@ def tiny_bundle(
 def vocabulary_of(items: list[str]) -> Vocabulary:
     """Return a vocabulary of these items and the actions view, cart and purchase."""
     return Vocabulary(items=items, actions=ACTIONS)
+
+
+def random_queries(bundle: Bundle, n: int, seed: int = 0) -> NDArray[np.float32]:
+    """Return (n, Q) queries. A user's recent items are distinct, and a random number of the last places is empty."""
+    rng, manifest = np.random.default_rng(seed), bundle.manifest
+    places = manifest.recent_places
+    representation = rng.normal(size=(n, manifest.representation_width))
+    item = rng.permuted(np.tile(np.arange(1, manifest.items + 1), (n, 1)), axis=1)[:, :places]
+    is_filled = np.arange(places) < rng.integers(0, places + 1, n)[:, None]
+    added = rng.normal(size=(n, places))
+    return np.concatenate([representation, item * is_filled, added * is_filled], axis=1).astype(np.float32)

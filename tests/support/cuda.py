@@ -4,13 +4,16 @@
 # A product of uint8 has no such kernel.
 CUDA_OPERATORS = {
     "Add",
+    "And",
     "Cast",
     "Concat",
+    "Div",
     "Equal",
     "Exp",
     "Gather",
     "GatherElements",
     "Gemm",
+    "Greater",
     "GreaterOrEqual",
     "LayerNormalization",
     "Less",

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from export.runtime.inputs import StepInputs
 from export.runtime.predictions import Predictions
+from export.runtime.queries import make_queries
 from streams.engine.arena import Arena, StoredUser
 from streams.engine.codec import decode_batch
 from streams.engine.planning.candidates import Part
@@ -59,8 +60,13 @@ class TinyBundle:
     item_index: ClassVar = {f"i{n}": n for n in range(1, ITEMS + 1)}
     action_index: ClassVar = {"view": 1, "purchase": 2}
     features = ()
+    query_width = WIDTH
     initial_state = np.full(WIDTH, 0.25, np.float32)
     initial_representation = np.full(WIDTH, 0.5, np.float32)
+
+    @staticmethod
+    def queries(representation: NDArray[np.float32], state: NDArray[np.float32]) -> NDArray[np.float32]:
+        return make_queries(representation, state, 0)
 
 
 def processor(capacity: int = 100) -> Processor:

@@ -84,7 +84,7 @@ class Running:
             intake=self.intake,
             processor=target,
             residency=self.residency,
-            encoder=OutputEncoder("events", "gru-1", ITEMS, share=1),
+            encoder=OutputEncoder("events", "gru-1", ITEMS, places=0, share=1),
             publisher=publisher,
             rows=store,
             in_flight=self.in_flight,

@@ -28,6 +28,7 @@ from export.runtime.batch_buffers import BatchBuffers
 from export.runtime.bundle import Bundle
 from export.runtime.float16_ranks import float16_rank_limits
 from export.runtime.inputs import StepInputs
+from export.runtime.known_events import random_state
 from export.runtime.providers import cuda_failure
 from export.runtime.resident_states import ResidentStates
 from export.runtime.stepper import Stepper
@@ -121,7 +122,7 @@ def parity(bundle: Bundle, resident: ResidentStates, users: int, waves: int, see
     """Step random waves of users on both sides from random states, rank every event, and return the differences."""
     rng, manifest = np.random.default_rng(seed), bundle.manifest
     plain, on_host = Stepper(bundle, on_cpu=True), Stepper(bundle)
-    state = rng.normal(size=(users, manifest.state_width)).astype(np.float32)
+    state = np.concatenate([random_state(bundle, rng) for _ in range(users)])
     representation = rng.normal(size=(users, manifest.representation_width)).astype(np.float32)
     everyone = np.arange(users)
     resident.write(everyone, state, representation)
@@ -131,7 +132,7 @@ def parity(bundle: Bundle, resident: ResidentStates, users: int, waves: int, see
         slots = rng.permutation(users)[: rng.integers(1, users + 1)]
         inputs = random_events(rng, bundle, len(slots))
         item = inputs.item
-        before = representation[slots]
+        before = bundle.queries(representation[slots], state[slots])
         expected = plain.predict(before, item)
         got = resident.step(slots, inputs)
         predicted, stepped = on_host.predict(before, item), on_host.step(inputs, state[slots])
@@ -163,10 +164,10 @@ def parity(bundle: Bundle, resident: ResidentStates, users: int, waves: int, see
 
 
 def difference(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Return the largest difference, relative to the largest component if above 1, or infinity if one is not finite."""
+    """Return the largest difference, each relative to its component if above 1, or infinity if one is not finite."""
     if not got.size:
         return 0.0
-    largest = float(np.abs(got - expected).max() / max(1.0, float(np.abs(expected).max())))
+    largest = float((np.abs(got - expected) / np.maximum(1, np.abs(expected))).max())
     return largest if np.isfinite(largest) else float("inf")
 
 

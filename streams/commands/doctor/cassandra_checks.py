@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 
-from export.runtime.bundle import Bundle
+from export.runtime.bundle import Bundle, Manifest
 from streams.commands.doctor.finding import Finding, State
 from streams.config.errors import SettingsError, StoreError
 from streams.config.settings import Settings
@@ -91,8 +91,7 @@ def _check_tables(session: Session, settings: Settings, bundle: Bundle | None) -
         detail = f"{len(existing)} tables in {settings.keyspace}; no bundle to compare them with"
         yield Finding("note", "schema", detail)
         return
-    width = bundle.manifest.representation_width
-    for table, columns in expected_columns(settings.keyspace, width).items():
+    for table, columns in expected_columns(settings.keyspace, bundle.manifest).items():
         yield _compare_columns(f"{settings.keyspace}.{table}", columns, existing.get(table))
     if "item_vectors_stored" in existing:
         yield _check_item_vectors(session, settings, bundle)
@@ -107,17 +106,22 @@ def _existing_columns(session: Session, keyspace: str) -> dict[str, dict[str, st
     return tables
 
 
-def expected_columns(keyspace: str, width: int) -> dict[str, dict[str, str]]:
-    """The type of each column, by table and column, read from the CREATE statements. width: of a representation."""
+def expected_columns(keyspace: str, manifest: Manifest) -> dict[str, dict[str, str]]:
+    """The type of each column, by table and column, read from the CREATE statements."""
+    statements = cql_schema.create_tables(keyspace, manifest.representation_width, manifest.recent_places)
     return {
         table: {match["name"]: match["type"] for match in _COLUMN.finditer(statement)}
-        for table, statement in cql_schema.create_tables(keyspace, width).items()
+        for table, statement in statements.items()
     }
 
 
 def _compare_columns(table: str, expected: dict[str, str], existing: dict[str, str] | None) -> Finding:
     if existing is None:
         return Finding("note", "schema", f"{table} does not exist yet: the first worker creates it")
+    added = cql_schema.recent_columns(1).keys() - existing.keys()
+    if added & expected.keys():
+        detail = f"{table} has no column {' and '.join(sorted(added))} yet: the first worker adds them"
+        return Finding("note", "schema", detail)
     for name, kind in expected.items():
         if existing.get(name) != kind:
             detail = f"{table}: column {name} is {existing.get(name) or 'missing'}, expected {kind}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from streams.local.credentials import Credentials
 from streams.local.process.ports import HOST
 
-# Batch thresholds: Thalweg writes unlogged batches of up to 40 KiB of rows, which is more than the 5 KiB at which
+# Batch thresholds: Thalweg writes unlogged batches of up to 48 KiB of rows, which is more than the 5 KiB at which
 # Cassandra warns by default. The values are those that `thalweg doctor` and docker/compose.yaml name, so that a bundle
 # that works here also works there.
 COMMON_YAML = """\

@@ -21,7 +21,8 @@ from streams.broker.topics import broker_admin
 from streams.config.settings import Secret, Settings
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices, local_services
-from streams.store.session import connect
+from streams.store.schema_creation import create_missing
+from streams.store.session import Session, connect
 from streams.store.store import open_store
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, run_thalweg, shopping
@@ -129,6 +130,21 @@ def test_a_missing_right_in_cassandra_names_the_statement_and_the_grant(deployme
     error = error_of(run_thalweg(limited(admin), "worker"))
     assert f"ON TABLE {admin.keyspace}." in error
     assert "; run as an administrator: GRANT " in error
+
+
+def test_a_missing_right_to_add_columns_is_named(deployment: Deployment) -> None:
+    """The table may come from a bundle without recent items, whose columns the worker then has to add."""
+    admin, manifest = deployment.settings, deployment.bundle.manifest
+    session = Session(admin)
+    create_missing(session, admin, msgspec.structs.replace(manifest, recent_places=0))
+    session.close()
+    cql(admin, *(f"GRANT {right} ON KEYSPACE {admin.keyspace} TO {USER}" for right in ("SELECT", "MODIFY")))
+    allow_reading(admin)
+    assert "the first worker adds them" in run_thalweg(limited(admin), "doctor").stdout
+    table = f"{admin.keyspace}.representations_{manifest.representation_width}"
+    error = error_of(run_thalweg(limited(admin), "worker"))
+    assert f"`ALTER TABLE {table} ADD IF NOT EXISTS (recent_items vector<int, 10>," in error
+    assert f"GRANT ALTER ON TABLE {table} TO {USER}" in error
 
 
 def test_a_missing_right_on_a_topic_is_named(deployment: Deployment) -> None:

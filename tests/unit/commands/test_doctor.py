@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import aiokafka.codec
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, Counter, start_http_server
 
@@ -20,8 +21,9 @@ from streams.engine.codec import decode
 from tests.support.bundles import tiny_bundle
 
 
-def test_columns_are_read_from_the_create_statements() -> None:
-    tables = expected_columns("shop", width=64)
+def test_columns_are_read_from_the_create_statements(tmp_path: Path) -> None:
+    manifest = tiny_bundle(tmp_path / "bundle").manifest
+    tables = expected_columns("shop", msgspec.structs.replace(manifest, representation_width=64))
     bundle_tables = {"item_vectors_64", "item_vectors_stored", "bundles", "active_bundle"}
     topic_tables = {"sources", "behavior_topic", "pending_erasures"}
     assert set(tables) == {"representations_64"} | topic_tables | bundle_tables
@@ -29,6 +31,10 @@ def test_columns_are_read_from_the_create_statements() -> None:
     assert tables["item_vectors_64"] == {"bundle_id": "text", "item_id": "text", "vector": "vector<float, 64>"}
     assert tables["representations_64"]["state"] == "blob"
     assert tables["representations_64"]["steps"] == "bigint"
+    assert tables["representations_64"]["recent_items"] == "vector<int, 10>"
+    assert tables["representations_64"]["recent_scores"] == "vector<float, 10>"
+    without = expected_columns("shop", msgspec.structs.replace(manifest, representation_width=64, recent_places=0))
+    assert set(tables["representations_64"]) - set(without["representations_64"]) == {"recent_items", "recent_scores"}
 
 
 def test_the_packages_and_codecs_of_this_environment_pass() -> None:

@@ -19,7 +19,7 @@ LOG = [
 
 def outputs_in(view: EpochView) -> dict[str, list[str]]:
     """Return every id of the outputs of LOG, as a worker in that epoch writes them."""
-    encoder = OutputEncoder("events", "gru-1", ITEMS, share=1)
+    encoder = OutputEncoder("events", "gru-1", ITEMS, places=0, share=1)
     encoder.use_epoch(view)
     result = feed(processor(), MemoryStore(), LOG, 1)
     values = [msgspec.json.decode(value or b"") for _, _, value in encoder.evaluations(result)]
@@ -49,7 +49,7 @@ def test_a_replay_after_partitions_were_added_gives_the_same_ids() -> None:
 
 def test_the_key_of_an_update_holds_the_bundle_and_a_tombstone_also_takes_the_older_key() -> None:
     """Two bundles share one compacted topic. A key of the user alone would keep one vector of the two."""
-    encoder = OutputEncoder("events", "gru-1", ITEMS, share=1)
+    encoder = OutputEncoder("events", "gru-1", ITEMS, places=0, share=1)
     updates = encoder.updates(feed(processor(), MemoryStore(), LOG, 1))
     assert [(key, value is None) for _, key, value in updates] == [
         (b"gru-1/gone", True),
@@ -62,7 +62,7 @@ def test_an_erasure_takes_no_update_of_another_user() -> None:
     """The first user id reads as the key of the update of ann."""
     users = ["gru-0f3a5c7e9b1d/ann", "google/42", "gru-1/ann"]
     log = [record(offset, user, None, "", 0) for offset, user in enumerate(users)]
-    encoder = OutputEncoder("events", "gru-1", ITEMS, share=1)
+    encoder = OutputEncoder("events", "gru-1", ITEMS, places=0, share=1)
     assert [key for _, key, _ in encoder.updates(feed(processor(), MemoryStore(), log, 1))] == [
         b"gru-1/gru-0f3a5c7e9b1d/ann",
         b"gru-1/google/42",
@@ -75,7 +75,7 @@ def test_an_erasure_takes_no_update_of_another_user() -> None:
 def test_user_ids_of_published_outputs_have_no_more_references() -> None:
     log = [record(n, f"user-{n}", "i1", f"e{n}", n) for n in range(50)]
     result = feed(processor(), MemoryStore(), log, 1)
-    encoder = OutputEncoder("events", "gru-1", ITEMS, share=1)
+    encoder = OutputEncoder("events", "gru-1", ITEMS, places=0, share=1)
     names = [event.user_id for event in result.applied.event] + result.rows.user_id
     before = [sys.getrefcount(name) for name in names]
     for _ in range(3):

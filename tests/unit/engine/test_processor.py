@@ -160,7 +160,7 @@ def test_only_the_sample_is_ranked_and_has_the_same_ranks_as_without_sampling() 
     arena, sample = Arena(100, WIDTH, WIDTH), Sample("events", 0.1)
     target = Processor(TinyBundle(), graphs, arena, sample)
     rows, evaluated, published = MemoryStore(), {}, []
-    encoder = OutputEncoder("events", "gru-1", ITEMS, share=0.1)
+    encoder = OutputEncoder("events", "gru-1", ITEMS, places=0, share=0.1)
     for sequence, start in enumerate(range(0, 200, 30), 1):
         result = feed(target, rows, log[start : start + 30], sequence)
         offsets = result.applied.offset[result.evaluated].tolist()
@@ -266,7 +266,7 @@ def test_action_and_time_are_predicted_before_the_step_and_a_first_event_has_no_
     log = [record(0, "a", "i1", "x", 5_000), record(1, "a", "i2", "y", 25_000), record(2, "a", "i3", "z", 25_000)]
     other = msgspec.json.encode(msgspec.json.decode(log[1].value or b"") | {"action": "wave"})
     result = feed(target, rows, [log[0], log[1]._replace(value=other), log[2]], 1)
-    encoder = OutputEncoder("events", "gru-1", ITEMS, share=1)
+    encoder = OutputEncoder("events", "gru-1", ITEMS, places=0, share=1)
     first, second, third = (
         msgspec.json.decode(value or b"", type=EvaluationEvent) for _, _, value in encoder.evaluations(result)
     )
@@ -298,6 +298,6 @@ def test_an_evaluation_event_without_heads_has_only_the_required_fields() -> Non
     target, rows = processor(), MemoryStore()
     result = feed(target, rows, [record(0, "a", "i1", "x", 5)], 1)
     result = msgspec.structs.replace(result, foresight=None)
-    [(_, _, value)] = OutputEncoder("events", "gru-1", ITEMS, share=1).evaluations(result)
+    [(_, _, value)] = OutputEncoder("events", "gru-1", ITEMS, places=0, share=1).evaluations(result)
     required = [field.name for field in msgspec.structs.fields(EvaluationEvent) if field.required]
     assert list(msgspec.json.decode(value or b"")) == required

@@ -16,7 +16,9 @@ from tests.tools.gpu_check import Cost, Parity, Peak, cost, device_peak, differe
 
 ITEMS, WIDTH, HIDDEN = 100, 32, 40
 COUNTS = 3  # counters of the user's events, at the end of each state and representation
-STATE, REPRESENTATION = HIDDEN + 3 * WIDTH + COUNTS, WIDTH + COUNTS
+RECENT = 10  # recent items, each with five numbers of a state and two of a query
+STATE, REPRESENTATION = HIDDEN + 3 * WIDTH + COUNTS + 5 * RECENT, WIDTH + COUNTS
+QUERY = REPRESENTATION + 2 * RECENT
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +89,11 @@ def test_costs_of_a_step_and_of_a_rank_are_counted_from_their_graphs(bundle: Bun
     assert step.flops >= 2 * weights
     assert step.batch_bytes * 2 == step.flops * 4, "each weight is read once in a batch and used once for each event"
     lookups = 2 * 4 * (gates + WIDTH)  # rows of the item and of (action, gap), for the gates and for the representation
-    event, before, item = 4 * 8, REPRESENTATION * 4, 8
+    event, before, item = 4 * 8, QUERY * 4, 8
     assert step.event_bytes >= row_bytes + lookups + event + before + item
     rank = cost(onnx.load(bundle.path / "gpu_predict.onnx").graph, 0)
     assert rank.flops >= 2 * ITEMS * WIDTH
-    assert rank.event_bytes == REPRESENTATION * 4 + 8 + 4 + 4 * (4 + 12), "representation, item, rank, heads"
+    assert rank.event_bytes == QUERY * 4 + 8 + 4 + 4 * (4 + 12), "query, item, rank, heads"
 
 
 def test_the_roofline_is_the_longer_time_of_moving_and_of_computing() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from encoder.training import checkpoint
+from encoder.training.checkpoints import checkpoint
 from streams import cli
 
 COLUMNS = "user_id=who,item_id=what,event_time_ms=at[s],action:=see"

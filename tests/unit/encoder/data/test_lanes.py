@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from encoder.data.lanes import lanes
+from encoder.data.batches.lanes import lanes
+from encoder.data.batches.windows import Window, length_batches, windows
 from encoder.data.sequences import Sequences
-from encoder.data.windows import Window, length_batches, windows
 from tests.support.sequences import random_sequences
 
 LANES, STEPS = 5, 16

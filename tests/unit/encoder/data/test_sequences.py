@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from encoder.data.batches.windows import length_batches, windows
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
-from encoder.data.windows import length_batches, windows
 from encoder.errors import InputError
 from tests.support.logs import event_log
 from tests.support.sequences import random_sequences

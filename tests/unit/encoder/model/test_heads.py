@@ -8,18 +8,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from encoder.data.batches.windows import windows
 from encoder.data.event_log import EventLog
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
-from encoder.data.windows import windows
 from encoder.metrics.time_mixture import MIN_SCALE, TimeMixture
 from encoder.model.config import ModelConfig
 from encoder.model.heads import Heads, log_likelihood
 from encoder.model.user_model import UserModel
 from encoder.training.evaluation import head_metrics, head_outputs
-from encoder.training.losses import FullSoftmax
+from encoder.training.losses.next_item import FullSoftmax
+from encoder.training.losses.window_loss import window_loss
 from encoder.training.optimizer import AdamW
-from encoder.training.window_loss import window_loss
 from tests.support.bundles import tiny_model
 from tests.support.logs import event_log
 
@@ -150,7 +150,9 @@ def test_heads_make_the_model_remember_what_they_predict_from() -> None:
         for window in windows(sequences, np.arange(len(sequences)), max_steps=24):
             users = len(window.item)
             optimizer.zero_grad()
-            window_loss(model, FullSoftmax(), window, model.initial_state(users), model.initial_representation(users))
+            window_loss(
+                model, FullSoftmax(), window, model.initial_recurrent_state(users), model.initial_representation(users)
+            )
             optimizer.step(1.0, 1.0)
     heads = head_metrics(model, vocabulary, log, sequences)
     assert heads["action"]["accuracy"] > 0.95 > heads["action"]["most_frequent"] + 0.4

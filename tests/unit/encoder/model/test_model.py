@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from encoder.data.event_log import EventLog
+from encoder.data.recent_items import FIELDS, PLACES
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.model.cells import CELLS, Cell, make_cell
 from encoder.model.parallel_scan import parallel_scan
-from encoder.training import checkpoint
+from encoder.training.checkpoints import checkpoint
 from encoder.training.evaluation import evaluate, model_ranks
 from encoder.training.optimizer import AdamW
 from encoder.training.settings import CELL_NAMES, TrainingSettings
@@ -206,6 +207,9 @@ def test_ranks_depend_on_one_user_only_also_across_windows() -> None:
             for position in range(int(sequences.starts[user]), int(sequences.starts[user + 1])):
                 item = int(sequences.item[position])
                 scores = (model.item_vectors() @ representation[0, : model.config.width]).double()
+                recent = state[0, model.recurrent_width :].view(len(FIELDS), PLACES)
+                for number, added in zip(recent[0].int().tolist(), recent[-1].tolist(), strict=True):
+                    scores[number - 1] += added if number else 0
                 assert abs(int((scores >= scores[item - 1] - 1e-5).sum()) - int(ranks[position])) <= 1
                 values = (
                     torch.tensor([int(c[position])]) for c in (sequences.item, sequences.action, sequences.gap_ms)

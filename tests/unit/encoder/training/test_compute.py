@@ -10,19 +10,19 @@ import pytest
 import torch
 import torch.multiprocessing
 
+from encoder.data.batches.windows import Window, windows
 from encoder.data.features import PRICE
 from encoder.data.simulator import Shop
-from encoder.data.windows import Window, windows
 from encoder.errors import InputError
 from encoder.model.cells import CELLS
 from encoder.training.compute import CPU, Compute
-from encoder.training.losses import FullSoftmax, make_loss
+from encoder.training.losses.next_item import FullSoftmax, make_loss
+from encoder.training.losses.window_loss import window_loss
 from encoder.training.optimizer import AdamW
 from encoder.training.settings import TrainingSettings
 from encoder.training.snapshots import SnapshotFile
 from encoder.training.train import train
 from encoder.training.trainer import CLIP_NORM
-from encoder.training.window_loss import window_loss
 from tests.support.bundles import tiny_model
 from tests.support.content import model_with_all_features
 from tests.support.sequences import random_sequences
@@ -42,7 +42,7 @@ def gradients(window: Window | None, compute: Compute) -> dict[str, torch.Tensor
     known = 0
     if window is not None:
         n = len(window.item)
-        state, before = model.initial_state(n), model.initial_representation(n)
+        state, before = model.initial_recurrent_state(n), model.initial_representation(n)
         _, known, *_ = window_loss(model, FullSoftmax(), window, state, before, compute)
     compute.average_gradients(model.parameters(), known)
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
@@ -56,7 +56,13 @@ def means(users: np.ndarray, compute: Compute, loss: str) -> list[torch.Tensor]:
     torch.manual_seed(5)
     criterion = make_loss(loss, torch.ones(8), 4)
     _, known, *_ = window_loss(
-        model, criterion, window, model.initial_state(n), model.initial_representation(n), compute, optimizer.read_rows
+        model,
+        criterion,
+        window,
+        model.initial_recurrent_state(n),
+        model.initial_representation(n),
+        compute,
+        optimizer.read_rows,
     )
     compute.average_gradients(model.parameters(), known)
     optimizer.step(1.0, CLIP_NORM)
@@ -151,7 +157,7 @@ def test_loss_and_gradients_in_bfloat16_are_close_to_those_in_float32(loss: str)
         criterion = make_loss(loss, torch.ones(8), 4)
         model.head.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
         total, known, state, *_ = window_loss(
-            model, criterion, window, model.initial_state(n), model.initial_representation(n), compute
+            model, criterion, window, model.initial_recurrent_state(n), model.initial_representation(n), compute
         )
         assert state.dtype == torch.float32
         assert {p.grad.dtype for p in model.parameters() if p.grad is not None} == {torch.float32}
@@ -195,7 +201,7 @@ def test_a_model_computes_on_the_device_of_its_weights(cell: str) -> None:
         features = {name: prices if name == PRICE else events for name in model.config.features}
         for is_training in (False, True):
             on_meta.train(is_training)
-            represented, state = on_meta.sequence(events, events, events, on_meta.initial_state(3), features)
+            represented, state = on_meta.sequence(events, events, events, on_meta.initial_recurrent_state(3), features)
             vectors = on_meta.item_vectors()
             assert {tensor.device.type for tensor in (represented, state, vectors)} == {"meta"}
         if on_meta.heads is not None:

@@ -7,8 +7,8 @@ import pytest
 
 from encoder.data.simulator import Shop
 from encoder.errors import InputError
-from encoder.training import checkpoint
-from encoder.training.checkpoint_files import CHECKPOINT_FILES
+from encoder.training.checkpoints import checkpoint
+from encoder.training.checkpoints.checkpoint_files import CHECKPOINT_FILES
 from encoder.training.settings import TrainingSettings
 from encoder.training.train import train
 

@@ -14,10 +14,11 @@ from encoder.data.event_log import EventLog
 from encoder.data.simulator import Shop
 from encoder.errors import TrainingError
 from encoder.training import trainer, tuning
+from encoder.training.losses.window_loss import WindowLoss, window_loss
 from encoder.training.settings import BATCHING_NAMES, CELL_NAMES, LOSS_NAMES, TrainingSettings
 from encoder.training.snapshots import SnapshotFile
 from encoder.training.train import train, validate
-from encoder.training.window_loss import WindowLoss, window_loss
+from encoder.training.validation import Validation
 from tests.support.logs import event_log
 
 SMALL = TrainingSettings(width=8, hidden=8, max_epochs=2, events_per_step=64, negatives=16, min_support=1)
@@ -58,7 +59,7 @@ def test_the_error_names_the_step_and_no_snapshot_holds_it(
     assert f"epoch 2, step {12 - first}: the loss 'auto' is inf" in str(caught.value)
     found = SnapshotFile(tmp_path, {}).found
     assert found is not None
-    assert len(found.epochs) == 1
+    assert len(found.validation.epochs) == 1
     weights = {name: part for name, part in found.fit["model"].items() if name != "item_price"}  # NaN: no price
     assert not any(torch.isnan(part).any() for part in weights.values())
 
@@ -73,7 +74,8 @@ def test_weights_that_become_infinite_in_the_last_step_are_noticed(log: EventLog
 @pytest.mark.parametrize(("loss", "batching"), list(itertools.product(LOSS_NAMES, BATCHING_NAMES)))
 def test_a_log_of_one_item_has_a_finite_loss(loss: str, batching: str) -> None:
     log = event_log([(f"u{n % 6}", "only", "view", n) for n in range(120)])
-    (epoch,) = validate(log, msgspec.structs.replace(SMALL, loss=loss, batching=batching, max_epochs=1))
+    settings = msgspec.structs.replace(SMALL, loss=loss, batching=batching, max_epochs=1)
+    (epoch,) = validate(log, settings).epochs
     assert math.isfinite(epoch["loss"])
     assert epoch["recall@20"] == 1
 
@@ -85,13 +87,13 @@ def test_one_negative_gives_a_finite_loss(loss: str) -> None:
     assert all(math.isfinite(epoch["loss"]) for epoch in trained.epochs)
 
 
-def diverging_from(trial: int) -> Callable[..., list[dict[str, float]]]:
+def diverging_from(trial: int) -> Callable[..., Validation]:
     trials = itertools.count()
 
-    def validated(*_: Any, **__: Any) -> list[dict[str, float]]:
+    def validated(*_: Any, **__: Any) -> Validation:
         if next(trials) >= trial:
             raise TrainingError("diverged")
-        return [{"loss": 1.0, "mrr@20": 0.5}]
+        return Validation([{"loss": 1.0, "mrr@20": 0.5}], None)
 
     return validated
 

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from encoder.data.lanes import lanes
+from encoder.data.batches.lanes import lanes
+from encoder.data.batches.windows import Window
 from encoder.data.sequences import Sequences
 from encoder.data.simulator import Shop
-from encoder.data.windows import Window
-from encoder.training.losses import FullSoftmax
+from encoder.training.losses.next_item import FullSoftmax
+from encoder.training.losses.window_loss import carry_over, window_loss
 from encoder.training.settings import TrainingSettings
 from encoder.training.train import train
-from encoder.training.window_loss import carry_over, window_loss
 from tests.support.bundles import tiny_model
 from tests.support.sequences import random_sequences
 
@@ -42,7 +42,7 @@ def test_a_users_states_do_not_depend_on_other_users() -> None:
         item, action, gap_ms = (
             torch.from_numpy(part[own])[None] for part in (sequences.item, sequences.action, sequences.gap_ms)
         )
-        alone, _ = model.sequence(item, action, gap_ms, model.initial_state(1))
+        alone, _ = model.sequence(item, action, gap_ms, model.initial_recurrent_state(1))
         np.testing.assert_allclose(after[own], alone[0], atol=1e-5)
 
 

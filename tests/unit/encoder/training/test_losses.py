@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional
 
 from encoder.errors import InputError
-from encoder.training import losses
-from encoder.training.losses import (
+from encoder.training.losses import next_item as losses
+from encoder.training.losses.next_item import (
     FULL_SOFTMAX_MAX_ITEMS,
     LOSSES,
     BPRMax,

@@ -12,7 +12,7 @@ from encoder.model.item_table import read_rows
 from encoder.training.settings import TrainingSettings
 from encoder.training.snapshots import FILE_NAME, SnapshotFile
 from encoder.training.train import Trained, train
-from encoder.training.trainer import best_epoch
+from encoder.training.validation import best_epoch
 from tests.support.models import assert_same_weights
 
 SETTINGS = TrainingSettings(width=16, hidden=16, max_epochs=3, events_per_step=128, loss="sampled", negatives=32)
@@ -52,7 +52,7 @@ def test_a_training_that_is_stopped_in_every_epoch_gives_the_same_model(
         found = kept(tmp_path).found
         assert (found is None) == (stops == 0)
         if found is not None:
-            assert len(found.epochs) + found.passes == stops
+            assert len(found.validation.epochs) + found.passes == stops
     torch.rand(5)  # the state of the random generator must not matter
     trained = train(log, SETTINGS, snapshots=kept(tmp_path))
     assert trained.epochs == whole.epochs

@@ -3,8 +3,8 @@
 from encoder.data.simulator import Shop
 from encoder.training.settings import SEARCH_SPACE, TrainingSettings
 from encoder.training.train import train_on_all, validate
-from encoder.training.trainer import SELECTION_METRIC, best_epoch
 from encoder.training.tuning import tune
+from encoder.training.validation import SELECTION_METRIC, best_epoch
 
 
 def test_the_trial_with_the_best_validation_wins_within_the_time_limit() -> None:
@@ -18,11 +18,12 @@ def test_the_trial_with_the_best_validation_wins_within_the_time_limit() -> None
         now_s += 1.0  # each call takes a second; a trial makes one call and its round three
         return now_s
 
-    settings, epochs = tune(
+    settings, validation = tune(
         log, base, 12.0, lambda s, metrics, best: scores.append((s, metrics[SELECTION_METRIC], best)), clock
     )
     assert 2 <= len(scores) <= 4
     assert scores[0][0] == base
+    epochs = validation.epochs
     assert epochs[best_epoch(epochs)][SELECTION_METRIC] == max(score for _, score, _ in scores)
     assert settings == [s for s, _, is_best in scores if is_best][-1]
     assert len({s for s, _, _ in scores}) == len(scores)
@@ -33,5 +34,5 @@ def test_the_trial_with_the_best_validation_wins_within_the_time_limit() -> None
             if getattr(tried, name) != getattr(base, name)
         )
         assert tried.hidden == tried.width
-    assert validate(log, settings) == epochs
-    assert train_on_all(log, settings, epochs).metrics == epochs[best_epoch(epochs)]
+    assert validate(log, settings) == validation
+    assert train_on_all(log, settings, validation).metrics == epochs[best_epoch(epochs)]

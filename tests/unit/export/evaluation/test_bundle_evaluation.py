@@ -59,7 +59,7 @@ def test_heads_are_scored_by_their_outputs_before_and_after_each_event(bundle: B
 
 def test_without_events_the_model_ranks_by_its_prior(bundle: Bundle, stepper: Stepper) -> None:
     log = event_log([(f"u{i}", f"item-{i + 1}", "view", 10**12 + i) for i in range(ITEMS)])
-    _, prior = stepper.predict(np.tile(bundle.initial_representation, (2, 1)), np.zeros(2, np.int64))[:2]
+    _, prior = stepper.predict(np.tile(bundle.initial_query, (2, 1)), np.zeros(2, np.int64))[:2]
     found, outputs = predict_events(bundle, stepper, ScoredEvents.from_logs(log, bundle.vocabulary))
     assert sorted(found.tolist()) == list(range(1, ITEMS + 1)), "all users without events have the same list"
     np.testing.assert_allclose(outputs.action, np.tile(prior[0], (ITEMS, 1)), rtol=1e-6)

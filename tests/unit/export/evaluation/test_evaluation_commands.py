@@ -55,6 +55,10 @@ def test_the_commands_print_and_write_their_results(
     explained = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert explained["item_id"] == "item-3"
     assert len(explained["events"]) > 5
+    items = [event["item_id"] for event in explained["events"] if event["item_id"] in bundle.item_index]
+    recent = [one["item_id"] for one in explained["recent"]]
+    assert recent == list(dict.fromkeys(reversed(items)))[:10]
+    assert any(one["score_added"] for one in explained["recent"])
     known = [event["is_in_catalogue"] for event in explained["events"]]
     assert known == [event["item_id"] in bundle.item_index for event in explained["events"]]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from export.evaluation import perturbation, representations
+from export.evaluation import perturbation, queries
 from export.evaluation.perturbation import Perturbed, perturb
 from export.evaluation.scored_events import ScoredEvents
 from export.runtime.bundle import Bundle
@@ -17,7 +17,7 @@ def test_states_are_those_of_the_disturbed_history(bundle: Bundle, stepper: Step
     scored = ScoredEvents.from_logs(random_log(120, 6), bundle.vocabulary)
     chosen = np.random.default_rng(perturbation.SEED).random(len(scored.event_user)) < 0.4
     perturbed = perturb(scored, kind, 0.4, ITEMS)
-    got = representations.ranks(bundle, stepper, perturbed.sequences, scored.user, perturbed.seen, scored.item)
+    got = queries.ranks(bundle, stepper, perturbed.sequences, scored.user, perturbed.seen, scored.item)
     sequences, expected = scored.sequences, []
     items = perturbed.sequences.item if kind == "replaced" else sequences.item
     for at in scored.target.tolist():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from encoder.errors import InputError
-from export.evaluation import representations
+from export.evaluation import queries
 from export.evaluation.heads import recent_events
 from export.evaluation.scored_events import ScoredEvents, gaps_ms
 from export.runtime.bundle import Bundle
@@ -26,7 +26,7 @@ def test_recent_events_are_counted_up_to_each_scored_event(bundle: Bundle) -> No
 def test_ranks_equal_those_of_single_steps(
     bundle: Bundle, stepper: Stepper, events_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(representations, "TABLE_EVENTS", events_at_once)
+    monkeypatch.setattr(queries, "TABLE_EVENTS", events_at_once)
     log = random_log()
     scored = ScoredEvents.from_logs(log, bundle.vocabulary)
     found = np.zeros(len(log), np.int64)

@@ -80,8 +80,8 @@ def test_bundles_without_heads_are_read(tmp_path: Path) -> None:
     vocabulary = Vocabulary([f"i{i}" for i in range(20)], ["view", "cart", "purchase"])
     new = export_model(model, vocabulary, tmp_path / "b")
     for bundle in (old, new):
-        width = bundle.manifest.representation_width
-        rank, action, time = Stepper(bundle).predict(np.zeros((3, width), np.float32), np.array([0, 1, 2]))
+        query = np.zeros((3, bundle.query_width), np.float32)
+        rank, action, time = Stepper(bundle).predict(query, np.array([0, 1, 2]))
         assert rank[0] == 0
         assert rank[1] > 0
         if not bundle.manifest.heads:

@@ -15,7 +15,7 @@ from export.runtime.bundle import Bundle
 from export.runtime.float16_ranks import float16_rank_differences, float16_rank_limits, round_to_float16
 from export.runtime.providers import CPU
 from export.runtime.resident_states import ResidentStates
-from tests.support.bundles import tiny_bundle
+from tests.support.bundles import random_queries, tiny_bundle
 from tests.support.cuda import CUDA_OPERATORS
 from tests.tools import gpu_check
 from tests.tools.gpu_check import Cost, Peak
@@ -26,6 +26,10 @@ ITEMS, WIDTH = 400, 32
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return tiny_bundle(tmp_path_factory.mktemp("float16") / "b", ITEMS, for_gpu=True, in_float16=True)
+
+
+class WithoutRecentItems:
+    recent_places = 0
 
 
 def random_vectors(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -40,6 +44,7 @@ def limits(representations: np.ndarray, vectors: np.ndarray, item: np.ndarray) -
 
     class Items:
         item_vectors = np.concatenate([np.zeros((1, WIDTH), np.float32), vectors])
+        manifest = WithoutRecentItems
 
     return np.stack(float16_rank_limits(Items, representations, item))
 
@@ -147,11 +152,11 @@ def test_the_option_half_without_gpu_is_refused(tmp_path: Path) -> None:
 
 def test_the_cpu_provider_does_not_round_to_float16(bundle: Bundle) -> None:
     """This is why numpy rounds. When a later ONNX Runtime rounds, the comparison should use ONNX Runtime instead."""
-    width = bundle.manifest.representation_width
-    representation = np.random.default_rng(0).normal(size=(200, width)).astype(np.float32)
-    item = np.arange(200) + 1
+    query, item = random_queries(bundle, 200), np.arange(200) + 1
+    query[:, bundle.manifest.representation_width :] = 0  # no recent items
     session = ort.InferenceSession(bundle.path / "gpu_predict.onnx", providers=[CPU])
-    (rank,) = session.run(["rank"], {"representation": representation, "item": item})
+    (rank,) = session.run(["rank"], {"query": query, "item": item})
     vectors = round_to_float16(np.asarray(bundle.item_vectors[1:]))
+    representation = query[:, : bundle.manifest.representation_width]
     scores = round_to_float16(round_to_float16(representation) @ vectors.T)
     assert (rank != float16_ranks._ranks(scores, item - 1)).any()

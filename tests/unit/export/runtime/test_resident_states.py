@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from encoder.data.features import EVENT_FEATURES
+from encoder.data.recent_items import PLACES
 from encoder.errors import BundleError
 from encoder.model.cells import CELLS
 from encoder.model.user_model import UserModel
@@ -60,7 +61,7 @@ def test_a_wave_above_the_largest_batch_size_is_cut(bundle: Bundle, monkeypatch:
 def test_every_cell_steps_in_place(cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model(ITEMS, cell=cell, layers=2)
     assert_steps_of_plain_graphs(export_quickly(model, tmp_path / "b", monkeypatch), waves=5)
-    graphs = [resident_step_graph(model), predict_graph(np.zeros((9, 4), np.float32), is_for_gpu=True)]
+    graphs = [resident_step_graph(model), predict_graph(np.zeros((9, 4), np.float32), places=PLACES, is_for_gpu=True)]
     for graph in graphs:
         assert {node.op_type for node in onnx.load_from_string(graph).graph.node} <= CUDA_OPERATORS
 
@@ -74,7 +75,7 @@ def test_a_model_with_every_feature_and_without_heads_steps_in_place(
     assert bundle.features == EVENT_FEATURES
     assert_steps_of_plain_graphs(bundle, waves=5)
     graph = onnx.load(bundle.path / "gpu_step.onnx").graph
-    assert {node.op_type for node in graph.node} <= CUDA_OPERATORS | {"Div", "Mod"}
+    assert {node.op_type for node in graph.node} <= CUDA_OPERATORS | {"Mod"}
 
 
 def test_a_step_without_evaluation_predicts_nothing_and_steps_its_row_alone(bundle: Bundle) -> None:

@@ -9,7 +9,7 @@ import torch
 from export.runtime import stepper
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
-from tests.support.bundles import tiny_bundle, tiny_model
+from tests.support.bundles import random_queries, tiny_bundle, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +20,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def test_predictions_in_tiles_are_those_of_the_heads(bundle: Bundle) -> None:
     tiled, heads = Stepper(bundle), tiny_model(100).heads
     tiled._tile = 7
-    representation = np.random.default_rng(0).normal(size=(50, bundle.manifest.representation_width)).astype(np.float32)
+    query = random_queries(bundle, 50)
+    representation = query[:, : bundle.manifest.representation_width]
     item = np.arange(50)
-    rank, action, time = tiled.predict(representation, item)
-    assert np.array_equal(rank, tiled.rank(representation, item))
+    rank, action, time = tiled.predict(query, item)
+    assert np.array_equal(rank, tiled.rank(query, item))
     assert heads is not None
     with torch.no_grad():
         for actual, expected in zip((action, time), heads.outputs(torch.from_numpy(representation)), strict=True):
@@ -33,12 +34,10 @@ def test_predictions_in_tiles_are_those_of_the_heads(bundle: Bundle) -> None:
 
 def test_the_size_of_a_tile_changes_no_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     large = tiny_bundle(tmp_path / "b", items=3_000)
-    rng = np.random.default_rng(0)
-    representation = rng.normal(size=(100, large.manifest.representation_width)).astype(np.float32)
-    item = rng.integers(0, 3_001, 100)
+    query, item = random_queries(large, 100), np.random.default_rng(0).integers(0, 3_001, 100)
     ranks = []
     for events in (1, 32, 100):
         monkeypatch.setattr(stepper, "TILE_EVENTS", events)
         monkeypatch.setattr(stepper, "TILE_SCORES", 1)
-        ranks.append(Stepper(large).rank(representation, item).tolist())
+        ranks.append(Stepper(large).rank(query, item).tolist())
     assert ranks[0] == ranks[1] == ranks[2]

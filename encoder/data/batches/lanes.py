@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.data.batches.windows import Window, make_window
 from encoder.data.sequences import Sequences
-from encoder.data.windows import Window, make_window
 
 
 def lanes(sequences: Sequences, users: NDArray[np.int64], lane_count: int, max_steps: int) -> Iterator[Window]:

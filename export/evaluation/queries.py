@@ -1,4 +1,7 @@
-"""Representations of users after any number of their events. The bundle's step graph steps users side by side."""
+"""Queries of users after any number of their events. The bundle's step graph steps users side by side.
+
+A query is a user's representation with the recent items behind it (`export.runtime.queries`).
+"""
 
 from collections.abc import Iterator
 
@@ -11,17 +14,17 @@ from export.runtime.inputs import StepInputs
 from export.runtime.predictions import Predictions
 from export.runtime.stepper import Stepper
 
-# The users that are stepped side by side have about so many events. Their representations take 16 MB at width 64.
+# The users that are stepped side by side have about so many events. Their queries take 16 MB at width 64.
 TABLE_EVENTS = 65_536
 
 
-def representations(
+def queries(
     bundle: Bundle, stepper: Stepper, sequences: Sequences, user: NDArray[np.int64], seen: NDArray[np.int64]
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """The representation of `user` after the user's first `seen` events, for m pairs of both.
+    """The query of `user` after the user's first `seen` events, for m pairs of both.
 
     user: (m,) ascending. seen: (m,), 0 for a user without history. Yields slices of the m pairs, one after another,
-    with their representations (k, R) float32.
+    with their queries (k, Q) float32.
     """
     begin = 0
     while begin < len(sequences):
@@ -29,7 +32,7 @@ def representations(
         end = max(begin + 1, int(np.searchsorted(sequences.starts, limit, side="right")) - 1)
         pairs = slice(int(np.searchsorted(user, begin)), int(np.searchsorted(user, end)))
         if pairs.stop > pairs.start:
-            first, table = _representation_table(bundle, stepper, sequences, begin, end)
+            first, table = _query_table(bundle, stepper, sequences, begin, end)
             yield pairs, table[first[user[pairs] - begin] + seen[pairs]]
         begin = end
 
@@ -42,10 +45,10 @@ def ranks(
     seen: NDArray[np.int64],
     item: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """(m,) rank of `item` under the representation of `user` after the user's first `seen` events, 0 for item 0."""
+    """(m,) rank of `item` under the query of `user` after the user's first `seen` events, 0 for item 0."""
     rank = np.zeros(len(item), np.int64)
-    for pairs, representation in representations(bundle, stepper, sequences, user, seen):
-        rank[pairs] = stepper.rank(representation, item[pairs])
+    for pairs, query in queries(bundle, stepper, sequences, user, seen):
+        rank[pairs] = stepper.rank(query, item[pairs])
     return rank
 
 
@@ -58,25 +61,22 @@ def predictions(
     item: NDArray[np.int64],
 ) -> Predictions:
     """`ranks` and the outputs of the heads, for m > 0 pairs of `user` and `seen`."""
-    found = [
-        stepper.predict(representation, item[pairs])
-        for pairs, representation in representations(bundle, stepper, sequences, user, seen)
-    ]
+    found = [stepper.predict(query, item[pairs]) for pairs, query in queries(bundle, stepper, sequences, user, seen)]
     return Predictions(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
 
 
-def _representation_table(
+def _query_table(
     bundle: Bundle, stepper: Stepper, sequences: Sequences, begin: int, end: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """All representations of the users from `begin` to `end`. Wave k steps each user's k-th event.
+    """All queries of the users from `begin` to `end`. Wave k steps each user's k-th event.
 
-    Returns (users,) the row of each user without history, and the table (events + users, R) float32. The row after that
-    row is the representation after the user's first event, and so on.
+    Returns (users,) the row of each user without history, and the table (events + users, Q) float32. The row after that
+    row is the query after the user's first event, and so on.
     """
     starts, lengths = sequences.starts[begin:end], sequences.lengths[begin:end]
     first = starts - starts[0] + np.arange(end - begin)
-    table = np.empty((int(lengths.sum()) + end - begin, bundle.manifest.representation_width), np.float32)
-    table[first] = bundle.initial_representation
+    table = np.empty((int(lengths.sum()) + end - begin, bundle.query_width), np.float32)
+    table[first] = bundle.initial_query
     order = np.argsort(-lengths, kind="stable")  # the users of a wave are then the first users of the wave before
     starts, lengths, row = starts[order], lengths[order], first[order]
     state = np.tile(bundle.initial_state, (end - begin, 1))
@@ -85,5 +85,6 @@ def _representation_table(
     for step in range(int(lengths[0])):
         active = int(np.searchsorted(-lengths, -step))
         wave = events.at(starts[:active] + step)
-        state, table[row[:active] + step + 1] = stepper.step(wave, state[:active])
+        state, representation = stepper.step(wave, state[:active])
+        table[row[:active] + step + 1] = bundle.queries(representation, state)
     return first, table

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.data.features import Features
+from encoder.data.recent_items import RecentItems
 from encoder.data.sequences import Sequences
 
 
@@ -25,6 +26,7 @@ class Window:
     position: NDArray[np.int64]  # (B, T) position of the event in the sequences, -1 for padding
     previous_row: NDArray[np.int64]  # (B,) row of the same user in the previous window, -1 for a new user
     features: Features  # feature name -> (B, T); padding holds the values of an arbitrary event
+    recent: RecentItems  # (B, T, K) the last distinct items before each event; padding has none
 
     @property
     def starts_all_users(self) -> bool:
@@ -48,6 +50,7 @@ def make_window(
         position=position,
         previous_row=previous_row,
         features={name: values[position] for name, values in sequences.features.items()},
+        recent=sequences.recent_positions.before(position),
     )
 
 

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from encoder.data.windows import Window
+from encoder.data.batches.windows import Window
 from encoder.model.heads import heads_loss
 from encoder.model.item_table import RowReader, read_rows
 from encoder.model.user_model import UserModel
 from encoder.training.compute import SINGLE_CPU, Compute
-from encoder.training.losses import Loss
+from encoder.training.losses.next_item import Loss
 
 # Weight of the heads' loss relative to the loss of the next item. Validation MRR@20 of REES46 is .1899 with heads and
 # .1876 without heads. See docs/decisions.md#weight-of-the-heads.
@@ -36,7 +36,7 @@ def carry_over(
     has the values of that row, and a new user has the initial values.
     """
     users = len(window.previous_row)
-    first_state, first_representation = model.initial_state(users), model.initial_representation(users)
+    first_state, first_representation = model.initial_recurrent_state(users), model.initial_representation(users)
     if window.starts_all_users:
         return first_state, first_representation
     row = compute.tensor(window.previous_row)

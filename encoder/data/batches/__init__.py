@@ -1,0 +1,1 @@
+"""Batches of training and evaluation: windows of consecutive events of several users."""

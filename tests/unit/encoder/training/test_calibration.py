@@ -1,0 +1,192 @@
+"""The fit of what recent items add to scores, and of the scale of scores."""
+
+import copy
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from encoder.data.recent_items import FIELDS, PLACES
+from encoder.data.sequences import Sequences
+from encoder.data.simulator import Shop
+from encoder.model.user_model import UserModel
+from encoder.training import calibration
+from encoder.training.calibration import PRIOR_DEVIATION, Calibration, fit_calibration
+from encoder.training.evaluation import ScoredEvents, model_ranks, scored_events
+from encoder.training.initialization import FromTrainedModel
+from encoder.training.settings import TrainingSettings
+from encoder.training.train import train
+from tests.support.bundles import tiny_model
+from tests.support.sequences import sequences_with_repeats
+
+ITEMS, ACTIONS = 25, 3
+GIVEN = Calibration(
+    scale=0.5,
+    place=[-1.5, -1.0, -0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+    action=[0.0, 1.0, 0.0, -1.0],
+    age=-0.1,
+    count=1.0,
+)
+
+
+def model_with_wide_scores() -> UserModel:
+    """Return a model whose scores differ so much that events show their scale."""
+    model = tiny_model(items=ITEMS, width=8)
+    with torch.no_grad():
+        model.items.weight[:, 1:] *= 6
+    return model
+
+
+def all_events(model: UserModel, sequences: Sequences) -> ScoredEvents:
+    parts = [part for _, part in scored_events(model, sequences, np.ones(len(sequences.item), bool))]
+    return ScoredEvents(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+
+def log_likelihood(model: UserModel, events: ScoredEvents, numbers: Tensor) -> Tensor:
+    """Compute the log-likelihood of the events and the prior in float64, one recent item after another."""
+    scale, place, action, age, count = torch.split(numbers, [1, PLACES, ACTIONS + 1, 1, 1])
+    logits = scale * (events.scoring.double() @ model.item_vectors().detach().double().T)
+    for k in range(PLACES):
+        added = place[k] + action[events.recent_action[:, k]]
+        added = added + age * events.recent_age_s[:, k].double().log1p() + count * events.recent_count[:, k].log1p()
+        row = torch.nonzero(events.recent_item[:, k])[:, 0]
+        logits = logits.index_put((row, events.recent_item[row, k] - 1), added[row], accumulate=True)
+    chosen = logits.log_softmax(dim=1).gather(1, events.item[:, None] - 1).sum()
+    off = torch.cat([scale - 1, numbers[1:]])
+    return chosen - 0.5 * off.square().sum() / PRIOR_DEVIATION**2
+
+
+@pytest.mark.parametrize("scores_at_once", [1, 10**7])
+def test_the_derivatives_are_those_of_autograd(scores_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "MAX_SCORES", scores_at_once * ITEMS * 7)
+    model = model_with_wide_scores()
+    events = all_events(model, sequences_with_repeats(users=8, items=ITEMS, longest=40))
+    generator = torch.Generator().manual_seed(0)
+    numbers = torch.randn(PLACES + ACTIONS + 4, dtype=torch.float64, generator=generator) / 2
+    found = calibration._log_likelihood(model, events, numbers)
+
+    def expected(of: Tensor) -> Tensor:
+        return log_likelihood(model, events, of)
+
+    gradient = torch.autograd.functional.jacobian(expected, numbers)
+    curvature = -torch.autograd.functional.hessian(expected, numbers)
+    assert found.value == pytest.approx(float(expected(numbers)), rel=1e-5)
+    torch.testing.assert_close(found.gradient, gradient, rtol=1e-4, atol=1e-4 * float(gradient.abs().max()))
+    torch.testing.assert_close(found.curvature, curvature, rtol=1e-4, atol=1e-4 * float(curvature.abs().max()))
+
+
+def numbers_of(one: Calibration) -> Tensor:
+    return torch.tensor([one.scale, *one.place, *one.action, one.age, one.count], dtype=torch.float64)
+
+
+@torch.no_grad()
+def drawn_sequences(given: Calibration, users: int, steps: int) -> Sequences:
+    """Return sequences whose items are drawn by chance from the scores of a model with the given numbers."""
+    generator = torch.Generator().manual_seed(1)
+    model = model_with_wide_scores()
+    given.apply(model, scales=True)
+    state, representation = model.initial_state(users), model.initial_representation(users)
+    gap_ms = torch.randint(0, 100_000, (users, steps), generator=generator)
+    gap_ms[:, 0] = -1
+    action = torch.randint(0, ACTIONS + 1, (users, steps), generator=generator)
+    item = torch.zeros(users, steps, dtype=torch.int64)
+    for t in range(steps):
+        logits = representation[:, : model.config.width] @ model.item_vectors().T
+        fields = state[:, model.recurrent_width :].view(users, len(FIELDS), PLACES)
+        logits.scatter_add_(1, (fields[:, 0].long() - 1).clamp(min=0), fields[:, -1])
+        item[:, t] = 1 + torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]
+        state, representation = model.step(item[:, t], action[:, t], gap_ms[:, t].contiguous(), state)
+    flat = (part.flatten().numpy() for part in (item, action, gap_ms))
+    return Sequences(np.arange(users + 1) * steps, *flat, np.arange(users * steps), {})
+
+
+@torch.no_grad()
+def test_a_fit_finds_the_numbers_from_which_the_events_were_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "MAX_EVENTS", 30_000)
+    sequences, model = drawn_sequences(GIVEN, users=1_000, steps=30), model_with_wide_scores()
+    found = fit_calibration(model, sequences, np.ones(len(sequences.item), bool))
+    assert found is not None
+    assert found.scale == pytest.approx(GIVEN.scale, abs=0.03)
+    assert (found.age, found.count) == pytest.approx((GIVEN.age, GIVEN.count), abs=0.1)
+    # Near the most likely numbers, the square of the distance in units of the standard error has a chi-squared
+    # distribution with as many degrees of freedom as there are numbers. The bound holds in 999 of 1,000 draws.
+    off = numbers_of(found) - numbers_of(GIVEN)
+    curvature = calibration._log_likelihood(model, all_events(model, sequences), numbers_of(GIVEN)).curvature
+    assert float(off @ curvature @ off) < 42
+
+
+def test_the_fit_looks_at_the_events_that_count_and_is_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    sequences, model = drawn_sequences(GIVEN, users=50, steps=20), model_with_wide_scores()
+    is_scored = np.arange(len(sequences.item)) % 2 == 0
+    first = fit_calibration(model, sequences, is_scored)
+    assert first == fit_calibration(model, sequences, is_scored)
+    assert first != fit_calibration(model, sequences, ~is_scored)
+    monkeypatch.setattr(calibration, "MAX_EVENTS", 300)
+    assert first != fit_calibration(model, sequences, is_scored)
+
+
+def test_without_events_or_recent_items_nothing_is_fitted() -> None:
+    sequences = sequences_with_repeats(users=8, items=ITEMS)
+    everything = np.ones(len(sequences.item), bool)
+    model = tiny_model(items=ITEMS, width=8)
+    assert fit_calibration(model, sequences, everything) is not None
+    assert fit_calibration(model, sequences, ~everything) is None
+    assert fit_calibration(model, sequences, sequences.item == 0) is None
+    assert fit_calibration(tiny_model(items=ITEMS, width=8, is_whole=False), sequences, everything) is None
+
+
+@torch.no_grad()
+def outputs(model: UserModel, sequences: Sequences) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Return the scores of all items and the outputs of the heads before every event."""
+    events = all_events(model, sequences)
+    assert model.recent is not None
+    assert model.heads is not None
+    scores = events.scoring @ model.item_vectors().T
+    added = model.recent(events.recent_item, events.recent_action, events.recent_age_s, events.recent_count)
+    scores.scatter_add_(1, (events.recent_item - 1).clamp(min=0), added)
+    state, users = model.initial_recurrent_state(1), slice(int(sequences.starts[0]), int(sequences.starts[1]))
+    parts = (torch.from_numpy(part[users])[None] for part in (sequences.item, sequences.action, sequences.gap_ms))
+    representations, _ = model.sequence(*parts, state)
+    return scores, model.heads.outputs(representations[0])
+
+
+def test_a_scaled_model_has_scaled_scores_and_the_same_ranks_and_heads() -> None:
+    """A scale of one half is exact in float32."""
+    sequences = sequences_with_repeats(users=8, items=ITEMS)
+    one = model_with_wide_scores()
+    other = copy.deepcopy(one)
+    plain = outputs(one, sequences)[1]
+    GIVEN.apply(one, scales=False)
+    GIVEN.apply(other, scales=True)
+    (scores, heads), (scaled, scaled_heads) = outputs(one, sequences), outputs(other, sequences)
+    torch.testing.assert_close(scaled, GIVEN.scale * scores, rtol=1e-5, atol=1e-5)
+    for unchanged, of_one, of_other in zip(plain, heads, scaled_heads, strict=True):
+        assert torch.equal(of_one, unchanged)
+        torch.testing.assert_close(of_other, unchanged, rtol=1e-5, atol=1e-6)
+    ranks, scaled_ranks = model_ranks(one, sequences), model_ranks(other, sequences)
+    np.testing.assert_array_equal(ranks, scaled_ranks)
+    assert one.recent is not None
+    assert other.recent is not None
+    assert (float(one.recent.scale), float(other.recent.scale)) == (1.0, GIVEN.scale)
+    np.testing.assert_allclose(other.recent.place, GIVEN.place)
+
+
+def test_a_second_training_starts_with_unscaled_scores() -> None:
+    log = Shop(7, 60, 40).simulate(600)
+    settings = TrainingSettings(width=16, hidden=16, max_epochs=1, events_per_step=128, neighbours=False)
+    trained = train(log, settings)
+    assert trained.model.recent is not None
+    scale = float(trained.model.recent.scale)
+    assert abs(scale - 1) > 0.01
+    assert trained.model.recent.place.any()
+    start = FromTrainedModel(trained.model, trained.vocabulary, trained.baselines)
+    vocabulary = start.vocabulary(log, settings)
+    sequences = Sequences.from_log(log, vocabulary)
+    model = start.model(log, vocabulary, sequences, msgspec.structs.replace(settings, seed=1)).eval()
+    assert model.recent is not None
+    assert float(model.recent.scale) == 1
+    scored = all_events(trained.model, sequences).scoring @ trained.model.item_vectors().detach().T
+    unscaled = all_events(model, sequences).scoring @ model.item_vectors().detach().T
+    torch.testing.assert_close(unscaled * scale, scored, rtol=1e-4, atol=1e-4)
