@@ -171,9 +171,10 @@ def main() -> None:
     for name in args.dataset or DATASETS:
         split = DATASETS[name](args.data, args.validation)
         settings = msgspec.structs.replace(changed, min_support=MIN_SUPPORT.get(name, changed.min_support))
-        runs = [run(split, msgspec.structs.replace(settings, seed=seed)) for seed in range(args.seeds)]
-        for number, one in enumerate(runs):
-            print(name, number, {key: round(value, 4) for key, value in one.items()}, flush=True)
+        runs = []
+        for seed in range(args.seeds):
+            runs.append(run(split, msgspec.structs.replace(settings, seed=seed)))
+            print(name, seed, {key: round(value, 4) for key, value in runs[-1].items()}, flush=True)
         means = {key: float(np.mean([one[key] for one in runs])) for key in runs[0]}
         spread = {key: float(np.std([one[key] for one in runs], ddof=1)) for key in runs[0]} if len(runs) > 1 else {}
         result[name] = {"mean": means, "standard_deviation": spread}
