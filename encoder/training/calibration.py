@@ -26,8 +26,11 @@ MAX_EVENTS = 2_000  # that the fit looks at
 MAX_LOGITS = 12_000_000  # of all events over the catalogue, above which the fit looks at fewer events
 MIN_EVENTS = 200
 PRIOR_DEVIATION = 2.0  # of each number around 0, and of the scale around 1
+# Tried one after another, as long as the likelihood grows. From a scale that is far too large, no step helps.
+FIRST_SCALES = (0.4, 0.15, 0.05)
 STEPS = 12  # of Newton's method, at most
-STEP_SHARES = (1.0, 0.5, 0.25, 0.125)  # of a step, tried in this order until the likelihood grows
+MAX_HALVINGS = 12  # of a step, until the likelihood grows
+MAX_ACTIONS = 64  # that have numbers of their own; a log with more has none for actions, because a fit would take long
 SMALLEST_GAIN = 1e-3  # of the log-likelihood in nats, below which the fit ends
 SMALLEST_SCALE = 0.05  # of a model whose dot products say next to nothing; at 0 or below, ranks would turn around
 SEED = 0
@@ -43,10 +46,11 @@ class Calibration(msgspec.Struct, frozen=True):
     count: float
 
     @classmethod
-    def of(cls, numbers: Tensor) -> "Calibration":
-        """numbers: (1 + K + A + 1 + 2,) float64, in the order of the fields."""
-        values = numbers.tolist()
-        return cls(values[0], values[1 : 1 + PLACES], values[1 + PLACES : -2], values[-2], values[-1])
+    def of(cls, numbers: Tensor, actions: int) -> "Calibration":
+        """numbers: (F,) float64, in the order of the fields. actions: A."""
+        scale, *values = numbers.tolist()
+        of_actions = values[PLACES:-2] or [0.0] * (actions + 1)
+        return cls(scale, values[:PLACES], of_actions, values[-2], values[-1])
 
     def apply(self, model: UserModel, *, scales: bool) -> None:
         """Give the model these numbers.
@@ -83,17 +87,24 @@ def fit_calibration(model: UserModel, sequences: Sequences, is_scored: NDArray[n
     events = ScoredEvents(*(torch.cat(values) for values in zip(*parts, strict=True)))
     numbers = _prior_mean(model)
     found = _log_likelihood(model, events, numbers)
+    for scale in FIRST_SCALES:
+        moved = torch.cat([torch.tensor([scale], dtype=torch.float64), numbers[1:]])
+        trial = _log_likelihood(model, events, moved)
+        if not trial.value > found.value:
+            break
+        numbers, found = moved, trial
     for _ in range(STEPS):
-        step, before = torch.linalg.solve(found.curvature, found.gradient), found.value
-        for share in STEP_SHARES:
-            trial = _log_likelihood(model, events, numbers + share * step)
+        step, before = _newton_step(found, numbers), found.value
+        for halvings in range(MAX_HALVINGS):
+            moved = numbers + step / 2**halvings
+            moved[0] = moved[0].clamp(min=SMALLEST_SCALE)
+            trial = _log_likelihood(model, events, moved)
             if trial.value > before:
-                numbers, found = numbers + share * step, trial
+                numbers, found = moved, trial
                 break
         if not found.value - before >= SMALLEST_GAIN:
             break
-    numbers[0] = max(float(numbers[0]), SMALLEST_SCALE)
-    return Calibration.of(numbers) if math.isfinite(found.value) else None
+    return Calibration.of(numbers, model.config.actions) if math.isfinite(found.value) else None
 
 
 class _Likelihood(NamedTuple):
@@ -104,11 +115,30 @@ class _Likelihood(NamedTuple):
     curvature: Tensor  # (F, F) float64, the negative of the second derivatives
 
 
+def _newton_step(found: _Likelihood, numbers: Tensor) -> Tensor:
+    """(F,) float64, the step to the maximum of the likelihood's second-order expansion.
+
+    The scale stays where it has its smallest value and would become smaller. No curvature is below that of the prior. A
+    computed one can be, by rounding of large scores, and would turn the step around.
+    """
+    is_free = torch.ones(len(numbers), dtype=torch.bool)
+    is_free[0] = bool(numbers[0] > SMALLEST_SCALE or found.gradient[0] > 0)
+    step = torch.zeros_like(numbers)
+    curvatures, directions = torch.linalg.eigh(found.curvature[is_free][:, is_free])
+    along = directions.T @ found.gradient[is_free] / curvatures.clamp(min=1 / PRIOR_DEVIATION**2)
+    step[is_free] = directions @ along
+    return step
+
+
 def _prior_mean(model: UserModel) -> Tensor:
-    """(1 + K + A + 1 + 2,) float64: a scale of 1 and nothing for recent items."""
-    mean = torch.zeros(PLACES + model.config.actions + 4, dtype=torch.float64)
+    """(F,) float64: a scale of 1 and nothing for recent items. F = 1 + K + A + 1 + 2, or 1 + K + 2 for many actions."""
+    mean = torch.zeros(1 + PLACES + _numbers_of_actions(model.config.actions) + 2, dtype=torch.float64)
     mean[0] = 1
     return mean
+
+
+def _numbers_of_actions(actions: int) -> int:
+    return actions + 1 if actions <= MAX_ACTIONS else 0
 
 
 @torch.no_grad()
@@ -132,26 +162,25 @@ def _log_likelihood(model: UserModel, events: ScoredEvents, numbers: Tensor) -> 
         chance = (logits - log_sum).exp()
         # An item's features are its dot product, and those of its place where the item is recent. The gradient is the
         # difference between the actual item's features and their mean over all items. The curvature is their variance.
-        recent_chance, recent_score = chance.gather(1, place), scores.gather(1, place)
-        is_target = (part.recent_item == part.item[:, None]).to(features)
-        mean = torch.cat(
-            [(chance * scores).sum(dim=1, keepdim=True), torch.einsum("mk,mkf->mf", recent_chance, features)], dim=1
-        )
-        actual = torch.cat([scores.gather(1, target), torch.einsum("mk,mkf->mf", is_target, features)], dim=1)
-        gradient += (actual - mean).sum(dim=0).double().cpu()
-        crossed = torch.einsum("mk,mkf->f", recent_chance * recent_score, features).double().cpu()
-        curvature[0, 0] += float((chance * scores.square()).sum())
+        # Dot products count from their mean, because large ones would leave nothing but rounding of a variance.
+        centered = scores - (chance * scores).sum(dim=1, keepdim=True)
+        recent_chance, is_target = chance.gather(1, place), (part.recent_item == part.item[:, None]).to(features)
+        mean, actual = (torch.einsum("mk,mkf->mf", weight, features) for weight in (recent_chance, is_target))
+        gradient[0] += float(centered.gather(1, target).sum())
+        gradient[1:] += (actual - mean).sum(dim=0).double().cpu()
+        crossed = torch.einsum("mk,mkf->f", recent_chance * centered.gather(1, place), features).double().cpu()
+        curvature[0, 0] += float((chance * centered.square()).sum())
         curvature[0, 1:] += crossed
         curvature[1:, 0] += crossed
-        curvature[1:, 1:] += torch.einsum("mk,mkf,mkg->fg", recent_chance, features, features).double().cpu()
-        curvature -= (mean.T @ mean).double().cpu()
+        second = torch.einsum("mk,mkf,mkg->fg", recent_chance, features, features)
+        curvature[1:, 1:] += (second - mean.T @ mean).double().cpu()
     return _Likelihood(value, gradient, curvature)
 
 
 def _features(part: ScoredEvents, actions: int) -> Tensor:
     """(m, K, F - 1) float32: what each recent item has of each number besides the scale. Empty places have zeros."""
     place = torch.eye(PLACES, device=part.scoring.device).expand(len(part.item), -1, -1)
-    action = functional.one_hot(part.recent_action, actions + 1)
+    action = functional.one_hot(part.recent_action, actions + 1)[..., : _numbers_of_actions(actions)]
     numbers = torch.stack([part.recent_age_s.log1p(), part.recent_count.log1p()], dim=-1)
     features: Tensor = torch.cat([place, action, numbers], dim=-1) * (part.recent_item > 0)[..., None]
     return features

@@ -32,6 +32,11 @@ class Initialization(Protocol):
 
     rate: float  # share of the full learning rate
 
+    @property
+    def scale(self) -> float:
+        """The scale of dot products, for a training without validation events, which finds no scale of its own."""
+        ...
+
     def vocabulary(self, log: EventLog, settings: TrainingSettings) -> Vocabulary:
         """The vocabulary of the model that the training will give."""
         ...
@@ -53,7 +58,7 @@ class Initialization(Protocol):
 class FromScratch:
     """Starts from an untrained model."""
 
-    rate = 1.0
+    rate = scale = 1.0
 
     def vocabulary(self, log: EventLog, settings: TrainingSettings) -> Vocabulary:
         return Vocabulary.from_log(log, settings.min_support)
@@ -118,6 +123,10 @@ class FromTrainedModel:
 
     rate = CONTINUED_RATE
 
+    @property
+    def scale(self) -> float:
+        return 1.0 if self.trained.recent is None else float(self.trained.recent.scale)
+
     def vocabulary(self, log: EventLog, settings: TrainingSettings) -> Vocabulary:
         return self.known.extended(log, settings.min_support)
 
@@ -135,7 +144,7 @@ class FromTrainedModel:
         )
         model = widen(self.trained, config)
         if model.recent is not None:  # the training begins with the scores as they were trained
-            model.scale_all_scores(1 / float(model.recent.scale))
+            model.scale_all_scores(1 / self.scale)
         if config.content:
             model.set_item_features(_latest_features(item_features(log, vocabulary), model))
         self._place_new_items(model, sequences)

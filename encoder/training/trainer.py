@@ -51,6 +51,7 @@ class Trainer:
         self.model = initialization.model(log, vocabulary, sequences, settings).to(compute.device)
         if compute.world_size > 1:  # from here on, each process draws its own random numbers
             torch.manual_seed(settings.seed + compute.rank)
+        self._former_scale = initialization.scale
         self._sequences = sequences
         counts = initialization.baselines(sequences, len(vocabulary.items)).popularity
         self._loss = make_loss(settings.loss, compute.tensor(counts[1:]), settings.negatives)
@@ -102,6 +103,8 @@ class Trainer:
             self.model.fold_neighbours()
         if validation.calibration is not None:
             validation.calibration.apply(self.model, scales=True)
+        else:
+            self.model.scale_all_scores(self._former_scale)
         self.model.eval()
 
     def _restore(self, *, is_validation: bool) -> Snapshot | None:

@@ -136,10 +136,9 @@ def _table(result: dict[str, Any], names: dict[str, str], *, is_wide: bool) -> T
 
 def _recent_table(result: dict[str, Any], names: dict[str, str]) -> Table:
     """The user's last distinct items after all events, and what is added to their scores."""
-    title = "The last distinct items, the newest first, and what is added to their scores"
-    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column("item", no_wrap=True)
-    table.add_column("score added", justify="right")
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("last distinct items, the newest first", no_wrap=True)
+    table.add_column("added to the score", justify="right")
     for recent in result["recent"]:
         table.add_row(escape(names[recent["item_id"]]), f"{recent['score_added']:+.4f}")
     return table

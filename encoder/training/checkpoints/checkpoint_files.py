@@ -20,6 +20,7 @@ class _Manifest(msgspec.Struct, frozen=True):
 
 class _Shape(msgspec.Struct, frozen=True):
     counters: bool = False
+    recent_items: bool = False
 
 
 class _Description(msgspec.Struct, frozen=True):
@@ -81,7 +82,14 @@ def trained_settings(folder: Path) -> TrainingSettings:
     """The settings with which a checkpoint was trained. Raises InputError when they cannot be read."""
     try:
         description = msgspec.json.decode((folder / "checkpoint.json").read_bytes(), type=_Description)
-        # A checkpoint from before there were counters has no counters, although they are the default now.
-        return msgspec.structs.replace(description.settings, counters=description.model.counters)
+        # A checkpoint from before there were counters or recent items has none, although they are the default now.
+        # Counted vectors came with recent items.
+        model = description.model
+        return msgspec.structs.replace(
+            description.settings,
+            counters=model.counters,
+            recent_items=model.recent_items,
+            counted_vectors=description.settings.counted_vectors and model.recent_items,
+        )
     except msgspec.MsgspecError as error:
         raise InputError(f"{folder} is not a readable checkpoint: {error}; train it again") from None

@@ -127,6 +127,31 @@ def test_the_fit_looks_at_the_events_that_count_and_is_the_same_again(monkeypatc
     assert first != fit_calibration(model, sequences, is_scored)
 
 
+@pytest.mark.parametrize("factor", [1.0, 20.0, 1_000.0])
+def test_scores_that_are_far_too_sure_get_a_small_scale_and_numbers_that_suit_this_scale(factor: float) -> None:
+    """The first step of Newton's method goes far beyond the maximum here, because the curvature is nearly 0."""
+    sequences, model = sequences_with_repeats(users=40, items=ITEMS), model_with_wide_scores()
+    model.scale_scores(factor)
+    found = fit_calibration(model, sequences, np.ones(len(sequences.item), bool))
+    assert found is not None
+    assert calibration.SMALLEST_SCALE <= found.scale < 0.5
+    numbers, events = numbers_of(found), all_events(model, sequences)
+    best = calibration._log_likelihood(model, events, numbers)
+    assert best.value > calibration._log_likelihood(model, events, calibration._prior_mean(model)).value
+    step = torch.linalg.solve(best.curvature[1:, 1:], best.gradient[1:])
+    assert float(step @ best.gradient[1:]) < 1, "another step of the other numbers would gain less than half a nat"
+
+
+def test_a_log_of_many_actions_has_no_numbers_for_actions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "MAX_ACTIONS", ACTIONS - 1)
+    sequences, model = drawn_sequences(GIVEN, users=50, steps=20), model_with_wide_scores()
+    found = fit_calibration(model, sequences, np.ones(len(sequences.item), bool))
+    assert found is not None
+    assert found.action == [0.0] * (ACTIONS + 1)
+    assert found.place[0] < -0.5
+    found.apply(model, scales=True)
+
+
 def test_without_events_or_recent_items_nothing_is_fitted() -> None:
     sequences = sequences_with_repeats(users=8, items=ITEMS)
     everything = np.ones(len(sequences.item), bool)

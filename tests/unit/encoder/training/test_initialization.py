@@ -15,10 +15,12 @@ from encoder.data.sequences import Sequences
 from encoder.errors import InputError
 from encoder.metrics.baselines import Baselines
 from encoder.training.checkpoints import checkpoint
+from encoder.training.checkpoints.checkpoint_files import trained_settings
 from encoder.training.evaluation import evaluate
 from encoder.training.initialization import FromTrainedModel
 from encoder.training.settings import CONTINUED_MAX_EPOCHS, TrainingSettings
-from encoder.training.train import Trained, train
+from encoder.training.train import Trained, train, train_on_all
+from encoder.training.validation import SELECTION_METRIC, Validation
 from export.runtime.bundle import FILES, GPU_FILES, Bundle
 from streams import cli
 from tests.support.logs import event_log
@@ -246,3 +248,30 @@ def test_export_can_leave_out_the_checkpoint(trained_folder: Path, tmp_path: Pat
     names = json.loads((small / "manifest.json").read_text())["files"]
     assert not any(name.startswith("checkpoint") for name in names)
     assert not (small / "checkpoint").exists()
+
+
+def test_without_validation_events_a_continued_model_keeps_its_scale_and_its_recent_items(base: Trained) -> None:
+    assert base.model.recent is not None
+    no_events = Validation([{SELECTION_METRIC: 0.0}], None)
+    log = round_log(0, ITEMS, users=3)
+    still = msgspec.structs.replace(SMALL, learning_rate=1e-9, weight_decay=0.0)
+    updated = train_on_all(log, still, no_events, initialization=start_of(base))
+    assert updated.model.recent is not None
+    for name, value in base.model.recent.state_dict().items():
+        torch.testing.assert_close(updated.model.recent.state_dict()[name], value)
+    torch.testing.assert_close(updated.model.following.weight, base.model.following.weight, rtol=1e-4, atol=1e-4)
+
+
+def test_the_settings_of_a_checkpoint_are_those_of_its_model(base: Trained, tmp_path: Path) -> None:
+    """Settings that a checkpoint of an earlier version does not name are off, and not the defaults of today."""
+    checkpoint.save(base, round_log(0, ITEMS), tmp_path)
+    assert trained_settings(tmp_path).recent_items
+    file = tmp_path / "checkpoint.json"
+    content = json.loads(file.read_text())
+    for name in ("recent_items", "counters"):
+        del content["model"][name]
+    for name in ("recent_items", "counters", "counted_vectors"):
+        del content["settings"][name]
+    file.write_text(json.dumps(content))
+    settings = trained_settings(tmp_path)
+    assert (settings.recent_items, settings.counters, settings.counted_vectors) == (False, False, False)
