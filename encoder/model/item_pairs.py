@@ -51,7 +51,7 @@ class ItemPairs:
 
 
 def pair_vectors(sequences: Sequences, items: int, width: int) -> tuple[Tensor, Tensor]:
-    """(N + 1, width) float32 vectors of the items as the first, and as the second, of a pair. Row 0 is zero.
+    """(N + 1, width) float32 vectors of the items as the first, and as the second, of a pair. Row 0 is about zero.
 
     The dot product of both is about the positive pointwise mutual information of the pair, which tells how much more
     often the second item follows the first than its popularity explains. The vectors are the two sides of a truncated
