@@ -90,7 +90,11 @@ def _add_scores(graph: GraphBuilder, recent: RecentItems, action: str, age_s: st
     total = graph.add("Gather", [actions, whole_action], "of_action")
     total = graph.add("Add", [total, graph.constant("places", as_float32(recent.place))], "with_place")
     for name, value, weight in (("age", age_s, recent.age), ("count", count, recent.count)):
-        logarithm = graph.add("Log", [graph.add("Add", [value, one], f"{name}_and_1")], f"log_{name}")
+        # In float32, ONNX Runtime rounds a logarithm by its place in the batch. In float64, the rounding does not show.
+        # See docs/decisions.md#logarithms-in-float64
+        precise = graph.add("Cast", [graph.add("Add", [value, one], f"{name}_and_1")], name, to=TensorProto.DOUBLE)
+        log = graph.add("Log", [precise], f"log_{name}")
+        logarithm = graph.add("Cast", [log], f"log_{name}_float", to=TensorProto.FLOAT)
         part = graph.add("Mul", [logarithm, graph.constant(f"{name}_weight", as_float32(weight))], f"of_{name}")
         total = graph.add("Add", [total, part], f"with_{name}")
     return total

@@ -59,9 +59,10 @@ class UserRows:
         self._insert = session.prepare(
             f"INSERT INTO {self._table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) USING TIMESTAMP ?"
         )
-        columns = f"SELECT {', '.join(['user_id', 'representation', 'state', *recent])} FROM {self._table}"
-        self._select = session.prepare(f"{columns} WHERE user_id IN ? AND bundle_id = ?")
-        self._scan = session.prepare(f"{columns} WHERE bundle_id = ? ALLOW FILTERING")
+        columns = "SELECT user_id, representation, state"
+        self._select = session.prepare(f"{columns} FROM {self._table} WHERE user_id IN ? AND bundle_id = ?")
+        columns = ", ".join([columns, *recent])
+        self._scan = session.prepare(f"{columns} FROM {self._table} WHERE bundle_id = ? ALLOW FILTERING")
         self._delete = session.prepare(
             f"DELETE FROM {self._table} USING TIMESTAMP ? WHERE user_id = ? AND bundle_id = ?"
         )
@@ -86,7 +87,10 @@ class UserRows:
         return bool(list(self._session.execute("look for a row", query, (self._bundle_id,))))
 
     def scan(self) -> Iterator[StoredUser | DamagedRow]:
-        """Every stored row of the bundle. Blocks, so only commands use the scan. Raises StoreError."""
+        """Every stored row of the bundle. Blocks, so only commands use the scan. Raises StoreError.
+
+        The scan also compares the columns of recent items with the state, which has them too.
+        """
         for row in self._session.execute("read all rows", self._scan, (self._bundle_id,)):
             yield self._stored_user(row)
 
@@ -97,7 +101,7 @@ class UserRows:
                 raise ValueError("a cell of the row is empty")
             owner = owner_crc(self._bundle_id.encode(), user_id.encode())
             state = decode_state(owner, representation, cell, self._state_width)
-            if recent != [column[0] for column in self._recent_columns(state.state[None])]:
+            if recent and recent != [column[0] for column in self._recent_columns(state.state[None])]:
                 raise ValueError("the recent items of the row are not those of its state")
         except ValueError as error:
             return DamagedRow(user_id, f"the stored row of user {user_id!r} in {self._table} is damaged: {error}")

@@ -45,9 +45,11 @@ def test_verify_finds_a_damaged_row(deployment: Deployment) -> None:
         assert "damaged" in row.why
     assert [u.user_id for u in asyncio.run(store.users.read(["user-5", "nobody"]))] == ["user-5"]
     store.close()
+    deployment.damage("user-4", "recent_scores", f"[{', '.join(['7'] * 10)}]")  # a column that only readers need
     found = deployment.verify()
     assert not found.clean
-    assert sum("damaged" in text for text in found.mismatches) == found.mismatched == len(damages)
+    assert sum("damaged" in text for text in found.mismatches) == found.mismatched == len(damages) + 1
+    assert sum("the recent items of the row are not those of its state" in text for text in found.mismatches) == 1
 
 
 def test_two_workers_that_write_the_same_position_leave_the_row_of_one_of_them(deployment: Deployment) -> None:
