@@ -46,11 +46,16 @@ class Vocabulary(msgspec.Struct, frozen=True):
     def extended(self, log: EventLog, min_support: int) -> Vocabulary:
         """This vocabulary, followed by the entries that `from_log` finds in a newer log and that are new.
 
-        Known entries keep their indices. Raises InputError when the log has no item of the extended vocabulary.
+        Known entries keep their indices. Raises InputError when the log has no known item.
         """
+        if not self.item_index(log).any():
+            raise InputError(
+                f"none of the log's {len(log.item_ids)} items is known to the model: give a log of the same catalogue, "
+                "or train a new model"
+            )
         items = _appended(self.items, _by_frequency(log.item_ids, log.item, min_support))
         names = log.item_names or {}
-        wider = msgspec.structs.replace(
+        return msgspec.structs.replace(
             self,
             items=items,
             actions=_appended(self.actions, _by_frequency(log.actions, log.action, 1)),
@@ -62,12 +67,6 @@ class Vocabulary(msgspec.Struct, frozen=True):
             if BRAND in log.attributes
             else self.brands,
         )
-        if not wider.item_index(log).any():
-            raise InputError(
-                f"none of the log's {len(log.item_ids)} items is known to the model or has {min_support} events: give "
-                "a log of the same catalogue, or lower the minimum support"
-            )
-        return wider
 
     def item_index(self, log: EventLog) -> NDArray[np.int64]:
         """(n,) index of every event's item. An item that is not in the vocabulary has the index 0."""

@@ -30,7 +30,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     week_hours: bool = False  # whether the hour of the week is an input
     content: tuple[str, ...] = ITEM_FEATURES  # item features that are part of an item's vector, if the log has them
     id_dropout: float = 0.1  # share of items that a training step treats as new items
-    min_support: int = 2  # events that an item needs to be in the catalogue; events of rarer items train index 0
+    min_support: int = 1  # events that an item needs to be in the catalogue; events of rarer items train index 0
     validation: float = 0.1  # last share of the log, in time, that decides the number of epochs
     max_epochs: int = 7  # that are validated; the learning rate falls to 0 at the end of a training
     events_per_step: int = 512  # events in a step of the optimiser

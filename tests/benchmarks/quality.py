@@ -103,7 +103,6 @@ DATASETS: dict[str, Callable[[Path, bool], Split]] = {
     "beauty": beauty,
     "rees46": rees46,
 }
-MIN_SUPPORT = {"yoochoose": 1, "distinct-yoochoose": 1, "beauty": 1}  # their items all count, as in published figures
 
 
 def masked_ranks(model: UserModel, sequences: Sequences, is_scored: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -170,10 +169,9 @@ def main() -> None:
     result: dict[str, Any] = {"settings": msgspec.to_builtins(changed), "validation": args.validation}
     for name in args.dataset or DATASETS:
         split = DATASETS[name](args.data, args.validation)
-        settings = msgspec.structs.replace(changed, min_support=MIN_SUPPORT.get(name, changed.min_support))
         runs = []
         for seed in range(args.seeds):
-            runs.append(run(split, msgspec.structs.replace(settings, seed=seed)))
+            runs.append(run(split, msgspec.structs.replace(changed, seed=seed)))
             print(name, seed, {key: round(value, 4) for key, value in runs[-1].items()}, flush=True)
         means = {key: float(np.mean([one[key] for one in runs])) for key in runs[0]}
         spread = {key: float(np.std([one[key] for one in runs], ddof=1)) for key in runs[0]} if len(runs) > 1 else {}

@@ -38,7 +38,7 @@ def test_train_prepares_a_log_and_records_it_and_evaluate_prepares_only_on_reque
 ) -> None:
     out = tmp_path / "checkpoint"
     train = ["train", log, "--columns", COLUMNS, "--out", out, "--max-epochs", 1, "--width", 8]
-    printed = thalweg(*train, "--max-events-per-day", 20)
+    printed = thalweg(*train, "--max-events-per-day", 20, "--min-support", 2)
     for line in (
         "471 rows: 470 kept, 0 duplicates, 1 unparsable",
         "400 of 470 events after preparation",
@@ -62,6 +62,17 @@ def test_train_prepares_a_log_and_records_it_and_evaluate_prepares_only_on_reque
     assert evaluated("--drop-repeats", "--max-events-per-day", 20) == 400
     assert "430 of 470 events" in thalweg(*train, "--overwrite")
     assert "470 of 470 events" in thalweg(*train, "--overwrite", "--no-drop-repeats", "--max-events-per-day", 0)
+
+
+def test_an_item_of_one_event_is_in_the_catalogue_unless_the_support_is_higher(
+    thalweg: Thalweg, log: Path, tmp_path: Path
+) -> None:
+    with log.open("a") as file:
+        file.write("u1,once,9999\n")
+    train = ["train", log, "--columns", COLUMNS, "--out", tmp_path / "out", "--max-epochs", 1, "--width", 8]
+    for arguments, items in (((), 8), (("--overwrite", "--min-support", 2), 7)):
+        result = json.loads(thalweg(*train, *arguments, "--json").splitlines()[-1])
+        assert result["items"] == items
 
 
 def test_an_error_names_the_options_that_leave_no_event(log: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,4 +86,4 @@ def test_training_in_lanes_learns_as_well() -> None:
     usual = train(log, settings)
     parallel = train(log, msgspec.structs.replace(settings, batching="parallel"))
     assert parallel.epochs[-1]["loss"] == pytest.approx(usual.epochs[-1]["loss"], rel=0.05)
-    assert parallel.epochs[-1]["loss"] < parallel.epochs[0]["loss"] - 0.1
+    assert parallel.epochs[-1]["loss"] < parallel.epochs[0]["loss"] - 0.05
