@@ -32,7 +32,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, kw_only=True):
     id_dropout: float = 0.1  # share of items that a training step treats as new items
     min_support: int = 1  # events that an item needs to be in the catalogue; events of rarer items train index 0
     validation: float = 0.1  # last share of the log, in time, that decides the number of epochs
-    max_epochs: int = 7  # that are validated; the learning rate falls to 0 at the end of a training
+    max_epochs: int = 12  # that are validated; the learning rate falls to 0 at the end of a training
     events_per_step: int = 512  # events in a step of the optimiser
     # One of BATCHING_NAMES. padded: users of similar length side by side. parallel: lanes of one user after another,
     # which give the same quality in 1.9 times the CPU time. See docs/decisions.md#padded-batches.
