@@ -17,6 +17,8 @@ from encoder.metrics.leakage import find_leak, leak_warning
 from encoder.metrics.next_time import calibration_errors_text
 from encoder.training.checkpoints.checkpoint_files import check_checkpoint
 
+RANKED_BY = {"masked": "model, own items masked", "last_item": "last item's co-occurrence"}
+
 
 def run(args: argparse.Namespace) -> int:
     """Run `thalweg evaluate` for a checkpoint. Returns the exit code."""
@@ -32,7 +34,9 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     trained = checkpoint.load(args.checkpoint)
     result = evaluate(trained.model, trained.vocabulary, trained.baselines, log, history)
-    result["leak"] = find_leak(log, trained.description.data)
+    result["leak"] = find_leak(log, trained.description.data, are_last=args.score == "last")
+    if args.score == "last" and "heads" in result:
+        result["heads"]["churn"] = {}  # no event follows a user's last event, so all would have churned
     print_table(console, _ranking_table(result))
     if "heads" in result:
         print_table(console, _heads_table(result["heads"]))
@@ -52,7 +56,7 @@ def _ranking_table(result: dict[str, Any]) -> Table:
         table.add_column(name, justify="right")
     for part, text in (("warm", "with history"), ("first", "first of a user")):
         for by, metrics in result[part].items():
-            table.add_row(text, by, *(f"{metrics[name]:.4f}" for name in names), f"{metrics['n']:,}")
+            table.add_row(text, RANKED_BY.get(by, by), *(f"{metrics[name]:.4f}" for name in names), f"{metrics['n']:,}")
     return table
 
 

@@ -109,6 +109,26 @@ def read_log(args: argparse.Namespace, console: Console) -> tuple[EventLog, LogR
     return log, report
 
 
+def read_training_log(args: argparse.Namespace, console: Console) -> tuple[EventLog, LogReport]:
+    """Read the part of the log that the arguments name, without the events that --leave-out leaves out."""
+    log, report = read_log(args, console)
+    if args.leave_out is None:
+        return log, report
+    kept = log[log.later_events() >= args.leave_out]
+    if not len(kept):
+        raise InputError(
+            f"no user of {args.log} has more than {args.leave_out} events, so --leave-out {args.leave_out} leaves "
+            "nothing to train on: leave out fewer events"
+        )
+    console.print(
+        f"left out: the last {args.leave_out} events of each user, {len(log) - len(kept):,} of {len(log):,} events",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    return kept, report
+
+
 def read_log_parts(args: argparse.Namespace, console: Console) -> tuple[EventLog, EventLog, LogReport]:
     """Read a log as `read_whole_log` does.
 
@@ -124,6 +144,27 @@ def read_log_parts(args: argparse.Namespace, console: Console) -> tuple[EventLog
     if not len(log):
         raise InputError(f"no event of {args.log} is in the requested part: check --format, --first and --rest")
     return earlier, log, report
+
+
+def add_leave_out_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the number of last events of each user that a training leaves out."""
+    parser.add_argument(
+        "--leave-out",
+        type=whole_number(1),
+        metavar="N",
+        help="leave out each user's last N events; 2 is the training part of leave-one-out tables",
+    )
+
+
+def add_score_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of the scored events."""
+    parser.add_argument(
+        "--score",
+        choices=("all", "last"),
+        default="all",
+        help="last: score only each user's last event, after all the user's earlier events (leave-one-out); for a "
+        "model of `thalweg train --leave-out 2`",
+    )
 
 
 def add_cold_argument(parser: argparse.ArgumentParser) -> None:
@@ -145,23 +186,38 @@ def prepare_history(args: argparse.Namespace, earlier: EventLog, log: str, conso
     history, _ = prepare(earlier, settings)
     if not len(history):
         return None
+    _print_history(history, log, console)
+    return history
+
+
+def _print_history(history: EventLog, log: str, console: Console) -> None:
     console.print(
         f"history: {len(history):,} events of {log} before the scored events are stepped first and not scored",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
-    return history
 
 
 def read_scored_log(args: argparse.Namespace, console: Console) -> tuple[EventLog | None, EventLog]:
     """Read and prepare a log for an evaluation. Returns the history, or None, and the events to score.
 
-    The history is the part of the log before --rest. Raises InputError for --cold without --rest.
+    The history is the part of the log before --rest. With --score last, the history is all events but the last event
+    of each user. Raises InputError for --cold without --rest.
     """
     if args.cold and args.rest is None:
         raise InputError("--cold leaves out the events before --rest: give --rest as well, or leave --cold out")
     earlier, log, _ = read_log_parts(args, console)
+    if args.score == "last":
+        whole, _ = prepare_log(args, log if args.cold else earlier.followed_by(log), console)
+        is_last = (whole.later_events() == 0) & (whole.time_ms >= log.time_ms[0])
+        history, log = whole[~is_last], whole[is_last]
+        if not len(log):
+            raise InputError(f"no user's last event of {args.log} is left: check --rest and --min-user-events")
+        if not len(history):
+            return None, log
+        _print_history(history, args.log, console)
+        return history, log
     log, _ = prepare_log(args, log, console)
     if args.cold or args.history is not None:
         return None, log

@@ -11,12 +11,13 @@ import msgspec
 from rich.console import Console
 
 from encoder.commands.log_arguments import (
+    add_leave_out_argument,
     add_log_arguments,
     add_max_unparsable_argument,
     add_preparation_arguments,
     add_threads_argument,
     prepare_log,
-    read_log,
+    read_training_log,
 )
 from encoder.commands.number_arguments import MAX_SEED, positive, whole_number
 from encoder.commands.preconditions import check_torch, check_writable
@@ -55,6 +56,7 @@ SHAPE_SETTINGS = ("cell", "layers", "width", "week_hours")  # a trained model ke
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `thalweg train`."""
     add_log_arguments(parser)
+    add_leave_out_argument(parser)
     add_max_unparsable_argument(parser)
     add_preparation_arguments(parser, Preparation(drop_repeats=True, max_events_per_day=MAX_EVENTS_PER_DAY))
     parser.add_argument(
@@ -125,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     check_output(args)
     is_first = int(os.environ.get("RANK", 0)) == 0  # only the first of torchrun's processes prints and writes
     console = open_console(stderr=args.json, quiet=not is_first)
-    log, rows = read_log(args, console)
+    log, rows = read_training_log(args, console)
     settings = requested_settings(args, TrainingSettings() if base is None else trained_settings(base))
     log, preparation = prepare_log(args, log, console, settings.min_support)
     started = time.perf_counter()
@@ -137,6 +139,8 @@ def run(args: argparse.Namespace) -> int:
         from encoder.training.checkpoints import checkpoint  # loads torch
 
         origin |= {"rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
+        if args.leave_out is not None:
+            origin["leave_out"] = args.leave_out
         checkpoint.save(trained, log, args.out, origin)
         if snapshots is not None:
             snapshots.remove()
@@ -223,6 +227,11 @@ def base_folder(args: argparse.Namespace) -> Path:
     """
     if args.tune is not None:
         raise InputError("--tune searches for a shape, but --from keeps the shape of its model: leave one of them out")
+    if args.leave_out is not None:
+        raise InputError(
+            f"--leave-out {args.leave_out} contradicts --from {args.base}: that model may have seen the last events of "
+            "the users; train without --from"
+        )
     base = checkpoint_folder(args.base)
     if Path(args.out).resolve() in (base.resolve(), Path(args.base).resolve()):
         raise InputError(

@@ -89,6 +89,14 @@ class EventLog:
         position = int(np.searchsorted(self.time_ms, self.cut_ms(fraction), side="left"))
         return self[:position], self[position:]
 
+    def later_events(self) -> NDArray[np.int64]:
+        """(n,) how many later events of the log each event's user has. A user's last event has 0."""
+        order = np.argsort(self.user, kind="stable")
+        user = self.user[order]
+        later = np.empty(len(self), np.int64)
+        later[order] = np.searchsorted(user, user, side="right") - 1 - np.arange(len(self))
+        return later
+
     def followed_by(self, later: "EventLog") -> "EventLog":
         """The events of this log, and then those of `later`. Both are parts of one log, and the other part is later."""
         columns: dict[str, Any] = {

@@ -63,6 +63,37 @@ class Sequences:
         """Where the last distinct items after each event stand."""
         return RecentPositions.of(self.starts, self.item, self.action, self.gap_ms)
 
+    @cached_property
+    def is_new_item(self) -> NDArray[np.bool_]:
+        """(n,) whether no earlier event of the user has the event's item. Events of unknown items are never new."""
+        user = np.repeat(np.arange(len(self)), self.lengths)
+        order = np.lexsort((self.item, user))  # the sort is stable, so events of one item keep their order
+        by_item, by_user = self.item[order], user[order]
+        is_new = np.zeros(len(order), bool)
+        is_new[order[:1]] = True
+        is_new[order[1:]] = (by_item[1:] != by_item[:-1]) | (by_user[1:] != by_user[:-1])
+        return is_new & (self.item > 0)
+
+    def earlier_items(self, position: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The distinct known items of the user before each of m events, without the event's own item.
+
+        position: (m,) of the events. Returns (p,) which of the m events each of the p items belongs to, ascending, and
+        (p,) the items.
+        """
+        new, user = self._new_item_positions, np.searchsorted(self.starts, position, side="right") - 1
+        begin = np.searchsorted(new, self.starts[user])
+        count = np.searchsorted(new, position) - begin
+        event = np.repeat(np.arange(len(position)), count)
+        nth = np.arange(len(event)) - np.repeat(np.cumsum(count) - count, count)
+        item = self.item[new[begin[event] + nth]]
+        is_other = item != self.item[position][event]
+        return event[is_other], item[is_other]
+
+    @cached_property
+    def _new_item_positions(self) -> NDArray[np.int64]:
+        """(k,) positions of the k events with a new item, ascending."""
+        return np.flatnonzero(self.is_new_item)
+
     def previous_item(self) -> NDArray[np.int64]:
         """(n,) index of the user's item before each event. 0 is an unknown item, and a first event has -1."""
         previous = np.roll(self.item, 1)

@@ -37,17 +37,20 @@ def evaluate(
     history: the earlier part of the same log, whose events are stepped first and not scored. None: users start without
     history, as in a stream of `log`.
 
-    Returns {"warm": events with history, "first": first events of users} -> {"model", "popularity", "last_item"} ->
-    metrics, and "history" -> {"events", "users"} of the scored users. An item outside the catalogue is a miss for all
-    of them. For a model with heads, the result also has "heads" with the metrics of `head_metrics`.
+    Returns {"warm": events with history, "first": first events of users} -> {"model", "masked": the model without the
+    user's own other items in the ranking, "popularity", "last_item"} -> metrics, and "history" -> {"events", "users"}
+    of the scored users. An item outside the catalogue is a miss for all of them. For a model with heads, the result
+    also has "heads" with the metrics of `head_metrics`.
     """
     before = log[:0] if history is None else history[np.isin(history.user, log.user)]
     whole = before.followed_by(log)
     sequences = Sequences.from_log(whole, vocabulary)
     is_scored = sequences.row >= len(before)
     item, previous = sequences.item[is_scored], sequences.previous_item()[is_scored]
+    ranked, masked = model_and_masked_ranks(model, sequences, is_scored)
     ranks = {
-        "model": model_ranks(model, sequences, is_scored),
+        "model": ranked,
+        "masked": masked,
         "popularity": baselines.popularity_ranks(item),
         "last_item": baselines.last_item_ranks(previous, item),
     }
@@ -122,8 +125,29 @@ def model_ranks(model: UserModel, sequences: Sequences, scored: NDArray[np.bool_
     model.eval()
     vectors = model.item_vectors().T
     for position, events in scored_events(model, sequences, scored):
-        ranks[position] = _ranks(model, events, vectors)
+        for part, scores, target in _scores(model, events, vectors):
+            ranks[position[part]] = (scores >= target).sum(dim=1).cpu().numpy()
     return ranks[scored]
+
+
+@torch.no_grad()
+def model_and_masked_ranks(
+    model: UserModel, sequences: Sequences, scored: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The ranks of `model_ranks`, and those in a ranking without the other items that the user had before the event.
+
+    The actual item always stays in the ranking.
+    """
+    ranks, masked = (np.full(len(sequences.item), MISS, np.int64) for _ in range(2))
+    model.eval()
+    vectors = model.item_vectors().T
+    for position, events in scored_events(model, sequences, scored):
+        for part, scores, target in _scores(model, events, vectors):
+            rank = (scores >= target).sum(dim=1).cpu().numpy()
+            event, own = (torch.from_numpy(one).to(scores.device) for one in sequences.earlier_items(position[part]))
+            above = event[scores[event, own - 1] >= target[event, 0]].cpu().numpy()
+            ranks[position[part]], masked[position[part]] = rank, rank - np.bincount(above, minlength=len(rank))
+    return ranks[scored], masked[scored]
 
 
 class ScoredEvents(NamedTuple):
@@ -191,13 +215,16 @@ def item_scores(model: UserModel, events: ScoredEvents, vectors: torch.Tensor) -
     return scores
 
 
-def _ranks(model: UserModel, events: ScoredEvents, vectors: torch.Tensor) -> NDArray[np.int64]:
-    """The ranks (m,) of the events' items. vectors: (D, N) of all items."""
+def _scores(
+    model: UserModel, events: ScoredEvents, vectors: torch.Tensor
+) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
+    """Yield parts of m events, their scores (k, N) of all items, and the scores (k, 1) of the events' items.
+
+    vectors: (D, N) of all items.
+    """
     rows = max(1, MAX_SCORES // vectors.shape[1])
-    parts = []
     for begin in range(0, len(events.item), rows):
-        part = events.at(slice(begin, begin + rows))
+        at = slice(begin, begin + rows)
+        part = events.at(at)
         scores = item_scores(model, part, vectors)
-        target = scores.gather(1, part.item[:, None] - 1)
-        parts.append((scores >= target).sum(dim=1).cpu().numpy())
-    return np.concatenate(parts)
+        yield at, scores, scores.gather(1, part.item[:, None] - 1)

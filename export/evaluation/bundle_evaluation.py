@@ -7,18 +7,23 @@ in a history log. A worker does the same with the same events, so its figures ar
     bundle_id, catalogue     the model and its number of items
     events, users            scored
     history                  {"events", "users"}: history of the scored users, which is stepped first
+    scored                   "all", or "last": only each user's last event is scored
     leak                     see `encoder.metrics.leakage.find_leak`
     metrics                  {"all", "warm": events of users with history, which the monitor scores, "cold"} ->
                              `slices.summary`
+    masked                   the same for the ranking without the user's own items, as of `queries.masked_ranks`
     baselines                {"popularity", "last_item"} -> {"all", "warm", "cold"} -> summary, as counted in the whole
                              history log; None without a history log
     lists                    see `recommendation_lists.describe_lists`
+    calibration              see `recommendation_lists.calibration`
     slices                   group -> label -> summary; with a history log also "popularity": {"recall@20", "mrr@20"};
                              with heads also "action_accuracy" and "time_log_likelihood"
-    heads                    None without heads, or see `heads.head_metrics`
+    heads                    None without heads, or see `heads.head_metrics`; without churn where "last" is scored,
+                             because then nothing follows an event
     compare                  None, or {"bundle_id", "catalogue", "leak", "metrics", "difference": {"all", "warm",
                              "known_to_both"} -> {"n", "recall@20", "mrr@20"} as of `bootstrap.difference`, this bundle
-                             minus the other}
+                             minus the other, "by_user": the same parts -> metric ->
+                             `encoder.metrics.confidence_sequence.mean_of_users` of the differences}
     robustness               None, or see `perturbation.robustness`
     freshness                None, or see `freshness.freshness`
     training                 the manifest's
@@ -36,14 +41,15 @@ from numpy.typing import NDArray
 from encoder.data.event_log import EventLog
 from encoder.data.sequences import Sequences
 from encoder.metrics.baselines import Baselines
+from encoder.metrics.confidence_sequence import mean_of_users
 from encoder.metrics.leakage import find_leak
 from encoder.metrics.ranking import mrr, recall
-from export.evaluation.bootstrap import K, difference
+from export.evaluation.bootstrap import NAMES, K, difference, gains
 from export.evaluation.freshness import freshness
 from export.evaluation.heads import HeadOutputs, HeadScores, head_metrics
 from export.evaluation.perturbation import robustness
-from export.evaluation.queries import predictions, ranks
-from export.evaluation.recommendation_lists import describe_lists
+from export.evaluation.queries import masked_ranks, predictions, ranks
+from export.evaluation.recommendation_lists import calibration, describe_lists, draw_lists
 from export.evaluation.scored_events import ScoredEvents
 from export.evaluation.slices import slices, summary, summary_by_history
 from export.runtime.bundle import Bundle
@@ -68,6 +74,7 @@ def evaluate_bundle(
     history: EventLog | None = None,
     *,
     compare: Bundle | None = None,
+    are_last: bool = False,
     is_robustness_wanted: bool = False,
     is_freshness_wanted: bool = False,
     threads: int = 1,
@@ -75,8 +82,9 @@ def evaluate_bundle(
 ) -> dict[str, Any]:
     """Score every event of `log`. The module's docstring describes the result.
 
-    compare: a second bundle for the same events. on_progress: is told what is computed next. Raises InputError where an
-    event of `history` is not earlier than the log.
+    compare: a second bundle for the same events. are_last: `log` holds each user's last event, and `history` has the
+    others. on_progress: is told what is computed next. Raises InputError where an event of `history` is later than a
+    scored event of its user.
     """
     began_s = time.perf_counter()
     stepper, scored = Stepper(bundle, threads), ScoredEvents.from_logs(log, bundle.vocabulary, history)
@@ -85,10 +93,11 @@ def evaluate_bundle(
     replayed_s = time.perf_counter()
     on_progress("coverage, slices and intervals")
     ranked = RankedEvents(bundle, stepper, scored, live, outputs)
-    result = _metrics(ranked, log, history)
+    result = _metrics(ranked, log, history, are_last)
     if compare is not None:
         on_progress(f"the same events under {compare.bundle_id}")
         result["compare"] = _comparison(ranked, compare, log, history, threads)
+        result["compare"]["leak"] = find_leak(log, compare.manifest.training.get("data", {}), are_last=are_last)
 
     def ranks_of(sequences: Sequences, seen: NDArray[np.int64]) -> Ranks:
         return ranks(bundle, stepper, sequences, scored.user, seen, scored.item)
@@ -124,26 +133,33 @@ def predict_events(bundle: Bundle, stepper: Stepper, scored: ScoredEvents) -> tu
     return found.rank[at].astype(np.int64), outputs
 
 
-def _metrics(ranked: RankedEvents, log: EventLog, history: EventLog | None) -> dict[str, Any]:
+def _metrics(ranked: RankedEvents, log: EventLog, history: EventLog | None, are_last: bool) -> dict[str, Any]:
     """The result of `evaluate_bundle`, where the parts that are computed only on request are None."""
-    bundle, scored = ranked.bundle, ranked.scored
+    bundle, stepper, scored = ranked.bundle, ranked.stepper, ranked.scored
     manifest, in_history = bundle.manifest, scored.sequences.row < 0
     baselines = None
     if history is not None:
         baselines = Baselines.from_sequences(Sequences.from_log(history, bundle.vocabulary), manifest.items)
     popularity = None if baselines is None else baselines.popularity
+    masked, drawn = masked_ranks(bundle, stepper, scored, ranked.ranks), draw_lists(bundle, stepper, scored)
+    heads = head_metrics(scored, ranked.outputs, bundle.vocabulary.actions) if manifest.heads else None
+    if heads is not None and are_last:
+        heads |= {"churn": {}, "log_days": None}
     return {
         "bundle_id": bundle.bundle_id,
         "catalogue": manifest.items,
         "events": len(log),
         "users": len(scored.user_ids),
         "history": {"events": int(in_history.sum()), "users": len(np.unique(scored.event_user[in_history]))},
-        "leak": find_leak(log, manifest.training.get("data", {})),
+        "scored": "last" if are_last else "all",
+        "leak": find_leak(log, manifest.training.get("data", {}), are_last=are_last),
         "metrics": summary_by_history(scored, ranked.ranks),
+        "masked": summary_by_history(scored, masked),
         "baselines": None if baselines is None else _baseline_metrics(baselines, scored),
-        "lists": describe_lists(bundle, ranked.stepper, scored, popularity),
+        "lists": describe_lists(bundle, scored, drawn, popularity),
+        "calibration": calibration(scored, drawn),
         "slices": _slices(ranked, baselines),
-        "heads": head_metrics(scored, ranked.outputs, bundle.vocabulary.actions) if manifest.heads else None,
+        "heads": heads,
         "compare": None,
         "robustness": None,
         "freshness": None,
@@ -188,10 +204,16 @@ def _comparison(
     return {
         "bundle_id": other.bundle_id,
         "catalogue": other.manifest.items,
-        "leak": find_leak(log, other.manifest.training.get("data", {})),
         "metrics": summary_by_history(theirs, other_ranks),
         "difference": {
             name: {"n": int(mask.sum()), **difference(scored.user[mask], live[mask], other_ranks[mask])}
             for name, mask in parts.items()
+        },
+        "by_user": {
+            part: {
+                name: mean_of_users(scored.user[mask], values)
+                for name, values in zip(NAMES, (gains(live[mask]) - gains(other_ranks[mask])).T, strict=True)
+            }
+            for part, mask in parts.items()
         },
     }

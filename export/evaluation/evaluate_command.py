@@ -12,6 +12,7 @@ from encoder.commands.log_arguments import (
     add_max_unparsable_argument,
     add_part_arguments,
     add_preparation_arguments,
+    add_score_argument,
     add_threads_argument,
     prepare_history,
     read_scored_log,
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", metavar="DIR", help="evaluate this bundle instead, with --events")
     parser.add_argument("--events", metavar="LOG", help="event log to score with the bundle")
     add_part_arguments(parser)
+    add_score_argument(parser)
     add_cold_argument(parser)
     add_max_unparsable_argument(parser)
     add_preparation_arguments(parser, Preparation())
@@ -58,14 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.bundle is None:
         return _run_checkpoint(args)
-    if args.checkpoint is not None or args.events is None:
-        raise InputError("give --bundle DIR with --events LOG, or CHECKPOINT and LOG without them")
-    if args.cold and args.history is not None:
-        raise InputError(f"--cold leaves out a history, and --history {args.history} names one: give one of them")
-    if args.report is not None and Path(args.report).suffix != ".html":
-        raise InputError(f"--report {args.report}: name a file that ends in .html; the JSON is written beside it")
-    for suffix in (".html", ".json") if args.report is not None else ():
-        check_writable_file(Path(args.report).with_suffix(suffix), f"--report {args.report}")
+    _check_bundle_arguments(args)
     console = open_console(stderr=args.json)
     bundle = Bundle.load(args.bundle)
     compare = None if args.compare is None else Bundle.load(args.compare)
@@ -84,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
             log,
             history,
             compare=compare,
+            are_last=args.score == "last",
             is_robustness_wanted=args.robustness,
             is_freshness_wanted=args.freshness,
             threads=args.threads,
@@ -100,6 +96,23 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(result))
     return 0
+
+
+def _check_bundle_arguments(args: argparse.Namespace) -> None:
+    """Raise InputError when arguments contradict each other, or when the report cannot be written."""
+    if args.checkpoint is not None or args.events is None:
+        raise InputError("give --bundle DIR with --events LOG, or CHECKPOINT and LOG without them")
+    if args.cold and args.history is not None:
+        raise InputError(f"--cold leaves out a history, and --history {args.history} names one: give one of them")
+    if args.score == "last" and args.history is not None:
+        raise InputError(
+            f"--score last takes the history from {args.events}, and --history {args.history} names another log: leave "
+            "--history out"
+        )
+    if args.report is not None and Path(args.report).suffix != ".html":
+        raise InputError(f"--report {args.report}: name a file that ends in .html; the JSON is written beside it")
+    for suffix in (".html", ".json") if args.report is not None else ():
+        check_writable_file(Path(args.report).with_suffix(suffix), f"--report {args.report}")
 
 
 def _run_checkpoint(args: argparse.Namespace) -> int:

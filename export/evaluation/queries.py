@@ -9,13 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.data.sequences import Sequences
+from encoder.metrics.ranking import MISS
+from export.evaluation.scored_events import ScoredEvents
 from export.runtime.bundle import Bundle
 from export.runtime.inputs import StepInputs
 from export.runtime.predictions import Predictions
+from export.runtime.queries import recent_items
 from export.runtime.stepper import Stepper
 
 # The users that are stepped side by side have about so many events. Their queries take 16 MB at width 64.
 TABLE_EVENTS = 65_536
+# Events whose own items are scored together. Few events have few own items, so few scores are computed in vain.
+MASKED_EVENTS = 64
 
 
 def queries(
@@ -63,6 +68,35 @@ def predictions(
     """`ranks` and the outputs of the heads, for m > 0 pairs of `user` and `seen`."""
     found = [stepper.predict(query, item[pairs]) for pairs, query in queries(bundle, stepper, sequences, user, seen)]
     return Predictions(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+
+
+def masked_ranks(bundle: Bundle, stepper: Stepper, scored: ScoredEvents, rank: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(m,) ranks of the scored items -> (m,) their ranks without the other items that the user had before the event.
+
+    The actual item always stays in the ranking. Item 0 has MISS.
+    """
+    masked, sequences, item = rank.copy(), scored.sequences, scored.item
+    for pairs, query in queries(bundle, stepper, sequences, scored.user, scored.steps):
+        for begin in range(0, len(query), MASKED_EVENTS):
+            tile = slice(begin, begin + MASKED_EVENTS)
+            event, own = sequences.earlier_items(scored.target[pairs][tile])
+            actual = item[pairs][tile]
+            items = np.unique(np.concatenate([own, actual]))
+            scores = _scores_of_items(bundle, query[tile], items)
+            actual_score = scores[np.arange(len(actual)), np.searchsorted(items, actual)]
+            is_above = scores[event, np.searchsorted(items, own)] >= actual_score[event]
+            masked[pairs][tile] -= np.bincount(event[is_above], minlength=len(actual))
+    return np.where(rank == MISS, MISS, np.maximum(masked, 1))  # scores that are equal but for rounding may count
+
+
+def _scores_of_items(bundle: Bundle, query: NDArray[np.float32], items: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(n, Q) queries, (k,) ascending items with all recent items -> (n, k) float32 scores of these items alone."""
+    recent, added = recent_items(query, bundle.manifest.recent_places)
+    vectors = bundle.item_vectors[items]
+    scores: NDArray[np.float32] = query[:, : vectors.shape[1]] @ vectors.T
+    row, place = np.nonzero(recent)
+    scores[row, np.searchsorted(items, recent[row, place])] += added[row, place]
+    return scores
 
 
 def _query_table(

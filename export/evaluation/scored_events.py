@@ -32,14 +32,9 @@ class ScoredEvents:
     def from_logs(cls, log: EventLog, vocabulary: Vocabulary, history: EventLog | None = None) -> "ScoredEvents":
         """Score every event of `log`. The events of `history` are stepped first and not scored.
 
-        Raises InputError where an event of the history is not earlier than the log's first event.
+        Raises InputError where an event of the history is later than a scored event of the same user.
         """
         parts = [log] if history is None else [history, log]
-        if history is not None and len(history) and history.time_ms[-1] >= log.time_ms[0]:
-            raise InputError(
-                f"history reaches to {history.time_ms[-1]} ms, scored events begin at {log.time_ms[0]} ms: "
-                "give a history that ends before them"
-            )
         user_ids = [log.user_ids[code] for code in np.unique(log.user).tolist()]
         position = {name: number for number, name in enumerate(user_ids)}
         codes = [np.array([position.get(name, -1) for name in part.user_ids], np.int64)[part.user] for part in parts]
@@ -59,6 +54,14 @@ class ScoredEvents:
             features={name: np.concatenate([part[name] for part in features])[order] for name in features[0]},
         )
         target = np.flatnonzero(row >= 0)
+        first = target[(target > 0) & (row[target - 1] < 0)]  # the first scored event of a user with history
+        first = first[user[first] == user[first - 1]]
+        if (is_late := time_ms[first - 1] > time_ms[first]).any():
+            at = int(first[is_late][0])
+            raise InputError(
+                f"the history of user {user_ids[user[at]]!r} reaches to {time_ms[at - 1]} ms, and the user's scored "
+                f"events begin at {time_ms[at]} ms: give a history that ends before them"
+            )
         return cls(user_ids, sequences, user, time_ms, target, row[target])
 
     @property

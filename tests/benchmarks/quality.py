@@ -28,9 +28,8 @@ from numpy.typing import NDArray
 from encoder.data.event_log import EventLog
 from encoder.data.loaders import load_log
 from encoder.data.sequences import Sequences
-from encoder.metrics.ranking import MISS, mrr, ndcg, recall
-from encoder.model.user_model import UserModel
-from encoder.training.evaluation import item_scores, model_ranks, scored_events
+from encoder.metrics.ranking import mrr, ndcg, recall
+from encoder.training.evaluation import model_and_masked_ranks
 from encoder.training.settings import TrainingSettings
 from encoder.training.train import train
 from encoder.training.validation import best_epoch
@@ -63,10 +62,9 @@ def distinct_yoochoose(data: Path, is_validation: bool) -> Split:
 def beauty(data: Path, is_validation: bool) -> Split:
     whole, _ = load_log(data / "beauty" / "beauty.csv.gz", "csv", BEAUTY_COLUMNS)
     if is_validation:
-        whole = whole[~_is_last(whole)]
-    is_last = _is_last(whole)
-    history = whole[~is_last]
-    return history[~_is_last(history)], whole, is_last
+        whole = whole[whole.later_events() > 0]
+    later = whole.later_events()
+    return whole[later >= 2], whole, later == 0
 
 
 def rees46(data: Path, is_validation: bool) -> Split:
@@ -84,13 +82,6 @@ def _without_repeats(log: EventLog) -> EventLog:
     return log[~is_repeat]
 
 
-def _is_last(log: EventLog) -> NDArray[np.bool_]:
-    """Return whether each event is its user's last, (n,) bool."""
-    last = np.zeros(len(log.user_ids), np.int64)
-    last[log.user] = np.arange(len(log))  # later rows overwrite earlier ones
-    return last[log.user] == np.arange(len(log))
-
-
 def _known(log: EventLog, training: EventLog) -> EventLog:
     """Return the events whose items are in the training log."""
     names = {training.item_ids[code] for code in np.unique(training.item)}
@@ -105,21 +96,6 @@ DATASETS: dict[str, Callable[[Path, bool], Split]] = {
 }
 
 
-def masked_ranks(model: UserModel, sequences: Sequences, is_scored: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the rank of each scored event's item in a ranking without the user's own other items."""
-    ranks = np.full(len(sequences.item), MISS, np.int64)
-    vectors, first = model.item_vectors().detach().T, np.repeat(sequences.starts[:-1], sequences.lengths)
-    with torch.no_grad():
-        for position, events in scored_events(model, sequences, is_scored):
-            scores = item_scores(model, events, vectors)
-            target = scores.gather(1, events.item[:, None] - 1)
-            for row, at in enumerate(position):
-                own = sequences.item[first[at] : at]
-                scores[row, torch.from_numpy(own[(own > 0) & (own != sequences.item[at])]) - 1] = -torch.inf
-            ranks[position] = (scores >= target).sum(dim=1).numpy()
-    return ranks[is_scored]
-
-
 def run(split: Split, settings: TrainingSettings) -> dict[str, Any]:
     """Train once and score."""
     training, stepped, scored = split
@@ -128,8 +104,7 @@ def run(split: Split, settings: TrainingSettings) -> dict[str, Any]:
     cpu_s = time.process_time() - began_s
     sequences = Sequences.from_log(stepped, trained.vocabulary)
     is_scored = scored[sequences.row] if len(scored) else sequences.history_lengths() > 0
-    ranks = model_ranks(trained.model, sequences, is_scored)
-    masked = masked_ranks(trained.model, sequences, is_scored)
+    ranks, masked = model_and_masked_ranks(trained.model, sequences, is_scored)
     passes = len(trained.epochs) * (1 - settings.validation) + best_epoch(trained.epochs) + 1  # over the whole log
     steps = len(training) - len(np.unique(training.user))
     return {

@@ -70,7 +70,7 @@ def page(result: dict[str, Any]) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>",
             *(f'<p class="leak">{escape(text)}</p>' for text in leak_warnings(result)),
-            f"<p>{result['events']:,} events of {result['users']:,} users are scored. Before, {history['events']:,} "
+            f"<p>{_scored_text(result)} Before, {history['events']:,} "
             f"earlier events of {history['users']:,} of these users are stepped. Each item is ranked among all "
             f"{result['catalogue']:,} items under the representation before its event. Ties count against the model, "
             "and an item outside the catalogue is a miss. Intervals are 95% intervals by resampling users.</p>",
@@ -80,6 +80,12 @@ def page(result: dict[str, Any]) -> str:
             f"<pre>{escape(_text_tables(result))}</pre></details></body></html>\n",
         ]
     )
+
+
+def _scored_text(result: dict[str, Any]) -> str:
+    if result["scored"] == "last":
+        return f"The last event of each of {result['users']:,} users is scored."
+    return f"{result['events']:,} events of {result['users']:,} users are scored."
 
 
 def _cards(result: dict[str, Any]) -> str:

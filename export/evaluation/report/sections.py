@@ -7,11 +7,19 @@ from typing import Any
 from export.evaluation.bootstrap import NAMES
 from export.evaluation.perturbation import METHOD
 from export.evaluation.report.plots import Bar, Line, bars, lines
-from export.evaluation.report.text_tables import no_churn_text
+from export.evaluation.report.text_tables import (
+    HIT_SCORES,
+    SCORERS,
+    calibration_text,
+    hit_rows,
+    list_rows,
+    lists_title,
+    no_churn_text,
+    user_cells,
+)
 
 PARTS = {"all": "all events", "warm": "users with history", "cold": "first events of users"}
-SCORERS = {"model": "model", "popularity": "popularity", "last_item": "last item's co-occurrence"}
-TITLES = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
+TITLES = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG", "precision": "Precision", "f1": "F1"}
 CHURN = ("auc", "count_auc", "brier", "constant_brier", "mean_risk", "churned")
 RANKING = ("recall@5", "recall@10", "recall@20", "mrr@20", "ndcg@20")
 
@@ -21,6 +29,7 @@ def sections(result: dict[str, Any]) -> dict[str, str]:
     heads = result["heads"] or {}
     return {
         "Next item": _ranking(result),
+        "Recommended lists": _lists(result),
         "Compared": _comparison(result),
         "Slices": _slices(result["slices"]),
         "Next action": _action(heads),
@@ -33,13 +42,34 @@ def sections(result: dict[str, Any]) -> dict[str, str]:
 
 
 def _ranking(result: dict[str, Any]) -> str:
-    rankings = {"model": result["metrics"], **(result["baselines"] or {})}
+    rankings = {"model": result["metrics"], "masked": result["masked"], **(result["baselines"] or {})}
     rows = [
         [f"{PARTS[part]}: {SCORERS[scorer]}", f"{model['n']:,}", *(_number(metrics[part][name]) for name in RANKING)]
         for part, model in result["metrics"].items()
         for scorer, metrics in rankings.items()
     ]
-    return _table(["events: ranked by", "n", *(_title(name) for name in RANKING)], rows)
+    text = (
+        "<p>Own items are those that the user had before. Masked, they leave the ranking, except for the actual item."
+        "</p>"
+    )
+    return text + _table(["events: ranked by", "n", *(_title(name) for name in RANKING)], rows)
+
+
+def _lists(result: dict[str, Any]) -> str:
+    lists, calibration = result["lists"], result["calibration"]
+    groups = [(row["probability"], row["came"]) for row in calibration["known"]["reliability"]]
+    figure = lines(
+        "Items in the top 20, before events with a known item: the share that came by the softmax, in tenths",
+        "mean probability",
+        [Line("share that came", groups), Line("ideal", [(probability, probability) for probability, _ in groups])],
+    )
+    return (
+        f"<p>{escape(lists_title(lists))}.</p>"
+        + _table(["lists", "recommended items", "actual items"], list_rows(lists))
+        + _table(["relevant", "n", *(_title(name) for name in HIT_SCORES)], hit_rows(result))
+        + f"<p>{escape(calibration_text(calibration))}.</p>"
+        + _figures([figure])
+    )
 
 
 def _comparison(result: dict[str, Any]) -> str:
@@ -53,9 +83,15 @@ def _comparison(result: dict[str, Any]) -> str:
                 low, high = found["interval"]
                 numbers = [f"{found['difference']:+.4f}", f"{low:+.4f} to {high:+.4f}", f"{found['p']:.3f}"]
                 label = f"{PARTS.get(part, 'items known to both')}: {_title(name)}"
+                by_user = compare["by_user"][part][name]
+                numbers += [f"{by_user['users']:,}", *user_cells(by_user)]
                 rows.append([label, f"{differences['n']:,}", *numbers])
-    text = f"<p>{escape(result['bundle_id'])} minus {escape(compare['bundle_id'])}, on the same events.</p>"
-    return text + _table(["events: metric", "n", "difference", "95%", "p"], rows)
+    text = (
+        f"<p>{escape(result['bundle_id'])} minus {escape(compare['bundle_id'])}, on the same events. The last interval "
+        "is that of a confidence sequence over users, which holds at every look.</p>"
+    )
+    headings = ["events: metric", "n", "difference", "95%", "p", "users", "mean over users", "95% at every look"]
+    return text + _table(headings, rows)
 
 
 def _slices(groups: dict[str, Any]) -> str:

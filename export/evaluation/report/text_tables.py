@@ -14,6 +14,18 @@ from export.evaluation.bootstrap import NAMES
 
 ALL_RANKING = tuple(f"{metric}@{k}" for metric in ("recall", "mrr", "ndcg") for k in (5, 10, 20))
 NARROW_RANKING = ("recall@10", "recall@20", "mrr@20", "ndcg@20")
+SCORERS = {
+    "model": "model",
+    "masked": "model, own items masked",
+    "popularity": "popularity",
+    "last_item": "last item's co-occurrence",
+}
+LIST_FIGURES = {  # key before _recommended and _actual -> text, digits
+    "percentile": ("popularity percentile", 4),
+    "arp": ("events of an item", 1),
+    "novelty": ("novelty: self-information, bits", 2),
+}
+HIT_SCORES = ("precision@20", "recall@20", "f1@20")
 ACTION_SCORES = ("precision", "recall", "f1")
 WIDE = 120  # columns of a terminal that has room for ALL_RANKING
 
@@ -22,11 +34,14 @@ def print_result(console: Console, result: dict[str, Any]) -> None:
     """Print the result of `bundle_evaluation.evaluate_bundle`, with fewer metrics where the console is narrow."""
     print_table(console, _metrics(result, ALL_RANKING if console.width >= WIDE else NARROW_RANKING))
     print_table(console, _slices(result["slices"]))
-    console.print(_lists(result["lists"]), soft_wrap=True, highlight=False)
+    for table in (_lists(result), _hits(result), _calibration(result)):
+        print_table(console, table)
+    console.print(calibration_text(result["calibration"]), soft_wrap=True, highlight=False)
     if result["heads"]:
         print_heads(console, result["heads"])
     if result["compare"]:
         print_table(console, _comparison(result))
+        print_table(console, _comparison_by_user(result["compare"]["by_user"]))
     if result["robustness"]:
         print_table(console, _robustness(result["robustness"]))
     if result["freshness"]:
@@ -50,24 +65,25 @@ def _table(title: str, texts: list[str], numbers: list[str]) -> Table:
 def _metrics(result: dict[str, Any], names: tuple[str, ...]) -> Table:
     title = f"{result['bundle_id']}: the next item among {result['catalogue']:,}, ties against the ranking"
     table = _table(title, ["events", "ranked by"], ["n", *names])
-    rankings = {"model": result["metrics"], **(result["baselines"] or {})}
+    rankings = {"model": result["metrics"], "masked": result["masked"], **(result["baselines"] or {})}
     for part in result["metrics"]:
         for scorer, parts in rankings.items():
             metrics = parts[part]
-            table.add_row(part, scorer, f"{metrics['n']:,}", *(_number(metrics[name]) for name in names))
+            table.add_row(part, SCORERS[scorer], f"{metrics['n']:,}", *(_number(metrics[name]) for name in names))
     return table
 
 
 def _slices(slices: dict[str, Any]) -> Table:
     first = next(iter(next(iter(slices.values())).values()))
     head_scores = [name for name in ("action_accuracy", "time_log_likelihood") if name in first]
-    headings = ["n", *(text for name in NAMES for text in (name, "95%"))]
+    headings = ["n", *(text for name in NAMES for text in (name, "95%")), "ndcg@20"]
     headings += [f"popularity {NAMES[0]}"] * ("popularity" in first) + [name.replace("_", " ") for name in head_scores]
     table = _table("Slices, with 95% intervals by resampling users", ["slice"], headings)
     for group, labels in slices.items():
         table.add_row(group, style="bold")
         for label, metrics in labels.items():
             cells = [text for name in NAMES for text in (_number(metrics[name]), _range(metrics["interval"][name]))]
+            cells.append(_number(metrics["ndcg@20"]))
             cells += [_number(metrics["popularity"][NAMES[0]])] if "popularity" in metrics else []
             cells += [_number(metrics[name]) for name in head_scores]
             table.add_row(f"  {escape(label)}", f"{metrics['n']:,}", *cells)
@@ -78,14 +94,65 @@ def _range(interval: list[float] | None, form: str = ".4f") -> str:
     return "-" if interval is None else f"{interval[0]:{form}} {interval[1]:{form}}"
 
 
-def _lists(lists: dict[str, Any]) -> str:
-    text = (
-        f"Top 20 before {lists['lists']:,} events: {_number(lists['coverage'])} of the catalogue covered; popularity "
-        f"percentile {_number(lists['percentile_recommended'])}, of actual items {_number(lists['percentile_actual'])}"
+def lists_title(lists: dict[str, Any]) -> str:
+    """Which lists were computed."""
+    drawn = f", drawn from {lists['events']:,} with a fixed seed" if lists["lists"] < lists["events"] else ""
+    return f"The top 20 before {lists['lists']:,} events{drawn}"
+
+
+def list_rows(lists: dict[str, Any]) -> list[list[str]]:
+    """Rows of a figure, its value for recommended items, and its value for actual items."""
+    rows = [["share of the catalogue in some list", _number(lists["coverage"]), ""]]
+    for key, (text, digits) in LIST_FIGURES.items():
+        values = (lists[f"{key}_recommended"], lists[f"{key}_actual"])
+        rows.append([text, *(_number(value, digits) for value in values)])
+    return [*rows, ["diversity: 1 - cosine of item vectors in a list", _number(lists["diversity"]), ""]]
+
+
+def hit_rows(result: dict[str, Any]) -> list[list[str]]:
+    """Rows of relevant items, the number of events, and the HIT_SCORES of the top 20."""
+    metrics, lists = result["metrics"]["all"], result["lists"]
+    found = {"the next item, of all events": (metrics["n"], metrics)}
+    if result["scored"] == "all":  # otherwise no event follows a scored event
+        text = f"the items of the next {lists['next_events']['events']} events"
+        found[text] = (lists["lists"], lists["next_events"])
+    return [[text, f"{n:,}", *(_number(scores[name]) for name in HIT_SCORES)] for text, (n, scores) in found.items()]
+
+
+def calibration_text(calibration: dict[str, Any]) -> str:
+    """The calibration in one line."""
+    item, known, every = calibration["next_item"], calibration["known"], calibration["all"]
+    whole = calibration["whole_list"]
+    return (
+        f"Expected calibration error of the items in the top 20: {_number(known['ece'])} before events with a known "
+        f"item, {_number(every['ece'])} before all events; a whole list before a known item: probability "
+        f"{_number(whole['probability'])}, and {_number(whole['came'])} came; the next known item: log-loss "
+        f"{_number(item['log_loss'], 3)} nats, mean probability {_number(item['probability'])}"
     )
-    if lists["arp_recommended"] is None:
-        return text
-    return f"{text}; events of an item {_number(lists['arp_recommended'], 1)} and {_number(lists['arp_actual'], 1)}"
+
+
+def _lists(result: dict[str, Any]) -> Table:
+    table = _table(lists_title(result["lists"]), [""], ["recommended items", "actual items"])
+    for row in list_rows(result["lists"]):
+        table.add_row(*row)
+    return table
+
+
+def _hits(result: dict[str, Any]) -> Table:
+    table = _table("Hits of the top 20", ["relevant"], ["n", *HIT_SCORES])
+    for row in hit_rows(result):
+        table.add_row(*row)
+    return table
+
+
+def _calibration(result: dict[str, Any]) -> Table:
+    title = "Items in the top 20 by the softmax of their scores, before events with a known item"
+    table = _table(title, ["probability"], ["n", "mean probability", "share that came"])
+    rows = result["calibration"]["known"]["reliability"]
+    for number, row in enumerate(rows, 1):
+        label = f"tenth {number}" + {1: " (lowest)", len(rows): " (highest)"}.get(number, "")
+        table.add_row(label, f"{row['n']:,}", _number(row["probability"]), _number(row["came"]))
+    return table
 
 
 def print_heads(console: Console, heads: dict[str, Any]) -> None:
@@ -115,6 +182,8 @@ def _action_cells(scores: dict[str, Any]) -> list[str]:
 
 def no_churn_text(heads: dict[str, Any]) -> str:
     """Why a result has no metrics of churn."""
+    if heads["log_days"] is None:
+        return "Churn: not to be judged, since only the last event of each user is scored, which no event follows"
     return (
         f"Churn: not to be judged, since the scored events span {24 * heads['log_days']:.2f} hours, less than the "
         f"shortest horizon, {CHURN_DAYS[0]} day"
@@ -151,6 +220,21 @@ def _comparison(result: dict[str, Any]) -> Table:
         cells = [text for name in NAMES for text in _difference_cells(differences[name])]
         table.add_row(part.replace("_", " "), f"{differences['n']:,}", *cells)
     return table
+
+
+def _comparison_by_user(by_user: dict[str, Any]) -> Table:
+    title = "The difference as the mean over users; 95% of a confidence sequence, which holds at every look"
+    table = _table(title, ["events"], ["users", *(text for name in NAMES for text in (name, "95%"))])
+    for part, metrics in by_user.items():
+        users = next((found["users"] for found in metrics.values() if found), 0)
+        cells = [text for name in NAMES for text in user_cells(metrics[name])]
+        table.add_row(part.replace("_", " "), f"{users:,}", *cells)
+    return table
+
+
+def user_cells(found: dict[str, Any] | None) -> tuple[str, str]:
+    """The mean of `confidence_sequence.mean_of_users` and its interval."""
+    return ("-", "-") if found is None else (f"{found['mean']:+.4f}", _range(found["interval"], "+.4f"))
 
 
 def _difference_cells(found: dict[str, Any] | None) -> tuple[str, str, str]:

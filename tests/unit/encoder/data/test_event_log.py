@@ -47,6 +47,11 @@ def test_a_part_of_a_log_keeps_codes_and_ids() -> None:
     assert [event.event_id for event in named[2:].events()] == ["c", "d"]
 
 
+def test_later_events_are_those_of_the_same_user_in_the_order_of_the_log() -> None:
+    assert make_log([10, 20, 20, 20, 30]).later_events().tolist() == [2, 1, 1, 0, 0]
+    assert make_log([10, 20, 20, 20, 30])[:2].later_events().tolist() == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("fraction", "expected"), [(0.0, 0), (0.2, 0), (0.25, 1), (0.5, 1), (0.75, 3), (0.8, 3), (1.0, 4)]
 )

@@ -8,7 +8,7 @@ from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from tests.support.logs import event_log
-from tests.support.sequences import random_sequences
+from tests.support.sequences import random_sequences, sequences_of, sequences_with_repeats
 
 LOG = event_log(
     [
@@ -52,6 +52,21 @@ def test_sequences_hold_each_users_events_in_order_of_time() -> None:
     assert sequences.censored_gap_ms.tolist() == [-1, -1, -1, 0, -1, 500]
     assert sequences.previous_item().tolist() == [-1, 1, 1, 2, -1, 2]
     assert sequences.history_lengths().tolist() == [0, 1, 2, 3, 0, 1]
+
+
+def test_new_items_and_earlier_items_are_those_of_the_same_user() -> None:
+    sequences = sequences_of([2, 2, 0, 3, 2], [3, 0, 0, 1])
+    assert sequences.is_new_item.tolist() == [True, False, False, True, False, True, False, False, True]
+    event, item = sequences.earlier_items(np.array([0, 1, 3, 4, 5, 8]))
+    assert list(zip(event.tolist(), item.tolist(), strict=True)) == [(2, 2), (3, 3), (5, 3)]
+    many = sequences_with_repeats()
+    position = np.arange(len(many.item))
+    event, item = many.earlier_items(position)
+    starts = np.repeat(many.starts[:-1], many.lengths)
+    for at in position.tolist():
+        earlier = set(many.item[starts[at] : at].tolist())
+        assert set(item[event == at].tolist()) == earlier - {0, int(many.item[at])}
+    assert len(event) == len(set(zip(event.tolist(), item.tolist(), strict=True)))
 
 
 def test_users_without_events_have_no_sequence() -> None:

@@ -117,8 +117,9 @@ def test_a_checkpoint_is_evaluated_with_the_history_of_its_bundle(
         assert ("history: 700 events" in printed) == (not more)
         assert one["history"] == other["history"]
         for part, name in (("warm", "warm"), ("first", "cold")):
-            for metric in ("n", "recall@20", "mrr@20"):
-                assert one[part]["model"][metric] == pytest.approx(other["metrics"][name][metric], abs=1e-3), metric
+            for by, ranking in (("model", "metrics"), ("masked", "masked")):
+                for metric in ("n", "recall@20", "mrr@20"):
+                    assert one[part][by][metric] == pytest.approx(other[ranking][name][metric], abs=1e-3), metric
         assert one["heads"]["time"]["n"] == other["heads"]["time"]["n"]
         assert one["heads"]["action"]["n"] == other["heads"]["action"]["all"]["n"] == 300
         assert one["heads"]["action"]["accuracy"] == pytest.approx(
@@ -159,3 +160,41 @@ def test_a_cold_start_contradicts_a_history(bundle: Bundle, tmp_path: Path, caps
     assert "--cold leaves out the events before --rest: give --rest as well" in capsys.readouterr().err
     assert main([*of, "--rest", "0.5", "--history", log]) == 1
     assert "give one of them" in capsys.readouterr().err
+
+
+def test_leave_one_out_scores_the_last_event_of_each_user_after_all_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = random_log(600)
+    path, checkpoint, exported = str(write(log, tmp_path / "log.jsonl")), str(tmp_path / "c"), str(tmp_path / "b")
+    train = ["train", path, "--width", "8", "--max-epochs", "1", "--out", checkpoint]
+    assert main([*train, "--leave-out", "2"]) == main(["export", checkpoint, "--out", exported]) == 0
+    assert "left out: the last 2 events of each user, 50 of 600 events" in capsys.readouterr().out
+    one, printed = evaluated(capsys, checkpoint, path, "--score", "last")
+    assert "history: 575 events" in printed
+    assert "LEAK" not in printed
+    page_at = tmp_path / "page.html"
+    other, printed = evaluated(
+        capsys, "--bundle", exported, "--events", path, "--score", "last", "--report", str(page_at)
+    )
+    assert "LEAK" not in printed
+    assert "The last event of each of 25 users is scored." in page_at.read_text()
+    for text in (printed, page_at.read_text()):
+        assert "only the last event of each user is scored, which no event follows" in text
+        assert "items of the next" not in text
+    assert (other["events"], other["scored"], other["heads"]["churn"], one["heads"]["churn"]) == (25, "last", {}, {})
+    for by, ranking in (("model", "metrics"), ("masked", "masked")):
+        assert one["warm"][by]["mrr@20"] == pytest.approx(other[ranking]["warm"]["mrr@20"], abs=1e-3)
+    part, printed = evaluated(capsys, "--bundle", exported, "--events", path, "--score", "last", "--rest", "0.9")
+    assert part["events"] == len({event.user_id for event in log.split(0.9)[1].events()}) < 25
+    assert part["events"] + part["history"]["events"] < 600, "the other users are no history of the scored users"
+
+    assert main([*train, "--overwrite"]) == 0
+    assert "LEAK: 25 of the scored events" in evaluated(capsys, checkpoint, path, "--score", "last")[1]
+    for wrong, named in (
+        (["evaluate", "--bundle", exported, "--events", path, "--score", "last", "--history", path], "leave --history"),
+        ([*train[:-1], "never", "--leave-out", "2", "--from", checkpoint], "--leave-out 2 contradicts --from"),
+        ([*train[:-1], "never", "--leave-out", "999"], "no user of"),
+    ):
+        assert main(wrong) == 1
+        assert named in capsys.readouterr().err

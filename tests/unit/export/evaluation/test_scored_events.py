@@ -42,8 +42,38 @@ def test_history_is_stepped_and_not_scored(bundle: Bundle, stepper: Stepper) -> 
     found = np.zeros(len(log), np.int64)
     found[scored.row] = live_ranks(bundle, stepper, scored)
     assert found.tolist() == ranks_one_by_one(bundle, stepper, whole)[len(history) :]
-    with pytest.raises(InputError, match="history reaches to"):
+    with pytest.raises(InputError, match="the history of user"):
         ScoredEvents.from_logs(history, bundle.vocabulary, log)
+
+
+def test_the_last_event_of_each_user_follows_the_other_events_of_the_user(bundle: Bundle, stepper: Stepper) -> None:
+    whole = random_log()
+    is_last = whole.later_events() == 0
+    scored = ScoredEvents.from_logs(whole[is_last], bundle.vocabulary, whole[~is_last])
+    found = live_ranks(bundle, stepper, scored)
+    expected = np.array(ranks_one_by_one(bundle, stepper, whole))[is_last]
+    assert found.tolist() == expected[scored.row].tolist()
+    assert len(found) == 25
+    assert (whole[~is_last].time_ms[-1] > whole[is_last].time_ms[0]).all(), "users overlap in time"
+
+
+def test_masked_ranks_leave_out_the_other_items_that_the_user_had(
+    bundle: Bundle, stepper: Stepper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "TABLE_EVENTS", 50)
+    history, log = random_log().split(0.3)
+    scored = ScoredEvents.from_logs(log, bundle.vocabulary, history)
+    rank = live_ranks(bundle, stepper, scored)
+    found = queries.masked_ranks(bundle, stepper, scored, rank)
+    for pairs, query in queries.queries(bundle, stepper, scored.sequences, scored.user, scored.steps):
+        for at, scores in enumerate(bundle.scores(query), pairs.start):
+            own = scored.sequences.item[int(scored.sequences.starts[scored.user[at]]) : scored.target[at]]
+            item = int(scored.item[at])
+            others = sorted(set(own.tolist()) - {0, item})
+            kept = np.delete(scores, np.array(others, int) - 1)
+            assert found[at] == (int((kept >= scores[item - 1]).sum()) if item else 0)
+    assert (found < rank).any()
+    assert (found <= rank).all()
 
 
 def test_gaps_of_late_events_are_those_of_a_worker() -> None:

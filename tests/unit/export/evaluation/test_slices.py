@@ -8,6 +8,8 @@ from export.runtime.bundle import Bundle
 from tests.support.logs import event_log
 from tests.support.random_log import ITEMS
 
+REPEATS = "repeats, of known items after a user's first event"
+
 
 def test_events_at_the_bounds_of_slices_are_in_the_right_slice(bundle: Bundle) -> None:
     times_ms = np.cumsum([0, 0, 59_999, 60_000, 3_599_999, 3_600_000, 86_399_999, 86_400_000])
@@ -24,6 +26,9 @@ def test_events_at_the_bounds_of_slices_are_in_the_right_slice(bundle: Bundle) -
         ("events of history", "1-2"): [1, 2],
         ("events of history", "3-5"): [3, 4, 5],
         ("events of history", "6-10"): [6, 7],
+        (REPEATS, "same item as the event before"): [6, 7],
+        (REPEATS, "item seen earlier"): [5],
+        (REPEATS, "item new to the user"): [1, 2, 3],
         ("state age", "under 1 min"): [1, 2],
         ("state age", "under 1 h"): [3, 4],
         ("state age", "under 1 day"): [5, 6],
