@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from encoder.data.sequences import Sequences
+from encoder.metrics.counted_followers import ranks_by_followers, ranks_of_popularity
 from encoder.metrics.ranking import MISS
 
 
@@ -46,7 +48,7 @@ class Baselines:
 
     def popularity_ranks(self, item: NDArray[np.int64]) -> NDArray[np.int64]:
         """(n,) item indices -> (n,) ranks by training events. Ties count against the item. Index 0 has MISS."""
-        return np.where(item > 0, self._rank_of_item()[item], MISS)
+        return np.where(item > 0, ranks_of_popularity(self.popularity)[item], MISS)
 
     def last_item_ranks(self, previous: NDArray[np.int64], item: NDArray[np.int64]) -> NDArray[np.int64]:
         """(n,) previous items, (n,) items -> (n,) ranks by how often the item followed the previous item.
@@ -54,24 +56,10 @@ class Baselines:
         Popularity orders the items that followed equally often or never, so this ranking is at least as good as a
         ranking by the count alone. Remaining ties count against the item. Index 0 has MISS.
         """
-        count = len(self.popularity)
-        by_popularity = self._rank_of_item()
-        starts = np.searchsorted(self.pairs, np.arange(count + 1) * count)
-        ranks = np.zeros(len(item), np.int64)
-        for position, (last, actual) in enumerate(zip(previous.tolist(), item.tolist(), strict=True)):
-            if actual == 0:
-                continue
-            followers = slice(starts[max(last, 0)], starts[max(last, 0) + 1])
-            next_items, counts = self.pairs[followers] % count, self.pair_counts[followers]
-            here = counts[next_items == actual]
-            as_popular = self.popularity[next_items] >= self.popularity[actual]
-            if len(here):
-                ranks[position] = ((counts > here[0]) | ((counts == here[0]) & as_popular)).sum()
-            else:
-                ranks[position] = by_popularity[actual] + (~as_popular).sum()
-        return ranks
-
-    def _rank_of_item(self) -> NDArray[np.int64]:
-        """(N + 1,) number of items that have at least as many events as each item."""
-        ascending = np.sort(self.popularity[1:])
-        return len(ascending) - np.searchsorted(ascending, self.popularity, side="left")
+        size = len(self.popularity)
+        known = previous > 0
+        starts = np.append(0, np.cumsum(known))
+        history = csr_array((np.ones(starts[-1], np.int64), previous[known], starts), shape=(len(item), size))
+        starts = np.searchsorted(self.pairs, np.arange(size + 1) * size)
+        followers = csr_array((self.pair_counts, self.pairs % size, starts), shape=(size, size))
+        return ranks_by_followers(history, followers, self.popularity, item)

@@ -1,5 +1,6 @@
-"""Small sequences of events, and a second implementation of their recent items."""
+"""Small sequences of events, and second implementations of their recent items and of their pairs."""
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -66,3 +67,16 @@ def recent_before_each_event(sequences: Sequences) -> list[tuple[int, list[Recen
                 others = [one for one in recent if one.item != item]
                 recent = [Recent(item, int(sequences.action[at]), time_ms, count), *others][:PLACES]
     return found
+
+
+def pairs_one_by_one(sequences: Sequences, max_distance: int, *, repeats: bool = False) -> dict[tuple[int, int], float]:
+    """Return the weight of each pair of two known items of a user. repeats: also of an item with itself."""
+    pairs: Counter[tuple[int, int]] = Counter()
+    for begin, end in zip(sequences.starts[:-1], sequences.starts[1:], strict=True):
+        items = sequences.item[begin:end].tolist()
+        for at, second in enumerate(items):
+            for distance in range(1, min(at, max_distance) + 1):
+                first = items[at - distance]
+                if first and second and (repeats or first != second):
+                    pairs[first, second] += 1 / distance
+    return dict(pairs)

@@ -1,0 +1,49 @@
+"""Counts of pairs of items that users meet one soon after the other. This module is pure."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.data.sequences import Sequences
+
+MAX_DISTANCE = 10  # events between the items of a pair, for item vectors and for sequential rules
+
+
+@dataclass(frozen=True)
+class ItemPairs:
+    """Each pair of two known items once, in ascending order."""
+
+    first: NDArray[np.int64]  # (p,) the item that came first
+    second: NDArray[np.int64]  # (p,)
+    weight: NDArray[np.float64]  # (p,) the sum of 1 / d over all times that the items were d events apart
+
+    @classmethod
+    def count(cls, sequences: Sequences, items: int, max_distance: int, *, repeats: bool = False) -> "ItemPairs":
+        """The pairs that are at most `max_distance` events of one user apart. items: N.
+
+        repeats: whether an item that comes again is a pair of the item with itself.
+        """
+        item, history_length = sequences.item, sequences.history_lengths()
+        codes, weights = [np.empty(0, np.int64)], [np.empty(0)]
+        for distance in range(1, max_distance + 1):
+            # Positions of events whose user has an event `distance` events before.
+            later = np.flatnonzero(history_length >= distance)
+            first, second = item[later - distance], item[later]
+            is_pair = (first > 0) & (second > 0) & (repeats | (first != second))
+            pairs, times = np.unique(first[is_pair] * (items + 1) + second[is_pair], return_counts=True)
+            codes.append(pairs)
+            weights.append(times / distance)
+        return cls._summed(np.concatenate(codes), np.concatenate(weights), items)
+
+    def both_ways(self, items: int) -> "ItemPairs":
+        """The pairs without regard to which item came first: each pair stands in both orders with the same weight."""
+        one, other = self.first * (items + 1) + self.second, self.second * (items + 1) + self.first
+        return self._summed(np.concatenate([one, other]), np.tile(self.weight, 2), items)
+
+    @classmethod
+    def _summed(cls, codes: NDArray[np.int64], weights: NDArray[np.float64], items: int) -> "ItemPairs":
+        pairs, pair_of = np.unique(codes, return_inverse=True)
+        first, second = np.divmod(pairs, items + 1)
+        weight: NDArray[np.float64] = np.bincount(pair_of, weights=weights, minlength=len(pairs)).astype(np.float64)
+        return cls(first, second, weight)
