@@ -60,7 +60,11 @@ def run(args: argparse.Namespace) -> int:
         model,
         vocabulary,
         args.out,
-        metrics={"split": "last part of the training log, before the pass over all of it", **description.metrics},
+        metrics={
+            "split": "last part of the training log, before the pass over all of it",
+            **description.metrics,
+            **({"baselines": description.baselines} if description.baselines else {}),
+        },
         training={
             "settings": msgspec.to_builtins(description.settings),
             "data": description.data,

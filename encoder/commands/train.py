@@ -4,8 +4,9 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from rich.console import Console
@@ -32,12 +33,14 @@ from encoder.training.settings import (
     CELL_NAMES,
     CONTINUED_MAX_EPOCHS,
     LOSS_NAMES,
+    SEARCH_SPACE,
     TrainingSettings,
 )
 
 if TYPE_CHECKING:
     from encoder.training.snapshots import SnapshotFile
     from encoder.training.train import Trained
+    from encoder.training.tuning import Search
 
 
 # The settings that are options with a whole number, and the help for each option. All but the seed are 1 or more.
@@ -132,18 +135,19 @@ def run(args: argparse.Namespace) -> int:
     log, preparation = prepare_log(args, log, console, settings.min_support)
     started = time.perf_counter()
     try:
-        trained, snapshots, origin = fit(args, log, settings, base, console)
+        fitted = fit(args, log, settings, base, console)
         train_s = time.perf_counter() - started
         if not is_first:
             return 0
         from encoder.training.checkpoints import checkpoint  # loads torch
 
-        origin |= {"rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
+        trained = fitted.trained
+        origin = {**fitted.origin, "rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
         if args.leave_out is not None:
             origin["leave_out"] = args.leave_out
-        checkpoint.save(trained, log, args.out, origin)
-        if snapshots is not None:
-            snapshots.remove()
+        checkpoint.save(trained, log, args.out, origin, fitted.baselines)
+        if fitted.snapshots is not None:
+            fitted.snapshots.remove()
     except OSError as error:
         raise InputError(
             f"a file of the training cannot be read or written: {error}; --out {args.out} has no finished checkpoint"
@@ -154,8 +158,13 @@ def run(args: argparse.Namespace) -> int:
         "items": len(trained.vocabulary.items),
         "epochs": len(trained.epochs),
         "train_s": round(train_s, 1),
-        "validation": {name: round(value, 4) for name, value in trained.metrics.items()},
+        "validation": _rounded(trained.metrics),
+        "baselines": {name: _rounded(metrics) for name, metrics in fitted.baselines.items()},
+        "warning": fitted.warning,
+        "search": None if fitted.search is None else _search_result(fitted.search),
     }
+    if fitted.warning is not None:
+        console.print(fitted.warning, style="bold red", soft_wrap=True, highlight=False, markup=False)
     console.print(
         f"{len(log):,} events, {result['items']:,} items, {result['epochs']} epochs in {train_s:.0f} s. "
         f"Checkpoint in {args.out}",
@@ -167,22 +176,44 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _rounded(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in metrics.items()}
+
+
+def _search_result(search: "Search") -> dict[str, Any]:
+    """The JSON of a search. Without a better trial than the first, there are no figures of the best trial."""
+    result: dict[str, Any] = {"trials": search.trials, "is_first_kept": True}
+    if (found := search.confirmation) is not None:
+        result["is_first_kept"] = not found.is_significant
+        result["best"] = {name: getattr(found.settings, name) for name in SEARCH_SPACE}
+        result |= _rounded({"mrr@20": found.mrr, "first_mrr@20": found.first_mrr, "p": found.p})
+    return result
+
+
+class Fitted(NamedTuple):
+    """A trained model, and what the command prints and stores about it."""
+
+    trained: "Trained"
+    baselines: dict[str, dict[str, float]]  # of `encoder.training.train.validate_baselines`
+    warning: str | None  # that the model is below a baseline
+    search: "Search | None"
+    snapshots: "SnapshotFile | None"  # to remove once the model is saved
+    origin: dict[str, Any]  # {"from": identity of the base checkpoint} or {}
+
+
 def fit(
     args: argparse.Namespace, log: EventLog, settings: TrainingSettings, base: Path | None, console: Console
-) -> "tuple[Trained, SnapshotFile | None, dict[str, Any]]":
-    """Train a model. base: folder of the checkpoint from which the training continues, or None.
-
-    Returns the trained model, the snapshots to remove once the model is saved, and the origin: {"from": identity of the
-    base checkpoint} or {}.
-    """
+) -> Fitted:
+    """Train a model. base: folder of the checkpoint from which the training continues, or None."""
     import torch
 
     from encoder.training.checkpoints import checkpoint
     from encoder.training.compute import Compute
     from encoder.training.initialization import FromScratch, FromTrainedModel, Initialization
     from encoder.training.snapshots import SnapshotFile
-    from encoder.training.train import train, train_on_all
+    from encoder.training.train import train, train_on_all, validate_baselines
     from encoder.training.tuning import tune
+    from encoder.training.validation import counting_warning
 
     torch.set_num_threads(args.threads)
     initialization: Initialization = FromScratch()
@@ -191,23 +222,28 @@ def fit(
         known = checkpoint.load(base)
         initialization = FromTrainedModel(known.model, known.vocabulary, known.baselines)
         origin = {"from": known.identity}
+    snapshots, search = None, None
     with TrainingProgress(console) as progress, Compute.start(args.device) as compute:
+        baselines = validate_baselines(log, settings, initialization=initialization)
+        progress.on_baselines(baselines)
         if args.tune is not None:
-            settings, validation = tune(log, settings, args.tune * 60, progress.on_trial, compute=compute)
-            return train_on_all(log, settings, validation, progress.on_epoch, compute=compute), None, origin
-        resources = {"processes": compute.world_size, "device": compute.device.type}
-        identity = {"log": checkpoint.fingerprint(log), "settings": settings, **resources, **origin}
-        snapshots = SnapshotFile(args.out, identity)
-        progress.on_start(snapshots)
-        trained = train(
-            log,
-            settings,
-            progress.on_epoch,
-            initialization=initialization,
-            compute=compute,
-            snapshots=snapshots,
-        )
-        return trained, snapshots, origin
+            search = tune(log, settings, args.tune * 60, progress.on_trial, compute=compute)
+            progress.on_search(search)
+            trained = train_on_all(log, search.settings, search.validation, progress.on_epoch, compute=compute)
+        else:
+            resources = {"processes": compute.world_size, "device": compute.device.type}
+            identity = {"log": checkpoint.fingerprint(log), "settings": settings, **resources, **origin}
+            snapshots = SnapshotFile(args.out, identity)
+            progress.on_start(snapshots)
+            trained = train(
+                log,
+                settings,
+                progress.on_epoch,
+                initialization=initialization,
+                compute=compute,
+                snapshots=snapshots,
+            )
+    return Fitted(trained, baselines, counting_warning(trained.metrics, baselines), search, snapshots, origin)
 
 
 def check_output(args: argparse.Namespace) -> None:

@@ -29,7 +29,12 @@ def recall(ranks: NDArray[np.integer], k: int) -> float:
 
 def mrr(ranks: NDArray[np.integer], k: int) -> float:
     """(n,) ranks -> the mean reciprocal rank, where ranks beyond k count 0, or nan without events."""
-    return mean(_hits(ranks, k) / np.maximum(ranks, 1))
+    return mean(reciprocal_ranks(ranks, k))
+
+
+def reciprocal_ranks(ranks: NDArray[np.integer], k: int) -> NDArray[np.float64]:
+    """(n,) ranks -> (n,) reciprocal ranks, where ranks beyond k count 0."""
+    return np.asarray(_hits(ranks, k) / np.maximum(ranks, 1))
 
 
 def ndcg(ranks: NDArray[np.integer], k: int) -> float:

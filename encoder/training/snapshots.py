@@ -41,15 +41,13 @@ class SnapshotFile:
     def _load(self) -> Snapshot | None:
         try:
             content = torch.load(self._path, map_location="cpu", weights_only=True)
+            self.was_rejected = content["identity"] != self._identity
+            return None if self.was_rejected else _snapshot(content)
         except FileNotFoundError:
             return None
         except Exception:  # torch raises errors of many classes for damaged bytes, and a damaged file is of no use
-            content = {"identity": None}
-        if content["identity"] != self._identity:
             self.was_rejected = True
             return None
-        calibration = msgspec.convert(content["calibration"], Calibration | None)
-        return Snapshot(Validation(content["epochs"], calibration), content["passes"], content["fit"])
 
     def save(self, snapshot: Snapshot) -> None:
         """Replace the file by this snapshot. When the process is killed, the file holds the old or the new snapshot."""
@@ -61,6 +59,7 @@ class SnapshotFile:
                     "identity": self._identity,
                     "epochs": snapshot.validation.epochs,
                     "calibration": msgspec.to_builtins(snapshot.validation.calibration),
+                    "ranks": torch.from_numpy(snapshot.validation.ranks),
                     "passes": snapshot.passes,
                     "fit": snapshot.fit,
                 },
@@ -73,3 +72,10 @@ class SnapshotFile:
     def remove(self) -> None:
         """Delete the file, because the training is finished."""
         self._path.unlink(missing_ok=True)
+
+
+def _snapshot(content: Mapping[str, Any]) -> Snapshot:
+    """The snapshot in a file's content. Raises KeyError where a version before wrote the file with fewer fields."""
+    calibration = msgspec.convert(content["calibration"], Calibration | None)
+    validation = Validation(content["epochs"], calibration, content["ranks"].numpy())
+    return Snapshot(validation, content["passes"], content["fit"])

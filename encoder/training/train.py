@@ -1,12 +1,18 @@
 """Training of a user model on an event log: first with validation, then on the whole log."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from encoder.data.event_log import EventLog
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.metrics.baselines import Baselines
+from encoder.metrics.ranking import ranking_metrics
+from encoder.metrics.sequential_rules import SequentialRules
 from encoder.model.user_model import UserModel
 from encoder.training.compute import SINGLE_CPU, Compute
 from encoder.training.initialization import FromScratch, Initialization
@@ -70,13 +76,48 @@ def validate(
     """
     if snapshots is not None and snapshots.found is not None and snapshots.found.passes:
         return snapshots.found.validation
+    parts = _parts(log, settings, initialization)
+    trainer = Trainer(log, parts.vocabulary, parts.training, settings, progress, initialization, compute, snapshots)
+    return trainer.validate_epochs(parts.whole, parts.is_scored)
+
+
+def validate_baselines(
+    log: EventLog, settings: TrainingSettings, *, initialization: Initialization = FROM_SCRATCH
+) -> dict[str, dict[str, float]]:
+    """The metrics of rankings that only count, for the events that `validate` scores.
+
+    Returns a key of `encoder.metrics.baselines.BASELINES` -> metrics. Popularity and what followed the last item are
+    counted in all events that the model was trained on, and sequential rules in the first part of `log` alone. Raises
+    InputError as `train` does.
+    """
+    parts = _parts(log, settings, initialization)
+    whole, is_scored = parts.whole, parts.is_scored
+    counts = initialization.baselines(parts.training, len(parts.vocabulary.items))
+    item, previous = whole.item[is_scored], whole.previous_item()[is_scored]
+    ranks = {
+        "popularity": counts.popularity_ranks(item),
+        "last_item": counts.last_item_ranks(previous, item),
+        "sequential_rules": SequentialRules.count(parts.training, counts.popularity).ranks(whole, is_scored),
+    }
+    return {name: ranking_metrics(of_baseline) for name, of_baseline in ranks.items()}
+
+
+class _Parts(NamedTuple):
+    """A log for a validation."""
+
+    vocabulary: Vocabulary  # of the whole log
+    training: Sequences  # the first part
+    whole: Sequences
+    is_scored: NDArray[np.bool_]  # (n,) which events of the whole log are validation events
+
+
+def _parts(log: EventLog, settings: TrainingSettings, initialization: Initialization) -> _Parts:
     training, validation = log.split(1 - settings.validation)
     if not len(training) or not len(validation):
         raise InputError(f"a log of {len(log)} events is too short to train on: give a longer one")
     vocabulary = initialization.vocabulary(log, settings)
-    sequences, whole = Sequences.from_log(training, vocabulary), Sequences.from_log(log, vocabulary)
-    trainer = Trainer(log, vocabulary, sequences, settings, progress, initialization, compute, snapshots)
-    return trainer.validate_epochs(whole, whole.row >= len(training))
+    whole = Sequences.from_log(log, vocabulary)
+    return _Parts(vocabulary, Sequences.from_log(training, vocabulary), whole, whole.row >= len(training))
 
 
 def train_on_all(

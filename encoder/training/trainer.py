@@ -79,10 +79,11 @@ class Trainer:
             calibration = fit_calibration(self.model, whole, is_scored)
             if calibration is not None:
                 calibration.apply(self.model, scales=False)
-            metrics = {"loss": loss, **ranking_metrics(model_ranks(self.model, whole, is_scored))}
+            ranks = model_ranks(self.model, whole, is_scored)
+            metrics = {"loss": loss, **ranking_metrics(ranks)}
             epochs.append(metrics)
             if best_epoch(epochs) == epoch:
-                validation = Validation(epochs, calibration)
+                validation = Validation(epochs, calibration, ranks)
             self._save_snapshot(validation, 0)
             self._progress(epoch, 1.0, metrics)
         return validation

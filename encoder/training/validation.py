@@ -1,7 +1,12 @@
 """What the first of the two trainings finds out on the validation part of a log."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.metrics.baselines import BASELINES
 from encoder.training.calibration import Calibration
 
 SELECTION_METRIC = "mrr@20"  # the validation metric that chooses the best epoch
@@ -13,6 +18,8 @@ class Validation(NamedTuple):
 
     epochs: list[dict[str, float]]  # loss and validation metrics of each epoch
     calibration: Calibration | None  # of the best epoch; None without validation events
+    # (m,) of the best epoch: the ranks of the items of the validation events, in the order of the sequences
+    ranks: NDArray[np.int64] = np.empty(0, np.int64)
 
 
 def best_epoch(epochs: list[dict[str, float]]) -> int:
@@ -23,3 +30,20 @@ def best_epoch(epochs: list[dict[str, float]]) -> int:
     """
     scores = [epoch[SELECTION_METRIC] for epoch in epochs]
     return max(epoch for epoch, score in enumerate(scores) if score >= max(scores) * (1 - NEAR))
+
+
+def counting_warning(metrics: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]]) -> str | None:
+    """A warning that the model is below a ranking which only counts, or None.
+
+    MRR@20 decides, because it also chooses the epoch. Recall@20 counts where the model is more than NEAR below. The
+    warning names the best ranking. metrics: of the best epoch. baselines: a key of BASELINES -> the ranking's metrics.
+    """
+    for metric, tolerance in ((SELECTION_METRIC, 0.0), ("recall@20", NEAR)):
+        best = max(baselines, key=lambda name: baselines[name][metric])
+        if metrics[metric] < baselines[best][metric] * (1 - tolerance):
+            return (
+                f"On the validation part, the model's {metric} of {metrics[metric]:.4f} is below the "
+                f"{baselines[best][metric]:.4f} that counting alone reaches ({BASELINES[best]}): train a new model on "
+                "more events, or let --tune MINUTES search for better settings"
+            )
+    return None

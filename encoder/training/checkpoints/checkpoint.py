@@ -28,7 +28,7 @@ from encoder.training.settings import TrainingSettings
 from encoder.training.train import Trained
 
 
-class Description(msgspec.Struct, frozen=True, kw_only=True):
+class Description(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The content of checkpoint.json. Two trainings on the same log write the same file, so it holds no times."""
 
     model: ModelConfig
@@ -36,6 +36,9 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     settings: TrainingSettings
     metrics: dict[str, float | int]  # of the best epoch, on the validation part
     epochs: list[dict[str, float | int]]
+    # A key of `encoder.metrics.baselines.BASELINES` -> the metrics of that ranking, on the validation part. A
+    # checkpoint of an earlier version has none.
+    baselines: dict[str, dict[str, float | int]] = {}
     data: dict[str, Any]  # fingerprint of the training log, and the origin that `save` was given
 
 
@@ -74,10 +77,17 @@ _UNREADABLE = (
 )
 
 
-def save(trained: Trained, log: EventLog, path: Path | str, origin: Mapping[str, Any] | None = None) -> None:
+def save(
+    trained: Trained,
+    log: EventLog,
+    path: Path | str,
+    origin: Mapping[str, Any] | None = None,
+    baselines: Mapping[str, Mapping[str, float]] | None = None,
+) -> None:
     """Write a checkpoint of a model that was trained on `log` into the folder `path`.
 
     origin: the counts of the file's rows and of the preparation, which are stored beside the log's fingerprint.
+    baselines: the metrics of `encoder.training.train.validate_baselines`.
     """
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
@@ -88,6 +98,7 @@ def save(trained: Trained, log: EventLog, path: Path | str, origin: Mapping[str,
         settings=trained.settings,
         metrics=dict(trained.metrics),
         epochs=[dict(epoch) for epoch in trained.epochs],
+        baselines={name: dict(metrics) for name, metrics in (baselines or {}).items()},
         data={**fingerprint(log), **(origin or {})},
     )
     torch.save(trained.model.state_dict(), path / "weights.pt")

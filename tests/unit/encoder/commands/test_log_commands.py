@@ -75,6 +75,37 @@ def test_an_item_of_one_event_is_in_the_catalogue_unless_the_support_is_higher(
         assert result["items"] == items
 
 
+def test_train_shows_counting_beside_the_model_and_warns_below_it(thalweg: Thalweg, tmp_path: Path) -> None:
+    """Each of 60 items always follows the same other item. Counting knows that, and vectors of two numbers cannot."""
+    out, bundle, log = tmp_path / "checkpoint", tmp_path / "bundle", tmp_path / "round.csv"
+    rows = [(f"u{user}", f"i{(7 * user + n) % 60}", user * 100 + n) for user in range(60) for n in range(10)]
+    log.write_text("who,what,at\n" + "".join(f"{who},{what},{at}\n" for who, what, at in rows))
+    train = ["train", log, "--columns", COLUMNS, "--width", 2, "--max-epochs", 1, "--learning-rate", 1e-6, "--out", out]
+    printed = thalweg(*train)
+    rows = [line for line in printed.splitlines() if "  validation recall@20 " in line]
+    assert [row.split("  ")[0] for row in rows] == ["popularity", "after the last item", "sequential rules", "epoch"]
+    assert len({row.index("validation") for row in rows}) == 1
+    result = json.loads(thalweg(*train, "--overwrite", "--json").splitlines()[-1])
+    warning, of_model, counted = result["warning"], result["validation"], result["baselines"]
+    best = max(metrics["mrr@20"] for metrics in counted.values())
+    assert f"the model's mrr@20 of {of_model['mrr@20']:.4f} is below the {best:.4f} that counting alone" in warning
+    assert warning in printed
+    assert result["search"] is None
+    stored = checkpoint.load(out).description.baselines
+    assert stored.keys() == counted.keys()
+    assert stored["last_item"]["mrr@20"] == pytest.approx(counted["last_item"]["mrr@20"], abs=1e-4)
+    manifest = json.loads(thalweg("export", out, "--out", bundle, "--json").splitlines()[-1])
+    assert manifest["metrics"]["baselines"] == stored
+
+
+def test_a_search_without_time_says_so(thalweg: Thalweg, log: Path, tmp_path: Path) -> None:
+    train = ["train", log, "--columns", COLUMNS, "--max-epochs", 1, "--width", 8, "--out", tmp_path / "c"]
+    printed = thalweg(*train, "--tune", 0.001)
+    assert "The time was enough for one trial: the first settings stay; give --tune more minutes" in printed
+    result = json.loads(thalweg(*train, "--overwrite", "--tune", 0.001, "--json").splitlines()[-1])
+    assert result["search"] == {"trials": 1, "is_first_kept": True}
+
+
 def test_an_error_names_the_options_that_leave_no_event(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", log, "--columns", COLUMNS, "--out", log.parent / "never", "--min-user-events", 99]
     assert cli.main([str(argument) for argument in arguments]) == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 
@@ -87,31 +88,31 @@ def test_one_negative_gives_a_finite_loss(loss: str) -> None:
     assert all(math.isfinite(epoch["loss"]) for epoch in trained.epochs)
 
 
-def diverging_from(trial: int) -> Callable[..., Validation]:
+def diverging_from(trial: int, log: EventLog) -> Callable[..., Validation]:
     trials = itertools.count()
 
     def validated(*_: Any, **__: Any) -> Validation:
         if next(trials) >= trial:
             raise TrainingError("diverged")
-        return Validation([{"loss": 1.0, "mrr@20": 0.5}], None)
+        return Validation([{"loss": 1.0, "mrr@20": 0.5}], None, np.full(len(log.split(0.9)[1]), 2))
 
     return validated
 
 
 def test_a_search_goes_on_after_a_trial_that_diverged(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    results: list[tuple[dict[str, float] | None, bool]] = []
+    results: list[tuple[float | None, bool]] = []
     times = iter(range(100))
 
     def search() -> TrainingSettings:
-        best, _ = tuning.tune(
-            log, SMALL, 20, lambda _, metrics, is_best: results.append((metrics, is_best)), lambda: next(times)
+        found = tuning.tune(
+            log, SMALL, 20, lambda _, score, is_best: results.append((score, is_best)), lambda: next(times)
         )
-        return best
+        return found.settings
 
-    monkeypatch.setattr(tuning, "validate", diverging_from(1))
+    monkeypatch.setattr(tuning, "validate", diverging_from(1, log))
     assert search() == SMALL
-    assert results[0] == ({"loss": 1.0, "mrr@20": 0.5}, True)
+    assert results[0] == (0.5, True)
     assert results[1:] == [(None, False)] * (len(results) - 1) != []
-    monkeypatch.setattr(tuning, "validate", diverging_from(0))
+    monkeypatch.setattr(tuning, "validate", diverging_from(0, log))
     with pytest.raises(TrainingError):
         search()

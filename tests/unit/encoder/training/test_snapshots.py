@@ -8,6 +8,7 @@ import torch
 
 from encoder.data.event_log import EventLog
 from encoder.data.simulator import Shop
+from encoder.metrics.ranking import mrr
 from encoder.model.item_table import read_rows
 from encoder.training.settings import TrainingSettings
 from encoder.training.snapshots import FILE_NAME, SnapshotFile
@@ -52,7 +53,9 @@ def test_a_training_that_is_stopped_in_every_epoch_gives_the_same_model(
         found = kept(tmp_path).found
         assert (found is None) == (stops == 0)
         if found is not None:
-            assert len(found.validation.epochs) + found.passes == stops
+            epochs_so_far, _, ranks = found.validation
+            assert len(epochs_so_far) + found.passes == stops
+            assert mrr(ranks, 20) == epochs_so_far[best_epoch(epochs_so_far)]["mrr@20"]
     torch.rand(5)  # the state of the random generator must not matter
     trained = train(log, SETTINGS, snapshots=kept(tmp_path))
     assert trained.epochs == whole.epochs
@@ -63,6 +66,10 @@ def test_a_snapshot_of_another_training_is_refused(log: EventLog, tmp_path: Path
     stop_after(1, log, tmp_path)
     other = kept(tmp_path, msgspec.structs.replace(SETTINGS, seed=1))
     assert (other.found, other.was_rejected) == (None, True)
+    content = torch.load(tmp_path / FILE_NAME)
+    del content["ranks"]  # as in a file of a version before
+    torch.save(content, tmp_path / FILE_NAME)
+    assert (kept(tmp_path).found, kept(tmp_path).was_rejected) == (None, True)
     (tmp_path / FILE_NAME).write_bytes(b"torn")
     assert (kept(tmp_path).found, kept(tmp_path).was_rejected) == (None, True)
 
