@@ -141,28 +141,17 @@ def run(args: argparse.Namespace) -> int:
             return 0
         from encoder.training.checkpoints import checkpoint  # loads torch
 
-        trained = fitted.trained
         origin = {**fitted.origin, "rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
         if args.leave_out is not None:
             origin["leave_out"] = args.leave_out
-        checkpoint.save(trained, log, args.out, origin, fitted.baselines)
+        checkpoint.save(fitted.trained, log, args.out, origin, fitted.baselines)
         if fitted.snapshots is not None:
             fitted.snapshots.remove()
     except OSError as error:
         raise InputError(
             f"a file of the training cannot be read or written: {error}; --out {args.out} has no finished checkpoint"
         ) from None
-    result: dict[str, Any] = {
-        "checkpoint": args.out,
-        "events": len(log),
-        "items": len(trained.vocabulary.items),
-        "epochs": len(trained.epochs),
-        "train_s": round(train_s, 1),
-        "validation": _rounded(trained.metrics),
-        "baselines": {name: _rounded(metrics) for name, metrics in fitted.baselines.items()},
-        "warning": fitted.warning,
-        "search": None if fitted.search is None else _search_result(fitted.search),
-    }
+    result = _result(args, log, fitted, train_s)
     if fitted.warning is not None:
         console.print(fitted.warning, style="bold red", soft_wrap=True, highlight=False, markup=False)
     console.print(
@@ -174,6 +163,22 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(result))
     return 0
+
+
+def _result(args: argparse.Namespace, log: EventLog, fitted: "Fitted", train_s: float) -> dict[str, Any]:
+    """The JSON of a training."""
+    trained = fitted.trained
+    return {
+        "checkpoint": args.out,
+        "events": len(log),
+        "items": len(trained.vocabulary.items),
+        "epochs": len(trained.epochs),
+        "train_s": round(train_s, 1),
+        "validation": _rounded(trained.metrics),
+        "baselines": {name: _rounded(metrics) for name, metrics in fitted.baselines.items()},
+        "warning": fitted.warning,
+        "search": None if fitted.search is None else _search_result(fitted.search),
+    }
 
 
 def _rounded(metrics: Mapping[str, float]) -> dict[str, float]:
