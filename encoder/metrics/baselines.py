@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from encoder.data.sequences import Sequences
-from encoder.metrics.counted_followers import ranks_by_followers, ranks_of_popularity
+from encoder.metrics.followers.ranks import ranks_by_followers, ranks_of_popularity
 from encoder.metrics.ranking import MISS
 
 # The rankings that a training shows beside the model, and their names for a reader.
 BASELINES = {
     "popularity": "popularity",
     "last_item": "after the last item",
-    "sequential_rules": "sequential rules",  # see encoder.metrics.sequential_rules
+    "sequential_rules": "sequential rules",  # see encoder.metrics.followers.sequential_rules
 }
 
 

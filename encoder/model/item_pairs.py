@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from encoder.data.sequences import Sequences
-from encoder.metrics.item_pairs import MAX_DISTANCE, ItemPairs
+from encoder.metrics.followers.item_pairs import MAX_DISTANCE, ItemPairs
 
 POWER_ITERATIONS = 4  # of the decomposition; more change the vectors little
 

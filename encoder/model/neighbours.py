@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from encoder.data.sequences import Sequences
-from encoder.metrics.item_pairs import ItemPairs
+from encoder.metrics.followers.item_pairs import ItemPairs
 
 MAX_DISTANCE = 3  # events between two neighbours; a pair at distance d has the weight 1 / d
 PRIOR_WEIGHT = 1.0  # weight of "no neighbour", so that few observations count little

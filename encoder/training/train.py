@@ -11,8 +11,8 @@ from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.metrics.baselines import Baselines
+from encoder.metrics.followers.sequential_rules import SequentialRules
 from encoder.metrics.ranking import ranking_metrics
-from encoder.metrics.sequential_rules import SequentialRules
 from encoder.model.user_model import UserModel
 from encoder.training.compute import SINGLE_CPU, Compute
 from encoder.training.initialization import FromScratch, Initialization

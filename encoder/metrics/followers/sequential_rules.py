@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from encoder.data.sequences import Sequences
-from encoder.metrics.counted_followers import ranks_by_followers
-from encoder.metrics.item_pairs import MAX_DISTANCE, ItemPairs
+from encoder.metrics.followers.item_pairs import MAX_DISTANCE, ItemPairs
+from encoder.metrics.followers.ranks import ranks_by_followers
 
 DECAY = 0.5  # weight of an item of the history, relative to the item after it
 MAX_FOLLOWERS = 100  # of an item, those with the largest weights, so that an event costs at most a thousand products

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from encoder.data.sequences import Sequences
-from encoder.metrics import counted_followers, sequential_rules
-from encoder.metrics.item_pairs import ItemPairs
+from encoder.metrics.followers import ranks, sequential_rules
+from encoder.metrics.followers.item_pairs import ItemPairs
+from encoder.metrics.followers.sequential_rules import SequentialRules
 from encoder.metrics.ranking import MISS
-from encoder.metrics.sequential_rules import SequentialRules
 from tests.support.sequences import pairs_one_by_one, sequences_of, sequences_with_repeats
 
 ITEMS = 12
@@ -50,7 +50,7 @@ def rank_one_by_one(training: Sequences, history: list[int], item: int) -> int:
 
 @pytest.mark.parametrize("max_terms", [20, 4_000_000])
 def test_sequential_rules_rank_as_the_rules_one_by_one(max_terms: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counted_followers, "MAX_TERMS", max_terms)
+    monkeypatch.setattr(ranks, "MAX_TERMS", max_terms)
     training, scored = sequences_of([1, 2, 3, 0, 2], [2, 2, 4, 1], [7], [8]), sequences_with_repeats(20, ITEMS, 30)
     is_scored = np.random.default_rng(0).random(len(scored.item)) < 0.5
     is_scored[scored.starts[:-1]] = True  # first events have no history

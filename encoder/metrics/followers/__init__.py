@@ -1,0 +1,1 @@
+"""Counts of which items follow which, and rankings by these counts."""
