@@ -3,16 +3,32 @@
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from rich.console import Console
 
+from encoder.commands.embedding_arguments import (
+    add_embeddings_argument,
+    check_items,
+    items_with_events,
+    print_coverage,
+    print_missing_sources,
+    read_item_embeddings,
+)
 from encoder.commands.log_arguments import add_format_arguments, read_whole_log
 from encoder.commands.preconditions import check_torch, check_writable
 from encoder.console import open_console
+from encoder.data.event_log import EventLog
+from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
+from encoder.item_embeddings.embeddings import ItemEmbeddings
 from encoder.training.checkpoints.checkpoint_files import check_checkpoint
 from export.runtime.bundle import Manifest
+
+if TYPE_CHECKING:
+    from encoder.model.user_model import UserModel
+    from encoder.training.checkpoints.checkpoint import Checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--items", metavar="LOG", help="event log whose unseen items the bundle also takes in, by their content"
     )
     add_format_arguments(parser, "the log of --items")
+    add_embeddings_argument(parser, "those of the unseen items of --items")
     parser.add_argument(
         "--gpu", action="store_true", help="also write the graphs with which a worker keeps the states on a GPU"
     )
@@ -43,11 +60,13 @@ def run(args: argparse.Namespace) -> int:
     console = open_console(stderr=args.json)
     if args.half and not args.gpu:
         raise InputError("--half is about ranks on a GPU: give --gpu as well")
+    if args.item_embeddings and args.items is None:
+        raise InputError("--item-embeddings is about unseen items of a log: give --items LOG as well")
     check_checkpoint(args.checkpoint)
     check_writable(Path(args.out).parent, f"--out {args.out}")
+    embeddings = read_item_embeddings(args)
     log = None if args.items is None else read_whole_log(args, args.items, console)[0]
     # These are imported only here, because torch takes seconds to load.
-    from encoder.model.new_items import extend_catalogue
     from encoder.training.checkpoints import checkpoint
     from export.exporter import export_model
 
@@ -55,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     description = trained.description
     model, vocabulary = trained.model, trained.vocabulary
     if log is not None:
-        model, vocabulary = extend_catalogue(model, vocabulary, log)
+        model, vocabulary = _extended(trained, log, embeddings, args.items, console)
     manifest = export_model(
         model,
         vocabulary,
@@ -79,6 +98,19 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(msgspec.to_builtins(manifest)))
     return 0
+
+
+def _extended(
+    trained: "Checkpoint", log: EventLog, embeddings: tuple[ItemEmbeddings, ...], path: str, console: Console
+) -> "tuple[UserModel, Vocabulary]":
+    """The model and the vocabulary with the items of the log, which was read from `path`."""
+    from encoder.model.new_items import extend_catalogue
+
+    check_items(embeddings, items_with_events(log), path)
+    model, vocabulary = extend_catalogue(trained.model, trained.vocabulary, log, embeddings)
+    print_missing_sources(console, model.config.item_embeddings, embeddings)
+    print_coverage(console, embeddings, vocabulary.items[len(trained.vocabulary.items) :], "untrained items")
+    return model, vocabulary
 
 
 def _print_manifest(console: Console, manifest: Manifest, folder: str, untrained: int | None) -> None:

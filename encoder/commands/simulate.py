@@ -1,9 +1,11 @@
 """`thalweg simulate`: writes the event log of a simulated shop."""
 
 import argparse
+import importlib.util
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.markup import escape
@@ -13,7 +15,7 @@ from encoder.commands.number_arguments import share, whole_number
 from encoder.commands.preconditions import check_writable_file
 from encoder.console import open_console, print_table
 from encoder.data.event_log import EventLog
-from encoder.data.simulator import Shop, Simulation, ceiling, faulty_records
+from encoder.data.simulator import Shop, Simulation, ceiling, describe, faulty_records
 from encoder.errors import InputError
 
 MAX_DAYS = 10_000  # The log ends in 2026, and the times of events begin in 1970.
@@ -47,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--oracle", action="store_true", help="also score the oracle, the upper bound for any model")
     parser.add_argument("--out", type=Path, required=True, help="the JSON Lines file to write")
+    parser.add_argument(
+        "--catalogue",
+        type=Path,
+        metavar="FILE",
+        help="also write a Parquet file with a description of each item and item embeddings of texts and of pictures, "
+        "which `thalweg train --item-embeddings` reads",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,12 +63,16 @@ def run(args: argparse.Namespace) -> int:
     if not args.out.parent.is_dir():
         raise InputError(f"--out {args.out} cannot be written: name a file in an existing folder")
     check_writable_file(args.out, f"--out {args.out}")
+    if args.catalogue is not None:
+        check_catalogue(args.catalogue)
     started = time.perf_counter()
     shop = Shop(args.seed, args.items, args.users, args.days, args.churn)
     simulation = shop.run(args.events)
     simulated_s = time.perf_counter() - started
     records = faulty_records(simulation.log, args.late, args.duplicate, args.malformed, args.seed)
     written = _write(args.out, (value for _, value in records))
+    if args.catalogue is not None:
+        _write_catalogue(args.catalogue, shop)
     console = open_console()
     print_table(console, _summary(args, simulation.log, written, simulated_s))
     if args.oracle:
@@ -77,6 +90,26 @@ def _write(path: Path, values: Iterable[bytes]) -> int:
     except OSError as error:
         raise InputError(f"cannot write the log to {path}: {error}; give --out a path in an existing folder") from None
     return count
+
+
+def check_catalogue(path: Path) -> None:
+    """Raise InputError when the file of --catalogue cannot be written, or when its name has another ending."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise InputError("--catalogue needs pyarrow: install Thalweg with its `train` extra")
+    if path.suffix != ".parquet" or not path.parent.is_dir():
+        raise InputError(f"--catalogue {path} cannot be written: name a .parquet file in an existing folder")
+    check_writable_file(path, f"--catalogue {path}")
+
+
+def _write_catalogue(path: Path, shop: Shop) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    descriptions = describe(shop.catalogue, shop.seed)
+    columns: dict[str, Any] = {"item_id": shop.item_ids, "description": descriptions.texts}
+    for name, vectors in (("text", descriptions.text_vectors), ("picture", descriptions.picture_vectors)):
+        columns[name] = pyarrow.FixedSizeListArray.from_arrays(vectors.ravel(), vectors.shape[1])
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
 
 
 def _summary(args: argparse.Namespace, log: EventLog, written: int, simulated_s: float) -> Table:

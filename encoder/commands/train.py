@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from rich.console import Console
 
+from encoder.commands.embedding_arguments import (
+    add_embeddings_argument,
+    check_items,
+    items_with_events,
+    print_coverage,
+    print_missing_sources,
+    read_item_embeddings,
+)
 from encoder.commands.log_arguments import (
     add_leave_out_argument,
     add_log_arguments,
@@ -20,40 +28,23 @@ from encoder.commands.log_arguments import (
     prepare_log,
     read_training_log,
 )
-from encoder.commands.number_arguments import MAX_SEED, positive, whole_number
+from encoder.commands.number_arguments import positive
 from encoder.commands.preconditions import check_torch, check_writable
+from encoder.commands.setting_arguments import add_setting_arguments, requested_settings
 from encoder.commands.training_progress import TrainingProgress
 from encoder.console import open_console
 from encoder.data.event_log import EventLog
 from encoder.data.preparation import MAX_EVENTS_PER_DAY, Preparation
 from encoder.errors import InputError
+from encoder.item_embeddings.embeddings import ItemEmbeddings
 from encoder.training.checkpoints.checkpoint_files import checkpoint_folder, trained_settings
-from encoder.training.settings import (
-    BATCHING_NAMES,
-    CELL_NAMES,
-    CONTINUED_MAX_EPOCHS,
-    LOSS_NAMES,
-    SEARCH_SPACE,
-    TrainingSettings,
-)
+from encoder.training.settings import SEARCH_SPACE, TrainingSettings
 
 if TYPE_CHECKING:
+    from encoder.training.initialization import Initialization
     from encoder.training.snapshots import SnapshotFile
     from encoder.training.train import Trained
     from encoder.training.tuning import Search
-
-
-# The settings that are options with a whole number, and the help for each option. All but the seed are 1 or more.
-NUMBER_SETTINGS = (
-    ("layers", "cells on top of each other"),
-    ("width", "components of each layer's output and of the representation"),
-    ("min_support", "events that an item needs to be in the catalogue"),
-    ("negatives", "items that --loss sampled and --loss bpr-max draw for a step"),
-    ("max_epochs", f"passes over the log that are validated, {CONTINUED_MAX_EPOCHS} with --from"),
-    ("seed", "seed of the weights and of the order of the users"),
-)
-SETTINGS = (*(name for name, _ in NUMBER_SETTINGS), "cell", "loss", "batching", "week_hours", "learning_rate")
-SHAPE_SETTINGS = ("cell", "layers", "width", "week_hours")  # a trained model keeps these settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="continue the training of this checkpoint or bundle; LOG has the newer events; settings that are not "
         "given are those of the checkpoint",
     )
-    _add_setting_arguments(parser)
+    add_embeddings_argument(parser, "with --from, those of new items")
+    add_setting_arguments(parser)
     parser.add_argument(
         "--tune",
         type=positive,
@@ -92,35 +84,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
 
 
-def _add_setting_arguments(parser: argparse.ArgumentParser) -> None:
-    # The options have no argparse default, because --from decides the value of an option that is not given.
-    defaults = TrainingSettings()
-    parser.add_argument("--cell", choices=CELL_NAMES, help=f"recurrent cell (default {defaults.cell})")
-    parser.add_argument("--loss", choices=LOSS_NAMES, help=f"loss of the next item (default {defaults.loss})")
-    parser.add_argument(
-        "--batching",
-        choices=BATCHING_NAMES,
-        help="padded: users of similar length side by side; parallel: lanes that each walk through one user after "
-        f"another (default {defaults.batching})",
-    )
-    for name, text in NUMBER_SETTINGS:
-        option = "--" + name.replace("_", "-")
-        number = whole_number(0, MAX_SEED) if name == "seed" else whole_number(1)
-        parser.add_argument(option, type=number, metavar="N", help=f"{text} (default {getattr(defaults, name)})")
-    parser.add_argument(
-        "--learning-rate",
-        type=positive,
-        metavar="RATE",
-        help=f"largest step of a weight, which falls to 0 at the end (default {defaults.learning_rate})",
-    )
-    parser.add_argument(
-        "--week-hours",
-        action="store_true",
-        default=None,
-        help="also use the hour of the week (UTC) as an input; for logs of some weeks",
-    )
-
-
 def run(args: argparse.Namespace) -> int:
     """Run `thalweg train`. Returns the exit code."""
     check_torch("training")
@@ -130,12 +93,15 @@ def run(args: argparse.Namespace) -> int:
     check_output(args)
     is_first = int(os.environ.get("RANK", 0)) == 0  # only the first of torchrun's processes prints and writes
     console = open_console(stderr=args.json, quiet=not is_first)
+    embeddings = read_item_embeddings(args)
     log, rows = read_training_log(args, console)
     settings = requested_settings(args, TrainingSettings() if base is None else trained_settings(base))
     log, preparation = prepare_log(args, log, console, settings.min_support)
+    check_items(embeddings, items := items_with_events(log), args.log)
+    print_coverage(console, embeddings, items)
     started = time.perf_counter()
     try:
-        fitted = fit(args, log, settings, base, console)
+        fitted = fit(args, log, settings, base, embeddings, console)
         train_s = time.perf_counter() - started
         if not is_first:
             return 0
@@ -203,38 +169,38 @@ class Fitted(NamedTuple):
     warning: str | None  # that the model is below a baseline
     search: "Search | None"
     snapshots: "SnapshotFile | None"  # to remove once the model is saved
-    origin: dict[str, Any]  # {"from": identity of the base checkpoint} or {}
+    origin: dict[str, Any]  # of `make_initialization`
 
 
 def fit(
-    args: argparse.Namespace, log: EventLog, settings: TrainingSettings, base: Path | None, console: Console
+    args: argparse.Namespace,
+    log: EventLog,
+    settings: TrainingSettings,
+    base: Path | None,
+    embeddings: tuple[ItemEmbeddings, ...],
+    console: Console,
 ) -> Fitted:
     """Train a model. base: folder of the checkpoint from which the training continues, or None."""
     import torch
 
     from encoder.training.checkpoints import checkpoint
     from encoder.training.compute import Compute
-    from encoder.training.initialization import FromScratch, FromTrainedModel, Initialization
     from encoder.training.snapshots import SnapshotFile
     from encoder.training.train import train, train_on_all, validate_baselines
     from encoder.training.tuning import tune
     from encoder.training.validation import counting_warning
 
     torch.set_num_threads(args.threads)
-    initialization: Initialization = FromScratch()
-    origin: dict[str, Any] = {}
-    if base is not None:
-        known = checkpoint.load(base)
-        initialization = FromTrainedModel(known.model, known.vocabulary, known.baselines)
-        origin = {"from": known.identity}
+    initialization, origin = make_initialization(base, embeddings, console)
     snapshots, search = None, None
     with TrainingProgress(console) as progress, Compute.start(args.device) as compute:
         baselines = validate_baselines(log, settings, initialization=initialization)
         progress.on_baselines(baselines)
         if args.tune is not None:
-            search = tune(log, settings, args.tune * 60, progress.on_trial, compute=compute)
+            shared: dict[str, Any] = {"initialization": initialization, "compute": compute}
+            search = tune(log, settings, args.tune * 60, progress.on_trial, **shared)
             progress.on_search(search)
-            trained = train_on_all(log, search.settings, search.validation, progress.on_epoch, compute=compute)
+            trained = train_on_all(log, search.settings, search.validation, progress.on_epoch, **shared)
         else:
             resources = {"processes": compute.world_size, "device": compute.device.type}
             identity = {"log": checkpoint.fingerprint(log), "settings": settings, **resources, **origin}
@@ -249,6 +215,24 @@ def fit(
                 snapshots=snapshots,
             )
     return Fitted(trained, baselines, counting_warning(trained.metrics, baselines), search, snapshots, origin)
+
+
+def make_initialization(
+    base: Path | None, embeddings: tuple[ItemEmbeddings, ...], console: Console
+) -> "tuple[Initialization, dict[str, Any]]":
+    """The initialization of a training, and its origin: the base checkpoint and the embeddings, where there are any."""
+    from encoder.training.checkpoints import checkpoint
+    from encoder.training.initialization import FromScratch, FromTrainedModel
+
+    origin: dict[str, Any] = {}
+    if embeddings:
+        origin["item_embeddings"] = {source.name: source.fingerprint() for source in embeddings}
+    if base is None:
+        return FromScratch(embeddings), origin
+    known = checkpoint.load(base)
+    print_missing_sources(console, known.model.config.item_embeddings, embeddings)
+    origin["from"] = known.identity
+    return FromTrainedModel(known.model, known.vocabulary, known.baselines, embeddings), origin
 
 
 def check_output(args: argparse.Namespace) -> None:
@@ -279,24 +263,3 @@ def base_folder(args: argparse.Namespace) -> Path:
             f"--out {args.out} would overwrite the model from which --from continues: name another folder with --out"
         )
     return base
-
-
-def requested_settings(args: argparse.Namespace, defaults: TrainingSettings) -> TrainingSettings:
-    """The defaults with the values of the given options.
-
-    Raises InputError when an option contradicts the shape of the model that --from names.
-    """
-    if args.base is not None:
-        defaults = msgspec.structs.replace(defaults, max_epochs=CONTINUED_MAX_EPOCHS)
-    given = {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
-    if args.base is not None:
-        for name in SHAPE_SETTINGS:
-            trained = getattr(defaults, name)
-            if given.get(name, trained) != trained:
-                raise InputError(
-                    f"--{name.replace('_', '-')} {given[name]} contradicts --from {args.base}, which has {trained}: a "
-                    "trained model keeps its shape; leave the option out, or train a new model without --from"
-                )
-    if "width" in given:
-        given["hidden"] = given["width"]
-    return msgspec.structs.replace(defaults, **given)

@@ -17,6 +17,13 @@ GAP_BOUNDARIES_MS: tuple[int, ...] = (
 )
 
 
+class EmbeddingShape(msgspec.Struct, frozen=True):
+    """The shape of the item embeddings of one source."""
+
+    width: int  # V, of the embeddings in the files
+    components: int  # C, of the prepared embeddings: see `encoder.item_embeddings.embeddings.Preparation`
+
+
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The shape of a model."""
 
@@ -38,7 +45,13 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     categories: int = 0
     brands: int = 0
     price_boundaries: tuple[float, ...] = ()
+    item_embeddings: dict[str, EmbeddingShape] = {}  # by the name of the source
     id_dropout: float = 0.1  # share of items that a training step treats as new items
+
+    @property
+    def has_content(self) -> bool:
+        """Whether something besides its id tells what an item is."""
+        return bool(self.content or self.item_embeddings)
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The vectors of all items: as inputs of the model, and as the vectors against which representations are scored."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from encoder.data.features import BRAND, CATEGORY, PRICE, Features
+from encoder.errors import InputError
+from encoder.item_embeddings.embeddings import ItemEmbeddings
 from encoder.model.config import ModelConfig
-from encoder.model.content import Content
+from encoder.model.content import Content, EmbeddingMap
 from encoder.model.neighbours import Neighbours
 
 RowReader = Callable[[Tensor, Tensor], Tensor]  # ((N + 1, D) table, (n,) distinct rows) -> (n, D)
@@ -51,7 +53,7 @@ class ItemTable(nn.Module):
     """The vectors of N items with width D. Index 0 is the unknown item.
 
     An item's vector is the vector of its id. In training, the mean of its neighbours' ids is added to the id. When the
-    model has content, the vector of the item's features is added as well.
+    model has content, the vectors of the item's features and of its embeddings are added as well.
     """
 
     item_category: Tensor  # (N + 1,) int64; these three buffers exist only in a model with content
@@ -63,12 +65,15 @@ class ItemTable(nn.Module):
         self.config = config
         self.items = nn.Embedding(config.items + 1, config.width)
         self.content: Content | None = None
+        self.embeddings: EmbeddingMap | None = None
         self.neighbours: Neighbours | None = None
         self._step_items = StepItems()
 
     def _add_content(self) -> None:
-        """Add the content part and its buffers when the shape has content features."""
+        """Add the parts for embeddings and for content features, and their buffers, when the shape has them."""
         config = self.config
+        if config.item_embeddings:
+            self.embeddings = EmbeddingMap(config.item_embeddings, config.items, config.width)
         if not config.content:
             return
         self.content = Content(
@@ -88,6 +93,19 @@ class ItemTable(nn.Module):
         """Store the features of all items. features: from `encoder.data.feature_extraction.item_features`."""
         for buffer, name in ((self.item_category, CATEGORY), (self.item_brand, BRAND), (self.item_price, PRICE)):
             buffer.copy_(torch.from_numpy(features[name]))
+
+    def set_item_embeddings(self, sources: Iterable[ItemEmbeddings], items: Sequence[str], first: int = 1) -> None:
+        """Store the embeddings of the items whose indices begin with `first`. An item without one keeps what it has.
+
+        Raises InputError when the model was not trained with a source, or with another width of its embeddings.
+        """
+        for embeddings in sources:
+            if self.embeddings is None:
+                raise InputError(
+                    f"item embeddings {embeddings.name!r}: the model was trained without item embeddings and keeps its "
+                    "shape; leave the file out, or train a new model with --item-embeddings"
+                )
+            self.embeddings.set_embeddings(embeddings, items, first)
 
     def attach_neighbours(self, neighbours: Neighbours) -> None:
         """Add the mean of an item's neighbours to its id, until `fold_neighbours`."""
@@ -120,7 +138,7 @@ class ItemTable(nn.Module):
             step.row_of_item = step.rows.new_zeros(count)
             step.row_of_item[step.rows] = torch.arange(len(step.rows), device=items.device)
             count = len(step.rows)
-        if self.content is not None:
+        if self.config.has_content:
             hidden = 1 + torch.nonzero(torch.rand(count - 1) < self.config.id_dropout).flatten()
             step.hidden = hidden, random_directions(len(hidden), self.config.width)
         self._step_items = step
@@ -132,15 +150,15 @@ class ItemTable(nn.Module):
 
     def item_table(self) -> Tensor:
         """(N + 1, D) float32 item vectors by index. A step with some items has (n, D) vectors by `table_rows`."""
-        ids = self._ids()
-        if self.content is None:
-            return ids
-        features = self._item_features()
-        rows = self._step_items.rows
-        if rows is not None:
-            features = {name: values[rows] for name, values in features.items()}
-        content: Tensor = self.content(features)
-        return ids + content
+        vectors, rows = self._ids(), self._step_items.rows
+        if self.content is not None:
+            features = self._item_features()
+            if rows is not None:
+                features = {name: values[rows] for name, values in features.items()}
+            vectors = vectors + self.content(features)
+        if self.embeddings is not None:
+            vectors = vectors + self.embeddings(rows)
+        return vectors
 
     def item_vectors(self) -> Tensor:
         """(N, D) float32 vectors of the known items: row p belongs to item p + 1.

@@ -158,6 +158,8 @@ class UserModel(ItemTable):
             known = self._item_features()
             values = {name: torch.where(item == 0, features[name], known[name][item]) for name in self.config.content}
             inputs = inputs + self.content(values)
+        if self.embeddings is not None:  # an event has no embedding, so an unknown item adds zero
+            inputs = inputs + self.embeddings(item)
         if self.week_hours is not None:
             inputs = inputs + self.week_hours(features[TIME])
         dropped: Tensor = self.dropout(inputs)

@@ -13,8 +13,9 @@ from encoder.data.features import PRICE, TIME, Features
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
+from encoder.item_embeddings.embeddings import ItemEmbeddings, Preparation
 from encoder.metrics.baselines import Baselines
-from encoder.model.config import ModelConfig
+from encoder.model.config import EmbeddingShape, ModelConfig
 from encoder.model.item_pairs import pair_vectors
 from encoder.model.item_table import random_directions
 from encoder.model.neighbours import Neighbours, neighbour_matrix
@@ -55,8 +56,11 @@ class Initialization(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class FromScratch:
     """Starts from an untrained model."""
+
+    embeddings: tuple[ItemEmbeddings, ...] = ()  # of the log's items, from sources with distinct names
 
     rate = scale = 1.0
 
@@ -71,6 +75,7 @@ class FromScratch:
         if settings.week_hours and TIME not in known:
             raise InputError("the log spans less than a week: train without --week-hours, or give a longer log")
         items = len(vocabulary.items)
+        preparations = {source.name: Preparation.fit(source, vocabulary.items) for source in self.embeddings}
         model = UserModel(
             ModelConfig(
                 items=items,
@@ -89,11 +94,18 @@ class FromScratch:
                 categories=len(vocabulary.categories),
                 brands=len(vocabulary.brands),
                 price_boundaries=price_boundaries(log),
+                item_embeddings={
+                    name: EmbeddingShape(*preparation.components.shape) for name, preparation in preparations.items()
+                },
                 id_dropout=settings.id_dropout,
             )
         )
         if model.config.content:
             model.set_item_features(item_features(log, vocabulary))
+        if model.embeddings is not None:
+            for name, preparation in preparations.items():
+                model.embeddings.set_preparation(name, preparation)
+        model.set_item_embeddings(self.embeddings, vocabulary.items)
         if model.counters is not None:
             model.counters.fit_means(sequences)
         model.initialize_popularity(torch.from_numpy(Baselines.from_sequences(sequences, items).popularity[1:]))
@@ -120,6 +132,7 @@ class FromTrainedModel:
     trained: UserModel
     known: Vocabulary
     counts: Baselines  # of the events that the model was trained on
+    embeddings: tuple[ItemEmbeddings, ...] = ()  # of new items, and of known items that have new ones
 
     rate = CONTINUED_RATE
 
@@ -147,6 +160,7 @@ class FromTrainedModel:
             model.scale_all_scores(1 / self.scale)
         if config.content:
             model.set_item_features(_latest_features(item_features(log, vocabulary), model))
+        model.set_item_embeddings(self.embeddings, vocabulary.items)
         self._place_new_items(model, sequences)
         if settings.neighbours:
             model.attach_neighbours(Neighbours(sequences, config.items, config.width))

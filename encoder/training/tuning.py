@@ -15,8 +15,9 @@ from encoder.errors import TrainingError
 from encoder.metrics.averages import mean
 from encoder.metrics.ranking import mrr, reciprocal_ranks
 from encoder.training.compute import SINGLE_CPU, Compute
+from encoder.training.initialization import Initialization
 from encoder.training.settings import SEARCH_SPACE, TrainingSettings
-from encoder.training.train import validate
+from encoder.training.train import FROM_SCRATCH, validate
 from encoder.training.validation import Validation
 
 K = 20  # of the MRR that the search compares, as in SELECTION_METRIC
@@ -60,6 +61,7 @@ def tune(
     on_trial: OnTrial | None = None,
     clock: Callable[[], float] = time.monotonic,
     compute: Compute = SINGLE_CPU,
+    initialization: Initialization = FROM_SCRATCH,
 ) -> Search:
     """Search for better settings than `settings`, which stay unless others are better beyond chance.
 
@@ -81,7 +83,7 @@ def tune(
         seen.add(candidate)
         trial_began_s, score = clock(), None
         try:
-            validation = validate(log, candidate, compute=compute)
+            validation = validate(log, candidate, initialization=initialization, compute=compute)
             score = mrr(validation.ranks[is_choosing], K)
             trials.append(_Trial(candidate, validation, score))
         except TrainingError:

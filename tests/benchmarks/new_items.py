@@ -8,6 +8,12 @@ without history. The model is compared with four rankings: by popularity, which 
 order of the items without training events; by the popularity of an item's category and brand; and the user's last item
 first, then items that share its category and brand.
 
+With `--item-embeddings`, it trains with content alone, with item embeddings alone, and with both, and also without
+withholding items. The simulator gives
+embeddings of texts and of pictures. Items of another log have embeddings of the words of their category and brand:
+see `tests.benchmarks.text_embeddings`. `--validation` uses the first 70% of the log alone, so that settings can be
+chosen.
+
 With `--ablation`, it prints metrics on the validation part (the last tenth of the first 70%) with and without content
 and hours.
 """
@@ -27,14 +33,17 @@ from encoder.data.feature_extraction import item_features, known_features
 from encoder.data.features import BRAND, CATEGORY, ITEM_FEATURES, TIME, Features
 from encoder.data.loaders import FORMATS, load_log
 from encoder.data.sequences import Sequences
-from encoder.data.simulator import Shop
+from encoder.data.simulator import Shop, describe
 from encoder.data.vocabulary import Vocabulary
+from encoder.item_embeddings.embeddings import ItemEmbeddings
 from encoder.metrics.baselines import Baselines
 from encoder.metrics.ranking import ranking_metrics
 from encoder.model.new_items import extend_catalogue
 from encoder.training.evaluation import model_ranks
+from encoder.training.initialization import FromScratch
 from encoder.training.settings import TrainingSettings
 from encoder.training.train import train
+from tests.benchmarks.text_embeddings import category_texts, text_embeddings
 
 TRAINED = 0.7
 WITHHELD = 0.2
@@ -56,13 +65,53 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=TrainingSettings().max_epochs)
     parser.add_argument("--seeds", type=int, default=1, help="choices of withheld items and of weights to average over")
     parser.add_argument("--ablation", action="store_true")
+    parser.add_argument("--item-embeddings", action="store_true")
+    parser.add_argument("--validation", action="store_true", help="score the end of the first 70%% of the log")
     args = parser.parse_args()
     torch.set_num_threads(1)
     log = load_log(args.log, args.format)[0] if args.log else Shop(**SIMULATED).simulate(args.events)
+    embeddings = (text_embeddings(category_texts(log)),) if args.log else simulated_embeddings()
+    if args.validation:
+        log = log.split(TRAINED)[0]
     settings = TrainingSettings(max_epochs=args.epochs)
-    result = ablation(log, settings, args.seeds) if args.ablation else new_items(log, settings, args.seeds)
+    if args.ablation:
+        result = ablation(log, settings, args.seeds)
+    elif args.item_embeddings:
+        result = with_embeddings(log, settings, args.seeds, embeddings)
+    else:
+        result = new_items(log, settings, args.seeds)
     print(json.dumps(result, indent=2))
     return 0
+
+
+def simulated_embeddings() -> tuple[ItemEmbeddings, ...]:
+    """Return the embeddings of the simulated texts and pictures."""
+    shop = Shop(**SIMULATED)
+    descriptions, items = describe(shop.catalogue, shop.seed), shop.item_ids
+    return (
+        ItemEmbeddings("picture", items, descriptions.picture_vectors),
+        ItemEmbeddings("text", items, descriptions.text_vectors),
+    )
+
+
+def with_embeddings(
+    log: EventLog, settings: TrainingSettings, seeds: int, embeddings: tuple[ItemEmbeddings, ...]
+) -> dict[str, Any]:
+    """Return the mean metrics of the model with content alone, with embeddings alone, and with both."""
+    found = {}
+    for name, (content, sources) in {
+        "content": (ITEM_FEATURES, ()),
+        "embeddings": ((), embeddings),
+        "content and embeddings": (ITEM_FEATURES, embeddings),
+    }.items():
+        chosen = msgspec.structs.replace(settings, content=content)
+        runs = [withheld(log, msgspec.structs.replace(chosen, seed=seed), sources) for seed in range(seeds)]
+        mean = _mean(runs)
+        found[name] = {group: mean[group]["model"] for group in mean if isinstance(mean[group], dict)}
+        whole = [ordinary(log, msgspec.structs.replace(chosen, seed=seed), sources) for seed in range(seeds)]
+        found[name]["nothing_withheld"] = _mean(whole)
+        print(name, found[name], file=sys.stderr, flush=True)
+    return found
 
 
 def ablation(log: EventLog, settings: TrainingSettings, seeds: int) -> dict[str, Any]:
@@ -93,14 +142,22 @@ def new_items(log: EventLog, settings: TrainingSettings, seeds: int) -> dict[str
     return {"recall@20_of_withheld_items_over_that_of": factors, "mean": mean, "runs": runs}
 
 
-def withheld(log: EventLog, settings: TrainingSettings) -> dict[str, Any]:
+def ordinary(log: EventLog, settings: TrainingSettings, embeddings: tuple[ItemEmbeddings, ...]) -> dict[str, float]:
+    """Withhold nothing, train, and return metrics of the known items among all known items, for users with history."""
+    first, test = log.split(TRAINED)
+    trained = train(first, settings, initialization=FromScratch(embeddings))
+    sequences = Sequences.from_log(test, trained.vocabulary)
+    return _metrics(model_ranks(trained.model, sequences, (sequences.item > 0) & (sequences.history_lengths() > 0)))
+
+
+def withheld(log: EventLog, settings: TrainingSettings, embeddings: tuple[ItemEmbeddings, ...] = ()) -> dict[str, Any]:
     """Withhold one choice of items, train, and return metrics of ranks over the catalogue of all items of the log."""
     random = np.random.default_rng(settings.seed)
     items = np.unique(log.item)
     hidden = random.choice(items, int(WITHHELD * len(items)), replace=False)
     first, test = log.split(TRAINED)
-    trained = train(first[~np.isin(first.item, hidden)], settings)
-    model, vocabulary = extend_catalogue(trained.model, trained.vocabulary, log)
+    trained = train(first[~np.isin(first.item, hidden)], settings, initialization=FromScratch(embeddings))
+    model, vocabulary = extend_catalogue(trained.model, trained.vocabulary, log, embeddings)
     sequences = Sequences.from_log(test, vocabulary)
     item = sequences.item
     is_hidden = np.isin(test.item[sequences.row], hidden)

@@ -14,7 +14,8 @@ from encoder.data.features import (
     WEEK_MS,
 )
 from encoder.data.vocabulary import Vocabulary
-from encoder.model.config import ModelConfig
+from encoder.item_embeddings.embeddings import ItemEmbeddings, Preparation
+from encoder.model.config import EmbeddingShape, ModelConfig
 from encoder.model.user_model import UserModel
 from tests.support.logs import event_log
 
@@ -55,8 +56,19 @@ def kinds_log(items: int, users: int = 60, steps: int = 10) -> EventLog:
     return log_with_content(rows, content)
 
 
+def kinds_embeddings(items: int, name: str = "text") -> ItemEmbeddings:
+    """Return embeddings of the items of `kinds_log` that tell an item's kind, with a little noise."""
+    random = np.random.default_rng(5)
+    names = [f"{kind}{n}" for kind in KINDS for n in range(items)]
+    kinds = np.repeat(np.eye(len(KINDS)), items, axis=0) @ random.normal(size=(len(KINDS), 8))
+    return ItemEmbeddings(name, names, (10 + kinds + 0.1 * random.normal(size=kinds.shape)).astype(np.float32))
+
+
 def model_with_all_features(items: int = 30) -> UserModel:
-    """Return a model with random weights that uses every feature. Some of its items lack a price, category or brand."""
+    """Return a model with random weights that uses every feature and the item embeddings "text" of width 6.
+
+    Some of its items lack a price, a category, a brand or an embedding.
+    """
     torch.manual_seed(0)
     config = ModelConfig(
         items=items,
@@ -68,6 +80,7 @@ def model_with_all_features(items: int = 30) -> UserModel:
         categories=4,
         brands=5,
         price_boundaries=(1.5, 9.99, 100.0),
+        item_embeddings={"text": EmbeddingShape(6, 6)},
     )
     model = UserModel(config)
     for weight in model.parameters():
@@ -75,6 +88,12 @@ def model_with_all_features(items: int = 30) -> UserModel:
     place = np.arange(items + 1)
     price = np.where(place % 7 == 0, np.nan, place).astype(np.float32)
     model.set_item_features({CATEGORY: place % 5, BRAND: place % 6, PRICE: price})
+    names = vocabulary_with_all_features(items).items
+    vectors = np.random.default_rng(0).normal(size=(items // 2, 6)).astype(np.float32)
+    embeddings = ItemEmbeddings("text", names[: items // 2], vectors)
+    assert model.embeddings is not None
+    model.embeddings.set_preparation("text", Preparation.fit(embeddings, names))
+    model.set_item_embeddings([embeddings], names)
     return model.eval()
 
 

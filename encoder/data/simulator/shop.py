@@ -61,6 +61,11 @@ class Shop:
         self.catalogue = make_catalogue(items, random)
         self.population = make_population(users, self.catalogue, random)
 
+    @property
+    def item_ids(self) -> list[str]:
+        """(N,) ids of the items of the catalogue."""
+        return [f"item-{number:05d}" for number in range(self.catalogue.items)]
+
     def simulate(self, events: int) -> EventLog:
         """The first `events` events of the shop, sorted by time."""
         return self.run(events).log
@@ -164,7 +169,7 @@ class Shop:
         # A user with more sessions than fit into the days has sessions after the last day.
         days_over = max(0, int(time_ms[-1]) // int(DAY_S * 1000) + 1 - self.days)
         first_day_ms = int(END.timestamp() * 1000) - (self.days + days_over) * int(DAY_S * 1000)
-        item_ids = [f"item-{number:05d}" for number in range(shop.items)]
+        item_ids = self.item_ids
         sessions, session_codes = np.unique(session, return_inverse=True)
         discount = np.where(is_promotion(at) & np.isin(item, shop.promotion.value), DISCOUNT, 0.0)
         return EventLog(

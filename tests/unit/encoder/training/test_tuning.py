@@ -8,9 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from encoder.data.event_log import EventLog
-from encoder.data.simulator import Shop
+from encoder.data.simulator import Shop, describe
+from encoder.item_embeddings.embeddings import ItemEmbeddings
 from encoder.metrics.ranking import mrr
 from encoder.training import tuning
+from encoder.training.initialization import FromScratch
 from encoder.training.settings import SEARCH_SPACE, TrainingSettings
 from encoder.training.train import train_on_all, validate
 from encoder.training.tuning import SIGNIFICANCE, Search, tune
@@ -133,3 +135,13 @@ def test_a_validation_part_of_one_user_cannot_replace_the_first_settings(monkeyp
     generator = np.random.default_rng(0)
     search, _ = searched(log, monkeypatch, lambda _, events: generator.geometric(0.1, events))
     assert search.settings == TrainingSettings()
+
+
+def test_every_trial_has_the_item_embeddings() -> None:
+    shop = Shop(7, 60, 40)
+    log, settings = shop.simulate(1_000), TrainingSettings(width=8, hidden=8, max_epochs=1)
+    text = ItemEmbeddings("text", shop.item_ids, describe(shop.catalogue, 7).text_vectors)
+    start = FromScratch((text,))
+    search = tune(log, settings, 0.0, initialization=start)
+    assert search.validation.epochs == validate(log, search.settings, initialization=start).epochs
+    assert search.validation.epochs != validate(log, search.settings).epochs
