@@ -89,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
             "data": description.data,
             "epochs": description.epochs,
         },
+        action_offsets=description.action_offsets,
         checkpoint=None if args.without_checkpoint else args.checkpoint,
         for_gpu=args.gpu,
         in_float16=args.half,

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def export_model(
     *,
     metrics: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
+    action_offsets: Sequence[float] = (),
     checkpoint: Path | str | None = None,
     for_gpu: bool = False,
     in_float16: bool = False,
@@ -36,9 +38,10 @@ def export_model(
     """Write `model` as a bundle into the folder `out`, completely or not at all, and load it from there.
 
     metrics, training: go into the manifest as they are, and so into the bundle's id. They must not hold wall-clock
-    times, which would give every export another id. checkpoint: folder whose files the bundle carries, so that the
-    training can continue (`thalweg train --from`). for_gpu: also write the graphs of states that stay on a GPU, which
-    repeat the model's tables. in_float16: these graphs rank in float16, and the manifest tells the loss.
+    times, which would give every export another id. action_offsets: those of the known actions, or none. checkpoint:
+    folder whose files the bundle carries, so that the training can continue (`thalweg train --from`). for_gpu: also
+    write the graphs of states that stay on a GPU, which repeat the model's tables. in_float16: these graphs rank in
+    float16, and the manifest tells the loss.
 
     Raises InputError where `out` exists and is not a bundle, and BundleError where the parity check fails.
     """
@@ -64,7 +67,11 @@ def export_model(
             _write_gpu_files(model, draft, in_float16)
         parity = check_parity(model, draft, in_float16=for_gpu and in_float16)
         names = FILES + (GPU_FILES if for_gpu else ()) + (() if checkpoint is None else CHECKPOINT_IN_BUNDLE)
-        _write_manifest(_manifest(model, parity, metrics or {}, training or {}, hash_files(draft, names)), draft)
+        manifest = _manifest(model, parity, metrics or {}, training or {}, hash_files(draft, names))
+        if action_offsets:
+            offsets = dict(zip(vocabulary.actions, action_offsets, strict=True))
+            manifest = msgspec.structs.replace(manifest, action_offsets=offsets)
+        _write_manifest(msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest)), draft)
         if out.exists():
             shutil.rmtree(out)
         draft.replace(out)
@@ -78,7 +85,7 @@ def _manifest(
     training: dict[str, Any],
     files: dict[str, str],
 ) -> Manifest:
-    manifest = Manifest(
+    return Manifest(
         format=FORMAT,
         bundle_id="",
         cell=model.config.cell,
@@ -94,7 +101,6 @@ def _manifest(
         recent_places=recent_places(model),
         heads={} if model.heads is None else head_widths(model.heads),
     )
-    return msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest))
 
 
 def _write_manifest(manifest: Manifest, folder: Path) -> None:

@@ -70,7 +70,8 @@ def _heads_table(heads: dict[str, Any]) -> Table:
     table.add_row(
         "action",
         f"accuracy {action['accuracy']:.4f} (most frequent: {action['most_frequent']:.4f}), precision "
-        f"{action['precision']:.3f}, recall {action['recall']:.3f}, F1 {action['f1']:.3f} ({by_action})",
+        f"{action['precision']:.3f}, recall {action['recall']:.3f}, F1 {action['f1']:.3f} ({by_action}); log loss "
+        f"{action['log_loss']:.4f} (constant: {action['constant_log_loss']:.4f}), skill {action['skill']:.4f}",
     )
     table.add_row(
         "time",

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.metrics.averages import mean
+from encoder.metrics.binary import auc, groups_by_probability
 from encoder.metrics.time_mixture import TimeMixture
 
 CHURN_DAYS = (1, 7, 30)
 DAY_MS = 86_400_000
-RISK_GROUPS = 10  # rows of a reliability table
 
 Ints = NDArray[np.integer]
 Mask = NDArray[np.bool_]
@@ -37,11 +37,10 @@ def churn_metrics(mixture: NDArray[np.floating], known: Mask, churned: Mask, day
 
     mixture: (n, 3K) distributions of the time to the next event, from after each event. known, churned: (n,) from
     `churn_outcomes`. `constant_brier` is the score of a constant prediction of the churned share, which nobody knows
-    beforehand. `reliability` holds RISK_GROUPS groups of equal size by ascending risk: [{"risk", "churned", "n"}].
+    beforehand. `reliability` holds groups of equal size by ascending risk: [{"risk", "churned", "n"}].
     """
     risk, churned = TimeMixture(mixture[known]).silence(days * DAY_MS / 1000), churned[known]
     rate = mean(churned)
-    groups = np.array_split(np.argsort(risk, kind="stable"), RISK_GROUPS)
     return {
         "auc": auc(risk, churned),
         "brier": mean((risk - churned) ** 2),
@@ -51,20 +50,6 @@ def churn_metrics(mixture: NDArray[np.floating], known: Mask, churned: Mask, day
         "n": len(risk),
         "reliability": [
             {"risk": mean(risk[group]), "churned": mean(churned[group]), "n": len(group)}
-            for group in groups
-            if len(group)
+            for group in groups_by_probability(risk)
         ],
     }
-
-
-def auc(score: NDArray[np.floating], positive: Mask) -> float:
-    """The probability that a positive scores higher than a negative. score, positive: (n,).
-
-    A tie counts half. The result is nan when all are positive or all are negative.
-    """
-    positives, negatives = int(positive.sum()), int((~positive).sum())
-    if not positives or not negatives:
-        return float("nan")
-    _, place, count = np.unique(score, return_inverse=True, return_counts=True)
-    rank = np.cumsum(count) - (count - 1) / 2  # equal scores share their mean rank; ranks start at 1
-    return float((rank[place][positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))

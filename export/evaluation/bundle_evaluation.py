@@ -142,7 +142,7 @@ def _metrics(ranked: RankedEvents, log: EventLog, history: EventLog | None, are_
         baselines = Baselines.from_sequences(Sequences.from_log(history, bundle.vocabulary), manifest.items)
     popularity = None if baselines is None else baselines.popularity
     masked, drawn = masked_ranks(bundle, stepper, scored, ranked.ranks), draw_lists(bundle, stepper, scored)
-    heads = head_metrics(scored, ranked.outputs, bundle.vocabulary.actions) if manifest.heads else None
+    heads = _heads(ranked) if manifest.heads else None
     if heads is not None and are_last:
         heads |= {"churn": {}, "log_days": None}
     return {
@@ -165,6 +165,12 @@ def _metrics(ranked: RankedEvents, log: EventLog, history: EventLog | None, are_
         "freshness": None,
         "training": {**manifest.training, "metrics": manifest.metrics},
     }
+
+
+def _heads(ranked: RankedEvents) -> dict[str, Any]:
+    actions, offset_of = ranked.bundle.vocabulary.actions, ranked.bundle.manifest.action_offsets
+    offsets = [offset_of[name] for name in actions] if offset_of else None
+    return head_metrics(ranked.scored, ranked.outputs, actions, offsets)
 
 
 def _slices(ranked: RankedEvents, baselines: Baselines | None) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.metrics.averages import mean
-from encoder.metrics.churn import CHURN_DAYS, DAY_MS, auc, churn_metrics, churn_outcomes
+from encoder.metrics.binary import auc
+from encoder.metrics.churn import CHURN_DAYS, DAY_MS, churn_metrics, churn_outcomes
 from encoder.metrics.next_action import action_metrics
 from encoder.metrics.next_time import TimeScores, time_metrics
 from encoder.metrics.time_mixture import TimeMixture
@@ -24,8 +25,12 @@ class HeadOutputs(NamedTuple):
     time_after: NDArray[np.float32]  # (m, 3K) the same after each event
 
 
-def head_metrics(scored: ScoredEvents, outputs: HeadOutputs, actions: list[str]) -> dict[str, Any]:
-    """Metrics of `encoder.metrics` over the scored events. actions: the names of the A known actions.
+def head_metrics(
+    scored: ScoredEvents, outputs: HeadOutputs, actions: list[str], offsets: list[float] | None = None
+) -> dict[str, Any]:
+    """Metrics of `encoder.metrics` over the scored events.
+
+    actions: the names of the A known actions. offsets: as of `next_action.action_metrics`.
 
     action     {"all", "warm": of users with history, "cold"} -> `next_action.action_metrics`
     time       `next_time.time_metrics` of users with history
@@ -38,7 +43,9 @@ def head_metrics(scored: ScoredEvents, outputs: HeadOutputs, actions: list[str])
     end_ms = int(time_ms.max())
     parts = {"all": np.ones(len(warm), bool), "warm": warm, "cold": ~warm}
     return {
-        "action": {name: action_metrics(outputs.action[part], action[part], actions) for name, part in parts.items()},
+        "action": {
+            name: action_metrics(outputs.action[part], action[part], actions, offsets) for name, part in parts.items()
+        },
         "time": time_metrics(outputs.time_before[warm], age_ms[warm], (end_ms - time_ms + age_ms)[warm]),
         "churn": _churn(scored, outputs, end_ms),
         "log_days": float(end_ms - time_ms.min()) / DAY_MS,

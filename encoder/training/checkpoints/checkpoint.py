@@ -40,6 +40,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     # checkpoint of an earlier version has none.
     baselines: dict[str, dict[str, float | int]] = {}
     data: dict[str, Any]  # fingerprint of the training log, and the origin that `save` was given
+    action_offsets: list[float] = []  # as of `encoder.training.train.Trained`; empty in older checkpoints
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def save(
         epochs=[dict(epoch) for epoch in trained.epochs],
         baselines={name: dict(metrics) for name, metrics in (baselines or {}).items()},
         data={**fingerprint(log), **(origin or {})},
+        action_offsets=trained.action_offsets,
     )
     torch.save(trained.model.state_dict(), path / "weights.pt")
     counts = trained.baselines

@@ -10,6 +10,7 @@ from export.evaluation.report.plots import Bar, Line, bars, lines
 from export.evaluation.report.text_tables import (
     HIT_SCORES,
     SCORERS,
+    action_text,
     calibration_text,
     hit_rows,
     list_rows,
@@ -20,6 +21,8 @@ from export.evaluation.report.text_tables import (
 
 PARTS = {"all": "all events", "warm": "users with history", "cold": "first events of users"}
 TITLES = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG", "precision": "Precision", "f1": "F1"}
+DRAWN_ACTIONS = 6  # the most frequent ones, whose reliability is drawn
+ACTION = ("precision", "recall", "f1", "share", "average_precision", "auc")
 CHURN = ("auc", "count_auc", "brier", "constant_brier", "mean_risk", "churned")
 RANKING = ("recall@5", "recall@10", "recall@20", "mrr@20", "ndcg@20")
 
@@ -106,17 +109,29 @@ def _action(heads: dict[str, Any]) -> str:
     action = heads["action"]["all"]
     by_action = {name or "unknown": scores for name, scores in action["by_action"].items()}
     rows = [
-        [name, f"{scores['n']:,}", *(_number(scores[score]) for score in ("precision", "recall", "f1"))]
+        [name, f"{scores['n']:,}", *(_number(scores.get(score)) for score in ACTION)]
         for name, scores in {**by_action, "macro mean": action}.items()
     ]
     text = (
-        f"<p>The model predicted {action['accuracy']:.1%} of the actions. A constant prediction of the most frequent "
-        f"action would be right for {action['most_frequent']:.1%}.</p>"
+        f"<p>{escape(action_text(action))}.</p><p>The skill is 0 for constant probabilities, and 1 for certainty about "
+        "what happened. The average precision (AP) of a prediction without skill is the share of the action, and its "
+        "AUC is a half.</p>"
     )
-    figure = bars(
-        "F1 by action", [Bar(f"{name} (n={scores['n']:,})", scores["f1"]) for name, scores in by_action.items()]
-    )
-    return text + _table(["action", "n", "precision", "recall", "F1"], rows) + _figures([figure])
+    figures = [
+        bars("F1 by action", [Bar(f"{name} (n={scores['n']:,})", scores["f1"]) for name, scores in by_action.items()])
+    ]
+    frequent = sorted(by_action.items(), key=lambda named: -named[1]["n"])[:DRAWN_ACTIONS]
+    for name, scores in frequent:
+        groups = [(row["probability"], row["occurred"]) for row in scores["reliability"]]
+        figures.append(
+            lines(
+                f"{name}: the share that happened by predicted probability, in tenths of the events",
+                "mean probability",
+                [Line("share that happened", groups), Line("ideal", [(chance, chance) for chance, _ in groups])],
+            )
+        )
+    headings = ["action", "n", "precision", "recall", "F1", "share", "AP", "AUC"]
+    return text + _table(headings, rows) + _figures(figures)
 
 
 def _time(heads: dict[str, Any]) -> str:

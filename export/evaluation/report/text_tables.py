@@ -26,7 +26,7 @@ LIST_FIGURES = {  # key before _recommended and _actual -> text, digits
     "novelty": ("novelty: self-information, bits", 2),
 }
 HIT_SCORES = ("precision@20", "recall@20", "f1@20")
-ACTION_SCORES = ("precision", "recall", "f1")
+ACTION_SCORES = ("precision", "recall", "f1", "share", "average_precision", "auc")
 WIDE = 120  # columns of a terminal that has room for ALL_RANKING
 
 
@@ -157,17 +157,14 @@ def _calibration(result: dict[str, Any]) -> Table:
 
 def print_heads(console: Console, heads: dict[str, Any]) -> None:
     """Print the result of `heads.head_metrics`."""
-    table = _table("Next action", ["events", "action"], ["n", "precision", "recall", "F1"])
+    table = _table("Next action", ["events", "action"], ["n", "precision", "recall", "F1", "share", "AP", "AUC"])
     for part, metrics in heads["action"].items():
         if metrics["n"]:
-            label = (
-                f"accuracy {_number(metrics['accuracy'])}, always the most frequent "
-                f"{_number(metrics['most_frequent'])}; macro:"
-            )
-            table.add_row(part, label, *_action_cells(metrics), style="bold")
+            table.add_row(part, "macro mean", *_action_cells(metrics), style="bold")
         for name, scores in metrics["by_action"].items():
             table.add_row("", escape(name or "unknown"), *_action_cells(scores))
     print_table(console, table)
+    console.print(action_text(heads["action"]["all"]), soft_wrap=True, highlight=False)
     if heads["time"]["n"]:
         console.print(_time(heads["time"]), soft_wrap=True, highlight=False)
     if heads["churn"]:
@@ -177,7 +174,22 @@ def print_heads(console: Console, heads: dict[str, Any]) -> None:
 
 
 def _action_cells(scores: dict[str, Any]) -> list[str]:
-    return [f"{scores['n']:,}", *(_number(scores[name]) for name in ACTION_SCORES)]
+    return [f"{scores['n']:,}", *(_number(scores.get(name)) for name in ACTION_SCORES)]
+
+
+def action_text(action: dict[str, Any]) -> str:
+    """The result of `next_action.action_metrics` beside constant predictions, which take no skill."""
+    text = (
+        f"Next action: accuracy {_number(action['accuracy'])}, always the most frequent action "
+        f"{_number(action['most_frequent'])}; log loss {_number(action['log_loss'])}, of constant probabilities "
+        f"{_number(action['constant_log_loss'])}: skill {_number(action['skill'])}"
+    )
+    if not action["adjusted"]:
+        return text
+    return (
+        f"{text}; with the bundle's offsets, which name rare actions more often: accuracy "
+        f"{_number(action['adjusted']['accuracy'])}, macro F1 {_number(action['adjusted']['f1'])}"
+    )
 
 
 def no_churn_text(heads: dict[str, Any]) -> str:

@@ -36,6 +36,14 @@ def test_the_same_model_gives_the_same_bundle(bundle: Bundle, tmp_path: Path) ->
     assert tiny_bundle(tmp_path / "other", items=100, seed=1).bundle_id != bundle.bundle_id
 
 
+def test_the_manifest_names_the_offsets_of_actions(bundle: Bundle, tmp_path: Path) -> None:
+    assert bundle.manifest.action_offsets == {}
+    assert "action_offsets" not in (bundle.path / "manifest.json").read_text(), "older bundles keep their ids"
+    made = exporter.export_model(tiny_model(100), bundle.vocabulary, tmp_path / "b", action_offsets=[0.0, 1.5, 2.0])
+    assert made.manifest.action_offsets == {"view": 0.0, "cart": 1.5, "purchase": 2.0}
+    assert made.bundle_id != bundle.bundle_id
+
+
 def test_a_failed_parity_check_leaves_the_old_bundle(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
-from encoder.metrics.churn import DAY_MS, auc, churn_metrics, churn_outcomes
+from encoder.metrics.binary import auc
+from encoder.metrics.churn import DAY_MS, churn_metrics, churn_outcomes
 from encoder.metrics.next_action import action_metrics
 from encoder.metrics.next_time import calibration_error, deciles, time_metrics
 from streams.engine.foresight import Foresight
@@ -28,7 +29,8 @@ def test_action_metrics_are_those_computed_by_hand() -> None:
     found = action_metrics(probability, happened, ["view", "cart", "purchase"])
     assert found["accuracy"] == 0.5
     assert found["most_frequent"] == pytest.approx(2 / 6)
-    assert found["by_action"] == {
+    scores = ("precision", "recall", "f1", "n")
+    assert {name: {score: by[score] for score in scores} for name, by in found["by_action"].items()} == {
         "": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "n": 1},
         "view": {"precision": 0.4, "recall": 1.0, "f1": pytest.approx(4 / 7), "n": 2},
         "cart": {"precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3), "n": 2},
@@ -36,6 +38,10 @@ def test_action_metrics_are_those_computed_by_hand() -> None:
     }
     assert found["f1"] == pytest.approx((4 / 7 + 2 / 3) / 4)
     assert found["log_loss"] == pytest.approx(-(3 * math.log(0.7) + 3 * math.log(0.1)) / 6)
+    constant = -(2 * math.log(1 / 6) + 4 * math.log(2 / 6)) / 6
+    assert found["constant_log_loss"] == pytest.approx(constant)
+    assert found["skill"] == pytest.approx(1 - found["log_loss"] / constant)
+    assert found["adjusted"] is None
 
 
 def test_an_action_that_neither_occurs_nor_is_predicted_has_no_metrics() -> None:

@@ -11,9 +11,10 @@ from encoder.metrics.leakage import find_leak, leak_warnings
 from export.evaluation.bundle_evaluation import evaluate_bundle, predict_events
 from export.evaluation.report.page import page
 from export.evaluation.scored_events import ScoredEvents
+from export.exporter import export_model
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
-from tests.support.bundles import tiny_bundle
+from tests.support.bundles import tiny_bundle, tiny_model
 from tests.support.logs import event_log
 from tests.support.random_log import ITEMS, random_log
 from tests.support.single_steps import live_ranks, one_by_one
@@ -55,6 +56,19 @@ def test_heads_are_scored_by_their_outputs_before_and_after_each_event(bundle: B
     assert (cold["action_accuracy"], cold["time_log_likelihood"]) == (right[~warm].mean(), None)
     assert result["slices"]["user"]["warm"]["time_log_likelihood"] == pytest.approx(heads["time"]["log_likelihood"])
     assert cold["popularity"]["mrr@20"] == result["baselines"]["popularity"]["cold"]["mrr@20"]
+
+
+def test_offsets_of_the_bundle_change_the_named_actions(bundle: Bundle, tmp_path: Path) -> None:
+    log, model = random_log(), tiny_model(ITEMS, seed=1)
+    plain = export_model(model, bundle.vocabulary, tmp_path / "plain")
+    adjusted = export_model(model, bundle.vocabulary, tmp_path / "adjusted", action_offsets=[9.0, 0.0, 0.0])
+    result, other = evaluate_bundle(adjusted, log), evaluate_bundle(plain, log)
+    action = result["heads"]["action"]["all"]
+    assert action["adjusted"]["accuracy"] == action["by_action"]["view"]["share"], "always the first action"
+    assert action["accuracy"] == other["heads"]["action"]["all"]["accuracy"]
+    assert other["heads"]["action"]["all"]["adjusted"] is None
+    assert "with the bundle&#x27;s offsets" in page(result)
+    assert "with the bundle&#x27;s offsets" not in page(other)
 
 
 def test_without_events_the_model_ranks_by_its_prior(bundle: Bundle, stepper: Stepper) -> None:
