@@ -67,11 +67,9 @@ def export_model(
             _write_gpu_files(model, draft, in_float16)
         parity = check_parity(model, draft, in_float16=for_gpu and in_float16)
         names = FILES + (GPU_FILES if for_gpu else ()) + (() if checkpoint is None else CHECKPOINT_IN_BUNDLE)
+        offsets = dict(zip(vocabulary.actions, action_offsets, strict=True)) if action_offsets else {}
         manifest = _manifest(model, parity, metrics or {}, training or {}, hash_files(draft, names))
-        if action_offsets:
-            offsets = dict(zip(vocabulary.actions, action_offsets, strict=True))
-            manifest = msgspec.structs.replace(manifest, action_offsets=offsets)
-        _write_manifest(msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest)), draft)
+        _write_manifest(msgspec.structs.replace(manifest, action_offsets=offsets), draft)
         if out.exists():
             shutil.rmtree(out)
         draft.replace(out)
@@ -104,6 +102,8 @@ def _manifest(
 
 
 def _write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write the manifest with the id of its bundle."""
+    manifest = msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest))
     text = msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2)
     (folder / MANIFEST).write_bytes(text + b"\n")
 

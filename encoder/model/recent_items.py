@@ -16,8 +16,8 @@ class RecentItems(nn.Module):
     """Scores the last K = PLACES distinct items of a user. The items are those of `encoder.data.recent_items`.
 
     An item's score is a sum of numbers for its place, for the action of its last event, for the logarithm of its age
-    and for the logarithm of its count. `encoder.training.calibration` fits these numbers. Without a fit, recent items
-    have no effect. The state has K numbers for each of FIELDS. An empty place has zeros.
+    and for the logarithm of its count. `encoder.training.calibration.scores` fits these numbers. Without a fit, recent
+    items have no effect. The state has K numbers for each of FIELDS. An empty place has zeros.
     """
 
     place: Tensor  # (K,) float32

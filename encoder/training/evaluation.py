@@ -114,6 +114,21 @@ def head_outputs(model: UserModel, sequences: Sequences) -> tuple[NDArray[np.flo
 
 
 @torch.no_grad()
+def representations(
+    model: UserModel, sequences: Sequences, position: NDArray[np.int64]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(m, R) float32 representations before and after the events at m ascending positions, in memory of the CPU."""
+    row = np.full(len(sequences.item), -1)
+    row[position] = np.arange(len(position))
+    parts = torch.zeros(2, len(position), model.representation_width)
+    for window, *sides in _representations(model, sequences):
+        chosen = (window.position >= 0) & (row[window.position] >= 0)
+        for part, side in zip(parts, sides, strict=True):
+            part[torch.from_numpy(row[window.position[chosen]])] = side[torch.from_numpy(chosen)].cpu()
+    return parts[0], parts[1]
+
+
+@torch.no_grad()
 def model_ranks(model: UserModel, sequences: Sequences, scored: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
     """The rank of each event's item under the representation before the event. Users start without history.
 

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import torch
 
-from encoder.training.calibration import Calibration
+from encoder.training.calibration.head_fit import HeadFit
+from encoder.training.calibration.scores import Calibration
 from encoder.training.validation import Validation
 
 FILE_NAME = "unfinished.pt"
@@ -60,6 +61,7 @@ class SnapshotFile:
                     "epochs": snapshot.validation.epochs,
                     "calibration": msgspec.to_builtins(snapshot.validation.calibration),
                     "ranks": torch.from_numpy(snapshot.validation.ranks),
+                    "heads": msgspec.to_builtins(snapshot.validation.heads),
                     "passes": snapshot.passes,
                     "fit": snapshot.fit,
                 },
@@ -77,5 +79,6 @@ class SnapshotFile:
 def _snapshot(content: Mapping[str, Any]) -> Snapshot:
     """The snapshot in a file's content. Raises KeyError where a version before wrote the file with fewer fields."""
     calibration = msgspec.convert(content["calibration"], Calibration | None)
-    validation = Validation(content["epochs"], calibration, content["ranks"].numpy())
+    heads = msgspec.convert(content["heads"], HeadFit | None)
+    validation = Validation(content["epochs"], calibration, content["ranks"].numpy(), heads)
     return Snapshot(validation, content["passes"], content["fit"])

@@ -34,6 +34,8 @@ class Trained:
     settings: TrainingSettings
     epochs: list[dict[str, float]]  # loss and validation metrics of each validated epoch
     metrics: dict[str, float]  # those of the best epoch, by a model that was not trained on the validation part
+    # (A,) what to add to the logarithm of each known action's probability where one action is named; or empty
+    action_offsets: list[float]
 
 
 def train(
@@ -134,7 +136,7 @@ def train_on_all(
     vocabulary = initialization.vocabulary(log, settings)
     whole = Sequences.from_log(log, vocabulary)
     trainer = Trainer(log, vocabulary, whole, settings, progress, initialization, compute, snapshots)
-    trainer.train_epochs(validation)
+    offsets = trainer.train_epochs(validation)
     return Trained(
         trainer.model.cpu(),
         vocabulary,
@@ -142,4 +144,5 @@ def train_on_all(
         settings,
         validation.epochs,
         validation.epochs[best_epoch(validation.epochs)],
+        offsets,
     )

@@ -14,7 +14,8 @@ from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import TrainingError
 from encoder.metrics.ranking import ranking_metrics
-from encoder.training.calibration import fit_calibration
+from encoder.training.calibration.head_fit import fit_heads, validate_heads
+from encoder.training.calibration.scores import fit_calibration
 from encoder.training.compute import Compute
 from encoder.training.evaluation import gives_finite_scores, model_ranks
 from encoder.training.initialization import Initialization
@@ -86,13 +87,13 @@ class Trainer:
                 validation = Validation(epochs, calibration, ranks)
             self._save_snapshot(validation, 0)
             self._progress(epoch, 1.0, metrics)
-        return validation
+        return validation._replace(heads=validate_heads(self.model, whole, is_scored))
 
-    def train_epochs(self, validation: Validation) -> None:
+    def train_epochs(self, validation: Validation) -> list[float]:
         """Train as many epochs as were best, without validation, and make the model ready for use.
 
         The learning rate falls to 0 at their end. validation: the validated epochs, which snapshots contain and which
-        count in the progress.
+        count in the progress. Returns the offsets of `encoder.training.calibration.actions.action_offsets`.
         """
         snapshot = self._restore(is_validation=False)
         epochs = validation.epochs
@@ -107,6 +108,7 @@ class Trainer:
         else:
             self.model.scale_all_scores(self._former_scale)
         self.model.eval()
+        return fit_heads(self.model, self._sequences, validation.heads)
 
     def _restore(self, *, is_validation: bool) -> Snapshot | None:
         """Restore the snapshot that an earlier process has left of this run, and return the snapshot.

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.metrics.baselines import BASELINES
-from encoder.training.calibration import Calibration
+from encoder.training.calibration.head_fit import HeadFit
+from encoder.training.calibration.scores import Calibration
 
 SELECTION_METRIC = "mrr@20"  # the validation metric that chooses the best epoch
 NEAR = 0.02  # relative difference of two scores that counts as chance
@@ -20,6 +21,7 @@ class Validation(NamedTuple):
     calibration: Calibration | None  # of the best epoch; None without validation events
     # (m,) of the best epoch: the ranks of the items of the validation events, in the order of the sequences
     ranks: NDArray[np.int64] = np.empty(0, np.int64)
+    heads: HeadFit | None = None  # of the last epoch; None without validation events
 
 
 def best_epoch(epochs: list[dict[str, float]]) -> int:

@@ -12,8 +12,8 @@ from encoder.data.recent_items import FIELDS, PLACES
 from encoder.data.sequences import Sequences
 from encoder.data.simulator import Shop
 from encoder.model.user_model import UserModel
-from encoder.training import calibration
-from encoder.training.calibration import PRIOR_DEVIATION, Calibration, fit_calibration
+from encoder.training.calibration import scores as calibration
+from encoder.training.calibration.scores import PRIOR_DEVIATION, Calibration, fit_calibration
 from encoder.training.evaluation import ScoredEvents, model_ranks, scored_events
 from encoder.training.initialization import FromTrainedModel
 from encoder.training.settings import TrainingSettings

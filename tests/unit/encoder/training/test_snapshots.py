@@ -59,6 +59,7 @@ def test_a_training_that_is_stopped_in_every_epoch_gives_the_same_model(
     torch.rand(5)  # the state of the random generator must not matter
     trained = train(log, SETTINGS, snapshots=kept(tmp_path))
     assert trained.epochs == whole.epochs
+    assert trained.action_offsets == whole.action_offsets != []
     assert_same_weights(trained.model, whole.model)
 
 
