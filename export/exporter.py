@@ -60,9 +60,7 @@ def export_model(
         draft.mkdir()
         _write_files(model, vocabulary, draft)
         if checkpoint is not None:
-            (draft / BUNDLE_SUBFOLDER).mkdir()
-            for name in CHECKPOINT_FILES:
-                shutil.copyfile(Path(checkpoint) / name, draft / BUNDLE_SUBFOLDER / name)
+            _copy_checkpoint(Path(checkpoint), draft)
         if for_gpu:
             _write_gpu_files(model, draft, in_float16)
         parity = check_parity(model, draft, in_float16=for_gpu and in_float16)
@@ -74,6 +72,12 @@ def export_model(
             shutil.rmtree(out)
         draft.replace(out)
     return Bundle.load(out)
+
+
+def _copy_checkpoint(checkpoint: Path, folder: Path) -> None:
+    (folder / BUNDLE_SUBFOLDER).mkdir()
+    for name in CHECKPOINT_FILES:
+        shutil.copyfile(checkpoint / name, folder / BUNDLE_SUBFOLDER / name)
 
 
 def _manifest(
