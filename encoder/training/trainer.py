@@ -56,6 +56,7 @@ class Trainer:
         self._sequences = sequences
         counts = initialization.baselines(sequences, len(vocabulary.items)).popularity
         self._loss = make_loss(settings.loss, compute.tensor(counts[1:]), settings.negatives)
+        self._is_trained = counts > 0  # (N + 1,) bool, which items have training events
         self._settings = settings
         self._progress = progress or (lambda epoch, share, metrics: None)
         self._compute = compute
@@ -77,7 +78,7 @@ class Trainer:
         epochs = validation.epochs
         for epoch in range(len(epochs), self._settings.max_epochs):
             loss = self._train_epoch(epoch, epoch, self._settings.max_epochs)
-            calibration = fit_calibration(self.model, whole, is_scored)
+            calibration = fit_calibration(self.model, whole, is_scored, self._is_trained)
             if calibration is not None:
                 calibration.apply(self.model, scales=False)
             ranks = model_ranks(self.model, whole, is_scored)

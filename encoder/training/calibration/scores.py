@@ -30,6 +30,7 @@ PRIOR_DEVIATION = 2.0  # of each number around 0, and of the scale around 1
 FIRST_SCALES = (0.4, 0.15, 0.05)
 STEPS = 12  # of Newton's method, at most
 MAX_HALVINGS = 12  # of a step, until the likelihood grows
+FACTOR_STEPS = 4  # of Newton's method, for the factor of all scores
 MAX_ACTIONS = 64  # that have numbers of their own; a log with more has none for actions, because a fit would take long
 SMALLEST_GAIN = 1e-3  # of the log-likelihood in nats, below which the fit ends
 SMALLEST_SCALE = 0.05  # of a model whose dot products say next to nothing; at 0 or below, ranks would turn around
@@ -67,24 +68,45 @@ class Calibration(msgspec.Struct, frozen=True):
             model.scale_scores(self.scale)
 
 
-def fit_calibration(model: UserModel, sequences: Sequences, is_scored: NDArray[np.bool_]) -> Calibration | None:
+def fit_calibration(
+    model: UserModel, sequences: Sequences, is_scored: NDArray[np.bool_], is_trained: NDArray[np.bool_]
+) -> Calibration | None:
     """The most likely calibration of the model, whose dot products are not yet scaled.
 
     is_scored: (n,) which events of the sequences count; at most MAX_EVENTS of them, drawn at random with a fixed seed.
-    Returns None without such events, for a model without recent items, and where a likelihood is not finite.
+    is_trained: (N + 1,) which items have training events. Returns None without events of known items, for a model
+    without recent items, and where a likelihood is not finite.
+
+    All events decide what ranks depend on, because new items that come again tell what repeats. One factor of all
+    scores then says how sure the scores are. The first event of a user with a new item does not count there: such an
+    item will be outside the catalogue, so no score can be right.
     """
-    if model.recent is None:
+    events = None if model.recent is None else _drawn_events(model, sequences, is_scored)
+    if events is None:
         return None
+    numbers, value = _most_likely_numbers(model, events)
+    is_recent = (events.recent_item == events.item[:, None]).any(dim=1)
+    can_be_right = torch.from_numpy(is_trained).to(is_recent.device)[events.item] | is_recent
+    numbers = numbers * _factor(model, ScoredEvents(*(values[can_be_right] for values in events)), numbers)
+    return Calibration.of(numbers, model.config.actions) if math.isfinite(value) else None
+
+
+def _drawn_events(model: UserModel, sequences: Sequences, is_scored: NDArray[np.bool_]) -> ScoredEvents | None:
+    """At most MAX_EVENTS of the scored events, or None where there are none."""
     known = np.flatnonzero(is_scored & (sequences.item > 0))
     size = min(MAX_EVENTS, max(MIN_EVENTS, MAX_LOGITS // model.config.items))
     if len(known) > size:
         known = np.random.default_rng(SEED).choice(known, size, replace=False)
+    if not len(known):
+        return None
     chosen = np.zeros(len(is_scored), bool)
     chosen[known] = True
-    if not chosen.any():
-        return None
     parts = [part for _, part in scored_events(model, sequences, chosen)]
-    events = ScoredEvents(*(torch.cat(values) for values in zip(*parts, strict=True)))
+    return ScoredEvents(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+
+def _most_likely_numbers(model: UserModel, events: ScoredEvents) -> tuple[Tensor, float]:
+    """(F,) float64 numbers with the largest likelihood of the events and the prior, and the logarithm of the latter."""
     numbers = _prior_mean(model)
     found = _log_likelihood(model, events, numbers)
     for scale in FIRST_SCALES:
@@ -104,7 +126,20 @@ def fit_calibration(model: UserModel, sequences: Sequences, is_scored: NDArray[n
                 break
         if not found.value - before >= SMALLEST_GAIN:
             break
-    return Calibration.of(numbers, model.config.actions) if math.isfinite(found.value) else None
+    return numbers, found.value
+
+
+def _factor(model: UserModel, events: ScoredEvents, numbers: Tensor) -> float:
+    """The factor of the numbers, and so of all scores, with the largest likelihood of the events.
+
+    Scores are linear in the numbers. So the derivatives by the factor are those by the numbers, along the numbers.
+    """
+    factor = 1.0
+    for _ in range(FACTOR_STEPS if len(events.item) else 0):
+        found = _log_likelihood(model, events, factor * numbers)
+        step = float(found.gradient @ numbers) / float(numbers @ found.curvature @ numbers)
+        factor = min(max(factor + step, factor / 2), 2 * factor)
+    return max(factor, SMALLEST_SCALE / float(numbers[0]))
 
 
 class _Likelihood(NamedTuple):

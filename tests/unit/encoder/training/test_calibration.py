@@ -22,6 +22,7 @@ from tests.support.bundles import tiny_model
 from tests.support.sequences import sequences_with_repeats
 
 ITEMS, ACTIONS = 25, 3
+ALL_ITEMS = np.ones(ITEMS + 1, bool)
 GIVEN = Calibration(
     scale=0.5,
     place=[-1.5, -1.0, -0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
@@ -106,7 +107,7 @@ def drawn_sequences(given: Calibration, users: int, steps: int) -> Sequences:
 def test_a_fit_finds_the_numbers_from_which_the_events_were_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "MAX_EVENTS", 30_000)
     sequences, model = drawn_sequences(GIVEN, users=1_000, steps=30), model_with_wide_scores()
-    found = fit_calibration(model, sequences, np.ones(len(sequences.item), bool))
+    found = fit_calibration(model, sequences, np.ones(len(sequences.item), bool), ALL_ITEMS)
     assert found is not None
     assert found.scale == pytest.approx(GIVEN.scale, abs=0.03)
     assert (found.age, found.count) == pytest.approx((GIVEN.age, GIVEN.count), abs=0.1)
@@ -120,11 +121,11 @@ def test_a_fit_finds_the_numbers_from_which_the_events_were_drawn(monkeypatch: p
 def test_the_fit_looks_at_the_events_that_count_and_is_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
     sequences, model = drawn_sequences(GIVEN, users=50, steps=20), model_with_wide_scores()
     is_scored = np.arange(len(sequences.item)) % 2 == 0
-    first = fit_calibration(model, sequences, is_scored)
-    assert first == fit_calibration(model, sequences, is_scored)
-    assert first != fit_calibration(model, sequences, ~is_scored)
+    first = fit_calibration(model, sequences, is_scored, ALL_ITEMS)
+    assert first == fit_calibration(model, sequences, is_scored, ALL_ITEMS)
+    assert first != fit_calibration(model, sequences, ~is_scored, ALL_ITEMS)
     monkeypatch.setattr(calibration, "MAX_EVENTS", 300)
-    assert first != fit_calibration(model, sequences, is_scored)
+    assert first != fit_calibration(model, sequences, is_scored, ALL_ITEMS)
 
 
 @pytest.mark.parametrize("factor", [1.0, 20.0, 1_000.0])
@@ -132,7 +133,7 @@ def test_scores_that_are_far_too_sure_get_a_small_scale_and_numbers_that_suit_th
     """The first step of Newton's method goes far beyond the maximum here, because the curvature is nearly 0."""
     sequences, model = sequences_with_repeats(users=40, items=ITEMS), model_with_wide_scores()
     model.scale_scores(factor)
-    found = fit_calibration(model, sequences, np.ones(len(sequences.item), bool))
+    found = fit_calibration(model, sequences, np.ones(len(sequences.item), bool), ALL_ITEMS)
     assert found is not None
     assert calibration.SMALLEST_SCALE <= found.scale < 0.5
     numbers, events = numbers_of(found), all_events(model, sequences)
@@ -145,21 +146,39 @@ def test_scores_that_are_far_too_sure_get_a_small_scale_and_numbers_that_suit_th
 def test_a_log_of_many_actions_has_no_numbers_for_actions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "MAX_ACTIONS", ACTIONS - 1)
     sequences, model = drawn_sequences(GIVEN, users=50, steps=20), model_with_wide_scores()
-    found = fit_calibration(model, sequences, np.ones(len(sequences.item), bool))
+    found = fit_calibration(model, sequences, np.ones(len(sequences.item), bool), ALL_ITEMS)
     assert found is not None
     assert found.action == [0.0] * (ACTIONS + 1)
     assert found.place[0] < -0.5
     found.apply(model, scales=True)
 
 
+def test_a_new_item_that_a_user_meets_first_does_not_make_the_scores_less_sure() -> None:
+    sequences, model = drawn_sequences(GIVEN, users=100, steps=20), model_with_wide_scores()
+    known = fit_calibration(model, sequences, np.ones(len(sequences.item), bool), ALL_ITEMS)
+    is_trained = ALL_ITEMS & (np.arange(ITEMS + 1) <= ITEMS - 5)
+    with torch.no_grad():
+        model.items.weight[~torch.from_numpy(is_trained), 0] -= 3
+    replaced = np.random.default_rng(0).random(len(sequences.item)) < 0.3
+    sequences.item[replaced] = np.random.default_rng(1).integers(ITEMS - 4, ITEMS + 1, int(replaced.sum()))
+    everything = np.ones(len(sequences.item), bool)
+    unsure = fit_calibration(model, sequences, everything, ALL_ITEMS)
+    sure = fit_calibration(model, sequences, everything, is_trained)
+    assert known is not None
+    assert unsure is not None
+    assert sure is not None
+    assert unsure.scale < 0.8 * sure.scale
+    np.testing.assert_allclose(np.array(sure.place) / sure.scale, np.array(unsure.place) / unsure.scale, rtol=1e-6)
+
+
 def test_without_events_or_recent_items_nothing_is_fitted() -> None:
     sequences = sequences_with_repeats(users=8, items=ITEMS)
     everything = np.ones(len(sequences.item), bool)
     model = tiny_model(items=ITEMS, width=8)
-    assert fit_calibration(model, sequences, everything) is not None
-    assert fit_calibration(model, sequences, ~everything) is None
-    assert fit_calibration(model, sequences, sequences.item == 0) is None
-    assert fit_calibration(tiny_model(items=ITEMS, width=8, is_whole=False), sequences, everything) is None
+    assert fit_calibration(model, sequences, everything, ALL_ITEMS) is not None
+    assert fit_calibration(model, sequences, ~everything, ALL_ITEMS) is None
+    assert fit_calibration(model, sequences, sequences.item == 0, ALL_ITEMS) is None
+    assert fit_calibration(tiny_model(items=ITEMS, width=8, is_whole=False), sequences, everything, ALL_ITEMS) is None
 
 
 @torch.no_grad()
@@ -211,7 +230,7 @@ def test_a_second_training_starts_with_unscaled_scores() -> None:
     sequences = Sequences.from_log(log, vocabulary)
     model = start.model(log, vocabulary, sequences, msgspec.structs.replace(settings, seed=1)).eval()
     assert model.recent is not None
-    assert float(model.recent.scale) == 1
+    assert float(model.recent.scale) == pytest.approx(1, rel=1e-6)
     scored = all_events(trained.model, sequences).scoring @ trained.model.item_vectors().detach().T
     unscaled = all_events(model, sequences).scoring @ model.item_vectors().detach().T
     torch.testing.assert_close(unscaled * scale, scored, rtol=1e-4, atol=1e-4)
