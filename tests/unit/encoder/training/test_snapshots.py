@@ -53,7 +53,7 @@ def test_a_training_that_is_stopped_in_every_epoch_gives_the_same_model(
         found = kept(tmp_path).found
         assert (found is None) == (stops == 0)
         if found is not None:
-            epochs_so_far, _, ranks = found.validation
+            epochs_so_far, ranks = found.validation.epochs, found.validation.ranks
             assert len(epochs_so_far) + found.passes == stops
             assert mrr(ranks, 20) == epochs_so_far[best_epoch(epochs_so_far)]["mrr@20"]
     torch.rand(5)  # the state of the random generator must not matter
