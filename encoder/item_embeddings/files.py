@@ -94,8 +94,8 @@ def _checked(path: Path, rows: list[int], items: list[str], values: NDArray[Any]
 def _numpy_batches(name: str, path: Path) -> Iterator[_Batch]:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise InputError(f"{path} is not an array of numpy with numbers: {error}; write it with numpy.save") from None
+    except (ValueError, EOFError):
+        raise InputError(f"{path} is not an array of numpy with numbers: write the array with numpy.save") from None
     if values.ndim != 2 or not values.shape[1]:
         raise InputError(f"{path} has the shape {values.shape}: give one row of numbers for each item, (items, width)")
     _check_numbers(path, values.dtype.kind in "fiu", str(values.dtype))

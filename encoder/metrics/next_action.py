@@ -65,7 +65,7 @@ def entropy(counts: NDArray[np.integer]) -> float:
     """(C,) counts -> the mean of -log(share of its class) over all events, in nats; nan without events."""
     total = int(counts.sum())
     shares = counts[counts > 0] / max(1, total)
-    return float(-(shares * np.log(shares)).sum()) if total else float("nan")
+    return float((shares * np.log(1 / shares)).sum()) if total else float("nan")
 
 
 def probability_scores(probability: NDArray[np.floating], occurred: NDArray[np.bool_]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from encoder.training.snapshots import Snapshot, SnapshotFile
 from encoder.training.validation import Validation, best_epoch
 
 CLIP_NORM = 1.0
+MAX_STEP_DECAY = 0.9  # share of a weight that one step takes away at most, where an epoch has a step or two
 
 # Called within an epoch and at the end of an epoch: (number of the epoch from 0, share of the epoch that is done,
 # validation metrics at the end or None). An epoch over the whole log has no validation metrics.
@@ -65,8 +66,12 @@ class Trainer:
         steps = max(1.0, len(sequences.item) / settings.events_per_step)  # approximate steps of an epoch
         # The decay is scaled by the share of these events among all events that the model was trained on. A continued
         # training therefore forgets older events no faster than a training on all events.
-        decay = settings.weight_decay * counted_share(sequences, counts) / (steps * settings.learning_rate)
-        self._optimizer = AdamW(self.model.parameters(), settings.learning_rate * initialization.rate, decay)
+        step_decay = min(MAX_STEP_DECAY, settings.weight_decay * counted_share(sequences, counts) / steps)
+        self._optimizer = AdamW(
+            self.model.parameters(),
+            settings.learning_rate * initialization.rate,
+            step_decay / settings.learning_rate,
+        )
 
     def validate_epochs(self, whole: Sequences, is_scored: NDArray[np.bool_]) -> Validation:
         """Train all epochs, each with a validation.

@@ -46,6 +46,6 @@ def counting_warning(metrics: Mapping[str, float], baselines: Mapping[str, Mappi
             return (
                 f"On the validation part, the model's {metric} of {metrics[metric]:.4f} is below the "
                 f"{baselines[best][metric]:.4f} that counting alone reaches ({BASELINES[best]}): train a new model on "
-                "more events, or let --tune MINUTES search for better settings"
+                "more events, or give a search for settings (--tune MINUTES) more time"
             )
     return None

@@ -1,5 +1,6 @@
 """The tables of an evaluation as text, for the terminal and for the end of the report's page."""
 
+import math
 from typing import Any
 
 from rich.box import SIMPLE
@@ -49,7 +50,7 @@ def print_result(console: Console, result: dict[str, Any]) -> None:
 
 
 def _number(value: float | None, digits: int = 4) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _table(title: str, texts: list[str], numbers: list[str]) -> Table:

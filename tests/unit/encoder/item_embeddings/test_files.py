@@ -130,7 +130,7 @@ def test_an_array_that_is_not_usable_is_refused(values: Any, ids: str | None, me
 def test_objects_of_python_are_never_loaded(tmp_path: Path) -> None:
     path = tmp_path / "text.npy"
     np.save(path, np.array([[{}]]), allow_pickle=True)
-    with pytest.raises(InputError, match=r"text.npy is not an array of numpy with numbers: .*Python objects"):
+    with pytest.raises(InputError, match=r"text.npy is not an array of numpy with numbers: write"):
         load_item_embeddings("text", path)
 
 

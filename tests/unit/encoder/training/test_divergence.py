@@ -99,6 +99,15 @@ def diverging_from(trial: int, log: EventLog) -> Callable[..., Validation]:
     return validated
 
 
+@pytest.mark.parametrize("weight_decay", [1.5, 3.0])
+def test_a_large_weight_decay_leaves_weights_where_an_epoch_has_one_step(log: EventLog, weight_decay: float) -> None:
+    """The search tries these values on every log."""
+    settings = msgspec.structs.replace(SMALL, weight_decay=weight_decay, events_per_step=10_000)
+    trained = train(log, settings)
+    assert all(bool(weights.isfinite().all()) for weights in trained.model.parameters())
+    assert trained.model.items.weight.abs().max() > 0
+
+
 def test_a_search_goes_on_after_a_trial_that_diverged(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     results: list[tuple[float | None, bool]] = []
     times = iter(range(100))
