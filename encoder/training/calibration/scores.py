@@ -30,9 +30,9 @@ PRIOR_DEVIATION = 2.0  # of each number around 0, and of the scale around 1
 FIRST_SCALES = (0.4, 0.15, 0.05)
 STEPS = 12  # of Newton's method, at most
 MAX_HALVINGS = 12  # of a step, until the likelihood grows
-FACTOR_STEPS = 4  # of Newton's method, for the factor of all scores
+FACTOR_STEPS = 3  # of Newton's method, for the factor of all scores
 MAX_ACTIONS = 64  # that have numbers of their own; a log with more has none for actions, because a fit would take long
-SMALLEST_GAIN = 1e-3  # of the log-likelihood in nats, below which the fit ends
+SMALLEST_GAIN = 0.1  # of the log-likelihood in nats, below which the fit ends
 SMALLEST_SCALE = 0.05  # of a model whose dot products say next to nothing; at 0 or below, ranks would turn around
 SEED = 0
 
