@@ -185,7 +185,8 @@ def scored_events(
     model: UserModel, sequences: Sequences, scored: NDArray[np.bool_]
 ) -> Iterator[tuple[NDArray[np.int64], ScoredEvents]]:
     """Yield the events with a known item among `scored` (n,), and their positions in the sequences."""
-    for window, before, _ in _representations(model, sequences):
+    user = np.repeat(np.arange(len(sequences)), sequences.lengths)
+    for window, before, _ in _representations(model, sequences, np.unique(user[scored])):
         chosen = (window.item > 0) & (window.position >= 0) & scored[window.position]
         if chosen.any():
             scoring = before[torch.from_numpy(chosen)][:, : model.config.width]
@@ -205,11 +206,17 @@ def gives_finite_scores(model: UserModel, sequences: Sequences) -> bool:
     return bool(rows.isfinite().all() and (rows[:, : model.config.width] @ model.item_vectors().T).isfinite().all())
 
 
-def _representations(model: UserModel, sequences: Sequences) -> Iterator[tuple[Window, torch.Tensor, torch.Tensor]]:
-    """Yield windows over all users, with the (B, T, R) representations before and after each event."""
+def _representations(
+    model: UserModel, sequences: Sequences, users: NDArray[np.int64] | None = None
+) -> Iterator[tuple[Window, torch.Tensor, torch.Tensor]]:
+    """Yield windows over the users, with the (B, T, R) representations before and after each event.
+
+    users: (U,) ascending indices; None: all users.
+    """
     model.eval()
-    for users in length_batches(sequences.lengths, MAX_PLACES, MAX_STEPS):
-        for window in windows(sequences, users, MAX_STEPS):
+    users = np.arange(len(sequences)) if users is None else users
+    for batch in length_batches(sequences.lengths[users], MAX_PLACES, MAX_STEPS):
+        for window in windows(sequences, users[batch], MAX_STEPS):
             n = len(window.item)
             if window.starts_all_users:
                 state, last = model.initial_recurrent_state(n), model.initial_representation(n)

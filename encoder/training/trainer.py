@@ -83,7 +83,7 @@ class Trainer:
         epochs = validation.epochs
         for epoch in range(len(epochs), self._settings.max_epochs):
             loss = self._train_epoch(epoch, epoch, self._settings.max_epochs)
-            calibration = fit_calibration(self.model, whole, is_scored, self._is_trained)
+            calibration = fit_calibration(self.model, whole, is_scored, self._is_trained, validation.calibration)
             if calibration is not None:
                 calibration.apply(self.model, scales=False)
             ranks = model_ranks(self.model, whole, is_scored)

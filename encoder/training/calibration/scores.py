@@ -20,11 +20,12 @@ from torch.nn import functional
 from encoder.data.recent_items import PLACES
 from encoder.data.sequences import Sequences
 from encoder.model.user_model import UserModel
-from encoder.training.evaluation import MAX_SCORES, ScoredEvents, scored_events
+from encoder.training.evaluation import ScoredEvents, scored_events
 
 MAX_EVENTS = 2_000  # that the fit looks at
 MAX_LOGITS = 12_000_000  # of all events over the catalogue, above which the fit looks at fewer events
 MIN_EVENTS = 200
+PART_LOGITS = 500_000  # in memory at a time: 2 MB, which stay in a processor's cache
 PRIOR_DEVIATION = 2.0  # of each number around 0, and of the scale around 1
 # Tried one after another, as long as the likelihood grows. From a scale that is far too large, no step helps.
 FIRST_SCALES = (0.4, 0.15, 0.05)
@@ -53,6 +54,11 @@ class Calibration(msgspec.Struct, frozen=True):
         of_actions = values[PLACES:-2] or [0.0] * (actions + 1)
         return cls(scale, values[:PLACES], of_actions, values[-2], values[-1])
 
+    def numbers(self, actions: int) -> Tensor:
+        """(F,) float64, in the order of the fields. actions: A."""
+        of_actions = self.action[: _numbers_of_actions(actions)]
+        return torch.tensor([self.scale, *self.place, *of_actions, self.age, self.count], dtype=torch.float64)
+
     def apply(self, model: UserModel, *, scales: bool) -> None:
         """Give the model these numbers.
 
@@ -69,13 +75,18 @@ class Calibration(msgspec.Struct, frozen=True):
 
 
 def fit_calibration(
-    model: UserModel, sequences: Sequences, is_scored: NDArray[np.bool_], is_trained: NDArray[np.bool_]
+    model: UserModel,
+    sequences: Sequences,
+    is_scored: NDArray[np.bool_],
+    is_trained: NDArray[np.bool_],
+    start: Calibration | None = None,
 ) -> Calibration | None:
     """The most likely calibration of the model, whose dot products are not yet scaled.
 
     is_scored: (n,) which events of the sequences count; at most MAX_EVENTS of them, drawn at random with a fixed seed.
-    is_trained: (N + 1,) which items have training events. Returns None without events of known items, for a model
-    without recent items, and where a likelihood is not finite.
+    is_trained: (N + 1,) which items have training events. start: a calibration of the model a few steps earlier, from
+    which the fit takes less time. Returns None without events of known items, for a model without recent items, and
+    where a likelihood is not finite.
 
     All events decide what ranks depend on, because new items that come again tell what repeats. One factor of all
     scores then says how sure the scores are. The first event of a user with a new item does not count there: such an
@@ -84,7 +95,7 @@ def fit_calibration(
     events = None if model.recent is None else _drawn_events(model, sequences, is_scored)
     if events is None:
         return None
-    numbers, value = _most_likely_numbers(model, events)
+    numbers, value = _most_likely_numbers(model, events, start)
     is_recent = (events.recent_item == events.item[:, None]).any(dim=1)
     can_be_right = torch.from_numpy(is_trained).to(is_recent.device)[events.item] | is_recent
     numbers = numbers * _factor(model, ScoredEvents(*(values[can_be_right] for values in events)), numbers)
@@ -105,11 +116,11 @@ def _drawn_events(model: UserModel, sequences: Sequences, is_scored: NDArray[np.
     return ScoredEvents(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
 
-def _most_likely_numbers(model: UserModel, events: ScoredEvents) -> tuple[Tensor, float]:
+def _most_likely_numbers(model: UserModel, events: ScoredEvents, start: Calibration | None) -> tuple[Tensor, float]:
     """(F,) float64 numbers with the largest likelihood of the events and the prior, and the logarithm of the latter."""
-    numbers = _prior_mean(model)
+    numbers = _prior_mean(model) if start is None else start.numbers(model.config.actions)
     found = _log_likelihood(model, events, numbers)
-    for scale in FIRST_SCALES:
+    for scale in FIRST_SCALES if start is None else ():
         moved = torch.cat([torch.tensor([scale], dtype=torch.float64), numbers[1:]])
         trial = _log_likelihood(model, events, moved)
         if not trial.value > found.value:
@@ -185,7 +196,7 @@ def _log_likelihood(model: UserModel, events: ScoredEvents, numbers: Tensor) -> 
     curvature = torch.eye(len(numbers), dtype=torch.float64) / PRIOR_DEVIATION**2
     vectors = model.item_vectors()
     of_recent = numbers[1:].to(vectors)
-    rows = max(1, MAX_SCORES // len(vectors))
+    rows = max(1, PART_LOGITS // len(vectors))
     for begin in range(0, len(events.item), rows):
         part = events.at(slice(begin, begin + rows))
         scores, features = part.scoring @ vectors.T, _features(part, model.config.actions)

@@ -61,7 +61,7 @@ def log_likelihood(model: UserModel, events: ScoredEvents, numbers: Tensor) -> T
 
 @pytest.mark.parametrize("scores_at_once", [1, 10**7])
 def test_the_derivatives_are_those_of_autograd(scores_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "MAX_SCORES", scores_at_once * ITEMS * 7)
+    monkeypatch.setattr(calibration, "PART_LOGITS", scores_at_once * ITEMS * 7)
     model = model_with_wide_scores()
     events = all_events(model, sequences_with_repeats(users=8, items=ITEMS, longest=40))
     generator = torch.Generator().manual_seed(0)
@@ -76,10 +76,6 @@ def test_the_derivatives_are_those_of_autograd(scores_at_once: int, monkeypatch:
     assert found.value == pytest.approx(float(expected(numbers)), rel=1e-5)
     torch.testing.assert_close(found.gradient, gradient, rtol=1e-4, atol=1e-4 * float(gradient.abs().max()))
     torch.testing.assert_close(found.curvature, curvature, rtol=1e-4, atol=1e-4 * float(curvature.abs().max()))
-
-
-def numbers_of(one: Calibration) -> Tensor:
-    return torch.tensor([one.scale, *one.place, *one.action, one.age, one.count], dtype=torch.float64)
 
 
 @torch.no_grad()
@@ -113,9 +109,20 @@ def test_a_fit_finds_the_numbers_from_which_the_events_were_drawn(monkeypatch: p
     assert (found.age, found.count) == pytest.approx((GIVEN.age, GIVEN.count), abs=0.1)
     # Near the most likely numbers, the square of the distance in units of the standard error has a chi-squared
     # distribution with as many degrees of freedom as there are numbers. The bound holds in 999 of 1,000 draws.
-    off = numbers_of(found) - numbers_of(GIVEN)
-    curvature = calibration._log_likelihood(model, all_events(model, sequences), numbers_of(GIVEN)).curvature
+    given = GIVEN.numbers(ACTIONS)
+    off = found.numbers(ACTIONS) - given
+    curvature = calibration._log_likelihood(model, all_events(model, sequences), given).curvature
     assert float(off @ curvature @ off) < 42
+
+
+def test_a_fit_that_starts_from_other_numbers_finds_the_same() -> None:
+    sequences, model = drawn_sequences(GIVEN, users=100, steps=20), model_with_wide_scores()
+    is_scored = np.ones(len(sequences.item), bool)
+    first = fit_calibration(model, sequences, is_scored, ALL_ITEMS)
+    second = fit_calibration(model, sequences, is_scored, ALL_ITEMS, start=GIVEN)
+    assert first is not None
+    assert second is not None
+    torch.testing.assert_close(second.numbers(ACTIONS), first.numbers(ACTIONS), rtol=0, atol=0.01)
 
 
 def test_the_fit_looks_at_the_events_that_count_and_is_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +143,7 @@ def test_scores_that_are_far_too_sure_get_a_small_scale_and_numbers_that_suit_th
     found = fit_calibration(model, sequences, np.ones(len(sequences.item), bool), ALL_ITEMS)
     assert found is not None
     assert calibration.SMALLEST_SCALE <= found.scale < 0.5
-    numbers, events = numbers_of(found), all_events(model, sequences)
+    numbers, events = found.numbers(ACTIONS), all_events(model, sequences)
     best = calibration._log_likelihood(model, events, numbers)
     assert best.value > calibration._log_likelihood(model, events, calibration._prior_mean(model)).value
     step = torch.linalg.solve(best.curvature[1:, 1:], best.gradient[1:])
