@@ -1,8 +1,6 @@
-"""The representation update, and the text form of a vector in it. Pure."""
+"""The representation update, and the vectors in it. Pure. msgspec writes bytes as base64 (RFC 4648, section 4)."""
 
-import base64
 import re
-from binascii import b2a_base64
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -33,12 +31,12 @@ class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False, omit_defaults=
 
     user_id: str
     bundle_id: str
-    representation: Annotated[str, Meta(description="base64 of D little-endian 32-bit floats")]
+    representation: Annotated[bytes, Meta(description="base64 of D little-endian 32-bit floats")]
     steps: Count
     event_time_ms: TimeMs
     source: RecordId
-    recent_items: Annotated[str, Meta(description=RECENT_ITEMS)] | None = None
-    recent_scores: Annotated[str, Meta(description=RECENT_SCORES)] | None = None
+    recent_items: Annotated[bytes, Meta(description=RECENT_ITEMS)] | None = None
+    recent_scores: Annotated[bytes, Meta(description=RECENT_SCORES)] | None = None
 
 
 def update_keys(bundle_id: str, user_ids: Iterable[str]) -> list[bytes]:
@@ -57,19 +55,11 @@ def tombstone_keys(bundle_id: str, user_id: str) -> list[bytes]:
     return keys if _UPDATE_KEY.match(user_id) else [*keys, user_id.encode()]
 
 
-def encode_vector(vector: bytes) -> str:
-    """Encode the bytes of a vector of little-endian numbers for a field of the update."""
-    return b2a_base64(vector, newline=False).decode("ascii")
+def decode_vector(field: bytes) -> NDArray[np.float32]:
+    """The field `representation` or `recent_scores` as float32. Raises ValueError when the bytes are not floats."""
+    return np.frombuffer(field, "<f4").astype(np.float32)
 
 
-def decode_vector(text: str) -> NDArray[np.float32]:
-    """Decode the field `representation` or `recent_scores` to float32.
-
-    Raises ValueError when the text is not base64 of floats.
-    """
-    return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
-
-
-def decode_items(text: str) -> NDArray[np.int32]:
-    """Decode the field `recent_items` to (K,) int32. Raises ValueError when the text is not base64 of integers."""
-    return np.frombuffer(base64.b64decode(text, validate=True), "<i4").astype(np.int32)
+def decode_items(field: bytes) -> NDArray[np.int32]:
+    """The field `recent_items` as (K,) int32. Raises ValueError when the bytes are not integers."""
+    return np.frombuffer(field, "<i4").astype(np.int32)

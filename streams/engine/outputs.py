@@ -11,7 +11,7 @@ from export.runtime.queries import recent_of_states
 from streams.contracts.dead_letters import dead_letter, erasure_marker
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import record_id
-from streams.contracts.representation_updates import RepresentationUpdate, encode_vector, tombstone_keys, update_keys
+from streams.contracts.representation_updates import RepresentationUpdate, tombstone_keys, update_keys
 from streams.engine.epochs import EpochView
 from streams.engine.foresight import SCORES
 from streams.engine.stages import Scored
@@ -97,7 +97,7 @@ class OutputEncoder:
         columns: list[Iterable[Any]] = [
             rows.user_id,
             repeat(self._bundle_id),
-            map(encode_vector, bytes_of_rows(scored.representation[which].astype("<f4", copy=False))),
+            bytes_of_rows(scored.representation[which].astype("<f4", copy=False)),
             rows.steps.tolist(),
             rows.last_time_ms.tolist(),
             map(record_id, repeat(self._topic), repeat(self._incarnation), partitions, rows.offset.tolist()),
@@ -105,8 +105,7 @@ class OutputEncoder:
         if self._places:
             item, score = recent_of_states(scored.state[which], self._places)
             columns += [
-                map(encode_vector, bytes_of_rows(part))
-                for part in (item.astype("<i4", copy=False), score.astype("<f4", copy=False))
+                bytes_of_rows(part) for part in (item.astype("<i4", copy=False), score.astype("<f4", copy=False))
             ]
         updates = map(RepresentationUpdate, *columns)
         keys = update_keys(self._bundle_id, rows.user_id)

@@ -58,8 +58,8 @@ def test_every_event_is_applied_evaluated_and_published_once(deployment: Deploym
     for user_id, (items, scores) in recent.items():
         update, user = updates[user_id], stored[user_id]
         assert update is not None
-        assert items == decode_items(update.recent_items or "").tolist()
-        assert scores == decode_vector(update.recent_scores or "").tolist()
+        assert items == decode_items(update.recent_items or b"").tolist()
+        assert scores == decode_vector(update.recent_scores or b"").tolist()
         # A reader ranks with three lines: the dot products, and one addition for the recent items.
         ranked = deployment.bundle.item_vectors @ user.representation
         filled = np.array(items) > 0

@@ -22,7 +22,7 @@ from streams.broker.publisher import BATCH_BYTES
 from streams.broker.topics import ensure_topics
 from streams.config.settings import Settings
 from streams.contracts.evaluation_events import EvaluationEvent
-from streams.contracts.representation_updates import RepresentationUpdate, encode_vector
+from streams.contracts.representation_updates import RepresentationUpdate
 from streams.engine.codec import decode_batch
 from streams.store.session import connect
 from tests.benchmarks.bench.load import WIDTH
@@ -172,7 +172,7 @@ def _evaluations() -> list[EvaluationEvent]:
 
 def _updates() -> list[RepresentationUpdate]:
     draw, source = np.random.default_rng(0), EVENT.id
-    vectors = [encode_vector(vector.tobytes()) for vector in draw.normal(size=(ROWS, WIDTH)).astype("<f4")]
+    vectors = [vector.tobytes() for vector in draw.normal(size=(ROWS, WIDTH)).astype("<f4")]
     return [
         RepresentationUpdate(f"user-{i}", EVENT.bundle_id, vector, i, EVENT.event_time_ms, source)
         for i, vector in enumerate(vectors)
