@@ -11,10 +11,10 @@ a damaged cell, and a cell of another user or bundle, is recognised before use.
 import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import msgspec
 import numpy as np
+from isal.isal_zlib import crc32  # the CRC-32 of zlib, four times as fast
 from numpy.typing import NDArray
 
 from streams.config.errors import StateFormatError
@@ -63,10 +63,11 @@ def encode_states(
     rows: Rows,
     last_item: Sequence[bytes | None],
     state: NDArray[np.float32],
-) -> list[bytes]:
-    """The cell of each of n rows.
+) -> tuple[Sequence[bytes], ...]:
+    """The cells of n rows as columns of parts. The parts of a row, one after another, are the cell of the row.
 
-    user_id, last_item: of the rows, in UTF-8. representation: the stored bytes. state: (n, S) float32.
+    user_id, last_item: of the rows, in UTF-8. representation: the stored bytes. state: (n, S) float32. The caller joins
+    the parts once, because a copy of a cell costs as much as its checksum.
     """
     head = np.zeros(len(rows), HEAD)
     head["format"], head["epoch"] = FORMAT, epoch
@@ -74,16 +75,19 @@ def encode_states(
         head[name] = getattr(rows, name)
     items = [item or b"" for item in last_item]
     head["item_bytes"] = [len(item) for item in items]
-    heads = bytes_of_rows(head)
-    recents, states = (
-        bytes_of_rows(rows.recent.astype("<u8", copy=False)),
-        bytes_of_rows(state.astype("<f4", copy=False)),
-    )
-    cells, of_bundle = [], crc32(bundle_id)
-    for user, vector, *parts in zip(user_id, representation, heads, items, recents, states, strict=True):
-        body = b"".join(parts)
-        cells.append(body + _CRC.pack(crc32(vector, crc32(body, crc32(user, of_bundle)))))
-    return cells
+    rest = np.empty(len(rows), [("recent", "<u8", (RECENT,)), ("state", "<f4", (state.shape[1],))])
+    rest["recent"], rest["state"] = rows.recent, state
+    heads, rests, of_bundle = bytes_of_rows(head), bytes_of_rows(rest), crc32(bundle_id)
+    checksums = [
+        crc32(vector, crc32(end, crc32(item, crc32(begin, crc32(user, of_bundle)))))
+        for user, vector, begin, item, end in zip(user_id, representation, heads, items, rests, strict=True)
+    ]
+    return heads, items, rests, bytes_of_rows(np.array(checksums, "<u4"))
+
+
+def cell_bytes(width: int) -> int:
+    """The bytes of a cell without its last item. width: S."""
+    return _HEAD.size + _RECENT.size + 4 * width + _CRC.size
 
 
 def bytes_of_rows(array: NDArray[Any]) -> list[bytes]:

@@ -132,9 +132,9 @@ class WorkerMetrics:
         self._counters.batches.inc()
         self._counters.busy.inc(seconds)
 
-    def on_stored(self, scored: Scored, rows: int, now_ms: float) -> None:
-        """The rows of a micro-batch can be read. rows: their number."""
-        self._counters.rows.inc(rows)
+    def on_stored(self, scored: Scored, now_ms: float) -> None:
+        """The rows of a micro-batch can be read."""
+        self._counters.rows.inc(len(scored.changed_rows()))
         if len(scored.applied.timestamp_ms):
             self.freshness.observe(now_ms - scored.applied.timestamp_ms)
 

@@ -2,6 +2,7 @@
 
 from export.runtime.bundle import Bundle
 from streams.store import cql_schema
+from streams.store.encoded_rows import encode_rows
 from streams.store.row_batches import ROW_OVERHEAD_BYTES, rows_per_request
 from streams.store.session import Session
 
@@ -38,7 +39,7 @@ class ItemVectors:
             part = slice(at, min(end, at + size))
             named = zip(items[part], vectors[part].astype(">f4"), strict=True)
             rows = [[bundle_key, item.encode(), vector.tobytes()] for item, vector in named]
-            await self._session.write_batch(self._insert, rows)
+            await self._session.write_batch(encode_rows(self._insert, rows))
 
     async def mark(self, items: int) -> None:
         """Say that the first `items` items have stored vectors. The greatest mark counts, so a late mark is safe."""

@@ -15,16 +15,22 @@ from cassandra import (
     RequestExecutionException,
 )
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.cluster import (
+    EXEC_PROFILE_DEFAULT,
+    Cluster,
+    DefaultConnection,
+    ExecutionProfile,
+    NoHostAvailable,
+)
 from cassandra.cluster import Session as DriverSession
 from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
-from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
+from cassandra.query import PreparedStatement, tuple_factory
 
 from streams.config.connection_faults import check_tls, refused_login
 from streams.config.errors import StoreError
 from streams.config.security import tls_context
 from streams.config.settings import Settings, addresses
-from streams.store.raw_vectors import RawVectorProtocolHandler
+from streams.store.encoded_rows import EncodedRows, StoreProtocolHandler
 from streams.store.rights import grant_text
 
 logger = logging.getLogger(__name__)
@@ -35,7 +41,17 @@ RECONNECT_S = 1.0
 # The waits between tries of one request while Cassandra is away. They double from the first to the last.
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 5.0
 
-Values = Sequence[bytes | None]  # the encoded values of one row, one value for each marker of the statement
+
+class _Connection(DefaultConnection):
+    """A connection of the driver that sends a request at once, and receives much at once.
+
+    The driver cuts what it sends and receives into parts of 4,096 bytes. Each part is a call of the system for which
+    the driver's thread waits for the interpreter's lock, and a packet that wakes Cassandra
+    (docs/decisions.md#parts-of-a-request).
+    """
+
+    out_buffer_size = 256 * 1024
+    in_buffer_size = 64 * 1024
 
 
 class Session:
@@ -72,9 +88,9 @@ class Session:
         """
         return await self._confirmed(lambda: (statement, parameters))
 
-    async def write_batch(self, insert: PreparedStatement, rows: Sequence[Values]) -> None:
-        """Write rows of encoded values in one unlogged batch, confirmed. Raises StoreError."""
-        await self._confirmed(lambda: (_unlogged_batch(insert, rows), None))
+    async def write_batch(self, rows: EncodedRows) -> None:
+        """Write encoded rows in one unlogged batch, confirmed. Raises StoreError."""
+        await self._confirmed(lambda: (rows.statement(), None))
 
     async def _confirmed(self, make_request: Callable[[], tuple[Any, Sequence[Any] | None]]) -> Any:
         """make_request: makes statement and parameters. The call comes only when a request may be sent."""
@@ -116,6 +132,7 @@ def connect(settings: Settings) -> tuple[Cluster, DriverSession]:
         reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         compression=False,
+        connection_class=_Connection,
     )
     driver_log = logging.getLogger("cassandra.cluster")
     level = driver_log.level
@@ -134,27 +151,13 @@ def connect(settings: Settings) -> tuple[Cluster, DriverSession]:
         ) from error
     finally:
         driver_log.setLevel(level)
-    session.client_protocol_handler = RawVectorProtocolHandler
+    session.client_protocol_handler = StoreProtocolHandler
     return cluster, session
 
 
 def _text(error: Exception) -> str:
     """The error's text, with the GRANT where the user lacks a right."""
     return f"{error}{grant_text(str(error))}"
-
-
-def _unlogged_batch(prepared: PreparedStatement, rows: Sequence[Values]) -> BatchStatement:
-    """An unlogged batch of a prepared statement over encoded values.
-
-    Binding values through the driver costs more than the rest of a write, because the driver turns a vector into a list
-    of floats and encodes each float. So the encoded values are put where `BatchStatement.add` would put them.
-    """
-    batch = BatchStatement(BatchType.UNLOGGED)
-    query_id = prepared.query_id
-    batch._statements_and_parameters.extend((True, query_id, row) for row in rows)
-    batch.routing_key = rows[0][0]
-    batch.keyspace = prepared.keyspace
-    return batch
 
 
 def driver_answer(response: Any) -> asyncio.Future[Any]:

@@ -7,7 +7,7 @@ failed call may be stored. A repetition with the same source position changes no
 import asyncio
 import struct
 from collections.abc import Iterator, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,18 +19,21 @@ from streams.engine.arena import NO_OFFSET, StoredUser
 from streams.engine.epochs import EpochView
 from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
-from streams.engine.state_cell import bytes_of_rows, decode_state, encode_states, owner_crc
+from streams.engine.state_cell import bytes_of_rows, cell_bytes, decode_state, encode_states, owner_crc
 from streams.store import cql_schema
+from streams.store.encoded_rows import EncodedRows, fixed_columns, query_head, sizes, value_bytes
 from streams.store.pending_erasures import PendingErasures
 from streams.store.row_batches import divide, row_bytes
-from streams.store.session import Session, Values
+from streams.store.session import Session
 
 USERS_PER_READ = 100  # keys of one IN: the coordinator sends that many reads at once
 
-_COLUMNS = ("user_id", "bundle_id", "representation", "steps", "last_time_ms", "last_item", "written_at", "state")
+# The columns whose values differ in size come first, then those that are equal in all rows of a request, then the
+# columns of fixed size, to which those of recent items belong.
+_COLUMNS = ("user_id", "last_item", "state", "bundle_id", "written_at", "representation", "steps", "last_time_ms")
 _BIGINT = struct.Struct(">q")
 
-Requests = Sequence[Sequence[Values]]  # the rows of each unlogged batch
+Requests = Sequence[EncodedRows]
 
 
 class DamagedRow(NamedTuple):
@@ -59,6 +62,7 @@ class UserRows:
         self._insert = session.prepare(
             f"INSERT INTO {self._table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) USING TIMESTAMP ?"
         )
+        self._query_head = query_head(self._insert, len(names) + 1)
         columns = "SELECT user_id, representation, state"
         self._select = session.prepare(f"{columns} FROM {self._table} WHERE user_id IN ? AND bundle_id = ?")
         columns = ", ".join([columns, *recent])
@@ -101,7 +105,7 @@ class UserRows:
                 raise ValueError("a cell of the row is empty")
             owner = owner_crc(self._bundle_id.encode(), user_id.encode())
             state = decode_state(owner, representation, cell, self._state_width)
-            if recent and recent != [column[0] for column in self._recent_columns(state.state[None])]:
+            if recent and recent != [column.tobytes() for column in self._recent_columns(state.state[None])]:
                 raise ValueError("the recent items of the row are not those of its state")
         except ValueError as error:
             return DamagedRow(user_id, f"the stored row of user {user_id!r} in {self._table} is damaged: {error}")
@@ -130,35 +134,41 @@ class UserRows:
 
         state: (n, S) float32, representation: (n, D) float32, in the order of the rows.
         """
-        n, epoch, bundle_key = len(rows), self._view.epoch, self._bundle_id.encode()
+        if not len(rows):
+            return []
+        epoch, bundle_key = self._view.epoch, self._bundle_id.encode()
         keys = [user_id.encode() for user_id in rows.user_id]
-        vectors = bytes_of_rows(representation.astype(">f4"))
         items = [None if item is None else item.encode() for item in rows.last_item.tolist()]
+        stored = representation.astype(">f4")
+        cell_parts = encode_states(bundle_key, keys, bytes_of_rows(stored), epoch, rows, items, state)
+        numbers = (rows.steps, rows.last_time_ms, cql_schema.write_timestamp(epoch, rows.offset, generation_id))
+        steps, last_time_ms, timestamp = (column.astype(">i8") for column in numbers)
         columns = (
-            keys,
-            repeat(bundle_key, n),
-            vectors,
-            bytes_of_rows(rows.steps.astype(">i8")),
-            bytes_of_rows(rows.last_time_ms.astype(">i8")),
-            items,
-            repeat(_BIGINT.pack(now_ms), n),
-            encode_states(bundle_key, keys, vectors, epoch, rows, items, state),
-            *self._recent_columns(state),
-            bytes_of_rows(cql_schema.write_timestamp(epoch, rows.offset, generation_id).astype(">i8")),
+            repeat(self._query_head, len(rows)),
+            *(sizes(map(len, keys)), keys),
+            *(sizes(-1 if item is None else len(item) for item in items), [item or b"" for item in items]),
+            *(sizes(cell_bytes(self._state_width) + len(item or b"") for item in items), *cell_parts),
+            repeat(value_bytes(bundle_key) + value_bytes(_BIGINT.pack(now_ms)), len(rows)),
+            fixed_columns(stored, steps, last_time_ms, *self._recent_columns(state), timestamp),
         )
-        names = [len(key) + 2 * len(item or b"") for key, item in zip(keys, items, strict=True)]
-        return list(divide(list(zip(*columns, strict=True)), (self._row_bytes + size for size in names)))
+        names = (len(key) + 2 * len(item or b"") for key, item in zip(keys, items, strict=True))
+        requests, begin = [], 0
+        for part in divide(list(zip(*columns, strict=True)), (self._row_bytes + size for size in names)):
+            body = b"".join(chain.from_iterable(part))
+            requests.append(EncodedRows(body, len(part), keys[begin], self._insert.keyspace))
+            begin += len(part)
+        return requests
 
-    def _recent_columns(self, state: NDArray[np.float32]) -> list[list[bytes]]:
-        """The stored values of `cql_schema.recent_columns`, for n rows with these (n, S) states."""
+    def _recent_columns(self, state: NDArray[np.float32]) -> list[NDArray[Any]]:
+        """The columns of `cql_schema.recent_columns`, big-endian, for n rows with these (n, S) states."""
         if not self._places:
             return []
         item, score = recent_of_states(state, self._places)
-        return [bytes_of_rows(item.astype(">i4")), bytes_of_rows(score.astype(">f4"))]
+        return [item.astype(">i4"), score.astype(">f4")]
 
     async def write(self, requests: Requests) -> None:
         """Upsert the rows of each request. Raises StoreError."""
-        await asyncio.gather(*(self._session.write_batch(self._insert, rows) for rows in requests))
+        await asyncio.gather(*map(self._session.write_batch, requests))
 
     async def erase(self, erased: Sequence[Erased], generation_id: int) -> None:
         """Delete this bundle's rows of these users. Raises StoreError.

@@ -230,7 +230,7 @@ class Pipeline:
         await self._rows.write(requests)
         await self._in_order.finish(batch, "write")
         self._in_flight.on_stored()
-        self._metrics.on_stored(scored, sum(map(len, requests)), time.time() * 1000)
+        self._metrics.on_stored(scored, time.time() * 1000)
 
     async def update(self, batch: Batch, updates: UpdatesByPartition) -> None:
         """Publish representation updates, confirmed."""

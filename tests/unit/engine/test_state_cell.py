@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streams.config.errors import StateFormatError
 from streams.engine.planning.rows import Rows
-from streams.engine.state_cell import decode_position, decode_state, encode_states, owner_crc
+from streams.engine.state_cell import cell_bytes, decode_position, decode_state, encode_states, owner_crc
 
 STATE = np.arange(5, dtype=np.float32)
 VECTOR = np.arange(3, dtype=">f4").tobytes()
@@ -21,11 +21,15 @@ def cell() -> bytes:
     rows = Rows(["user"])
     rows.partition[:], rows.offset[:], rows.steps[:], rows.last_time_ms[:] = 3, 10**12, 7, 10**13
     rows.recent[0, -2:] = [5, 2**64 - 1]
-    [found] = encode_states(b"bundle", [b"user"], [VECTOR], 2, rows, ["tee-é".encode()], STATE[None])
-    return found
+    parts = encode_states(b"bundle", [b"user"], [VECTOR], 2, rows, ["tee-é".encode()], STATE[None])
+    return b"".join(part for [part] in parts)
 
 
 CELL = cell()
+
+
+def test_a_cell_has_the_stated_size() -> None:
+    assert len(CELL) == cell_bytes(len(STATE)) + len("tee-é".encode())
 
 
 def test_a_decoded_state_equals_the_encoded_one() -> None:

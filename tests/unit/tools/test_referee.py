@@ -248,7 +248,8 @@ def test_a_stored_row_is_decoded_by_its_layout() -> None:
     rows = Rows.from_arena(["ann"], 1, arena)
     vector, state = np.array([[0.1, -2, 3]], np.float32), np.arange(5, dtype=np.float32)[None]
     stored = bytes_of_rows(vector.astype(">f4"))
-    [cell] = encode_states(b"gru-1", [b"ann"], stored, 4, rows, ["Straße".encode()], state)
+    parts = encode_states(b"gru-1", [b"ann"], stored, 4, rows, ["Straße".encode()], state)
+    cell = b"".join(part for [part] in parts)
     columns = ["ann", vector[0].tolist(), 7, 10**12, "Straße", cell, [4, -1], [0.5, 0.0]]
     row = decode_row("gru-1", columns)
     assert (row.fault, row.epoch, row.partition, row.offset) == (None, 4, 2, 2**40)
