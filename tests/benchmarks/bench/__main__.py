@@ -2,10 +2,12 @@
 
 `make bench` (ARGS=--json, --quick, --rounds N, --only NAME ..., --rivals DIR, --plot FILE.svg). Each contender does the
 whole job for each event: parse it, look up the user's state, rank the item among 5,000, step a GRU of width 64, store
-the state and publish an evaluation event. The contenders take turns on the same Kafka and Cassandra. The benchmark
-measures their progress from outside, as the growth of the output topic, and the CPU time that their processes use.
-`thalweg_whole` is the model that `thalweg train` makes by default, with traces and with heads that are scored.
-`thalweg_gpu` keeps its states on the GPU, if there is one.
+the state and publish an evaluation event. `default` is Thalweg with the model that `thalweg train` makes by default,
+`plain` is Thalweg with the GRU alone, as the rivals have it, and `gpu` keeps its states on a GPU, if there is one. A
+contender runs with one and with two processes or threads, and its better median counts. The contenders take turns on
+the same Kafka and Cassandra. The benchmark measures their progress from outside, as the growth of the output topic, and
+the CPU time that their processes use. Then a prober measures how old events are when rows can be read, in the same way
+for `default`, `plain` and Kafka Streams.
 """
 
 import argparse
@@ -14,30 +16,38 @@ import os
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from export.runtime.bundle import Bundle
 from export.runtime.providers import cuda_failure
 from streams.local import local_services
+from streams.store.cql_schema import representations_table
 from tests.benchmarks.bench import load
-from tests.benchmarks.bench.contenders import Contender, Testbed, plain_faust, rivals, run, thalweg
+from tests.benchmarks.bench.contenders import Contender, Testbed, plain_faust, run, thalweg, worker
 from tests.benchmarks.bench.floor import floor
-from tests.benchmarks.bench.freshness import freshness
+from tests.benchmarks.bench.freshness import RATES, Fresh, freshness
 from tests.benchmarks.bench.plot import svg
+from tests.benchmarks.bench.rivals import kstreams, rivals
 from tests.benchmarks.bench.watch import calm
 
 RIVALS = Path(os.environ.get("BENCH_RIVALS", Path(__file__).parents[4] / "shared" / "peers"))
 NAMES = {
-    "thalweg": "Thalweg",
-    "thalweg_whole": "Thalweg, default model",
-    "thalweg_gpu": "Thalweg, on the GPU",
+    "default": "Thalweg, default model",
+    "plain": "Thalweg, plain GRU",
+    "gpu": "Thalweg, on the GPU",
     "kstreams": "Kafka Streams, micro-batches",
     "kstreams_event": "Kafka Streams, one by one",
     "bytewax": "Bytewax",
     "quix": "Quix Streams",
     "plain_faust": "plain Faust",
 }
+USUAL = ("default", "plain", "gpu", "kstreams", "quix", "plain_faust")
+FRESH = ("default", "plain", "kstreams")
+FRESHNESS_S = 12.0  # of each rate
 Figures = dict[str, float]
 
 
@@ -46,7 +56,12 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--events", type=int, default=1_200_000)
     parser.add_argument(
-        "--only", nargs="+", metavar="NAME", choices=NAMES, help=f"run only these of {', '.join(NAMES)}"
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        choices=NAMES,
+        default=list(USUAL),
+        help=f"run only these of {', '.join(NAMES)} (default: {' '.join(USUAL)})",
     )
     parser.add_argument(
         "--rivals",
@@ -60,30 +75,19 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     args = parser.parse_args()
     if args.quick:
-        args.rounds, args.events, args.only = 1, 400_000, args.only or ["thalweg", "plain_faust"]
+        args.rounds, args.events, args.only = 1, 400_000, ["default", "plain", "plain_faust"]
     with tempfile.TemporaryDirectory(prefix="thalweg-bench-") as folder, local_services(long_running=True) as services:
-        work, seconds = Path(folder), 5.0 if args.quick else 20.0
-        bundle, whole = load.bundle(work / "bundle"), load.bundle(work / "whole", is_whole=True)
-        testbed = Testbed(services, load.prepare(services, bundle.path, args.events), work)
-        bundles = {"thalweg": bundle, "thalweg_whole": whole}
-        failure = cuda_failure()
-        if failure is not None:
-            print(f"thalweg_gpu is left out: {failure or 'there is no GPU here'}", flush=True)
-        else:
-            bundles["thalweg_gpu"] = load.bundle(work / "gpu", for_gpu=True)
-        contenders = [
-            *(thalweg(testbed, name, each, args.events // 4, args.events) for name, each in bundles.items()),
-            plain_faust(testbed, bundle),
-            *rivals(testbed, args.rivals, lambda line: print(line, flush=True)),
-        ]
-        chosen = [contender for contender in contenders if not args.only or contender.name in args.only]
-        if not chosen:
+        work = Path(folder)
+        bundles = {name: bundle for name, bundle in _bundles(work) if name in args.only}
+        first = next(iter(bundles.values()), None) or load.bundle(work / "first")
+        testbed = Testbed(services, load.prepare(services, first.path, args.events), work)
+        found = _rounds(testbed, _contenders(testbed, bundles, args), args.rounds)
+        if not found:
             parser.error(f"none of {', '.join(args.only)} can run here")
-        result = _summary(_rounds(testbed, chosen, args.rounds))
-        if "thalweg" in result:
-            result |= _limits(testbed, bundle, result["thalweg"], seconds)
-        if "thalweg_gpu" in result:
-            result["gpu_freshness_ms"] = _by_load(testbed, bundles["thalweg_gpu"], result["thalweg_gpu"], seconds)
+        result = _summary(found)
+        if "plain" in result:
+            result |= _floor(testbed, bundles["plain"], result["plain"])
+        result["freshness_ms"] = _freshness(testbed, bundles, args, result)
     if args.plot is not None:
         args.plot.write_text(svg({name: result[name]["events_per_s"] for name in NAMES if name in result}, NAMES))
     if args.json:
@@ -91,9 +95,37 @@ def main() -> int:
     return 0
 
 
-def _rounds(testbed: Testbed, contenders: list[Contender], rounds: int) -> dict[str, list[Figures]]:
-    """Return the figures of all runs. A run that fails is left out, and the reason is printed."""
-    found: dict[str, list[Figures]] = {}
+def _bundles(work: Path) -> Iterator[tuple[str, Bundle]]:
+    """Yield the name and the bundle of each contender that is Thalweg."""
+    yield "default", load.bundle(work / "default", is_whole=True)
+    yield "plain", load.bundle(work / "plain")
+    failure = cuda_failure()
+    if failure is None:
+        yield "gpu", load.bundle(work / "gpu", for_gpu=True)
+    else:
+        print(f"gpu is left out: {failure or 'there is no GPU here'}", flush=True)
+
+
+def _contenders(testbed: Testbed, bundles: dict[str, Bundle], args: argparse.Namespace) -> list[Contender]:
+    found = [
+        thalweg(testbed, name, bundle, args.events, processes)
+        for name, bundle in bundles.items()
+        for processes in ((1,) if name == "gpu" or args.quick else (1, 2))
+    ]
+    if "plain_faust" in args.only:
+        found.append(plain_faust(testbed, load.bundle(testbed.work / "plain_faust_bundle")))
+    if set(args.only) - set(bundles) - {"plain_faust", "gpu"}:
+        found += [
+            rival
+            for rival in rivals(testbed, args.rivals, lambda line: print(line, flush=True))
+            if rival.name in args.only
+        ]
+    return found
+
+
+def _rounds(testbed: Testbed, contenders: list[Contender], rounds: int) -> dict[str, dict[int, list[Figures]]]:
+    """Return the figures of all runs, by name and share. A run that fails is left out, and the reason is printed."""
+    found: dict[str, dict[int, list[Figures]]] = {}
     for turn in range(rounds):
         for contender in contenders:
             try:
@@ -101,51 +133,83 @@ def _rounds(testbed: Testbed, contenders: list[Contender], rounds: int) -> dict[
             except TimeoutError as error:
                 print(error, flush=True)
                 continue
-            found.setdefault(contender.name, []).append(figures)
-            print(f"{NAMES[contender.name]:28} {_shown(figures)}", flush=True)
+            found.setdefault(contender.name, {}).setdefault(contender.share, []).append(figures)
+            print(f"{contender.title:16} {_shown(figures)}", flush=True)
     return found
 
 
-def _summary(found: dict[str, list[Figures]]) -> dict[str, Any]:
-    """Return the medians of each contender's figures, the spread of its rate, and Thalweg's rate relative to others."""
+def _summary(found: dict[str, dict[int, list[Figures]]]) -> dict[str, Any]:
+    """Return the medians of each contender's better share, and the ratios of Thalweg's rates to those of others."""
     result: dict[str, Any] = {}
-    print(f"\nmedian of {max(map(len, found.values()), default=0)}")
-    for name, runs in found.items():
-        rates = [one["events_per_s"] for one in runs]
-        medians = {key: statistics.median(one[key] for one in runs) for key in runs[0]}
-        result[name] = {**medians, "events_per_s_spread": [min(rates), max(rates)]}
-        print(f"{NAMES[name]:28} {_shown(medians)}  ({min(rates):,.0f} to {max(rates):,.0f})")
-    if "thalweg" in result:
-        own = result["thalweg"]["events_per_s"]
-        result["ratio"] = {name: own / result[name]["events_per_s"] for name in found if name != "thalweg"}
-        if result["ratio"]:
-            print(
-                "Thalweg is " + ", ".join(f"{ratio:.2f} times {NAMES[name]}" for name, ratio in result["ratio"].items())
-            )
+    print("\nmedians, at the better number of processes or threads")
+    for name, by_share in found.items():
+        medians = {
+            share: {key: statistics.median(one[key] for one in runs) for key in runs[0]}
+            for share, runs in by_share.items()
+        }
+        share = max(medians, key=lambda one: medians[one]["events_per_s"])
+        rates = [one["events_per_s"] for one in by_share[share]]
+        result[name] = {
+            **medians[share],
+            "processes" if name in ("default", "plain", "gpu") else "threads": share,
+            "events_per_s_spread": [min(rates), max(rates)],
+            "by_share": {str(one): figures["events_per_s"] for one, figures in medians.items()},
+        }
+        print(f"{NAMES[name]:28} x {share} {_shown(medians[share])}  ({min(rates):,.0f} to {max(rates):,.0f})")
+    for own in {"default", "plain"} & result.keys():
+        others = [name for name in result if name not in ("default", "plain", "gpu")]
+        rate = result[own]["events_per_s"]
+        result[f"ratio_{own}"] = {name: rate / result[name]["events_per_s"] for name in others}
+    for own in {"default", "plain"} & result.keys():
+        ratios = ", ".join(f"{ratio:.2f} times {NAMES[name]}" for name, ratio in result[f"ratio_{own}"].items())
+        print(f"{NAMES[own]}: {ratios}")
     return result
 
 
-def _limits(testbed: Testbed, bundle: Bundle, own: Figures, seconds: float) -> dict[str, Any]:
-    """Return the floor of Thalweg's CPU time, and freshness by load."""
+def _floor(testbed: Testbed, bundle: Bundle, own: Figures) -> dict[str, Any]:
+    """Return the least CPU time of Thalweg's parts."""
     parts = floor(testbed.settings, bundle, own["rows_per_event"])
     share = parts["sum"] / own["cpu_us_per_event"]
     print("floor, us CPU an event: " + ", ".join(f"{part} {us:.1f}" for part, us in parts.items()))
     print(f"the floor is {share:.2f} of what Thalweg uses")
-    return {
-        "floor_us_per_event": parts,
-        "floor_share": share,
-        "freshness_ms": _by_load(testbed, bundle, own, seconds),
-    }
+    return {"floor_us_per_event": parts, "floor_share": share}
 
 
-def _by_load(testbed: Testbed, bundle: Bundle, own: Figures, seconds: float) -> dict[str, Figures]:
-    """Return freshness at a low rate, and at a quarter and a half of the rate that this bundle's worker reached."""
-    calm(testbed.running())
-    by_load = freshness(testbed, bundle, (100.0, own["events_per_s"] / 4, own["events_per_s"] / 2), seconds)
-    print(f"states on the {'GPU' if bundle.has_gpu_graphs else 'CPU'}:")
-    for load_name, figures in by_load.items():
-        print(f"at {load_name} events/s: " + ", ".join(f"{key} {value:,.1f}" for key, value in figures.items()))
-    return by_load
+def _freshness(
+    testbed: Testbed, bundles: dict[str, Bundle], args: argparse.Namespace, result: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the freshness of each contender by rate, at the number of processes or threads that was best before."""
+    found = {}
+    for name in FRESH:
+        contender = _fresh(testbed, bundles, args, name, result) if name in result else None
+        if contender is None:
+            continue
+        calm(testbed.running())
+        found[name] = freshness(testbed, contender, FRESHNESS_S, RATES[:2] if args.quick else RATES)
+        for rate, figures in found[name].items():
+            print(f"{NAMES[name]} at {rate} events/s: " + _named(figures), flush=True)
+    return found
+
+
+def _fresh(
+    testbed: Testbed, bundles: dict[str, Bundle], args: argparse.Namespace, name: str, result: dict[str, Any]
+) -> Fresh | None:
+    topic = f"fresh.{name}.events"
+    if name == "kstreams":
+        start = kstreams(testbed, args.rivals, topic, result[name]["threads"])
+        return None if start is None else Fresh(name, topic, "u.ks", "off", "ts", None, start)
+    bundle = bundles[name]
+    own = load.named(testbed.settings, f"fresh_{name}")
+    settings = msgspec.structs.replace(own, behavior_topic=topic, bundle=str(bundle.path))
+    table = f"{settings.keyspace}.{representations_table(bundle.manifest.representation_width)}"
+    log, processes = testbed.work / f"fresh_{name}.log", result[name]["processes"]
+    return Fresh(
+        name, topic, table, "steps", "event_time_ms", bundle.bundle_id, lambda: worker(settings, log, processes)
+    )
+
+
+def _named(figures: Figures) -> str:
+    return ", ".join(f"{key} {value:,.1f}" for key, value in figures.items())
 
 
 def _shown(figures: Figures) -> str:

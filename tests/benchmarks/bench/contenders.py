@@ -1,12 +1,11 @@
-"""The contenders: Thalweg, a plain Faust script of this project, and the rivals in a folder."""
+"""The contenders: Thalweg, and a plain Faust script of this project."""
 
 import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,17 +13,14 @@ import msgspec
 
 from export.runtime.bundle import Bundle
 from streams.config.settings import Settings
-from streams.demo.worker_process import WorkerProcess
+from streams.demo.worker_process import WORKER_COMMAND, WorkerProcess
 from streams.local import LocalServices
-from streams.local.jvm.jars import cache_dir
 from streams.local.process.service_process import ServiceProcess
-from streams.store.session import connect
-from tests.benchmarks.bench.load import RIVAL_EVENTS
 from tests.benchmarks.bench.watch import Growth, between, calm, sessions, wait
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 240.0  # for one run; the first run of Kafka Streams includes its build
-ENDLESS = str(10**9)  # events; the benchmark ends a rival's process
+WARM_SHARE = 4  # One event of four is done before the measured stretch of Thalweg.
 
 
 class Contender(NamedTuple):
@@ -35,6 +31,11 @@ class Contender(NamedTuple):
     warm: int  # events before the measured stretch; a JVM compiles during the first 200,000
     count: int  # events up to the end of the measured stretch
     service: Callable[[int], ServiceProcess]  # turn -> the process, not started
+    share: int = 1  # processes of Thalweg or threads of a rival, among which the partitions are shared
+
+    @property
+    def title(self) -> str:
+        return self.name if self.share == 1 else f"{self.name} x {self.share}"
 
 
 class Testbed(NamedTuple):
@@ -49,88 +50,35 @@ class Testbed(NamedTuple):
         return sessions([("kafka", self.services.kafka.pid), ("cassandra", self.services.cassandra.pid)])
 
 
-def thalweg(testbed: Testbed, name: str, bundle: Bundle, warm: int, count: int) -> Contender:
+def thalweg(testbed: Testbed, name: str, bundle: Bundle, count: int, processes: int) -> Contender:
     """Return Thalweg with this bundle. Each turn has a new keyspace and a new group, so that no row is stored."""
 
     def service(turn: int) -> ServiceProcess:
-        own = f"{name}_{turn}"
+        own = f"{name}_{processes}_{turn}"
         settings = msgspec.structs.replace(testbed.settings, group=own, keyspace=own, bundle=str(bundle.path))
-        return WorkerProcess(settings, testbed.work / f"{own}.log")
+        return worker(settings, testbed.work / f"{own}.log", processes)
 
-    return Contender(name, testbed.settings.evaluation_topic, warm, count, service)
+    return Contender(name, testbed.settings.evaluation_topic, count // WARM_SHARE, count, service, processes)
+
+
+def worker(settings: Settings, log: Path, processes: int) -> WorkerProcess:
+    """`thalweg worker`, not started."""
+    options = () if processes == 1 else ("--processes", str(processes))
+    return WorkerProcess(settings, log, (*WORKER_COMMAND, *options))
 
 
 def plain_faust(testbed: Testbed, bundle: Bundle) -> Contender:
     command = [sys.executable, str(ROOT / "tests" / "benchmarks" / "plain_faust.py")]
     values = [testbed.settings.broker, testbed.settings.cassandra, testbed.settings.behavior_topic, str(bundle.path)]
-    start = _process(testbed, "plain_faust", [*command, *values], {"PYTHONPATH": str(ROOT)})
+    start = started(testbed, "plain_faust", [*command, *values], {"PYTHONPATH": str(ROOT)})
     return Contender("plain_faust", "plain.evaluations", 2_000, 10_000, start)
 
 
-def rivals(testbed: Testbed, folder: Path, say: Callable[[str], None]) -> Iterator[Contender]:
-    """Yield the rivals in the folder whose tools are installed, and report each other rival."""
-    if not folder.is_dir():
-        say(f"no rivals but plain Faust: there is no folder {folder}")
-        return
-    model = testbed.work / "cell.onnx"
-    environment = {
-        "PEER_BROKERS": testbed.settings.broker,
-        "PEER_CASSANDRA": testbed.settings.cassandra,
-        "PEER_TOPIC": RIVAL_EVENTS,
-        "PEER_MODEL": str(model),
-        "PEER_N": ENDLESS,
-        "PEER_BUILD": str(cache_dir(os.environ) / "bench-kstreams"),
-        "TMPDIR": str(testbed.work),
-        "PYTHONPATH": str(folder),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    build = f"import common; common.build_model({str(model)!r})"
-    subprocess.run([sys.executable, "-c", build], check=True, env={**os.environ, **environment})
-    cluster, session = connect(testbed.settings)
-    session.execute(
-        "CREATE KEYSPACE IF NOT EXISTS u WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
-    )
-    cluster.shutdown()
-    for name, output, warm, count, needs, command in (
-        ("kstreams", "evalout-ks", 200_000, 400_000, ("java", "mvn"), ["bash", "run.sh", "batch", "1", ENDLESS]),
-        ("kstreams_event", "evalout-ks", 50_000, 100_000, ("java", "mvn"), ["bash", "run.sh", "event", "1", ENDLESS]),
-        ("quix", "evalout-quix", 8_000, 30_000, ("uv",), _python("quix.py", "quixstreams")),
-        ("bytewax", "evalout-bw", 15_000, 60_000, ("uv",), _python("bytewax_peer.py", "bytewax", ENDLESS)),
-    ):
-        missing = [tool for tool in needs if _tool(tool) is None]
-        if missing:
-            say(f"{name} is left out: {', '.join(missing)} is not on the PATH")
-        else:
-            where = folder / "kstreams" if name.startswith("kstreams") else folder
-            yield Contender(name, output, warm, count, _process(testbed, name, command, environment, where))
-
-
-def _tool(name: str) -> str | None:
-    own = ROOT / ".uv" / "bin" / name  # `make` installs uv there
-    return shutil.which(name) or (str(own) if own.exists() else None)
-
-
-def _python(script: str, package: str, *arguments: str) -> list[str]:
-    """Return the command for a script in its own environment, which uv creates at the first use."""
-    packages = (package, "confluent-kafka", "cassandra-driver", "onnxruntime", "numpy", "orjson", "msgspec", "cramjam")
-    given = [argument for name in packages for argument in ("--with", name)]
-    return [
-        _tool("uv") or "uv",
-        "run",
-        "--quiet",
-        "--no-project",
-        "--python",
-        sys.executable,
-        *given,
-        "python",
-        script,
-        *arguments,
-    ]
-
-
-def _process(
+def started(
     testbed: Testbed, name: str, command: list[str], environment: Mapping[str, str], where: Path | None = None
 ) -> Callable[[int], ServiceProcess]:
+    """Return what makes the process of a command, not started. where: the folder in which the command runs."""
+
     def service(turn: int) -> ServiceProcess:
         folder = testbed.work / f"{name}_{turn}"
         folder.mkdir()

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,3 +102,12 @@ def between(start: Sample, end: Sample) -> dict[str, float]:
 
 def sessions(services: Iterable[tuple[str, int | None]]) -> dict[str, int]:
     return {name: pid for name, pid in services if pid is not None}
+
+
+def wait_for(condition: Callable[[], bool], limit_s: float) -> None:
+    """Return when the condition holds. Raises TimeoutError."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not ready after {limit_s:.0f} s")
+        time.sleep(POLL_S)
