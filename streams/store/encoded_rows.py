@@ -44,15 +44,15 @@ class EncodedRows(NamedTuple):
         return batch
 
 
-def query_head(insert: PreparedStatement, markers: int) -> bytes:
-    """What stands before the values of each row. markers: the number of the statement's values."""
+def query_head(insert: PreparedStatement) -> bytes:
+    """What stands before the values of each row: the statement, and the number of its values."""
     query_id: bytes = insert.query_id
-    return _PREPARED + _SHORT.pack(len(query_id)) + query_id + _SHORT.pack(markers)
+    return _PREPARED + _SHORT.pack(len(query_id)) + query_id + _SHORT.pack(len(insert.column_metadata))
 
 
 def encode_rows(insert: PreparedStatement, rows: Sequence[Values]) -> EncodedRows:
     """The batch of a prepared statement over rows of values. The first value of a row is its partition key."""
-    head = query_head(insert, len(rows[0]))
+    head = query_head(insert)
     body = b"".join(head + b"".join(map(value_bytes, row)) for row in rows)
     assert rows[0][0] is not None, "a partition key has a value"
     return EncodedRows(body, len(rows), rows[0][0], insert.keyspace)

@@ -62,7 +62,6 @@ class UserRows:
         self._insert = session.prepare(
             f"INSERT INTO {self._table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) USING TIMESTAMP ?"
         )
-        self._query_head = query_head(self._insert, len(names) + 1)
         columns = "SELECT user_id, representation, state"
         self._select = session.prepare(f"{columns} FROM {self._table} WHERE user_id IN ? AND bundle_id = ?")
         columns = ", ".join([columns, *recent])
@@ -144,7 +143,7 @@ class UserRows:
         numbers = (rows.steps, rows.last_time_ms, cql_schema.write_timestamp(epoch, rows.offset, generation_id))
         steps, last_time_ms, timestamp = (column.astype(">i8") for column in numbers)
         columns = (
-            repeat(self._query_head, len(rows)),
+            repeat(query_head(self._insert), len(rows)),
             *(sizes(map(len, keys)), keys),
             *(sizes(-1 if item is None else len(item) for item in items), [item or b"" for item in items]),
             *(sizes(cell_bytes(self._state_width) + len(item or b"") for item in items), *cell_parts),

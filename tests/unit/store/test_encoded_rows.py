@@ -11,7 +11,9 @@ from cassandra.query import BatchType
 
 from streams.store.encoded_rows import StoreProtocolHandler, Values, encode_rows, fixed_columns, sizes, value_bytes
 
-INSERT: Any = SimpleNamespace(query_id=bytes(range(16)), keyspace="shop")
+INSERT: Any = SimpleNamespace(
+    query_id=bytes(range(16)), keyspace="shop", column_metadata=["user_id", "item", "state", "time"]
+)
 ROWS: list[Values] = [[b"ann", None, b"", b"\x00\x01"], ["Zoë".encode(), b"tee", b"x" * 70_000, None]]
 
 
