@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write a smaller bundle, from which `thalweg train --from` cannot continue",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace another bundle in the folder of --out")
     parser.add_argument("--json", action="store_true", help="print the manifest as one JSON object on the last line")
 
 
@@ -93,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         checkpoint=None if args.without_checkpoint else args.checkpoint,
         for_gpu=args.gpu,
         in_float16=args.half,
+        overwrite=args.overwrite,
     ).manifest
     untrained = None if log is None else manifest.items - len(trained.vocabulary.items)
     _print_manifest(console, manifest, args.out, untrained)

@@ -34,6 +34,7 @@ def export_model(
     checkpoint: Path | str | None = None,
     for_gpu: bool = False,
     in_float16: bool = False,
+    overwrite: bool = True,
 ) -> Bundle:
     """Write `model` as a bundle into the folder `out`, completely or not at all, and load it from there.
 
@@ -43,7 +44,10 @@ def export_model(
     write the graphs of states that stay on a GPU, which repeat the model's tables. in_float16: these graphs rank in
     float16, and the manifest tells the loss.
 
-    Raises InputError where `out` exists and is not a bundle, and BundleError where the parity check fails.
+    overwrite: replace another bundle that is in `out`. The same bundle is always written again.
+
+    Raises InputError where `out` exists and is not a bundle, or is another bundle that must stay, and BundleError where
+    the parity check fails.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / MANIFEST).is_file():
@@ -67,7 +71,9 @@ def export_model(
         names = FILES + (GPU_FILES if for_gpu else ()) + (() if checkpoint is None else CHECKPOINT_IN_BUNDLE)
         offsets = dict(zip(vocabulary.actions, action_offsets, strict=True)) if action_offsets else {}
         manifest = _manifest(model, parity, metrics or {}, training or {}, hash_files(draft, names))
-        _write_manifest(msgspec.structs.replace(manifest, action_offsets=offsets), draft)
+        new_id = _write_manifest(msgspec.structs.replace(manifest, action_offsets=offsets), draft)
+        if not overwrite and (found := _stored_id(out)) not in (None, new_id):
+            raise InputError(f"{out} holds another bundle, {found}: name another folder, or add --overwrite")
         if out.exists():
             shutil.rmtree(out)
         draft.replace(out)
@@ -105,11 +111,23 @@ def _manifest(
     )
 
 
-def _write_manifest(manifest: Manifest, folder: Path) -> None:
-    """Write the manifest with the id of its bundle."""
+def _stored_id(folder: Path) -> str | None:
+    """The id of the bundle in the folder, or None where the folder has no manifest."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        return None
+    try:
+        return str(msgspec.json.decode(manifest.read_bytes(), type=dict[str, Any]).get("bundle_id"))
+    except (ValueError, OSError):
+        return "with a manifest that cannot be read"
+
+
+def _write_manifest(manifest: Manifest, folder: Path) -> str:
+    """Write the manifest with the id of its bundle, and return this id."""
     manifest = msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest))
     text = msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2)
     (folder / MANIFEST).write_bytes(text + b"\n")
+    return manifest.bundle_id
 
 
 def _write_files(model: UserModel, vocabulary: Vocabulary, folder: Path) -> None:

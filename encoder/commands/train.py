@@ -193,7 +193,7 @@ def fit(
     torch.set_num_threads(args.threads)
     initialization, origin = make_initialization(base, embeddings, console)
     snapshots, search = None, None
-    with TrainingProgress(console) as progress, Compute.start(args.device) as compute:
+    with TrainingProgress(console, settings.max_epochs) as progress, Compute.start(args.device) as compute:
         baselines = validate_baselines(log, settings, initialization=initialization)
         progress.on_baselines(baselines)
         if args.tune is not None:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 class TrainingProgress:
     """Shows a bar for the running epoch, and prints a line for each finished epoch."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, max_epochs: int) -> None:
+        """max_epochs: the number of epochs with a validation. All later epochs are of the training on the whole log."""
+        self._max_epochs = max_epochs
+        self._is_final_told = False
         self._bars = Progress(
             TextColumn("epoch {task.fields[number]}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
         )
@@ -62,6 +65,13 @@ class TrainingProgress:
     def on_epoch(self, epoch: int, share: float, metrics: dict[str, float] | None) -> None:
         """Show how much of an epoch is done. This method is an `encoder.training.trainer.Progress`."""
         self._bars.update(self._task, completed=share, number=epoch + 1)
+        if epoch >= self._max_epochs and not self._is_final_told:
+            self._is_final_told = True
+            self._bars.console.print(
+                "Trains the model on the whole log now, for as many epochs as were best, without validation",
+                highlight=False,
+                soft_wrap=True,
+            )
         if metrics is not None:
             self._bars.console.print(f"epoch {epoch + 1:2d}  loss {metrics['loss']:6.3f}  {_figures(metrics)}")
 

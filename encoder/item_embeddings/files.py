@@ -58,7 +58,8 @@ def load_item_embeddings(name: str, path: Path) -> ItemEmbeddings:
     try:
         batches = list(readers[path.suffix](name, path))
     except OSError as error:
-        raise InputError(f"item embeddings {path} cannot be read: {error}") from None
+        remedy = "; write the item ids into this file, one in a line" if str(error.filename).endswith(".ids") else ""
+        raise InputError(f"item embeddings {path} cannot be read: {error}{remedy}") from None
     rows = [row for batch in batches for row in batch[0]]
     items = [item for batch in batches for item in batch[1]]
     if not items:

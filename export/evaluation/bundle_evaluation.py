@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 
 from encoder.data.event_log import EventLog
 from encoder.data.sequences import Sequences
+from encoder.errors import InputError
 from encoder.metrics.baselines import Baselines
 from encoder.metrics.confidence_sequence import mean_of_users
 from encoder.metrics.leakage import find_leak
@@ -84,10 +85,10 @@ def evaluate_bundle(
 
     compare: a second bundle for the same events. are_last: `log` holds each user's last event, and `history` has the
     others. on_progress: is told what is computed next. Raises InputError where an event of `history` is later than a
-    scored event of its user.
+    scored event of its user, and where no scored event has an item of a bundle's catalogue.
     """
     began_s = time.perf_counter()
-    stepper, scored = Stepper(bundle, threads), ScoredEvents.from_logs(log, bundle.vocabulary, history)
+    stepper, scored = Stepper(bundle, threads), _scored_events(bundle, log, history)
     on_progress("ranking every event before it is stepped")
     live, outputs = predict_events(bundle, stepper, scored)
     replayed_s = time.perf_counter()
@@ -114,6 +115,18 @@ def evaluate_bundle(
     # JSON cannot hold a value that is not a number. Encoding and decoding turns it into None.
     built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(result))
     return built
+
+
+def _scored_events(bundle: Bundle, log: EventLog, history: EventLog | None) -> ScoredEvents:
+    """The events as the bundle sees them. Raises InputError where the bundle knows no item of them."""
+    scored = ScoredEvents.from_logs(log, bundle.vocabulary, history)
+    if len(scored.item) and not scored.item.any():
+        example = log.item_ids[int(log.item[0])]
+        raise InputError(
+            f"none of the {len(scored.item):,} scored events has an item of {bundle.bundle_id}, and the first has item "
+            f"{example!r}: every figure would be 0; check that the log and the bundle belong together"
+        )
+    return scored
 
 
 def predict_events(bundle: Bundle, stepper: Stepper, scored: ScoredEvents) -> tuple[Ranks, HeadOutputs]:
@@ -200,7 +213,7 @@ def _comparison(
     ranked: RankedEvents, other: Bundle, log: EventLog, history: EventLog | None, threads: int
 ) -> dict[str, Any]:
     scored, live = ranked.scored, ranked.ranks
-    theirs = ScoredEvents.from_logs(log, other.vocabulary, history)  # the same events in the same order
+    theirs = _scored_events(other, log, history)  # the same events in the same order
     other_ranks = ranks(other, Stepper(other, threads), theirs.sequences, theirs.user, theirs.steps, theirs.item)
     parts = {
         "all": np.ones(len(live), bool),

@@ -32,7 +32,7 @@ def train_bundle(work: Path, bundle: Path) -> None:
     counts = ["--events", str(EVENTS), "--items", str(ITEMS), "--users", str(USERS), "--seed", str(SEED)]
     _run_thalweg("simulate", *counts, "--out", str(log))
     _run_thalweg("train", str(log), "--first", repr(_training_share()), "--out", str(checkpoint))
-    _run_thalweg("export", str(checkpoint), "--out", str(bundle), "--without-checkpoint")
+    _run_thalweg("export", str(checkpoint), "--out", str(bundle), "--without-checkpoint", "--overwrite")
 
 
 def _training_share() -> float:

@@ -26,6 +26,7 @@ LIST_FIGURES = {  # key before _recommended and _actual -> text, digits
     "arp": ("events of an item", 1),
     "novelty": ("novelty: self-information, bits", 2),
 }
+HEAD_SCORES = {"action_accuracy": "action accuracy", "time_log_likelihood": "time log likelihood"}
 HIT_SCORES = ("precision@20", "recall@20", "f1@20")
 ACTION_SCORES = ("precision", "recall", "f1", "share", "average_precision", "auc")
 WIDE = 120  # columns of a terminal that has room for ALL_RANKING
@@ -34,7 +35,7 @@ WIDE = 120  # columns of a terminal that has room for ALL_RANKING
 def print_result(console: Console, result: dict[str, Any]) -> None:
     """Print the result of `bundle_evaluation.evaluate_bundle`, with fewer metrics where the console is narrow."""
     print_table(console, _metrics(result, ALL_RANKING if console.width >= WIDE else NARROW_RANKING))
-    print_table(console, _slices(result["slices"]))
+    print_table(console, _slices(result["slices"], is_wide=console.width >= WIDE))
     for table in (_lists(result), _hits(result), _calibration(result)):
         print_table(console, table)
     console.print(calibration_text(result["calibration"]), soft_wrap=True, highlight=False)
@@ -74,20 +75,27 @@ def _metrics(result: dict[str, Any], names: tuple[str, ...]) -> Table:
     return table
 
 
-def _slices(slices: dict[str, Any]) -> Table:
+def _slices(slices: dict[str, Any], *, is_wide: bool) -> Table:
+    """A table with a row for each slice. A narrow table leaves out the intervals of all but one metric."""
     first = next(iter(next(iter(slices.values())).values()))
-    head_scores = [name for name in ("action_accuracy", "time_log_likelihood") if name in first]
-    headings = ["n", *(text for name in NAMES for text in (name, "95%")), "ndcg@20"]
-    headings += [f"popularity {NAMES[0]}"] * ("popularity" in first) + [name.replace("_", " ") for name in head_scores]
+    shown = {name: text for name, text in HEAD_SCORES.items() if is_wide and name in first}
+    has_popularity = is_wide and "popularity" in first
+    ranged = NAMES if is_wide else NAMES[-1:]
+    headings = ["n"]
+    for name in NAMES:
+        headings += [name, "95%"] if name in ranged else [name]
+    headings += ["ndcg@20"] * is_wide + [f"popularity {NAMES[0]}"] * has_popularity + list(shown.values())
     table = _table("Slices, with 95% intervals by resampling users", ["slice"], headings)
     for group, labels in slices.items():
         table.add_row(group, style="bold")
         for label, metrics in labels.items():
-            cells = [text for name in NAMES for text in (_number(metrics[name]), _range(metrics["interval"][name]))]
-            cells.append(_number(metrics["ndcg@20"]))
-            cells += [_number(metrics["popularity"][NAMES[0]])] if "popularity" in metrics else []
-            cells += [_number(metrics[name]) for name in head_scores]
-            table.add_row(f"  {escape(label)}", f"{metrics['n']:,}", *cells)
+            cells = [f"{metrics['n']:,}"]
+            for name in NAMES:
+                cells.append(_number(metrics[name]))
+                cells += [_range(metrics["interval"][name])] if name in ranged else []
+            cells += [_number(metrics["ndcg@20"])] if is_wide else []
+            cells += [_number(metrics["popularity"][NAMES[0]])] if has_popularity else []
+            table.add_row(f"  {escape(label)}", *cells, *(_number(metrics[name]) for name in shown))
     return table
 
 

@@ -67,3 +67,13 @@ def test_a_user_without_history_starts_with_the_models_values(bundle: Bundle) ->
     assert not bundle.initial_state.any()
     expected = np.concatenate([model.head.bias.detach().numpy(), [-1.5] * 3])  # the counters' means are 1.5
     np.testing.assert_array_equal(bundle.initial_representation, expected)
+
+
+def test_another_bundle_is_replaced_only_on_request(bundle: Bundle, tmp_path: Path) -> None:
+    first = exporter.export_model(tiny_model(100), bundle.vocabulary, tmp_path / "b")
+    exporter.export_model(tiny_model(100), bundle.vocabulary, tmp_path / "b", overwrite=False)  # the same bundle
+    with pytest.raises(InputError, match=f"holds another bundle, {first.bundle_id}: .* add --overwrite"):
+        exporter.export_model(tiny_model(100, seed=3), bundle.vocabulary, tmp_path / "b", overwrite=False)
+    assert Bundle.load(tmp_path / "b").bundle_id == first.bundle_id
+    second = exporter.export_model(tiny_model(100, seed=3), bundle.vocabulary, tmp_path / "b", overwrite=True)
+    assert second.bundle_id != first.bundle_id

@@ -1,6 +1,7 @@
 """`thalweg evaluate` and `thalweg explain` as a user calls them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +199,14 @@ def test_leave_one_out_scores_the_last_event_of_each_user_after_all_others(
     ):
         assert main(wrong) == 1
         assert named in capsys.readouterr().err
+
+
+def test_a_log_without_an_item_of_the_catalogue_is_refused(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign = replace(random_log(), item_ids=[f"foreign-{number}" for number in range(len(random_log().item_ids))])
+    log = str(write(foreign, tmp_path / "log.jsonl"))
+    assert main(["evaluate", "--bundle", str(bundle.path), "--events", log]) == 1
+    printed = " ".join(capsys.readouterr().err.split())
+    assert f"has an item of {bundle.bundle_id}, and the first has item 'foreign-" in printed
+    assert "check that the log and the bundle belong together" in printed
