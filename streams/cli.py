@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("export.evaluation.evaluate_command", "compute offline metrics of a bundle or of a trained model"),
     "export": ("export.command", "export a trained model as a bundle"),
     "explain": ("export.evaluation.explain_command", "show what each event of a user did to the representation"),
-    "worker": ("streams.worker.command", "follow the behaviour topic and keep representations current"),
+    "worker": ("streams.supervisor.command", "follow the behaviour topic and keep representations current"),
     "replay": ("streams.commands.replay.command", "send an event log to the behaviour topic"),
     "monitor": ("streams.monitor.command", "follow the evaluation topic and show metrics beside baselines"),
     "verify": ("streams.commands.verify.command", "recompute all users from the topic and compare with Cassandra"),

@@ -11,6 +11,7 @@ __all__ = [
     "StoreError",
     "ThalwegError",
     "TopicRemadeError",
+    "restart_helps",
 ]
 
 
@@ -45,3 +46,8 @@ class StoreError(ThalwegError):
     """Cassandra did not answer, or Cassandra refused a request."""
 
     retryable = True
+
+
+def restart_helps(error: ThalwegError) -> bool:
+    """True where a new worker may go on after this error. False where somebody has to change something first."""
+    return error.retryable or isinstance(error, TopicRemadeError)

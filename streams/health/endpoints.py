@@ -5,7 +5,7 @@ worker has had work for a while and has confirmed none of it, or when the worker
 """
 
 import errno
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -14,23 +14,16 @@ from streams.config.errors import SettingsError
 from streams.health.watchdog import Health
 
 
-class Endpoints:
+class HttpServer:
     """An HTTP server on the event loop of its caller."""
 
     def __init__(
-        self,
-        host: str,
-        port: int,
-        registry: CollectorRegistry,
-        health: Callable[[], Health],
-        has_assignment: Callable[[], bool],
+        self, host: str, port: int, answers: Mapping[str, Callable[[web.Request], Awaitable[web.Response]]]
     ) -> None:
-        """port: 0 means any free port; has_assignment: whether the process has partitions to read."""
+        """port: 0 means any free port; answers: by path."""
         self._host = host
         self._port = port
-        self._registry = registry
-        self._health = health
-        self._has_assignment = has_assignment
+        self._answers = answers
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> str:
@@ -39,9 +32,8 @@ class Endpoints:
         Raises SettingsError for a port that is taken and for a host that is not an address of this machine.
         """
         app = web.Application()
-        app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
+        for path, answer in self._answers.items():
+            app.router.add_get(path, answer)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         try:
@@ -58,8 +50,26 @@ class Endpoints:
         if self._runner is not None:
             await self._runner.cleanup()
 
+
+class Endpoints(HttpServer):
+    """The endpoints of one process."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        health: Callable[[], Health],
+        has_assignment: Callable[[], bool],
+    ) -> None:
+        """port: 0 means any free port; has_assignment: whether the process has partitions to read."""
+        super().__init__(host, port, {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz})
+        self._registry = registry
+        self._health = health
+        self._has_assignment = has_assignment
+
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return metrics_response(self._registry)
 
     async def _healthz(self, _: web.Request) -> web.Response:
         health = self._health()
@@ -71,6 +81,11 @@ class Endpoints:
         if not self._has_assignment():
             return web.Response(text="no partitions yet\n", status=503)
         return web.Response(text="ready\n")
+
+
+def metrics_response(registry: CollectorRegistry) -> web.Response:
+    """The metrics of a registry in Prometheus's exposition format."""
+    return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def listen_remedy(error: Exception) -> str:

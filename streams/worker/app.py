@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import faust
 from aiokafka.errors import KafkaError
 from faust.exceptions import ConsumerNotStarted
+from faust.tables.manager import TableManager
 from faust.types import TP
 from mode import CrashingSupervisor
 
@@ -55,15 +56,34 @@ class Parts(NamedTuple):
     metrics: WorkerMetrics
 
 
+class NoTables(TableManager):
+    """Starts at once. Faust would first wait a second for tables to be registered, and a worker has no tables."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
 class App(faust.App):
     """A Faust application that starts the outputs before the consumer, and stops them after the last batch.
 
     One process can hold one application, because Faust keeps its transports in a global registry.
     """
 
-    def __init__(self, settings: Settings, group_id: str, make_parts: Callable[["App"], Parts]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        group_id: str,
+        make_parts: Callable[["App"], Parts],
+        announce: Callable[[str, str], None],
+        instance_id: str | None,
+    ) -> None:
+        """announce: gets the address of the HTTP endpoints and the id of the consumer group.
+        instance_id: makes the worker a static member of the group.
+        """
         transport.deliver_as_batches(settings.behavior_topic)
-        super().__init__(group_id, **_options(settings))
+        super().__init__(group_id, consumer_group_instance_id=instance_id, **_options(settings))
+        self._announce = announce
         self.parts = make_parts(self)
         schema = transport.BatchSchema(key_type=bytes, value_type=bytes)
         topic = self.topic(settings.behavior_topic, schema=schema, maxsize=QUEUED_BATCHES)
@@ -94,7 +114,7 @@ class App(faust.App):
     async def on_start(self) -> None:
         await super().on_start()
         await self.parts.publisher.start()
-        print(f"thalweg worker: metrics at {await self.parts.endpoints.start()}/metrics", flush=True)
+        self._announce(await self.parts.endpoints.start(), self.conf.id)
         self.add_future(self.parts.pipeline.run())
 
     def _create_directories(self) -> None:
@@ -162,6 +182,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "topic_disable_leader": True,
         "consumer_auto_offset_reset": "earliest",
         "ConsumerScheduler": transport.BatchScheduler,
+        "TableManager": NoTables,
         "stream_buffer_maxsize": QUEUED_BATCHES,
         "stream_wait_empty": True,  # A rebalance and a stop wait for the batches that were taken.
         "broker_max_poll_records": settings.batch_max_events,

@@ -1,21 +1,23 @@
-"""`thalweg worker`: one process that follows the behaviour topic and keeps representations current.
+"""A worker in this process: follows the behaviour topic and keeps representations current.
 
-Where the worker cannot go on, the command ends with the text of the error and exit code 1. A supervisor (systemd,
-Kubernetes, compose) starts the worker again, and the worker continues from the last commit.
+Where the worker cannot go on, `run` raises the error. A supervisor (`thalweg worker --processes`, systemd, Kubernetes,
+compose) starts the worker again, and the worker continues from the last commit.
 """
 
-import argparse
 import asyncio
 import faulthandler
 import logging
+from collections.abc import Callable
 
 import faust
 
 from export.runtime.bundle import Bundle
 from streams.config.errors import ThalwegError
 from streams.config.log_filters import RateLimitFilter, strip_traceback
-from streams.config.settings import load_settings
+from streams.config.settings import Settings
 from streams.worker import process, wiring
+
+LAST_TASKS_S = 1.0  # that tasks may take to end after a worker has stopped
 
 
 class Worker(faust.Worker):
@@ -29,6 +31,17 @@ class Worker(faust.Worker):
         self.app.announce_stop()
         super()._on_sigterm()
 
+    def _gather_all(self) -> None:
+        """Cancel what is left. All services have stopped by now, and Faust would wait a second for their tasks."""
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+
+    async def _sentinel_task(self) -> None:
+        """Let the cancelled tasks end. Faust would wait another second."""
+        tasks = asyncio.all_tasks(self.loop) - {asyncio.current_task()}
+        if tasks:
+            await asyncio.wait(tasks, timeout=LAST_TASKS_S)
+
     async def _cry(self) -> None:
         """Print the stacks of all threads and tasks (SIGUSR1). Faust would also print the events and rows in flight."""
         faulthandler.dump_traceback(all_threads=True)
@@ -36,22 +49,29 @@ class Worker(faust.Worker):
             task.print_stack()
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--bundle", help="folder of the bundle (default: the setting `bundle`)")
-    parser.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+def run(
+    settings: Settings,
+    log_level: str,
+    announce: Callable[[str, str], None],
+    name: str = "",
+    instance_id: str | None = None,
+) -> int:
+    """Run the bundle `settings.bundle` until a signal, and return the exit code. Raises the ThalwegError of a failure.
 
-
-def run(args: argparse.Namespace) -> int:
-    settings = load_settings()
-    bundle = Bundle.load(settings.bundle_folder(args.bundle))
-    logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if args.log_level != "DEBUG":
+    announce: gets the address of the HTTP endpoints and the id of the consumer group.
+    name: stands in every line of the log.
+    instance_id: makes the worker a static member of the group. The group keeps the partitions of a static member for
+    `session_timeout_s` after its process has ended.
+    """
+    bundle = Bundle.load(settings.bundle_folder(None))
+    logging.basicConfig(level=log_level, format=f"%(asctime)s {name}%(levelname)s %(name)s: %(message)s")
+    if log_level != "DEBUG":
         logging.getLogger("kafka").setLevel(logging.CRITICAL)  # kafka-python logs each retry. A failure is raised.
     for handler in logging.getLogger().handlers:
         handler.addFilter(RateLimitFilter())
         handler.addFilter(strip_traceback)
-    app = wiring.build(settings, bundle)
-    worker = Worker(app, loglevel=args.log_level, redirect_stdouts=False, quiet=True)
+    app = wiring.build(settings, bundle, announce, instance_id)
+    worker = Worker(app, loglevel=log_level, redirect_stdouts=False, quiet=True)
     worker.override_logging = False
     worker.spinner = None  # The spinner's escape codes would stand in every log.
     app.parts.watchdog.start()

@@ -1,5 +1,6 @@
 """The wiring of a worker: every object is made here, and gets what it needs in its constructor."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from export.runtime.bundle import Bundle
@@ -32,8 +33,12 @@ from streams.worker.source import Source
 PARTITIONER_LIMIT_S = 0.2  # A start must not wait longer for the sample of the topic's records.
 
 
-def build(settings: Settings, bundle: Bundle) -> App:
-    """The application of a worker, not started. Raises SettingsError, BrokerError, StoreError, BundleError."""
+def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], None], instance_id: str | None) -> App:
+    """The application of a worker, not started. Raises SettingsError, BrokerError, StoreError, BundleError.
+
+    announce: gets the address of the HTTP endpoints and the id of the consumer group.
+    instance_id: makes the worker a static member of the group.
+    """
     ensure_topics(settings)
     choose_partitioner(settings, settings.behavior_topic, PARTITIONER_LIMIT_S)  # says what producers do wrong
     store = open_store(settings, bundle)
@@ -44,7 +49,7 @@ def build(settings: Settings, bundle: Bundle) -> App:
     def make_parts(app: App) -> Parts:
         return _parts(app, settings, bundle, store, group_id)
 
-    return App(settings, group_id, make_parts)
+    return App(settings, group_id, make_parts, announce, instance_id)
 
 
 def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id: str) -> Parts:

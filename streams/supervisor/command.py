@@ -1,0 +1,107 @@
+"""`thalweg worker`: one worker in this process, or several as child processes of a supervisor.
+
+A worker that cannot go on ends with the text of its error and exit code 1. With `--processes`, the supervisor starts
+such a process again, unless somebody has to change something first. Without, that is the job of systemd, Kubernetes or
+compose. A worker continues from its last commit.
+"""
+
+import argparse
+import asyncio
+import signal
+
+import msgspec
+
+from streams.config.errors import ThalwegError
+from streams.config.settings import Settings, load_settings
+from streams.health.endpoints import HttpServer
+from streams.supervisor.answers import Answers
+from streams.supervisor.link import Link, Report
+from streams.supervisor.membership import leave, new_instance_ids
+from streams.supervisor.merged_metrics import MergedMetrics
+from streams.supervisor.process_count import AUTO, automatic_count, process_count
+from streams.supervisor.supervision import Supervision
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bundle", help="folder of the bundle (default: the setting `bundle`)")
+    parser.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    parser.add_argument(
+        "--processes",
+        type=process_count,
+        default=1,
+        metavar="N|auto",
+        help="processes that share the partitions (default: 1); auto: one for each core, at most the partitions",
+    )
+    # How a supervisor starts a process: the socket of the link, the number of the process, its id in the group
+    parser.add_argument("--link", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--number", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--instance-id", help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = load_settings()
+    settings = msgspec.structs.replace(settings, bundle=settings.bundle_folder(args.bundle))
+    if args.link is not None:
+        return _run_child(settings, args)
+    processes = automatic_count(settings) if args.processes == AUTO else args.processes
+    if processes > 1:
+        return asyncio.run(_supervise(settings, args.log_level, processes))
+    from streams.worker.command import run as run_worker
+
+    return run_worker(settings, args.log_level, _print_address)
+
+
+def _run_child(settings: Settings, args: argparse.Namespace) -> int:
+    link = Link(args.link)
+    link.watch()
+    from streams.worker.command import run as run_worker  # takes a second, in which the supervisor may end
+
+    settings = msgspec.structs.replace(settings, http_host="127.0.0.1", http_port=0)
+
+    def announce(address: str, group: str) -> None:
+        link.report(Report(address=address, group=group))
+
+    try:
+        return run_worker(settings, args.log_level, announce, f"process {args.number} ", args.instance_id)
+    except ThalwegError as error:
+        link.report_failure(error)
+        return 1
+
+
+async def _supervise(settings: Settings, log_level: str, processes: int) -> int:
+    instance_ids = new_instance_ids(processes)
+    common = ("worker", "--bundle", str(settings.bundle), "--log-level", log_level)
+    arguments = [
+        (*common, "--number", str(number), "--instance-id", instance_id)
+        for number, instance_id in enumerate(instance_ids, 1)
+    ]
+    metrics = MergedMetrics()
+    supervision = Supervision(arguments, metrics)
+    answers = Answers(supervision.addresses, metrics)
+    server = HttpServer(
+        settings.http_host,
+        settings.http_port,
+        {"/metrics": answers.metrics, "/healthz": answers.healthz, "/readyz": answers.readyz},
+    )
+    print(f"thalweg worker: {processes} processes, metrics at {await server.start()}/metrics", flush=True)
+    _handle_signals(supervision)
+    try:
+        is_orderly = await supervision.run()
+    finally:
+        await server.stop()
+    if is_orderly and supervision.group is not None:
+        await asyncio.to_thread(leave, settings, supervision.group, instance_ids)
+    return 0 if is_orderly else 1
+
+
+def _handle_signals(supervision: Supervision) -> None:
+    """A signal that the caller of the process lets be ignored stays ignored."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, supervision.ask_to_stop)
+    loop.add_signal_handler(signal.SIGUSR1, supervision.forward, signal.SIGUSR1)
+
+
+def _print_address(address: str, _: str) -> None:
+    print(f"thalweg worker: metrics at {address}/metrics", flush=True)

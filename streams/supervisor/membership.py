@@ -1,0 +1,34 @@
+"""The static members of a consumer group (KIP-345): one for each process of a supervisor.
+
+The group keeps the partitions of a static member for `session_timeout_s` after the end of its process. The next process
+of the member gets the partitions back without a rebalance, and the other members go on meanwhile. A static member does
+not leave the group by itself, so the supervisor takes all of its members out when it has stopped them.
+"""
+
+import contextlib
+import socket
+import uuid
+
+from streams.config.errors import BrokerError
+from streams.config.settings import Settings
+
+
+def new_instance_ids(count: int) -> list[str]:
+    """Ids that no other supervisor has, also on this host."""
+    prefix = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+    return [f"{prefix}-{number}" for number in range(1, count + 1)]
+
+
+def leave(settings: Settings, group: str, instance_ids: list[str]) -> None:
+    """Take the members out of the group, so that their partitions move at once. Blocks.
+
+    Where the broker does not answer or refuses, the partitions move when the sessions of the members end.
+    """
+    from kafka.admin import MemberToRemove  # The supervisor loads the Kafka client at its end alone.
+    from kafka.errors import KafkaError
+
+    from streams.broker.topics import broker_admin
+
+    members = [MemberToRemove(group_instance_id=instance_id) for instance_id in instance_ids]
+    with contextlib.suppress(BrokerError, KafkaError), broker_admin(settings) as admin:
+        admin.remove_group_members(group, members)
