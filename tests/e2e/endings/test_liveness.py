@@ -105,7 +105,7 @@ def test_a_worker_stops_at_once_while_its_group_waits_for_a_killed_member(deploy
 def test_a_worker_that_is_told_to_stop_while_it_joins_its_group_stops_in_order(
     deployment: Deployment, waits_for: str
 ) -> None:
-    command = [sys.executable, "-m", "tests.e2e.worker_stopped_joining", waits_for]
+    command = [sys.executable, "-m", "tests.e2e.endings.worker_stopped_joining", waits_for]
     worker = WorkerProcess(deployment.settings, deployment.folder / "worker.log", command)
     worker.start(wait=False)
     wait_until_ended(worker, STOP_LIMIT_S)
