@@ -37,7 +37,7 @@ def test_counters_histograms_and_gauges_of_two_processes() -> None:
     assert found["thalweg_records_total", "applied"] == 12
     assert found["thalweg_freshness_seconds_count", ""] == 3
     assert found["thalweg_freshness_seconds_sum", ""] == pytest.approx(0.0415)
-    assert found["thalweg_freshness_seconds_bucket", "0.00177828"] == 1
+    assert found["thalweg_freshness_seconds_bucket", "0.001778"] == 1
     assert found["thalweg_freshness_seconds_bucket", "+Inf"] == 3
     assert [found["thalweg_lag_records", partition] for partition in "012"] == [10, 4, 8]
     assert found["thalweg_users_in_memory", ""] == 7
