@@ -86,12 +86,13 @@ async def _supervise(settings: Settings, log_level: str, processes: int) -> int:
     print(f"thalweg worker: {processes} processes, metrics at {await server.start()}/metrics", flush=True)
     _handle_signals(supervision)
     try:
-        is_orderly = await supervision.run()
+        await supervision.run()
     finally:
         await server.stop()
-    if is_orderly and supervision.group is not None:
-        await asyncio.to_thread(leave, settings, supervision.group, instance_ids)
-    return 0 if is_orderly else 1
+        # A process that did not end in order may have waited for the broker, and nobody waits for the broker twice.
+        if supervision.is_orderly and supervision.group is not None:
+            await asyncio.to_thread(leave, settings, supervision.group, instance_ids)
+    return 0 if supervision.is_orderly else 1
 
 
 def _handle_signals(supervision: Supervision) -> None:

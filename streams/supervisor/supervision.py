@@ -31,7 +31,7 @@ class Supervision:
         self._is_stopping = asyncio.Event()
         self._is_killing = asyncio.Event()
         self._has_served = False  # a process has once served its endpoints
-        self._are_orderly = True  # every process has ended with exit code 0 after the stop
+        self.is_orderly = True  # False when a process has not ended in order after it was told to stop
         self.group: str | None = None  # the consumer group, once a process has told the group
 
     def addresses(self) -> dict[int, str | None]:
@@ -49,8 +49,8 @@ class Supervision:
         for child in self._children.values():
             child.send_signal(number)
 
-    async def run(self) -> bool:
-        """Run until `ask_to_stop`, and return whether every process has ended in order.
+    async def run(self) -> None:
+        """Run until `ask_to_stop` and until every process has ended.
 
         Raises WorkerFailedError for an error that no restart mends, after all other processes have ended.
         """
@@ -61,7 +61,6 @@ class Supervision:
         await self._end_all(keeping)
         for task in keeping:
             task.result()
-        return self._are_orderly
 
     async def _keep_running(self, number: int) -> None:
         backoff = Backoff()
@@ -76,7 +75,7 @@ class Supervision:
             del self._children[number]
             self.group = child.group or self.group
             if self._is_stopping.is_set():
-                self._are_orderly = self._are_orderly and ending.code in ORDERLY
+                self.is_orderly = self.is_orderly and ending.code in ORDERLY
                 return
             self._has_served = self._has_served or child.address is not None or any(self.addresses().values())
             self._check(ending)

@@ -62,7 +62,8 @@ class Stage:
         loop = asyncio.get_running_loop()
         for _ in range(orders if stop_after_s else 0):
             loop.call_later(stop_after_s, running.ask_to_stop)
-        return await running.run()
+        await running.run()
+        return running.is_orderly
 
     async def _start(self, arguments: Sequence[str]) -> PlayedProcess:
         name, lives = arguments[0], self.started[arguments[0]]
