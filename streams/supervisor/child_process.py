@@ -50,7 +50,7 @@ class ChildProcess:
     async def start(cls, arguments: Sequence[str]) -> "ChildProcess":
         """Start `thalweg ARGUMENTS --link DESCRIPTOR` in a fresh interpreter.
 
-        The process has a session of its own, so Ctrl-C in a terminal reaches the supervisor alone.
+        The process has a process group of its own, so Ctrl-C in a terminal reaches the supervisor alone.
         """
         own, other = socket.socketpair()
         with other:
@@ -59,7 +59,7 @@ class ChildProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 env=child_environment(os.environ, sys.path),
                 pass_fds=[other.fileno()],
-                start_new_session=True,
+                process_group=0,
             )
         reader, writer = await asyncio.open_connection(sock=own)
         child = cls(process, reader)
