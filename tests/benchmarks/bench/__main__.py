@@ -45,6 +45,7 @@ NAMES = {
     "quix": "Quix Streams",
     "plain_faust": "plain Faust",
 }
+OWN = ("default", "plain", "gpu")
 USUAL = ("default", "plain", "gpu", "kstreams", "quix", "plain_faust")
 FRESH = ("default", "plain", "kstreams")
 FRESHNESS_S = 12.0  # of each rate
@@ -151,18 +152,16 @@ def _summary(found: dict[str, dict[int, list[Figures]]]) -> dict[str, Any]:
         rates = [one["events_per_s"] for one in by_share[share]]
         result[name] = {
             **medians[share],
-            "processes" if name in ("default", "plain", "gpu") else "threads": share,
+            "processes" if name in OWN else "threads": share,
             "events_per_s_spread": [min(rates), max(rates)],
             "by_share": {str(one): figures["events_per_s"] for one, figures in medians.items()},
         }
         print(f"{NAMES[name]:28} x {share} {_shown(medians[share])}  ({min(rates):,.0f} to {max(rates):,.0f})")
-    for own in {"default", "plain"} & result.keys():
-        others = [name for name in result if name not in ("default", "plain", "gpu")]
+    others = [name for name in found if name not in OWN]
+    for own in [name for name in ("default", "plain") if name in found]:
         rate = result[own]["events_per_s"]
-        result[f"ratio_{own}"] = {name: rate / result[name]["events_per_s"] for name in others}
-    for own in {"default", "plain"} & result.keys():
-        ratios = ", ".join(f"{ratio:.2f} times {NAMES[name]}" for name, ratio in result[f"ratio_{own}"].items())
-        print(f"{NAMES[own]}: {ratios}")
+        result[f"ratio_{own}"] = ratios = {name: rate / result[name]["events_per_s"] for name in others}
+        print(f"{NAMES[own]}: " + ", ".join(f"{ratio:.2f} times {NAMES[name]}" for name, ratio in ratios.items()))
     return result
 
 
