@@ -117,9 +117,14 @@ def run(testbed: Testbed, contender: Contender, turn: int) -> dict[str, float]:
     except TimeoutError as error:
         raise TimeoutError(f"{contender.name}: {error}{process.last_lines()}") from None
     finally:
-        leader = process.pid
-        process.stop()
-        if leader is not None:  # a script's program may outlive the script
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(leader, signal.SIGKILL)
+        stop(process)
         growth.close()
+
+
+def stop(process: ServiceProcess) -> None:
+    """Stop a contender, and what its process has started: a script's program may outlive the script."""
+    leader = process.pid
+    process.stop()
+    if leader is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGKILL)

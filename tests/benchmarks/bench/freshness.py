@@ -14,7 +14,7 @@ import numpy as np
 from streams.broker.topics import ensure_topics
 from streams.commands.replay.producer import Replay
 from streams.local.process.service_process import ServiceProcess
-from tests.benchmarks.bench.contenders import ROOT, Testbed
+from tests.benchmarks.bench.contenders import ROOT, Testbed, stop
 from tests.benchmarks.bench.load import events
 from tests.benchmarks.bench.prober import LAST_S, Target
 from tests.benchmarks.bench.watch import cpu_s, wait_for
@@ -50,7 +50,7 @@ def freshness(testbed: Testbed, contender: Fresh, seconds: float, rates: Sequenc
         wait_for(lambda: _has_caught_up(testbed, contender), START_S)
         return {str(rate): _at(testbed, contender, process, rate, seconds) for rate in rates}
     finally:
-        process.stop()
+        stop(process)
 
 
 def _at(testbed: Testbed, contender: Fresh, process: ServiceProcess, rate: int, seconds: float) -> dict[str, float]:
