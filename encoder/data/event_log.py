@@ -5,14 +5,15 @@ fills a log with simulated events.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.data.event_ids import UNNAMED, EqualEvents, content_id
+from encoder.data.event_ids import EqualEvents, content_id
 from encoder.data.events import BehaviorEvent
 from encoder.errors import InputError
 
@@ -24,6 +25,63 @@ class Column(NamedTuple):
 
     values: list[str]
     codes: NDArray[np.int32]  # (n,)
+
+
+class Texts:
+    """n texts without an object for each: the UTF-8 of all texts, and where each text begins and how long it is."""
+
+    def __init__(self, data: NDArray[np.uint8], start: NDArray[np.int64], size: NDArray[np.int32]) -> None:
+        """data: (bytes,). start, size: (n,) in bytes."""
+        self.data, self.start, self.size = data, start, size
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> "Texts":
+        """The texts one after another."""
+        encoded = [text.encode() for text in texts]
+        size = np.array([len(text) for text in encoded], np.int32)
+        return cls.in_a_row(np.frombuffer(b"".join(encoded), np.uint8), size)
+
+    @classmethod
+    def in_a_row(cls, data: NDArray[np.uint8], size: NDArray[np.int32]) -> "Texts":
+        """The texts of these sizes in bytes, which follow each other in `data`."""
+        end = np.cumsum(size, dtype=np.int64)
+        return cls(data, end - size, size)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Texts]") -> "Texts":
+        """The texts of the first part, then those of the second part, and so on."""
+        lengths = np.array([0, *(len(part.data) for part in parts)], np.int64)
+        starts = [part.start + before for part, before in zip(parts, np.cumsum(lengths), strict=False)]
+        none = cls.of([])
+        return cls(
+            np.concatenate([none.data, *(part.data for part in parts)]),
+            np.concatenate([none.start, *starts]),
+            np.concatenate([none.size, *(part.size for part in parts)]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+    def __getitem__(self, rows: "slice | NDArray[np.bool_] | NDArray[np.intp]") -> "Texts":
+        return Texts(self.data, self.start[rows], self.size[rows])
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the texts. Raises UnicodeDecodeError for bytes that are not UTF-8."""
+        packed = self.packed()
+        text, end = packed.data.tobytes().decode(), np.cumsum(packed.size, dtype=np.int64)
+        if len(text) != len(packed.data):  # the sizes are in bytes, and a character may have several bytes
+            end = np.append(0, np.cumsum((packed.data & 0xC0) != 0x80))[end]
+        return (text[begin:end] for begin, end in pairwise([0, *end.tolist()]))
+
+    def packed(self) -> "Texts":
+        """The same texts, whose bytes follow each other from the first byte of `data` to its last."""
+        end = np.cumsum(self.size, dtype=np.int64)
+        total = int(end[-1]) if len(end) else 0
+        begin = int(self.start[0]) if len(end) else 0
+        if (self.start - begin == end - self.size).all():
+            return Texts(self.data[begin : begin + total], end - self.size, self.size)
+        places = np.repeat(self.start - (end - self.size), self.size) + np.arange(total)
+        return Texts(self.data[places], end - self.size, self.size)
 
 
 @dataclass(frozen=True)
@@ -40,14 +98,14 @@ class EventLog:
     categories: list[str]
     user: NDArray[np.int32]  # (n,) position in user_ids
     item: NDArray[np.int32]  # (n,) position in item_ids
-    action: NDArray[np.int32]  # (n,) position in actions
+    action: NDArray[np.int8] | NDArray[np.int32]  # (n,) position in actions; int8 where all positions fit
     time_ms: NDArray[np.int64]  # (n,) milliseconds since 1970-01-01 UTC
     category: NDArray[np.int32]  # (n,) position in categories, or MISSING
     price: NDArray[np.float64]  # (n,) nan when the event has no price
     source: str = "log"  # where the events come from; the prefix of generated event ids
-    # (n,) str. An event with the id UNNAMED gets an id that `encoder.data.event_ids` makes of the event.
-    # None: all events get such ids.
-    event_ids: NDArray[np.object_] | None = None
+    # (n,) An event whose id is empty gets an id that `encoder.data.event_ids` makes of the event. None: all events get
+    # such ids.
+    event_ids: Texts | None = None
     session: Column | None = None
     attributes: dict[str, Column] = field(default_factory=dict)
     item_names: dict[str, str] | None = None  # item id -> name that people read
@@ -104,7 +162,7 @@ class EventLog:
             for name in ("user", "item", "action", "time_ms", "category", "price")
         }
         if self.event_ids is not None and later.event_ids is not None:
-            columns["event_ids"] = np.concatenate([self.event_ids, later.event_ids])
+            columns["event_ids"] = Texts.joined([self.event_ids, later.event_ids])
         if self.session is not None and later.session is not None:
             columns["session"] = _joined(self.session, later.session)
         attributes = {name: _joined(column, later.attributes[name]) for name, column in self.attributes.items()}
@@ -137,11 +195,11 @@ class EventLog:
             )
 
     def _event_ids(self) -> list[str]:
-        own_ids = [UNNAMED] * len(self) if self.event_ids is None else list(self.event_ids)
+        own_ids = [""] * len(self) if self.event_ids is None else list(self.event_ids)
         equal_events = EqualEvents()
         users, items, actions = self.user.tolist(), self.item.tolist(), self.action.tolist()
         for row, time_ms in enumerate(self.time_ms.tolist()):
-            if own_ids[row] == UNNAMED:
+            if not own_ids[row]:
                 user_id, item_id = self.user_ids[users[row]], self.item_ids[items[row]]
                 made_id = content_id(self.source, user_id, item_id, self.actions[actions[row]], time_ms)
                 own_ids[row] = equal_events.unique_id(made_id, time_ms)

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from encoder.data.loaders.columns.mapping import ColumnMapping
-from encoder.data.loaders.delimited import Delimited
 from encoder.data.loaders.jsonl import JsonLines, MappedJsonLines
-from encoder.data.loaders.parquet import Parquet
-from encoder.data.loaders.plain_csv import plain_csv
 from encoder.data.loaders.public_datasets import diginetica, movielens, rees46, retailrocket, taobao, yoochoose
 from encoder.data.loaders.public_datasets.otto import Otto
 from encoder.data.loaders.row_batches import LogFormat
+from encoder.data.loaders.tables.delimited import Delimited
+from encoder.data.loaders.tables.parquet import Parquet
+from encoder.data.loaders.tables.plain_csv import plain_csv
 from encoder.errors import InputError
 
 FORMATS: dict[str, LogFormat] = {

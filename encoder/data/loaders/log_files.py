@@ -1,12 +1,17 @@
 """Reads a whole log file as an event log."""
 
+import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 from encoder.data.event_log import EventLog
+from encoder.data.loaders.assembly.event_columns import EventBatch, columns_of
+from encoder.data.loaders.assembly.log_builder import EventLogBuilder
 from encoder.data.loaders.formats import choose_format, format_from_name
-from encoder.data.loaders.log_builder import EventLogBuilder
 from encoder.data.loaders.log_report import LogReport
-from encoder.data.loaders.validation import validated_batches
+from encoder.data.loaders.row_batches import LogFormat
+from encoder.data.loaders.tables.delimited import Delimited
+from encoder.data.loaders.validation import latest_time_ms, reading, validated_batches
 
 
 def load_log(path: Path | str, format: str | None = None, columns: str | None = None) -> tuple[EventLog, LogReport]:
@@ -19,7 +24,34 @@ def load_log(path: Path | str, format: str | None = None, columns: str | None = 
     Raises InputError when the format is unknown, when the file lacks a named column, and when the file is unreadable.
     """
     log_format = choose_format(path, format, columns)
-    builder = EventLogBuilder(source=format or format_from_name(path))
-    for batch in validated_batches(log_format, Path(path)):
-        builder.add(batch)
+    source = format or format_from_name(path)
+    with reading(Path(path)):
+        parts = _column_batches(log_format, Path(path))
+        if parts is not None:
+            from encoder.data.loaders.arrow.arrow_column import ArrowColumn
+
+            return _built(EventLogBuilder(source, ArrowColumn), parts)
+    return _built(EventLogBuilder(source), _row_batches(log_format, Path(path)))
+
+
+def _built(builder: EventLogBuilder, parts: Iterator[EventBatch]) -> tuple[EventLog, LogReport]:
+    for part in parts:
+        builder.add(part)
     return builder.log(), builder.report
+
+
+def _row_batches(log_format: LogFormat, path: Path) -> Iterator[EventBatch]:
+    for rows in validated_batches(log_format, path):
+        none = columns_of([])
+        yield EventBatch(none, none.time_ms, rows)
+
+
+def _column_batches(log_format: LogFormat, path: Path) -> Iterator[EventBatch] | None:
+    """The parts of a file by columns, or None where pyarrow is absent or the file must be read row by row."""
+    if importlib.util.find_spec("pyarrow") is None or not path.is_file():  # a pipe can be read once
+        return None
+    if isinstance(log_format, Delimited):
+        from encoder.data.loaders.arrow.delimited_columns import delimited_batches
+
+        return delimited_batches(log_format, path, latest_time_ms())
+    return None

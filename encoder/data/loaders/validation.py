@@ -4,6 +4,7 @@ import re
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from encoder.data.contract.incoming_event import MAX_AHEAD_MS
@@ -21,20 +22,35 @@ def validated_batches(log_format: LogFormat, path: Path) -> Iterator[JudgedBatch
 
     Raises InputError when the file cannot be read.
     """
+    latest_ms = latest_time_ms()
+    with reading(path):
+        for batch in log_format.batches(path):
+            yield judged(batch, latest_ms)
+
+
+def latest_time_ms() -> int:
+    """The latest time of an event that is accepted now.
+
+    A worker compares the time of an event with the timestamp of its record, which a replay sets to the clock.
+    """
+    return int(time.time() * 1000) + MAX_AHEAD_MS
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Raise InputError in the place of an error of reading, and when the path is a folder."""
     if path.is_dir():
         raise InputError(f"{path} is a folder, and a log is one file: name a file, or join the files of the folder")
-    # A worker compares the time of an event with the timestamp of its record, which a replay sets to the clock.
-    latest_ms = int(time.time() * 1000) + MAX_AHEAD_MS
     try:
-        for batch in log_format.batches(path):
-            yield _judged(batch, latest_ms)
+        yield
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"cannot read the event log {path}: {error}; check the path and that the file is whole"
         ) from None
 
 
-def _judged(batch: RowBatch, latest_ms: int) -> JudgedBatch:
+def judged(batch: RowBatch, latest_ms: int) -> JudgedBatch:
+    """The rows after the judge of the event contract. Events later than `latest_ms` are rejected."""
     events: list[BehaviorEvent | UnusableRow] = []
     dropped: list[tuple[int, DroppedField]] = []
     for line, content in zip(batch.lines, batch.contents, strict=True):

@@ -87,14 +87,20 @@ class ColumnMapping:
         """Whether the mapping names columns by number. Such a file has no header."""
         return any(_NUMBERED.fullmatch(column) for column in self.column_of.values())
 
+    @property
+    def first_plausible_ms(self) -> int:
+        """The first time that `time_ms` takes, apart from times before 1970."""
+        is_unit_clear = self.is_time_unit_given or "event_time_ms" not in self.column_of
+        return 0 if is_unit_clear else _FIRST_PLAUSIBLE_MS
+
     def time_ms(self, text: str) -> int:
         """Parse a time in the unit of the mapping.
 
         Raises ValueError when the text is no such time, and when a time without a given unit must be in seconds.
         """
         time_ms = UNITS[self.time_unit](text)
-        column = self.column_of.get("event_time_ms")
-        if column is not None and not self.is_time_unit_given and 0 <= time_ms < _FIRST_PLAUSIBLE_MS:
+        if 0 <= time_ms < self.first_plausible_ms:
+            column = self.column_of["event_time_ms"]
             raise ValueError(
                 f"time {text!r} in column {column!r} would lie before 2001-09-09 in milliseconds: write "
                 f"event_time_ms={column}[s] for seconds, or event_time_ms={column}[ms] for milliseconds"

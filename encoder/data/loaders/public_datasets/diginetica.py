@@ -11,8 +11,8 @@ be the id of another user.
 from pathlib import Path
 
 from encoder.data.event_ids import UNNAMED
-from encoder.data.loaders.delimited import Layout
 from encoder.data.loaders.row_batches import RawEvent
+from encoder.data.loaders.tables.delimited import Layout
 from encoder.data.loaders.text.cells import split_cells
 from encoder.data.loaders.text.times import from_iso, from_milliseconds
 from encoder.errors import InputError

@@ -8,8 +8,8 @@ u.data        separated by tabs, without a header (ml-100k)
 from pathlib import Path
 
 from encoder.data.event_ids import UNNAMED
-from encoder.data.loaders.delimited import Layout, check_header
 from encoder.data.loaders.row_batches import RawEvent
+from encoder.data.loaders.tables.delimited import Layout, check_header
 from encoder.data.loaders.text.numbers import float_or_text
 from encoder.data.loaders.text.times import from_seconds
 

@@ -12,19 +12,24 @@ click was.
 from pathlib import Path
 
 from encoder.data.event_ids import UNNAMED
-from encoder.data.loaders.delimited import Layout
 from encoder.data.loaders.row_batches import RawEvent
+from encoder.data.loaders.tables.delimited import CellFields, Layout
 from encoder.data.loaders.text.numbers import float_or_text
 from encoder.data.loaders.text.times import from_iso, from_seconds
 
 _PREPARED = "SessionId\tItemId\tTime"
+_PREPARED_FIELDS = CellFields(
+    {"user_id": 0, "item_id": 1, "event_time_ms": 2, "session_id": 0}, time_unit="s", action="click"
+)
 _BRAND_DIGITS = 8
 
 
 def layout(first_line: str, path: Path) -> Layout:
     """The layout of the file at `path`, which begins with `first_line`."""
     if first_line == _PREPARED:
-        return Layout("\t", columns=3, user_column=0, parse_event=_parse_prepared_click, has_header=True)
+        return Layout(
+            "\t", 3, user_column=0, parse_event=_parse_prepared_click, has_header=True, fields=_PREPARED_FIELDS
+        )
     if first_line.count(",") == 4:
         return Layout(",", columns=5, user_column=0, parse_event=_parse_purchase, has_header=False)
     return Layout(",", columns=4, user_column=0, parse_event=_parse_click, has_header=False)

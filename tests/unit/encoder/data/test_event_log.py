@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from encoder.data.event_ids import content_id
-from encoder.data.event_log import Column, EventLog
+from encoder.data.event_log import Column, EventLog, Texts
 from encoder.errors import InputError
 
 
@@ -43,7 +43,7 @@ def test_a_part_of_a_log_keeps_codes_and_ids() -> None:
     whole = list(log.events())
     assert list(log[1:3].events()) == whole[1:3]
     assert list(log[log.user == 1].events()) == whole[1::2]
-    named = EventLog(**{**vars(log), "event_ids": np.array(["a", "b", "c", "d"], dtype=object)})
+    named = EventLog(**{**vars(log), "event_ids": Texts.of(["a", "b", "c", "d"])})
     assert [event.event_id for event in named[2:].events()] == ["c", "d"]
 
 
@@ -76,7 +76,7 @@ def test_split_refuses_an_empty_log() -> None:
 
 def test_the_two_parts_of_a_log_make_the_whole_log() -> None:
     log = make_log([10, 20, 20, 30])
-    named = EventLog(**{**vars(log), "event_ids": np.array(["a", "b", "c", "d"], dtype=object)})
+    named = EventLog(**{**vars(log), "event_ids": Texts.of(["a", "b", "c", "d"])})
     for whole in (log, named):
         for cut in (0, 2, 4):
             assert list(whole[:cut].followed_by(whole[cut:]).events()) == list(whole.events())

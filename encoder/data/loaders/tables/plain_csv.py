@@ -8,8 +8,8 @@ from pathlib import Path
 
 from encoder.data.event_ids import UNNAMED
 from encoder.data.loaders.columns.mapping import ATTRIBUTE_PREFIX, ColumnMapping
-from encoder.data.loaders.delimited import Delimited, Layout
 from encoder.data.loaders.row_batches import RawEvent
+from encoder.data.loaders.tables.delimited import CellFields, Delimited, Layout
 from encoder.data.loaders.text.cells import split_cells
 from encoder.data.loaders.text.numbers import float_or_text, without_zero_fraction
 
@@ -27,7 +27,14 @@ def plain_csv(mapping: ColumnMapping) -> Delimited:
         column_of = mapping.checked_columns(header, path)
         parser = _LineParser(mapping, {name: header.index(column) for name, column in column_of.items()})
         user_column = parser.positions["user_id"]
-        return Layout(separator, len(cells), user_column, parser.parse_event, has_header=not is_numbered)
+        fields = CellFields(
+            parser.positions,
+            mapping.time_unit,
+            first_plausible_ms=mapping.first_plausible_ms,
+            action=mapping.action,
+            has_whole_numbers=True,
+        )
+        return Layout(separator, len(cells), user_column, parser.parse_event, not is_numbered, fields)
 
     return Delimited(layout)
 

@@ -12,6 +12,17 @@ from encoder.errors import InputError
 
 
 @dataclass(frozen=True)
+class CellFields:
+    """Which cells of a line are which fields, for a layout whose `parse_event` only picks cells."""
+
+    positions: dict[str, int]  # field or attributes.NAME -> position; an empty cell is a missing value
+    time_unit: str  # a key of `encoder.data.loaders.text.times.UNITS`
+    first_plausible_ms: int = 0  # `parse_event` refuses earlier times
+    action: str | None = None  # of every row; None: a cell holds the action
+    has_whole_numbers: bool = False  # whether ids such as "7.0" are read as "7"
+
+
+@dataclass(frozen=True)
 class Layout:
     """How the cells of a line make the fields of an event."""
 
@@ -20,6 +31,7 @@ class Layout:
     user_column: int  # position of the cell with the user id
     parse_event: Callable[[list[str]], RawEvent]  # of the cells; raises ValueError when a time is wrong
     has_header: bool
+    fields: CellFields | None = None  # how `parse_event` reads a line, where this can be said by columns
 
 
 class Delimited:
@@ -29,16 +41,20 @@ class Delimited:
 
     def __init__(self, layout: Callable[[str, Path], Layout]) -> None:
         """layout: (first line, path) -> layout. The function raises InputError when the first line is wrong."""
-        self._layout = layout
+        self._layout_of = layout
+
+    def layout(self, first_line: bytes, path: Path) -> Layout:
+        """The layout of the file at `path`. Raises InputError when the first line is wrong."""
+        return self._layout_of(first_line.decode(errors="replace"), path)
 
     def batches(self, path: Path) -> Iterator[RowBatch]:
         with open_bytes(path) as file:
             lines = numbered_lines(file)
             head = next(lines, (1, b""))
-            layout = self._layout(head[1].decode(errors="replace"), path)
+            layout = self.layout(head[1], path)
             is_row = bool(head[1]) and not layout.has_header
             for numbers, raw in line_batches(chain([head] if is_row else [], lines)):
-                yield RowBatch(numbers, raw, [_parse_line(layout, text) for text in raw])
+                yield RowBatch(numbers, raw, [parse_line(layout, text) for text in raw])
 
 
 def check_header(found: str, expected: str, path: Path, dataset: str) -> None:
@@ -50,7 +66,8 @@ def check_header(found: str, expected: str, path: Path, dataset: str) -> None:
         )
 
 
-def _parse_line(layout: Layout, raw: bytes) -> RawEvent | UnusableRow:
+def parse_line(layout: Layout, raw: bytes) -> RawEvent | UnusableRow:
+    """The fields of the event of a line."""
     # A byte that is not UTF-8 becomes half a surrogate pair. The judge finds such a half in the fields of the event.
     cells = split_cells(raw.decode(errors="surrogateescape"), layout.separator)
     try:

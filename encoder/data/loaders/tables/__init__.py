@@ -1,0 +1,1 @@
+"""Log formats that are tables: text with separated cells, and Parquet. The rows are read one by one."""
