@@ -42,8 +42,8 @@ class ArrowColumn(GrowingColumn):
         joined = pyarrow.chunked_array(chunks).unify_dictionaries()
         self._known = joined.chunk(0).dictionary
         for number, (first_row, rows, _) in enumerate(waiting, 1):
-            codes = self._codes[first_row : first_row + rows]
-            codes[:] = np.append(joined.chunk(number).indices.to_numpy(), np.int32(MISSING))[codes]
+            code = np.append(joined.chunk(number).indices.to_numpy(), np.int32(MISSING))
+            self._codes.replace(first_row, first_row + rows, code)
 
 
 def _as_array(values: Texts) -> "pyarrow.Array":

@@ -21,6 +21,7 @@ from encoder.data.loaders.arrow.line_blocks import (
     lines_of,
 )
 from encoder.data.loaders.assembly.event_columns import EventBatch, EventColumns, columns_of
+from encoder.data.loaders.assembly.log_builder import is_unread_by_models
 from encoder.data.loaders.row_batches import RowBatch
 from encoder.data.loaders.tables.delimited import CellFields, Delimited, Layout, parse_line
 from encoder.data.loaders.text.lines import numbered_lines, open_bytes
@@ -34,8 +35,12 @@ _TIME_TYPES: dict[str, list[Any]] = {
 }
 
 
-def delimited_batches(log_format: Delimited, path: Path, latest_ms: int) -> Iterator[EventBatch] | None:
+def delimited_batches(
+    log_format: Delimited, path: Path, latest_ms: int, for_model: bool
+) -> Iterator[EventBatch] | None:
     """The parts of a file, or None where the layout of the file needs a look at every row.
+
+    for_model: judge what `is_unread_by_models` names, and do not keep it.
 
     Raises InputError as `Delimited.batches` does, and errors of reading when the parts are taken.
     """
@@ -47,17 +52,18 @@ def delimited_batches(log_format: Delimited, path: Path, latest_ms: int) -> Iter
         return None
     if not can_be_judged(fields.action, fields.positions):
         return None
-    return _Reader(layout, fields, latest_ms).batches(path)
+    return _Reader(layout, fields, latest_ms, for_model).batches(path)
 
 
 class _Reader:
     """Reads the blocks of one file."""
 
-    def __init__(self, layout: Layout, fields: CellFields, latest_ms: int) -> None:
+    def __init__(self, layout: Layout, fields: CellFields, latest_ms: int, for_model: bool) -> None:
         self._layout = layout
         self._latest_ms = latest_ms
         self._has_quoting = layout.separator != "\t"
         self._positions = fields.positions
+        self._unread = [name for name in fields.positions if for_model and is_unread_by_models(name)]
         self._rules = Rules(
             fields.time_unit, latest_ms, fields.first_plausible_ms, fields.action, fields.has_whole_numbers
         )
@@ -76,8 +82,8 @@ class _Reader:
         """Position -> type of the cells that are texts."""
         types: dict[int, Any] = {}
         for name, position in self._positions.items():
-            if name == "event_id":
-                types[position] = pyarrow.binary()
+            if name == "event_id" or name in self._unread:
+                types.setdefault(position, pyarrow.binary())
             elif name not in ("event_time_ms", "price"):
                 types[position] = _TEXT
         for name in ("event_time_ms", "price"):
@@ -97,14 +103,14 @@ class _Reader:
 
     def _batch(self, block: bytes, count: int, first_line: int) -> EventBatch:
         """The part of one block of `count` lines. first_line: the number of the block's first line."""
-        table, lines, is_stripped = self._table(block, count)
+        table, lines, has_quotes = self._table(block, count)
         kept_lines = np.arange(count) if lines is None else np.flatnonzero(~lines.is_odd)
         if table is None:
             events, is_kept = columns_of([]), np.zeros(0, bool)
         else:
-            judge = ColumnJudge(self._rules, table.num_rows, is_stripped=is_stripped)
+            judge = ColumnJudge(self._rules, table.num_rows, has_quotes=has_quotes)
             columns = {name: _chunk(table, position) for name, position in self._positions.items()}
-            events, is_kept = judge.events(columns), judge.is_kept
+            events, is_kept = judge.events(columns, self._unread), judge.is_kept
         taken = kept_lines[is_kept]
         if len(taken) == count:
             return EventBatch(events, taken + first_line)
@@ -139,20 +145,21 @@ class _Reader:
         return EventBatch(events, taken + first_line, rows)
 
     def _table(self, block: bytes, count: int) -> tuple[Any, Lines | None, bool]:
-        """The table of a block's lines that are not odd, the lines where they were looked at, and `is_stripped`."""
+        """The table of a block's lines that are not odd, the lines where they were looked at, and whether cells
+        may be quoted."""
         layout, has_quoting = self._layout, self._has_quoting
         if is_plain(block, has_quoting=has_quoting):
             table = self._read(block, self._types[0], has_quotes=False)
             if table is not None and table.num_rows == count:
-                return table, None, True
+                return table, None, False
         lines = lines_of(block, layout.separator, layout.columns, has_quoting=has_quoting)
         kept = lines_kept(block, lines)
         for number, types in enumerate(self._types):
             table = self._read(kept, types, has_quotes=lines.has_quotes) if kept else None
             if table is not None:
                 self._types.insert(0, self._types.pop(number))
-                return table, lines, not lines.has_quotes
-        return None, lines._replace(is_odd=np.ones(len(lines.end), bool)), True
+                return table, lines, lines.has_quotes
+        return None, lines._replace(is_odd=np.ones(len(lines.end), bool)), False
 
     def _read(self, block: bytes, types: dict[int, Any], *, has_quotes: bool) -> Any:
         """The table of a block with these types, or None where a cell has not the type or a line has not all cells."""

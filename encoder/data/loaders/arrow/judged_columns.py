@@ -1,9 +1,9 @@
 """Judges columns of pyarrow: makes the columns of events, and tells which rows must be judged one by one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow
@@ -37,12 +37,16 @@ class Rules:
     first_plausible_ms: int = 0  # earlier times are rejected
     action: str | None = None  # of all rows; None: a column holds the action
     has_whole_numbers: bool = False  # whether an id such as "7.0" stands for "7"
+    is_text_file: bool = True  # whether white space around a text is left out, and an empty text is a missing value
 
-    def text_rule(self, name: str, *, is_stripped: bool) -> TextRule:
-        """The rule for the texts of a field or of attributes.NAME."""
+    def text_rule(self, name: str, *, has_quotes: bool) -> TextRule:
+        """The rule for the texts of a field or of attributes.NAME. has_quotes: whether cells may be quoted."""
+        spaces: Literal["strip", "keep", "refuse"] = "strip" if self.is_text_file else "keep"
+        if has_quotes:  # white space inside of quotes is a part of the text
+            spaces = "refuse"
         if name.startswith(ATTRIBUTE_PREFIX):
-            return TextRule(False, False, MAX_ATTRIBUTE_BYTES, is_stripped)
-        return TextRule(name not in _OPTIONAL, self.has_whole_numbers, MAX_TEXT, is_stripped)
+            return TextRule(False, False, MAX_ATTRIBUTE_BYTES, self.is_text_file, spaces)
+        return TextRule(name not in _OPTIONAL, self.has_whole_numbers, MAX_TEXT, self.is_text_file, spaces)
 
 
 def can_be_judged(action: str | None, names: Mapping[str, Any]) -> bool:
@@ -58,18 +62,23 @@ class ColumnJudge:
 
     rules: Rules
     rows: int
-    is_stripped: bool = True  # whether white space around a text is left out
+    has_quotes: bool = False  # whether cells may be quoted
     is_kept: NDArray[np.bool_] = field(init=False)  # (n,) which rows are events, as far as columns tell
 
     def __post_init__(self) -> None:
         self.is_kept = np.ones(self.rows, bool)
 
-    def events(self, columns: Mapping[str, Any]) -> EventColumns:
+    def events(self, columns: Mapping[str, Any], unread: Collection[str] = ()) -> EventColumns:
         """The events of the rows that are kept. columns: field or attributes.NAME -> array of pyarrow with n values.
 
         A text is a dictionary array of binary values, and event ids are a binary array. A price is a float64 array or
         such a dictionary array. A time is an array of int64 or float64, or such a dictionary array.
+
+        unread: fields and attributes.NAME that are judged and left out. They may be binary arrays.
         """
+        for name in unread:
+            self._judge_unread(name, columns[name])
+        columns = {name: array for name, array in columns.items() if name not in unread}
         texts = {name: self._text(name, columns[name]) for name in TEXT_COLUMNS if name in columns}
         texts |= {name: self._text(name, array) for name, array in columns.items() if name.startswith(ATTRIBUTE_PREFIX)}
         if self.rules.action is not None:
@@ -86,9 +95,7 @@ class ColumnJudge:
 
     def _text(self, name: str, array: Any) -> Coded:
         codes, data, offsets = dictionary_parts(array)
-        values, is_missing, is_kept = judge_texts(
-            data, offsets, self.rules.text_rule(name, is_stripped=self.is_stripped)
-        )
+        values, is_missing, is_kept = judge_texts(data, offsets, self.rules.text_rule(name, has_quotes=self.has_quotes))
         if not is_kept.all():
             self.is_kept &= np.append(is_kept, True)[codes]
         if array.null_count and name in _REQUIRED:
@@ -101,9 +108,22 @@ class ColumnJudge:
             return Coded(values[has_value], place[codes])
         return Coded([value for value, has in zip(values, has_value.tolist(), strict=True) if has], place[codes])
 
+    def _judge_unread(self, name: str, array: Any) -> None:
+        """Judge texts that are not kept."""
+        if not pyarrow.types.is_dictionary(array.type):
+            data, offsets = binary_parts(array)
+            is_odd = odd_texts(data, offsets, self.rules.text_rule(name, has_quotes=self.has_quotes))
+            is_odd |= _has_high_byte(data, offsets)
+            if not (is_odd & (np.diff(offsets) > 0)).any():
+                return  # empty texts are missing values
+            array = array.dictionary_encode()
+        self._text(name, array)
+
     def _event_ids(self, array: Any) -> Texts:
+        if pyarrow.types.is_dictionary(array.type):  # the ids share their column with another text
+            array = array.dictionary_decode()
         data, offsets = binary_parts(array)
-        is_odd = odd_texts(data, offsets, self.rules.text_rule("event_id", is_stripped=self.is_stripped))
+        is_odd = odd_texts(data, offsets, self.rules.text_rule("event_id", has_quotes=self.has_quotes))
         size = np.diff(offsets)
         for row in np.flatnonzero((size == len(UNNAMED)) | _has_high_byte(data, offsets)).tolist():
             raw = data[offsets[row] : offsets[row + 1]].tobytes()
@@ -137,7 +157,9 @@ class ColumnJudge:
             return np.array([*(value for value, _ in found), np.nan])[codes]
         price: NDArray[np.float64] = array.to_numpy(zero_copy_only=False)  # null becomes nan
         is_right = np.isfinite(price) & (price >= 0)
-        if array.null_count:
+        if not self.rules.is_text_file:
+            is_right |= np.isnan(price)  # a missing value, as null is
+        elif array.null_count:
             is_right |= np.asarray(array.is_null())
         self.is_kept &= is_right
         return price

@@ -5,7 +5,7 @@ judge of rows.
 """
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,13 @@ _SPACE, _DELETE, _ZERO, _DOT = 0x20, 0x7F, ord("0"), ord(".")
 class TextRule(NamedTuple):
     """How the cells of a column become texts."""
 
-    is_required: bool  # an empty text is no value; otherwise an empty text is a missing value
-    has_whole_numbers: bool  # a text such as "7.0" stands for "7"
+    is_required: bool  # an empty text is no value
+    has_whole_numbers: bool = False  # a text such as "7.0" stands for "7"
     longest: int = MAX_TEXT
-    is_stripped: bool = True  # white space around the text is left out; otherwise such texts are left to the rows
+    is_empty_missing: bool = True  # an empty text that is not required is a missing value
+    # strip: white space around the text is left out. keep: white space is a part of the text. refuse: texts with white
+    # space around them are left to the rows.
+    spaces: Literal["strip", "keep", "refuse"] = "strip"
 
 
 class JudgedTexts(NamedTuple):
@@ -48,7 +51,7 @@ def judge_texts(data: NDArray[np.uint8], offsets: NDArray[np.int32], rule: TextR
     for row in np.flatnonzero(is_odd).tolist():
         text = raw[starts[row] : starts[row + 1]].decode(errors="surrogateescape")
         value = _as_field(text, rule)
-        is_missing[row] = value == ""
+        is_missing[row] = value == "" and rule.is_empty_missing
         is_kept[row] = value is not None
         if value is not None and value != text:
             changed[row] = value
@@ -89,8 +92,8 @@ def _is_utf8(raw: bytes) -> bool:
 
 def _as_field(text: str, rule: TextRule) -> str | None:
     """The text as the judge of rows leaves it, or None where the rows must be judged one by one."""
-    stripped = text.strip()
-    if stripped != text and not rule.is_stripped:
+    stripped = text if rule.spaces == "keep" else text.strip()
+    if stripped != text and rule.spaces == "refuse":
         return None
     value = without_zero_fraction(stripped) if rule.has_whole_numbers else stripped
     if len(value) > rule.longest or not is_unicode(value):

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.data.event_log import MISSING, Column, EventLog, Texts
+from encoder.data.features import BRAND
 from encoder.data.loaders.assembly.duplicates import duplicate_rows, keys_of
 from encoder.data.loaders.assembly.event_columns import (
     TEXT_COLUMNS,
@@ -23,14 +24,24 @@ from encoder.data.loaders.row_batches import UnusableRow
 ITEM_NAME = ATTRIBUTE_PREFIX + "item_name"  # the attribute with the name of an item that people read
 
 
+def is_unread_by_models(name: str) -> bool:
+    """Whether neither a training nor an evaluation reads a field or attributes.NAME."""
+    is_attribute = name.startswith(ATTRIBUTE_PREFIX)
+    return name == "session_id" or (is_attribute and name not in (ITEM_NAME, ATTRIBUTE_PREFIX + BRAND))
+
+
 class EventLogBuilder:
     """Collects parts of a file. `log()` returns one event log, sorted by time, and ends the builder."""
 
-    def __init__(self, source: str, new_column: Callable[[], GrowingColumn] = GrowingColumn) -> None:
+    def __init__(
+        self, source: str, new_column: Callable[[], GrowingColumn] = GrowingColumn, *, for_model: bool = False
+    ) -> None:
+        """for_model: leave out what `is_unread_by_models` names, and the event ids once duplicates are left out."""
         self.report = LogReport()
         self._source = source
         self._rows = 0
         self._new_column = new_column
+        self._for_model = for_model
         self._texts = {name: new_column() for name in TEXT_COLUMNS}
         self._time_ms = GrowingArray(np.int64)
         self._price = GrowingArray(np.float64)
@@ -48,6 +59,8 @@ class EventLogBuilder:
 
     def _append(self, events: EventColumns) -> None:
         for name, column in events.texts.items():
+            if self._for_model and is_unread_by_models(name):
+                continue
             if name not in self._texts:
                 self._texts[name] = self._new_column()
             self._texts[name].add(self._rows, column)
@@ -77,6 +90,8 @@ class EventLogBuilder:
         self.report.duplicates += len(duplicates)
         self.report.kept += len(time_ms)
         columns["action"] = _narrowed(columns["action"])
+        if self._for_model:
+            ids = None
         item_names = _item_names(columns.pop(ITEM_NAME, None), columns["item_id"])
         if (time_ms[1:] < time_ms[:-1]).any():
             order = np.argsort(time_ms, kind="stable")

@@ -6,7 +6,9 @@ be timestamps. The dotted path of a column inside a struct is a column too.
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,34 +33,66 @@ class Parquet:
     rows_are_records = False
 
     def __init__(self, mapping: ColumnMapping) -> None:
-        self._mapping = mapping
+        self.mapping = mapping
 
     def batches(self, path: Path) -> Iterator[RowBatch]:
+        with self.opened(path) as columns:
+            first_line = 1
+            for table in columns.file.iter_batches(_BATCH_ROWS, columns=columns.names):
+                yield columns.rows(table, range(first_line, first_line + len(table)))
+                first_line += len(table)
+
+    @contextmanager
+    def opened(self, path: Path, dictionaries: Sequence[str] = ()) -> "Iterator[ParquetColumns]":
+        """Open a file. dictionaries: columns to read as dictionary arrays. Raises InputError as `batches` does."""
         try:
             import pyarrow
             import pyarrow.parquet
         except ModuleNotFoundError:
             raise InputError(f"reading {path} needs pyarrow: install Thalweg with its `train` extra") from None
         try:
-            file = pyarrow.parquet.ParquetFile(path)
+            file = pyarrow.parquet.ParquetFile(path, read_dictionary=list(dictionaries))
         except pyarrow.ArrowInvalid as error:
             raise InputError(f"{path} is not a Parquet file: {error}; {_remedy(path)}") from None
         with file:
             found = list(_paths(file.schema_arrow))
             paths = dict(found)
             repeated = [".".join(names) for names, count in Counter(names for _, names in found).items() if count > 1]
-            column_of = self._mapping.checked_columns([*paths, *repeated], path)
-            if ATTRIBUTES in paths and ATTRIBUTES not in self._mapping.left_out:
+            column_of = self.mapping.checked_columns([*paths, *repeated], path)
+            if ATTRIBUTES in paths and ATTRIBUTES not in self.mapping.left_out:
                 column_of[ATTRIBUTES] = ATTRIBUTES
-            first_line = 1
-            columns, time_column = list(dict.fromkeys(column_of.values())), column_of["event_time_ms"]
-            for table in file.iter_batches(_BATCH_ROWS, columns=columns):
-                values = {column: _values(_array(table, paths[column]), column == time_column) for column in columns}
-                rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
-                lines = range(first_line, first_line + len(rows))
-                events = [mapped_row(self._mapping, column_of, row) for row in rows]
-                yield RowBatch(lines, [_as_json(row) for row in rows], events)
-                first_line += len(rows)
+            yield ParquetColumns(self.mapping, file, column_of, paths)
+
+
+@dataclass(frozen=True)
+class ParquetColumns:
+    """The columns of an open file that are fields of an event."""
+
+    mapping: ColumnMapping
+    file: Any  # pyarrow.parquet.ParquetFile
+    column_of: dict[str, str]  # field or attributes.NAME -> column
+    paths: dict[str, tuple[str, ...]]  # column -> the names on its path
+
+    @property
+    def names(self) -> list[str]:
+        """The columns to read."""
+        return list(dict.fromkeys(self.column_of.values()))
+
+    def array(self, table: "pyarrow.RecordBatch", column: str) -> "pyarrow.Array":
+        """The values of a column."""
+        return self.array_at(table, self.paths[column])
+
+    def array_at(self, table: "pyarrow.RecordBatch", names: tuple[str, ...]) -> "pyarrow.Array":
+        """The values at a path."""
+        return _array(table, names)
+
+    def rows(self, table: "pyarrow.RecordBatch", lines: Sequence[int]) -> RowBatch:
+        """The rows of a part of the file. lines: the number of each row in the file, from 1."""
+        time_column = self.column_of["event_time_ms"]
+        values = {column: _values(self.array(table, column), column == time_column) for column in self.names}
+        rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+        events = [mapped_row(self.mapping, self.column_of, row) for row in rows]
+        return RowBatch(lines, [_as_json(row) for row in rows], events)
 
 
 def _as_json(row: dict[str, Any]) -> bytes:
@@ -98,13 +132,20 @@ def _array(table: "pyarrow.RecordBatch", names: tuple[str, ...]) -> "pyarrow.Arr
     return pyarrow.compute.struct_field(column, list(names[1:])) if len(names) > 1 else column
 
 
+def in_milliseconds(times: "pyarrow.Array") -> "pyarrow.Array":
+    """Timestamps or dates as int64 milliseconds since 1970."""
+    import pyarrow
+
+    in_ms = times.cast(pyarrow.timestamp("ms", getattr(times.type, "tz", None)), safe=False)
+    return in_ms.cast(pyarrow.int64())
+
+
 def _values(column: "pyarrow.Array", is_event_time: bool) -> list[Any]:
     import pyarrow
 
     types = pyarrow.types
     if is_event_time and (types.is_timestamp(column.type) or types.is_date(column.type)):
-        in_ms = column.cast(pyarrow.timestamp("ms", getattr(column.type, "tz", None)), safe=False)
-        return [None if value is None else Milliseconds(value) for value in in_ms.cast(pyarrow.int64()).to_pylist()]
+        return [None if value is None else Milliseconds(value) for value in in_milliseconds(column).to_pylist()]
     kind = _with_times_as_texts(column.type)
     if kind != column.type:
         column = column.cast(kind)

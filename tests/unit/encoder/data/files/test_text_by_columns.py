@@ -1,19 +1,17 @@
 """A file that is read by columns gives the log and the report of the same file read row by row."""
 
 import gzip
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from encoder.data.event_log import EventLog, Texts
 from encoder.data.loaders import LogReport, load_log, log_files
 from encoder.data.loaders.row_batches import UnusableRow
 from encoder.errors import InputError
+from tests.tools.log_contents import contents
 
 pytest.importorskip("pyarrow", reason="pyarrow comes with the `train` extra")
 from encoder.data.loaders.arrow import arrow_column, delimited_columns
@@ -159,25 +157,8 @@ CASES: dict[str, tuple[str, str | None, st.SearchStrategy[bytes]]] = {
 }
 
 
-def contents(log: EventLog) -> dict[str, Any]:
-    """The fields of a log, in a form that compares by value."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            return value.dtype, value.tolist() if value.dtype != np.float64 else [repr(x) for x in value.tolist()]
-        if isinstance(value, Texts):
-            return list(value)
-        if isinstance(value, tuple):
-            return [plain(part) for part in value]
-        if isinstance(value, dict):
-            return {key: plain(part) for key, part in value.items()}
-        return value
-
-    return {field.name: plain(getattr(log, field.name)) for field in fields(log)}
-
-
 def by_columns_and_by_rows(
-    path: Path, format: str, columns: str | None, monkeypatch: pytest.MonkeyPatch
+    path: Path, format: str, columns: str | None, monkeypatch: pytest.MonkeyPatch, *, for_model: bool = False
 ) -> list[tuple[dict[str, Any], LogReport]]:
     """What the file gives when it is read by columns, and when it is read row by row."""
     found = []
@@ -185,16 +166,21 @@ def by_columns_and_by_rows(
         with monkeypatch.context() as patch:
             if is_by_rows:
                 patch.setattr(log_files, "_column_batches", lambda *_: None)
-            log, report = load_log(path, format, columns)
+            log, report = load_log(path, format, columns, for_model=for_model)
             found.append((contents(log), report))
     return found
 
 
 @pytest.mark.parametrize("case", CASES)
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data(), block_bytes=st.sampled_from([1, 40, 300, 1 << 20]), is_compressed=st.booleans())
+@given(
+    data=st.data(),
+    block_bytes=st.sampled_from([1, 40, 300, 1 << 20]),
+    is_compressed=st.booleans(),
+    for_model=st.booleans(),
+)
 def test_both_ways_agree_on_dirty_files(
-    case: str, data: st.DataObject, block_bytes: int, is_compressed: bool, tmp_path: Path
+    case: str, data: st.DataObject, block_bytes: int, is_compressed: bool, for_model: bool, tmp_path: Path
 ) -> None:
     format, columns, content = CASES[case]
     path = tmp_path / "log.csv"
@@ -203,7 +189,7 @@ def test_both_ways_agree_on_dirty_files(
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(delimited_columns, "BLOCK_BYTES", block_bytes)
         try:
-            by_columns, by_rows = by_columns_and_by_rows(path, format, columns, monkeypatch)
+            by_columns, by_rows = by_columns_and_by_rows(path, format, columns, monkeypatch, for_model=for_model)
         except InputError:
             return  # the header is unusable, which a test of its own shows for both ways
     assert by_columns == by_rows
