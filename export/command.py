@@ -16,7 +16,7 @@ from encoder.commands.embedding_arguments import (
     print_missing_sources,
     read_item_embeddings,
 )
-from encoder.commands.log_arguments import add_format_arguments, read_whole_log
+from encoder.commands.log_arguments import TakeLog, add_format_arguments, read_whole_log
 from encoder.commands.preconditions import check_torch, check_writable
 from encoder.console import open_console
 from encoder.data.event_log import EventLog
@@ -35,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder that `thalweg train` wrote")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the bundle to write")
     parser.add_argument(
-        "--items", metavar="LOG", help="event log whose unseen items the bundle also takes in, by their content"
+        "--items",
+        nargs=1,
+        metavar="LOG",
+        action=TakeLog,
+        help="event log whose unseen items the bundle also takes in, by their content: a file, a folder or a glob",
     )
     add_format_arguments(parser, "the log of --items")
     add_embeddings_argument(parser, "those of the unseen items of --items")
@@ -75,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     description = trained.description
     model, vocabulary = trained.model, trained.vocabulary
     if log is not None:
-        model, vocabulary = _extended(trained, log, embeddings, args.items, console)
+        model, vocabulary = _extended(trained, log, embeddings, str(args.items), console)
     manifest = export_model(
         model,
         vocabulary,

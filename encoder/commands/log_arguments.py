@@ -1,21 +1,36 @@
 """The arguments of commands that read an event log, and how these commands read the log."""
 
 import argparse
+from typing import Any
 
 from rich.console import Console
 
 from encoder.commands.number_arguments import share, whole_number
 from encoder.data.event_log import EventLog
-from encoder.data.loaders import COLUMNS_HELP, FORMATS, LogReport, load_log
+from encoder.data.loaders import COLUMNS_HELP, FORMATS, LogPaths, LogReport, load_log
 from encoder.data.preparation import Preparation, PreparationReport, prepare
 from encoder.errors import InputError
 
+LOG_HELP = "files, folders or globs; several are one log"
 MAX_UNPARSABLE = 0.01  # share of the rows of a log; a log that is read rightly has a few broken rows at most
+
+
+class TakeLog(argparse.Action):
+    """Stores the values as `LogPaths`, or None without values."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, LogPaths(values) if values else None)
 
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     """Add LOG, its format, and the part of the log to use."""
-    parser.add_argument("log", metavar="LOG", help="event log")
+    parser.add_argument("log", nargs="+", metavar="LOG", action=TakeLog, help=f"event log: {LOG_HELP}")
     add_part_arguments(parser)
 
 
@@ -50,6 +65,13 @@ def add_preparation_arguments(parser: argparse.ArgumentParser, defaults: Prepara
         metavar="N",
         help=f"leave out users with more events in any 24 hours, as bots; 0: leave out nobody (default {bound})",
     )
+    parser.add_argument(
+        "--sample-users",
+        type=share,
+        default=1.0,
+        metavar="SHARE",
+        help="keep the events of this share of the users, whom a hash of the user id chooses (default 1)",
+    )
     shortest = defaults.min_user_events
     parser.add_argument(
         "--min-user-events",
@@ -83,19 +105,22 @@ def add_threads_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_whole_log(args: argparse.Namespace, path: str, console: Console) -> tuple[EventLog, LogReport]:
-    """Read the log at `path` as the arguments say, and print the report on the file's rows.
+def read_whole_log(
+    args: argparse.Namespace, paths: LogPaths, console: Console, *, for_model: bool = True
+) -> tuple[EventLog, LogReport]:
+    """Read a log as the arguments say, and print the report on the rows. for_model: as for `load_log`.
 
     Raises InputError when a larger share of the rows than --max-unparsable are no events. A command without this option
     takes any share.
     """
     limit = getattr(args, "max_unparsable", 1.0)
-    log, report = load_log(path, args.format, args.columns)
+    sampled = getattr(args, "sample_users", 1.0)
+    log, report = load_log(paths, args.format, args.columns, for_model=for_model, sample_users=sampled)
     console.print(str(report), highlight=False, soft_wrap=True, markup=False)
     if report.unparsable > limit * report.rows:
         count, example = report.most_frequent_reason()
         raise InputError(
-            f"{report.unparsable:,} of {report.rows:,} rows of {path} are no events, a share of "
+            f"{report.unparsable:,} of {report.rows:,} rows of {paths} are no events, a share of "
             f"{report.unparsable_share:.4f}, and --max-unparsable allows {limit:g}; {count:,} of these rows have the "
             f"most frequent reason, first {example}; check --format and --columns, or leave these rows out with a "
             "larger --max-unparsable SHARE"
@@ -103,9 +128,9 @@ def read_whole_log(args: argparse.Namespace, path: str, console: Console) -> tup
     return log, report
 
 
-def read_log(args: argparse.Namespace, console: Console) -> tuple[EventLog, LogReport]:
+def read_log(args: argparse.Namespace, console: Console, *, for_model: bool = True) -> tuple[EventLog, LogReport]:
     """Read the part of the log that the arguments name. See `read_whole_log`."""
-    _, log, report = read_log_parts(args, console)
+    _, log, report = read_log_parts(args, console, for_model=for_model)
     return log, report
 
 
@@ -129,13 +154,15 @@ def read_training_log(args: argparse.Namespace, console: Console) -> tuple[Event
     return kept, report
 
 
-def read_log_parts(args: argparse.Namespace, console: Console) -> tuple[EventLog, EventLog, LogReport]:
+def read_log_parts(
+    args: argparse.Namespace, console: Console, *, for_model: bool = True
+) -> tuple[EventLog, EventLog, LogReport]:
     """Read a log as `read_whole_log` does.
 
     Returns the events before the part that --rest names, which are none without --rest, the part of the log that the
     arguments name, and the report.
     """
-    log, report = read_whole_log(args, args.log, console)
+    log, report = read_whole_log(args, args.log, console, for_model=for_model)
     earlier = log[:0]
     if args.first is not None:
         log = log.split(args.first)[0]
@@ -176,10 +203,10 @@ def add_cold_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def prepare_history(args: argparse.Namespace, earlier: EventLog, log: str, console: Console) -> EventLog | None:
+def prepare_history(args: argparse.Namespace, earlier: EventLog, log: LogPaths, console: Console) -> EventLog | None:
     """The events that are stepped before the scored events, or None where there are none. Prints their number.
 
-    earlier: the events of the file `log` before the scored events. Repeats and bots are left out as from the scored
+    earlier: the events of the log `log` before the scored events. Repeats and bots are left out as from the scored
     events. Users with few events stay, because their other events may be scored.
     """
     settings = Preparation(drop_repeats=args.drop_repeats, max_events_per_day=args.max_events_per_day or None)
@@ -190,7 +217,7 @@ def prepare_history(args: argparse.Namespace, earlier: EventLog, log: str, conso
     return history
 
 
-def _print_history(history: EventLog, log: str, console: Console) -> None:
+def _print_history(history: EventLog, log: LogPaths, console: Console) -> None:
     console.print(
         f"history: {len(history):,} events of {log} before the scored events are stepped first and not scored",
         highlight=False,

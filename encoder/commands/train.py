@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     log, rows = read_training_log(args, console)
     settings = requested_settings(args, TrainingSettings() if base is None else trained_settings(base))
     log, preparation = prepare_log(args, log, console, settings.min_support)
-    check_items(embeddings, items := items_with_events(log), args.log)
+    check_items(embeddings, items := items_with_events(log), str(args.log))
     print_coverage(console, embeddings, items)
     started = time.perf_counter()
     try:
@@ -108,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
         from encoder.training.checkpoints import checkpoint  # loads torch
 
         origin = {**fitted.origin, "rows": rows.counts(), "preparation": msgspec.to_builtins(preparation)}
+        if args.sample_users < 1:
+            origin["sample_users"] = args.sample_users
         if args.leave_out is not None:
             origin["leave_out"] = args.leave_out
         checkpoint.save(fitted.trained, log, args.out, origin, fitted.baselines)

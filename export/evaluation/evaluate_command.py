@@ -8,6 +8,8 @@ from rich.console import Console
 
 from encoder.commands import evaluate as checkpoints
 from encoder.commands.log_arguments import (
+    LOG_HELP,
+    TakeLog,
     add_cold_argument,
     add_max_unparsable_argument,
     add_part_arguments,
@@ -29,9 +31,13 @@ from export.runtime.bundle import Bundle
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="folder that `thalweg train` wrote")
-    parser.add_argument("log", nargs="?", metavar="LOG", help="event log to score with the checkpoint")
+    parser.add_argument(
+        "log", nargs="*", metavar="LOG", action=TakeLog, help=f"event log to score with the checkpoint: {LOG_HELP}"
+    )
     parser.add_argument("--bundle", metavar="DIR", help="evaluate this bundle instead, with --events")
-    parser.add_argument("--events", metavar="LOG", help="event log to score with the bundle")
+    parser.add_argument(
+        "--events", nargs="+", metavar="LOG", action=TakeLog, help=f"event log to score with the bundle: {LOG_HELP}"
+    )
     add_part_arguments(parser)
     add_score_argument(parser)
     add_cold_argument(parser)
@@ -39,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_preparation_arguments(parser, Preparation())
     parser.add_argument(
         "--history",
+        nargs="+",
         metavar="LOG",
+        action=TakeLog,
         help="event log of the same format; its events before the first scored event are stepped first and not scored, "
         "and baselines count them (default with --rest: the events before --rest)",
     )

@@ -9,7 +9,7 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from encoder.commands.log_arguments import add_part_arguments, read_log
+from encoder.commands.log_arguments import TakeLog, add_part_arguments, read_log
 from encoder.console import open_console, print_table
 from encoder.data.events import BehaviorEvent
 from encoder.data.features import BRAND
@@ -24,7 +24,14 @@ WIDE = 100  # columns of a terminal that has room for the content of items
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("user", metavar="USER", help="user id")
     parser.add_argument("--bundle", required=True, metavar="DIR", help="bundle that predicts")
-    parser.add_argument("--events", required=True, metavar="LOG", help="event log with the user's events")
+    parser.add_argument(
+        "--events",
+        required=True,
+        nargs=1,
+        metavar="LOG",
+        action=TakeLog,
+        help="event log with the user's events: a file, a folder or a glob",
+    )
     add_part_arguments(parser)
     parser.add_argument("--item", metavar="ITEM", help="item to explain (default: the item that ranks first)")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
@@ -34,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     console = open_console(stderr=args.json)
     bundle = Bundle.load(args.bundle)
     args.log = args.events
-    log, _ = read_log(args, console)
+    log, _ = read_log(args, console, for_model=False)
     # These are imported only here, because ONNX Runtime takes a moment to load.
     from export.evaluation.explanation import explain
     from export.runtime.stepper import Stepper

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from encoder.data.event_log import EventLog
+from encoder.data.event_log import EventLog, Texts
 
 
 def event_log(rows: list[tuple[str, str, str, int]]) -> EventLog:
@@ -20,5 +20,5 @@ def event_log(rows: list[tuple[str, str, str, int]]) -> EventLog:
         time_ms=np.array(columns[3], np.int64),
         category=np.full(len(rows), -1, np.int32),
         price=np.full(len(rows), np.nan),
-        event_ids=np.array([str(row) for row in range(len(rows))], dtype=object),
+        event_ids=Texts.of(str(row) for row in range(len(rows))),
     )

@@ -1,5 +1,6 @@
 """The log formats by name, and the choice of a format for a file."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,7 @@ _MAPPED_FORMATS: dict[str, Callable[[ColumnMapping], LogFormat]] = {
     "jsonl": MappedJsonLines,
     "parquet": Parquet,
 }
+_COMPRESSED = re.compile(r"\.(gz|gzip|zst)$")
 COLUMNS_HELP = (
     "columns of a csv, jsonl or parquet log that are not named as in the event contract: FIELD=COLUMN,..., for example "
     "user_id=user,item_id=asin,event_time_ms=ts[s],action:=rate (one action for all rows; units: s, ms, iso; "
@@ -41,9 +43,9 @@ COLUMNS_HELP = (
 def format_from_name(path: Path | str) -> str:
     """The format of a file by its name: Parquet for `.parquet`, CSV for `.csv`, otherwise JSON Lines.
 
-    The name may end in `.gz` or `.gzip` in addition.
+    The name may end in `.gz`, `.gzip` or `.zst` in addition.
     """
-    suffix = Path(Path(path).name.removesuffix(".gz").removesuffix(".gzip")).suffix
+    suffix = Path(_COMPRESSED.sub("", Path(path).name)).suffix
     return suffix[1:] if suffix in (".parquet", ".csv") else "jsonl"
 
 

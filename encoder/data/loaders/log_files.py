@@ -1,13 +1,15 @@
-"""Reads a whole log file as an event log."""
+"""Reads the files of a log as one event log."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from encoder.data.event_log import EventLog
 from encoder.data.loaders.assembly.event_columns import EventBatch, columns_of
+from encoder.data.loaders.assembly.growing_column import GrowingColumn
 from encoder.data.loaders.assembly.log_builder import EventLogBuilder
-from encoder.data.loaders.formats import choose_format, format_from_name
+from encoder.data.loaders.formats import choose_format
+from encoder.data.loaders.log_paths import common_format, log_paths
 from encoder.data.loaders.log_report import LogReport
 from encoder.data.loaders.row_batches import LogFormat
 from encoder.data.loaders.tables.delimited import Delimited
@@ -16,34 +18,48 @@ from encoder.data.loaders.validation import latest_time_ms, reading, validated_b
 
 
 def load_log(
-    path: Path | str, format: str | None = None, columns: str | None = None, *, for_model: bool = False
+    logs: Path | str | Sequence[Path | str],
+    format: str | None = None,
+    columns: str | None = None,
+    *,
+    for_model: bool = False,
+    sample_users: float = 1.0,
 ) -> tuple[EventLog, LogReport]:
-    """Read a file. Returns the events sorted by time, and a report on the file's rows.
+    """Read the files of a log. Returns the events sorted by time, and a report on the rows of all files.
 
-    format: a key of FORMATS; None chooses by the file name. columns: names the columns of the file, see
-    `encoder.data.loaders.columns.mapping`. The log leaves out a row with the user id and event id of an earlier row,
-    because a producer has sent that event twice.
+    logs: files, folders and globs, see `encoder.data.loaders.log_paths`. Of events with equal times, those of earlier
+    files come first. format: a key of FORMATS; None chooses by the file name. columns: names the columns of the files,
+    see `encoder.data.loaders.columns.mapping`. The log leaves out a row with the user id and event id of an earlier
+    row, because a producer has sent that event twice.
 
     for_model: keep only what a model reads, without event ids, sessions and attributes other than the brand and the
     item's name. Such a log takes less memory, and its rows are judged and counted in the same way.
 
-    Raises InputError when the format is unknown, when the file lacks a named column, and when the file is unreadable.
+    sample_users: share of the users to keep. A hash of the user id decides, see
+    `encoder.data.loaders.assembly.user_sample`.
+
+    Raises InputError when the format is unknown, when a file lacks a named column, and when a file is unreadable.
     """
-    log_format = choose_format(path, format, columns)
-    source = format or format_from_name(path)
-    with reading(Path(path)):
-        parts = _column_batches(log_format, Path(path), for_model)
-        if parts is not None:
-            from encoder.data.loaders.arrow.arrow_column import ArrowColumn
-
-            return _built(EventLogBuilder(source, ArrowColumn, for_model=for_model), parts)
-    return _built(EventLogBuilder(source, for_model=for_model), _row_batches(log_format, Path(path)))
-
-
-def _built(builder: EventLogBuilder, parts: Iterator[EventBatch]) -> tuple[EventLog, LogReport]:
-    for part in parts:
-        builder.add(part)
+    paths = log_paths(logs)
+    source = common_format(paths, format)
+    log_format = choose_format(paths[0], source, columns)
+    builder = EventLogBuilder(source, _column_kind(log_format), for_model=for_model, sample_users=sample_users)
+    for path in paths:
+        builder.report.file = path.name if len(paths) > 1 else ""
+        with reading(path):
+            parts = _column_batches(log_format, path, for_model)
+            for part in _row_batches(log_format, path) if parts is None else parts:
+                builder.add(part)
     return builder.log(), builder.report
+
+
+def _column_kind(log_format: LogFormat) -> type[GrowingColumn]:
+    """What collects a column: with pyarrow, values that come without objects of Python also stay without them."""
+    if importlib.util.find_spec("pyarrow") is None or not isinstance(log_format, Parquet | Delimited):
+        return GrowingColumn
+    from encoder.data.loaders.arrow.arrow_column import ArrowColumn
+
+    return ArrowColumn
 
 
 def _row_batches(log_format: LogFormat, path: Path) -> Iterator[EventBatch]:

@@ -1,4 +1,4 @@
-"""What became of the rows of a log file."""
+"""What became of the rows of a log."""
 
 import re
 from dataclasses import dataclass, field
@@ -22,11 +22,13 @@ class _Kind:
 
 @dataclass
 class LogReport:
-    """The number of rows in a file, by outcome: `rows == kept + duplicates + unparsable`."""
+    """The number of rows by outcome: `rows == kept + duplicates + unparsable + not_sampled`."""
 
     kept: int = 0
     duplicates: int = 0  # rows with the user id and event id of an earlier row
     unparsable: int = 0
+    not_sampled: int = 0  # events of users outside the sample
+    file: str = ""  # the file that is read, for the examples; "" where a log is one file
     examples: list[str] = field(default_factory=list)  # the first unparsable lines, each with its number and the reason
     dropped: dict[tuple[str, str], _Kind] = field(default_factory=dict)  # (field or attributes.NAME, reason) -> kind
     reasons: dict[str, _Kind] = field(default_factory=dict)  # reason without its values -> unparsable rows
@@ -34,7 +36,7 @@ class LogReport:
     @property
     def rows(self) -> int:
         """The number of all rows."""
-        return self.kept + self.duplicates + self.unparsable
+        return self.kept + self.duplicates + self.unparsable + self.not_sampled
 
     @property
     def unparsable_share(self) -> float:
@@ -47,7 +49,7 @@ class LogReport:
         kind = _VALUES.sub("", reason)[:_KIND_LENGTH]
         is_new = kind not in self.reasons
         if is_new or len(self.examples) < _MAX_EXAMPLES:
-            example = f"line {line}: {reason}: {without_controls(raw[:120].decode(errors='replace'))}"
+            example = f"{self._place(line)}: {reason}: {without_controls(raw[:120].decode(errors='replace'))}"
             if len(self.examples) < _MAX_EXAMPLES:
                 self.examples.append(example)
             self.reasons.setdefault(kind, _Kind(0, example))
@@ -55,8 +57,11 @@ class LogReport:
 
     def add_dropped(self, line: int, one: DroppedField) -> None:
         """Count an optional field that an event lost, and keep the first value of each field and reason."""
-        kind = self.dropped.setdefault((one.path, one.reason), _Kind(0, f"line {line}: {one.value}"))
+        kind = self.dropped.setdefault((one.path, one.reason), _Kind(0, f"{self._place(line)}: {one.value}"))
         kind.count += 1
+
+    def _place(self, line: int) -> str:
+        return f"{self.file} line {line}" if self.file else f"line {line}"
 
     def most_frequent_reason(self) -> tuple[int, str]:
         """The number of rows with the most frequent reason, and the first such line. There must be such a row."""
@@ -65,15 +70,18 @@ class LogReport:
 
     def counts(self) -> dict[str, int]:
         """The counts by name, as a checkpoint stores them."""
-        return {
+        counts = {
             "rows": self.rows,
             "kept": self.kept,
             "duplicates": self.duplicates,
             "unparsable": self.unparsable,
         }
+        return {**counts, "not_sampled": self.not_sampled} if self.not_sampled else counts
 
     def __str__(self) -> str:
         text = f"{self.rows:,} rows: {self.kept:,} kept, {self.duplicates:,} duplicates, {self.unparsable:,} unparsable"
+        if self.not_sampled:
+            text += f", {self.not_sampled:,} of users outside the sample"
         return "\n".join([text, *(f"  {example}" for example in self.examples), *self._dropped_lines()])
 
     def _dropped_lines(self) -> list[str]:

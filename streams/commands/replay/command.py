@@ -8,12 +8,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import msgspec
 from rich.console import Console
 from rich.status import Status
 
+from encoder.commands.log_arguments import LOG_HELP
 from encoder.commands.number_arguments import positive, share
 from encoder.data.loaders import COLUMNS_HELP, FORMATS
 from streams.broker.partitioners.choice import choose_partitioner
@@ -26,7 +26,7 @@ PROGRESS_INTERVAL_S = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("log", type=Path, help="file of the event log")
+    parser.add_argument("log", nargs="+", metavar="LOG", help=f"event log: {LOG_HELP}")
     parser.add_argument(
         "--format", choices=FORMATS, help="format of the log (default: parquet, csv or jsonl by the name of the file)"
     )

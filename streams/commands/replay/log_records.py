@@ -1,6 +1,6 @@
-"""The rows of a log file as records of the behaviour topic, in the order in which they are sent."""
+"""The rows of a log as records of the behaviour topic, in the order in which they are sent."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from encoder.data.contract.judge import judge_value
 from encoder.data.contract.rejection import Rejection
 from encoder.data.event_ids import UNNAMED, EqualEvents, content_id
 from encoder.data.events import BehaviorEvent
-from encoder.data.loaders import FORMATS, format_from_name, load_log
+from encoder.data.loaders import FORMATS, load_log
 from encoder.data.loaders.formats import choose_format
+from encoder.data.loaders.log_paths import common_format, log_paths
 from encoder.data.loaders.row_batches import JudgedBatch, UnusableRow
 from encoder.data.loaders.validation import validated_batches
 from streams.commands.replay.time_order import RUN_RECORDS, TimedRecord, in_order_of_time
@@ -25,7 +26,7 @@ BEFORE_ALL_EVENTS_MS = -1  # the time of rows that are no events and stand befor
 
 
 class LogRecords:
-    """The rows of a log file as records (key, value) of the behaviour topic. The object is iterated once.
+    """The rows of the files of a log as records (key, value) of the behaviour topic. The object is iterated once.
 
     JSON Lines of the event contract keep the order of the file, because such a file may hold late events on purpose.
     The rows of all other formats are in order of event time, as in a training. Rows of equal times keep the order of
@@ -40,40 +41,43 @@ class LogRecords:
 
     def __init__(
         self,
-        path: Path | str,
+        log: Path | str | Sequence[Path | str],
         format: str | None = None,
         columns: str | None = None,
         first: float | None = None,
         rest: float | None = None,
         run_records: int = RUN_RECORDS,
     ) -> None:
-        """format, columns: as for `load_log`. run_records: how many records are sorted in memory.
+        """log, format, columns: as for `load_log`. run_records: how many records are sorted in memory.
 
         first, rest: keep the rows before or from the time that `load_log(...).cut_ms(fraction)` returns.
 
         Raises InputError when the file is unreadable, or when none of its first HEAD_ROWS rows is an event.
         """
         if first is not None and rest is not None:
-            raise InputError(f"both a first ({first}) and a rest ({rest}) of {path}: give one of them")
-        if (first, rest) != (None, None) and Path(path).exists() and not Path(path).is_file():
+            raise InputError(f"both a first ({first}) and a rest ({rest}) of {log}: give one of them")
+        paths = log_paths(log)
+        unread_twice = [path for path in paths if path.exists() and not path.is_file()]
+        if (first, rest) != (None, None) and unread_twice:
             raise InputError(
-                f"a part of a log needs two passes over the log, and {path} is no file that can be read twice: write "
-                "the log to a file first, or leave out --first and --rest"
+                f"a part of a log needs two passes over the log, and {unread_twice[0]} is no file that can be read "
+                "twice: write the log to a file first, or leave out --first and --rest"
             )
         self.moved = 0
         self.late = 0
-        self._log = (path, format, columns)
-        self._source = format or format_from_name(path)
+        self._source = common_format(paths, format)
+        self._log = (paths, self._source, columns)
         self._fraction = rest if first is None else first
         self._is_rest_wanted = rest is not None
         self._run_records = run_records
-        log_format = choose_format(path, format, columns)
+        log_format = choose_format(paths[0], self._source, columns)
         self.keeps_file_order = log_format.rows_are_records
-        batches = validated_batches(log_format, Path(path))
+        batches = validated_batches(log_format, paths[0])
         head = list(islice(batches, 1))
         for batch in head:
-            _check_head(batch, path, self._source)
-        self._batches = chain(head, batches)
+            _check_head(batch, paths[0], self._source)
+        others = (validated_batches(log_format, path) for path in paths[1:])
+        self._batches = chain(head, batches, chain.from_iterable(others))
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         if self.keeps_file_order:
@@ -113,7 +117,7 @@ class LogRecords:
 
     def _wanted_records(self) -> Iterator[tuple[TimedRecord, bool]]:
         """Yield the rows in the order of the file, each with whether it is an event."""
-        cut_ms = None if self._fraction is None else load_log(*self._log)[0].cut_ms(self._fraction)
+        cut_ms = None if self._fraction is None else load_log(*self._log, for_model=True)[0].cut_ms(self._fraction)
         for record, is_event in _records(self._batches, self._source, self.keeps_file_order):
             if cut_ms is None or (record.time_ms >= cut_ms) == self._is_rest_wanted:
                 yield record, is_event

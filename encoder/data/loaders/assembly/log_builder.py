@@ -14,9 +14,11 @@ from encoder.data.loaders.assembly.event_columns import (
     EventBatch,
     EventColumns,
     column_in_order,
+    in_order_of_first_event,
 )
 from encoder.data.loaders.assembly.growing_array import GrowingArray
 from encoder.data.loaders.assembly.growing_column import GrowingColumn
+from encoder.data.loaders.assembly.user_sample import is_sampled
 from encoder.data.loaders.columns.mapping import ATTRIBUTE_PREFIX
 from encoder.data.loaders.log_report import LogReport
 from encoder.data.loaders.row_batches import UnusableRow
@@ -34,9 +36,18 @@ class EventLogBuilder:
     """Collects parts of a file. `log()` returns one event log, sorted by time, and ends the builder."""
 
     def __init__(
-        self, source: str, new_column: Callable[[], GrowingColumn] = GrowingColumn, *, for_model: bool = False
+        self,
+        source: str,
+        new_column: Callable[[], GrowingColumn] = GrowingColumn,
+        *,
+        for_model: bool = False,
+        sample_users: float = 1.0,
     ) -> None:
-        """for_model: leave out what `is_unread_by_models` names, and the event ids once duplicates are left out."""
+        """for_model: leave out what `is_unread_by_models` names, and the event ids once duplicates are left out.
+
+        sample_users: share of the users to keep.
+        """
+        self._sample_users = sample_users
         self.report = LogReport()
         self._source = source
         self._rows = 0
@@ -55,7 +66,16 @@ class EventLogBuilder:
                     self.report.add_unparsable(line, raw, event.reason)
             for line, one in batch.rows.dropped:
                 self.report.add_dropped(line, one)
-        self._append(batch.accepted())
+        self._append(self._sampled(batch.accepted()))
+
+    def _sampled(self, events: EventColumns) -> EventColumns:
+        """The events of the users in the sample."""
+        if self._sample_users >= 1:
+            return events
+        values, codes = events.texts["user_id"]
+        is_kept = is_sampled(values, self._sample_users)[codes]
+        self.report.not_sampled += len(events) - int(is_kept.sum())
+        return in_order_of_first_event(events[is_kept])
 
     def _append(self, events: EventColumns) -> None:
         for name, column in events.texts.items():

@@ -1,7 +1,9 @@
-"""Reads the lines of a text file, which may be compressed with gzip."""
+"""Reads the lines of a text file, which may be compressed with gzip or zstd."""
 
 import codecs
 import gzip
+import importlib.util
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -11,12 +13,14 @@ from typing import BinaryIO, cast
 from encoder.errors import InputError
 
 BATCH_LINES = 8192
+_ZSTD_BUFFER_BYTES = 1 << 16
 _GZIP = b"\x1f\x8b"  # the first bytes of a gzip file, https://www.rfc-editor.org/rfc/rfc1952#page-6
+_ZSTD = b"\x28\xb5\x2f\xfd"  # of a zstd file, https://www.rfc-editor.org/rfc/rfc8878#section-3.1.1
 _UTF16 = "text in UTF-16: convert the file to UTF-8, for example with `iconv -f UTF-16 -t UTF-8`"
 # How files begin that are no text, and what to do with them. No text in UTF-8 begins in this way.
 _NO_TEXT = {
-    _GZIP: "compressed twice with gzip: decompress the file once with `gunzip`",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd: decompress the file with `unzstd`, or compress it with gzip",
+    _GZIP: "compressed twice, the inner time with gzip: decompress the file once with `gunzip` or `unzstd`",
+    _ZSTD: "compressed twice, the inner time with zstd: decompress the file once with `gunzip` or `unzstd`",
     b"\xfd7zXZ\0": "compressed with xz: decompress the file with `unxz`, or compress it with gzip",
     b"BZh91AY&SY": "compressed with bzip2: decompress the file with `bunzip2`, or compress it with gzip",
     b"PK\x03\x04": "an archive of zip: unpack the archive",
@@ -31,18 +35,35 @@ NumberedLine = tuple[int, bytes]  # number of the line in the file, counted from
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for reading. A file that begins as a gzip file is decompressed, whatever its name.
+    """Open a file for reading. A file that begins as a gzip or zstd file is decompressed, whatever its name.
 
-    Raises InputError for a file that is no text: compressed in another way, Parquet, or UTF-16.
+    Raises InputError for a file that is no text: compressed in another way, Parquet, or UTF-16. Raises InputError for
+    zstd without pyarrow.
     """
     with path.open("rb") as file:
-        if file.peek(len(_GZIP)).startswith(_GZIP):
+        head = file.peek(len(_ZSTD))
+        if head.startswith(_GZIP):
             with gzip.GzipFile(fileobj=file) as plain:
                 _check_is_text(plain.peek(_LONGEST), path)
                 yield cast(BinaryIO, plain)
+        elif head.startswith(_ZSTD):
+            with _without_zstd(file, path) as plain:
+                _check_is_text(plain.peek(_LONGEST), path)
+                yield plain
         else:
             _check_is_text(file.peek(_LONGEST), path)
             yield file
+
+
+def _without_zstd(file: BinaryIO, path: Path) -> io.BufferedReader:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise InputError(
+            f"{path} is compressed with zstd, which needs pyarrow: install Thalweg with its `train` extra, or "
+            "decompress the file with `unzstd`"
+        )
+    import pyarrow
+
+    return io.BufferedReader(pyarrow.CompressedInputStream(file, "zstd"), _ZSTD_BUFFER_BYTES)
 
 
 def _check_is_text(head: bytes, path: Path) -> None:

@@ -19,24 +19,9 @@ from encoder.data.loaders.arrow import parquet_columns  # noqa: E402
 TIME_MS = 1_700_000_000_000
 TEXT = st.sampled_from(
     [
-        "u1",
-        "u2",
-        "i3",
-        "view",
-        "view",
-        "",
-        " ",
-        " a",
-        "7.0",
-        "é",
-        "日本",
-        "x" * 512,
-        "x" * 513,
-        "a\x00b",
-        "\ufeffx",
-        None,
+        *("u1", "u2", "i3", "view", "view", "", " ", " a", "7.0", "é", "日本", "x" * 512, "x" * 513, "a\x00b", None),
+        *("unnamed".ljust(48, "-"), "\u00a0", "é" * 300, "a\nb", "\ufeffx"),
     ]
-    + ["unnamed".ljust(48, "-"), "\u00a0", "é" * 300, "a\nb"]
 )
 WHOLE = st.one_of(st.integers(0, 5), st.integers(0, 5), st.none(), st.integers(-(2**63), 2**63 - 1))
 TIMES = st.one_of(
