@@ -24,7 +24,9 @@ class RecentItems:
 class RecentPositions:
     """Where the last distinct items after each of the n events of `encoder.data.sequences.Sequences` stand."""
 
-    position: NDArray[np.int32]  # (n, K) of each item's last event, EMPTY where there is none
+    # (n, K) how many events before each event each item's last event stands, or the largest number of the type where
+    # there is none. uint16 unless a user has more events, because long logs have many places.
+    events_ago: NDArray[np.uint16] | NDArray[np.uint32]
     count: NDArray[np.int32]  # (n,) events of the event's item since the item has its place, this event included
     time_ms: NDArray[np.int64]  # (n,) from the user's first event to each event
     item: NDArray[np.int64]  # (n,) of the events; the next two as well
@@ -41,7 +43,8 @@ class RecentPositions:
     ) -> "RecentPositions":
         """The arrays are those of `Sequences`. All users advance together, by one event at a time."""
         n, lengths = len(item), np.diff(starts)
-        position = np.full((n, PLACES), EMPTY, np.int32)
+        kind = np.uint16 if lengths.max(initial=0) < np.iinfo(np.uint16).max else np.uint32
+        events_ago = np.full((n, PLACES), np.iinfo(kind).max, kind)
         count = np.ones(n, np.int32)
         users = np.argsort(-lengths, kind="stable")
         first, longest_first = starts[:-1][users], lengths[users]
@@ -57,17 +60,19 @@ class RecentPositions:
             moves = is_known & (np.cumsum(is_item, axis=1) - is_item == 0)
             shifted = np.concatenate([event[:, None].astype(np.int32), before[:, :-1]], axis=1)
             places[:active] = np.where(moves, shifted, before)
-            position[event] = places[:active]
+            filled = places[:active] != EMPTY
+            events_ago[event] = np.where(filled, event[:, None] - places[:active], np.iinfo(kind).max)
         time_ms = np.maximum(gap_ms, 0).cumsum()
         time_ms -= np.repeat(time_ms[starts[:-1]], lengths)
-        return cls(position, count, time_ms, item, action, gap_ms < 0)
+        return cls(events_ago, count, time_ms, item, action, gap_ms < 0)
 
     def before(self, position: NDArray[np.int64]) -> RecentItems:
         """The items before the events at these positions (...). A user's first event and a position of -1 have none."""
         last = np.maximum(position - 1, 0)
         has_history = (position >= 0) & ~self.is_first[position]
-        places = np.where(has_history[..., None], self.position[last], EMPTY)
-        is_filled = places != EMPTY
+        ago = self.events_ago[last]
+        is_filled = has_history[..., None] & (ago != np.iinfo(ago.dtype).max)
+        places = np.where(is_filled, last[..., None] - ago.astype(np.int64), EMPTY)
         age_ms = self.time_ms[last][..., None] - self.time_ms[places]
         return RecentItems(
             item=np.where(is_filled, self.item[places], 0),

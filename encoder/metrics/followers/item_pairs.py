@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from encoder.data.sequences import Sequences
 
+_CHUNK_EVENTS = 1 << 22  # whose pairs are found at once, which bounds the memory
 MAX_DISTANCE = 10  # events between the items of a pair, for item vectors and for sequential rules
 
 
@@ -25,16 +26,19 @@ class ItemPairs:
         repeats: whether an item that comes again is a pair of the item with itself.
         """
         item, history_length = sequences.item, sequences.history_lengths()
-        codes, weights = [np.empty(0, np.int64)], [np.empty(0)]
+        codes, weights = np.empty(0, np.int64), np.empty(0)
         for distance in range(1, max_distance + 1):
-            # Positions of events whose user has an event `distance` events before.
-            later = np.flatnonzero(history_length >= distance)
-            first, second = item[later - distance], item[later]
-            is_pair = (first > 0) & (second > 0) & (repeats | (first != second))
-            pairs, times = np.unique(first[is_pair] * (items + 1) + second[is_pair], return_counts=True)
-            codes.append(pairs)
-            weights.append(times / distance)
-        return cls._summed(np.concatenate(codes), np.concatenate(weights), items)
+            found = [np.empty(0, np.int64)]
+            for begin in range(0, len(item), _CHUNK_EVENTS):
+                # Positions of events whose user has an event `distance` events before.
+                later = np.flatnonzero(history_length[begin : begin + _CHUNK_EVENTS] >= distance) + begin
+                first, second = item[later - distance], item[later]
+                is_pair = (first > 0) & (second > 0) & (repeats | (first != second))
+                found.append(first[is_pair] * (items + 1) + second[is_pair])
+            pairs, times = np.unique(np.concatenate(found), return_counts=True)
+            del found
+            codes, weights = _added(codes, weights, pairs, times / distance)
+        return cls(*np.divmod(codes, items + 1), weights)
 
     def both_ways(self, items: int) -> "ItemPairs":
         """The pairs without regard to which item came first: each pair stands in both orders with the same weight."""
@@ -47,3 +51,18 @@ class ItemPairs:
         first, second = np.divmod(pairs, items + 1)
         weight: NDArray[np.float64] = np.bincount(pair_of, weights=weights, minlength=len(pairs)).astype(np.float64)
         return cls(first, second, weight)
+
+
+def _added(
+    codes: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    others: NDArray[np.int64],
+    other_weights: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Add the weights of other pairs. codes, others: ascending, each code once. Returns the same for all pairs."""
+    place = np.searchsorted(codes, others)
+    is_known = place < len(codes)
+    is_known[is_known] = codes[place[is_known]] == others[is_known]
+    weights[place[is_known]] += other_weights[is_known]
+    new = ~is_known
+    return np.insert(codes, place[new], others[new]), np.insert(weights, place[new], other_weights[new])
