@@ -28,6 +28,7 @@ from encoder.commands.log_arguments import (
     prepare_log,
     read_training_log,
 )
+from encoder.commands.memory import check_memory
 from encoder.commands.number_arguments import positive
 from encoder.commands.preconditions import check_torch, check_writable
 from encoder.commands.setting_arguments import add_setting_arguments, requested_settings
@@ -99,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     log, preparation = prepare_log(args, log, console, settings.min_support)
     check_items(embeddings, items := items_with_events(log), str(args.log))
     print_coverage(console, embeddings, items)
+    check_memory(len(log), len(items), settings, console)
     started = time.perf_counter()
     try:
         fitted = fit(args, log, settings, base, embeddings, console)

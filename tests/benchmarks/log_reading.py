@@ -89,7 +89,8 @@ def write_csv(path: Path, rows: int, *, layout: str = "contract", seed: int = 0)
         file.write("\n")
         for begin in range(0, rows, _BLOCK_ROWS):
             size = min(_BLOCK_ROWS, rows - begin)
-            user, item = random.zipf(1.15, size) % users, random.zipf(1.2, size) % items
+            user = (random.random(size) ** 1.5 * users).astype(np.int64)
+            item = random.zipf(1.2, size) % items
             within_s = np.sort(random.random(size)) * size + begin
             time_ms = _FIRST_MS + (within_s / rows * _MONTH_S).astype(np.int64) * 1000
             action = np.array(["view", "cart", "purchase"])[np.searchsorted([0.9, 0.96], random.random(size))]
