@@ -43,8 +43,8 @@ def check_memory(events: int, items: int, settings: TrainingSettings, console: C
     estimate, left = SizeEstimate.of(events, items, settings), available_bytes()
     of_left = "" if left is None else f" of {left / _GIB:.1f} GiB that are left"
     console.print(
-        f"expected: about {estimate.memory_bytes / _GIB:.1f} GiB of memory{of_left}, and at most "
-        f"{settings.max_epochs} + {settings.max_epochs} epochs of about {estimate.epoch_s / 60:.1f} minutes on one core",
+        f"expected: about {estimate.memory_bytes / _GIB:.1f} GiB of memory{of_left}; an epoch takes about "
+        f"{estimate.epoch_s / 60:.1f} minutes of one core, and a training has at most {2 * settings.max_epochs} epochs",
         highlight=False,
         markup=False,
         soft_wrap=True,
