@@ -10,7 +10,7 @@ from encoder.training.settings import TrainingSettings
 _PROGRAM_BYTES = 600_000_000  # torch, and the arrays of a part of the validation events
 _EVENT_BYTES = 300  # sequences of both trainings, recent items, and the pairs of items that are counted
 _ITEM_VECTORS = 12  # float32 vectors of an item: weights, gradients, moments, neighbours, a best epoch and their copies
-_EVENT_S = 60e-6  # of one core, for an event of an epoch of a model of the default shape
+_EVENT_S = 80e-6  # of one core, for an event of an epoch of a model of the default shape
 _FLOAT_BYTES = 4
 
 

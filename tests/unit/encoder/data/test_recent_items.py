@@ -60,3 +60,13 @@ def test_an_empty_log_has_no_recent_items() -> None:
     nothing = np.zeros(0, np.int64)
     empty = RecentPositions.of(np.zeros(1, np.int64), nothing, nothing, nothing)
     assert empty.before(nothing).item.shape == (0, PLACES)
+
+
+def test_a_user_with_more_events_than_two_bytes_count_keeps_the_oldest_item() -> None:
+    events = 70_000
+    item = np.ones(events, np.int64)
+    item[0] = 2
+    sequences = Sequences(np.array([0, events]), item, item, np.append(-1, np.ones(events - 1, np.int64)), item, {})
+    before = sequences.recent_positions.before(np.array([events - 1]))
+    assert before.item[0, :3].tolist() == [1, 2, 0]
+    assert before.age_s[0, :2].tolist() == [0, np.float32((events - 2) / 1000)]

@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 import cramjam
+import numpy as np
 import pytest
 
 from encoder.data.loaders import LogPaths, load_log
+from encoder.data.loaders.assembly import log_builder
 from encoder.data.loaders.text import lines
 from encoder.errors import InputError
 from streams.commands.replay.log_records import LogRecords
@@ -62,6 +64,23 @@ def test_duplicates_are_found_across_files_and_a_bad_line_names_its_file(tmp_pat
     log, report = load_log([one, other])
     assert (len(log), report.duplicates, report.unparsable) == (3, 1, 1)
     assert report.examples[0].startswith("other.csv line 3: 1 columns instead of 5")
+
+
+def test_duplicates_are_found_by_their_texts_where_hashes_are_equal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_builder, "keys_of", lambda ids, user: np.zeros(len(ids), np.uint64))
+    path = tmp_path / "log.csv"
+    path.write_bytes(csv(row(1), row(2), row(51), row(2), row(3), row(1), "u1,i9,view,1700000000000,e2"))
+    log, report = load_log(path)
+    assert report.duplicates == 2
+    assert sorted((event.user_id, event.event_id) for event in log.events()) == [
+        ("u1", "e1"),
+        ("u1", "e2"),
+        ("u1", "e51"),
+        ("u2", "e2"),
+        ("u3", "e3"),
+    ]
 
 
 def test_unclear_files_are_refused(tmp_path: Path) -> None:
