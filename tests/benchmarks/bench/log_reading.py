@@ -1,6 +1,6 @@
 """How fast Thalweg reads a log, beside polars, and how much memory a row takes.
 
-    python -m tests.benchmarks.log_reading [--rows 1000000] [--rounds 3] [--json]
+    python -m tests.benchmarks.bench.log_reading [--rows 1000000] [--rounds 3] [--json]
 
 A process of its own reads the same file in each round, with the files in the memory of the system: Thalweg all fields
 of the event, as a training reads them; polars the same columns, with ids as texts, and once more with texts as codes
