@@ -30,6 +30,7 @@ from tests.benchmarks.bench import load
 from tests.benchmarks.bench.contenders import Contender, Testbed, plain_faust, run, thalweg, worker
 from tests.benchmarks.bench.floor import floor
 from tests.benchmarks.bench.freshness import RATES, Fresh, freshness
+from tests.benchmarks.bench.log_reading import log_figures
 from tests.benchmarks.bench.plot import svg
 from tests.benchmarks.bench.rivals import kstreams, rivals
 from tests.benchmarks.bench.watch import calm
@@ -89,6 +90,8 @@ def main() -> int:
         if "plain" in result:
             result |= _floor(testbed, bundles["plain"], result["plain"])
         result["freshness_ms"] = _freshness(testbed, bundles, args, result)
+    result["log"] = log_figures()
+    print("reading of a CSV: " + ", ".join(f"{key} {value:,.0f}" for key, value in result["log"].items() if value))
     if args.plot is not None:
         args.plot.write_text(svg({name: result[name]["events_per_s"] for name in NAMES if name in result}, NAMES))
     if args.json:
