@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from encoder.data.loaders import load_log, log_files
+from encoder.data.loaders.assembly.growing_column import GrowingColumn
 from encoder.data.loaders.tables.parquet import ParquetColumns
 from tests.tools.log_contents import contents
 
@@ -98,6 +99,7 @@ def test_both_ways_agree_on_dirty_tables(
             patch.setattr(parquet_columns, "_BATCH_ROWS", batch_rows)
             if is_by_rows:
                 patch.setattr(log_files, "_column_batches", lambda *_: None)
+                patch.setattr(log_files, "_column_kind", lambda _: GrowingColumn)
             log, report = load_log(path, None, columns, for_model=for_model)
             found.append((contents(log), report))
     assert found[0] == found[1]

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from encoder.data.loaders import LogReport, load_log, log_files
+from encoder.data.loaders.assembly.growing_column import GrowingColumn
 from encoder.data.loaders.row_batches import UnusableRow
 from encoder.errors import InputError
 from tests.tools.log_contents import contents
@@ -166,6 +167,7 @@ def by_columns_and_by_rows(
         with monkeypatch.context() as patch:
             if is_by_rows:
                 patch.setattr(log_files, "_column_batches", lambda *_: None)
+                patch.setattr(log_files, "_column_kind", lambda _: GrowingColumn)
             log, report = load_log(path, format, columns, for_model=for_model)
             found.append((contents(log), report))
     return found
