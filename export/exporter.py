@@ -50,13 +50,7 @@ def export_model(
     the parity check fails.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / MANIFEST).is_file():
-        raise InputError(f"{out} exists and is not a bundle: name another folder")
-    if model.recent is not None and model.config.items > FLOAT_INTEGERS:
-        raise BundleError(
-            f"{model.config.items} items: a state names recent items in float32, which has whole numbers up to "
-            f"{FLOAT_INTEGERS}; train on fewer items, with a larger --min-support"
-        )
+    _check_outputs(model, out)
     model.eval()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
@@ -72,12 +66,32 @@ def export_model(
         offsets = dict(zip(vocabulary.actions, action_offsets, strict=True)) if action_offsets else {}
         manifest = _manifest(model, parity, metrics or {}, training or {}, hash_files(draft, names))
         new_id = _write_manifest(msgspec.structs.replace(manifest, action_offsets=offsets), draft)
-        if not overwrite and (found := _stored_id(out)) not in (None, new_id):
-            raise InputError(f"{out} holds another bundle, {found}: name another folder, or add --overwrite")
+        if not overwrite:
+            _check_same(out, new_id)
         if out.exists():
             shutil.rmtree(out)
         draft.replace(out)
     return Bundle.load(out)
+
+
+def _check_outputs(model: UserModel, out: Path) -> None:
+    """Raise InputError where `out` holds something else than a bundle, and BundleError where states cannot hold the
+    numbers of the model's items.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / MANIFEST).is_file():
+        raise InputError(f"{out} exists and is not a bundle: name another folder")
+    if model.recent is not None and model.config.items > FLOAT_INTEGERS:
+        raise BundleError(
+            f"{model.config.items} items: a state names recent items in float32, which has whole numbers up to "
+            f"{FLOAT_INTEGERS}; train on fewer items, with a larger --min-support"
+        )
+
+
+def _check_same(folder: Path, new_id: str) -> None:
+    """Raise InputError where the folder holds a bundle with another id."""
+    found = _stored_id(folder)
+    if found not in (None, new_id):
+        raise InputError(f"{folder} holds another bundle, {found}: name another folder, or add --overwrite")
 
 
 def _copy_checkpoint(checkpoint: Path, folder: Path) -> None:
