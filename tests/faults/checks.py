@@ -34,7 +34,7 @@ class Updated(msgspec.Struct):
     """The fields of an update that are checked."""
 
     bundle_id: str
-    representation: str
+    representation: bytes
     steps: int
 
 
