@@ -25,7 +25,7 @@ faults: .venv/test ## kill, freeze and take away everything, then count what was
 bench: .venv/test $(UV) ## the whole job by Thalweg and by its rivals, side by side (ARGS=--json)
 	@$(RUN)/python -m tests.benchmarks.bench $(ARGS)
 
-bench-quick: .venv/test ## the same while developing: Thalweg and plain Faust alone, in two minutes
+bench-quick: .venv/test ## the same while developing: Thalweg and plain Faust alone, in five minutes
 	@$(RUN)/python -m tests.benchmarks.bench --quick $(ARGS)
 
 unit: .venv/test ## unit and contract tests alone
