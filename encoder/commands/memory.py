@@ -44,7 +44,7 @@ def check_memory(events: int, items: int, settings: TrainingSettings, console: C
     of_left = "" if left is None else f" of {left / _GIB:.1f} GiB that are left"
     console.print(
         f"expected: about {estimate.memory_bytes / _GIB:.1f} GiB of memory{of_left}; an epoch takes about "
-        f"{estimate.epoch_s / 60:.1f} minutes of one core, and a training has at most {2 * settings.max_epochs} epochs",
+        f"{estimate.epoch_s:,.0f} s of one core, and a training has at most {2 * settings.max_epochs} epochs",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -19,6 +19,7 @@ from streams.engine.planning.rows import Rows
 from streams.local import LocalServices
 from streams.store import cql_schema, session
 from streams.store.cql_schema import item_vectors_table
+from streams.store.row_batches import BYTES
 from streams.store.schema_creation import create_missing
 from streams.store.session import Session, connect
 from streams.store.store import open_store
@@ -44,6 +45,12 @@ def reader(settings: Settings) -> Iterator[Any]:
     cluster, session = connect(settings)
     yield session
     cluster.shutdown()
+
+
+def test_the_largest_request_leaves_in_one_part(reader: Any) -> None:
+    parts = [pool._connection.out_buffer_size for pool in reader.get_pools()]
+    assert parts
+    assert min(parts) > 2 * BYTES  # the rows of a request are counted without what the protocol adds
 
 
 def stored_vectors(reader: Any, settings: Settings, bundle: Bundle) -> dict[str, np.ndarray]:

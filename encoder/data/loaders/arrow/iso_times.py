@@ -56,7 +56,8 @@ def _parse(text: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.bool_
 
 def _all(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(n, k) -> (n,) whether all values of a row are true."""
-    return np.logical_and.reduce(values, axis=1)  # type: ignore[no-any-return]
+    are_true: NDArray[np.bool_] = np.logical_and.reduce(values, axis=1)
+    return are_true
 
 
 def _days_since_1970(year: NDArray[np.int64], month: NDArray[np.int64], day: NDArray[np.int64]) -> NDArray[np.int64]:

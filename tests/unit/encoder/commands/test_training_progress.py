@@ -1,11 +1,13 @@
 """What a training says about a search for settings."""
 
+import io
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from encoder.commands.training_progress import search_text
+from encoder.commands.training_progress import TrainingProgress, search_text
 from encoder.training.settings import TrainingSettings
 from encoder.training.tuning import Confirmation, Search
 from encoder.training.validation import Validation
@@ -29,3 +31,16 @@ def test_the_text_says_what_was_found_and_by_how_much(trials: int, found: Any, t
     for part in text.split(FIGURES):
         assert part in said
     assert ("first settings stay" in said) == (found is not FOUND)
+
+
+def test_the_training_on_the_whole_log_is_announced_once() -> None:
+    printed = io.StringIO()
+    metrics = {"loss": 5.0, "recall@20": 0.2, "mrr@20": 0.1}
+    with TrainingProgress(Console(file=printed, width=120), max_epochs=2) as progress:
+        for epoch in range(2):
+            progress.on_epoch(epoch, 0.5, None)
+            progress.on_epoch(epoch, 1.0, metrics)
+        assert "whole log" not in printed.getvalue()
+        for epoch in range(2, 4):
+            progress.on_epoch(epoch, 0.5, None)
+    assert printed.getvalue().count("Trains the model on the whole log now") == 1

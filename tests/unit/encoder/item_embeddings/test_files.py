@@ -116,7 +116,11 @@ def test_a_parquet_file_that_is_not_usable_is_refused(columns: dict[str, Any], m
         (np.array([["x"], ["y"]]), "a\nb\n", r"has <U1 as embeddings: give whole numbers or floating point"),
         (np.zeros((2, 1), bool), "a\nb\n", r"has bool as embeddings"),
         (np.zeros((3, 1)), "a\nb\n", r"text.npy has 3 rows and .*text.ids has 2 lines: write one item id for each row"),
-        (np.zeros((2, 1)), None, r"cannot be read: .*No such file.*text.ids"),
+        (
+            np.zeros((2, 1)),
+            None,
+            r"cannot be read: .*No such file.*text.ids.*; write the item ids into this file, one in a line",
+        ),
         (np.zeros((2, 1)), "a\n\n", r"row 2 of .*text.npy has no item id"),
         (np.array([[0.0], [NAN]]), "a\nb\n", r"row 2 of .*text.npy \(item 'b'\): number 1 of 1 is nan"),
         (np.zeros((0, 4)), "", r"hold no item"),

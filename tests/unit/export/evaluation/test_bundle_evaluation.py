@@ -1,15 +1,18 @@
 """The whole evaluation of a bundle, as an object and as a page."""
 
+import io
 import json
 from html import escape
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from encoder.metrics.leakage import find_leak, leak_warnings
 from export.evaluation.bundle_evaluation import evaluate_bundle, predict_events
 from export.evaluation.report.page import page
+from export.evaluation.report.text_tables import print_result
 from export.evaluation.scored_events import ScoredEvents
 from export.exporter import export_model
 from export.runtime.bundle import Bundle
@@ -144,3 +147,17 @@ def test_an_evaluation_without_warm_events_has_no_metrics_for_them(bundle: Bundl
     json.dumps(result, allow_nan=False)
     assert result["metrics"]["warm"]["recall@20"] is None
     assert "<svg" in page(result)
+
+
+@pytest.mark.parametrize(("width", "has_all"), [(80, False), (170, True)])
+def test_a_narrow_terminal_gets_the_slices_without_some_columns(bundle: Bundle, width: int, has_all: bool) -> None:
+    history, log = random_log(users=60).split(0.3)
+    printed = io.StringIO()
+    print_result(Console(file=printed, width=width), evaluate_bundle(bundle, log, history))
+    lines = printed.getvalue().splitlines()
+    begin = next(at for at, line in enumerate(lines) if "Slices, with 95% intervals" in line)
+    head = next(line for line in lines[begin:] if "recall@20" in line)
+    assert head.split()[:4] == ["slice", "n", "recall@20", "95%" if has_all else "mrr@20"]
+    assert ("popularity" in head) == has_all
+    assert max(map(len, lines[begin : begin + 6])) <= width
+    assert any(line.startswith("   cold (first event)") for line in lines[begin:])

@@ -4,18 +4,17 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from encoder.data.loaders import load_log, log_files
+from encoder.data.loaders.arrow import parquet_columns
 from encoder.data.loaders.assembly.growing_column import GrowingColumn
 from encoder.data.loaders.tables.parquet import ParquetColumns
 from tests.tools.log_contents import contents
-
-pyarrow = pytest.importorskip("pyarrow", reason="pyarrow comes with the `train` extra")
-parquet = pytest.importorskip("pyarrow.parquet")
-from encoder.data.loaders.arrow import parquet_columns  # noqa: E402
 
 TIME_MS = 1_700_000_000_000
 TEXT = st.sampled_from(

@@ -105,7 +105,6 @@ def test_the_name_of_a_log_in_messages_is_short() -> None:
 @pytest.mark.parametrize("ending", ["zst", "gz"])
 @pytest.mark.parametrize("name", ["log.csv", "log.jsonl"])
 def test_compressed_files_are_read(name: str, ending: str, tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow", reason="pyarrow comes with the `train` extra")
     texts = [row(number) for number in range(100)]
     content = csv(*texts)
     if name == "log.jsonl":

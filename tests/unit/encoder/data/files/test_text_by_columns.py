@@ -9,13 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from encoder.data.loaders import LogReport, load_log, log_files
+from encoder.data.loaders.arrow import arrow_column, delimited_columns
 from encoder.data.loaders.assembly.growing_column import GrowingColumn
 from encoder.data.loaders.row_batches import UnusableRow
 from encoder.errors import InputError
 from tests.tools.log_contents import contents
-
-pytest.importorskip("pyarrow", reason="pyarrow comes with the `train` extra")
-from encoder.data.loaders.arrow import arrow_column, delimited_columns
 
 TIME = "1700000000000"
 TEXTS = [
