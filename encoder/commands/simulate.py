@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
 
 from encoder.commands.number_arguments import share, whole_number
@@ -74,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if args.catalogue is not None:
         _write_catalogue(args.catalogue, shop)
     console = open_console()
+    console.print(str(args.out), markup=False, highlight=False, soft_wrap=True)  # a title would be folded
     print_table(console, _summary(args, simulation.log, written, simulated_s))
     if args.oracle:
         print_table(console, _ceiling(shop, simulation))
@@ -113,7 +113,7 @@ def _write_catalogue(path: Path, shop: Shop) -> None:
 
 
 def _summary(args: argparse.Namespace, log: EventLog, written: int, simulated_s: float) -> Table:
-    table = Table(title=escape(str(args.out)), show_header=False)
+    table = Table(show_header=False)
     table.add_row("events", f"{len(log):,} ({len(log) / simulated_s:,.0f} a second to simulate)")
     table.add_row("users, items", f"{len(np.unique(log.user)):,}, {len(np.unique(log.item)):,}")
     counts = np.bincount(log.action, minlength=len(log.actions)).tolist()

@@ -1,6 +1,7 @@
 """The last distinct items of a user before each event, for all events at once. This module needs no torch."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,18 +29,19 @@ class RecentPositions:
     # there is none. uint16 unless a user has more events, because long logs have many places.
     events_ago: NDArray[np.uint16] | NDArray[np.uint32]
     count: NDArray[np.int32]  # (n,) events of the event's item since the item has its place, this event included
-    time_ms: NDArray[np.int64]  # (n,) from the user's first event to each event
-    item: NDArray[np.int64]  # (n,) of the events; the next two as well
-    action: NDArray[np.int64]
-    is_first: NDArray[np.bool_]
+    time_ms: NDArray[np.int64]  # (n,) of the events, from an origin that may differ between users
+    item: NDArray[Any]  # (n,) of the events; the next two as well
+    action: NDArray[Any]
+    gap_ms: NDArray[np.int64]
 
     @classmethod
     def of(
         cls,
         starts: NDArray[np.int64],
-        item: NDArray[np.int64],
-        action: NDArray[np.int64],
+        item: NDArray[Any],
+        action: NDArray[Any],
         gap_ms: NDArray[np.int64],
+        time_ms: NDArray[np.int64],
     ) -> "RecentPositions":
         """The arrays are those of `Sequences`. All users advance together, by one event at a time."""
         n, lengths = len(item), np.diff(starts)
@@ -62,21 +64,19 @@ class RecentPositions:
             places[:active] = np.where(moves, shifted, before)
             filled = places[:active] != EMPTY
             events_ago[event] = np.where(filled, event[:, None] - places[:active], np.iinfo(kind).max)
-        time_ms = np.maximum(gap_ms, 0).cumsum()
-        time_ms -= np.repeat(time_ms[starts[:-1]], lengths)
-        return cls(events_ago, count, time_ms, item, action, gap_ms < 0)
+        return cls(events_ago, count, time_ms, item, action, gap_ms)
 
     def before(self, position: NDArray[np.int64]) -> RecentItems:
         """The items before the events at these positions (...). A user's first event and a position of -1 have none."""
         last = np.maximum(position - 1, 0)
-        has_history = (position >= 0) & ~self.is_first[position]
+        has_history = (position >= 0) & (self.gap_ms[position] >= 0)
         ago = self.events_ago[last]
         is_filled = has_history[..., None] & (ago != np.iinfo(ago.dtype).max)
         places = np.where(is_filled, last[..., None] - ago.astype(np.int64), EMPTY)
         age_ms = self.time_ms[last][..., None] - self.time_ms[places]
         return RecentItems(
-            item=np.where(is_filled, self.item[places], 0),
-            action=np.where(is_filled, self.action[places], 0),
+            item=np.where(is_filled, self.item[places], 0).astype(np.int64),
+            action=np.where(is_filled, self.action[places], 0).astype(np.int64),
             age_s=np.where(is_filled, age_ms / 1000, 0).astype(np.float32),
             count=np.where(is_filled, self.count[places], 0).astype(np.float32),
         )

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoder.data.event_log import EventLog
 from encoder.data.feature_extraction import event_features
-from encoder.data.features import Features
+from encoder.data.features import BRAND, CATEGORY, TIME, Features
 from encoder.data.recent_items import RecentPositions
 from encoder.data.vocabulary import Vocabulary
 
@@ -17,37 +18,41 @@ from encoder.data.vocabulary import Vocabulary
 class Sequences:
     """The n events of a log, one user after another, and each user's events in the order of the log.
 
-    The events of user u have the positions starts[u] to starts[u + 1] - 1.
+    The events of user u have the positions starts[u] to starts[u + 1] - 1. `from_log` uses int32 where int32 suffices,
+    because a log has many events.
     """
 
     starts: NDArray[np.int64]  # (users + 1,)
-    item: NDArray[np.int64]  # (n,) index in the vocabulary, 0 is unknown
-    action: NDArray[np.int64]  # (n,) index in the vocabulary, 0 is unknown
+    item: NDArray[Any]  # (n,) int32 or int64 index in the vocabulary, 0 is unknown
+    action: NDArray[Any]  # (n,) int32 or int64 index in the vocabulary, 0 is unknown
     gap_ms: NDArray[np.int64]  # (n,) time since the user's previous event, -1 for a first event
-    row: NDArray[np.int64]  # (n,) row in the log
+    row: NDArray[Any]  # (n,) int32 or int64 row in the log
     features: Features  # feature name -> (n,)
-    # (n,) time from a user's last event to the end of the log, -1 for other events. The gap after the last event is
-    # censored: it is longer than this time. None: not known.
-    censored_gap_ms: NDArray[np.int64] | None = None
+    end_ms: int | None = None  # time of the last event of the log; None: not known
 
     @classmethod
     def from_log(cls, log: EventLog, vocabulary: Vocabulary) -> "Sequences":
         """The sequences of a log. Users of `log.user_ids` without an event in the log have no sequence."""
-        row = np.argsort(log.user, kind="stable").astype(np.int64)
+        row: NDArray[Any] = np.argsort(log.user, kind="stable")
+        if len(row) <= np.iinfo(np.int32).max:
+            row = _as_int32(row)
         user = log.user[row]
         first = np.ones(len(user), bool)
         first[1:] = user[1:] != user[:-1]
         starts = np.flatnonzero(first)
-        last = np.roll(first, -1)
-        gap_ms = np.where(first, -1, np.diff(log.time_ms[row], prepend=0))  # never negative: a log is sorted by time
+        features: Features = {}
+        for name, values in event_features(log, vocabulary).items():
+            features[name] = _as_int32(values[row]) if name in (CATEGORY, BRAND) else values[row]
+        gap_ms = np.diff(features[TIME], prepend=0)  # never negative: a log is sorted by time
+        gap_ms[first] = -1
         return cls(
             starts=np.append(starts, len(user)).astype(np.int64),
-            item=vocabulary.item_index(log)[row],
-            action=vocabulary.action_index(log)[row],
+            item=_as_int32(vocabulary.item_index(log)[row]),
+            action=_as_int32(vocabulary.action_index(log)[row]),
             gap_ms=gap_ms,
             row=row,
-            features={name: values[row] for name, values in event_features(log, vocabulary).items()},
-            censored_gap_ms=np.where(last, log.time_ms.max(initial=0) - log.time_ms[row], -1),
+            features=features,
+            end_ms=int(log.time_ms.max(initial=0)),
         )
 
     def __len__(self) -> int:
@@ -61,7 +66,26 @@ class Sequences:
     @cached_property
     def recent_positions(self) -> RecentPositions:
         """Where the last distinct items after each event stand."""
-        return RecentPositions.of(self.starts, self.item, self.action, self.gap_ms)
+        return RecentPositions.of(self.starts, self.item, self.action, self.gap_ms, self._time_ms)
+
+    @property
+    def _time_ms(self) -> NDArray[np.int64]:
+        """(n,) time of each event, from an origin that may differ between users."""
+        if TIME in self.features:
+            return self.features[TIME].astype(np.int64, copy=False)
+        return np.maximum(self.gap_ms, 0).cumsum()
+
+    def censored_gap_ms(self, position: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The time from a user's last event to the end of the log, -1 for other events and where the end is not known.
+
+        The gap after the last event is censored: the gap is longer than this time. position: (...) of events, -1 for
+        padding. Returns the shape of `position`.
+        """
+        if self.end_ms is None:
+            return np.full(position.shape, -1)
+        following = np.minimum(position + 1, len(self.item) - 1)
+        is_last = (position == len(self.item) - 1) | (self.gap_ms[following] < 0)
+        return np.where(is_last & (position >= 0), self.end_ms - self._time_ms[position], -1)
 
     @cached_property
     def is_new_item(self) -> NDArray[np.bool_]:
@@ -103,3 +127,7 @@ class Sequences:
     def history_lengths(self) -> NDArray[np.int64]:
         """(n,) number of the user's events before each event."""
         return np.arange(len(self.item)) - np.repeat(self.starts[:-1], self.lengths)
+
+
+def _as_int32(values: NDArray[Any]) -> NDArray[np.int32]:
+    return values.astype(np.int32)

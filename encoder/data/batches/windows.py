@@ -41,12 +41,11 @@ def make_window(
     offset = np.arange(int(lengths.max()))
     real = offset < lengths[:, None]
     position = np.where(real, starts[:, None] + offset, -1)
-    censored_gap_ms = -1 if sequences.censored_gap_ms is None else sequences.censored_gap_ms[position]
     return Window(
-        item=np.where(real, sequences.item[position], 0),
-        action=np.where(real, sequences.action[position], 0),
+        item=np.where(real, sequences.item[position], 0).astype(np.int64),
+        action=np.where(real, sequences.action[position], 0).astype(np.int64),
         gap_ms=np.where(real, sequences.gap_ms[position], 0),
-        censored_gap_ms=np.where(real, censored_gap_ms, -1),
+        censored_gap_ms=sequences.censored_gap_ms(position),
         position=position,
         previous_row=previous_row,
         features={name: values[position] for name, values in sequences.features.items()},

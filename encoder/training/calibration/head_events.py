@@ -35,18 +35,16 @@ class HeadEvents(NamedTuple):
         if len(position) > MAX_EVENTS:
             position = np.sort(np.random.default_rng(SEED).choice(position, MAX_EVENTS, replace=False))
         before, after = representations(model, sequences, position)
-        is_last = np.zeros(len(sequences.item), bool)
-        is_last[sequences.starts[1:] - 1] = True
-        following_ms = np.append(sequences.gap_ms[1:], 0)
-        censored_ms = 0 if sequences.censored_gap_ms is None else sequences.censored_gap_ms
-        gap_ms = np.where(is_last, censored_ms, following_ms)[position]
+        is_last = np.isin(position, sequences.starts[1:] - 1)
+        following_ms = sequences.gap_ms[np.minimum(position + 1, len(sequences.item) - 1)]
+        gap_ms = np.where(is_last, np.maximum(sequences.censored_gap_ms(position), 0), following_ms)
         return cls(
             position,
             before,
             after,
-            torch.from_numpy(sequences.action[position]),
+            torch.from_numpy(sequences.action[position].astype(np.int64)),
             torch.from_numpy((gap_ms / 1000).astype(np.float32)),
-            torch.from_numpy(is_last[position]),
+            torch.from_numpy(is_last),
         )
 
     def at(self, chosen: NDArray[np.bool_]) -> "HeadEvents":

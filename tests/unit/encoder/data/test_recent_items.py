@@ -58,7 +58,7 @@ def test_padding_has_no_recent_items_and_positions_keep_their_shape() -> None:
 
 def test_an_empty_log_has_no_recent_items() -> None:
     nothing = np.zeros(0, np.int64)
-    empty = RecentPositions.of(np.zeros(1, np.int64), nothing, nothing, nothing)
+    empty = RecentPositions.of(np.zeros(1, np.int64), nothing, nothing, nothing, nothing)
     assert empty.before(nothing).item.shape == (0, PLACES)
 
 

@@ -48,8 +48,7 @@ def test_sequences_hold_each_users_events_in_order_of_time() -> None:
     assert sequences.row.tolist() == [0, 2, 3, 5, 1, 4]
     assert sequences.item.tolist() == [1, 1, 2, 3, 2, 1]
     assert sequences.gap_ms.tolist() == [-1, 3_000, 0, 5_500, -1, 7_500]
-    assert sequences.censored_gap_ms is not None
-    assert sequences.censored_gap_ms.tolist() == [-1, -1, -1, 0, -1, 500]
+    assert sequences.censored_gap_ms(np.arange(-1, 6)).tolist() == [-1, -1, -1, -1, 0, -1, 500]
     assert sequences.previous_item().tolist() == [-1, 1, 1, 2, -1, 2]
     assert sequences.history_lengths().tolist() == [0, 1, 2, 3, 0, 1]
 
