@@ -21,7 +21,9 @@ BPR_REGULARIZATION = 1.0
 # Largest catalogue for which "auto" uses the full softmax. In larger ones, the full softmax costs more than all other
 # work of a step. See docs/decisions.md#losses.
 FULL_SOFTMAX_MAX_ITEMS = 5_000
-CHUNK_LOGITS = 4_000_000  # logits in memory at a time (16 MB), so that a large catalogue fits into memory
+# A chunk has this many logits (2 MB), which stay in a processor's cache, but no fewer rows, because a product with few
+# rows is slow. See docs/decisions.md#losses.
+CHUNK_LOGITS, CHUNK_ROWS = 500_000, 128
 
 
 class NegativeSample(NamedTuple):
@@ -57,7 +59,7 @@ class _Softmax(torch.autograd.Function):
         weight: (M,) factor of each other item in the sum; None: 1. target_at: (m,) position of the target among the
         other items, which is left out there; -1: the target is not among the other items.
         """
-        rows = max(1, min(len(predicted), CHUNK_LOGITS // len(others)))
+        rows = min(len(predicted), max(CHUNK_ROWS, CHUNK_LOGITS // len(others)))
         buffer = predicted.new_empty(rows, len(others))
         grad_predicted, grad_own, grad_others = (torch.zeros_like(part) for part in (predicted, own, others))
         target_score = (predicted * own).sum(dim=1, keepdim=True)

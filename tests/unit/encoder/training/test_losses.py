@@ -109,6 +109,7 @@ def test_the_explicit_gradients_are_those_of_autograd(
     name: str, chunk_logits: int, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(losses, "CHUNK_LOGITS", chunk_logits)
+    monkeypatch.setattr(losses, "CHUNK_ROWS", 1)
     loss = make_loss(name, torch.arange(ITEMS), 40)
     sample = loss.draw()
     predicted, vectors = case[0].requires_grad_(), case[1].requires_grad_()
