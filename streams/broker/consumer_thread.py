@@ -22,9 +22,6 @@ BATCH_TOPICS: set[str] = set()  # the topics that this process delivers as batch
 LEAVE_AFTER_S = 1.0  # Leaving a group at rest takes less time.
 # A topic can be deleted, made again and filled while this worker does not ask the broker. That takes longer than this.
 UNWATCHED_S = 0.25
-# A fetch that finds nothing keeps the connection this long, and a seek waits for the end of the fetch. Faust's 1,500 ms
-# delayed the first event of a new group by a second.
-FETCH_WAIT_MS = 200
 
 
 class Poll(NamedTuple):
@@ -54,10 +51,9 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust reads committed records only where Faust writes transactions itself, and has no setting for the wait of
-        # a fetch. The client looks at these attributes when the client starts.
+        # Faust reads committed records only where Faust writes transactions itself. The client looks at this attribute
+        # when the client starts.
         consumer._isolation_level = "read_committed"
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 
     async def _fetch_records(self, consumer: Any, active_partitions: set[TP], **options: Any) -> Any:
