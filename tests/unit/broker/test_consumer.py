@@ -1,14 +1,17 @@
-"""Records that wait for the look at the topic's id, while the group rebalances."""
+"""Records that wait for the look at the topic's id while the group rebalances, and rebalances of a crashed worker."""
 
 import asyncio
 from typing import Any
 
 import pytest
+from faust.transport.consumer import ThreadDelegateConsumer
 from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer
 from faust.types import TP
+from mode.threads import MethodQueue
 
+from streams.broker import consumer_thread
 from streams.broker.consumer import BatchConsumer
-from streams.broker.consumer_thread import Poll
+from streams.broker.consumer_thread import BatchConsumerThread, Poll
 from streams.broker.offsets.read_positions import Fetched
 
 TP_0 = TP("events", 0)
@@ -48,3 +51,45 @@ def test_records_of_an_older_generation_are_not_delivered_in_a_newer_one(
     monkeypatch.setattr(consumer, "app", App(generation_after), raising=False)
     assert asyncio.run(consumer._wait_next_records(1.0)) == expected
     assert bool(thread.last_poll.fetched) == (generation_after == 1), "the position counts as read"
+
+
+class Delegate:
+    """A consumer of Faust with the queue of calls to the application's loop, and the calls that came through."""
+
+    threadsafe_partitions_assigned = ThreadDelegateConsumer.threadsafe_partitions_assigned
+    threadsafe_partitions_revoked = ThreadDelegateConsumer.threadsafe_partitions_revoked
+
+    def __init__(self) -> None:
+        self._method_queue = MethodQueue(loop=asyncio.get_running_loop())
+        self.calls: list[str] = []
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int) -> None:
+        self.calls.append("assigned")
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await asyncio.sleep(0.1)
+        self.calls.append("revoked")
+
+
+@pytest.mark.parametrize("has_crashed", [False, True])
+def test_a_rebalance_ends_although_a_crashed_application_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, has_crashed: bool
+) -> None:
+    monkeypatch.setattr(consumer_thread, "UNANSWERED_S", 0.02)
+
+    async def rebalance() -> list[str]:
+        thread = object.__new__(BatchConsumerThread)
+        thread.consumer, thread.thread_loop = Delegate(), asyncio.get_running_loop()
+        queue = thread.consumer._method_queue
+        await queue.start()
+        if has_crashed:
+            queue._crash(RuntimeError("the application has crashed"))
+            await asyncio.sleep(0.01)
+        await thread.on_partitions_revoked({TP_0})
+        await thread.on_partitions_assigned({TP_0}, 1)
+        calls = list(thread.consumer.calls)
+        await queue.stop()
+        return calls
+
+    calls = asyncio.run(asyncio.wait_for(rebalance(), 5))
+    assert calls == ([] if has_crashed else ["revoked", "assigned"])
