@@ -13,11 +13,12 @@ from rich.table import Table
 from encoder.commands.log_arguments import read_scored_log
 from encoder.commands.preconditions import check_torch
 from encoder.console import open_console, print_table
+from encoder.metrics.baselines import BASELINES
 from encoder.metrics.leakage import find_leak, leak_warning
 from encoder.metrics.next_time import calibration_errors_text
 from encoder.training.checkpoints.checkpoint_files import check_checkpoint
 
-RANKED_BY = {"masked": "model, own items masked", "last_item": "last item's co-occurrence"}
+RANKED_BY = {"masked": "model, own items masked", **BASELINES}
 
 
 def run(args: argparse.Namespace) -> int:

@@ -118,6 +118,8 @@ def _table(result: dict[str, Any], names: dict[str, str], *, is_wide: bool) -> T
     table = Table(
         title=f"User {escape(result['user_id'])}: item {escape(names[item_id])}, rank {result['rank']}, "
         f"score {result['score']:.4f}, and what each event did to that",
+        caption="cosine and L2: how far the event moved the representation. score: what the event adds to the item's "
+        "score. rank without it: the item's rank if the event had not happened.",
         box=SIMPLE,
         padding=(0, 1, 0, 0),
     )

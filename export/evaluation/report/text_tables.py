@@ -9,18 +9,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from encoder.console import print_table
+from encoder.metrics.baselines import BASELINES
 from encoder.metrics.churn import CHURN_DAYS
 from encoder.metrics.next_time import calibration_errors_text
 from export.evaluation.bootstrap import NAMES
 
 ALL_RANKING = tuple(f"{metric}@{k}" for metric in ("recall", "mrr", "ndcg") for k in (5, 10, 20))
 NARROW_RANKING = ("recall@10", "recall@20", "mrr@20", "ndcg@20")
-SCORERS = {
-    "model": "model",
-    "masked": "model, own items masked",
-    "popularity": "popularity",
-    "last_item": "last item's co-occurrence",
-}
+SCORERS = {"model": "model", "masked": "model, own items masked", **BASELINES}
 LIST_FIGURES = {  # key before _recommended and _actual -> text, digits
     "percentile": ("popularity percentile", 4),
     "arp": ("events of an item", 1),
