@@ -16,6 +16,7 @@ from encoder.model.cells import make_cell
 from encoder.model.config import ModelConfig
 from encoder.model.content import WeekHours
 from encoder.model.counters import Counters
+from encoder.model.dropout import Dropout
 from encoder.model.heads import Heads
 from encoder.model.item_table import ItemTable
 from encoder.model.recent_items import RecentItems
@@ -53,14 +54,14 @@ class UserModel(ItemTable):
         self.gaps = nn.Embedding(len(config.gap_boundaries_ms) + 1, config.width)
         self.cell = make_cell(config.cell, config.width, config.hidden, config.layers)
         self.head = nn.Linear(self.cell.output_width, config.width)
-        self.traces = Traces(config.width, config.width) if config.traces else None
+        self.traces = Traces(config.width, config.width, config.trace_decays) if config.traces else None
         self.shortcut = nn.Linear(config.width, config.width, bias=False)
         self.following = nn.Embedding(config.items + 1, config.width)
         self.counters = Counters() if config.counters else None
         with torch.random.fork_rng(devices=[]):  # other weights are the same with heads and without heads
             self.heads = Heads(self.representation_width, config.actions) if config.heads else None
             self.recent = RecentItems(config.actions) if config.recent_items else None
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.register_buffer("gap_boundaries_ms", torch.tensor(config.gap_boundaries_ms, dtype=torch.int64))
         self.week_hours = WeekHours(config.width) if config.week_hours else None
         self._add_content()

@@ -20,6 +20,7 @@ from encoder.model.item_pairs import pair_vectors
 from encoder.model.item_table import random_directions
 from encoder.model.neighbours import Neighbours, neighbour_matrix
 from encoder.model.new_items import widen
+from encoder.model.traces import DECAYS
 from encoder.model.user_model import PRIOR_SCALE, UserModel
 from encoder.training.settings import TrainingSettings
 
@@ -86,6 +87,7 @@ class FromScratch:
                 hidden=settings.hidden,
                 dropout=settings.dropout,
                 traces=settings.traces,
+                trace_decays=DECAYS,
                 counters=settings.counters,
                 recent_items=settings.recent_items,
                 heads=True,
