@@ -40,6 +40,10 @@ from streams.worker.residency import Residency, Restored
 
 T = TypeVar("T")
 
+# The least time between two draws. A batch has a fixed cost, so that fewer and larger batches leave more of the
+# processor to Cassandra and Kafka (docs/decisions.md#time-between-two-batches).
+DRAW_INTERVAL_S = 0.010
+
 
 class RowWriter(Protocol):
     """The part of `UserRows` that the pipeline calls."""
@@ -170,11 +174,15 @@ class Pipeline:
         self.ack(batch, scored)
 
     async def draw(self) -> AsyncIterator[Batch]:
-        """Batches, each drawn as soon as records wait and there is room for a further batch in flight."""
+        """Batches, each drawn as soon as records wait, there is room in flight, and the interval has passed."""
+        next_s = 0.0
         while True:
             await self._intake.filled()
+            if (early_s := next_s - time.perf_counter()) > 0:
+                await asyncio.sleep(early_s)
             await self._in_flight.room()
             await self._residency.admits()
+            next_s = time.perf_counter() + DRAW_INTERVAL_S
             yield self._intake.draw()
 
     def restore(self, batch: Batch) -> AbstractAsyncContextManager[Restored]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from streams.config.errors import SettingsError
 from streams.engine.arena import StoredUser
 from streams.worker.intake import Batch, Delivery
+from streams.worker.pipeline import DRAW_INTERVAL_S
 from tests.support.processing import record
 from tests.support.running_pipeline import Running, SlowPublisher, SlowStore, run_pipeline
 
@@ -284,3 +286,21 @@ def test_a_batch_that_is_not_current_any_more_changes_nothing() -> None:
 
     run_pipeline(play, store)
     assert (store.users["u"].steps, acked) == (1, [])
+
+
+def test_a_batch_is_drawn_at_once_after_an_idle_time_and_an_interval_after_the_batch_before() -> None:
+    drawn_s: list[float] = []
+
+    async def play(running: Running) -> None:
+        await running.offer(0, record(0, "a", "i1", "e0", 0))
+        offered_s = time.perf_counter()
+        async for batch in running.pipeline.draw():
+            drawn_s.append(batch.drawn_at_s - offered_s)
+            running.intake.release(batch)
+            if len(drawn_s) == 3:
+                return
+            await running.offer(0, record(len(drawn_s), "a", "i1", f"e{len(drawn_s)}", 0))
+
+    run_pipeline(play, SlowStore(), is_running=False)
+    assert drawn_s[0] < DRAW_INTERVAL_S
+    assert drawn_s[2] - drawn_s[0] >= 2 * DRAW_INTERVAL_S
