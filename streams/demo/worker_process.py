@@ -37,7 +37,7 @@ class WorkerProcess(ServiceProcess):
             is_ready=self.has_partitions,
             environment={
                 **inherited,
-                **_variables(settings),
+                **settings_variables(settings),
                 f"{PREFIX}HTTP_PORT": str(port),
                 **(environment or {}),
             },
@@ -54,7 +54,8 @@ class WorkerProcess(ServiceProcess):
         return None if text is None else ScrapedMetrics(text)
 
 
-def _variables(settings: Settings) -> dict[str, str]:
+def settings_variables(settings: Settings) -> dict[str, str]:
+    """The settings as variables of the environment."""
     values = {name: getattr(settings, name) for name in settings.__struct_fields__}
     return {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items() if value is not None}
 

@@ -63,6 +63,12 @@ class Registry:
         statement = f"INSERT INTO {self._keyspace}.active_bundle (name, bundle_id) VALUES ('active', %s) IF NOT EXISTS"
         await self._session.request(statement, [bundle_id])
 
+    async def active(self) -> str | None:
+        """The active bundle, None where no bundle is active. Raises StoreError."""
+        query = f"SELECT bundle_id FROM {self._keyspace}.active_bundle WHERE name = 'active'"
+        rows = await self._session.request(query)
+        return next((bundle_id for (bundle_id,) in rows or ()), None)
+
     def epochs(self, topic: str) -> list[Epoch]:
         """All epochs of topics of this name, in order. Blocks. Raises StoreError."""
         query = f"SELECT epoch, topic_id, partitions, barrier FROM {self._keyspace}.sources WHERE topic = %s"

@@ -1,0 +1,139 @@
+"""The bundle that answers: the active one of Cassandra, among the bundles whose folders were given."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.runtime.bundle import Bundle
+from export.runtime.stepper import Stepper
+from streams.config.errors import StoreError
+from streams.serving.batcher import Batcher
+from streams.serving.problems import ProblemError, unavailable
+from streams.serving.scorer import Scored, Scorer, TopQuery
+from streams.store.registry import Registry
+from streams.store.served_rows import ServedRow, ServedRows
+from streams.store.session import Session
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LOOK_EVERY_S = 0.5  # between two looks at the active bundle, so that a switch counts within a second
+READ_TIMEOUT_S = 1.0
+USERS_PER_READ, QUERIES_PER_PASS = 100, 32
+
+
+class Model:
+    """One bundle with what is needed to answer from the bundle. An answer uses one model from begin to end."""
+
+    def __init__(self, bundle: Bundle, session: Session, keyspace: str, threads: Executor) -> None:
+        """Blocks. Raises StoreError."""
+        self.bundle = bundle
+        self.bundle_id = bundle.bundle_id
+        self.scorer = Scorer(bundle)
+        self.stepper = Stepper(bundle, on_cpu=True)
+        self._rows = ServedRows(session, keyspace, bundle)
+        self._threads = threads
+        self._reads: Batcher[str, ServedRow | None] = Batcher(self._read_rows, USERS_PER_READ)
+        self._passes: Batcher[TopQuery, Scored] = Batcher(self._top, QUERIES_PER_PASS)
+
+    async def row(self, user_id: str) -> ServedRow | None:
+        """The stored row of a user, None where the user is unknown.
+
+        Raises ProblemError where Cassandra does not answer.
+        """
+        try:
+            return await asyncio.wait_for(self._reads.submit(user_id), READ_TIMEOUT_S)
+        except TimeoutError:
+            raise unavailable(f"Cassandra did not answer within {READ_TIMEOUT_S:g} s; try again") from None
+        except StoreError as error:
+            raise unavailable(f"Cassandra refused a read: {error}") from None
+
+    async def rows(self, user_ids: Sequence[str]) -> list[ServedRow | None]:
+        """The stored rows of these users, in order. Raises ProblemError as `row` does."""
+        return list(await asyncio.gather(*map(self.row, user_ids)))
+
+    async def top(self, wanted: TopQuery) -> Scored:
+        """The best items for a query."""
+        return await self._passes.submit(wanted)
+
+    async def similar(self, item: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The result of `Scorer.similar`."""
+        return await self.compute(self.scorer.similar, item, count)
+
+    async def compute(self, call: Callable[..., T], *arguments: object) -> T:
+        """Call a function beside the event loop. Raises what the function raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+
+    async def _read_rows(self, user_ids: Sequence[str]) -> list[ServedRow | None]:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            found = await self._rows.read(list(dict.fromkeys(user_ids)))
+        return [found.get(user_id) for user_id in user_ids]
+
+    async def _top(self, wanted: Sequence[TopQuery]) -> list[Scored]:
+        return await self.compute(self.scorer.top, wanted)
+
+
+class _Given(NamedTuple):
+    """A bundle that was given, and its model once the model is made."""
+
+    bundle: Bundle
+    model: Model | None
+
+
+class ActiveModel:
+    """Follows the active bundle of a keyspace."""
+
+    def __init__(self, bundles: Sequence[Bundle], session: Session, keyspace: str, threads: Executor) -> None:
+        self._given = {bundle.bundle_id: _Given(bundle, None) for bundle in bundles}
+        self._session = session
+        self._keyspace = keyspace
+        self._threads = threads
+        self._registry = Registry(session, keyspace)
+        self._active_id: str | None = None
+
+    def current(self) -> Model:
+        """The model that answers now. Raises ProblemError where no given bundle is the active one."""
+        given = self._given.get(self._active_id or "")
+        if given is not None and given.model is not None:
+            return given.model
+        names = ", ".join(self._given)
+        if self._active_id is None:
+            raise unavailable(
+                f"keyspace {self._keyspace} has no active bundle yet: a worker makes its bundle ({names}) the active "
+                "one as soon as all item vectors are stored"
+            )
+        raise ProblemError(
+            503,
+            "other-bundle",
+            "Another bundle is active",
+            f"the active bundle is {self._active_id}, and this server was given {names}: start the server with the "
+            "folder of the active bundle as well",
+            {"Retry-After": "1"},
+        )
+
+    async def look(self) -> None:
+        """Look once which bundle is active, and make its model. Raises StoreError."""
+        active_id = await self._registry.active()
+        given = self._given.get(active_id or "")
+        if given is not None and given.model is None:
+            made = await asyncio.to_thread(Model, given.bundle, self._session, self._keyspace, self._threads)
+            self._given[given.bundle.bundle_id] = _Given(given.bundle, made)
+        if active_id != self._active_id:
+            logger.info("the active bundle is %s", active_id)
+        self._active_id = active_id
+
+    async def follow(self) -> None:
+        """Look again and again, until cancelled. Cassandra may be away for a while."""
+        while True:
+            try:
+                async with asyncio.timeout(READ_TIMEOUT_S * 10):
+                    await self.look()
+            except (StoreError, TimeoutError) as error:
+                logger.warning("the active bundle cannot be read: %s", error or "no answer")
+            await asyncio.sleep(LOOK_EVERY_S)

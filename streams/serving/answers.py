@@ -1,0 +1,46 @@
+"""Answers as JSON. The bodies are made by msgspec, because FastAPI's own encoder costs more than a read of the row."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from fastapi import Response
+
+from export.runtime.bundle import Bundle
+from streams.serving.scorer import Scored
+from streams.store.served_rows import ServedRow
+
+JSON = "application/json"
+
+
+def json_answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(body), status, dict(headers or {}), JSON)
+
+
+def representation_body(user_id: str, row: ServedRow, bundle: Bundle) -> dict[str, Any]:
+    """The fields of `streams.serving.bodies.Representation`."""
+    return {
+        "user_id": user_id,
+        "bundle_id": bundle.bundle_id,
+        "representation": row.query[: bundle.manifest.representation_width].tolist(),
+        "steps": row.steps,
+        "last_time_ms": row.last_time_ms,
+        "last_item": row.last_item,
+        "written_at_ms": row.written_at_ms,
+        "age_ms": max(0, int(time.time() * 1000) - row.written_at_ms),
+    }
+
+
+def scored_items(scored: Scored, bundle: Bundle) -> Sequence[Mapping[str, Any]]:
+    """The fields of `streams.serving.bodies.ScoredItem`, one mapping for each item."""
+    names = bundle.vocabulary.items
+    return [
+        {"item_id": names[item - 1], "score": dot + repeat, "dot": dot, "repeat": repeat}
+        for item, dot, repeat in zip(scored.item.tolist(), scored.dot.tolist(), scored.repeat.tolist(), strict=True)
+    ]
+
+
+def entity_tag(bundle_id: str, row: ServedRow) -> str:
+    """Changes with every event of the user."""
+    return f'"{bundle_id}-{row.steps}-{row.written_at_ms}"'

@@ -1,0 +1,96 @@
+"""The API as an ASGI application."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException
+
+from streams.commands.erase.erasure import Erasure
+from streams.serving import bodies
+from streams.serving.active_model import Model
+from streams.serving.erasure_routes import erasure_routes
+from streams.serving.item_routes import item_routes
+from streams.serving.middleware import Application, Gate, ServingMetrics
+from streams.serving.problems import ProblemError, on_error, on_http_exception, on_invalid_request, on_problem
+from streams.serving.tokens import Tokens
+from streams.serving.user_routes import user_routes
+
+API_VERSION = "1.0.0"
+DESCRIPTION = """Live user representations and recommendations. Every answer names the bundle that it is from, and no
+answer mixes bundles. Errors are `application/problem+json`."""
+
+
+def make_application(
+    current: Callable[[], Model],
+    erasure_of: Callable[[str], Erasure],
+    tokens: Tokens | None,
+    follow: Callable[[], AbstractAsyncContextManager[None]],
+) -> Application:
+    """current: the model that answers now. tokens: None where every request is allowed. follow: runs while serving."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with follow():
+            yield
+
+    api = FastAPI(
+        title="Thalweg",
+        version=API_VERSION,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # the page would load scripts from another server
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for error, handler in (
+        (ProblemError, on_problem),
+        (HTTPException, on_http_exception),
+        (RequestValidationError, on_invalid_request),
+        (Exception, on_error),
+    ):
+        api.add_exception_handler(error, handler)
+    registry = CollectorRegistry()
+    _add_health(api, current, registry)
+    for router in (user_routes(current), item_routes(current), erasure_routes(erasure_of)):
+        api.include_router(router)
+    api.openapi = lambda: _document(api)  # type: ignore[method-assign]
+    return Gate(api, tokens, ServingMetrics(registry))
+
+
+def _add_health(api: FastAPI, current: Callable[[], Model], registry: CollectorRegistry) -> None:
+    @api.get("/healthz", tags=["server"])
+    async def healthz() -> Mapping[str, str]:
+        """Whether the server answers at all."""
+        return {"status": "ok"}
+
+    @api.get("/readyz", tags=["server"], responses={503: {"description": "no bundle to answer from"}})
+    async def readyz() -> Mapping[str, str]:
+        """Whether the server has the active bundle."""
+        return {"status": "ready", "bundle_id": current().bundle_id}
+
+    @api.get("/metrics", tags=["server"], response_class=Response)
+    async def metrics() -> Response:
+        """Metrics for Prometheus, by route."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _document(api: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with the bearer token and the body of problems."""
+    if api.openapi_schema is None:
+        document = get_openapi(title=api.title, version=api.version, description=api.description, routes=api.routes)
+        components = document.setdefault("components", {})
+        components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        components["schemas"]["ProblemBody"] = bodies.ProblemBody.model_json_schema()
+        for name in ("HTTPValidationError", "ValidationError"):
+            components["schemas"].pop(name, None)
+        for path, methods in document["paths"].items():
+            for operation in methods.values():
+                if path.startswith("/v1/"):
+                    operation["security"] = [{"bearer": []}]
+        api.openapi_schema = document
+    return api.openapi_schema

@@ -1,0 +1,127 @@
+"""The bodies of requests and answers, as the OpenAPI document shows them."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from encoder.data.contract.incoming_event import MAX_TEXT, MAX_TIME_MS
+
+MOST_USERS, MOST_CANDIDATES, MOST_EVENTS, MOST_ITEMS = 1_000, 5_000, 1_000, 1_000
+
+Id = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+Count = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="number of items")]
+
+
+class Request(BaseModel):
+    """A body of a request. A field that the document does not name is an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Users(Request):
+    user_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_USERS)]
+
+
+class Candidates(Request):
+    user_id: Id
+    item_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_CANDIDATES)]
+
+
+class Event(Request):
+    """An event of the behaviour topic without the ids, which `POST /v1/step` does not need."""
+
+    item_id: Id
+    action: Id
+    event_time_ms: Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
+    category: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
+    price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    attributes: dict[Id, str | int | float] | None = None
+
+
+class Events(Request):
+    events: Annotated[list[Event], Field(min_length=1, max_length=MOST_EVENTS)]
+    k: Count = 20
+
+
+class Representation(BaseModel):
+    """What is known of a user."""
+
+    user_id: str
+    bundle_id: str
+    representation: Annotated[list[float], Field(description="rank items by their dot product with the item vectors")]
+    steps: Annotated[int, Field(description="events applied so far")]
+    last_time_ms: Annotated[int, Field(description="latest event time seen")]
+    last_item: str | None
+    written_at_ms: int
+    age_ms: Annotated[int, Field(description="time since the row was written")]
+
+
+class Representations(BaseModel):
+    bundle_id: str
+    representations: Annotated[list[Representation], Field(description="in the order of the request")]
+    unknown: Annotated[list[str], Field(description="users without a row")]
+
+
+class ScoredItem(BaseModel):
+    """An item with its score, which is the sum of the parts."""
+
+    item_id: str
+    score: float
+    dot: Annotated[float, Field(description="dot product of the item's vector and the representation")]
+    repeat: Annotated[float, Field(description="what one of the user's recent items has besides")]
+
+
+class Recommendations(BaseModel):
+    user_id: str
+    bundle_id: str
+    known: Annotated[bool, Field(description="false: the user has no row, and the items are those of a new user")]
+    steps: int
+    items: list[ScoredItem]
+
+
+class Ranking(BaseModel):
+    user_id: str
+    bundle_id: str
+    known: bool
+    items: Annotated[list[ScoredItem], Field(description="the candidates, highest score first")]
+    unknown_items: Annotated[list[str], Field(description="candidates that the bundle does not know")]
+
+
+class SimilarItem(BaseModel):
+    item_id: str
+    cosine: float
+
+
+class SimilarItems(BaseModel):
+    item_id: str
+    bundle_id: str
+    items: list[SimilarItem]
+
+
+class Stepped(BaseModel):
+    bundle_id: str
+    representation: list[float]
+    steps: int
+    unknown_items: Annotated[list[str], Field(description="items of the events that the bundle does not know")]
+    items: list[ScoredItem]
+
+
+class ErasureSent(BaseModel):
+    user_id: str
+    at: Annotated[dict[str, int], Field(description="offset of the erasure, by partition")]
+    status: Annotated[str, Field(description="path that says whether the user is forgotten")]
+
+
+class ErasureStatus(BaseModel):
+    user_id: str
+    is_forgotten: bool
+    bundles: Annotated[list[str], Field(description="one line for each bundle")]
+
+
+class ProblemBody(BaseModel):
+    """application/problem+json of RFC 9457"""
+
+    type: str
+    title: str
+    status: int
+    detail: str

@@ -1,0 +1,62 @@
+"""The routes that forget a user."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Query, Response
+
+from streams.commands.erase.erasure import Erasure, Sent
+from streams.config.errors import InputError, ThalwegError
+from streams.serving import bodies
+from streams.serving.answers import json_answer
+from streams.serving.problems import ProblemError, unavailable
+from streams.serving.user_routes import UserId, described
+
+T = TypeVar("T")
+Place = Annotated[str, Query(pattern=r"^\d{1,6}:\d{1,18}$")]
+
+
+def erasure_routes(erasure_of: Callable[[str], Erasure]) -> APIRouter:
+    """erasure_of: the erasure of a user. Raises InputError for a text that no user can have as an id."""
+    router = APIRouter(prefix="/v1", tags=["erasures"])
+
+    @router.delete(
+        "/users/{user_id:path}", status_code=202, response_model=bodies.ErasureSent, responses=described(503)
+    )
+    async def erase(user_id: UserId) -> Response:
+        """Send an erasure. Needs a token with the scope admin. The answer says where to ask whether it is done."""
+        sent = await _called(lambda: erasure_of(user_id).send())
+        places = [("at", f"{partition}:{offset}") for partition, offset in sent.at.items()]
+        places += [("end", f"{partition}:{offset}") for partition, offset in sent.ends.items()]
+        path = f"/v1/users/{quote(user_id, safe='')}/erasure?{urlencode(places)}"
+        at = {str(partition): offset for partition, offset in sent.at.items()}
+        return json_answer({"user_id": user_id, "at": at, "status": path}, 202, {"Location": path})
+
+    @router.get("/users/{user_id:path}/erasure", response_model=bodies.ErasureStatus, responses=described(503))
+    async def erasure(
+        user_id: UserId,
+        at: Annotated[list[Place], Query(description="PARTITION:OFFSET of the erasure; may stand again")],
+        end: Annotated[list[Place], Query(description="PARTITION:OFFSET that workers must have passed")],
+    ) -> Response:
+        """Whether every bundle has forgotten the user. The address is the `Location` of the erasure."""
+        sent = Sent(_places(at), _places(end), (), "")
+        verdict = await _called(lambda: erasure_of(user_id).wait(sent, 0))
+        return json_answer({"user_id": user_id, "is_forgotten": verdict.is_proven, "bundles": list(verdict.lines)})
+
+    return router
+
+
+async def _called(call: Callable[[], T]) -> T:
+    try:
+        return await asyncio.to_thread(call)
+    except InputError as error:
+        raise ProblemError(422, "invalid-request", "Not a user id", str(error)) from None
+    except ThalwegError as error:
+        raise unavailable(str(error)) from None
+
+
+def _places(texts: list[str]) -> dict[int, int]:
+    pairs = (text.split(":") for text in texts)
+    return {int(partition): int(offset) for partition, offset in pairs}

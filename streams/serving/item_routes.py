@@ -1,0 +1,65 @@
+"""The routes about items, and about events that are not stored."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from streams.serving import bodies
+from streams.serving.active_model import Model
+from streams.serving.answers import json_answer, scored_items
+from streams.serving.problems import ProblemError
+from streams.serving.scorer import TopQuery
+from streams.serving.session_step import step_events
+from streams.serving.user_routes import described
+
+
+def item_routes(current: Callable[[], Model]) -> APIRouter:
+    """current: the model that answers now."""
+    router = APIRouter(prefix="/v1", tags=["items"])
+
+    @router.get("/items/{item_id:path}/similar", response_model=bodies.SimilarItems, responses=described(404, 503))
+    async def similar(
+        item_id: Annotated[bodies.Id, Path()],
+        k: Annotated[int, Query(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20,
+    ) -> Response:
+        """The items whose vectors point most nearly the same way."""
+        model = current()
+        index = model.bundle.item_index.get(item_id)
+        if index is None:
+            detail = (
+                f"item {item_id!r} is not in the catalogue of bundle {model.bundle_id}; `thalweg export --items` adds "
+                "items to a bundle"
+            )
+            raise ProblemError(404, "unknown-item", "Unknown item", detail)
+        found, cosine = await model.similar(index, k)
+        names = model.bundle.vocabulary.items
+        items = [
+            {"item_id": names[item - 1], "cosine": value}
+            for item, value in zip(found.tolist(), cosine.tolist(), strict=True)
+        ]
+        return json_answer({"item_id": item_id, "bundle_id": model.bundle_id, "items": items})
+
+    @router.post("/step", response_model=bodies.Stepped, responses=described(413, 503), tags=["sessions"])
+    async def step(wanted: bodies.Events) -> Response:
+        """The vector and the best items after these events, which are not stored.
+
+        The events are those of one session without history, in order.
+        """
+        model = current()
+        query, steps = await model.compute(step_events, model.bundle, model.stepper, wanted.events)
+        scored = await model.top(TopQuery(query, wanted.k))
+        index = model.bundle.item_index
+        return json_answer(
+            {
+                "bundle_id": model.bundle_id,
+                "representation": query[: model.bundle.manifest.representation_width].tolist(),
+                "steps": steps,
+                "unknown_items": [
+                    item for item in dict.fromkeys(event.item_id for event in wanted.events) if item not in index
+                ],
+                "items": scored_items(scored, model.bundle),
+            }
+        )
+
+    return router

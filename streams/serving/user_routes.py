@@ -1,0 +1,116 @@
+"""The routes about users."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Header, Path, Query, Response
+
+from streams.serving import bodies
+from streams.serving.active_model import Model
+from streams.serving.answers import entity_tag, json_answer, representation_body, scored_items
+from streams.serving.problems import ProblemError
+from streams.serving.scorer import TopQuery
+from streams.store.served_rows import ServedRow
+
+UserId = Annotated[bodies.Id, Path(description="the user; a slash in the id is written as it is or as %2F")]
+Problems = dict[int | str, dict[str, Any]]
+
+
+def described(*statuses: int) -> Problems:
+    """The problems of a route for the OpenAPI document."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+    texts = {401: "no valid token", 403: "no such right", 404: "unknown", 413: "too large", 422: "invalid request"}
+    texts |= {429: "too many requests", 503: "a service does not answer; try again after Retry-After"}
+    return {status: {"description": texts[status], "content": content} for status in (*statuses, 401, 403, 422, 429)}
+
+
+def user_routes(current: Callable[[], Model]) -> APIRouter:
+    """current: the model that answers now."""
+    router = APIRouter(prefix="/v1", tags=["users"])
+
+    @router.get(
+        "/users/{user_id:path}/representation",
+        response_model=bodies.Representation,
+        responses={304: {"description": "unchanged since the given ETag"}, **described(404, 503)},
+    )
+    async def representation(user_id: UserId, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+        """The vector of one user. The ETag changes with every event of the user."""
+        model = current()
+        row = await model.row(user_id)
+        if row is None:
+            raise _unknown_user(user_id, model)
+        tag = entity_tag(model.bundle_id, row)
+        if if_none_match is not None and tag in {one.strip() for one in if_none_match.split(",")}:
+            return Response(status_code=304, headers={"ETag": tag})
+        return json_answer(representation_body(user_id, row, model.bundle), headers={"ETag": tag})
+
+    @router.post("/representations", response_model=bodies.Representations, responses=described(413, 503))
+    async def representations(wanted: bodies.Users) -> Response:
+        """The vectors of up to 1,000 users."""
+        model = current()
+        rows = await model.rows(wanted.user_ids)
+        pairs = list(zip(wanted.user_ids, rows, strict=True))
+        return json_answer(
+            {
+                "bundle_id": model.bundle_id,
+                "representations": [
+                    representation_body(user_id, row, model.bundle) for user_id, row in pairs if row is not None
+                ],
+                "unknown": [user_id for user_id, row in pairs if row is None],
+            }
+        )
+
+    @router.get(
+        "/users/{user_id:path}/recommendations", response_model=bodies.Recommendations, responses=described(503)
+    )
+    async def recommendations(
+        user_id: UserId,
+        k: Annotated[int, Query(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20,
+        exclude: Annotated[
+            list[bodies.Id], Query(max_length=bodies.MOST_ITEMS, description="item to leave out; may stand again")
+        ] = [],  # noqa: B006, the default of a parameter, which FastAPI copies
+        exclude_recent: Annotated[bool, Query(description="leave out the user's last distinct items")] = False,
+    ) -> Response:
+        """The best items for a user. A user without a row gets the items of a new user."""
+        model = current()
+        row = await model.row(user_id)
+        query = _query(row, model)
+        index = model.bundle.item_index
+        left_out = [index[item] for item in exclude if item in index]
+        if exclude_recent:
+            left_out += model.scorer.recent(query)
+        scored = await model.top(TopQuery(query, k, left_out))
+        return json_answer({**_who(user_id, row, model), "items": scored_items(scored, model.bundle)})
+
+    @router.post("/rank", response_model=bodies.Ranking, responses=described(413, 503))
+    async def rank(wanted: bodies.Candidates) -> Response:
+        """Up to 5,000 given items in the order of their scores. An item that the bundle does not know is left out."""
+        model = current()
+        row = await model.row(wanted.user_id)
+        index = model.bundle.item_index
+        known = [index[item] for item in dict.fromkeys(wanted.item_ids) if item in index]
+        scored = model.scorer.some(_query(row, model), np.array(known, np.int64))
+        who = _who(wanted.user_id, row, model)
+        del who["steps"]
+        unknown = [item for item in dict.fromkeys(wanted.item_ids) if item not in index]
+        return json_answer({**who, "items": scored_items(scored, model.bundle), "unknown_items": unknown})
+
+    return router
+
+
+def _query(row: ServedRow | None, model: Model) -> Any:
+    return model.bundle.initial_query if row is None else row.query
+
+
+def _who(user_id: str, row: ServedRow | None, model: Model) -> dict[str, Any]:
+    steps = 0 if row is None else row.steps
+    return {"user_id": user_id, "bundle_id": model.bundle_id, "known": row is not None, "steps": steps}
+
+
+def _unknown_user(user_id: str, model: Model) -> ProblemError:
+    detail = (
+        f"user {user_id!r} has no row of bundle {model.bundle_id}: no event of the user was applied, or the user was "
+        "erased; ask for recommendations, which exist for every user"
+    )
+    return ProblemError(404, "unknown-user", "Unknown user", detail)

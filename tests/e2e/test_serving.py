@@ -1,0 +1,212 @@
+"""`thalweg serve` beside a real worker: what the API answers is what the contracts promise."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from export.runtime.bundle import Bundle
+from export.runtime.stepper import Stepper
+from streams.local import LocalServices
+from streams.store.store import open_store
+from tests.support.bundles import tiny_bundle
+from tests.support.deployment import Deployment, event, record, shopping
+from tests.support.serving import Server
+
+RELATIVE = 1e-6  # of the model's part of a score
+FORGOTTEN_WITHIN_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def served(
+    services: LocalServices, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Deployment, Server]]:
+    """A worker that has applied a thousand events, and a server beside the worker."""
+    deployment = Deployment(services, bundle, tmp_path_factory.mktemp("served"))
+    deployment.send(shopping(1_000, 40))
+    worker = deployment.worker()
+    worker.start()
+    deployment.wait_until_committed()
+    server = Server(deployment.settings, deployment.folder / "server.log")
+    server.start()
+    wait_until_ready(server)
+    yield deployment, server
+    server.stop()
+    worker.stop()
+
+
+def wait_until_ready(server: Server) -> None:
+    deadline = time.monotonic() + 30
+    while server.client.get("/readyz").status_code != 200:
+        assert time.monotonic() < deadline, server.client.get("/readyz").text
+        time.sleep(0.1)
+
+
+def test_a_representation_is_the_stored_row_and_its_tag_changes_with_the_row(
+    served: tuple[Deployment, Server],
+) -> None:
+    deployment, server = served
+    store = open_store(deployment.settings, deployment.bundle)
+    stored = {user.user_id: user for user in store.users.scan()}
+    store.close()
+    for user_id in ("user-0", "user-7"):
+        found = server.ask(f"/v1/users/{user_id}/representation")
+        np.testing.assert_array_equal(np.float32(found["representation"]), stored[user_id].representation)
+        assert (found["steps"], found["last_time_ms"]) == (stored[user_id].steps, stored[user_id].last_time_ms)
+        assert found["last_item"] == stored[user_id].last_item
+        assert found["bundle_id"] == deployment.bundle.bundle_id
+        assert 0 <= found["age_ms"] < 120_000
+    answer = server.client.get("/v1/users/user-0/representation")
+    unchanged = server.client.get("/v1/users/user-0/representation", headers={"If-None-Match": answer.headers["etag"]})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    several = server.send("/v1/representations", {"user_ids": ["user-7", "nobody", "user-0"]})
+    assert [one["user_id"] for one in several["representations"]] == ["user-7", "user-0"]
+    assert several["unknown"] == ["nobody"]
+
+
+def test_an_unknown_user_is_a_problem_that_names_the_user(served: tuple[Deployment, Server]) -> None:
+    _, server = served
+    answer = server.client.get("/v1/users/no%2Fbody/representation")
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert (problem["status"], problem["type"]) == (404, "unknown-user")
+    assert "'no/body'" in problem["detail"]
+    found = server.ask("/v1/users/nobody/recommendations", k=3)
+    assert found["known"] is False
+    assert len(found["items"]) == 3
+
+
+def test_scores_are_what_a_reader_computes_by_the_contract(served: tuple[Deployment, Server]) -> None:
+    deployment, server = served
+    bundle = deployment.bundle
+    for user_id in ("user-3", "user-11"):
+        user = next(iter(open_users(deployment, user_id)))
+        query = bundle.queries(user.representation[None], user.state[None])
+        scores = bundle.scores(query)[0].astype(np.float64)
+        found = server.ask(f"/v1/users/{user_id}/recommendations", k=50)
+        index = [bundle.item_index[item["item_id"]] for item in found["items"]]
+        assert_same_scores(found["items"], scores, index)
+        assert sorted(scores)[-50] <= min(scores[np.array(index) - 1]) * (1 + RELATIVE) + RELATIVE
+        candidates = [f"item-{i}" for i in range(1, 401)]
+        ranked = server.send("/v1/rank", {"user_id": user_id, "item_ids": [*candidates, "new", "item-1"]})
+        assert ranked["unknown_items"] == ["new"]
+        index = [bundle.item_index[item["item_id"]] for item in ranked["items"]]
+        assert sorted(index) == list(range(1, 401))
+        assert_same_scores(ranked["items"], scores, index)
+
+
+def open_users(deployment: Deployment, user_id: str) -> Iterator[object]:
+    store = open_store(deployment.settings, deployment.bundle)
+    yield from [user for user in store.users.scan() if user.user_id == user_id]
+    store.close()
+
+
+def assert_same_scores(items: list[dict[str, float]], scores: np.ndarray, index: list[int]) -> None:
+    shown = np.array([item["score"] for item in items])
+    np.testing.assert_allclose(shown, scores[np.array(index) - 1], rtol=RELATIVE, atol=RELATIVE)
+    assert (np.diff(shown) <= RELATIVE).all()
+    parts = np.array([item["dot"] + item["repeat"] for item in items])
+    np.testing.assert_allclose(parts, shown, rtol=RELATIVE)
+
+
+def test_items_are_left_out_on_request(served: tuple[Deployment, Server]) -> None:
+    _, server = served
+    first = [item["item_id"] for item in server.ask("/v1/users/user-5/recommendations", k=10)["items"]]
+    rest = server.ask("/v1/users/user-5/recommendations", k=10, exclude=first[:4])["items"]
+    assert [item["item_id"] for item in rest[:6]] == first[4:]
+    fresh = server.ask("/v1/users/user-5/recommendations", k=500, exclude_recent=True)["items"]
+    assert 480 <= len(fresh) < 500
+    assert all(item["repeat"] == 0 for item in fresh)
+
+
+def test_similar_items_are_the_nearest_by_cosine_and_an_unknown_item_is_named(
+    served: tuple[Deployment, Server],
+) -> None:
+    deployment, server = served
+    vectors = np.array(deployment.bundle.item_vectors, np.float64)[1:]
+    directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosine = directions @ directions[6]
+    cosine[6] = -2
+    found = server.ask("/v1/items/item-7/similar", k=5)["items"]
+    assert [item["item_id"] for item in found] == [f"item-{i + 1}" for i in np.argsort(-cosine)[:5]]
+    problem = server.ask("/v1/items/no-item/similar", status=404)
+    assert "'no-item'" in problem["detail"]
+
+
+def test_a_step_gives_what_a_worker_would_store_and_stores_nothing(served: tuple[Deployment, Server]) -> None:
+    deployment, server = served
+    bundle, stepper = deployment.bundle, Stepper(deployment.bundle)
+    names = [("item-3", "view", 10**12), ("unheard", "view", 10**12 + 500), ("item-9", "cart", 10**12 + 90_000)]
+    events = [{"item_id": item, "action": action, "event_time_ms": time_ms} for item, action, time_ms in names]
+    found = server.send("/v1/step", {"events": events, "k": 5})
+    deployment.send([record(event(f"s{i}", "stepped", *one)) for i, one in enumerate(names)])
+    deployment.wait_until_committed()
+    row = server.ask("/v1/users/stepped/representation")
+    np.testing.assert_allclose(found["representation"], row["representation"], rtol=1e-5, atol=1e-6)
+    assert (found["steps"], found["unknown_items"]) == (3, ["unheard"])
+    wanted = server.ask("/v1/users/stepped/recommendations", k=5)["items"]
+    assert [item["item_id"] for item in found["items"]] == [item["item_id"] for item in wanted]
+    assert stepper.provider
+    assert bundle.bundle_id == found["bundle_id"]
+
+
+def test_an_event_is_seen_by_the_next_read_and_an_erased_user_is_unknown(served: tuple[Deployment, Server]) -> None:
+    deployment, server = served
+    before = server.ask("/v1/users/user-20/representation")["steps"]
+    deployment.send([record(event("later", "user-20", "item-2", time_ms=2 * 10**12 - 10**11))])
+    deployment.wait_until_committed()
+    assert server.ask("/v1/users/user-20/representation")["steps"] == before + 1
+    sent = server.client.delete("/v1/users/user-20")
+    assert sent.status_code == 202, sent.text
+    deadline = time.monotonic() + FORGOTTEN_WITHIN_S
+    while not (status := server.ask(sent.headers["location"]))["is_forgotten"]:
+        assert time.monotonic() < deadline, status
+        time.sleep(0.2)
+    server.ask("/v1/users/user-20/representation", status=404)
+    assert server.ask("/v1/users/user-20/recommendations")["known"] is False
+
+
+def test_invalid_requests_are_problems_that_name_the_place_and_the_value(served: tuple[Deployment, Server]) -> None:
+    _, server = served
+    assert "query.k" in server.ask("/v1/users/u/recommendations", status=422, k=0)["detail"]
+    assert "got 'x'" in server.ask("/v1/users/u/recommendations", status=422, k="x")["detail"]
+    problem = server.send("/v1/step", {"events": [{"item_id": "i", "action": "view"}]}, status=422)
+    assert "body.events.0.event_time_ms" in problem["detail"]
+    assert server.ask("/v1/nothing", status=404)["type"] == "no-such-path"
+    assert server.client.put("/v1/rank").status_code == 405
+    assert server.client.post("/v1/rank", content=b" " * 2_000_000).status_code == 413
+
+
+def test_an_answer_follows_the_active_bundle_within_a_second_and_a_bundle_that_was_not_given_is_said(
+    services: LocalServices, bundle: Bundle, deployment: Deployment
+) -> None:
+    other = tiny_bundle(deployment.folder / "other", seed=1)
+    third = tiny_bundle(deployment.folder / "third", seed=2)
+    deployment.send(shopping(50, 5))
+    for number, one in enumerate((bundle, other)):
+        worker = deployment.with_bundle(one).worker(f"worker-{number}")
+        worker.start()
+        deployment.with_bundle(one).wait_until_committed()
+        worker.stop()
+    server = Server(
+        deployment.settings,
+        deployment.folder / "server.log",
+        ["--bundle", str(bundle.path), "--bundle", str(other.path)],
+    )
+    server.start()
+    wait_until_ready(server)
+    assert server.ask("/v1/users/user-1/representation")["bundle_id"] == bundle.bundle_id
+    store = open_store(deployment.settings, bundle)
+    activate = f"UPDATE {deployment.settings.keyspace}.active_bundle SET bundle_id = '%s' WHERE name = 'active'"
+    store.session.execute("switch", activate % other.bundle_id)
+    time.sleep(1)
+    answer = server.ask("/v1/users/user-1/recommendations")
+    assert (answer["bundle_id"], answer["known"]) == (other.bundle_id, True)
+    store.session.execute("switch", activate % third.bundle_id)
+    time.sleep(1)
+    problem = server.ask("/v1/users/user-1/recommendations", status=503)
+    assert problem["type"] == "other-bundle"
+    assert third.bundle_id in problem["detail"]
+    store.close()
+    server.stop()

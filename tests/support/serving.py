@@ -1,0 +1,51 @@
+"""`thalweg serve` as a child process."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from streams.config.settings import Settings
+from streams.demo.worker_process import settings_variables
+from streams.local.process.ports import HOST, free_ports
+from streams.local.process.service_process import ServiceProcess
+
+
+class Server(ServiceProcess):
+    """A server with these settings, not started. `client` asks the server."""
+
+    def __init__(self, settings: Settings, log: Path, arguments: Sequence[str] = (), token: str | None = None) -> None:
+        port = free_ports(["http"])["http"]
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("THALWEG_")}
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self.client = httpx.Client(base_url=f"http://{HOST}:{port}", headers=headers, timeout=30)
+        super().__init__(
+            name="the server",
+            address=f"{HOST}:{port}",
+            command=[sys.executable, "-m", "streams.cli", "serve", "--port", str(port), *arguments],
+            log=log,
+            is_ready=lambda: self._answers(),
+            environment={**inherited, **settings_variables(settings)},
+            ends_with_parent=True,
+        )
+
+    def _answers(self) -> bool:
+        try:
+            return self.client.get("/healthz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def ask(self, path: str, status: int = 200, **parameters: Any) -> Any:
+        """Return the body of the answer to a GET. The answer must have this status."""
+        answer = self.client.get(path, params=parameters)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    def send(self, path: str, body: Any, status: int = 200) -> Any:
+        """Return the body of the answer to a POST. The answer must have this status."""
+        answer = self.client.post(path, json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json()

@@ -1,0 +1,152 @@
+"""What the API says to requests that may not pass, and to requests when a service is away."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from streams.serving.application import make_application
+from streams.serving.middleware import Application
+from streams.serving.problems import unavailable
+from streams.serving.tokens import Tokens
+
+READER, WRITER = "0123456789abcdef", "fedcba9876543210"
+FILE = f"""
+[shop]
+token = "{READER}"
+scopes = ["read"]
+
+[crm]
+token = "{WRITER}"
+scopes = ["read", "admin"]
+requests_per_s = 3
+"""
+DOCUMENT = Path(__file__).parents[3] / "docs" / "openapi.json"
+PATHS = [
+    ("GET", "/v1/users/u/representation"),
+    ("GET", "/v1/users/u/recommendations"),
+    ("GET", "/v1/users/u/erasure?at=0:1&end=0:2"),
+    ("DELETE", "/v1/users/u"),
+    ("POST", "/v1/representations"),
+    ("POST", "/v1/rank"),
+    ("POST", "/v1/step"),
+    ("GET", "/v1/items/i/similar"),
+    ("GET", "/metrics"),
+    ("GET", "/v1/nothing"),
+]
+
+
+@asynccontextmanager
+async def nothing() -> AsyncIterator[None]:
+    yield
+
+
+def no_bundle() -> Any:
+    raise unavailable("no bundle is active")
+
+
+def no_erasure(user_id: str) -> Any:
+    raise AssertionError(f"an erasure of {user_id} was begun")
+
+
+def application(tokens: Tokens | None = None, current: Callable[[], Any] = no_bundle) -> Application:
+    return make_application(current, no_erasure, tokens, nothing)
+
+
+def ask(app: Application, method: str, path: str, token: str | None = None, **arguments: Any) -> httpx.Response:
+    """Return the answer of an application that runs in this process."""
+
+    async def main() -> httpx.Response:
+        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+        headers = {**({} if token is None else {"Authorization": f"Bearer {token}"}), **arguments.pop("headers", {})}
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            return await client.request(method, path, headers=headers, **arguments)
+
+    return asyncio.run(main())
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Tokens:
+    path = tmp_path / "tokens.toml"
+    path.write_text(FILE)
+    return Tokens(path)
+
+
+@pytest.mark.parametrize(("method", "path"), PATHS)
+@pytest.mark.parametrize("token", [None, "0123456789abcdeF", ""])
+def test_a_request_without_a_valid_token_gets_401_and_nothing_else(
+    tokens: Tokens, method: str, path: str, token: str | None
+) -> None:
+    answer = ask(application(tokens), method, path, token)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == "unauthorized"
+
+
+def test_a_token_of_scope_read_cannot_erase(tokens: Tokens) -> None:
+    answer = ask(application(tokens), "DELETE", "/v1/users/u", READER)
+    assert answer.status_code == 403
+    assert "'shop' has the scopes read, and this request needs admin" in answer.json()["detail"]
+
+
+def test_a_token_with_a_limit_is_held_to_the_limit_and_other_tokens_are_not(tokens: Tokens) -> None:
+    app = application(tokens)
+    found = [ask(app, "GET", "/v1/items/i/similar", WRITER).status_code for _ in range(5)]
+    assert found == [503, 503, 503, 429, 429]
+    assert ask(app, "GET", "/v1/items/i/similar", READER).status_code == 503
+
+
+def test_a_problem_of_a_service_says_when_to_try_again(tokens: Tokens) -> None:
+    answer = ask(application(tokens), "GET", "/v1/users/u/recommendations", READER)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["detail"] == "no bundle is active"
+    assert ask(application(tokens), "GET", "/readyz").status_code == 503
+    assert ask(application(tokens), "GET", "/healthz").status_code == 200
+
+
+def test_an_error_of_the_server_is_a_problem_with_the_id_of_the_request() -> None:
+    def broken() -> Any:
+        raise RuntimeError("a secret of the server")
+
+    answer = ask(application(current=broken), "GET", "/v1/items/i/similar", headers={"X-Request-ID": "abc-1"})
+    assert answer.status_code == 500
+    assert "abc-1" in answer.json()["detail"]
+    assert "secret" not in answer.text
+    assert answer.headers["x-request-id"] == "abc-1"
+
+
+def test_an_id_of_a_request_that_could_break_a_log_is_replaced() -> None:
+    answer = ask(application(), "GET", "/healthz", headers={"X-Request-ID": "a b\tc"})
+    assert answer.headers["x-request-id"] != "a b\tc"
+
+
+def test_metrics_and_the_log_name_routes_and_no_users(caplog: pytest.LogCaptureFixture) -> None:
+    app = application()
+    with caplog.at_level("INFO", logger="streams"):
+        ask(app, "GET", "/v1/users/carla/recommendations")
+        metrics = ask(app, "GET", "/metrics").text
+    route = "/v1/users/{user_id:path}/recommendations"
+    line = f'thalweg_api_requests_total{{caller="",method="GET",route="{route}",status="503"}} 1.0'
+    assert line in metrics
+    assert "carla" not in metrics + caplog.text
+
+
+def test_a_body_that_is_too_long_is_refused_also_without_its_length() -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield b" " * 64_000
+
+    assert ask(application(), "POST", "/v1/rank", content=b" " * 2_000_000).status_code == 413
+    assert ask(application(), "POST", "/v1/rank", content=parts()).status_code == 413
+
+
+def test_the_document_in_the_repository_is_that_of_the_code() -> None:
+    document = ask(application(), "GET", "/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    assert json.loads(DOCUMENT.read_text()) == document, "write it again with `python -m tests.tools.write_openapi`"

@@ -1,0 +1,56 @@
+"""Scores in batches are those of the bundle, one query at a time."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.runtime.bundle import Bundle
+from streams.serving.scorer import Scorer, TopQuery
+from tests.support.bundles import random_queries, tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny_bundle(tmp_path_factory.mktemp("bundle"), items=300)
+
+
+def test_the_best_items_of_several_queries_are_those_of_the_bundles_scores(bundle: Bundle) -> None:
+    queries = random_queries(bundle, 20)
+    found = Scorer(bundle).top([TopQuery(query, 1 + at) for at, query in enumerate(queries)])
+    for at, (scores, one) in enumerate(zip(bundle.scores(queries), found, strict=True)):
+        best = np.sort(scores)[::-1][: 1 + at]
+        np.testing.assert_allclose(one.dot + one.repeat, best, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(scores[one.item - 1], best, rtol=1e-5, atol=1e-6)
+
+
+def test_items_that_are_left_out_do_not_come_and_the_others_keep_their_order(bundle: Bundle) -> None:
+    scorer, query = Scorer(bundle), random_queries(bundle, 1)[0]
+    everything = scorer.top([TopQuery(query, 300)])[0].item.tolist()
+    left_out = everything[:7] + scorer.recent(query)
+    found = scorer.top([TopQuery(query, 300, left_out)])[0]
+    assert found.item.tolist() == [item for item in everything if item not in left_out]
+    assert not found.repeat.any()
+
+
+def test_given_items_have_the_scores_of_the_whole_catalogue(bundle: Bundle) -> None:
+    scorer, query = Scorer(bundle), random_queries(bundle, 1, seed=3)[0]
+    some = np.array([5, 300, 1, *scorer.recent(query)], np.int64)
+    found = scorer.some(query, some)
+    assert sorted(found.item.tolist()) == sorted(some.tolist())
+    scores = bundle.scores(query[None])[0]
+    np.testing.assert_allclose(found.dot + found.repeat, scores[found.item - 1], rtol=1e-5, atol=1e-6)
+    assert (np.diff(found.dot + found.repeat) <= 0).all()
+
+
+def test_a_bundle_without_recent_items_is_scored_by_the_dot_product(tmp_path: Path) -> None:
+    from export.exporter import export_model
+    from tests.support.bundles import tiny_model, vocabulary_of
+
+    model = tiny_model(50, is_whole=False)
+    bundle = export_model(model, vocabulary_of([f"item-{i}" for i in range(50)]), tmp_path / "bundle")
+    scorer, query = Scorer(bundle), random_queries(bundle, 1)[0]
+    assert scorer.recent(query) == []
+    found = scorer.top([TopQuery(query, 50)])[0]
+    np.testing.assert_allclose(found.dot, np.sort(bundle.scores(query[None])[0])[::-1], rtol=1e-5, atol=1e-6)
+    assert scorer.some(query, np.array([2])).repeat.tolist() == [0]
