@@ -8,7 +8,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 SYNC := $(UV) sync --frozen --quiet
 RUN := .venv/bin
 
-.PHONY: demo help test faults bench bench-quick unit check gpu-check format bundle clean
+.PHONY: demo help test faults bench serve-bench bench-quick unit check gpu-check format bundle clean
 
 demo: .venv/run ## the whole loop on a simulated shop
 	@$(RUN)/thalweg demo $(ARGS)
@@ -24,6 +24,9 @@ faults: .venv/test ## kill, freeze and take away everything, then count what was
 
 bench: .venv/test $(UV) ## the whole job by Thalweg and by its rivals, side by side (ARGS=--json)
 	@$(RUN)/python -m tests.benchmarks.bench $(ARGS)
+
+serve-bench: .venv/test ## thalweg serve under load, beside a worker and a plain FastAPI handler (ARGS=--json)
+	@$(RUN)/python -m tests.benchmarks.serving $(ARGS)
 
 bench-quick: .venv/test ## the same while developing: Thalweg and plain Faust alone, in five minutes
 	@$(RUN)/python -m tests.benchmarks.bench --quick $(ARGS)

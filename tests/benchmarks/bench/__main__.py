@@ -180,10 +180,10 @@ def _floor(testbed: Testbed, bundle: Bundle, own: Figures) -> dict[str, Any]:
 def _freshness(
     testbed: Testbed, bundles: dict[str, Bundle], args: argparse.Namespace, result: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the freshness of each contender by rate, at the number of processes or threads that was best before."""
+    """Return the freshness of each contender by rate, with one process or thread, which is fresher than two."""
     found = {}
     for name in FRESH:
-        contender = _fresh(testbed, bundles, args, name, result) if name in result else None
+        contender = _fresh(testbed, bundles, args, name) if name in result else None
         if contender is None:
             continue
         calm(testbed.running())
@@ -193,21 +193,17 @@ def _freshness(
     return found
 
 
-def _fresh(
-    testbed: Testbed, bundles: dict[str, Bundle], args: argparse.Namespace, name: str, result: dict[str, Any]
-) -> Fresh | None:
+def _fresh(testbed: Testbed, bundles: dict[str, Bundle], args: argparse.Namespace, name: str) -> Fresh | None:
     topic = f"fresh.{name}.events"
     if name == "kstreams":
-        start = kstreams(testbed, args.rivals, topic, result[name]["threads"])
+        start = kstreams(testbed, args.rivals, topic, 1)
         return None if start is None else Fresh(name, topic, "u.ks", "off", "ts", None, start)
     bundle = bundles[name]
     own = load.named(testbed.settings, f"fresh_{name}")
     settings = msgspec.structs.replace(own, behavior_topic=topic, bundle=str(bundle.path))
     table = f"{settings.keyspace}.{representations_table(bundle.manifest.representation_width)}"
-    log, processes = testbed.work / f"fresh_{name}.log", result[name]["processes"]
-    return Fresh(
-        name, topic, table, "steps", "event_time_ms", bundle.bundle_id, lambda: worker(settings, log, processes)
-    )
+    log = testbed.work / f"fresh_{name}.log"
+    return Fresh(name, topic, table, "steps", "event_time_ms", bundle.bundle_id, lambda: worker(settings, log, 1))
 
 
 def _named(figures: Figures) -> str:

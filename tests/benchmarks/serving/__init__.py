@@ -1,0 +1,1 @@
+"""Measures `thalweg serve` under load, beside a worker and beside a plain FastAPI handler."""
