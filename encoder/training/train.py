@@ -138,7 +138,8 @@ def of_some_users(sequences: Sequences, is_scored: NDArray[np.bool_], most: int)
     order = np.random.default_rng(0).permutation(np.flatnonzero(counts))
     is_kept = np.zeros(len(sequences), bool)
     is_kept[order[counts[order].cumsum() <= most]] = True
-    return is_scored & np.repeat(is_kept, sequences.lengths)
+    kept: NDArray[np.bool_] = is_scored & np.repeat(is_kept, sequences.lengths)
+    return kept
 
 
 def train_on_all(

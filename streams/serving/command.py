@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C. Raises SettingsError, BundleError, StoreError."""
     try:
         import uvicorn
+        from threadpoolctl import threadpool_limits
     except ImportError:
         raise SettingsError(EXTRA) from None
     from streams.commands.erase.erasure import Erasure
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     session = Session(settings)
     try:
-        with ThreadPoolExecutor(1, "scores") as threads:
+        with ThreadPoolExecutor(1, "scores") as threads, threadpool_limits(1, "blas"):
             active = ActiveModel(bundles, session, settings.keyspace, threads)
             application = make_application(
                 active.current, lambda user_id: Erasure(settings, session, user_id), tokens, lambda: _following(active)

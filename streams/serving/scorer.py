@@ -14,8 +14,6 @@ from export.runtime.bundle import Bundle
 from export.runtime.queries import recent_items
 from streams.serving.top_items import padded, top_items
 
-TILE_ITEMS = 16_384  # items of one matrix product: 4 MB of vectors, which stay in a processor's cache
-
 
 class Scored(NamedTuple):
     """Items with their scores, highest first."""
@@ -38,19 +36,21 @@ class Scorer:
 
     def __init__(self, bundle: Bundle) -> None:
         self._places = bundle.manifest.recent_places
-        self._width = bundle.manifest.representation_width
-        self._vectors = np.array(bundle.item_vectors, np.float32)  # (N + 1, R), in memory
+        vectors = np.asarray(bundle.item_vectors)
+        # Counters end a representation, and item vectors have zeros there: docs/contracts.md#representations.
+        scoring = np.flatnonzero(vectors.any(axis=0)).max(initial=0) + 1
+        self._vectors = np.array(vectors[:, :scoring], np.float32)  # (N + 1, at most R), in memory
         self._directions: NDArray[np.float32] | None = None
 
     def top(self, queries: Sequence[TopQuery]) -> list[Scored]:
         """The best items for each query. One pass over the vectors serves all queries."""
         query = np.stack([one.query for one in queries])
-        dots = self._dots(query[:, : self._width])
+        dots = self._dots(query)
         return [self._best(one, row) for one, row in zip(queries, dots, strict=True)]
 
     def some(self, query: NDArray[np.float32], item: NDArray[np.int64]) -> Scored:
         """Score the items with these indices for one query, in the order of their scores."""
-        dot = self._vectors[item] @ query[: self._width]
+        dot = self._vectors[item] @ query[: self._vectors.shape[1]]
         repeat = self._repeat(query, item)
         order = np.argsort(-(dot + repeat), kind="stable")
         return Scored(item[order], dot[order], repeat[order])
@@ -73,12 +73,10 @@ class Scorer:
         found, _ = recent_items(query[None], self._places)
         return [item for item in found[0].tolist() if item > 0]
 
-    def _dots(self, representation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, R) -> (B, n) dot products with items 1 to N, and -inf up to a whole number of blocks."""
-        scores, items = self._padded(len(representation)), len(self._vectors) - 1
-        for begin in range(0, items, TILE_ITEMS):
-            end = min(begin + TILE_ITEMS, items)
-            scores[:, begin:end] = representation @ self._vectors[1 + begin : 1 + end].T
+    def _dots(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, Q) -> (B, n) dot products with items 1 to N, and -inf up to a whole number of blocks."""
+        scores, width = self._padded(len(query)), self._vectors.shape[1]
+        np.matmul(query[:, :width], self._vectors[1:].T, out=scores[:, : len(self._vectors) - 1])
         return scores
 
     def _padded(self, rows: int) -> NDArray[np.float32]:

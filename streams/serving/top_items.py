@@ -18,7 +18,7 @@ def top_items(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     `count`-th highest score is at least the `count`-th highest maximum of a block, so that only few scores are sorted.
     A partition of all scores takes ten times as long.
     """
-    highest = scores.reshape(-1, BLOCK).max(axis=1)
+    highest = scores.reshape(BLOCK, -1).max(axis=0)  # block b has the positions b, b + n / BLOCK, ...
     if count < len(highest):
         least = np.partition(highest, len(highest) - count)[len(highest) - count]
         found = np.flatnonzero(scores >= least)

@@ -60,9 +60,11 @@ def _measured(services: LocalServices, folder: Path, args: argparse.Namespace) -
     base = Settings(**services.client_settings, bundle=str(bundle.path), keyspace="serving", group="serving")
     settings = bench_load.named(base, "serving")
     ensure_topics(settings)
-    streaming = worker(settings, folder / "worker.log", 1)
+    for name in ("worker", "server", "plain"):  # one folder for each process, since a folder allows one
+        (folder / name).mkdir()
+    streaming = worker(settings, folder / "worker" / "output.log", 1)
     streaming.start()
-    server = Server(settings, folder / "server.log")
+    server = Server(settings, folder / "server" / "output.log")
     try:
         _fill(settings, bundle, args)
         server.start()
@@ -141,9 +143,10 @@ def _plain(
         name="the plain handler",
         address=f"{HOST}:{port}",
         command=[sys.executable, "-m", module, port, services.cassandra.address, table, str(bundle.path)],
-        log=folder / "plain.log",
+        log=folder / "plain" / "output.log",
         is_ready=lambda: True,
-        environment={**os.environ, "PYTHONPATH": str(ROOT)},
+        # One thread for a product, because threads that wait for each other made the handler ten times as slow.
+        environment={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
         ends_with_parent=True,
     )
     plain.start()
