@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from encoder.data.sequences import Sequences
+from encoder.metrics.followers.item_pairs import pair_codes
 from encoder.metrics.followers.ranks import ranks_by_followers, ranks_of_popularity
 from encoder.metrics.ranking import MISS
 
@@ -34,7 +35,7 @@ class Baselines:
         """Count the events and pairs of sequences. items: N."""
         previous = sequences.previous_item()
         known = (previous > 0) & (sequences.item > 0)
-        codes = previous[known] * (items + 1) + sequences.item[known]
+        codes = pair_codes(previous[known], sequences.item[known], items)
         pairs, pair_counts = np.unique(codes, return_counts=True)
         popularity = np.bincount(sequences.item, minlength=items + 1)
         popularity[0] = 0
@@ -44,7 +45,7 @@ class Baselines:
         """The same counts over `items` items. New items have the last indices and no counts."""
         previous, item = np.divmod(self.pairs, len(self.popularity))
         popularity = np.pad(self.popularity, (0, items + 1 - len(self.popularity)))
-        return Baselines(popularity, previous * (items + 1) + item, self.pair_counts)
+        return Baselines(popularity, pair_codes(previous, item, items), self.pair_counts)
 
     def __add__(self, other: "Baselines") -> "Baselines":
         """Add the counts of two baselines over the same items."""

@@ -1,6 +1,7 @@
 """Counts of pairs of items that users meet one soon after the other. This module is pure."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,12 @@ from encoder.data.sequences import Sequences
 
 _CHUNK_EVENTS = 1 << 22  # whose pairs are found at once, which bounds the memory
 MAX_DISTANCE = 10  # events between the items of a pair, for item vectors and for sequential rules
+
+
+def pair_codes(first: NDArray[Any], second: NDArray[Any], items: int) -> NDArray[np.int64]:
+    """(p,) int32 or int64 items -> (p,) a number for each pair. 46,341 items already have more pairs than int32 has."""
+    codes: NDArray[np.int64] = first.astype(np.int64) * (items + 1) + second
+    return codes
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class ItemPairs:
                 later = np.flatnonzero(history_length[begin : begin + _CHUNK_EVENTS] >= distance) + begin
                 first, second = item[later - distance], item[later]
                 is_pair = (first > 0) & (second > 0) & (repeats | (first != second))
-                found.append(first[is_pair] * (items + 1) + second[is_pair])
+                found.append(pair_codes(first[is_pair], second[is_pair], items))
             pairs, times = np.unique(np.concatenate(found), return_counts=True)
             del found
             codes, weights = _added(codes, weights, pairs, times / distance)
@@ -42,7 +49,7 @@ class ItemPairs:
 
     def both_ways(self, items: int) -> "ItemPairs":
         """The pairs without regard to which item came first: each pair stands in both orders with the same weight."""
-        one, other = self.first * (items + 1) + self.second, self.second * (items + 1) + self.first
+        one, other = pair_codes(self.first, self.second, items), pair_codes(self.second, self.first, items)
         return self._summed(np.concatenate([one, other]), np.tile(self.weight, 2), items)
 
     @classmethod
