@@ -2,14 +2,22 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from encoder.data.contract.incoming_event import MAX_TEXT, MAX_TIME_MS
 
 MOST_USERS, MOST_CANDIDATES, MOST_EVENTS, MOST_ITEMS = 1_000, 5_000, 1_000, 1_000
+MOST_EXCLUDED = 100  # ids in an address, which has 64 KiB at most
 
 Id = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
-Count = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="number of items")]
+
+
+def whole_number(value: object) -> object:
+    """JSON has one kind of number, so 3.0 is a whole number. Other values stay, and the validation judges them."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="number of items"), BeforeValidator(whole_number)]
 
 
 class Request(BaseModel):
@@ -32,7 +40,7 @@ class Event(Request):
 
     item_id: Id
     action: Id
-    event_time_ms: Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
+    event_time_ms: Annotated[int, Field(ge=0, le=MAX_TIME_MS), BeforeValidator(whole_number)]
     category: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
     price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     attributes: dict[Id, str | int | float] | None = None

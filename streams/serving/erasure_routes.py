@@ -22,9 +22,7 @@ def erasure_routes(erasure_of: Callable[[str], Erasure]) -> APIRouter:
     """erasure_of: the erasure of a user. Raises InputError for a text that no user can have as an id."""
     router = APIRouter(prefix="/v1", tags=["erasures"])
 
-    @router.delete(
-        "/users/{user_id:path}", status_code=202, response_model=bodies.ErasureSent, responses=described(503)
-    )
+    @router.delete("/users/{user_id}", status_code=202, response_model=bodies.ErasureSent, responses=described(503))
     async def erase(user_id: UserId) -> Response:
         """Send an erasure. Needs a token with the scope admin. The answer says where to ask whether it is done."""
         sent = await _called(lambda: erasure_of(user_id).send())
@@ -34,7 +32,7 @@ def erasure_routes(erasure_of: Callable[[str], Erasure]) -> APIRouter:
         at = {str(partition): offset for partition, offset in sent.at.items()}
         return json_answer({"user_id": user_id, "at": at, "status": path}, 202, {"Location": path})
 
-    @router.get("/users/{user_id:path}/erasure", response_model=bodies.ErasureStatus, responses=described(503))
+    @router.get("/users/{user_id}/erasure", response_model=bodies.ErasureStatus, responses=described(503))
     async def erasure(
         user_id: UserId,
         at: Annotated[list[Place], Query(description="PARTITION:OFFSET of the erasure; may stand again")],

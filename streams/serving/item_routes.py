@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
+from pydantic import BeforeValidator
 
 from streams.serving import bodies
 from streams.serving.active_model import Model
@@ -11,16 +12,16 @@ from streams.serving.answers import json_answer, scored_items
 from streams.serving.problems import ProblemError
 from streams.serving.scorer import TopQuery
 from streams.serving.session_step import step_events
-from streams.serving.user_routes import described
+from streams.serving.user_routes import decoded, described
 
 
 def item_routes(current: Callable[[], Model]) -> APIRouter:
     """current: the model that answers now."""
     router = APIRouter(prefix="/v1", tags=["items"])
 
-    @router.get("/items/{item_id:path}/similar", response_model=bodies.SimilarItems, responses=described(404, 503))
+    @router.get("/items/{item_id}/similar", response_model=bodies.SimilarItems, responses=described(404, 503))
     async def similar(
-        item_id: Annotated[bodies.Id, Path()],
+        item_id: Annotated[bodies.Id, BeforeValidator(decoded), Path(description="the item; a slash in the id is %2F")],
         k: Annotated[int, Query(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20,
     ) -> Response:
         """The items whose vectors point most nearly the same way."""

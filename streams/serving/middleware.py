@@ -90,6 +90,7 @@ class Gate:
 
         try:
             caller = self._admitted(scope, headers)
+            scope["path"] = scope["raw_path"].decode("ascii")  # routes decode ids, which may hold a slash as %2F
             scope["thalweg_request_id"] = request_id.decode()
             if scope["method"] in METHODS_WITH_BODY:
                 receive = await _read_body(receive, headers)

@@ -49,6 +49,9 @@ async def on_problem(_: Request, problem: Exception) -> Response:
 async def on_http_exception(_: Request, error: Exception) -> Response:
     """A path that does not exist, or a method that a path does not have."""
     assert isinstance(error, HTTPException), "the application registers this handler for exceptions of HTTP"
+    if error.status_code == 400:  # a body that is no text
+        title = "The body cannot be read"
+        return problem_response(ProblemError(422, "invalid-request", title, "send a body of JSON in UTF-8"))
     kind = {404: "no-such-path", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
     title = str(error.detail)
     detail = f"{title}: /openapi.json lists the paths and their methods"

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import numpy as np
 from fastapi import APIRouter, Header, Path, Query, Response
+from pydantic import BeforeValidator
 
 from streams.serving import bodies
 from streams.serving.active_model import Model
@@ -13,7 +15,13 @@ from streams.serving.problems import ProblemError
 from streams.serving.scorer import TopQuery
 from streams.store.served_rows import ServedRow
 
-UserId = Annotated[bodies.Id, Path(description="the user; a slash in the id is written as it is or as %2F")]
+
+def decoded(text: str) -> str:
+    """An id as it stood in the path. The path is matched before it is decoded, so an id may hold a slash as %2F."""
+    return unquote(text, errors="strict")
+
+
+UserId = Annotated[bodies.Id, BeforeValidator(decoded), Path(description="the user; a slash in the id is %2F")]
 Problems = dict[int | str, dict[str, Any]]
 
 
@@ -21,8 +29,14 @@ def described(*statuses: int) -> Problems:
     """The problems of a route for the OpenAPI document."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
     texts = {401: "no valid token", 403: "no such right", 404: "unknown", 413: "too large", 422: "invalid request"}
-    texts |= {429: "too many requests", 503: "a service does not answer; try again after Retry-After"}
-    return {status: {"description": texts[status], "content": content} for status in (*statuses, 401, 403, 422, 429)}
+    texts |= {
+        400: "no HTTP, or a head that is too long",
+        429: "too many requests",
+        503: "a service does not answer; try again after Retry-After",
+    }
+    return {
+        status: {"description": texts[status], "content": content} for status in (*statuses, 400, 401, 403, 422, 429)
+    }
 
 
 def user_routes(current: Callable[[], Model]) -> APIRouter:
@@ -30,7 +44,7 @@ def user_routes(current: Callable[[], Model]) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["users"])
 
     @router.get(
-        "/users/{user_id:path}/representation",
+        "/users/{user_id}/representation",
         response_model=bodies.Representation,
         responses={304: {"description": "unchanged since the given ETag"}, **described(404, 503)},
     )
@@ -61,14 +75,12 @@ def user_routes(current: Callable[[], Model]) -> APIRouter:
             }
         )
 
-    @router.get(
-        "/users/{user_id:path}/recommendations", response_model=bodies.Recommendations, responses=described(503)
-    )
+    @router.get("/users/{user_id}/recommendations", response_model=bodies.Recommendations, responses=described(503))
     async def recommendations(
         user_id: UserId,
         k: Annotated[int, Query(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20,
         exclude: Annotated[
-            list[bodies.Id], Query(max_length=bodies.MOST_ITEMS, description="item to leave out; may stand again")
+            list[bodies.Id], Query(max_length=bodies.MOST_EXCLUDED, description="item to leave out; may stand again")
         ] = [],  # noqa: B006, the default of a parameter, which FastAPI copies
         exclude_recent: Annotated[bool, Query(description="leave out the user's last distinct items")] = False,
     ) -> Response:

@@ -1,7 +1,10 @@
 """`thalweg serve` beside a real worker: what the API answers is what the contracts promise."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from tests.support.serving import Server
 
 RELATIVE = 1e-6  # of the model's part of a score
 FORGOTTEN_WITHIN_S = 30.0
+TOKEN = "0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +180,25 @@ def test_invalid_requests_are_problems_that_name_the_place_and_the_value(served:
     assert server.ask("/v1/nothing", status=404)["type"] == "no-such-path"
     assert server.client.put("/v1/rank").status_code == 405
     assert server.client.post("/v1/rank", content=b" " * 2_000_000).status_code == 413
+
+
+def test_the_document_holds_for_whatever_schemathesis_sends(served: tuple[Deployment, Server]) -> None:
+    """All checks: no answer 500, no answer that the document does not name, and none without a token."""
+    deployment, _ = served
+    tokens = deployment.folder / "tokens.toml"
+    tokens.write_text(f'[fuzz]\ntoken = "{TOKEN}"\nscopes = ["read", "admin"]\n')
+    folder = deployment.folder / "fuzzed"
+    folder.mkdir()
+    server = Server(deployment.settings, folder / "server.log", ["--tokens", str(tokens)], TOKEN)
+    server.start()
+    wait_until_ready(server)
+    address = f"http://{server.address}/openapi.json"
+    command = [Path(sys.executable).with_name("st"), "run", address, "--header", f"Authorization: Bearer {TOKEN}"]
+    limits = ["--max-examples", "25", "--generation-deterministic", "--checks", "all", "--no-color"]
+    done = subprocess.run([*command, *limits], capture_output=True, text=True, cwd=folder)
+    server.stop()
+    assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
+    assert "ERROR" not in server.log.read_text()
 
 
 def test_an_answer_follows_the_active_bundle_within_a_second_and_a_bundle_that_was_not_given_is_said(

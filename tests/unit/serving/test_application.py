@@ -131,7 +131,7 @@ def test_metrics_and_the_log_name_routes_and_no_users(caplog: pytest.LogCaptureF
     with caplog.at_level("INFO", logger="streams"):
         ask(app, "GET", "/v1/users/carla/recommendations")
         metrics = ask(app, "GET", "/metrics").text
-    route = "/v1/users/{user_id:path}/recommendations"
+    route = "/v1/users/{user_id}/recommendations"
     line = f'thalweg_api_requests_total{{caller="",method="GET",route="{route}",status="503"}} 1.0'
     assert line in metrics
     assert "carla" not in metrics + caplog.text
