@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from encoder.data.batches.windows import length_batches, windows
 from encoder.data.sequences import Sequences
-from encoder.model.parallel_scan import parallel_scan
+from encoder.model.operations.parallel_scan import parallel_scan
 
 HALF_LIVES_DAYS = (30.0, 7.0, 1.0)
 # Differences between the logarithms of two counts vary about half as much as the logarithms themselves.

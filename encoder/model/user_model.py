@@ -16,9 +16,9 @@ from encoder.model.cells import make_cell
 from encoder.model.config import ModelConfig
 from encoder.model.content import WeekHours
 from encoder.model.counters import Counters
-from encoder.model.dropout import Dropout
 from encoder.model.heads import Heads
 from encoder.model.item_table import ItemTable
+from encoder.model.operations.dropout import Dropout
 from encoder.model.recent_items import RecentItems
 from encoder.model.traces import Traces
 

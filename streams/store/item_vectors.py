@@ -2,7 +2,7 @@
 
 from export.runtime.bundle import Bundle
 from streams.store import cql_schema
-from streams.store.encoded_rows import encode_rows
+from streams.store.protocol.encoded_rows import encode_rows
 from streams.store.row_batches import ROW_OVERHEAD_BYTES, rows_per_request
 from streams.store.session import Session
 

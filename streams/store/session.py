@@ -30,7 +30,7 @@ from streams.config.connection_faults import check_tls, refused_login
 from streams.config.errors import StoreError
 from streams.config.security import tls_context
 from streams.config.settings import Settings, addresses
-from streams.store.encoded_rows import EncodedRows, StoreProtocolHandler
+from streams.store.protocol.encoded_rows import EncodedRows, StoreProtocolHandler
 from streams.store.rights import grant_text
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from streams.local import LocalServices
 from streams.store.store import open_store
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, event, record, shopping
-from tests.support.serving import Server
+from tests.tools.serving import Server
 
 RELATIVE = 1e-6  # of the model's part of a score
 FORGOTTEN_WITHIN_S = 30.0

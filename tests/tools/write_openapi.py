@@ -2,7 +2,7 @@
 
 import json
 
-from tests.unit.serving.test_application import DOCUMENT, application, ask
+from tests.tools.serving import DOCUMENT, application, ask
 
 if __name__ == "__main__":
     DOCUMENT.write_text(json.dumps(ask(application(), "GET", "/openapi.json").json(), indent=2) + "\n")

@@ -2,7 +2,7 @@
 
 A cell has a step form, which serving exports, and a sequence form, which training runs. Both compute the same with the
 same weights. A new cell needs a class here, an entry in CELLS and in `encoder.training.settings.CELL_NAMES`, and a
-graph in `export.graphs`. This package imports only `encoder.model.parallel_scan` and `encoder.errors`.
+graph in `export.graphs`. This package imports only `encoder.model.operations.parallel_scan` and `encoder.errors`.
 """
 
 from encoder.model.cells.cell import Cell

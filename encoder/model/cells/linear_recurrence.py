@@ -1,6 +1,6 @@
 """Cells with a linear recurrence, whose gates depend on the inputs alone.
 
-Training computes all events of a window at once, by `encoder.model.parallel_scan`.
+Training computes all events of a window at once, by `encoder.model.operations.parallel_scan`.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from encoder.errors import InputError
 from encoder.model.cells.cell import Cell
-from encoder.model.parallel_scan import parallel_scan
+from encoder.model.operations.parallel_scan import parallel_scan
 
 HEADS, KEYS = 4, 8  # of HGRN2: number of heads, and keys in each head; each output has a state of 8 numbers
 # Added to the variance in the norm of HGRN2. Outputs near 0 would otherwise amplify rounding errors.

@@ -68,7 +68,7 @@ def worker(settings: Settings, log: Path, processes: int) -> WorkerProcess:
 
 
 def plain_faust(testbed: Testbed, bundle: Bundle) -> Contender:
-    command = [sys.executable, str(ROOT / "tests" / "benchmarks" / "plain_faust.py")]
+    command = [sys.executable, str(ROOT / "tests" / "benchmarks" / "bench" / "plain_faust.py")]
     values = [testbed.settings.broker, testbed.settings.cassandra, testbed.settings.behavior_topic, str(bundle.path)]
     start = started(testbed, "plain_faust", [*command, *values], {"PYTHONPATH": str(ROOT)})
     return Contender("plain_faust", "plain.evaluations", 2_000, 10_000, start)

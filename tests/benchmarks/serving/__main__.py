@@ -32,7 +32,7 @@ from tests.benchmarks.bench import load as bench_load
 from tests.benchmarks.bench.contenders import ROOT, stop, worker
 from tests.benchmarks.bench.watch import cpu_s
 from tests.benchmarks.serving.load import MIX, Load, Seen
-from tests.support.serving import Server
+from tests.tools.serving import Server
 
 ITEMS, USERS = 100_000, 1_000_000
 EVENTS_PER_S, REQUESTS_PER_S = 5_000, 200

@@ -9,7 +9,14 @@ from cassandra import ConsistencyLevel
 from cassandra.protocol import BatchMessage, ProtocolHandler
 from cassandra.query import BatchType
 
-from streams.store.encoded_rows import StoreProtocolHandler, Values, encode_rows, fixed_columns, sizes, value_bytes
+from streams.store.protocol.encoded_rows import (
+    StoreProtocolHandler,
+    Values,
+    encode_rows,
+    fixed_columns,
+    sizes,
+    value_bytes,
+)
 
 INSERT: Any = SimpleNamespace(
     query_id=bytes(range(16)), keyspace="shop", column_metadata=["user_id", "item", "state", "time"]

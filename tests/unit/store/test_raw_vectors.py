@@ -6,7 +6,7 @@ from typing import Any
 
 from cassandra.cqltypes import BytesType, Int32Type, ListType, VectorType
 
-from streams.store.raw_vectors import RawVectorProtocolHandler
+from streams.store.protocol.raw_vectors import RawVectorProtocolHandler
 
 RESULT = 0x08  # the opcode of a result: native_protocol_v5.spec, 2.4
 VECTOR_NAME = "org.apache.cassandra.db.marshal.VectorType(org.apache.cassandra.db.marshal.FloatType,67)"

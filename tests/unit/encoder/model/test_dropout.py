@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from encoder.model.dropout import STEPS, Dropout
+from encoder.model.operations.dropout import STEPS, Dropout
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])

@@ -13,7 +13,7 @@ from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.model.cells import CELLS, Cell, make_cell
-from encoder.model.parallel_scan import parallel_scan
+from encoder.model.operations.parallel_scan import parallel_scan
 from encoder.training.checkpoints import checkpoint
 from encoder.training.evaluation import evaluate, model_ranks
 from encoder.training.optimizer import AdamW

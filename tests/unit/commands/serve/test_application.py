@@ -1,19 +1,14 @@
 """What the API says to requests that may not pass, and to requests when a service is away."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from streams.serving.application import make_application
-from streams.serving.middleware import Application
-from streams.serving.problems import unavailable
-from streams.serving.tokens import Tokens
+from streams.commands.serve.tokens import Tokens
+from tests.tools.serving import DOCUMENT, application, ask
 
 READER, WRITER = "0123456789abcdef", "fedcba9876543210"
 FILE = f"""
@@ -26,7 +21,6 @@ token = "{WRITER}"
 scopes = ["read", "admin"]
 requests_per_s = 3
 """
-DOCUMENT = Path(__file__).parents[3] / "docs" / "openapi.json"
 PATHS = [
     ("GET", "/v1/users/u/representation"),
     ("GET", "/v1/users/u/recommendations"),
@@ -39,35 +33,6 @@ PATHS = [
     ("GET", "/metrics"),
     ("GET", "/v1/nothing"),
 ]
-
-
-@asynccontextmanager
-async def nothing() -> AsyncIterator[None]:
-    yield
-
-
-def no_bundle() -> Any:
-    raise unavailable("no bundle is active")
-
-
-def no_erasure(user_id: str) -> Any:
-    raise AssertionError(f"an erasure of {user_id} was begun")
-
-
-def application(tokens: Tokens | None = None, current: Callable[[], Any] = no_bundle) -> Application:
-    return make_application(current, no_erasure, tokens, nothing)
-
-
-def ask(app: Application, method: str, path: str, token: str | None = None, **arguments: Any) -> httpx.Response:
-    """Return the answer of an application that runs in this process."""
-
-    async def main() -> httpx.Response:
-        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
-        headers = {**({} if token is None else {"Authorization": f"Bearer {token}"}), **arguments.pop("headers", {})}
-        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
-            return await client.request(method, path, headers=headers, **arguments)
-
-    return asyncio.run(main())
 
 
 @pytest.fixture

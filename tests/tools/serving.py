@@ -1,17 +1,25 @@
-"""`thalweg serve` as a child process."""
+"""`thalweg serve` as a child process, and its application in this process."""
 
+import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from streams.commands.serve.application import make_application
+from streams.commands.serve.middleware import Application
+from streams.commands.serve.problems import unavailable
+from streams.commands.serve.tokens import Tokens
 from streams.config.settings import Settings
 from streams.demo.worker_process import settings_variables
 from streams.local.process.ports import HOST, free_ports
 from streams.local.process.service_process import ServiceProcess
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 
 class Server(ServiceProcess):
@@ -49,3 +57,32 @@ class Server(ServiceProcess):
         answer = self.client.post(path, json=body)
         assert answer.status_code == status, answer.text
         return answer.json()
+
+
+@asynccontextmanager
+async def nothing() -> AsyncIterator[None]:
+    yield
+
+
+def no_bundle() -> Any:
+    raise unavailable("no bundle is active")
+
+
+def no_erasure(user_id: str) -> Any:
+    raise AssertionError(f"an erasure of {user_id} was begun")
+
+
+def application(tokens: Tokens | None = None, current: Callable[[], Any] = no_bundle) -> Application:
+    return make_application(current, no_erasure, tokens, nothing)
+
+
+def ask(app: Application, method: str, path: str, token: str | None = None, **arguments: Any) -> httpx.Response:
+    """Return the answer of an application that runs in this process."""
+
+    async def main() -> httpx.Response:
+        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+        headers = {**({} if token is None else {"Authorization": f"Bearer {token}"}), **arguments.pop("headers", {})}
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            return await client.request(method, path, headers=headers, **arguments)
+
+    return asyncio.run(main())

@@ -8,11 +8,11 @@ import numpy as np
 from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import BeforeValidator
 
-from streams.serving import bodies
-from streams.serving.active_model import Model
-from streams.serving.answers import entity_tag, json_answer, representation_body, scored_items
-from streams.serving.problems import ProblemError
-from streams.serving.scorer import TopQuery
+from streams.commands.serve.active_model import Model
+from streams.commands.serve.problems import ProblemError
+from streams.commands.serve.routes import bodies
+from streams.commands.serve.routes.answers import entity_tag, json_answer, representation_body, scored_items
+from streams.commands.serve.scorer import TopQuery
 from streams.store.served_rows import ServedRow
 
 
@@ -75,6 +75,11 @@ def user_routes(current: Callable[[], Model]) -> APIRouter:
             }
         )
 
+    _add_scores(router, current)
+    return router
+
+
+def _add_scores(router: APIRouter, current: Callable[[], Model]) -> None:
     @router.get("/users/{user_id}/recommendations", response_model=bodies.Recommendations, responses=described(503))
     async def recommendations(
         user_id: UserId,
@@ -107,8 +112,6 @@ def user_routes(current: Callable[[], Model]) -> APIRouter:
         del who["steps"]
         unknown = [item for item in dict.fromkeys(wanted.item_ids) if item not in index]
         return json_answer({**who, "items": scored_items(scored, model.bundle), "unknown_items": unknown})
-
-    return router
 
 
 def _query(row: ServedRow | None, model: Model) -> Any:

@@ -17,7 +17,7 @@ from cassandra.query import BatchStatement, BatchType, PreparedStatement
 from numpy.typing import NDArray
 
 from streams.engine.state_cell import bytes_of_rows
-from streams.store.raw_vectors import RawVectorProtocolHandler
+from streams.store.protocol.raw_vectors import RawVectorProtocolHandler
 
 _INT, _SHORT = struct.Struct(">i"), struct.Struct(">H")
 _NULL = _INT.pack(-1)

@@ -18,7 +18,7 @@ from streams.config.errors import SettingsError
 from streams.config.settings import load_settings
 
 if TYPE_CHECKING:
-    from streams.serving.active_model import ActiveModel
+    from streams.commands.serve.active_model import ActiveModel
 
 HOST, PORT = "127.0.0.1", 8080
 GRACE_S = 10  # for requests that are being answered when the server is asked to stop
@@ -51,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
     except ImportError:
         raise SettingsError(EXTRA) from None
     from streams.commands.erase.erasure import Erasure
-    from streams.serving.active_model import ActiveModel
-    from streams.serving.application import make_application
-    from streams.serving.tokens import Tokens
+    from streams.commands.serve.active_model import ActiveModel
+    from streams.commands.serve.application import make_application
+    from streams.commands.serve.tokens import Tokens
     from streams.store.session import Session
 
     _check(args)
@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     bundles = [Bundle.load(folder) for folder in args.bundle or [settings.bundle_folder(None)]]
     tokens = None if args.tokens is None else Tokens(args.tokens)
     listening = _listen(args.host, args.port)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("streams").setLevel(logging.INFO)
     session = Session(settings)
     try:
         with ThreadPoolExecutor(1, "scores") as threads, threadpool_limits(1, "blas"):
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
             config = uvicorn.Config(
                 application,
                 log_config=None,
-                access_log=False,  # the line of `streams.serving.middleware` has no user ids
+                access_log=False,  # the line of `streams.commands.serve.middleware` has no user ids
                 http="httptools",
                 ws="none",
                 server_header=False,

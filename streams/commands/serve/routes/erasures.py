@@ -8,11 +8,11 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Query, Response
 
 from streams.commands.erase.erasure import Erasure, Sent
+from streams.commands.serve.problems import ProblemError, unavailable
+from streams.commands.serve.routes import bodies
+from streams.commands.serve.routes.answers import json_answer
+from streams.commands.serve.routes.users import UserId, described
 from streams.config.errors import InputError, ThalwegError
-from streams.serving import bodies
-from streams.serving.answers import json_answer
-from streams.serving.problems import ProblemError, unavailable
-from streams.serving.user_routes import UserId, described
 
 T = TypeVar("T")
 Place = Annotated[str, Query(pattern=r"^\d{1,6}:\d{1,18}$")]

@@ -1,0 +1,1 @@
+"""Operations on tensors that torch lacks, or does slowly on a CPU."""
