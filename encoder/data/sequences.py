@@ -1,6 +1,6 @@
 """An event log as one sequence of events for each user. This module does not need torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,7 @@ class Sequences:
     item: NDArray[Any]  # (n,) int32 or int64 index in the vocabulary, 0 is unknown
     action: NDArray[Any]  # (n,) int32 or int64 index in the vocabulary, 0 is unknown
     gap_ms: NDArray[np.int64]  # (n,) time since the user's previous event, -1 for a first event
-    row: NDArray[Any]  # (n,) int32 or int64 row in the log
+    row: NDArray[Any]  # (n,) int32 or int64 row in the log; empty after `without_rows`
     features: Features  # feature name -> (n,)
     end_ms: int | None = None  # time of the last event of the log; None: not known
 
@@ -57,6 +57,10 @@ class Sequences:
 
     def __len__(self) -> int:
         return len(self.starts) - 1
+
+    def without_rows(self) -> "Sequences":
+        """The same sequences without `row`, which takes 4 bytes for each event of a long log."""
+        return replace(self, row=np.empty(0, np.int32))
 
     @property
     def lengths(self) -> NDArray[np.int64]:

@@ -37,8 +37,6 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     unknown_share: float = 0.01  # share of items and actions that training hides, so that index 0 is trained
     gap_boundaries_ms: tuple[int, ...] = GAP_BOUNDARIES_MS
     traces: bool = False  # whether the model has `encoder.model.traces.Traces`
-    # Share that an event leaves of each trace. Checkpoints of before have no such field, and have these three traces.
-    trace_decays: tuple[float, ...] = (0.3, 0.6, 0.9)
     counters: bool = False  # whether the model has `encoder.model.counters.Counters`
     recent_items: bool = False  # whether the model has `encoder.model.recent_items.RecentItems`
     heads: bool = False  # whether the model predicts the next action and the time to the next event

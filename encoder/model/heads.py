@@ -76,7 +76,7 @@ def log_likelihood(time: Tensor, gap_s: Tensor, *, is_censored: bool) -> Tensor:
 
 
 def heads_loss(heads: Heads, window: Window, before: Tensor, after: Tensor) -> Tensor:
-    """The mean loss in nats of a random share TRAINED_SHARE of a window's events.
+    """The mean loss in nats of a random share TRAINED_SHARE of a window's events; in evaluation mode, of all events.
 
     The loss of an event is the cross-entropy of the event's action and the negative log-likelihood of the event's gap.
     A first event has no gap. A user's last event also has the loss of the censored gap after the event. before, after:
@@ -85,7 +85,7 @@ def heads_loss(heads: Heads, window: Window, before: Tensor, after: Tensor) -> T
     action, gap_ms, censored_gap_ms = (
         torch.from_numpy(part).to(before.device) for part in (window.action, window.gap_ms, window.censored_gap_ms)
     )
-    chosen = torch.rand(action.shape, device=before.device) < TRAINED_SHARE
+    chosen = torch.rand(action.shape, device=before.device) < (TRAINED_SHARE if heads.training else 1.0)
     real = torch.from_numpy(window.position >= 0).to(before.device) & chosen
     last = (censored_gap_ms >= 0) & chosen
     has_gap = gap_ms[real] >= 0

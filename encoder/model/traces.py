@@ -1,11 +1,9 @@
 """Traces: sums of a user's inputs that decay at fixed rates. They are a linear memory beside the cell."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
-DECAYS = (0.6, 0.9)  # of new models: memories of about two and ten events
+DECAYS = (0.3, 0.6, 0.9)  # share that is left after an event: memories of about one, three and ten events
 SMALLEST_SHARE = 1e-20  # smaller shares count as 0, because float32 cannot add them to the share of the newest event
 
 
@@ -19,15 +17,13 @@ class Traces(nn.Module):
 
     decays: Tensor
 
-    def __init__(self, input_width: int, output_width: int, decays: Sequence[float]) -> None:
-        """decays: the share that an event leaves of each trace."""
+    def __init__(self, input_width: int, output_width: int) -> None:
         super().__init__()
         self.output_width = output_width
-        self.rates = tuple(decays)
-        self.state_width = len(decays) * output_width
+        self.state_width = len(DECAYS) * output_width
         self.map = nn.Linear(input_width, self.state_width, bias=False)
         nn.init.zeros_(self.map.weight)  # traces have no effect before training
-        self.register_buffer("decays", torch.tensor(self.rates).repeat_interleave(output_width), persistent=False)
+        self.register_buffer("decays", torch.tensor(DECAYS).repeat_interleave(output_width), persistent=False)
 
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B, E) inputs, (B, K·D) states -> (B, D) sums of the traces, (B, K·D) next states."""
@@ -41,15 +37,16 @@ class Traces(nn.Module):
         steps = inputs.shape[1]
         left, kept = self._powers(steps, inputs.device)
         summed = torch.einsum("kts,bse->btke", left, inputs)
-        weight = self.map.weight.view(len(self.rates), self.output_width, -1)  # (K, D, E)
-        before = state.view(len(state), len(self.rates), self.output_width)  # (B, K, D)
+        weight = self.map.weight.view(len(DECAYS), self.output_width, -1)  # (K, D, E)
+        before = state.view(len(state), len(DECAYS), self.output_width)  # (B, K, D)
         sums = torch.einsum("btke,kde->btd", summed, weight) + torch.einsum("kt,bkd->btd", kept, before)
         last = torch.einsum("bke,kde->bkd", summed[:, -1], weight) + kept[:, -1, None] * before
         return sums, last.flatten(1)
 
-    def _powers(self, steps: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    @staticmethod
+    def _powers(steps: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """(K, T, T) float32 share of event s in the traces after event t, (K, T) share of the initial state."""
-        decay = torch.tensor(self.rates, dtype=torch.float64, device=device)[:, None]
+        decay = torch.tensor(DECAYS, dtype=torch.float64, device=device)[:, None]
         event = torch.arange(steps + 1, device=device)
         power = decay**event
         power[power < SMALLEST_SHARE] = 0.0  # multiplication is slow for subnormal numbers of float32
@@ -58,4 +55,4 @@ class Traces(nn.Module):
         return left.float(), power[:, 1:].float()
 
     def _sum(self, traces: Tensor) -> Tensor:
-        return torch.stack(traces.chunk(len(self.rates), dim=-1)).sum(dim=0)
+        return torch.stack(traces.chunk(len(DECAYS), dim=-1)).sum(dim=0)

@@ -54,7 +54,7 @@ class UserModel(ItemTable):
         self.gaps = nn.Embedding(len(config.gap_boundaries_ms) + 1, config.width)
         self.cell = make_cell(config.cell, config.width, config.hidden, config.layers)
         self.head = nn.Linear(self.cell.output_width, config.width)
-        self.traces = Traces(config.width, config.width, config.trace_decays) if config.traces else None
+        self.traces = Traces(config.width, config.width) if config.traces else None
         self.shortcut = nn.Linear(config.width, config.width, bias=False)
         self.following = nn.Embedding(config.items + 1, config.width)
         self.counters = Counters() if config.counters else None

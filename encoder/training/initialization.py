@@ -20,7 +20,6 @@ from encoder.model.item_pairs import pair_vectors
 from encoder.model.item_table import random_directions
 from encoder.model.neighbours import Neighbours, neighbour_matrix
 from encoder.model.new_items import widen
-from encoder.model.traces import DECAYS
 from encoder.model.user_model import PRIOR_SCALE, UserModel
 from encoder.training.settings import TrainingSettings
 
@@ -87,7 +86,6 @@ class FromScratch:
                 hidden=settings.hidden,
                 dropout=settings.dropout,
                 traces=settings.traces,
-                trace_decays=DECAYS,
                 counters=settings.counters,
                 recent_items=settings.recent_items,
                 heads=True,

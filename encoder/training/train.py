@@ -124,7 +124,7 @@ def _parts(log: EventLog, settings: TrainingSettings, initialization: Initializa
     vocabulary = initialization.vocabulary(log, settings)
     whole = Sequences.from_log(log, vocabulary)
     is_scored = of_some_users(whole, whole.row >= len(training), MOST_SCORED)
-    return _Parts(vocabulary, Sequences.from_log(training, vocabulary), whole, is_scored)
+    return _Parts(vocabulary, Sequences.from_log(training, vocabulary).without_rows(), whole.without_rows(), is_scored)
 
 
 def of_some_users(sequences: Sequences, is_scored: NDArray[np.bool_], most: int) -> NDArray[np.bool_]:
@@ -154,7 +154,7 @@ def train_on_all(
 ) -> Trained:
     """Train on the whole log, for the number of epochs that is best according to `validate`."""
     vocabulary = initialization.vocabulary(log, settings)
-    whole = Sequences.from_log(log, vocabulary)
+    whole = Sequences.from_log(log, vocabulary).without_rows()
     trainer = Trainer(log, vocabulary, whole, settings, progress, initialization, compute, snapshots)
     offsets = trainer.train_epochs(validation)
     return Trained(

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from encoder.model.traces import Traces
+from encoder.model.traces import DECAYS, Traces
 from encoder.model.user_model import UserModel
 from export.graphs.builder import GraphBuilder, as_float32
 from export.graphs.event_tables import add_event_part
@@ -18,7 +18,7 @@ def add_traces(graph: GraphBuilder, traces: Traces, model: UserModel, context: s
     event = add_event_part(graph, model, context, "event", weight, torch.zeros(len(weight), dtype=torch.float64))
     kept = graph.add("Mul", [state, graph.constant("decays", as_float32(traces.decays))], "kept")
     next_state = graph.add("Add", [kept, event], "next_state")
-    by_rate = graph.constant("by_rate", np.array([-1, len(traces.rates), traces.output_width], np.int64))
+    by_rate = graph.constant("by_rate", np.array([-1, len(DECAYS), traces.output_width], np.int64))
     rates_axis = graph.constant("rates_axis", np.array([1], np.int64))
     rates = graph.add("Reshape", [next_state, by_rate], "rates")
     return graph.add("ReduceSum", [rates, rates_axis], "sum", keepdims=0), next_state

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOOK_EVERY_S = 0.5  # between two looks at the active bundle, so that a switch counts within a second
+LOOK_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 1.0
 USERS_PER_READ, QUERIES_PER_PASS = 100, 32
 
@@ -130,10 +131,15 @@ class ActiveModel:
 
     async def follow(self) -> None:
         """Look again and again, until cancelled. Cassandra may be away for a while."""
+        told = ""
         while True:
+            failure = ""
             try:
-                async with asyncio.timeout(READ_TIMEOUT_S * 10):
+                async with asyncio.timeout(LOOK_TIMEOUT_S):
                     await self.look()
             except (StoreError, TimeoutError) as error:
-                logger.warning("the active bundle cannot be read: %s", error or "no answer")
+                failure = str(error) or f"no answer within {LOOK_TIMEOUT_S:g} s"
+            if failure and failure != told:
+                logger.warning("the active bundle cannot be read: %s", failure)
+            told = failure
             await asyncio.sleep(LOOK_EVERY_S)

@@ -94,8 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextlib.asynccontextmanager
 async def _following(active: "ActiveModel") -> AsyncIterator[None]:
-    """Follow the active bundle inside the block. The first look is made before the block begins."""
-    await active.look()
+    """Follow the active bundle inside the block. Until a bundle is found, every answer says what is missing."""
     following = asyncio.create_task(active.follow())
     try:
         yield

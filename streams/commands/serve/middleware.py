@@ -89,7 +89,10 @@ class Gate:
             await send(message)
 
         try:
-            caller = self._admitted(scope, headers)
+            found = self._caller(scope, headers)
+            caller = "" if found is None else found.name
+            if found is not None:
+                self._check_rights(scope, found)
             scope["path"] = scope["raw_path"].decode("ascii")  # routes decode ids, which may hold a slash as %2F
             scope["thalweg_request_id"] = request_id.decode()
             if scope["method"] in METHODS_WITH_BODY:
@@ -108,14 +111,18 @@ class Gate:
                 "%s %s %d %.1f ms %s %s", scope["method"], route, status, passed_s * 1000, caller, request_id.decode()
             )
 
-    def _admitted(self, scope: Scope, headers: dict[bytes, bytes]) -> str:
-        """The name of the caller. Raises ProblemError where the request may not pass."""
+    def _caller(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller | None:
+        """Who sends the request, None where nobody has to say so. Raises ProblemError without a valid token."""
         if self._tokens is None or scope["path"] in OPEN_PATHS:
-            return ""
+            return None
         caller = self._tokens.caller(headers.get(b"authorization", b"").decode("latin-1"))
         if caller is None:
             detail = "send the header `Authorization: Bearer TOKEN` with a token of the server's file of tokens"
             raise ProblemError(401, "unauthorized", "No valid token", detail, {"WWW-Authenticate": "Bearer"})
+        return caller
+
+    def _check_rights(self, scope: Scope, caller: Caller) -> None:
+        """Raises ProblemError where the caller may not send this request, or sends too many."""
         needed = "admin" if scope["method"] in WRITING_METHODS else "read"
         if needed not in caller.scopes:
             detail = f"token {caller.name!r} has the scopes {', '.join(caller.scopes)}, and this request needs {needed}"
@@ -125,7 +132,6 @@ class Gate:
             if not bucket.take():
                 detail = f"token {caller.name!r} may send {caller.requests_per_s:g} requests/s; send fewer"
                 raise ProblemError(429, "too-many-requests", "Too many requests", detail, {"Retry-After": "1"})
-        return caller.name
 
 
 def _request_id(given: bytes) -> bytes:

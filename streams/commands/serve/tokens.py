@@ -9,6 +9,7 @@ The name of a token stands in metrics and in the log. The token itself stands no
 """
 
 import hmac
+import logging
 import time
 import tomllib
 from pathlib import Path
@@ -18,6 +19,8 @@ import msgspec
 
 from streams.config.errors import SettingsError
 
+logger = logging.getLogger(__name__)
+
 Scope = Literal["read", "admin"]
 CHECK_EVERY_S = 1.0  # between two looks at the file's time of change
 SHORTEST_TOKEN = 16
@@ -26,8 +29,8 @@ SHORTEST_TOKEN = 16
 class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one caller may do."""
 
-    token: Annotated[str, msgspec.Meta(min_length=SHORTEST_TOKEN)]
-    scopes: tuple[Scope, ...]
+    token: Annotated[str, msgspec.Meta(min_length=SHORTEST_TOKEN, pattern=r"^\S+$")]
+    scopes: Annotated[tuple[Scope, ...], msgspec.Meta(min_length=1)]
     requests_per_s: Annotated[float, msgspec.Meta(gt=0)] | None = None  # None: no limit
 
     def __repr__(self) -> str:
@@ -75,6 +78,8 @@ class Tokens:
             if changed_ns != self._changed_ns:
                 self._callers, self._changed_ns, self.failure = read_tokens(self._path), changed_ns, None
         except SettingsError as error:  # The tokens of before stay, because a half-written file must not lock all out.
+            if str(error) != str(self.failure):
+                logger.warning("the tokens of before stay valid: %s", error)
             self.failure = error
 
     def _time_of_change(self) -> int:
@@ -87,13 +92,16 @@ class Tokens:
 def read_tokens(path: Path) -> list[tuple[str, Caller]]:
     """The tokens of a file with their callers. Raises SettingsError that names the file and the place."""
     try:
-        tokens = msgspec.convert(tomllib.loads(path.read_text()), dict[str, Token])
+        tokens, name = {}, "the whole file"
+        for name, table in tomllib.loads(path.read_text()).items():
+            tokens[name] = msgspec.convert(table, Token)
     except OSError as error:
         raise _unreadable(path, error) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise SettingsError(
-            f"--tokens {path} is not a file of tokens: {error}; each token is a table with a name, such as [shop], and "
-            f'has token = "{SHORTEST_TOKEN} characters or more" and scopes = ["read"] or ["read", "admin"]'
+            f"--tokens {path} is not a file of tokens: {name}: {error}; each token is a table with a name, such as "
+            f'[shop], and has token = "{SHORTEST_TOKEN} characters or more, without spaces" and scopes = ["read"] or '
+            '["read", "admin"]'
         ) from None
     if not tokens:
         raise SettingsError(f"--tokens {path} holds no token, so nobody could ask: add a table with a name, as [shop]")

@@ -41,6 +41,12 @@ def scored_items(scored: Scored, bundle: Bundle) -> Sequence[Mapping[str, Any]]:
     ]
 
 
+def is_same(tag: str, if_none_match: str) -> bool:
+    """Whether a header If-None-Match names the tag. The comparison is weak (RFC 9110, 13.1.2)."""
+    given = {one.strip().removeprefix("W/") for one in if_none_match.split(",")}
+    return tag in given or given == {"*"}
+
+
 def entity_tag(bundle_id: str, row: ServedRow) -> str:
     """Changes with every event of the user."""
     return f'"{bundle_id}-{row.steps}-{row.written_at_ms}"'

@@ -5,11 +5,22 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from encoder.data.contract.incoming_event import MAX_TEXT, MAX_TIME_MS
+from encoder.data.contract.rejection import is_unicode
 
 MOST_USERS, MOST_CANDIDATES, MOST_EVENTS, MOST_ITEMS = 1_000, 5_000, 1_000, 1_000
 MOST_EXCLUDED = 100  # ids in an address, which has 64 KiB at most
 
 Id = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+
+
+def text(value: object) -> object:
+    """Refuse half a surrogate pair, which a union of types would let pass."""
+    if isinstance(value, str) and not is_unicode(value):
+        raise ValueError("text with half of a surrogate pair")
+    return value
+
+
+Attribute = Annotated[str | int | float, BeforeValidator(text)]
 
 
 def whole_number(value: object) -> object:
@@ -43,7 +54,7 @@ class Event(Request):
     event_time_ms: Annotated[int, Field(ge=0, le=MAX_TIME_MS), BeforeValidator(whole_number)]
     category: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
     price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    attributes: dict[Id, str | int | float] | None = None
+    attributes: dict[Id, Attribute] | None = None
 
 
 class Events(Request):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Annotated, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -15,17 +16,19 @@ from streams.commands.serve.routes.users import UserId, described
 from streams.config.errors import InputError, ThalwegError
 
 T = TypeVar("T")
-Place = Annotated[str, Query(pattern=r"^\d{1,6}:\d{1,18}$")]
+TIMEOUT_S, THREADS = 5.0, 4
+Place = Annotated[str, Query(pattern=r"^[0-9]{1,6}:[0-9]{1,18}$")]
 
 
 def erasure_routes(erasure_of: Callable[[str], Erasure]) -> APIRouter:
     """erasure_of: the erasure of a user. Raises InputError for a text that no user can have as an id."""
     router = APIRouter(prefix="/v1", tags=["erasures"])
+    threads = ThreadPoolExecutor(THREADS, "erasures")
 
     @router.delete("/users/{user_id}", status_code=202, response_model=bodies.ErasureSent, responses=described(503))
     async def erase(user_id: UserId) -> Response:
         """Send an erasure. Needs a token with the scope admin. The answer says where to ask whether it is done."""
-        sent = await _called(lambda: erasure_of(user_id).send())
+        sent = await _called(threads, lambda: erasure_of(user_id).send())
         places = [("at", f"{partition}:{offset}") for partition, offset in sent.at.items()]
         places += [("end", f"{partition}:{offset}") for partition, offset in sent.ends.items()]
         path = f"/v1/users/{quote(user_id, safe='')}/erasure?{urlencode(places)}"
@@ -38,17 +41,27 @@ def erasure_routes(erasure_of: Callable[[str], Erasure]) -> APIRouter:
         at: Annotated[list[Place], Query(description="PARTITION:OFFSET of the erasure; may stand again")],
         end: Annotated[list[Place], Query(description="PARTITION:OFFSET that workers must have passed")],
     ) -> Response:
-        """Whether every bundle has forgotten the user. The address is the `Location` of the erasure."""
+        """Whether every bundle has forgotten the user. The address is the `Location` of the erasure.
+
+        The places are not checked: with others than those of an erasure, the answer says nothing.
+        """
         sent = Sent(_places(at), _places(end), (), "")
-        verdict = await _called(lambda: erasure_of(user_id).wait(sent, 0))
+        verdict = await _called(threads, lambda: erasure_of(user_id).wait(sent, 0))
         return json_answer({"user_id": user_id, "is_forgotten": verdict.is_proven, "bundles": list(verdict.lines)})
 
     return router
 
 
-async def _called(call: Callable[[], T]) -> T:
+async def _called(threads: Executor, call: Callable[[], T]) -> T:
+    """Call in a thread of the erasures. Kafka and Cassandra may take long, and then the answer is a problem."""
     try:
-        return await asyncio.to_thread(call)
+        async with asyncio.timeout(TIMEOUT_S):
+            return await asyncio.get_running_loop().run_in_executor(threads, call)
+    except TimeoutError:
+        raise unavailable(
+            f"Kafka or Cassandra did not answer within {TIMEOUT_S:g} s; send the request again, which does no harm "
+            "where the erasure was sent after all"
+        ) from None
     except InputError as error:
         raise ProblemError(422, "invalid-request", "Not a user id", str(error)) from None
     except ThalwegError as error:

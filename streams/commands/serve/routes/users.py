@@ -11,7 +11,7 @@ from pydantic import BeforeValidator
 from streams.commands.serve.active_model import Model
 from streams.commands.serve.problems import ProblemError
 from streams.commands.serve.routes import bodies
-from streams.commands.serve.routes.answers import entity_tag, json_answer, representation_body, scored_items
+from streams.commands.serve.routes.answers import entity_tag, is_same, json_answer, representation_body, scored_items
 from streams.commands.serve.scorer import TopQuery
 from streams.store.served_rows import ServedRow
 
@@ -55,7 +55,7 @@ def user_routes(current: Callable[[], Model]) -> APIRouter:
         if row is None:
             raise _unknown_user(user_id, model)
         tag = entity_tag(model.bundle_id, row)
-        if if_none_match is not None and tag in {one.strip() for one in if_none_match.split(",")}:
+        if if_none_match is not None and is_same(tag, if_none_match):
             return Response(status_code=304, headers={"ETag": tag})
         return json_answer(representation_body(user_id, row, model.bundle), headers={"ETag": tag})
 

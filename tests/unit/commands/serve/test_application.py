@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from streams.commands.serve.middleware import Application
+from streams.commands.serve.routes.answers import is_same
 from streams.commands.serve.tokens import Tokens
 from tests.tools.serving import DOCUMENT, application, ask
 
@@ -64,7 +66,12 @@ def test_a_token_with_a_limit_is_held_to_the_limit_and_other_tokens_are_not(toke
     app = application(tokens)
     found = [ask(app, "GET", "/v1/items/i/similar", WRITER).status_code for _ in range(5)]
     assert found == [503, 503, 503, 429, 429]
+    assert 'thalweg_api_requests_total{caller="crm",method="GET",route="none",status="429"} 2.0' in metrics_of(app)
     assert ask(app, "GET", "/v1/items/i/similar", READER).status_code == 503
+
+
+def metrics_of(app: Application) -> str:
+    return ask(app, "GET", "/metrics", READER).text
 
 
 def test_a_problem_of_a_service_says_when_to_try_again(tokens: Tokens) -> None:
@@ -109,6 +116,22 @@ def test_a_body_that_is_too_long_is_refused_also_without_its_length() -> None:
 
     assert ask(application(), "POST", "/v1/rank", content=b" " * 2_000_000).status_code == 413
     assert ask(application(), "POST", "/v1/rank", content=parts()).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("header", "is_same_tag"),
+    [('"b-1-2"', True), ('"x", W/"b-1-2"', True), ("*", True), ('"b-1-3"', False), ("b-1-2", False)],
+)
+def test_a_header_if_none_match_is_compared_weakly(header: str, is_same_tag: bool) -> None:
+    assert is_same('"b-1-2"', header) is is_same_tag
+
+
+def test_half_a_surrogate_pair_in_an_attribute_is_refused() -> None:
+    event = '{"item_id":"a","action":"view","event_time_ms":1,"attributes":{"a":"\\ud800"}}'
+    body = f'{{"events":[{event}]}}'
+    answer = ask(application(), "POST", "/v1/step", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert "body.events.0.attributes.a" in answer.json()["detail"]
 
 
 def test_the_document_in_the_repository_is_that_of_the_code() -> None:

@@ -27,9 +27,10 @@ def test_a_header_names_its_caller_and_any_other_header_names_nobody(tmp_path: P
 
 
 def test_a_changed_file_counts_and_a_broken_change_leaves_the_tokens_of_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "CHECK_EVERY_S", 0)
+    caplog.set_level("WARNING")
     path = tmp_path / "tokens.toml"
     path.write_text(FIRST)
     tokens = Tokens(path)
@@ -37,6 +38,7 @@ def test_a_changed_file_counts_and_a_broken_change_leaves_the_tokens_of_before(
     os.utime(path, ns=(1, 1))
     assert tokens.caller("Bearer 0123456789abcdef") is not None
     assert tokens.failure is not None
+    assert "the tokens of before stay valid" in caplog.text
     path.write_text(SECOND)
     os.utime(path, ns=(2, 2))
     assert tokens.caller("Bearer 0123456789abcdef") is None
@@ -49,12 +51,14 @@ def test_a_changed_file_counts_and_a_broken_change_leaves_the_tokens_of_before(
     [
         ("", "holds no token"),
         ("[shop", "is not a file of tokens"),
-        ('[shop]\ntoken = "short"\nscopes = ["read"]\n', "$[...].token"),
+        ('[shop]\ntoken = "short"\nscopes = ["read"]\n', "shop: Expected `str` of length >= 16"),
         ('[shop]\ntoken = "0123456789abcdef"\nscopes = ["write"]\n', "'write'"),
         ('[shop]\ntoken = "0123456789abcdef"\n', "scopes"),
-        ('[shop]\ntoken = "0123456789abcdef"\nscopes = []\nrate = 3\n', "rate"),
+        ('[shop]\ntoken = "0123456789abcdef"\nscopes = ["read"]\nrate = 3\n', "rate"),
         (FIRST + FIRST.replace("shop", "crm"), "the same token"),
         (FIRST.replace("abcdef", "abcdeé"), "outside ASCII"),
+        (FIRST.replace('["read"]', "[]"), "scopes"),
+        (FIRST.replace("0123456789abcdef", " " * 16), "without spaces"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_without_showing_a_token(tmp_path: Path, text: str, said: str) -> None:

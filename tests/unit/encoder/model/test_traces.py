@@ -9,18 +9,16 @@ import torch
 from encoder.data.vocabulary import Vocabulary
 from encoder.model.config import ModelConfig
 from encoder.model.neighbours import MAX_NEIGHBOURS, PRIOR_WEIGHT, Neighbours, neighbour_matrix
-from encoder.model.traces import Traces
+from encoder.model.traces import DECAYS, Traces
 from encoder.model.user_model import UserModel
 from export.exporter import export_model
 from tests.support.sequences import sequences_of
-
-DECAYS = (0.2, 0.5, 0.9)
 
 
 @pytest.fixture
 def traces() -> Traces:
     torch.manual_seed(0)
-    traces = Traces(6, 4, DECAYS)
+    traces = Traces(6, 4)
     torch.nn.init.normal_(traces.map.weight)
     return traces
 
@@ -47,9 +45,7 @@ def test_steps_equal_the_sequence_form(traces: Traces) -> None:
 @pytest.mark.parametrize(("cell", "layers"), [("gru", 1), ("lstm", 2), ("hgrn2", 1)])
 def test_a_model_with_traces_is_exported_without_differences(cell: str, layers: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = UserModel(
-        ModelConfig(items=9, actions=2, cell=cell, layers=layers, width=8, hidden=8, traces=True, trace_decays=DECAYS)
-    )
+    model = UserModel(ModelConfig(items=9, actions=2, cell=cell, layers=layers, width=8, hidden=8, traces=True))
     assert model.traces is not None
     torch.nn.init.normal_(model.traces.map.weight, std=0.3)
     bundle = export_model(model, Vocabulary([f"i{n}" for n in range(9)], ["a", "b"]), tmp_path / "bundle")
