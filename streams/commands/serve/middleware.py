@@ -27,6 +27,7 @@ MAX_BODY_BYTES = 1024 * 1024
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})  # these need no token and tell nothing about users
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})  # others are "other" in metrics
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 WRITING_METHODS = frozenset({"DELETE"})  # these need the scope admin
 
@@ -93,7 +94,7 @@ class Gate:
             caller = "" if found is None else found.name
             if found is not None:
                 self._check_rights(scope, found)
-            scope["path"] = scope["raw_path"].decode("ascii")  # routes decode ids, which may hold a slash as %2F
+            scope["path"] = scope["raw_path"].decode("latin-1")  # routes decode ids, which may hold a slash as %2F
             scope["thalweg_request_id"] = request_id.decode()
             if scope["method"] in METHODS_WITH_BODY:
                 receive = await _read_body(receive, headers)
@@ -105,11 +106,10 @@ class Gate:
         finally:
             passed_s = time.perf_counter() - began_s
             route = getattr(scope.get("route"), "path", "none")
-            self._metrics.requests.labels(route, scope["method"], status, caller).inc()
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._metrics.requests.labels(route, method, status, caller).inc()
             self._metrics.seconds.labels(route).observe(passed_s)
-            logger.info(
-                "%s %s %d %.1f ms %s %s", scope["method"], route, status, passed_s * 1000, caller, request_id.decode()
-            )
+            logger.info("%s %s %d %.1f ms %s %s", method, route, status, passed_s * 1000, caller, request_id.decode())
 
     def _caller(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller | None:
         """Who sends the request, None where nobody has to say so. Raises ProblemError without a valid token."""

@@ -109,6 +109,15 @@ def test_metrics_and_the_log_name_routes_and_no_users(caplog: pytest.LogCaptureF
     assert "carla" not in metrics + caplog.text
 
 
+def test_a_method_that_is_no_method_of_http_makes_no_metric_of_its_own() -> None:
+    app = application()
+    for number in range(3):
+        assert ask(app, f"M{number}", "/v1/rank").status_code == 405
+    found = ask(app, "GET", "/metrics").text
+    assert 'method="other",route="/v1/rank",status="405"} 3.0' in found
+    assert "M1" not in found
+
+
 def test_a_body_that_is_too_long_is_refused_also_without_its_length() -> None:
     async def parts() -> AsyncIterator[bytes]:
         for _ in range(40):
