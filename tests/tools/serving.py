@@ -80,7 +80,7 @@ def ask(app: Application, method: str, path: str, token: str | None = None, **ar
     """Return the answer of an application that runs in this process."""
 
     async def main() -> httpx.Response:
-        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app)
         headers = {**({} if token is None else {"Authorization": f"Bearer {token}"}), **arguments.pop("headers", {})}
         async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
             return await client.request(method, path, headers=headers, **arguments)

@@ -119,8 +119,9 @@ class ActiveModel:
         )
 
     async def look(self) -> None:
-        """Look once which bundle is active, and make its model. Raises StoreError."""
-        active_id = await self._registry.active()
+        """Look once which bundle is active, and make its model. Raises StoreError, TimeoutError."""
+        async with asyncio.timeout(LOOK_TIMEOUT_S):  # not of the model, which may take longer for a large bundle
+            active_id = await self._registry.active()
         given = self._given.get(active_id or "")
         if given is not None and given.model is None:
             made = await asyncio.to_thread(Model, given.bundle, self._session, self._keyspace, self._threads)
@@ -135,8 +136,7 @@ class ActiveModel:
         while True:
             failure = ""
             try:
-                async with asyncio.timeout(LOOK_TIMEOUT_S):
-                    await self.look()
+                await self.look()
             except (StoreError, TimeoutError) as error:
                 failure = str(error) or f"no answer within {LOOK_TIMEOUT_S:g} s"
             if failure and failure != told:

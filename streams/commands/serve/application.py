@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
 
@@ -38,7 +37,7 @@ def make_application(
         async with follow():
             yield
 
-    api = FastAPI(
+    api = _Api(
         title="Thalweg",
         version=API_VERSION,
         description=DESCRIPTION,
@@ -58,7 +57,6 @@ def make_application(
     _add_health(api, current, registry)
     for router in (user_routes(current), item_routes(current), erasure_routes(erasure_of)):
         api.include_router(router)
-    api.openapi = lambda: _document(api)  # type: ignore[method-assign]
     return Gate(api, tokens, ServingMetrics(registry))
 
 
@@ -79,18 +77,19 @@ def _add_health(api: FastAPI, current: Callable[[], Model], registry: CollectorR
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def _document(api: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the bearer token and the body of problems."""
-    if api.openapi_schema is None:
-        document = get_openapi(title=api.title, version=api.version, description=api.description, routes=api.routes)
-        components = document.setdefault("components", {})
-        components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-        components["schemas"]["ProblemBody"] = bodies.ProblemBody.model_json_schema()
-        for name in ("HTTPValidationError", "ValidationError"):
-            components["schemas"].pop(name, None)
-        for path, methods in document["paths"].items():
-            for operation in methods.values():
-                if path.startswith("/v1/"):
-                    operation["security"] = [{"bearer": []}]
-        api.openapi_schema = document
-    return api.openapi_schema
+class _Api(FastAPI):
+    """FastAPI with the bearer token and the body of problems in the OpenAPI document."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = super().openapi()
+            components = document.setdefault("components", {})
+            components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+            components["schemas"]["ProblemBody"] = bodies.ProblemBody.model_json_schema()
+            for name in ("HTTPValidationError", "ValidationError"):
+                components["schemas"].pop(name, None)
+            for path, methods in document["paths"].items():
+                for operation in methods.values():
+                    if path.startswith("/v1/"):
+                        operation["security"] = [{"bearer": []}]
+        return super().openapi()  # FastAPI keeps the document, which is changed in place

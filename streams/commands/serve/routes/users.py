@@ -83,10 +83,13 @@ def _add_scores(router: APIRouter, current: Callable[[], Model]) -> None:
     @router.get("/users/{user_id}/recommendations", response_model=bodies.Recommendations, responses=described(503))
     async def recommendations(
         user_id: UserId,
-        k: Annotated[int, Query(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20,
         exclude: Annotated[
-            list[bodies.Id], Query(max_length=bodies.MOST_EXCLUDED, description="item to leave out; may stand again")
-        ] = [],  # noqa: B006, the default of a parameter, which FastAPI copies
+            list[bodies.Id],
+            Query(
+                default_factory=list, max_length=bodies.MOST_EXCLUDED, description="item to leave out; may stand again"
+            ),
+        ],
+        k: Annotated[int, Query(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20,
         exclude_recent: Annotated[bool, Query(description="leave out the user's last distinct items")] = False,
     ) -> Response:
         """The best items for a user. A user without a row gets the items of a new user."""
