@@ -10,14 +10,14 @@ from typing import Any
 
 import httpx
 
-from streams.commands.serve.application import make_application
-from streams.commands.serve.middleware import Application
-from streams.commands.serve.problems import unavailable
-from streams.commands.serve.tokens import Tokens
 from streams.config.settings import Settings
 from streams.demo.worker_process import settings_variables
 from streams.local.process.ports import HOST, free_ports
 from streams.local.process.service_process import ServiceProcess
+from streams.serve.application import make_application
+from streams.serve.http.middleware import Application
+from streams.serve.http.problems import unavailable
+from streams.serve.http.tokens import Tokens
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from streams.commands.serve import tokens as module
-from streams.commands.serve.tokens import Tokens
 from streams.config.errors import SettingsError
+from streams.serve.http import tokens as module
+from streams.serve.http.tokens import Tokens
 
 FIRST = '[shop]\ntoken = "0123456789abcdef"\nscopes = ["read"]\nrequests_per_s = 5\n'
 SECOND = '[crm]\ntoken = "fedcba9876543210"\nscopes = ["read", "admin"]\n'

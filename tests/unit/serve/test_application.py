@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from streams.commands.serve.middleware import Application
-from streams.commands.serve.routes.answers import is_same
-from streams.commands.serve.tokens import Tokens
+from streams.serve.http.middleware import Application
+from streams.serve.http.tokens import Tokens
+from streams.serve.routes.answers import is_same
 from tests.tools.serving import DOCUMENT, application, ask
 
 READER, WRITER = "0123456789abcdef", "fedcba9876543210"

@@ -10,14 +10,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.exceptions import HTTPException
 
 from streams.commands.erase.erasure import Erasure
-from streams.commands.serve.active_model import Model
-from streams.commands.serve.middleware import Application, Gate, ServingMetrics
-from streams.commands.serve.problems import ProblemError, on_error, on_http_exception, on_invalid_request, on_problem
-from streams.commands.serve.routes import bodies
-from streams.commands.serve.routes.erasures import erasure_routes
-from streams.commands.serve.routes.items import item_routes
-from streams.commands.serve.routes.users import user_routes
-from streams.commands.serve.tokens import Tokens
+from streams.serve.http.middleware import Application, Gate, ServingMetrics
+from streams.serve.http.problems import ProblemError, on_error, on_http_exception, on_invalid_request, on_problem
+from streams.serve.http.tokens import Tokens
+from streams.serve.routes import bodies
+from streams.serve.routes.erasures import erasure_routes
+from streams.serve.routes.items import item_routes
+from streams.serve.routes.users import user_routes
+from streams.serve.scoring.active_model import Model
 
 API_VERSION = "1.0.0"
 DESCRIPTION = """Live user representations and recommendations. Every answer names the bundle that it is from, and no

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
 from export.runtime.queries import recent_items
-from streams.commands.serve.top_items import padded, top_items
+from streams.serve.scoring.top_items import padded, top_items
 
 
 class Scored(NamedTuple):

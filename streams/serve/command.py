@@ -18,7 +18,7 @@ from streams.config.errors import SettingsError
 from streams.config.settings import load_settings
 
 if TYPE_CHECKING:
-    from streams.commands.serve.active_model import ActiveModel
+    from streams.serve.scoring.active_model import ActiveModel
 
 HOST, PORT = "127.0.0.1", 8080
 GRACE_S = 10  # for requests that are being answered when the server is asked to stop
@@ -51,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
     except ImportError:
         raise SettingsError(EXTRA) from None
     from streams.commands.erase.erasure import Erasure
-    from streams.commands.serve.active_model import ActiveModel
-    from streams.commands.serve.application import make_application
-    from streams.commands.serve.tokens import Tokens
+    from streams.serve.application import make_application
+    from streams.serve.http.tokens import Tokens
+    from streams.serve.scoring.active_model import ActiveModel
     from streams.store.session import Session
 
     _check(args)
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
             config = uvicorn.Config(
                 application,
                 log_config=None,
-                access_log=False,  # the line of `streams.commands.serve.middleware` has no user ids
+                access_log=False,  # the line of `streams.serve.http.middleware` has no user ids
                 http="httptools",
                 ws="none",
                 server_header=False,

@@ -9,11 +9,11 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Query, Response
 
 from streams.commands.erase.erasure import Erasure, Sent
-from streams.commands.serve.problems import ProblemError, unavailable
-from streams.commands.serve.routes import bodies
-from streams.commands.serve.routes.answers import json_answer
-from streams.commands.serve.routes.users import UserId, described
 from streams.config.errors import InputError, ThalwegError
+from streams.serve.http.problems import ProblemError, unavailable
+from streams.serve.routes import bodies
+from streams.serve.routes.answers import json_answer
+from streams.serve.routes.users import UserId, described
 
 T = TypeVar("T")
 TIMEOUT_S, THREADS = 5.0, 4

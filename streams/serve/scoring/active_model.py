@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
-from streams.commands.serve.batcher import Batcher
-from streams.commands.serve.problems import ProblemError, unavailable
-from streams.commands.serve.scorer import Scored, Scorer, TopQuery
 from streams.config.errors import StoreError
+from streams.serve.http.problems import ProblemError, unavailable
+from streams.serve.scoring.batcher import Batcher
+from streams.serve.scoring.scorer import Scored, Scorer, TopQuery
 from streams.store.registry import Registry
 from streams.store.served_rows import ServedRow, ServedRows
 from streams.store.session import Session

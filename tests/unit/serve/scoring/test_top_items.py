@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.commands.serve.top_items import BLOCK, padded, top_items
+from streams.serve.scoring.top_items import BLOCK, padded, top_items
 
 
 def naive(scores: np.ndarray, count: int) -> list[int]:

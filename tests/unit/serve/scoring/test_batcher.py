@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from streams.commands.serve.batcher import Batcher
+from streams.serve.scoring.batcher import Batcher
 
 
 def test_requests_that_come_during_a_call_share_the_next_calls() -> None:

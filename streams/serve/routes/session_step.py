@@ -11,11 +11,11 @@ from encoder.data.contract.judge import judge_value
 from encoder.data.contract.rejection import Rejection
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
-from streams.commands.serve.problems import ProblemError
-from streams.commands.serve.routes.bodies import Event
 from streams.engine.arena import Arena
 from streams.engine.planning.candidates import Part
 from streams.engine.processor import Processor
+from streams.serve.http.problems import ProblemError
+from streams.serve.routes.bodies import Event
 
 USER = "session"  # the one user of the arena
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from streams.commands.serve.problems import ProblemError, problem_response
-from streams.commands.serve.tokens import Caller, Tokens
+from streams.serve.http.problems import ProblemError, problem_response
+from streams.serve.http.tokens import Caller, Tokens
 
 logger = logging.getLogger(__name__)
 

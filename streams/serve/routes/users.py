@@ -8,11 +8,11 @@ import numpy as np
 from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import BeforeValidator
 
-from streams.commands.serve.active_model import Model
-from streams.commands.serve.problems import ProblemError
-from streams.commands.serve.routes import bodies
-from streams.commands.serve.routes.answers import entity_tag, is_same, json_answer, representation_body, scored_items
-from streams.commands.serve.scorer import TopQuery
+from streams.serve.http.problems import ProblemError
+from streams.serve.routes import bodies
+from streams.serve.routes.answers import entity_tag, is_same, json_answer, representation_body, scored_items
+from streams.serve.scoring.active_model import Model
+from streams.serve.scoring.scorer import TopQuery
 from streams.store.served_rows import ServedRow
 
 

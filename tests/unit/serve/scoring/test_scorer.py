@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from export.runtime.bundle import Bundle
-from streams.commands.serve.scorer import Scorer, TopQuery
+from streams.serve.scoring.scorer import Scorer, TopQuery
 from tests.support.bundles import random_queries, tiny_bundle
 
 

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import Response
 
 from export.runtime.bundle import Bundle
-from streams.commands.serve.scorer import Scored
+from streams.serve.scoring.scorer import Scored
 from streams.store.served_rows import ServedRow
 
 JSON = "application/json"
@@ -19,7 +19,7 @@ def json_answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str
 
 
 def representation_body(user_id: str, row: ServedRow, bundle: Bundle) -> dict[str, Any]:
-    """The fields of `streams.commands.serve.routes.bodies.Representation`."""
+    """The fields of `streams.serve.routes.bodies.Representation`."""
     return {
         "user_id": user_id,
         "bundle_id": bundle.bundle_id,
@@ -33,7 +33,7 @@ def representation_body(user_id: str, row: ServedRow, bundle: Bundle) -> dict[st
 
 
 def scored_items(scored: Scored, bundle: Bundle) -> Sequence[Mapping[str, Any]]:
-    """The fields of `streams.commands.serve.routes.bodies.ScoredItem`, one mapping for each item."""
+    """The fields of `streams.serve.routes.bodies.ScoredItem`, one mapping for each item."""
     names = bundle.vocabulary.items
     return [
         {"item_id": names[item - 1], "score": dot + repeat, "dot": dot, "repeat": repeat}

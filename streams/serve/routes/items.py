@@ -6,13 +6,13 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BeforeValidator
 
-from streams.commands.serve.active_model import Model
-from streams.commands.serve.problems import ProblemError
-from streams.commands.serve.routes import bodies
-from streams.commands.serve.routes.answers import json_answer, scored_items
-from streams.commands.serve.routes.session_step import step_events
-from streams.commands.serve.routes.users import decoded, described
-from streams.commands.serve.scorer import TopQuery
+from streams.serve.http.problems import ProblemError
+from streams.serve.routes import bodies
+from streams.serve.routes.answers import json_answer, scored_items
+from streams.serve.routes.session_step import step_events
+from streams.serve.routes.users import decoded, described
+from streams.serve.scoring.active_model import Model
+from streams.serve.scoring.scorer import TopQuery
 
 
 def item_routes(current: Callable[[], Model]) -> APIRouter:

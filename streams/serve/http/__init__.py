@@ -1,0 +1,1 @@
+"""What every request passes: tokens, limits, ids, metrics, and the body of an error."""

@@ -1,0 +1,1 @@
+"""Scores of items: the active bundle, its rows, and batches of requests that share a pass."""
