@@ -17,7 +17,7 @@ import pytest
 import streams
 from streams import PACKAGES, cli, foreign_package
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
