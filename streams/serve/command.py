@@ -110,7 +110,8 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError("--certificate and --key belong together: give both, or none for HTTP without TLS")
     if args.certificate is not None:
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(args.certificate, args.key)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(args.certificate, args.key, password=lambda: _refuse_phrase(args.key))
         except (OSError, ssl.SSLError) as error:
             raise InputError(f"--certificate {args.certificate} and --key {args.key} cannot be used: {error}") from None
     if args.tokens is None and not _is_loopback(args.host):
@@ -118,6 +119,13 @@ def _check(args: argparse.Namespace) -> None:
             f"--host is {args.host}, which other machines can reach, and there are no --tokens: give a file of tokens, "
             f"or listen on {HOST}"
         )
+
+
+def _refuse_phrase(key: Path) -> str:
+    """Raise InputError, because OpenSSL would otherwise ask a terminal that a service does not have."""
+    raise InputError(
+        f"--key {key} is encrypted with a phrase: give a key without one, as `openssl pkey -in {key} -out FILE` writes"
+    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 The log and the metrics name the route, and never the path, because a path holds user ids.
 """
 
+import contextlib
 import logging
 import re
 import time
@@ -44,6 +45,10 @@ class ServingMetrics:
         )
 
 
+class _HeadAnsweredError(Exception):
+    """The head of an answer to HEAD has left, and the route would go on with a body that nobody reads."""
+
+
 class _Bucket:
     """A token bucket: the requests that a caller has left. It holds one second of requests."""
 
@@ -77,16 +82,20 @@ class Gate:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        began_s, status = time.perf_counter(), 500
+        began_s, status, route = time.perf_counter(), 500, "refused"
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id", b""))
         caller = ""
+        inner = _inner(scope, request_id)
 
         async def sent(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+            if inner["method"] != scope["method"] and message["type"] == "http.response.body":
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                raise _HeadAnsweredError
             await send(message)
 
         try:
@@ -94,18 +103,20 @@ class Gate:
             caller = "" if found is None else found.name
             if found is not None:
                 self._check_rights(scope, found)
-            scope["path"] = scope["raw_path"].decode("latin-1")  # routes decode ids, which may hold a slash as %2F
-            scope["thalweg_request_id"] = request_id.decode()
             if scope["method"] in METHODS_WITH_BODY:
                 receive = await _read_body(receive, headers)
-            await self._application(scope, receive, sent)
+            route = "none"
+            await self._application(inner, receive, sent)
         except ProblemError as problem:
-            await problem_response(problem)(scope, receive, sent)
+            with contextlib.suppress(_HeadAnsweredError):
+                await problem_response(problem)(scope, receive, sent)
+        except _HeadAnsweredError:
+            pass
         except Exception:  # The application has answered with `on_error`, and raises the error for the log.
             logger.exception("request %s failed", request_id.decode())
         finally:
             passed_s = time.perf_counter() - began_s
-            route = getattr(scope.get("route"), "path", "none")
+            route = getattr(inner.get("route"), "path", route)
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._metrics.requests.labels(route, method, status, caller).inc()
             self._metrics.seconds.labels(route).observe(passed_s)
@@ -132,6 +143,13 @@ class Gate:
             if not bucket.take():
                 detail = f"token {caller.name!r} may send {caller.requests_per_s:g} requests/s; send fewer"
                 raise ProblemError(429, "too-many-requests", "Too many requests", detail, {"Retry-After": "1"})
+
+
+def _inner(scope: Scope, request_id: bytes) -> Scope:
+    """The scope for the routes. Routes decode ids, which may hold a slash as %2F, and answer HEAD as GET."""
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    path = scope["raw_path"].decode("latin-1")
+    return {**scope, "method": method, "path": path, "thalweg_request_id": request_id.decode()}
 
 
 def _request_id(given: bytes) -> bytes:
