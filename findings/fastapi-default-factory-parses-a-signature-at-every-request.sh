@@ -11,8 +11,8 @@
 #   the CPU.
 # What to do: give a plain default, as in `= []`. FastAPI copies the default for each request.
 #
-# The script counts the calls of pydantic's wrapper of `inspect.signature` in 200 requests of two routes that differ in the default alone, and
-# measures the CPU time of both in turn.
+# The script counts the calls of pydantic's wrapper of `inspect.signature` in 200 requests of two routes that differ in
+# the default alone, and measures the CPU time of both in turn.
 # Output seen on 2026-11-29: "signatures per request: 0.0 with a plain default, 1.0 with a factory; CPU 3.0 times"
 set -euo pipefail
 folder=$(mktemp -d)
