@@ -60,6 +60,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     files: dict[str, str]  # file name -> SHA-256, hexadecimal
     heads: dict[str, int] = {}  # output of predict.onnx besides the rank -> number of its columns
     recent_places: int = 0  # K recent items, whose fields are the last 5 K numbers of a state; 0: none
+    bought_places: int = 0  # items that the user bought last, which are the first numbers of a state; 0: none
+    purchase_actions: tuple[str, ...] = ()  # the actions that buy an item
     # known action -> what to add to the logarithm of its probability where a reader names one action; often empty
     action_offsets: dict[str, float] = {}
     features: tuple[str, ...] = ()  # of encoder.data.features.EVENT_FEATURES: inputs besides item, action and gap
