@@ -46,7 +46,7 @@ def export_model(
     actions that buy an item, by default those with a name of `export.purchases.KNOWN_NAMES`. checkpoint: folder whose
     files the bundle carries, so that the training can continue (`thalweg train --from`). for_gpu: also write the graphs
     of states that stay on a GPU, which repeat the model's tables. in_float16: these graphs rank in float16, and the
-    manifest tells the loss. overwrite: replace another bundle that is in `out`. The same bundle is always written again.
+    manifest tells the loss. overwrite: replace another bundle in `out`. The same bundle is always written again.
 
     Raises InputError where `out` exists and is not a bundle, or is another bundle that must stay, and where the model
     does not know a named action. Raises BundleError where the parity check fails.
