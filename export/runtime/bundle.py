@@ -7,7 +7,8 @@ Files of a bundle folder:
     manifest.json        `Manifest` as JSON; `bundle_id` is a hash of everything else
     step.onnx            (item, action, gap_ms, features of the manifest, state) -> (next_state, representation); with
                          recent items also recent_items, rows of item_vectors.npy or -1, and recent_scores, which are
-                         added to the dot products of these items
+                         added to the dot products of these items; with purchase actions, a state begins with the
+                         last items that were bought, 0 for an empty place
     predict.onnx         (query, item) -> rank; with heads also action_probability and time_mixture; a query is as of
                          `export.runtime.queries`, and the input is named representation without recent items
     vocabulary.json      {"items": [...], "actions": [...], "categories": [...], "brands": [...]}; position p holds
