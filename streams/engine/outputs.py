@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from export.runtime.queries import recent_of_states
+from export.runtime.queries import bought_of_states, recent_of_states
 from streams.contracts.dead_letters import dead_letter, erasure_marker
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import record_id
@@ -34,15 +34,16 @@ class Letter(NamedTuple):
 class OutputEncoder:
     """Encodes the outputs of one bundle's micro-batches."""
 
-    def __init__(self, behavior_topic: str, bundle_id: str, catalogue: int, places: int, share: float) -> None:
-        """catalogue: the number of ranked items. places: the number of recent items that the bundle knows of a user.
-
-        share: the share of the events that is evaluated, above 0, up to 1.
+    def __init__(
+        self, behavior_topic: str, bundle_id: str, catalogue: int, places: int, share: float, bought_places: int = 0
+    ) -> None:
+        """catalogue: the number of ranked items. places, bought_places: the numbers of recent and of bought items that
+        the bundle knows of a user. share: the share of the events that is evaluated, above 0, up to 1.
         """
         self._topic = behavior_topic
         self._bundle_id = bundle_id
         self._catalogue = catalogue
-        self._places = places
+        self._places, self._bought_places = places, bought_places
         self._share = share
         self._incarnation = 0
         self._encoder = msgspec.json.Encoder()
@@ -107,6 +108,10 @@ class OutputEncoder:
             columns += [
                 bytes_of_rows(part) for part in (item.astype("<i4", copy=False), score.astype("<f4", copy=False))
             ]
+        if self._bought_places:
+            columns += [] if self._places else [repeat(None), repeat(None)]
+            bought = bought_of_states(scored.state[which], self._bought_places)
+            columns.append(bytes_of_rows(bought.astype("<i4", copy=False)))
         updates = map(RepresentationUpdate, *columns)
         keys = update_keys(self._bundle_id, rows.user_id)
         yield from zip(partitions, keys, self._encode_each(updates), strict=True)

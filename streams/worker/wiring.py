@@ -62,10 +62,7 @@ def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id:
     scorer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scorer")
     rebuilder = Rebuilder(settings, bundle, stepper, metrics)
     residency = Residency(processor, store.users, rebuilder, in_flight, metrics, processor_thread)
-    manifest = bundle.manifest
-    encoder = OutputEncoder(
-        settings.behavior_topic, bundle.bundle_id, manifest.items, manifest.recent_places, settings.evaluation_share
-    )
+    encoder = _output_encoder(settings, bundle)
     pipeline = Pipeline(
         intake=intake,
         processor=processor,
@@ -100,6 +97,18 @@ def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id:
         store=store,
         watchdog=watchdog,
         metrics=metrics,
+    )
+
+
+def _output_encoder(settings: Settings, bundle: Bundle) -> OutputEncoder:
+    manifest = bundle.manifest
+    return OutputEncoder(
+        settings.behavior_topic,
+        bundle.bundle_id,
+        manifest.items,
+        manifest.recent_places,
+        settings.evaluation_share,
+        manifest.bought_places,
     )
 
 

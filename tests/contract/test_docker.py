@@ -15,10 +15,10 @@ from streams.store import cql_schema
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
-WIDTH, PLACES = 67, 10  # the representation and the recent items of a model with default settings
+WIDTH, PLACES = 67, 10  # the representation of a model with default settings, and its recent and its bought items
 WRITE_SCHEMA = (
     'python -c "from streams.store.cql_schema import statements; '
-    "print(';\\n\\n'.join(statements('thalweg', 1, 67, 10)) + ';')\" > docker/cassandra/schema.cql"
+    "print(';\\n\\n'.join(statements('thalweg', 1, 67, 10, 10)) + ';')\" > docker/cassandra/schema.cql"
 )
 
 
@@ -28,7 +28,7 @@ def load(path: Path) -> Any:
 
 
 def test_the_schema_is_that_of_a_worker() -> None:
-    expected = ";\n\n".join(cql_schema.statements("thalweg", 1, WIDTH, PLACES)) + ";\n"
+    expected = ";\n\n".join(cql_schema.statements("thalweg", 1, WIDTH, PLACES, PLACES)) + ";\n"
     assert (DOCKER / "cassandra" / "schema.cql").read_text() == expected, f"write it again: {WRITE_SCHEMA}"
 
 

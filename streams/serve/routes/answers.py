@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 from fastapi import Response
+from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
 from streams.serve.scoring.scorer import Scored
@@ -28,6 +30,8 @@ def representation_body(user_id: str, row: ServedRow, bundle: Bundle) -> dict[st
         "last_time_ms": row.last_time_ms,
         "last_item": row.last_item,
         "written_at_ms": row.written_at_ms,
+        "recent_items": item_names(row.seen, bundle),
+        "bought_items": item_names(row.bought, bundle),
         "age_ms": max(0, int(time.time() * 1000) - row.written_at_ms),
     }
 
@@ -39,6 +43,12 @@ def scored_items(scored: Scored, bundle: Bundle) -> Sequence[Mapping[str, Any]]:
         {"item_id": names[item - 1], "score": dot + repeat, "dot": dot, "repeat": repeat}
         for item, dot, repeat in zip(scored.item.tolist(), scored.dot.tolist(), scored.repeat.tolist(), strict=True)
     ]
+
+
+def item_names(item: NDArray[np.int64], bundle: Bundle) -> list[str]:
+    """The ids of items with these indices."""
+    names = bundle.vocabulary.items
+    return [names[index - 1] for index in item.tolist()]
 
 
 def is_same(tag: str, if_none_match: str) -> bool:

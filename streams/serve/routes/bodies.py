@@ -71,6 +71,8 @@ class Representation(BaseModel):
     steps: Annotated[int, Field(description="events applied so far")]
     last_time_ms: Annotated[int, Field(description="latest event time seen")]
     last_item: str | None
+    recent_items: Annotated[list[str], Field(description="the last distinct items, newest first; at most ten")]
+    bought_items: Annotated[list[str], Field(description="the last distinct items that were bought, newest first")]
     written_at_ms: int
     age_ms: Annotated[int, Field(description="time since the row was written")]
 

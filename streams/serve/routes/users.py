@@ -32,6 +32,7 @@ def described(*statuses: int) -> Problems:
     texts |= {
         400: "no HTTP, or a head that is too long",
         429: "too many requests",
+        409: "the active bundle does not know what the request is about",
         503: "a service does not answer; try again after Retry-After",
     }
     return {
@@ -85,7 +86,9 @@ def user_routes(current: Callable[[], Model]) -> APIRouter:
 
 
 def _add_scores(router: APIRouter, current: Callable[[], Model]) -> None:
-    @router.get("/users/{user_id}/recommendations", response_model=bodies.Recommendations, responses=described(503))
+    @router.get(
+        "/users/{user_id}/recommendations", response_model=bodies.Recommendations, responses=described(409, 503)
+    )
     async def recommendations(
         user_id: UserId,
         exclude: Annotated[
@@ -94,6 +97,7 @@ def _add_scores(router: APIRouter, current: Callable[[], Model]) -> None:
         ] = NO_ITEMS,
         k: Annotated[int, Query(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20,
         exclude_recent: Annotated[bool, Query(description="leave out the user's last distinct items")] = False,
+        exclude_bought: Annotated[bool, Query(description="leave out the last items that the user bought")] = False,
     ) -> Response:
         """The best items for a user. A user without a row gets the items of a new user."""
         model = current()
@@ -103,6 +107,8 @@ def _add_scores(router: APIRouter, current: Callable[[], Model]) -> None:
         left_out = [index[item] for item in exclude if item in index]
         if exclude_recent:
             left_out += model.scorer.recent(query)
+        if exclude_bought:
+            left_out += _bought(row, model)
         scored = await model.top(TopQuery(query, k, left_out))
         return json_answer({**_who(user_id, row, model), "items": scored_items(scored, model.bundle)})
 
@@ -122,6 +128,20 @@ def _add_scores(router: APIRouter, current: Callable[[], Model]) -> None:
 
 def _query(row: ServedRow | None, model: Model) -> Any:
     return model.bundle.initial_query if row is None else row.query
+
+
+def _bought(row: ServedRow | None, model: Model) -> list[int]:
+    """The indices of the last items that the user bought.
+
+    Raises ProblemError where the bundle knows no purchase: the answer would hold what the user has.
+    """
+    if not model.bundle.manifest.bought_places:
+        detail = (
+            f"exclude_bought: bundle {model.bundle_id} knows no purchases; `thalweg export --purchase-actions` names "
+            "the actions that buy an item"
+        )
+        raise ProblemError(409, "no-purchases", "The bundle knows no purchases", detail)
+    return [] if row is None else row.bought.tolist()
 
 
 def _who(user_id: str, row: ServedRow | None, model: Model) -> dict[str, Any]:
