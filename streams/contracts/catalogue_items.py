@@ -79,5 +79,6 @@ def item_of_fields(fields: Mapping[str, Any]) -> CatalogueItem | Rejection:
 
 # One type for each field, so that a message names the field that is broken.
 _FIELD_TYPES = {
-    field.name: msgspec.defstruct("Field", [(field.name, field.type)]) for field in msgspec.structs.fields(CatalogueItem)
+    field.name: msgspec.defstruct("Field", [(field.name, field.type)])
+    for field in msgspec.structs.fields(CatalogueItem)
 }
