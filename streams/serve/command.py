@@ -18,7 +18,10 @@ from streams.config.errors import SettingsError
 from streams.config.settings import load_settings
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from streams.serve.catalogue.follower import CatalogueFollower
+    from streams.serve.http.middleware import Application
     from streams.serve.scoring.active_model import ActiveModel
 
 HOST, PORT = "127.0.0.1", 8080
@@ -82,26 +85,31 @@ def run(args: argparse.Namespace) -> int:
                 lambda: _following(active, follower),
                 ServedCatalogue(progress),
             )
-            config = uvicorn.Config(
-                application,
-                log_config=None,
-                access_log=False,  # the line of `streams.serve.http.middleware` has no user ids
-                http="httptools",
-                ws="none",
-                server_header=False,
-                timeout_graceful_shutdown=GRACE_S,
-                backlog=BACKLOG,
-                ssl_certfile=args.certificate,
-                ssl_keyfile=args.key,
-            )
             scheme = "http" if args.certificate is None else "https"
             host, port = listening.getsockname()[:2]
             print(f"serve: {scheme}://{f'[{host}]' if ':' in host else host}:{port}/openapi.json", flush=True)
-            uvicorn.Server(config).run([listening])
+            uvicorn.Server(_configuration(application, args)).run([listening])
     finally:
         session.close()
         listening.close()
     return 0
+
+
+def _configuration(application: "Application", args: argparse.Namespace) -> "uvicorn.Config":
+    import uvicorn
+
+    return uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,  # the line of `streams.serve.http.middleware` has no user ids
+        http="httptools",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        backlog=BACKLOG,
+        ssl_certfile=args.certificate,
+        ssl_keyfile=args.key,
+    )
 
 
 @contextlib.asynccontextmanager
