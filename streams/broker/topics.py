@@ -130,7 +130,7 @@ def ensure_topics(settings: Settings) -> None:
 
 
 def ensure_catalogue_topic(settings: Settings) -> int:
-    """Create the topic of the catalogue where it is missing, wait until the topic can be used, and count its partitions.
+    """Create the topic of the catalogue where it is missing, and return its number of partitions when it can be used.
 
     A new topic has one partition, so that all records of an item keep their order whatever rule a producer follows.
     Raises SettingsError where the cleanup policy loses items, and BrokerError as `ensure_topics` does.

@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         type=Path,
-        help=f"items as JSON Lines, .csv, .tsv or .parquet (needs pyarrow), text also with gzip or zstd; the columns are "
-        f"{', '.join(FIELDS)}, of which only item_id is needed",
+        help=f"items as JSON Lines, .csv, .tsv or .parquet (needs pyarrow), also in gzip or zstd, with the columns "
+        f"{', '.join(FIELDS)}; only item_id is needed",
     )
     parser.add_argument(
         "--complete",
