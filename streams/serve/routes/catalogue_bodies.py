@@ -1,5 +1,6 @@
 """The bodies of answers about the catalogue, and the filters of requests, as the OpenAPI document shows them."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import Query
@@ -14,11 +15,8 @@ Price = Annotated[float | None, Query(ge=0, allow_inf_nan=False)]
 
 async def filters_of(
     category: Annotated[
-        list[Id],
-        Query(
-            default_factory=list, max_length=MOST_CATEGORIES, description="category of the catalogue; may stand again"
-        ),
-    ],
+        Sequence[Id], Query(max_length=MOST_CATEGORIES, description="category of the catalogue; may stand again")
+    ] = (),
     price_min: Annotated[Price, Query(description="lowest price of an item")] = None,
     price_max: Annotated[Price, Query(description="highest price of an item")] = None,
     new_days: Annotated[

@@ -1,6 +1,6 @@
 """The routes about users."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -86,13 +86,12 @@ def _add_scores(router: APIRouter, current: Callable[[], Model], catalogue: Serv
     @router.get("/users/{user_id}/recommendations", response_model=bodies.Recommendations, responses=described(503))
     async def recommendations(
         user_id: UserId,
-        exclude: Annotated[
-            list[bodies.Id],
-            Query(
-                default_factory=list, max_length=bodies.MOST_EXCLUDED, description="item to leave out; may stand again"
-            ),
-        ],
         filters: Annotated[Filters, Depends(filters_of)],
+        # A default_factory would be inspected at each request, which costs as much as a small pass over the items.
+        exclude: Annotated[
+            Sequence[bodies.Id],
+            Query(max_length=bodies.MOST_EXCLUDED, description="item to leave out; may stand again"),
+        ] = (),
         k: Annotated[int, Query(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20,
         exclude_recent: Annotated[bool, Query(description="leave out the user's last distinct items")] = False,
     ) -> Response:
