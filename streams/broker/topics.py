@@ -129,6 +129,19 @@ def ensure_topics(settings: Settings) -> None:
         check_topic_settings(admin, settings, [settings.behavior_topic, *outputs, settings.metrics_topic])
 
 
+def ensure_catalogue_topic(settings: Settings) -> int:
+    """Create the topic of the catalogue where it is missing, and return its number of partitions when it can be used.
+
+    A new topic has one partition, so that all records of an item keep their order whatever rule a producer follows.
+    Raises SettingsError where the cleanup policy loses items, and BrokerError as `ensure_topics` does.
+    """
+    with broker_admin(settings) as admin:
+        options = {**_options(settings, 1), "configs": {"cleanup.policy": "compact"}}
+        _create(admin, {settings.catalogue_topic: options})
+        check_topic_settings(admin, settings, [settings.catalogue_topic])
+        return len(_metadata(admin, settings.catalogue_topic)["partitions"])
+
+
 def describe_topic(settings: Settings, name: str, group: str | None = None) -> Topic:
     """The topic with its offsets and the commits of `group`. Raises BrokerError, also where there is no such topic."""
     with broker_admin(settings) as admin:

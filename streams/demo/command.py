@@ -11,6 +11,7 @@ from encoder.commands.number_arguments import positive
 from encoder.console import open_console
 from export.runtime.bundle import Bundle
 from streams.broker.topics import ensure_topics
+from streams.commands.items.sending import send_items
 from streams.commands.verify.command import print_report as print_verification
 from streams.commands.verify.result import Verification
 from streams.config.settings import Settings
@@ -67,7 +68,9 @@ def _run(work: Path, bundle: Bundle, rate: float, as_json: bool) -> int:
         console.print(f"Starting a worker with bundle {bundle.bundle_id} …")
         try:
             worker.start()
-            streaming = StreamingRun(settings, worker, bundle, shop.streamed_log(), rate, started_s)
+            log, items = shop.streamed_log()
+            send_items(settings, items)
+            streaming = StreamingRun(settings, worker, bundle, log, rate, started_s)
             report, verification = streaming.run(LiveView(console))
         finally:
             worker.stop()

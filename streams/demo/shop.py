@@ -5,8 +5,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from encoder.data.event_log import EventLog
 from encoder.data.simulator import Shop, faulty_records
+from streams.contracts.catalogue_items import CatalogueItem
 from streams.demo.errors import DemoError
 
 SEED, ITEMS, USERS = 7, 2_000, 3_000
@@ -16,9 +19,17 @@ LATE, DUPLICATE, MALFORMED = 0.01, 0.01, 0.002  # shares of the streamed records
 BUNDLE = Path(__file__).with_name("bundle")
 
 
-def streamed_log() -> EventLog:
-    """The events after the training part: about STREAMED_EVENTS, because events of equal time stay together."""
-    return Shop(SEED, ITEMS, USERS).simulate(EVENTS).split(_training_share())[1]
+def streamed_log() -> tuple[EventLog, dict[str, bytes]]:
+    """The events after the training part, and the value of each item's record for the catalogue, by item.
+
+    The log has about STREAMED_EVENTS, because events of equal time stay together.
+    """
+    shop = Shop(SEED, ITEMS, USERS)
+    simulation = shop.run(EVENTS)
+    fields = shop.item_list(simulation)
+    items = [CatalogueItem(**dict(zip(fields, row, strict=True))) for row in zip(*fields.values(), strict=True)]
+    values = {item.item_id: msgspec.json.encode(item) for item in items}
+    return simulation.log.split(_training_share())[1], values
 
 
 def records(log: EventLog) -> Iterator[tuple[bytes, bytes]]:

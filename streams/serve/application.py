@@ -10,10 +10,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.exceptions import HTTPException
 
 from streams.commands.erase.erasure import Erasure
+from streams.serve.catalogue.metrics import add_catalogue_metrics
+from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.http.middleware import Application, Gate, ServingMetrics
 from streams.serve.http.problems import ProblemError, on_error, on_http_exception, on_invalid_request, on_problem
 from streams.serve.http.tokens import Tokens
 from streams.serve.routes import bodies
+from streams.serve.routes.catalogue import catalogue_routes
 from streams.serve.routes.erasures import erasure_routes
 from streams.serve.routes.items import item_routes
 from streams.serve.routes.users import user_routes
@@ -29,6 +32,7 @@ def make_application(
     erasure_of: Callable[[str], Erasure],
     tokens: Tokens | None,
     follow: Callable[[], AbstractAsyncContextManager[None]],
+    catalogue: ServedCatalogue,
 ) -> Application:
     """current: the model that answers now. tokens: None where every request is allowed. follow: runs while serving."""
 
@@ -55,7 +59,13 @@ def make_application(
         api.add_exception_handler(error, handler)
     registry = CollectorRegistry()
     _add_health(api, current, registry)
-    for router in (user_routes(current), item_routes(current), erasure_routes(erasure_of)):
+    add_catalogue_metrics(registry, catalogue.progress)
+    for router in (
+        user_routes(current, catalogue),
+        item_routes(current, catalogue),
+        catalogue_routes(current, catalogue),
+        erasure_routes(erasure_of),
+    ):
         api.include_router(router)
     return Gate(api, tokens, ServingMetrics(registry))
 

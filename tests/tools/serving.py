@@ -15,6 +15,8 @@ from streams.demo.worker_process import settings_variables
 from streams.local.process.ports import HOST, free_ports
 from streams.local.process.service_process import ServiceProcess
 from streams.serve.application import make_application
+from streams.serve.catalogue.progress import Progress
+from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.http.middleware import Application
 from streams.serve.http.problems import unavailable
 from streams.serve.http.tokens import Tokens
@@ -72,8 +74,11 @@ def no_erasure(user_id: str) -> Any:
     raise AssertionError(f"an erasure of {user_id} was begun")
 
 
-def application(tokens: Tokens | None = None, current: Callable[[], Any] = no_bundle) -> Application:
-    return make_application(current, no_erasure, tokens, nothing)
+def application(
+    tokens: Tokens | None = None, current: Callable[[], Any] = no_bundle, progress: Progress | None = None
+) -> Application:
+    """progress: of the catalogue; None: there is no catalogue."""
+    return make_application(current, no_erasure, tokens, nothing, ServedCatalogue(progress or Progress("absent")))
 
 
 def ask(app: Application, method: str, path: str, token: str | None = None, **arguments: Any) -> httpx.Response:

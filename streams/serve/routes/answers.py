@@ -36,11 +36,11 @@ def representation_body(user_id: str, row: ServedRow, bundle: Bundle) -> dict[st
     }
 
 
-def scored_items(scored: Scored, bundle: Bundle) -> Sequence[Mapping[str, Any]]:
-    """The fields of `streams.serve.routes.bodies.ScoredItem`, one mapping for each item."""
-    names = bundle.vocabulary.items
+def scored_items(scored: Scored, bundle: Bundle) -> list[dict[str, Any]]:
+    """The fields of `streams.serve.routes.bodies.ScoredItem` without names, one dictionary for each item."""
+    item_ids = bundle.vocabulary.items
     return [
-        {"item_id": names[item - 1], "score": dot + repeat, "dot": dot, "repeat": repeat}
+        {"item_id": item_ids[item - 1], "score": dot + repeat, "dot": dot, "repeat": repeat}
         for item, dot, repeat in zip(scored.item.tolist(), scored.dot.tolist(), scored.repeat.tolist(), strict=True)
     ]
 
@@ -49,6 +49,14 @@ def item_names(item: NDArray[np.int64], bundle: Bundle) -> list[str]:
     """The ids of items with these indices."""
     names = bundle.vocabulary.items
     return [names[index - 1] for index in item.tolist()]
+
+
+def with_names(items: list[dict[str, Any]], names: Sequence[str | None]) -> list[dict[str, Any]]:
+    """Add the field `name` to the items that have a name. names: one for each item."""
+    for item, name in zip(items, names, strict=True):
+        if name is not None:
+            item["name"] = name
+    return items
 
 
 def is_same(tag: str, if_none_match: str) -> bool:

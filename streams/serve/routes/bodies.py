@@ -87,6 +87,7 @@ class ScoredItem(BaseModel):
     """An item with its score, which is the sum of the parts."""
 
     item_id: str
+    name: Annotated[str | None, Field(description="only where the catalogue of items has a name")] = None
     score: float
     dot: Annotated[float, Field(description="dot product of the item's vector and the representation")]
     repeat: Annotated[float, Field(description="what one of the user's recent items has besides")]
@@ -110,6 +111,7 @@ class Ranking(BaseModel):
 
 class SimilarItem(BaseModel):
     item_id: str
+    name: Annotated[str | None, Field(description="only where the catalogue of items has a name")] = None
     cosine: float
 
 

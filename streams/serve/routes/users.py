@@ -1,16 +1,19 @@
 """The routes about users."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote
 
 import numpy as np
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from pydantic import BeforeValidator
 
+from streams.serve.catalogue.filters import Filters
+from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.http.problems import ProblemError
 from streams.serve.routes import bodies
-from streams.serve.routes.answers import entity_tag, is_same, json_answer, representation_body, scored_items
+from streams.serve.routes.answers import entity_tag, is_same, json_answer, representation_body, scored_items, with_names
+from streams.serve.routes.catalogue_bodies import filters_of
 from streams.serve.scoring.active_model import Model
 from streams.serve.scoring.scorer import TopQuery
 from streams.store.served_rows import ServedRow
@@ -40,12 +43,7 @@ def described(*statuses: int) -> Problems:
     }
 
 
-# A default_factory would cost 0.1 to 0.4 ms a request, because pydantic looks up its signature each time. FastAPI
-# copies the default for each request.
-NO_ITEMS: list[str] = []
-
-
-def user_routes(current: Callable[[], Model]) -> APIRouter:
+def user_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> APIRouter:
     """current: the model that answers now."""
     router = APIRouter(prefix="/v1", tags=["users"])
 
@@ -81,25 +79,27 @@ def user_routes(current: Callable[[], Model]) -> APIRouter:
             }
         )
 
-    _add_scores(router, current)
+    _add_scores(router, current, catalogue)
     return router
 
 
-def _add_scores(router: APIRouter, current: Callable[[], Model]) -> None:
+def _add_scores(router: APIRouter, current: Callable[[], Model], catalogue: ServedCatalogue) -> None:
     @router.get(
         "/users/{user_id}/recommendations", response_model=bodies.Recommendations, responses=described(409, 503)
     )
     async def recommendations(
         user_id: UserId,
+        filters: Annotated[Filters, Depends(filters_of)],
+        # A default_factory would be inspected at each request, which costs as much as a small pass over the items.
         exclude: Annotated[
-            list[bodies.Id],
+            Sequence[bodies.Id],
             Query(max_length=bodies.MOST_EXCLUDED, description="item to leave out; may stand again"),
-        ] = NO_ITEMS,
+        ] = (),
         k: Annotated[int, Query(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20,
         exclude_recent: Annotated[bool, Query(description="leave out the user's last distinct items")] = False,
         exclude_bought: Annotated[bool, Query(description="leave out the last items that the user bought")] = False,
     ) -> Response:
-        """The best items for a user. A user without a row gets the items of a new user."""
+        """The best available items for a user. A user without a row gets the items of a new user."""
         model = current()
         row = await model.row(user_id)
         query = _query(row, model)
@@ -109,8 +109,9 @@ def _add_scores(router: APIRouter, current: Callable[[], Model]) -> None:
             left_out += model.scorer.recent(query)
         if exclude_bought:
             left_out += _bought(row, model)
-        scored = await model.top(TopQuery(query, k, left_out))
-        return json_answer({**_who(user_id, row, model), "items": scored_items(scored, model.bundle)})
+        scored = await model.top(TopQuery(query, k, left_out, catalogue.allowed(model.bundle, filters)))
+        items = with_names(scored_items(scored, model.bundle), catalogue.names(model.bundle, scored.item))
+        return json_answer({**_who(user_id, row, model), "items": items})
 
     @router.post("/rank", response_model=bodies.Ranking, responses=described(413, 503))
     async def rank(wanted: bodies.Candidates) -> Response:

@@ -63,9 +63,11 @@ class Model:
         """The best items for a query."""
         return await self._passes.submit(wanted)
 
-    async def similar(self, item: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    async def similar(
+        self, item: int, count: int, allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The result of `Scorer.similar`."""
-        return await self.compute(self.scorer.similar, item, count)
+        return await self.compute(self.scorer.similar, item, count, allowed)
 
     async def compute(self, call: Callable[..., T], *arguments: object) -> T:
         """Call a function beside the event loop. Raises what the function raises."""

@@ -29,6 +29,7 @@ class TopQuery(NamedTuple):
     query: NDArray[np.float32]  # (Q,) of `Bundle.queries`
     most: int
     left_out: Sequence[int] = ()  # indices of items that are not recommended
+    allowed: NDArray[np.bool_] | None = None  # (N + 1,) by item index; False: not recommended. None: all are allowed
 
 
 class Scorer:
@@ -55,14 +56,20 @@ class Scorer:
         order = np.argsort(-(dot + repeat), kind="stable")
         return Scored(item[order], dot[order], repeat[order])
 
-    def similar(self, item: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The items whose vectors point most nearly the same way: (n,) indices, (n,) cosines."""
+    def similar(
+        self, item: int, count: int, allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The items whose vectors point most nearly the same way: (n,) indices, (n,) cosines.
+
+        allowed: (N + 1,) by item index; an item that is False does not come. None: all may come.
+        """
         if self._directions is None:
             length = np.linalg.norm(self._vectors, axis=1, keepdims=True)
             self._directions = self._vectors / np.maximum(length, np.finfo(np.float32).tiny)
         scores = self._padded(1)
         np.matmul(self._directions[1:], self._directions[item], out=scores[0, : len(self._vectors) - 1])
         scores[0, item - 1] = -np.inf
+        _leave_out(scores[0], allowed)
         found = top_items(scores[0], count)
         return found + 1, scores[0, found]
 
@@ -95,6 +102,7 @@ class Scorer:
             dots[item - 1] += value
         if wanted.left_out:
             dots[np.array(wanted.left_out) - 1] = -np.inf
+        _leave_out(dots, wanted.allowed)
         found = top_items(dots, wanted.most) + 1
         dot = np.array([dot_of.get(one, dots[one - 1]) for one in found.tolist()], np.float32)
         repeat = np.array([repeat_of.get(one, 0) for one in found.tolist()], np.float32)
@@ -108,3 +116,9 @@ class Scorer:
                 if one > 0:
                     added[item == one] += value
         return added
+
+
+def _leave_out(scores: NDArray[np.float32], allowed: NDArray[np.bool_] | None) -> None:
+    """Set the scores of the items that are not allowed to -inf. scores: of items 1 to N, and more behind them."""
+    if allowed is not None:
+        np.copyto(scores[: len(allowed) - 1], -np.inf, where=~allowed[1:])

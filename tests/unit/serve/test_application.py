@@ -32,6 +32,8 @@ PATHS = [
     ("POST", "/v1/rank"),
     ("POST", "/v1/step"),
     ("GET", "/v1/items/i/similar"),
+    ("GET", "/v1/items/i"),
+    ("GET", "/v1/catalogue"),
     ("GET", "/metrics"),
     ("GET", "/v1/nothing"),
 ]
