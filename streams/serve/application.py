@@ -16,6 +16,7 @@ from streams.serve.http.tokens import Tokens
 from streams.serve.routes import bodies
 from streams.serve.routes.erasures import erasure_routes
 from streams.serve.routes.items import item_routes
+from streams.serve.routes.questions.forecasts import forecast_routes
 from streams.serve.routes.users import user_routes
 from streams.serve.scoring.active_model import Model
 
@@ -55,7 +56,12 @@ def make_application(
         api.add_exception_handler(error, handler)
     registry = CollectorRegistry()
     _add_health(api, current, registry)
-    for router in (user_routes(current), item_routes(current), erasure_routes(erasure_of)):
+    for router in (
+        user_routes(current),
+        item_routes(current),
+        erasure_routes(erasure_of),
+        forecast_routes(current),
+    ):
         api.include_router(router)
     return Gate(api, tokens, ServingMetrics(registry))
 
