@@ -13,10 +13,12 @@ from streams.commands.erase.erasure import Erasure
 from streams.serve.http.middleware import Application, Gate, ServingMetrics
 from streams.serve.http.problems import ProblemError, on_error, on_http_exception, on_invalid_request, on_problem
 from streams.serve.http.tokens import Tokens
+from streams.serve.lookalikes.follower import LookalikeFollower
 from streams.serve.routes import bodies
 from streams.serve.routes.erasures import erasure_routes
 from streams.serve.routes.items import item_routes
 from streams.serve.routes.questions.forecasts import forecast_routes
+from streams.serve.routes.questions.lookalikes import lookalike_routes
 from streams.serve.routes.users import user_routes
 from streams.serve.scoring.active_model import Model
 
@@ -30,8 +32,12 @@ def make_application(
     erasure_of: Callable[[str], Erasure],
     tokens: Tokens | None,
     follow: Callable[[], AbstractAsyncContextManager[None]],
+    lookalikes: LookalikeFollower | None = None,
 ) -> Application:
-    """current: the model that answers now. tokens: None where every request is allowed. follow: runs while serving."""
+    """current: the model that answers now. tokens: None where every request is allowed. follow: runs while serving.
+
+    lookalikes: None where the server keeps no index of users.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -61,6 +67,7 @@ def make_application(
         item_routes(current),
         erasure_routes(erasure_of),
         forecast_routes(current),
+        lookalike_routes(current, lookalikes),
     ):
         api.include_router(router)
     return Gate(api, tokens, ServingMetrics(registry))

@@ -18,6 +18,10 @@ from streams.config.errors import SettingsError
 from streams.config.settings import load_settings
 
 if TYPE_CHECKING:
+    import uvicorn
+
+    from streams.serve.http.middleware import Application
+    from streams.serve.lookalikes.follower import LookalikeFollower
     from streams.serve.scoring.active_model import ActiveModel
 
 HOST, PORT = "127.0.0.1", 8080
@@ -40,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tokens", type=Path, metavar="FILE", help="TOML file of bearer tokens; needed unless --host is a loopback"
     )
     parser.add_argument("--certificate", type=Path, metavar="FILE", help="PEM file of the server, turns TLS on")
+    parser.add_argument(
+        "--lookalikes",
+        action="store_true",
+        help="keep all users of the updates topic in memory, about 0.5 kB each, and answer who is like whom",
+    )
     parser.add_argument("--key", type=Path, metavar="FILE", help="PEM file of the certificate's private key")
 
 
@@ -53,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from streams.commands.erase.erasure import Erasure
     from streams.serve.application import make_application
     from streams.serve.http.tokens import Tokens
+    from streams.serve.lookalikes.follower import LookalikeFollower
     from streams.serve.scoring.active_model import ActiveModel
     from streams.store.session import Session
 
@@ -67,37 +77,48 @@ def run(args: argparse.Namespace) -> int:
     try:
         with ThreadPoolExecutor(1, "scores") as threads, threadpool_limits(1, "blas"):
             active = ActiveModel(bundles, session, settings.keyspace, threads)
+            lookalikes = LookalikeFollower(settings, bundles) if args.lookalikes else None
             application = make_application(
-                active.current, lambda user_id: Erasure(settings, session, user_id), tokens, lambda: _following(active)
-            )
-            config = uvicorn.Config(
-                application,
-                log_config=None,
-                access_log=False,  # the line of `streams.serve.http.middleware` has no user ids
-                http="httptools",
-                ws="none",
-                server_header=False,
-                timeout_graceful_shutdown=GRACE_S,
-                backlog=BACKLOG,
-                ssl_certfile=args.certificate,
-                ssl_keyfile=args.key,
+                active.current,
+                lambda user_id: Erasure(settings, session, user_id),
+                tokens,
+                lambda: _following(active, lookalikes),
+                lookalikes,
             )
             scheme = "http" if args.certificate is None else "https"
             host, port = listening.getsockname()[:2]
             print(f"serve: {scheme}://{f'[{host}]' if ':' in host else host}:{port}/openapi.json", flush=True)
-            uvicorn.Server(config).run([listening])
+            uvicorn.Server(_configuration(args, application)).run([listening])
     finally:
         session.close()
         listening.close()
     return 0
 
 
+def _configuration(args: argparse.Namespace, application: "Application") -> "uvicorn.Config":
+    import uvicorn
+
+    return uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,  # the line of `streams.serve.http.middleware` has no user ids
+        http="httptools",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        backlog=BACKLOG,
+        ssl_certfile=args.certificate,
+        ssl_keyfile=args.key,
+    )
+
+
 @contextlib.asynccontextmanager
-async def _following(active: "ActiveModel") -> AsyncIterator[None]:
+async def _following(active: "ActiveModel", lookalikes: "LookalikeFollower | None") -> AsyncIterator[None]:
     """Follow the active bundle inside the block. Until a bundle is found, every answer says what is missing."""
     following = asyncio.create_task(active.follow())
     try:
-        yield
+        with contextlib.nullcontext() if lookalikes is None else lookalikes.following():
+            yield
     finally:
         following.cancel()
 

@@ -35,27 +35,17 @@ def forecast_routes(current: Callable[[], Model]) -> APIRouter:
         """The probability that the user has no event within some days, after the time that has already passed."""
         model = current()
         row, predicted = await _foreseen(user_id, model)
-        at_ms, waited_ms = _moment(row, at_ms)
-        probability = churn_probability(predicted.time_mixture[0], waited_ms, days)
-        return json_answer(
-            {
-                "user_id": user_id,
-                "bundle_id": model.bundle_id,
-                "days": days,
-                "probability": probability,
-                "steps": row.steps,
-                "last_time_ms": row.last_time_ms,
-                "at_ms": at_ms,
-                "waited_ms": waited_ms,
-            }
-        )
+        moment = _moment(row, at_ms)
+        probability = churn_probability(predicted.time_mixture[0], moment["waited_ms"], days)
+        who = {"user_id": user_id, "bundle_id": model.bundle_id}
+        return json_answer({**who, "days": days, "probability": probability, **moment})
 
     @router.get("/users/{user_id}/next", response_model=bodies.NextEvent, responses=described(404, 503))
     async def next_event(user_id: UserId, at_ms: AtMs = None) -> Response:
         """The probabilities of the next action, and quantiles of the time to it, after the time that has passed."""
         model = current()
         row, predicted = await _foreseen(user_id, model)
-        at_ms, waited_ms = _moment(row, at_ms)
+        moment = _moment(row, at_ms)
         names, probability = model.bundle.vocabulary.actions, predicted.action_probability[0]
         actions = action_probabilities(probability, names)
         return json_answer(
@@ -65,11 +55,8 @@ def forecast_routes(current: Callable[[], Model]) -> APIRouter:
                 "action": named_action(probability, names, model.bundle.manifest.action_offsets),
                 "actions": [{"action": name, "probability": value} for name, value in actions],
                 "other_action": float(probability[0]),
-                "times": [found._asdict() for found in time_quantiles(predicted.time_mixture[0], waited_ms)],
-                "steps": row.steps,
-                "last_time_ms": row.last_time_ms,
-                "at_ms": at_ms,
-                "waited_ms": waited_ms,
+                "times": [found._asdict() for found in time_quantiles(predicted.time_mixture[0], moment["waited_ms"])],
+                **moment,
             }
         )
 
@@ -90,10 +77,11 @@ async def _foreseen(user_id: str, model: Model) -> tuple[ServedRow, Predictions]
     return row, await model.foresee(row.query)
 
 
-def _moment(row: ServedRow, at_ms: int | None) -> tuple[int, int]:
-    """The moment of the question, and the time without an event up to then.
+def _moment(row: ServedRow, at_ms: int | None) -> dict[str, int]:
+    """The moment of the question, and the time without an event up to then, as fields of the answers.
 
     A moment before the user's latest event counts as the moment of this event, because the row knows the event.
     """
     at_ms = int(time.time() * 1000) if at_ms is None else at_ms
-    return at_ms, max(0, at_ms - row.last_time_ms)
+    waited_ms = max(0, at_ms - row.last_time_ms)
+    return {"steps": row.steps, "last_time_ms": row.last_time_ms, "at_ms": at_ms, "waited_ms": waited_ms}
