@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.exceptions import HTTPException
 
 from streams.commands.erase.erasure import Erasure
+from streams.serve.explanations.history import HistoryReader
 from streams.serve.http.middleware import Application, Gate, ServingMetrics
 from streams.serve.http.problems import ProblemError, on_error, on_http_exception, on_invalid_request, on_problem
 from streams.serve.http.tokens import Tokens
@@ -17,6 +18,7 @@ from streams.serve.lookalikes.follower import LookalikeFollower
 from streams.serve.routes import bodies
 from streams.serve.routes.erasures import erasure_routes
 from streams.serve.routes.items import item_routes
+from streams.serve.routes.questions.explanations import explanation_routes
 from streams.serve.routes.questions.forecasts import forecast_routes
 from streams.serve.routes.questions.lookalikes import lookalike_routes
 from streams.serve.routes.users import user_routes
@@ -33,10 +35,11 @@ def make_application(
     tokens: Tokens | None,
     follow: Callable[[], AbstractAsyncContextManager[None]],
     lookalikes: LookalikeFollower | None = None,
+    histories: HistoryReader | None = None,
 ) -> Application:
     """current: the model that answers now. tokens: None where every request is allowed. follow: runs while serving.
 
-    lookalikes: None where the server keeps no index of users.
+    lookalikes: None where the server keeps no index of users. histories: None where the server reads no events.
     """
 
     @asynccontextmanager
@@ -68,6 +71,7 @@ def make_application(
         erasure_routes(erasure_of),
         forecast_routes(current),
         lookalike_routes(current, lookalikes),
+        explanation_routes(current, histories),
     ):
         api.include_router(router)
     return Gate(api, tokens, ServingMetrics(registry))

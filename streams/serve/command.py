@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         raise SettingsError(EXTRA) from None
     from streams.commands.erase.erasure import Erasure
     from streams.serve.application import make_application
+    from streams.serve.explanations.history import HistoryReader
     from streams.serve.http.tokens import Tokens
     from streams.serve.lookalikes.follower import LookalikeFollower
     from streams.serve.scoring.active_model import ActiveModel
@@ -84,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
                 tokens,
                 lambda: _following(active, lookalikes),
                 lookalikes,
+                HistoryReader(settings, session),
             )
             scheme = "http" if args.certificate is None else "https"
             host, port = listening.getsockname()[:2]

@@ -26,14 +26,7 @@ def item_routes(current: Callable[[], Model]) -> APIRouter:
     ) -> Response:
         """The items whose vectors point most nearly the same way."""
         model = current()
-        index = model.bundle.item_index.get(item_id)
-        if index is None:
-            detail = (
-                f"item {item_id!r} is not in the catalogue of bundle {model.bundle_id}; `thalweg export --items` adds "
-                "items to a bundle"
-            )
-            raise ProblemError(404, "unknown-item", "Unknown item", detail)
-        found, cosine = await model.similar(index, k)
+        found, cosine = await model.similar(item_index(item_id, model), k)
         names = model.bundle.vocabulary.items
         items = [
             {"item_id": names[item - 1], "cosine": value}
@@ -64,3 +57,15 @@ def item_routes(current: Callable[[], Model]) -> APIRouter:
         )
 
     return router
+
+
+def item_index(item_id: str, model: Model) -> int:
+    """The index of an item in the bundle. Raises ProblemError for an item that the bundle does not know."""
+    index = model.bundle.item_index.get(item_id)
+    if index is None:
+        detail = (
+            f"item {item_id!r} is not in the catalogue of bundle {model.bundle_id}; `thalweg export --items` adds "
+            "items to a bundle"
+        )
+        raise ProblemError(404, "unknown-item", "Unknown item", detail)
+    return index

@@ -32,6 +32,11 @@ PATHS = [
     ("POST", "/v1/rank"),
     ("POST", "/v1/step"),
     ("GET", "/v1/items/i/similar"),
+    ("GET", "/v1/users/u/churn?days=1"),
+    ("GET", "/v1/users/u/next"),
+    ("GET", "/v1/users/u/lookalikes"),
+    ("GET", "/v1/users/u/explanation"),
+    ("POST", "/v1/explanation"),
     ("GET", "/metrics"),
     ("GET", "/v1/nothing"),
 ]
