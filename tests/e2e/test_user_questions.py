@@ -11,6 +11,7 @@ from encoder.metrics.time_mixture import TimeMixture
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.local import LocalServices
+from streams.serve.client import ApiError, Client
 from streams.store.store import open_store
 from tests.support.deployment import Deployment, event, record, shopping
 from tests.tools.serving import Server
@@ -138,6 +139,19 @@ def test_an_explanation_has_the_effects_of_the_events_that_gave_the_stored_vecto
 def assert_same_effects(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
     for name in ("moved_cosine", "moved_l2", "score_change"):
         assert [one[name] for one in found] == pytest.approx([one[name] for one in expected], abs=1e-4)
+
+
+def test_the_client_asks_what_curl_asks(served: tuple[Deployment, Server]) -> None:
+    _, server = served
+    with Client(f"http://{server.address}") as client:
+        found = client.recommendations("user-4", k=3, exclude=["item-1", "item-2"], exclude_recent=True)
+        query = "k=3&exclude=item-1&exclude=item-2&exclude_recent=true"
+        assert found == server.ask(f"/v1/users/user-4/recommendations?{query}")
+        assert client.representation("user-4")["steps"] > 0
+        event = {"item_id": "item-3", "action": "view", "event_time_ms": 1}
+        assert client.post("explanation", {"events": [event]})["steps"] == 1
+        with pytest.raises(ApiError, match="404 unknown-user: user 'no/body'"):
+            client.get("users", "no/body", "next")
 
 
 def test_after_an_erasure_only_later_events_are_explained(served: tuple[Deployment, Server]) -> None:
