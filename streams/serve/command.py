@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from streams.serve.catalogue.follower import CatalogueFollower
     from streams.serve.http.middleware import Application
+    from streams.serve.lookalikes.follower import LookalikeFollower
     from streams.serve.scoring.active_model import ActiveModel
 
 HOST, PORT = "127.0.0.1", 8080
@@ -46,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--certificate", type=Path, metavar="FILE", help="PEM file of the server, turns TLS on")
     parser.add_argument("--key", type=Path, metavar="FILE", help="PEM file of the certificate's private key")
+    parser.add_argument(
+        "--lookalikes",
+        action="store_true",
+        help="keep all users of the updates topic in memory, about 0.5 kB each, and answer who is like whom",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,11 +62,13 @@ def run(args: argparse.Namespace) -> int:
     except ImportError:
         raise SettingsError(EXTRA) from None
     from streams.commands.erase.erasure import Erasure
-    from streams.serve.application import make_application
+    from streams.serve.application import Sources, make_application
     from streams.serve.catalogue.follower import CatalogueFollower
     from streams.serve.catalogue.progress import Progress
     from streams.serve.catalogue.served import ServedCatalogue
+    from streams.serve.explanations.history import HistoryReader
     from streams.serve.http.tokens import Tokens
+    from streams.serve.lookalikes.follower import LookalikeFollower
     from streams.serve.scoring.active_model import ActiveModel
     from streams.store.session import Session
 
@@ -78,13 +86,15 @@ def run(args: argparse.Namespace) -> int:
             active = ActiveModel(bundles, session, settings.keyspace, threads)
             progress = Progress()
             follower = CatalogueFollower(settings, progress)
-            application = make_application(
+            lookalikes = LookalikeFollower(settings, bundles) if args.lookalikes else None
+            sources = Sources(
                 active.current,
                 lambda user_id: Erasure(settings, session, user_id),
-                tokens,
-                lambda: _following(active, follower),
                 ServedCatalogue(progress),
+                lookalikes,
+                HistoryReader(settings, session),
             )
+            application = make_application(sources, tokens, lambda: _following(active, follower, lookalikes))
             scheme = "http" if args.certificate is None else "https"
             host, port = listening.getsockname()[:2]
             print(f"serve: {scheme}://{f'[{host}]' if ':' in host else host}:{port}/openapi.json", flush=True)
@@ -113,8 +123,10 @@ def _configuration(application: "Application", args: argparse.Namespace) -> "uvi
 
 
 @contextlib.asynccontextmanager
-async def _following(active: "ActiveModel", catalogue: "CatalogueFollower") -> AsyncIterator[None]:
-    """Follow the active bundle and the catalogue inside the block.
+async def _following(
+    active: "ActiveModel", catalogue: "CatalogueFollower", lookalikes: "LookalikeFollower | None"
+) -> AsyncIterator[None]:
+    """Follow the active bundle, the catalogue and the look-alikes inside the block.
 
     Until a bundle is found, every answer says what is missing. The server begins to answer when the catalogue was read,
     so that no item is recommended in the first second that is not available.
@@ -122,7 +134,8 @@ async def _following(active: "ActiveModel", catalogue: "CatalogueFollower") -> A
     following = [asyncio.create_task(active.follow()), asyncio.create_task(catalogue.follow())]
     try:
         await catalogue.wait_for_first_reading(FIRST_READING_S)
-        yield
+        with contextlib.nullcontext() if lookalikes is None else lookalikes.following():
+            yield
     finally:
         for task in following:
             task.cancel()

@@ -19,7 +19,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *s
 DECISIONS = ROOT / "docs" / "decisions.md"
 MAX_README_BYTES = 8 * 1024
 # First words of commands that are not ours. The test does not look at what follows them.
-FOREIGN_COMMANDS = {"cd", "curl", "docker", "git", "kill", "pip", "source", "torchrun"}
+FOREIGN_COMMANDS = {"cd", "curl", "docker", "git", "kill", "npm", "npx", "pip", "source", "torchrun"}
 
 FENCE = re.compile(r"^ *```(\w*)")
 LINK = re.compile(r"\]\(([^)\s]+)[^)]*\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)

@@ -14,7 +14,7 @@ from streams.config.settings import Settings
 from streams.demo.worker_process import settings_variables
 from streams.local.process.ports import HOST, free_ports
 from streams.local.process.service_process import ServiceProcess
-from streams.serve.application import make_application
+from streams.serve.application import Sources, make_application
 from streams.serve.catalogue.progress import Progress
 from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.http.middleware import Application
@@ -78,7 +78,8 @@ def application(
     tokens: Tokens | None = None, current: Callable[[], Any] = no_bundle, progress: Progress | None = None
 ) -> Application:
     """progress: of the catalogue; None: there is no catalogue."""
-    return make_application(current, no_erasure, tokens, nothing, ServedCatalogue(progress or Progress("absent")))
+    sources = Sources(current, no_erasure, ServedCatalogue(progress or Progress("absent")))
+    return make_application(sources, tokens, nothing)
 
 
 def ask(app: Application, method: str, path: str, token: str | None = None, **arguments: Any) -> httpx.Response:

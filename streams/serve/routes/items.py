@@ -27,14 +27,7 @@ def item_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> API
     ) -> Response:
         """The available items whose vectors point most nearly the same way."""
         model = current()
-        index = model.bundle.item_index.get(item_id)
-        if index is None:
-            detail = (
-                f"item {item_id!r} is not in the catalogue of bundle {model.bundle_id}; `thalweg export --items` adds "
-                "items to a bundle"
-            )
-            raise ProblemError(404, "unknown-item", "Unknown item", detail)
-        found, cosine = await model.similar(index, k, catalogue.allowed(model.bundle))
+        found, cosine = await model.similar(item_index(item_id, model), k, catalogue.allowed(model.bundle))
         item_ids = model.bundle.vocabulary.items
         items = [
             {"item_id": item_ids[item - 1], "cosine": value}
@@ -66,3 +59,15 @@ def item_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> API
         )
 
     return router
+
+
+def item_index(item_id: str, model: Model) -> int:
+    """The index of an item in the bundle. Raises ProblemError for an item that the bundle does not know."""
+    index = model.bundle.item_index.get(item_id)
+    if index is None:
+        detail = (
+            f"item {item_id!r} is not in the catalogue of bundle {model.bundle_id}; `thalweg export --items` adds "
+            "items to a bundle"
+        )
+        raise ProblemError(404, "unknown-item", "Unknown item", detail)
+    return index

@@ -57,7 +57,7 @@ def user_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> API
         model = current()
         row = await model.row(user_id)
         if row is None:
-            raise _unknown_user(user_id, model)
+            raise unknown_user(user_id, model)
         tag = entity_tag(model.bundle_id, row)
         if if_none_match is not None and is_same(tag, if_none_match):
             return Response(status_code=304, headers={"ETag": tag})
@@ -150,7 +150,8 @@ def _who(user_id: str, row: ServedRow | None, model: Model) -> dict[str, Any]:
     return {"user_id": user_id, "bundle_id": model.bundle_id, "known": row is not None, "steps": steps}
 
 
-def _unknown_user(user_id: str, model: Model) -> ProblemError:
+def unknown_user(user_id: str, model: Model) -> ProblemError:
+    """The problem of a user without a row."""
     detail = (
         f"user {user_id!r} has no row of bundle {model.bundle_id}: no event of the user was applied, or the user was "
         "erased; ask for recommendations, which exist for every user"

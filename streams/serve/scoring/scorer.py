@@ -32,15 +32,21 @@ class TopQuery(NamedTuple):
     allowed: NDArray[np.bool_] | None = None  # (N + 1,) by item index; False: not recommended. None: all are allowed
 
 
+def scoring_width(item_vectors: NDArray[np.float32]) -> int:
+    """The number of the first components of a representation that change scores. item_vectors: (N + 1, R).
+
+    Counters end a representation, and item vectors have zeros there: docs/contracts.md#representations.
+    """
+    return int(np.flatnonzero(np.asarray(item_vectors).any(axis=0)).max(initial=0)) + 1
+
+
 class Scorer:
     """Scores all items of one bundle, or some of them."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._places = bundle.manifest.recent_places
-        vectors = np.asarray(bundle.item_vectors)
-        # Counters end a representation, and item vectors have zeros there: docs/contracts.md#representations.
-        scoring = np.flatnonzero(vectors.any(axis=0)).max(initial=0) + 1
-        self._vectors = np.array(vectors[:, :scoring], np.float32)  # (N + 1, at most R), in memory
+        scoring = scoring_width(bundle.item_vectors)
+        self._vectors = np.array(bundle.item_vectors[:, :scoring], np.float32)  # (N + 1, at most R), in memory
         self._directions: NDArray[np.float32] | None = None
 
     def top(self, queries: Sequence[TopQuery]) -> list[Scored]:

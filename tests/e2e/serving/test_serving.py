@@ -239,7 +239,7 @@ def test_the_document_holds_for_whatever_schemathesis_sends(served: tuple[Deploy
     tokens.write_text(f'[fuzz]\ntoken = "{TOKEN}"\nscopes = ["read", "admin"]\n')
     folder = deployment.folder / "fuzzed"
     folder.mkdir()
-    server = Server(deployment.settings, folder / "server.log", ["--tokens", str(tokens)], TOKEN)
+    server = Server(deployment.settings, folder / "server.log", ["--tokens", str(tokens), "--lookalikes"], TOKEN)
     server.start()
     wait_until_ready(server)
     address = f"http://{server.address}/openapi.json"

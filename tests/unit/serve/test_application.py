@@ -34,6 +34,11 @@ PATHS = [
     ("GET", "/v1/items/i/similar"),
     ("GET", "/v1/items/i"),
     ("GET", "/v1/catalogue"),
+    ("GET", "/v1/users/u/churn?days=1"),
+    ("GET", "/v1/users/u/next"),
+    ("GET", "/v1/users/u/lookalikes"),
+    ("GET", "/v1/users/u/explanation"),
+    ("POST", "/v1/explanation"),
     ("GET", "/metrics"),
     ("GET", "/v1/nothing"),
 ]
