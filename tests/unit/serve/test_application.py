@@ -21,7 +21,7 @@ scopes = ["read"]
 [crm]
 token = "{WRITER}"
 scopes = ["read", "admin"]
-requests_per_s = 3
+requests_per_s = 0.01
 """
 PATHS = [
     ("GET", "/v1/users/u/representation"),
@@ -71,8 +71,8 @@ def test_a_token_of_scope_read_cannot_erase(tokens: Tokens) -> None:
 
 def test_a_token_with_a_limit_is_held_to_the_limit_and_other_tokens_are_not(tokens: Tokens) -> None:
     app = application(tokens)
-    found = [ask(app, "GET", "/v1/items/i/similar", WRITER).status_code for _ in range(5)]
-    assert found == [503, 503, 503, 429, 429]
+    found = [ask(app, "GET", "/v1/items/i/similar", WRITER).status_code for _ in range(3)]
+    assert found == [503, 429, 429]
     assert 'thalweg_api_requests_total{caller="crm",method="GET",route="refused",status="429"} 2.0' in metrics_of(app)
     assert ask(app, "GET", "/v1/items/i/similar", READER).status_code == 503
 
