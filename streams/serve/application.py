@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.exceptions import HTTPException
 
 from streams.commands.erase.erasure import Erasure
+from streams.health.registry import new_registry
 from streams.serve.http.middleware import Application, Gate, ServingMetrics
 from streams.serve.http.problems import ProblemError, on_error, on_http_exception, on_invalid_request, on_problem
 from streams.serve.http.tokens import Tokens
@@ -53,7 +54,7 @@ def make_application(
         (Exception, on_error),
     ):
         api.add_exception_handler(error, handler)
-    registry = CollectorRegistry()
+    registry = new_registry()
     _add_health(api, current, registry)
     for router in (user_routes(current), item_routes(current), erasure_routes(erasure_of)):
         api.include_router(router)

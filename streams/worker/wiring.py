@@ -86,6 +86,8 @@ def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id:
         users=lambda: len(processor.arena),
         store_retries=lambda: store.session.retries,
         item_vectors=lambda: registration.stored,
+        bundle_id=bundle.bundle_id,
+        bundle_items=manifest.items,
     )
     return Parts(
         intake=intake,
