@@ -21,5 +21,5 @@ def new_registry() -> CollectorRegistry:
 def bare_registry() -> CollectorRegistry:
     """A registry without the figures of this process, which follows the same rule for the series `..._created`."""
     if os.environ.get(CREATED_VARIABLE, "true").lower() in ("true", "1", "t"):
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # The library has no type for this function.
     return CollectorRegistry()

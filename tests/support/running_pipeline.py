@@ -55,7 +55,7 @@ class SlowPublisher:
         self.evaluations: list[Any] = []
         self._update_s = update_s
 
-    def record_batches(self, outputs: Iterable[Any]) -> list[Any]:
+    def record_batches(self, outputs: Iterable[Any], headers: Iterable[Any]) -> list[Any]:
         return list(outputs)
 
     async def publish(self, evaluations: list[Any], dead_letters: Iterable[Any]) -> None:
