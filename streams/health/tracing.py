@@ -41,8 +41,8 @@ class Sampled(NamedTuple):
     partition: int
     offset: int
     headers: Headers  # those of CONTEXT_HEADERS
-    trace_id: int
-    span_id: int
+    trace_id: bytes  # 32 hexadecimal digits
+    span_id: bytes  # 16 hexadecimal digits
 
 
 def is_tracing_wanted(environment: Mapping[str, str]) -> bool:
@@ -140,16 +140,17 @@ def sampled_records(partition: int, records: Iterable[Any]) -> Iterator[Sampled]
     """The records whose producer sampled a trace. records: with `offset` and `headers`, as aiokafka gives them."""
     for record in records:
         if record.headers:
-            headers = [(name, value) for name, value in record.headers if name in CONTEXT_HEADERS and value]
-            found = SAMPLED.fullmatch(dict(headers).get("traceparent", b""))
+            found = SAMPLED.fullmatch(dict(record.headers).get("traceparent") or b"")
             if found is not None:
-                yield Sampled(partition, record.offset, headers, int(found[1], 16), int(found[2], 16))
+                headers = [(name, value) for name, value in record.headers if name in CONTEXT_HEADERS and value]
+                yield Sampled(partition, record.offset, headers, found[1], found[2])
 
 
 def _link(one: Sampled) -> "Link":
     from opentelemetry.trace import Link, SpanContext, TraceFlags
 
-    context = SpanContext(one.trace_id, one.span_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    flags = TraceFlags(TraceFlags.SAMPLED)
+    context = SpanContext(int(one.trace_id, 16), int(one.span_id, 16), is_remote=True, trace_flags=flags)
     attributes: Attributes = {
         "messaging.destination.partition.id": str(one.partition),
         "messaging.kafka.offset": one.offset,

@@ -1,5 +1,6 @@
 """The files in docker/ are valid and name only settings, services and files that exist."""
 
+import argparse
 import re
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,17 @@ from streams.config.settings import PREFIX, Settings
 from streams.health.metrics import WorkerMetrics
 from streams.monitor.exposition import monitor_registry
 from streams.monitor.monitor import Monitor
+from streams.serve.command import add_arguments
 from streams.serve.http.middleware import ServingMetrics
+from streams.serve.http.tokens import Tokens
 from streams.store import cql_schema
 from streams.supervisor.merged_metrics import MergedMetrics
 from tests.tools import prometheus
 
 # Names of metrics: those of Thalweg, those of its processes, and those that rules record.
 METRIC = re.compile(r"\b(?:(?:job|bundle):)?thalweg_\w+(?::\w+)?|\bprocess_\w+")
-NOT_SHOWN_WITHOUT_CAUSE = {"thalweg_alarm_firing"}  # The monitor shows an alarm only when there is one.
+# The monitor shows these only where there is an alarm, a frozen state, or another system.
+NOT_SHOWN_WITHOUT_CAUSE = {"thalweg_alarm_firing", "thalweg_online_mrr_gain", "thalweg_online_frozen_distance"}
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 WIDTH, PLACES = 67, 10  # the representation and the recent items of a model with default settings
@@ -41,7 +45,7 @@ def test_the_schema_is_that_of_a_worker() -> None:
 def test_compose_names_only_settings_services_and_files_that_exist() -> None:
     compose = load(DOCKER / "compose.yaml")
     services = compose["services"]
-    assert set(services) == {"kafka", "cassandra", "worker", "monitor", "prometheus", "grafana"}
+    assert set(services) == {"kafka", "cassandra", "worker", "monitor", "serve", "prometheus", "grafana"}
     for name, service in services.items():
         assert set(service.get("depends_on", [])) <= set(services), name
         settings = [key for key in service.get("environment", {}) if key.startswith(PREFIX)]
@@ -137,6 +141,17 @@ def test_dashboards_fit_the_compose_file_and_their_panels_do_not_overlap() -> No
                 assert panel["datasource"]["uid"] == source["uid"]
                 assert panel["description"].endswith("."), panel["title"]
                 assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+
+
+def test_the_token_of_prometheus_may_read_and_nothing_else() -> None:
+    jobs = {job["job_name"]: job for job in load(DOCKER / "prometheus" / "prometheus.yml")["scrape_configs"]}
+    caller = Tokens(DOCKER / "serve" / "tokens.toml").caller(f"Bearer {jobs['serve']['authorization']['credentials']}")
+    assert caller is not None
+    assert caller.scopes == ("read",)
+    command = load(DOCKER / "compose.yaml")["services"]["serve"]["command"]
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    parser.parse_args(command[1:])
 
 
 def test_prometheus_of_the_compose_file_reads_the_rules() -> None:

@@ -108,4 +108,4 @@ def test_only_the_headers_of_the_context_are_carried_on() -> None:
     records = [Record(0, ()), Record(1, headers), Record(2, (("traceparent", None),))]
     (found,) = sampled_records(0, records)
     assert found.headers == [("tracestate", b"v=1"), ("traceparent", parent)]
-    assert (found.trace_id, found.span_id) == (int(TRACE, 16), int(SPAN, 16))
+    assert (found.trace_id, found.span_id) == (TRACE.encode(), SPAN.encode())
