@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.exceptions import HTTPException
 
 from streams.commands.erase.erasure import Erasure
+from streams.health.registry import new_registry
 from streams.serve.catalogue.metrics import add_catalogue_metrics
 from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.explanations.history import HistoryReader
@@ -68,7 +69,7 @@ def make_application(
         (Exception, on_error),
     ):
         api.add_exception_handler(error, handler)
-    registry = CollectorRegistry()
+    registry = new_registry()
     _add_health(api, sources.current, registry)
     add_catalogue_metrics(registry, sources.catalogue.progress)
     for router in (
