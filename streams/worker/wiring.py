@@ -79,7 +79,7 @@ def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id:
         processor_thread=processor_thread,
         scorer_thread=scorer_thread,
     )
-    registration = Registration(store.items, store.registry, bundle.bundle_id, catalogue, assignment.holds)
+    registration = Registration(store.items, store.registry, bundle.bundle_id, bundle.manifest.items, assignment.holds)
     watchdog = Watchdog(settings.stall_limit_s, lambda: in_flight.batches)
     metrics.add_readings(
         lag=lambda: assignment.lag(metrics),
@@ -88,7 +88,7 @@ def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id:
         store_retries=lambda: store.session.retries,
         item_vectors=lambda: registration.stored,
         bundle_id=bundle.bundle_id,
-        bundle_items=catalogue,
+        bundle_items=bundle.manifest.items,
     )
     host, port = settings.http_host, settings.http_port
     endpoints = Endpoints(host, port, metrics.registry, watchdog.health, assignment.is_settled)
