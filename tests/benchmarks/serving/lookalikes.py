@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from export.runtime.bundle import Bundle
 from streams.broker.clients import open_producer
@@ -114,7 +115,8 @@ def main() -> None:
     parser.add_argument("--kafka", action="store_true")
     args = parser.parse_args()
     bundle = Bundle.load(BUNDLE)
-    print(json.dumps(from_kafka(bundle, args.users) if args.kafka else in_memory(bundle, args.users)))
+    with threadpool_limits(1, "blas"):  # as in the server
+        print(json.dumps(from_kafka(bundle, args.users) if args.kafka else in_memory(bundle, args.users)))
 
 
 if __name__ == "__main__":
