@@ -141,6 +141,20 @@ def test_filters_leave_exactly_the_available_items_that_pass(
     assert recommended(served[1], **parameters) == expected
 
 
+def test_an_unknown_user_gets_popular_items_and_every_fifth_is_fresh(served: tuple[Deployment, Server]) -> None:
+    _, server = served
+    path = "/v1/users/nobody/recommendations"
+    fresh = {item_id for item_id in AVAILABLE if ITEMS[item_id]["first_seen_ms"] >= NOW_MS - 7 * DAY_MS}
+    best = [item["item_id"] for item in server.ask(path, k=1000)["items"]]
+    found = server.ask(path, k=20)["items"]
+    assert len(found) == 20
+    assert len(fresh & {item["item_id"] for item in found}) == 4  # the fresh ones are not among the best by chance
+    others = [item["item_id"] for item in found if item["item_id"] not in fresh]
+    assert others == [item_id for item_id in best if item_id not in fresh][:16]
+    scores = [item["score"] for item in found]
+    assert scores == sorted(scores, reverse=True)
+
+
 def test_a_changed_removed_and_broken_record_counts_from_the_next_answers_on(
     served: tuple[Deployment, Server],
 ) -> None:
