@@ -21,8 +21,7 @@ def with_fresh(best: Scored, fresh: Scored) -> Scored:
     leaving = others[len(others) - int(added.sum()) :]
     stays = np.ones(len(best.item), bool)
     stays[leaving] = False
-    parts: list[Any] = [
-        np.concatenate([one[stays], other[added]]) for one, other in zip(best, fresh, strict=True)
-    ]  # in the order of the fields of Scored: the items, and the parts of their scores
-    order = np.argsort(-sum(parts[1:]), kind="stable")
-    return Scored(*(part[order] for part in parts))
+    pairs: Any = zip(best, fresh, strict=True)  # the items, and the parts of their scores
+    item, *parts = (np.concatenate([one[stays], other[added]]) for one, other in pairs)
+    order = np.argsort(-np.sum(parts, axis=0), kind="stable")
+    return Scored(item[order], *(part[order] for part in parts))
