@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from export.runtime.bundle import Bundle
+from streams.broker.topics import broker_admin, topic_exists
 from streams.commands.replay.producer import Replay
 from streams.local import LocalServices
 from tests.support.deployment import Deployment, run_thalweg, shopping
@@ -216,3 +217,13 @@ def test_while_kafka_is_away_the_catalogue_stays_and_afterwards_it_is_followed_a
     wait_until(lambda: recommended(server) == before - {"item-1"}, NOTICED_WITHIN_S)
     assert server.ask("/v1/catalogue")["state"] == "following"
     assert server.log.read_text().count("the catalogue of items cannot be followed") == 1
+
+
+def test_a_topic_that_is_made_again_replaces_the_catalogue(served: tuple[Deployment, Server]) -> None:
+    deployment, server = served
+    assert recommended(server) != {"item-7", "item-8"}
+    with broker_admin(deployment.settings) as admin:
+        admin.delete_topics([deployment.settings.catalogue_topic])
+    wait_until(lambda: not topic_exists(deployment.settings, deployment.settings.catalogue_topic))
+    send_file(deployment, [ITEMS["item-7"], ITEMS["item-8"]])
+    wait_until(lambda: recommended(server) == {"item-7", "item-8"}, NOTICED_WITHIN_S)
