@@ -86,6 +86,8 @@ class CatalogueFollower:
         looked_s, is_complete = 0.0, False
         while True:
             if not consumer.assignment():
+                if positions:
+                    raise BrokerError(f"topic {self._topic} was deleted; the items that were read stay")
                 await asyncio.sleep(ASSIGNMENT_POLL_S)
                 continue
             fetched = await consumer.getmany(timeout_ms=int(POLL_S * 1000), max_records=POLL_RECORDS)

@@ -15,7 +15,8 @@ from streams.serve.routes import bodies
 from streams.serve.routes.answers import entity_tag, is_same, json_answer, representation_body, scored_items, with_names
 from streams.serve.routes.catalogue_bodies import filters_of
 from streams.serve.scoring.active_model import Model
-from streams.serve.scoring.scorer import TopQuery
+from streams.serve.scoring.fresh_items import FRESH_DAYS, PLACES_OF_A_FRESH_ITEM, with_fresh
+from streams.serve.scoring.scorer import Scored, TopQuery
 from streams.store.served_rows import ServedRow
 
 
@@ -99,7 +100,7 @@ def _add_scores(router: APIRouter, current: Callable[[], Model], catalogue: Serv
         exclude_recent: Annotated[bool, Query(description="leave out the user's last distinct items")] = False,
         exclude_bought: Annotated[bool, Query(description="leave out the last items that the user bought")] = False,
     ) -> Response:
-        """The best available items for a user. A user without a row gets the items of a new user."""
+        """The best available items for a user. A user without a row gets those of a new user, with fresh ones."""
         model = current()
         row = await model.row(user_id)
         query = _query(row, model)
@@ -109,7 +110,10 @@ def _add_scores(router: APIRouter, current: Callable[[], Model], catalogue: Serv
             left_out += model.scorer.recent(query)
         if exclude_bought:
             left_out += _bought(row, model)
-        scored = await model.top(TopQuery(query, k, left_out, catalogue.allowed(model.bundle, filters)))
+        wanted = TopQuery(query, k, left_out, catalogue.allowed(model.bundle, filters))
+        scored = await model.top(wanted)
+        if row is None:
+            scored = await _with_fresh_items(scored, wanted, model, catalogue, filters)
         items = with_names(scored_items(scored, model.bundle), catalogue.names(model.bundle, scored.item))
         return json_answer({**_who(user_id, row, model), "items": items})
 
@@ -125,6 +129,18 @@ def _add_scores(router: APIRouter, current: Callable[[], Model], catalogue: Serv
         del who["steps"]
         unknown = [item for item in dict.fromkeys(wanted.item_ids) if item not in index]
         return json_answer({**who, "items": scored_items(scored, model.bundle), "unknown_items": unknown})
+
+
+async def _with_fresh_items(
+    best: Scored, wanted: TopQuery, model: Model, catalogue: ServedCatalogue, filters: Filters
+) -> Scored:
+    """The best items with a few fresh ones among them, where the catalogue says which items are fresh."""
+    places = len(best.item) // PLACES_OF_A_FRESH_ITEM
+    if not places or wanted.allowed is None:
+        return best
+    days = min(filters.new_days or FRESH_DAYS, FRESH_DAYS)
+    allowed = catalogue.allowed(model.bundle, filters._replace(new_days=days))
+    return with_fresh(best, await model.top(wanted._replace(most=places, allowed=allowed)))
 
 
 def _query(row: ServedRow | None, model: Model) -> Any:

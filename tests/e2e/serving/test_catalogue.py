@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from export.runtime.bundle import Bundle
+from streams.broker.topics import broker_admin, topic_exists
 from streams.commands.replay.producer import Replay
 from streams.local import LocalServices
 from tests.support.deployment import Deployment, run_thalweg, shopping
@@ -141,6 +142,20 @@ def test_filters_leave_exactly_the_available_items_that_pass(
     assert recommended(served[1], **parameters) == expected
 
 
+def test_an_unknown_user_gets_popular_items_and_every_fifth_is_fresh(served: tuple[Deployment, Server]) -> None:
+    _, server = served
+    path = "/v1/users/nobody/recommendations"
+    fresh = {item_id for item_id in AVAILABLE if ITEMS[item_id]["first_seen_ms"] >= NOW_MS - 7 * DAY_MS}
+    best = [item["item_id"] for item in server.ask(path, k=1000)["items"]]
+    found = server.ask(path, k=20)["items"]
+    assert len(found) == 20
+    assert len(fresh & {item["item_id"] for item in found}) == 4  # the fresh ones are not among the best by chance
+    others = [item["item_id"] for item in found if item["item_id"] not in fresh]
+    assert others == [item_id for item_id in best if item_id not in fresh][:16]
+    scores = [item["score"] for item in found]
+    assert scores == sorted(scores, reverse=True)
+
+
 def test_a_changed_removed_and_broken_record_counts_from_the_next_answers_on(
     served: tuple[Deployment, Server],
 ) -> None:
@@ -202,3 +217,13 @@ def test_while_kafka_is_away_the_catalogue_stays_and_afterwards_it_is_followed_a
     wait_until(lambda: recommended(server) == before - {"item-1"}, NOTICED_WITHIN_S)
     assert server.ask("/v1/catalogue")["state"] == "following"
     assert server.log.read_text().count("the catalogue of items cannot be followed") == 1
+
+
+def test_a_topic_that_is_made_again_replaces_the_catalogue(served: tuple[Deployment, Server]) -> None:
+    deployment, server = served
+    assert recommended(server) != {"item-7", "item-8"}
+    with broker_admin(deployment.settings) as admin:
+        admin.delete_topics([deployment.settings.catalogue_topic])
+    wait_until(lambda: not topic_exists(deployment.settings, deployment.settings.catalogue_topic))
+    send_file(deployment, [ITEMS["item-7"], ITEMS["item-8"]])
+    wait_until(lambda: recommended(server) == {"item-7", "item-8"}, NOTICED_WITHIN_S)
