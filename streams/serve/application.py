@@ -13,9 +13,12 @@ from streams.commands.erase.erasure import Erasure
 from streams.serve.http.middleware import Application, Gate, ServingMetrics
 from streams.serve.http.problems import ProblemError, on_error, on_http_exception, on_invalid_request, on_problem
 from streams.serve.http.tokens import Tokens
+from streams.serve.live.live import Live
 from streams.serve.routes import bodies
 from streams.serve.routes.erasures import erasure_routes
 from streams.serve.routes.items import item_routes
+from streams.serve.routes.live import live_routes
+from streams.serve.routes.page import page_routes
 from streams.serve.routes.users import user_routes
 from streams.serve.scoring.active_model import Model
 
@@ -29,8 +32,12 @@ def make_application(
     erasure_of: Callable[[str], Erasure],
     tokens: Tokens | None,
     follow: Callable[[], AbstractAsyncContextManager[None]],
+    live: Live,
 ) -> Application:
-    """current: the model that answers now. tokens: None where every request is allowed. follow: runs while serving."""
+    """current: the model that answers now. tokens: None where every request is allowed. follow: runs while serving.
+
+    live: the stream of the page.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -57,6 +64,8 @@ def make_application(
     _add_health(api, current, registry)
     for router in (user_routes(current), item_routes(current), erasure_routes(erasure_of)):
         api.include_router(router)
+    api.include_router(live_routes(current, live))
+    api.include_router(page_routes())
     return Gate(api, tokens, ServingMetrics(registry))
 
 

@@ -18,6 +18,7 @@ from streams.config.errors import SettingsError
 from streams.config.settings import load_settings
 
 if TYPE_CHECKING:
+    from streams.serve.live.live import Live
     from streams.serve.scoring.active_model import ActiveModel
 
 HOST, PORT = "127.0.0.1", 8080
@@ -53,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from streams.commands.erase.erasure import Erasure
     from streams.serve.application import make_application
     from streams.serve.http.tokens import Tokens
+    from streams.serve.live.live import Live
     from streams.serve.scoring.active_model import ActiveModel
     from streams.store.session import Session
 
@@ -67,8 +69,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         with ThreadPoolExecutor(1, "scores") as threads, threadpool_limits(1, "blas"):
             active = ActiveModel(bundles, session, settings.keyspace, threads)
+            live = Live(settings, active.current)
             application = make_application(
-                active.current, lambda user_id: Erasure(settings, session, user_id), tokens, lambda: _following(active)
+                active.current,
+                lambda user_id: Erasure(settings, session, user_id),
+                tokens,
+                lambda: _following(active, live),
+                live,
             )
             config = uvicorn.Config(
                 application,
@@ -84,8 +91,11 @@ def run(args: argparse.Namespace) -> int:
             )
             scheme = "http" if args.certificate is None else "https"
             host, port = listening.getsockname()[:2]
-            print(f"serve: {scheme}://{f'[{host}]' if ':' in host else host}:{port}/openapi.json", flush=True)
-            uvicorn.Server(config).run([listening])
+            address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+            print(f"serve: the page is {address}/ and the document of the API is {address}/openapi.json", flush=True)
+            server = uvicorn.Server(config)
+            live.is_ending = lambda: server.should_exit
+            server.run([listening])
     finally:
         session.close()
         listening.close()
@@ -93,13 +103,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _following(active: "ActiveModel") -> AsyncIterator[None]:
+async def _following(active: "ActiveModel", live: "Live") -> AsyncIterator[None]:
     """Follow the active bundle inside the block. Until a bundle is found, every answer says what is missing."""
     following = asyncio.create_task(active.follow())
     try:
         yield
     finally:
         following.cancel()
+        await live.close()
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from streams.serve.application import make_application
 from streams.serve.http.middleware import Application
 from streams.serve.http.problems import unavailable
 from streams.serve.http.tokens import Tokens
+from streams.serve.live.live import Live
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 
@@ -73,7 +74,7 @@ def no_erasure(user_id: str) -> Any:
 
 
 def application(tokens: Tokens | None = None, current: Callable[[], Any] = no_bundle) -> Application:
-    return make_application(current, no_erasure, tokens, nothing)
+    return make_application(current, no_erasure, tokens, nothing, Live(Settings(), current))
 
 
 def ask(app: Application, method: str, path: str, token: str | None = None, **arguments: Any) -> httpx.Response:
