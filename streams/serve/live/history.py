@@ -3,6 +3,7 @@
 A method that takes in records returns the message that tells a page what is new, or None.
 """
 
+import re
 from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
@@ -17,6 +18,7 @@ from streams.contracts.metrics_events import MetricsEvent
 METRICS, ALARMS, STATUSES = 1_000, 200, 300  # that are kept, the newest
 SHOWN_LETTERS, REASONS, REASON_CHARACTERS = 20, 50, 200
 OTHER_REASONS = "other reasons"
+_LONG_NUMBER = re.compile(r"-?\d{9,}")  # a time in milliseconds, which would make every reason another one
 
 
 class AlarmEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +140,7 @@ def _shown(record: Any) -> DeadLetterShown | None:
     if is_marker(headers):
         return None
     letter = letter_from_record(record, headers)
-    reason = letter.reason_without_values[:REASON_CHARACTERS]
+    reason = _LONG_NUMBER.sub("…", letter.reason_without_values)[:REASON_CHARACTERS]
     return DeadLetterShown(time_ms=letter.timestamp_ms, field=letter.field, reason=reason, source=letter.source)
 
 

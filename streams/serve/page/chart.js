@@ -3,6 +3,7 @@ import { el, table } from "./dom.js";
 import { number, tick, time } from "./format.js";
 import { text } from "./texts.js";
 
+const ALONE_S = 30; // on both sides of a single point
 const HEIGHT = 220, TABLE_ROWS = 20, SECONDS_BELOW_MS = 15 * 60_000;
 const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3], [1, 4], [12, 5]];
 
@@ -58,7 +59,7 @@ export class TimeChart {
       height: HEIGHT,
       legend: { show: false },
       cursor: { drag: { x: false, y: false } },
-      scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high ?? 0) > 0 ? high * 1.08 : 1] } },
+      scales: { x: { range: (_, low, high) => (low === high ? [low - ALONE_S, low + ALONE_S] : [low, high]) }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high ?? 0) > 0 ? high * 1.08 : 1] } },
       series: [{}, ...this.series.map((one, place) => ({
         label: one.name, stroke: this.colours[place], width: 2, dash: DASHES[place % DASHES.length],
         spanGaps: true, points: { show: this.times.length < 40, size: 5 },

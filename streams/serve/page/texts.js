@@ -25,7 +25,6 @@ const TEXTS = {
   tokenWrong: ["The server does not know this token.", "Der Server kennt dieses Token nicht.", "服务器不认识此令牌。"],
   token: ["Token", "Token", "令牌"],
   tokenSend: ["Use the token", "Token verwenden", "使用令牌"],
-  waiting: ["Waiting for data …", "Warten auf Daten …", "正在等待数据……"],
   asTable: ["The figures as a table", "Die Zahlen als Tabelle", "以表格显示数据"],
   time: ["Time", "Zeit", "时间"],
   now: ["Now", "Jetzt", "当前"],
@@ -137,7 +136,6 @@ const TEXTS = {
     "由商品向量方向的前两个主成分构成的平面，对每个模型包固定不变，可解释 {share} 的方差。灰点：部分商品。线：用户，最新位置为实心。方块：当前推荐。",
   ],
   mapLabel: ["Map: {count} places of the user", "Karte: {count} Orte des Nutzers", "地图：用户的 {count} 个位置"],
-  steps: ["Events so far", "Ereignisse bisher", "累计事件"],
   after: ["Recommended now", "Jetzt empfohlen", "当前推荐"],
   before: ["Recommended before the last update", "Vor dem letzten Update empfohlen", "上次更新前的推荐"],
   noBefore: [
@@ -151,9 +149,14 @@ const TEXTS = {
   rankBefore: ["Place before", "Platz vorher", "之前名次"],
   newInList: ["below {most}", "unter {most}", "{most} 名之后"],
   movedNote: [
-    "The change of the score says what the last update did to an item. The angle beside each event says how far it turned the vector.",
-    "Die Änderung der Punkte sagt, was das letzte Update an einem Artikel bewirkte. Der Winkel neben jedem Ereignis sagt, wie weit es den Vektor drehte.",
-    "得分变化说明上次更新对商品的影响。事件旁的角度说明该事件使向量转动了多少。",
+    "The change says what the last update did to the score of an item.",
+    "Die Änderung sagt, was das letzte Update an den Punkten eines Artikels bewirkte.",
+    "变化说明上次更新对商品得分的影响。",
+  ],
+  turnedNote: [
+    "The angle says how far an update turned the user's vector. An update may cover several events, and then stands at the last.",
+    "Der Winkel sagt, wie weit ein Update den Vektor des Nutzers drehte. Ein Update kann mehrere Ereignisse umfassen und steht dann beim letzten.",
+    "角度说明一次更新使用户向量转动了多少。一次更新可能包含多个事件，角度显示在最后一个事件旁。",
   ],
   neighbours: ["Nearest items", "Nächste Artikel", "最近的商品"],
   cosine: ["Cosine", "Kosinus", "余弦"],
@@ -161,7 +164,6 @@ const TEXTS = {
   brand: ["Brand", "Marke", "品牌"],
   price: ["Price", "Preis", "价格"],
   notAvailable: ["not available", "nicht verfügbar", "无货"],
-  refresh: ["Refresh", "Aktualisieren", "刷新"],
 };
 
 export const KEYS = Object.keys(TEXTS);

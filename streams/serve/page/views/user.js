@@ -57,8 +57,10 @@ function sections(found) {
   const section = (title, ...children) => el("section", { class: "card" }, el("h2", {}, title), children);
   return [
     section(text("map"), userMap(map.items, map.explained, found.places, found.after.items)),
-    section(text("seenEvents"), found.events.length ? eventTable(found.events) : el("p", {}, text("noSeenEvents"))),
     section(text("after"), el("p", { class: "note" }, text("movedNote")), afterTable(found)),
+    section(text("seenEvents"), found.events.length
+      ? el("div", {}, el("p", { class: "note" }, text("turnedNote")), eventTable(found.events))
+      : el("p", {}, text("noSeenEvents"))),
     section(text("before"), found.before
       ? el("div", {}, el("p", { class: "note" }, text("knownUser", { steps: number(found.before.steps) })), beforeTable(found.before))
       : el("p", {}, text("noBefore"))),
@@ -70,7 +72,7 @@ export const itemCell = id => el("span", { class: "item" }, picture(id), itemLin
 
 function eventTable(events) {
   const rows = events.map(event => [
-    time(event.event_time_ms), event.action, itemCell(event.item_id), rank(event),
+    el("span", { class: "moment" }, time(event.event_time_ms)), event.action, itemCell(event.item_id), rank(event),
     event.turned_degrees === null ? number(null) : text("degrees", { value: number(event.turned_degrees, 1) }),
   ]);
   return table(text("seenEvents"), ["time", "action", "item", "rank", "turned"].map(key => text(key)), rows, [3, 4]);
