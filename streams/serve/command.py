@@ -18,6 +18,9 @@ from streams.config.errors import SettingsError
 from streams.config.settings import load_settings
 
 if TYPE_CHECKING:
+    import uvicorn
+
+    from streams.serve.http.middleware import Application
     from streams.serve.live.live import Live
     from streams.serve.scoring.active_model import ActiveModel
 
@@ -77,29 +80,34 @@ def run(args: argparse.Namespace) -> int:
                 lambda: _following(active, live),
                 live,
             )
-            config = uvicorn.Config(
-                application,
-                log_config=None,
-                access_log=False,  # the line of `streams.serve.http.middleware` has no user ids
-                http="httptools",
-                ws="none",
-                server_header=False,
-                timeout_graceful_shutdown=GRACE_S,
-                backlog=BACKLOG,
-                ssl_certfile=args.certificate,
-                ssl_keyfile=args.key,
-            )
             scheme = "http" if args.certificate is None else "https"
             host, port = listening.getsockname()[:2]
             address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
             print(f"serve: the page is {address}/ and the document of the API is {address}/openapi.json", flush=True)
-            server = uvicorn.Server(config)
+            server = uvicorn.Server(_configuration(application, args))
             live.is_ending = lambda: server.should_exit
             server.run([listening])
     finally:
         session.close()
         listening.close()
     return 0
+
+
+def _configuration(application: "Application", args: argparse.Namespace) -> "uvicorn.Config":
+    import uvicorn
+
+    return uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,  # the line of `streams.serve.http.middleware` has no user ids
+        http="httptools",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        backlog=BACKLOG,
+        ssl_certfile=args.certificate,
+        ssl_keyfile=args.key,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -75,10 +75,13 @@ class History:
 
     def add_metrics(self, records: Iterable[Any]) -> list[MetricsEvent]:
         """Take in records of the metrics topic, and return those that are new. The first event of an id counts."""
-        new = [event for event in _decoded(_metrics, records) if event.id not in self._metrics]
-        self._metrics |= {event.id: event for event in reversed(new)}
+        new: dict[str, MetricsEvent] = {}
+        for event in _decoded(_metrics, records):
+            if event.id not in self._metrics:
+                new.setdefault(event.id, event)
+        self._metrics |= new
         _keep(self._metrics, METRICS)
-        return new
+        return list(new.values())
 
     def add_alarms(self, records: Iterable[Any]) -> list[AlarmEvent]:
         """Take in records of the alarm topic, and return them."""
