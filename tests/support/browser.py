@@ -24,7 +24,7 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None and os.environ.get("CI") != 
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:
-    """A headless browser. Inside the block, the thread has a running event loop, so asyncio.run needs another thread."""
+    """A headless browser. Inside the block, this thread has a running event loop, so asyncio.run needs another."""
     if CHROMIUM is None:
         pytest.fail(REASON)
     with sync_playwright() as playwright:

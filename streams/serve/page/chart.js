@@ -28,7 +28,7 @@ export class TimeChart {
     this.rows = el("div");
     this.table = el("details", { ontoggle: () => this.fillTable() }, el("summary", {}, text("asTable")), this.rows);
     this.node = el("figure", { class: "chart card" },
-      el("figcaption", {}, el("h3", {}, label), note && el("p", { class: "note" }, note)),
+      el("figcaption", {}, el("h2", {}, label), note && el("p", { class: "note" }, note)),
       this.surface, this.legend, this.table);
     this.resizing = new ResizeObserver(() => this.fit());
     this.resizing.observe(this.surface);

@@ -1,4 +1,4 @@
-"""The page of `thalweg serve` in a real browser, beside a real worker: by keyboard, in all languages, without a mouse."""
+"""The page of `thalweg serve` in a real browser, beside a real worker: by keyboard and in all languages."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +13,7 @@ from kafka import KafkaProducer
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from export.runtime.bundle import Bundle
+from streams.broker.topics import broker_admin
 from streams.config.security import broker_arguments
 from streams.contracts.metrics_events import MetricsEvent
 from streams.local import LocalServices
@@ -86,6 +87,10 @@ def write_metrics(deployment: Deployment) -> None:
             )
             producer.send(deployment.settings.metrics_topic, msgspec.json.encode(window), key=bundle_id.encode())
     topic = getattr(deployment.settings, "alarms_topic", ALARMS_TOPIC)
+    with broker_admin(deployment.settings) as admin:
+        if topic not in admin.list_topics():
+            admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
+            admin.wait_for_topics([topic], timeout_ms=10_000)
     alarm = {"id": f"{mine}-1", "bundle_id": mine, "name": "quality_drop", "slice": "all", "state": "firing"}
     alarm |= {"starts_at_ms": now_ms - 30_000, "ends_at_ms": None, "value": 0.1, "expected": 0.4, "detail": "It fell."}
     producer.send(topic, msgspec.json.encode(alarm), key=mine.encode())

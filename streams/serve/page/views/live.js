@@ -30,9 +30,9 @@ export function show(main) {
     el("h1", {}, text("live")),
     el("dl", { class: "tiles" }, TILES.map(([key], place) => el("div", { class: "card" }, el("dt", {}, text(key)), values[place]))),
     el("div", { class: "charts" }, charts.map(chart => chart.node)),
-    el("section", { class: "card", "aria-labelledby": "events-title" }, el("h2", { id: "events-title" }, text("lastEvents")), events),
-    el("section", { class: "card", "aria-labelledby": "letters-title" },
-      el("h2", { id: "letters-title" }, text("deadLetters")), el("p", { class: "note" }, text("deadLettersNote")), letters));
+    el("section", { class: "card" }, el("h2", {}, text("lastEvents")), events),
+    el("section", { class: "card" },
+      el("h2", {}, text("deadLetters")), el("p", { class: "note" }, text("deadLettersNote")), letters));
 
   function update(kind) {
     const status = state.statuses.at(-1);

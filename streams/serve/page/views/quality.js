@@ -20,9 +20,9 @@ export function show(main) {
     el("p", {}, el("label", {}, text("bundle"), " ", choice)),
     empty,
     curves,
-    el("section", { class: "card", "aria-labelledby": "side-title" },
-      el("h2", { id: "side-title" }, text("sideBySide")), el("p", { class: "note" }, text("sideBySideNote")), sideBySide),
-    el("section", { class: "card", "aria-labelledby": "alarms-title" }, el("h2", { id: "alarms-title" }, text("alarms")), alarms));
+    el("section", { class: "card" },
+      el("h2", {}, text("sideBySide")), el("p", { class: "note" }, text("sideBySideNote")), sideBySide),
+    el("section", { class: "card" }, el("h2", {}, text("alarms")), alarms));
 
   function drawCharts() {
     const events = inOrder(state.metrics.filter(event => event.bundle_id === choice.value));
