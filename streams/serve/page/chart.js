@@ -4,8 +4,11 @@ import { number, tick, time } from "./format.js";
 import { text } from "./texts.js";
 
 const ALONE_S = 30; // on both sides of a single point
-const HEIGHT = 220, TABLE_ROWS = 20, SECONDS_BELOW_MS = 15 * 60_000;
+const HEIGHT_REM = 13.75, TABLE_ROWS = 20, SECONDS_BELOW_MS = 15 * 60_000;
 const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3], [1, 4], [12, 5]];
+
+/** The size of the page's letters in pixels, which is larger on a very wide screen. */
+const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
 
 /** The colour of a variable of the style sheet as it is now, which depends on light and dark. */
 function colour(name) {
@@ -52,11 +55,11 @@ export class TimeChart {
     this.surface.replaceChildren();
     if (!this.times?.length) return;
     const ink = colour("--ink-soft"), grid = colour("--line"), alarm = colour("--bad");
-    const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 }, font: "12px system-ui, sans-serif" };
+    const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 }, font: `${0.75 * rem()}px system-ui, sans-serif` };
     this.colours = this.series.map((_, place) => colour(`--series-${(place % 6) + 1}`));
     this.plot = new window.uPlot({
       width: Math.max(this.surface.clientWidth, 200),
-      height: HEIGHT,
+      height: HEIGHT_REM * rem(),
       legend: { show: false },
       cursor: { drag: { x: false, y: false } },
       scales: { x: { range: (_, low, high) => (low === high ? [low - ALONE_S, low + ALONE_S] : [low, high]) }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high ?? 0) > 0 ? high * 1.08 : 1] } },
@@ -65,8 +68,8 @@ export class TimeChart {
         spanGaps: true, points: { show: this.times.length < 40, size: 5 },
       }))],
       axes: [
-        { ...axis, space: 70, values: (_, splits) => splits.map(value => tick(value * 1000, this.isShort())) },
-        { ...axis, size: 62, values: (_, splits) => splits.map(value => number(value, splits[1] < 1 ? 2 : 0)) },
+        { ...axis, space: 5.5 * rem(), values: (_, splits) => splits.map(value => tick(value * 1000, this.isShort())) },
+        { ...axis, size: 3.9 * rem(), values: (_, splits) => splits.map(value => number(value, splits[1] < 1 ? 2 : 0)) },
       ],
       hooks: {
         draw: [plot => this.drawMarks(plot, alarm)],
@@ -87,7 +90,7 @@ export class TimeChart {
 
   fit() {
     const width = this.surface.clientWidth;
-    if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT });
+    if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT_REM * rem() });
   }
 
   drawMarks(plot, stroke) {
@@ -135,7 +138,7 @@ export class TimeChart {
     const rows = this.times.map((ms, row) => [time(ms), ...this.series.map(one => number(one.values[row], this.digits))]);
     const numbers = this.series.map((_, place) => place + 1);
     this.rows.replaceChildren(
-      table(this.label, [text("time"), ...this.series.map(one => one.name)], rows.slice(-TABLE_ROWS).reverse(), numbers));
+      table(this.label, [text("time"), ...this.series.map(one => one.name)], rows.slice(-TABLE_ROWS).reverse(), numbers, { class: "times" }));
   }
 
   close() {

@@ -57,7 +57,7 @@ function eventTable(last) {
     event.action,
     itemLink(event.item_id),
     rank(event),
-    time(event.event_time_ms),
+    el("span", { class: "moment" }, time(event.event_time_ms)),
   ]);
   return table(text("lastEvents"), ["user", "action", "item", "rank", "time"].map(key => text(key)), rows, [3]);
 }
