@@ -1,4 +1,6 @@
-"""Takes the pictures of the page in docs/images while `thalweg demo` runs: `python -m tests.tools.page_screenshots URL`.
+"""Takes the pictures of the page in docs/images while `thalweg demo` runs.
+
+    python -m tests.tools.page_screenshots URL
 
 The first picture shows the view Live. The second shows a user with a recent event, in dark colours.
 """
