@@ -86,11 +86,14 @@ function afterTable(found) {
   return table(text("after"), ["place", "item", "score", "change", "rankBefore"].map(key => text(key)), rows, [2, 3, 4]);
 }
 
+/** The earlier place, with an arrow for the eye: a reader compares both places. */
 function placeBefore(item, now, before) {
   if (!before) return number(null);
-  if (item.rank_before === null) return el("span", { class: "up" }, "▲ ", text("newInList", { most: number(RANKS_BEFORE) }));
-  const sign = item.rank_before > now ? "▲ " : item.rank_before < now ? "▼ " : "";
-  return el("span", { class: item.rank_before > now ? "up" : item.rank_before < now ? "down" : null }, sign, number(item.rank_before));
+  const place = item.rank_before ?? RANKS_BEFORE + 1;
+  const told = item.rank_before === null ? text("newInList", { most: number(RANKS_BEFORE) }) : number(place);
+  if (place === now) return told;
+  const arrow = el("span", { "aria-hidden": "true" }, place > now ? "▲ " : "▼ ");
+  return el("span", { class: place > now ? "up" : "down" }, arrow, told);
 }
 
 function beforeTable(before) {
