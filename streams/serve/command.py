@@ -68,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     listening = _listen(args.host, args.port)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("streams").setLevel(logging.INFO)
+    for client in ("aiokafka", "kafka"):  # the clients log every retry, and the readers of the topics say what failed
+        logging.getLogger(client).setLevel(logging.CRITICAL)
     session = Session(settings)
     try:
         with ThreadPoolExecutor(1, "scores") as threads, threadpool_limits(1, "blas"):

@@ -325,6 +325,34 @@ def test_a_stream_goes_on_after_the_last_message_and_begins_anew_where_it_cannot
     assert {"metrics", "alarms", "dead_letters", "statuses"} == set(snapshot)
 
 
+def test_while_kafka_is_away_the_api_answers_and_the_stream_goes_on(
+    services: LocalServices, served: tuple[Deployment, Server]
+) -> None:
+    _, server = served
+    with server.client.stream("GET", "/v1/live") as stream:
+        lines = stream.iter_lines()
+        assert next_status(lines, lambda status: status["lag"] is not None)
+        services.kafka.pause()
+        try:
+            assert next_status(lines, lambda status: status["lag"] is None)
+            assert server.ask("/v1/users/user-3/recommendations")["known"]
+            assert server.client.get("/readyz").status_code == 200
+        finally:
+            services.kafka.resume()
+        assert next_status(lines, lambda status: status["lag"] is not None)
+
+
+def next_status(lines: Iterator[str], is_wanted: Callable[[dict[str, Any]], bool]) -> bool:
+    """Whether a status is as wanted, of the next that come. The server sends at least a comment every 10 s."""
+    deadline = time.monotonic() + SEEN_WITHIN_MS / 1000
+    for line in lines:
+        found = msgspec.json.decode(line.removeprefix("data: ")) if line.startswith("data: {") else {}
+        if "lag" in found and is_wanted(found):
+            return True
+        assert time.monotonic() < deadline
+    return False
+
+
 def test_open_streams_end_at_once_when_the_server_stops_and_there_is_a_limit_of_streams(
     served: tuple[Deployment, Server],
 ) -> None:
