@@ -14,9 +14,9 @@ import pytest
 from encoder.data.event_log import EventLog
 from export.evaluation.bundle_evaluation import evaluate_bundle
 from export.evaluation.report.page import page
-from tests.support.browser import CHROMIUM, REASON, needs_browser
 from tests.support.bundles import tiny_bundle
 from tests.support.logs import event_log
+from tests.tools.browser import CHROMIUM, REASON, needs_browser
 
 HOSTILE = "</text><script>document.title = 'run'</script>"
 DESKTOP, PHONE = 1280, 390  # CSS pixels

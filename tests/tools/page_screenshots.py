@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.support.browser import open_browser
+from tests.tools.browser import open_browser
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 SIZE = {"width": 1280, "height": 860}

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from streams.serve.http.problems import unavailable
 from streams.serve.http.tokens import Tokens
 from streams.serve.live.live import Live
 
+READY_WITHIN_S = 30.0
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 
@@ -87,3 +89,15 @@ def ask(app: Application, method: str, path: str, token: str | None = None, **ar
             return await client.request(method, path, headers=headers, **arguments)
 
     return asyncio.run(main())
+
+
+def started(settings: Settings, folder: Path, *arguments: str, token: str | None = None) -> Server:
+    """A server that has the active bundle. folder: a folder of the server's own, which is made."""
+    folder.mkdir()
+    server = Server(settings, folder / "server.log", arguments, token)
+    server.start()
+    deadline = time.monotonic() + READY_WITHIN_S
+    while server.client.get("/readyz").status_code != 200:
+        assert time.monotonic() < deadline, server.last_lines()
+        time.sleep(0.1)
+    return server
