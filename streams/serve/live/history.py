@@ -68,7 +68,7 @@ class History:
 
     def __init__(self) -> None:
         self._metrics: dict[str, MetricsEvent] = {}  # by id, in order of arrival
-        self._alarms: dict[str, AlarmEvent] = {}  # by id: the last state of an alarm counts
+        self._alarms: dict[tuple[str, str, str, int], AlarmEvent] = {}  # the last state of an alarm counts
         self._statuses: deque[Status] = deque(maxlen=STATUSES)
         self._letters: deque[DeadLetterShown] = deque(maxlen=SHOWN_LETTERS)
         self._reasons: Counter[tuple[str, str]] = Counter()  # by field and reason
@@ -86,9 +86,10 @@ class History:
     def add_alarms(self, records: Iterable[Any]) -> list[AlarmEvent]:
         """Take in records of the alarm topic, and return them."""
         found = _decoded(_alarm, records)
-        for alarm in found:
-            self._alarms.pop(alarm.id, None)
-            self._alarms[alarm.id] = alarm
+        for alarm in found:  # begin and end of an alarm are two events with ids of their own
+            name = (alarm.bundle_id, alarm.name, alarm.slice, alarm.starts_at_ms)
+            self._alarms.pop(name, None)
+            self._alarms[name] = alarm
         _keep(self._alarms, ALARMS)
         return found
 
@@ -147,7 +148,7 @@ def _shown(record: Any) -> DeadLetterShown | None:
     return DeadLetterShown(time_ms=letter.timestamp_ms, field=letter.field, reason=reason, source=letter.source)
 
 
-def _keep(found: dict[str, Any], most: int) -> None:
+def _keep(found: dict[Any, Any], most: int) -> None:
     """Drop the oldest entries."""
     for name in list(found)[: max(0, len(found) - most)]:
         del found[name]

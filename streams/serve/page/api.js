@@ -93,3 +93,6 @@ export function picture(id) {
   });
   return tile;
 }
+
+/** The picture and the name of an item. */
+export const itemCell = id => el("span", { class: "item" }, picture(id), itemLink(id));

@@ -25,8 +25,9 @@ export function take(kind, data) {
     const known = new Set(state.metrics.map(event => event.id));
     state.metrics = [...state.metrics, ...data.filter(event => !known.has(event.id))].slice(-MOST_METRICS);
   } else if (kind === "alarms") {
-    const changed = new Set(data.map(alarm => alarm.id));
-    state.alarms = [...state.alarms.filter(alarm => !changed.has(alarm.id)), ...data];
+    const name = alarm => JSON.stringify([alarm.bundle_id, alarm.name, alarm.slice, alarm.starts_at_ms]);
+    const last = new Map([...state.alarms, ...data].map(alarm => [name(alarm), alarm])); // the last state counts
+    state.alarms = [...last.values()];
   } else if (kind === "dead_letters") {
     state.deadLetters = data;
   }

@@ -1,10 +1,9 @@
 // One item: what the catalogue says, and the items whose vectors point most nearly the same way.
-import { ask, item as details, picture, told } from "../api.js";
+import { ask, item as details, itemCell, picture, told } from "../api.js";
 import { el, table } from "../dom.js";
 import { number } from "../format.js";
 import { text } from "../texts.js";
 import { searchForm } from "./search.js";
-import { itemCell } from "./user.js";
 
 const NEIGHBOURS = 20;
 

@@ -1,9 +1,10 @@
 // One user: events lately seen, the vector's way on the map, and recommendations before and after the last update.
-import { ask, itemLink, picture, told } from "../api.js";
+import { ask, itemCell, told } from "../api.js";
 import { el, refill, table } from "../dom.js";
 import { number, signed, time } from "../format.js";
 import { state } from "../state.js";
 import { text } from "../texts.js";
+import { explanation } from "./explanation.js";
 import { rank } from "./live.js";
 import { userMap } from "./map.js";
 import { searchForm } from "./search.js";
@@ -54,10 +55,10 @@ export function show(main, id) {
 }
 
 function sections(found) {
-  const section = (title, ...children) => el("section", { class: "card" }, el("h2", {}, title), children);
+  const section = (title, ...children) => el("section", { class: "card" }, el("h2", {}, title), children.filter(child => child !== null));
   return [
     section(text("map"), userMap(map.items, map.explained, found.places, found.after.items)),
-    section(text("after"), el("p", { class: "note" }, text("movedNote")), afterTable(found)),
+    section(text("after"), el("p", { class: "note" }, text("movedNote")), afterTable(found), found.known ? explanation(found.user_id) : null),
     section(text("seenEvents"), found.events.length
       ? el("div", {}, el("p", { class: "note" }, text("turnedNote")), eventTable(found.events))
       : el("p", {}, text("noSeenEvents"))),
@@ -66,9 +67,6 @@ function sections(found) {
       : el("p", {}, text("noBefore"))),
   ];
 }
-
-/** The picture and the name of an item. */
-export const itemCell = id => el("span", { class: "item" }, picture(id), itemLink(id));
 
 function eventTable(events) {
   const rows = events.map(event => [

@@ -58,7 +58,13 @@ def write_metrics(deployment: Deployment) -> None:
         if topic not in admin.list_topics():
             admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
             admin.wait_for_topics([topic], timeout_ms=10_000)
-    alarm = {"id": f"{mine}-1", "bundle_id": mine, "name": "quality_drop", "slice": "all", "state": "firing"}
+    alarm = {
+        "id": f"{mine}-quality_drop-all-{now_ms - 30_000}-firing",
+        "bundle_id": mine,
+        "name": "quality_drop",
+        "slice": "all",
+        "state": "firing",
+    }
     alarm |= {"starts_at_ms": now_ms - 30_000, "ends_at_ms": None, "value": 0.1, "expected": 0.4, "detail": "It fell."}
     producer.send(topic, msgspec.json.encode(alarm), key=mine.encode())
     producer.flush()

@@ -36,7 +36,13 @@ def letter(reason: str, field: str, time_ms: int = 1) -> Any:
 
 
 def alarm(number: int, state: str, **fields: Any) -> Any:
-    value = {"id": f"a{number}", "bundle_id": "gru-1", "name": "quality_drop", "state": state, "starts_at_ms": number}
+    value = {
+        "id": f"a{number}-{state}",
+        "bundle_id": "gru-1",
+        "name": "quality_drop",
+        "state": state,
+        "starts_at_ms": number,
+    }
     return SimpleNamespace(value=msgspec.json.encode({**value, "new_field": 1, **fields}))
 
 
@@ -65,7 +71,7 @@ def test_the_last_state_of_an_alarm_counts_and_what_is_no_alarm_does_not() -> No
     )
     found.add_alarms([alarm(1, "resolved", ends_at_ms=9)])
     states = [(one.id, one.state, one.ends_at_ms) for one in found.snapshot()["alarms"]]
-    assert states == [("a2", "firing", None), ("a1", "resolved", 9)]
+    assert states == [("a2-firing", "firing", None), ("a1-resolved", "resolved", 9)]
 
 
 def test_dead_letters_are_counted_by_reason_without_the_values_of_their_records() -> None:
