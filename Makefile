@@ -10,7 +10,7 @@ RUN := .venv/bin
 
 .PHONY: demo help test faults bench serve-bench bench-quick unit check gpu-check format bundle clean
 
-demo: .venv/run ## the whole loop on a simulated shop
+demo: .venv/run ## the whole loop on a simulated shop, with a page (ARGS=--stay keeps everything up until Ctrl-C)
 	@$(RUN)/thalweg demo $(ARGS)
 
 help: ## this list
@@ -50,10 +50,10 @@ bundle: .venv/test ## train and export the demo's bundle again, from the simulat
 clean: ## delete the environments and the caches of the tools
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-# .venv/run: what streaming needs; .venv/test: training (torch) and the tools as well
+# .venv/run: what streaming and serving need; .venv/test: training (torch) and the tools as well
 .venv/run: uv.lock pyproject.toml | $(UV)
 	@test -e .venv/test || { echo "Installing the packages of uv.lock into .venv ..." && \
-		$(SYNC) --python $(PYTHON) --no-dev; }
+		$(SYNC) --python $(PYTHON) --no-dev --extra serve; }
 	@touch $@
 
 .venv/test: uv.lock pyproject.toml | $(UV)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -35,6 +36,16 @@ def streamed_log() -> tuple[EventLog, dict[str, bytes]]:
 def records(log: EventLog) -> Iterator[tuple[bytes, bytes]]:
     """(key, value) of each record to send: the events of the log with late, repeated and malformed records."""
     return faulty_records(log, late=LATE, duplicate=DUPLICATE, malformed=MALFORMED, seed=SEED)
+
+
+def later_records(log: EventLog, until_ms: int) -> Iterator[tuple[bytes, bytes]]:
+    """(key, value) of records after those of the log: the same events, moved to later days again and again.
+
+    until_ms: no event is moved beyond this time, because events of the future are dead letters.
+    """
+    span_ms = int(log.time_ms[-1] - log.time_ms[0]) + 1
+    for shift_ms in range(span_ms, until_ms - int(log.time_ms[-1]), span_ms):
+        yield from records(replace(log, time_ms=log.time_ms + shift_ms))
 
 
 def train_bundle(work: Path, bundle: Path) -> None:

@@ -17,11 +17,14 @@ from streams.serve.explanations.history import HistoryReader
 from streams.serve.http.middleware import Application, Gate, ServingMetrics
 from streams.serve.http.problems import ProblemError, on_error, on_http_exception, on_invalid_request, on_problem
 from streams.serve.http.tokens import Tokens
+from streams.serve.live.live import Live
 from streams.serve.lookalikes.follower import LookalikeFollower
 from streams.serve.routes import bodies
 from streams.serve.routes.catalogue import catalogue_routes
 from streams.serve.routes.erasures import erasure_routes
 from streams.serve.routes.items import item_routes
+from streams.serve.routes.live import live_routes
+from streams.serve.routes.page import page_routes
 from streams.serve.routes.questions.explanations import explanation_routes
 from streams.serve.routes.questions.forecasts import forecast_routes
 from streams.serve.routes.questions.lookalikes import lookalike_routes
@@ -39,6 +42,7 @@ class Sources(NamedTuple):
     current: Callable[[], Model]  # the model that answers now
     erasure_of: Callable[[str], Erasure]
     catalogue: ServedCatalogue
+    live: Live  # the stream of the page
     lookalikes: LookalikeFollower | None = None  # None: the server keeps no index of users
     histories: HistoryReader | None = None  # None: the server reads no events
 
@@ -80,6 +84,8 @@ def make_application(
         forecast_routes(sources.current),
         lookalike_routes(sources.current, sources.lookalikes),
         explanation_routes(sources.current, sources.histories),
+        live_routes(sources.current, sources.live),
+        page_routes(),
     ):
         api.include_router(router)
     return Gate(api, tokens, ServingMetrics(registry))

@@ -1,35 +1,18 @@
-"""`thalweg serve`: the arguments, and the server around the application."""
+"""`thalweg serve`: the arguments, and what is checked before the server starts."""
 
 import argparse
-import asyncio
-import contextlib
 import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from encoder.errors import InputError
 from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError
 from streams.config.settings import load_settings
 
-if TYPE_CHECKING:
-    import uvicorn
-
-    from streams.serve.catalogue.follower import CatalogueFollower
-    from streams.serve.http.middleware import Application
-    from streams.serve.lookalikes.follower import LookalikeFollower
-    from streams.serve.scoring.active_model import ActiveModel
-
 HOST, PORT = "127.0.0.1", 8080
-GRACE_S = 10  # for requests that are being answered when the server is asked to stop
-BACKLOG = 2_048
-FIRST_READING_S = 10.0  # of the catalogue; afterwards, requests that need the catalogue are answered with 503
-
 EXTRA = "thalweg serve needs FastAPI and uvicorn: install thalweg with its extra, as in `pip install 'thalweg[serve]'`"
 
 
@@ -55,91 +38,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or Ctrl-C. Raises SettingsError, BundleError, StoreError."""
+    """Serve until SIGTERM or Ctrl-C. Raises InputError, SettingsError, BundleError, StoreError."""
     try:
-        import uvicorn
-        from threadpoolctl import threadpool_limits
-    except ImportError:
+        from streams.serve.http.tokens import Tokens
+        from streams.serve.server import serve
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] in ("encoder", "export", "streams"):
+            raise
         raise SettingsError(EXTRA) from None
-    from streams.commands.erase.erasure import Erasure
-    from streams.serve.application import Sources, make_application
-    from streams.serve.catalogue.follower import CatalogueFollower
-    from streams.serve.catalogue.progress import Progress
-    from streams.serve.catalogue.served import ServedCatalogue
-    from streams.serve.explanations.history import HistoryReader
-    from streams.serve.http.tokens import Tokens
-    from streams.serve.lookalikes.follower import LookalikeFollower
-    from streams.serve.scoring.active_model import ActiveModel
-    from streams.store.session import Session
-
     _check(args)
     settings = load_settings()
     bundles = [Bundle.load(folder) for folder in args.bundle or [settings.bundle_folder(None)]]
     tokens = None if args.tokens is None else Tokens(args.tokens)
-    listening = _listen(args.host, args.port)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("streams").setLevel(logging.INFO)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # aiokafka logs every retry; the follower says what failed
-    session = Session(settings)
-    try:
-        with ThreadPoolExecutor(1, "scores") as threads, threadpool_limits(1, "blas"):
-            active = ActiveModel(bundles, session, settings.keyspace, threads)
-            progress = Progress()
-            follower = CatalogueFollower(settings, progress)
-            lookalikes = LookalikeFollower(settings, bundles) if args.lookalikes else None
-            sources = Sources(
-                active.current,
-                lambda user_id: Erasure(settings, session, user_id),
-                ServedCatalogue(progress),
-                lookalikes,
-                HistoryReader(settings, session),
-            )
-            application = make_application(sources, tokens, lambda: _following(active, follower, lookalikes))
-            scheme = "http" if args.certificate is None else "https"
-            host, port = listening.getsockname()[:2]
-            print(f"serve: {scheme}://{f'[{host}]' if ':' in host else host}:{port}/openapi.json", flush=True)
-            uvicorn.Server(_configuration(application, args)).run([listening])
-    finally:
-        session.close()
-        listening.close()
+    with _listen(args.host, args.port) as listening:
+        serve(settings, bundles, listening, tokens, args.certificate, args.key, args.lookalikes)
     return 0
-
-
-def _configuration(application: "Application", args: argparse.Namespace) -> "uvicorn.Config":
-    import uvicorn
-
-    return uvicorn.Config(
-        application,
-        log_config=None,
-        access_log=False,  # the line of `streams.serve.http.middleware` has no user ids
-        http="httptools",
-        ws="none",
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
-        backlog=BACKLOG,
-        ssl_certfile=args.certificate,
-        ssl_keyfile=args.key,
-    )
-
-
-@contextlib.asynccontextmanager
-async def _following(
-    active: "ActiveModel", catalogue: "CatalogueFollower", lookalikes: "LookalikeFollower | None"
-) -> AsyncIterator[None]:
-    """Follow the active bundle, the catalogue and the look-alikes inside the block.
-
-    Until a bundle is found, every answer says what is missing. The server begins to answer when the catalogue was read,
-    so that no item is recommended in the first second that is not available.
-    """
-    following = [asyncio.create_task(active.follow()), asyncio.create_task(catalogue.follow())]
-    try:
-        await catalogue.wait_for_first_reading(FIRST_READING_S)
-        with contextlib.nullcontext() if lookalikes is None else lookalikes.following():
-            yield
-    finally:
-        for task in following:
-            task.cancel()
-        await asyncio.gather(*following, return_exceptions=True)  # The consumer of the catalogue closes connections.
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +21,9 @@ from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.http.middleware import Application
 from streams.serve.http.problems import unavailable
 from streams.serve.http.tokens import Tokens
+from streams.serve.live.live import Live
 
+READY_WITHIN_S = 30.0
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 
@@ -78,8 +81,8 @@ def application(
     tokens: Tokens | None = None, current: Callable[[], Any] = no_bundle, progress: Progress | None = None
 ) -> Application:
     """progress: of the catalogue; None: there is no catalogue."""
-    sources = Sources(current, no_erasure, ServedCatalogue(progress or Progress("absent")))
-    return make_application(sources, tokens, nothing)
+    catalogue = ServedCatalogue(progress or Progress("absent"))
+    return make_application(Sources(current, no_erasure, catalogue, Live(Settings(), current)), tokens, nothing)
 
 
 def ask(app: Application, method: str, path: str, token: str | None = None, **arguments: Any) -> httpx.Response:
@@ -92,3 +95,15 @@ def ask(app: Application, method: str, path: str, token: str | None = None, **ar
             return await client.request(method, path, headers=headers, **arguments)
 
     return asyncio.run(main())
+
+
+def started(settings: Settings, folder: Path, *arguments: str, token: str | None = None) -> Server:
+    """A server that has the active bundle. folder: a folder of the server's own, which is made."""
+    folder.mkdir()
+    server = Server(settings, folder / "server.log", arguments, token)
+    server.start()
+    deadline = time.monotonic() + READY_WITHIN_S
+    while server.client.get("/readyz").status_code != 200:
+        assert time.monotonic() < deadline, server.last_lines()
+        time.sleep(0.1)
+    return server

@@ -25,7 +25,8 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 1024 * 1024
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})  # these need no token and tell nothing about users
+OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})  # these need no token and tell nothing of users
+PAGE_PATH = "/page/"  # what stands below are the files of the page, which need no token either
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})  # others are "other" in metrics
@@ -124,7 +125,7 @@ class Gate:
 
     def _caller(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller | None:
         """Who sends the request, None where nobody has to say so. Raises ProblemError without a valid token."""
-        if self._tokens is None or scope["path"] in OPEN_PATHS:
+        if self._tokens is None or scope["path"] in OPEN_PATHS or scope["path"].startswith(PAGE_PATH):
             return None
         caller = self._tokens.caller(headers.get(b"authorization", b"").decode("latin-1"))
         if caller is None:
