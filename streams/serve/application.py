@@ -65,6 +65,8 @@ def make_application(
         api.add_exception_handler(error, handler)
     registry = CollectorRegistry()
     _add_health(api, current, registry)
+    if lookalikes is not None:
+        lookalikes.register(registry)
     for router in (
         user_routes(current),
         item_routes(current),
