@@ -10,6 +10,7 @@ import pytest
 from encoder.metrics.time_mixture import TimeMixture
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
+from streams.broker.topics import ensure_topics
 from streams.local import LocalServices
 from streams.serve.client import ApiError, Client
 from streams.serve.explanations import history
@@ -232,3 +233,20 @@ def test_a_server_without_an_index_says_how_to_get_one_and_a_killed_one_builds_i
     assert problem["type"] == "no-lookalikes"
     assert "--lookalikes" in problem["detail"]
     plain.stop()
+
+
+def test_until_the_index_is_complete_the_answer_says_when_to_come_back(served: tuple[Deployment, Server]) -> None:
+    deployment, _ = served
+    folder = deployment.folder / "early"
+    folder.mkdir()
+    settings = deployment.settings_with(updates_topic=f"{deployment.settings.updates_topic}.later")
+    server = Server(settings, folder / "server.log", ["--lookalikes"])
+    server.start()
+    wait_until(lambda: server.client.get("/readyz").status_code == 200, server)
+    answer = server.client.get("/v1/users/user-4/lookalikes")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["type"] == "index-not-ready"
+    ensure_topics(settings)
+    wait_until(lambda: server.client.get("/v1/users/user-4/lookalikes").status_code == 200, server)
+    assert server.ask("/v1/users/user-4/lookalikes")["users"] == []
+    server.stop()
