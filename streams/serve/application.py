@@ -76,6 +76,8 @@ def make_application(
     registry = new_registry()
     _add_health(api, sources.current, registry)
     add_catalogue_metrics(registry, sources.catalogue.progress)
+    if sources.lookalikes is not None:
+        sources.lookalikes.register(registry)
     for router in (
         user_routes(sources.current, sources.catalogue),
         item_routes(sources.current, sources.catalogue),

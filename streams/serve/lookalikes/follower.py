@@ -7,14 +7,16 @@ topic again. Kafka may be away: the indexes stay as they are, and their age grow
 import asyncio
 import contextlib
 import logging
+import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 from aiokafka import AIOKafkaConsumer
+from prometheus_client import CollectorRegistry, Gauge
 
 from export.runtime.bundle import Bundle
 from streams.broker.clients import kafka_errors, make_consumer, no_broker_errors
@@ -56,6 +58,19 @@ class LookalikeFollower:
         """The time since the indexes had every committed update of the topic. None: they never had."""
         at_ms = self._complete_at_ms
         return None if at_ms is None else max(0, int(time.time() * 1000) - at_ms)
+
+    def register(self, registry: CollectorRegistry) -> None:
+        """Show the size and the age of the indexes among these metrics."""
+        shown: dict[str, tuple[str, Callable[[], float]]] = {
+            "users": ("Users in the look-alike indexes", lambda: sum(map(len, self.indexes.values()))),
+            "records_behind": ("Updates that the look-alike indexes have not read", lambda: self.records_behind),
+            "age_seconds": (
+                "Time since the look-alike indexes had every update, not a number before the first time",
+                lambda: math.nan if self.age_ms is None else self.age_ms / 1000,
+            ),
+        }
+        for name, (meaning, value) in shown.items():
+            Gauge(f"thalweg_api_lookalike_{name}", meaning, registry=registry).set_function(value)
 
     @contextlib.contextmanager
     def following(self) -> Iterator[None]:

@@ -10,8 +10,11 @@ import pytest
 from encoder.metrics.time_mixture import TimeMixture
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
+from streams.broker.topics import ensure_topics
 from streams.local import LocalServices
 from streams.serve.client import ApiError, Client
+from streams.serve.explanations import history
+from streams.store.session import Session
 from streams.store.store import open_store
 from tests.support.deployment import Deployment, event, record, shopping
 from tests.tools.serving import Server
@@ -141,6 +144,29 @@ def assert_same_effects(found: list[dict[str, Any]], expected: list[dict[str, An
         assert [one[name] for one in found] == pytest.approx([one[name] for one in expected], abs=1e-4)
 
 
+def test_a_history_is_read_in_chunks_and_within_its_bounds(
+    served: tuple[Deployment, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment, _ = served
+    steps = stored(deployment)["user-7"].steps
+    session = Session(deployment.settings)
+    reader, bundle_id = history.HistoryReader(deployment.settings, session), deployment.bundle.bundle_id
+    at_once = reader.read("user-7", bundle_id, steps)
+    monkeypatch.setattr(history, "CHUNK_RECORDS", 7)
+    in_chunks = reader.read("user-7", bundle_id, steps)
+    assert list(in_chunks) == list(at_once)
+    assert len(in_chunks) == steps
+    assert len(reader.read("user-7", bundle_id, 2)) < steps, "the reading stops when there are enough events"
+    with pytest.raises(history.HistoryError, match=rf"{steps} of the user's {steps + 1} events .* holds no older"):
+        reader.read("user-7", bundle_id, steps + 1)
+    monkeypatch.setattr(history, "MOST_RECORDS", 3)
+    with pytest.raises(history.HistoryError, match=r"among the 3 records .* the most for an answer"):
+        reader.read("user-7", bundle_id, steps)
+    with pytest.raises(history.HistoryError, match="the row has gone"):
+        reader.read("nobody", bundle_id, 1)
+    session.close()
+
+
 def test_the_client_asks_what_curl_asks(served: tuple[Deployment, Server]) -> None:
     _, server = served
     with Client(f"http://{server.address}") as client:
@@ -180,6 +206,7 @@ def test_while_kafka_is_away_the_index_answers_with_its_age_and_explanations_say
     finally:
         services.kafka.resume()
     assert {one["user_id"] for one in found["users"]} == before
+    assert "thalweg_api_lookalike_users 42.0" in server.client.get("/metrics").text
     assert found["index_age_ms"] > 2_000
     assert explained["events"] is None
     assert explained["events_missing"]
@@ -206,3 +233,20 @@ def test_a_server_without_an_index_says_how_to_get_one_and_a_killed_one_builds_i
     assert problem["type"] == "no-lookalikes"
     assert "--lookalikes" in problem["detail"]
     plain.stop()
+
+
+def test_until_the_index_is_complete_the_answer_says_when_to_come_back(served: tuple[Deployment, Server]) -> None:
+    deployment, _ = served
+    folder = deployment.folder / "early"
+    folder.mkdir()
+    settings = deployment.settings_with(updates_topic=f"{deployment.settings.updates_topic}.later")
+    server = Server(settings, folder / "server.log", ["--lookalikes"])
+    server.start()
+    wait_until(lambda: server.client.get("/readyz").status_code == 200, server)
+    answer = server.client.get("/v1/users/user-4/lookalikes")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["type"] == "index-not-ready"
+    ensure_topics(settings)
+    wait_until(lambda: server.client.get("/v1/users/user-4/lookalikes").status_code == 200, server)
+    assert server.ask("/v1/users/user-4/lookalikes")["users"] == []
+    server.stop()
