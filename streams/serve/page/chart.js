@@ -138,7 +138,7 @@ export class TimeChart {
     const rows = this.times.map((ms, row) => [time(ms), ...this.series.map(one => number(one.values[row], this.digits))]);
     const numbers = this.series.map((_, place) => place + 1);
     this.rows.replaceChildren(
-      table(this.label, [text("time"), ...this.series.map(one => one.name)], rows.slice(-TABLE_ROWS).reverse(), numbers, { class: "times" }));
+      table(this.label, [text("time"), ...this.series.map(one => one.name)], rows.slice(-TABLE_ROWS).reverse(), numbers));
   }
 
   close() {
