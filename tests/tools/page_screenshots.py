@@ -13,8 +13,8 @@ from playwright.sync_api import Page, expect
 from tests.tools.browser import open_browser
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
-SIZE = {"width": 1280, "height": 860}
-LIVE_FOR_MS = 9_000  # some points of each curve
+SIZE = {"width": 1200, "height": 780}
+LIVE_FOR_MS = 12_000  # some points of each curve
 MAX_BYTES = 150_000
 
 

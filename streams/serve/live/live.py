@@ -14,7 +14,7 @@ from streams.broker.topics import Topic, TopicWatch
 from streams.config.errors import ThalwegError
 from streams.config.settings import Settings
 from streams.contracts.evaluation_events import EvaluationEvent
-from streams.serve.http.problems import ProblemError
+from streams.serve.http.problems import ProblemError, unavailable
 from streams.serve.live.freshness import Freshness
 from streams.serve.live.history import History, Status
 from streams.serve.live.projection import project
@@ -31,6 +31,7 @@ STATUS_EVERY_S = 2.0
 HEARTBEAT_S = 10.0
 STREAM_LIMIT_S = 600.0  # then the page asks again, and its token is checked again
 END_CHECK_S = 0.5
+MAP_WITHIN_S, MAP_CHECK_S = 5.0, 0.05
 STOP_S = 3.0
 RING_MESSAGES = 500
 LAST_METRICS, LAST_ALARMS, LAST_LETTERS, LAST_EVENTS, LAST_UPDATES = 1_000, 200, 2_000, 1_000, 1_000
@@ -90,6 +91,19 @@ class Live:
             self._following = asyncio.create_task(self._follow())
         if not self._pages:
             self._linger = asyncio.get_running_loop().call_later(LINGER_S, self._stop)
+
+    async def seen_users(self, bundle_id: str) -> SeenUsers:
+        """The users of the active bundle. Waits while the bundle's map is made.
+
+        Raises ProblemError where that takes longer than MAP_WITHIN_S.
+        """
+        self.follow()
+        gives_up_s = time.monotonic() + MAP_WITHIN_S
+        while time.monotonic() < gives_up_s:
+            if self.seen is not None and self.seen.bundle_id == bundle_id:
+                return self.seen
+            await asyncio.sleep(MAP_CHECK_S)
+        raise unavailable(f"the map of bundle {bundle_id} is not made yet; ask again")
 
     async def close(self) -> None:
         """Stop reading. A client of Kafka that does not end within STOP_S is left alone."""

@@ -60,6 +60,7 @@ export class TimeChart {
     this.plot = new window.uPlot({
       width: Math.max(this.surface.clientWidth, 200),
       height: HEIGHT_REM * rem(),
+      padding: [null, 1.5 * rem(), null, null], // for the last time
       legend: { show: false },
       cursor: { drag: { x: false, y: false } },
       scales: { x: { range: (_, low, high) => (low === high ? [low - ALONE_S, low + ALONE_S] : [low, high]) }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high ?? 0) > 0 ? high * 1.08 : 1] } },
@@ -138,7 +139,7 @@ export class TimeChart {
     const rows = this.times.map((ms, row) => [time(ms), ...this.series.map(one => number(one.values[row], this.digits))]);
     const numbers = this.series.map((_, place) => place + 1);
     this.rows.replaceChildren(
-      table(this.label, [text("time"), ...this.series.map(one => one.name)], rows.slice(-TABLE_ROWS).reverse(), numbers, { class: "times" }));
+      table(this.label, [text("time"), ...this.series.map(one => one.name)], rows.slice(-TABLE_ROWS).reverse(), numbers));
   }
 
   close() {

@@ -26,11 +26,12 @@ export function share(value) {
   return formatter(Intl.NumberFormat, { style: "percent", maximumFractionDigits: 0 }).format(value);
 }
 
-/** The time of the day, and the day where it is not today. */
+/** The time of the day, and the day where it is not today. The text breaks between both alone. */
 export function time(ms) {
   if (!ms) return NONE;
   const isToday = new Date(ms).toDateString() === new Date().toDateString();
-  return formatter(Intl.DateTimeFormat, isToday ? { timeStyle: "medium" } : { dateStyle: "short", timeStyle: "medium" }).format(ms);
+  return formatter(Intl.DateTimeFormat, isToday ? { timeStyle: "medium" } : { dateStyle: "short", timeStyle: "medium" })
+    .format(ms).replace(/(?<!,)\s/g, "\u00a0");
 }
 
 /** Hours and minutes for the axis of a chart, with seconds where the chart shows a short time. */

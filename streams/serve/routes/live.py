@@ -8,7 +8,6 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from numpy.typing import NDArray
 
-from streams.serve.http.problems import unavailable
 from streams.serve.live.live import Live, shown_event
 from streams.serve.live.seen_users import SeenUser, SeenUsers
 from streams.serve.routes import live_bodies
@@ -37,7 +36,7 @@ def live_routes(current: Callable[[], Model], live: Live) -> APIRouter:
     async def bundle_map() -> Response:
         """The map of the active bundle: its axes, and some items on the map."""
         model = current()
-        seen = _seen(live, model)
+        seen = await live.seen_users(model.bundle_id)
         names, plane = model.bundle.vocabulary.items, seen.projection
         items = [
             {"item_id": names[item - 1], "x": x, "y": y}
@@ -51,7 +50,7 @@ def live_routes(current: Callable[[], Model], live: Live) -> APIRouter:
     ) -> Response:
         """What was lately seen of a user: events, the vector's way on the map, and recommendations before and after."""
         model = current()
-        seen = _seen(live, model)
+        seen = await live.seen_users(model.bundle_id)
         row = await model.row(user_id)
         query, steps = (model.bundle.initial_query, 0) if row is None else (row.query, row.steps)
         found = SeenUser() if row is None else seen.of(user_id)
@@ -123,11 +122,3 @@ def _events(found: SeenUser) -> list[dict[str, Any]]:
     """The newest first. An update may cover several events, and then the last of these events has the angle."""
     turned = {place.source: place.turned_degrees for place in found.places}
     return [{**shown_event(event), "turned_degrees": turned.get(event.id)} for event in reversed(found.events)]
-
-
-def _seen(live: Live, model: Model) -> SeenUsers:
-    """Raises ProblemError while the map of the bundle is being made."""
-    live.follow()
-    if live.seen is None or live.seen.bundle_id != model.bundle_id:
-        raise unavailable(f"the map of bundle {model.bundle_id} is being made; ask again")
-    return live.seen

@@ -22,7 +22,7 @@ function shown(found) {
   const what = el("p", {}, itemCell(found.item_id), " ", text("explainedScore", { score: number(found.score, 2), rank: number(found.rank) }));
   if (!found.events) return [what, el("p", { class: "note" }, found.events_missing ?? "")];
   const rows = [...found.events].reverse().map(event => [
-    el("span", { class: "moment" }, time(event.event_time_ms)), event.action, itemCell(event.item_id),
+    time(event.event_time_ms), event.action, itemCell(event.item_id),
     number(event.moved_l2, 3), signed(event.score_change), number(event.rank_without),
   ]);
   const head = ["time", "action", "item", "movedBy", "scoreByEvent", "rankWithout"].map(key => text(key));

@@ -13,7 +13,6 @@ const TILES = [
   ["freshP50", status => milliseconds(status.freshness_p50_ms)],
   ["freshP99", status => milliseconds(status.freshness_p99_ms)],
   ["deadLetters", () => number(state.deadLetters.count)],
-  ["bundle", status => status.bundle_id ?? text("noBundle")],
 ];
 
 const milliseconds = value => (value === null || value === undefined ? number(null) : `${number(value, value < 10 ? 1 : 0)} ms`);
@@ -25,9 +24,10 @@ export function show(main) {
     new TimeChart(text("lag"), 0, text("lagNote")),
     new TimeChart(text("freshness"), 1, text("freshnessNote")),
   ];
-  const events = el("div"), letters = el("div");
+  const events = el("div"), letters = el("div"), bundle = el("span", { class: "bundle" }, text("noBundle"));
   main.append(
     el("h1", {}, text("live")),
+    el("p", { class: "note" }, `${text("bundle")}: `, bundle),
     el("dl", { class: "tiles" }, TILES.map(([key], place) => el("div", { class: "card" }, el("dt", {}, text(key)), values[place]))),
     el("div", { class: "charts" }, charts.map(chart => chart.node)),
     el("section", { class: "card" }, el("h2", {}, text("lastEvents")), events),
@@ -37,6 +37,7 @@ export function show(main) {
   function update(kind) {
     const status = state.statuses.at(-1);
     if (status) {
+      bundle.textContent = status.bundle_id ?? text("noBundle");
       TILES.forEach(([, value], place) => { values[place].textContent = value(status); });
       const times = state.statuses.map(one => one.time_ms);
       const series = (...pairs) => pairs.map(([key, name]) => ({ name: text(key), values: state.statuses.map(one => one[name] ?? null) }));
@@ -57,7 +58,7 @@ function eventTable(last) {
     event.action,
     itemLink(event.item_id),
     rank(event),
-    el("span", { class: "moment" }, time(event.event_time_ms)),
+    time(event.event_time_ms),
   ]);
   return table(text("lastEvents"), ["user", "action", "item", "rank", "time"].map(key => text(key)), rows, [3]);
 }

@@ -70,7 +70,7 @@ function sections(found) {
 
 function eventTable(events) {
   const rows = events.map(event => [
-    el("span", { class: "moment" }, time(event.event_time_ms)), event.action, itemCell(event.item_id), rank(event),
+    time(event.event_time_ms), event.action, itemCell(event.item_id), rank(event),
     event.turned_degrees === null ? number(null) : text("degrees", { value: number(event.turned_degrees, 1) }),
   ]);
   return table(text("seenEvents"), ["time", "action", "item", "rank", "turned"].map(key => text(key)), rows, [3, 4]);

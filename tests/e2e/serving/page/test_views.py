@@ -85,7 +85,7 @@ def test_all_views_can_be_used_by_keyboard_and_axe_finds_nothing(
         page.get_by_role("rowheader", name="value is not JSON")
     )
     expect(dead_letter.first).to_be_visible(timeout=SEEN_WITHIN_MS)
-    expect(page.locator("dl.tiles")).to_contain_text(deployment.bundle.bundle_id, timeout=SEEN_WITHIN_MS)
+    expect(page.locator(".bundle")).to_have_text(deployment.bundle.bundle_id, timeout=SEEN_WITHIN_MS)
     expect(page.locator("table").first.locator("tbody tr")).not_to_have_count(0, timeout=SEEN_WITHIN_MS)
     check(page, f"Live, {scheme}, {size}")
 
