@@ -96,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
         },
         action_offsets=description.action_offsets,
         checkpoint=None if args.without_checkpoint else args.checkpoint,
+        companions=None if trained.companions is None else trained.companions.widened(len(vocabulary.items)),
         for_gpu=args.gpu,
         in_float16=args.half,
         overwrite=args.overwrite,

@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from encoder.data.features import BRAND, CATEGORY
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import BundleError, InputError
+from encoder.metrics.followers.companions import Companions
 from encoder.model.user_model import UserModel
 from encoder.training.checkpoints.checkpoint_files import BUNDLE_SUBFOLDER, CHECKPOINT_FILES
 from export.graphs.heads import head_widths
@@ -19,6 +21,7 @@ from export.graphs.resident_states import read_graph, resident_step_graph, write
 from export.graphs.step import step_graph
 from export.parity import check_parity, recent_places
 from export.runtime.bundle import FILES, FORMAT, GPU_FILES, MANIFEST, Bundle, Manifest, bundle_id, hash_files
+from export.runtime.hybrid import HYBRID_FILE, WEIGHTS
 
 CHECKPOINT_IN_BUNDLE = tuple(f"{BUNDLE_SUBFOLDER}/{name}" for name in CHECKPOINT_FILES)
 
@@ -32,6 +35,7 @@ def export_model(
     training: dict[str, Any] | None = None,
     action_offsets: Sequence[float] = (),
     checkpoint: Path | str | None = None,
+    companions: Companions | None = None,
     for_gpu: bool = False,
     in_float16: bool = False,
     overwrite: bool = True,
@@ -40,9 +44,10 @@ def export_model(
 
     metrics, training: go into the manifest as they are, and so into the bundle's id. They must not hold wall-clock
     times, which would give every export another id. action_offsets: those of the known actions, or none. checkpoint:
-    folder whose files the bundle carries, so that the training can continue (`thalweg train --from`). for_gpu: also
-    write the graphs of states that stay on a GPU, which repeat the model's tables. in_float16: these graphs rank in
-    float16, and the manifest tells the loss.
+    folder whose files the bundle carries, so that the training can continue (`thalweg train --from`). companions: of
+    the model's items, for hybrid scores; None leaves the file of hybrid scores out. for_gpu: also write the graphs of
+    states that stay on a GPU, which repeat the model's tables. in_float16: these graphs rank in float16, and the
+    manifest tells the loss.
 
     overwrite: replace another bundle that is in `out`. The same bundle is always written again.
 
@@ -61,11 +66,15 @@ def export_model(
             _copy_checkpoint(Path(checkpoint), draft)
         if for_gpu:
             _write_gpu_files(model, draft, in_float16)
+        if companions is not None:
+            _write_hybrid_file(model, companions, draft)
         parity = check_parity(model, draft, in_float16=for_gpu and in_float16)
         names = FILES + (GPU_FILES if for_gpu else ()) + (() if checkpoint is None else CHECKPOINT_IN_BUNDLE)
+        names += () if companions is None else (HYBRID_FILE,)
         offsets = dict(zip(vocabulary.actions, action_offsets, strict=True)) if action_offsets else {}
+        weights = {} if companions is None else WEIGHTS
         manifest = _manifest(model, parity, metrics or {}, training or {}, hash_files(draft, names))
-        new_id = _write_manifest(msgspec.structs.replace(manifest, action_offsets=offsets), draft)
+        new_id = _write_manifest(msgspec.structs.replace(manifest, action_offsets=offsets, hybrid=weights), draft)
         if not overwrite:
             _check_same(out, new_id)
         if out.exists():
@@ -158,6 +167,24 @@ def _write_files(model: UserModel, vocabulary: Vocabulary, folder: Path) -> None
         folder / "initial.npz",
         state=model.initial_state(1)[0].numpy(),
         representation=model.initial_representation(1)[0].detach().numpy(),
+    )
+
+
+def _write_hybrid_file(model: UserModel, companions: Companions, folder: Path) -> None:
+    """Write what `export.runtime.hybrid` reads. A model without content has items of unknown category and brand."""
+    category, brand = (
+        getattr(model, f"item_{name}").numpy().astype(np.int32)
+        if name in model.config.content
+        else np.zeros(model.config.items + 1, np.int32)
+        for name in (CATEGORY, BRAND)
+    )
+    np.savez(
+        folder / HYBRID_FILE,
+        starts=companions.starts,
+        items=companions.items,
+        similarity=companions.similarities(),
+        category=category,
+        brand=brand,
     )
 
 

@@ -35,9 +35,10 @@ def representation_body(user_id: str, row: ServedRow, bundle: Bundle) -> dict[st
 def scored_items(scored: Scored, bundle: Bundle) -> Sequence[Mapping[str, Any]]:
     """The fields of `streams.serve.routes.bodies.ScoredItem`, one mapping for each item."""
     names = bundle.vocabulary.items
+    columns = (values.tolist() for values in (scored.item, scored.score(), *scored[1:]))
     return [
-        {"item_id": names[item - 1], "score": dot + repeat, "dot": dot, "repeat": repeat}
-        for item, dot, repeat in zip(scored.item.tolist(), scored.dot.tolist(), scored.repeat.tolist(), strict=True)
+        {"item_id": names[item - 1], "score": score, "dot": dot, "repeat": repeat, "co": co, "content": content}
+        for item, score, dot, repeat, co, content in zip(*columns, strict=True)
     ]
 
 
