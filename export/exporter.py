@@ -61,26 +61,27 @@ def export_model(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
         draft = Path(temporary) / "bundle"
         draft.mkdir()
-        _write_files(model, vocabulary, draft)
+        names = _write_files(model, vocabulary, draft)
         if checkpoint is not None:
-            _copy_checkpoint(Path(checkpoint), draft)
+            names += _copy_checkpoint(Path(checkpoint), draft)
         if for_gpu:
-            _write_gpu_files(model, draft, in_float16)
+            names += _write_gpu_files(model, draft, in_float16)
         if companions is not None:
-            _write_hybrid_file(model, companions, draft)
+            names += _write_hybrid_file(model, companions, draft)
         parity = check_parity(model, draft, in_float16=for_gpu and in_float16)
-        names = FILES + (GPU_FILES if for_gpu else ()) + (() if checkpoint is None else CHECKPOINT_IN_BUNDLE)
-        names += () if companions is None else (HYBRID_FILE,)
         offsets = dict(zip(vocabulary.actions, action_offsets, strict=True)) if action_offsets else {}
-        weights = {} if companions is None else WEIGHTS
         manifest = _manifest(model, parity, metrics or {}, training or {}, hash_files(draft, names))
-        new_id = _write_manifest(msgspec.structs.replace(manifest, action_offsets=offsets, hybrid=weights), draft)
+        new_id = _write_manifest(msgspec.structs.replace(manifest, action_offsets=offsets), draft)
         if not overwrite:
             _check_same(out, new_id)
-        if out.exists():
-            shutil.rmtree(out)
-        draft.replace(out)
+        _put_in_place(draft, out)
     return Bundle.load(out)
+
+
+def _put_in_place(draft: Path, out: Path) -> None:
+    if out.exists():
+        shutil.rmtree(out)
+    draft.replace(out)
 
 
 def _check_outputs(model: UserModel, out: Path) -> None:
@@ -103,10 +104,11 @@ def _check_same(folder: Path, new_id: str) -> None:
         raise InputError(f"{folder} holds another bundle, {found}: name another folder, or add --overwrite")
 
 
-def _copy_checkpoint(checkpoint: Path, folder: Path) -> None:
+def _copy_checkpoint(checkpoint: Path, folder: Path) -> tuple[str, ...]:
     (folder / BUNDLE_SUBFOLDER).mkdir()
     for name in CHECKPOINT_FILES:
         shutil.copyfile(checkpoint / name, folder / BUNDLE_SUBFOLDER / name)
+    return CHECKPOINT_IN_BUNDLE
 
 
 def _manifest(
@@ -130,6 +132,7 @@ def _manifest(
         training=training,
         files=files,
         recent_places=recent_places(model),
+        hybrid=WEIGHTS if HYBRID_FILE in files else {},
         heads={} if model.heads is None else head_widths(model.heads),
     )
 
@@ -153,8 +156,8 @@ def _write_manifest(manifest: Manifest, folder: Path) -> str:
     return manifest.bundle_id
 
 
-def _write_files(model: UserModel, vocabulary: Vocabulary, folder: Path) -> None:
-    """Write the files of every bundle except the manifest."""
+def _write_files(model: UserModel, vocabulary: Vocabulary, folder: Path) -> tuple[str, ...]:
+    """Write the files of every bundle except the manifest, and return their names."""
     vectors = model.item_table().detach().numpy()
     unscored_width = model.representation_width - model.config.width
     (folder / "step.onnx").write_bytes(step_graph(model))
@@ -168,9 +171,10 @@ def _write_files(model: UserModel, vocabulary: Vocabulary, folder: Path) -> None
         state=model.initial_state(1)[0].numpy(),
         representation=model.initial_representation(1)[0].detach().numpy(),
     )
+    return FILES
 
 
-def _write_hybrid_file(model: UserModel, companions: Companions, folder: Path) -> None:
+def _write_hybrid_file(model: UserModel, companions: Companions, folder: Path) -> tuple[str, ...]:
     """Write what `export.runtime.hybrid` reads. A model without content has items of unknown category and brand."""
     category, brand = (
         getattr(model, f"item_{name}").numpy().astype(np.int32)
@@ -186,9 +190,10 @@ def _write_hybrid_file(model: UserModel, companions: Companions, folder: Path) -
         category=category,
         brand=brand,
     )
+    return (HYBRID_FILE,)
 
 
-def _write_gpu_files(model: UserModel, folder: Path, in_float16: bool) -> None:
+def _write_gpu_files(model: UserModel, folder: Path, in_float16: bool) -> tuple[str, ...]:
     """Write the graphs of states that stay on a GPU."""
     vectors = model.item_table().detach().numpy()[1:]
     predict = predict_graph(
@@ -203,3 +208,4 @@ def _write_gpu_files(model: UserModel, folder: Path, in_float16: bool) -> None:
     (folder / "gpu_predict.onnx").write_bytes(predict)
     (folder / "gpu_read.onnx").write_bytes(read_graph(model))
     (folder / "gpu_write.onnx").write_bytes(write_graph(model))
+    return GPU_FILES

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 HYBRID_FILE = "hybrid.npz"
 DECAY = 0.7
 # Scenario -> part -> weight. `new` is `home` over the items that are new.
-WEIGHTS = {"home": {"co": 2.0, "content": 1.0}, "cart": {"co": 8.0, "content": 1.0}}
+WEIGHTS = {"home": {"co": 1.0, "content": 2.0}, "cart": {"co": 4.0, "content": 2.0}}
 
 
 class HybridWeights(NamedTuple):

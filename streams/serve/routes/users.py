@@ -11,6 +11,7 @@ from pydantic import BeforeValidator
 from streams.serve.http.problems import ProblemError
 from streams.serve.routes import bodies
 from streams.serve.routes.answers import entity_tag, is_same, json_answer, representation_body, scored_items
+from streams.serve.routes.scenarios import BasketItems, ScenarioName, basket_of, query_of_basket
 from streams.serve.scoring.active_model import Model
 from streams.serve.scoring.scorer import TopQuery
 from streams.store.served_rows import ServedRow
@@ -80,9 +81,12 @@ def user_routes(current: Callable[[], Model]) -> APIRouter:
 
 
 def _add_scores(router: APIRouter, current: Callable[[], Model]) -> None:
-    @router.get("/users/{user_id}/recommendations", response_model=bodies.Recommendations, responses=described(503))
+    @router.get(
+        "/users/{user_id}/recommendations", response_model=bodies.Recommendations, responses=described(404, 503)
+    )
     async def recommendations(
         user_id: UserId,
+        given: BasketItems,
         exclude: Annotated[
             list[bodies.Id],
             Query(
@@ -91,16 +95,18 @@ def _add_scores(router: APIRouter, current: Callable[[], Model]) -> None:
         ],
         k: Annotated[int, Query(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20,
         exclude_recent: Annotated[bool, Query(description="leave out the user's last distinct items")] = False,
+        scenario: ScenarioName = "home",
     ) -> Response:
-        """The best items for a user. A user without a row gets the items of a new user."""
+        """The best items for a user. A user without a row gets the items of a new user, or what goes with a basket."""
         model = current()
+        basket = basket_of(scenario, given, model)
         row = await model.row(user_id)
-        query = _query(row, model)
+        query = _query(row, model) if row or not basket else await query_of_basket(basket, model)
         index = model.bundle.item_index
-        left_out = [index[item] for item in exclude if item in index]
+        left_out = [*(basket or ()), *(index[item] for item in exclude if item in index)]
         if exclude_recent:
             left_out += model.scorer.recent(query)
-        scored = await model.top(TopQuery(query, k, left_out))
+        scored = await model.top(TopQuery(query, k, left_out, basket=basket))
         return json_answer({**_who(user_id, row, model), "items": scored_items(scored, model.bundle)})
 
     @router.post("/rank", response_model=bodies.Ranking, responses=described(413, 503))
