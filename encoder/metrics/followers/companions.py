@@ -87,5 +87,7 @@ class Companions:
 
 def visits_of(sequences: Sequences) -> NDArray[np.int64]:
     """(n,) the number of each event's visit, ascending from 0."""
-    visits: NDArray[np.int64] = np.cumsum((sequences.gap_ms < 0) | (sequences.gap_ms >= VISIT_GAP_MS)) - 1
+    begins = sequences.gap_ms >= VISIT_GAP_MS
+    begins[sequences.starts[:-1]] = True
+    visits: NDArray[np.int64] = np.cumsum(begins) - 1
     return visits

@@ -1,5 +1,6 @@
 """The events by which each scenario is judged. This module is pure."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from export.evaluation.scored_events import ScoredEvents
 # Words in the names of actions that put an item into a basket or order an item.
 BASKET_WORDS = ("cart", "basket", "purchase", "buy", "order", "transaction")
 DAY_MS = 86_400_000
+NEVER_MS = np.iinfo(np.int64).max
 
 
 class Cases(NamedTuple):
@@ -22,17 +24,20 @@ class Cases(NamedTuple):
     candidates: NDArray[np.bool_] | None = None  # (N + 1,) which items are recommended; None: all
 
 
-def make_cases(scored: ScoredEvents, actions: list[str], items: int, new_days: float) -> dict[str, Cases]:
+def make_cases(
+    scored: ScoredEvents, actions: list[str], first_ms: NDArray[np.int64], new_days: float
+) -> dict[str, Cases]:
     """Scenario -> its questions.
 
     home: every scored event of a user with history. to_the_user: those among them with an item that the user did not
     have before. cart: see `cart_cases`. new: events with an item that the user did not have before and that first
     appeared at most `new_days` days before the first scored event; only such items are recommended.
 
-    actions: names by index, from 1. items: N.
+    actions: names by index, from 1. first_ms: as of `first_times_ms`.
     """
     sequences, position = scored.sequences, scored.target[scored.steps > 0]
-    fresh = fresh_items(scored, items, new_days)
+    begin_ms = scored.event_time_ms[scored.target].min(initial=NEVER_MS)
+    fresh = (first_ms >= begin_ms - new_days * DAY_MS) & (first_ms < NEVER_MS)
     unseen = position[sequences.is_new_item[position]]
     return {
         "home": Cases(position, False),
@@ -42,14 +47,16 @@ def make_cases(scored: ScoredEvents, actions: list[str], items: int, new_days: f
     }
 
 
-def fresh_items(scored: ScoredEvents, items: int, new_days: float) -> NDArray[np.bool_]:
-    """(N + 1,) which items have their first event at most `new_days` days before the first scored event, or later."""
-    first_ms = np.full(items + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first_ms, scored.sequences.item, scored.event_time_ms)
-    begin_ms = scored.event_time_ms[scored.target].min(initial=np.iinfo(np.int64).max)
-    fresh: NDArray[np.bool_] = (first_ms >= begin_ms - new_days * DAY_MS) & (first_ms < np.iinfo(np.int64).max)
-    fresh[0] = False
-    return fresh
+def first_times_ms(parts: Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]], items: int) -> NDArray[np.int64]:
+    """(N + 1,) time of each item's first event, NEVER_MS without an event and for the unknown item.
+
+    parts: item indices and times of events. items: N.
+    """
+    first_ms = np.full(items + 1, NEVER_MS)
+    for item, time_ms in parts:
+        np.minimum.at(first_ms, item, time_ms)
+    first_ms[0] = NEVER_MS
+    return first_ms
 
 
 def cart_cases(scored: ScoredEvents, actions: list[str]) -> Cases:

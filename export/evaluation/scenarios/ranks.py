@@ -18,7 +18,7 @@ from encoder.metrics.baselines import Baselines
 from encoder.metrics.ranking import ranks_of
 from export.evaluation.bootstrap import difference
 from export.evaluation.queries import queries
-from export.evaluation.scenarios.cases import Cases, make_cases
+from export.evaluation.scenarios.cases import Cases, first_times_ms, make_cases
 from export.evaluation.scored_events import ScoredEvents
 from export.evaluation.slices import summary
 from export.runtime.bundle import Bundle
@@ -47,10 +47,12 @@ def scenario_metrics(
             f"bundle {bundle.bundle_id} has no counts for hybrid scores, because an earlier version trained its model: "
             "train the model again, and export it"
         )
-    items = bundle.manifest.items
-    popularity = Baselines.from_sequences(Sequences.from_log(history, bundle.vocabulary), items).popularity
+    items, vocabulary = bundle.manifest.items, bundle.vocabulary
+    popularity = Baselines.from_sequences(Sequences.from_log(history, vocabulary), items).popularity
+    parts = [(vocabulary.item_index(history), history.time_ms), (scored.sequences.item, scored.event_time_ms)]
+    first_ms = first_times_ms(parts, items)
     found = {}
-    for name, cases in make_cases(scored, bundle.vocabulary.actions, items, new_days).items():
+    for name, cases in make_cases(scored, vocabulary.actions, first_ms, new_days).items():
         weights = HybridWeights(**bundle.manifest.hybrid["home" if cases.baskets is None else "cart"])
         ranks = _ranks(bundle, stepper, scored, cases, weights, popularity)
         user = scored.event_user[cases.position]
