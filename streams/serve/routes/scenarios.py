@@ -15,52 +15,44 @@ from streams.serve.scoring.active_model import Model
 
 ScenarioName = Annotated[
     Literal["home", "cart"],
-    Query(description="home: what the user wants next; cart: what goes with `items`, which do not come themselves"),
+    Query(description="home: what the user wants next; cart: what goes with a basket"),
 ]
-BasketItems = Annotated[
+GivenItems = Annotated[
     list[bodies.Id],
     Query(
         alias="items",
         default_factory=list,
         max_length=bodies.MOST_EXCLUDED,
-        description="the basket of the scenario cart, the newest item first; may stand again",
+        description="items to find others for, such as those of a basket, the newest first; without them, the user's "
+        "recent items; may stand again",
     ),
 ]
 
 
-def basket_of(scenario: str, items: Sequence[str], model: Model) -> list[int] | None:
-    """The indices of the basket's items, each once, in order. None in a scenario without a basket.
+def indices_of(items: Sequence[str], model: Model) -> list[int] | None:
+    """The indices of given items, each once, in order. None where none are given.
 
-    Raises ProblemError where the scenario and the items do not belong together, and for an item that the bundle does
-    not know.
+    Raises ProblemError for an item that the bundle does not know.
     """
-    if (scenario == "cart") != bool(items):
-        detail = (
-            "scenario=cart needs the items of the basket: give items=ID at least once"
-            if scenario == "cart"
-            else f"items={items[0]!r} stands beside scenario={scenario}: items belong to scenario=cart"
-        )
-        raise ProblemError(422, "invalid-request", "Scenario and items do not belong together", detail)
-    if scenario != "cart":
-        return None
     index = model.bundle.item_index
     unknown = [item for item in dict.fromkeys(items) if item not in index]
     if unknown:
         names = ", ".join(map(repr, unknown))
         detail = f"bundle {model.bundle_id} does not know these of the given items: {names}; leave them out"
         raise ProblemError(404, "unknown-item", "Unknown item", detail)
-    return [index[item] for item in dict.fromkeys(items)]
+    return [index[item] for item in dict.fromkeys(items)] or None
 
 
-async def query_of_basket(basket: Sequence[int], model: Model) -> NDArray[np.float32]:
-    """The (Q,) query of a user who is not known, after events of the basket's items, as `POST /v1/step` gives it.
+async def query_after(items: Sequence[int], model: Model) -> NDArray[np.float32]:
+    """The (Q,) query of a user who is not known, after events of these items, the newest first, as `POST /v1/step` gives
+    it.
 
     The events have the most frequent action of the training, and the present time.
     """
     vocabulary, now_ms = model.bundle.vocabulary, int(time.time() * 1000)
     events = [
         bodies.Event(item_id=vocabulary.items[item - 1], action=vocabulary.actions[0], event_time_ms=now_ms)
-        for item in reversed(basket)
+        for item in reversed(items)
     ]
     query, _ = await model.compute(step_events, model.bundle, model.stepper, events)
     return query

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator
 from streams.serve.http.problems import ProblemError
 from streams.serve.routes import bodies
 from streams.serve.routes.answers import entity_tag, is_same, json_answer, representation_body, scored_items
-from streams.serve.routes.scenarios import BasketItems, ScenarioName, basket_of, query_of_basket
+from streams.serve.routes.scenarios import GivenItems, ScenarioName, indices_of, query_after
 from streams.serve.scoring.active_model import Model
 from streams.serve.scoring.scorer import TopQuery
 from streams.store.served_rows import ServedRow
@@ -86,7 +86,7 @@ def _add_scores(router: APIRouter, current: Callable[[], Model]) -> None:
     )
     async def recommendations(
         user_id: UserId,
-        given: BasketItems,
+        given: GivenItems,
         exclude: Annotated[
             list[bodies.Id],
             Query(
@@ -97,16 +97,16 @@ def _add_scores(router: APIRouter, current: Callable[[], Model]) -> None:
         exclude_recent: Annotated[bool, Query(description="leave out the user's last distinct items")] = False,
         scenario: ScenarioName = "home",
     ) -> Response:
-        """The best items for a user. A user without a row gets the items of a new user, or what goes with a basket."""
+        """The best items for a user. A user without a row gets those of a new user, or what goes with given items."""
         model = current()
-        basket = basket_of(scenario, given, model)
+        context = indices_of(given, model)
         row = await model.row(user_id)
-        query = _query(row, model) if row or not basket else await query_of_basket(basket, model)
+        query = _query(row, model) if row or context is None else await query_after(context, model)
         index = model.bundle.item_index
-        left_out = [*(basket or ()), *(index[item] for item in exclude if item in index)]
+        left_out = [*(context or ()), *(index[item] for item in exclude if item in index)]
         if exclude_recent:
             left_out += model.scorer.recent(query)
-        scored = await model.top(TopQuery(query, k, left_out, basket=basket))
+        scored = await model.top(TopQuery(query, k, left_out, scenario=scenario, context=context))
         return json_answer({**_who(user_id, row, model), "items": scored_items(scored, model.bundle)})
 
     @router.post("/rank", response_model=bodies.Ranking, responses=described(413, 503))

@@ -16,6 +16,8 @@ from export.runtime.hybrid import HybridWeights
 from export.runtime.queries import recent_items
 from streams.serve.scoring.top_items import padded, top_items
 
+SCENARIOS = ("home", "cart")
+
 
 class Scored(NamedTuple):
     """Items with the parts of their scores, highest score first. A score is the float64 sum of the parts."""
@@ -38,7 +40,8 @@ class TopQuery(NamedTuple):
     most: int
     left_out: Sequence[int] = ()  # indices of items that are not recommended
     allowed: NDArray[np.bool_] | None = None  # (N + 1,) by item index, False: not recommended; None: all are allowed
-    basket: Sequence[int] | None = None  # items of the scenario `cart`, the newest first; None: the user's recent items
+    scenario: str = "home"  # whose weights count, a key of the manifest's `hybrid`
+    context: Sequence[int] | None = None  # given items, the newest first; None: the user's recent items
 
 
 class Scorer:
@@ -48,7 +51,7 @@ class Scorer:
         self._places = bundle.manifest.recent_places
         self._hybrid = bundle.hybrid
         weights = bundle.manifest.hybrid
-        self._weights = {name: HybridWeights(**weights.get(name, {})) for name in ("home", "cart")}
+        self._weights = {name: HybridWeights(**weights.get(name, {})) for name in SCENARIOS}
         vectors = np.asarray(bundle.item_vectors)
         # Counters end a representation, and item vectors have zeros there: docs/contracts.md#representations.
         scoring = np.flatnonzero(vectors.any(axis=0)).max(initial=0) + 1
@@ -63,7 +66,7 @@ class Scorer:
 
     def some(self, query: NDArray[np.float32], item: NDArray[np.int64]) -> Scored:
         """Score the items with these indices for one query, in the order of their scores."""
-        return self._scored(query, self._context(query, None), item)
+        return self._scored(query, self._context(TopQuery(query, len(item))), item)
 
     def similar(self, item: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The items whose vectors point most nearly the same way: (n,) indices, (n,) cosines."""
@@ -94,7 +97,7 @@ class Scorer:
 
     def _best(self, wanted: TopQuery, scores: NDArray[np.float32]) -> Scored:
         """scores: (n,) dot products as of `_dots`, which are changed in place."""
-        context = self._context(wanted.query, wanted.basket)
+        context = self._context(wanted)
         for item, value in self._repeats(wanted.query):
             scores[item - 1] += value
         if self._hybrid is not None:
@@ -118,10 +121,9 @@ class Scorer:
         order = np.argsort(-found.score(), kind="stable")
         return Scored(item[order], dot[order], repeat[order], co[order], content[order])
 
-    def _context(self, query: NDArray[np.float32], basket: Sequence[int] | None) -> "_Context":
-        if basket is None:
-            return _Context(self.recent(query), self._weights["home"])
-        return _Context(basket, self._weights["cart"])
+    def _context(self, wanted: TopQuery) -> "_Context":
+        items = self.recent(wanted.query) if wanted.context is None else wanted.context
+        return _Context(items, self._weights[wanted.scenario])
 
     def _repeats(self, query: NDArray[np.float32]) -> list[tuple[int, float]]:
         """The recent items, and what their scores have besides."""

@@ -62,16 +62,18 @@ def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return hybrid_bundle(tmp_path_factory.mktemp("hybrid"), items=300)
 
 
-@pytest.mark.parametrize("basket", [None, [17, 4, 251]])
-def test_a_hybrid_score_is_the_models_part_and_what_the_context_adds(hybrid: Bundle, basket: list[int] | None) -> None:
+@pytest.mark.parametrize(("scenario", "given"), [("home", None), ("cart", [17, 4, 251])])
+def test_a_hybrid_score_is_the_models_part_and_what_the_context_adds(
+    hybrid: Bundle, scenario: str, given: list[int] | None
+) -> None:
     scorer, queries = Scorer(hybrid), random_queries(hybrid, 8)
-    found = scorer.top([TopQuery(query, 25, basket=basket) for query in queries])
+    found = scorer.top([TopQuery(query, 25, scenario=scenario, context=given) for query in queries])
     assert hybrid.hybrid is not None
     has_parts = np.zeros(2, bool)
     for query, model, one in zip(queries, hybrid.scores(queries), found, strict=True):
-        context = scorer.recent(query) if basket is None else basket
+        context = scorer.recent(query) if given is None else given
         scores = model.copy()
-        weights = HybridWeights(**hybrid.manifest.hybrid["home" if basket is None else "cart"])
+        weights = HybridWeights(**hybrid.manifest.hybrid[scenario])
         hybrid.hybrid.add(scores, context, weights)
         np.testing.assert_allclose(one.score(), np.sort(scores)[::-1][:25], rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(scores[one.item - 1], one.score(), rtol=1e-5, atol=1e-6)
