@@ -45,7 +45,7 @@ class Hybrid:
         features: (N + 1,) category and brand of each item; 0 is unknown.
         """
         self._starts, self._items, self._similarity = starts, items, similarity
-        self._features = [_Feature.of(values) for values in features]
+        self._features = [_Feature.of(values) for values in features if values.any()]
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "Hybrid":
@@ -57,43 +57,56 @@ class Hybrid:
             [arrays[name].astype(np.int32) for name in ("category", "brand")],
         )
 
-    def co(self, context: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """(n,) items with co-occurrence, ascending, and (n,) float32 values before the weight."""
-        parts = [slice(self._starts[item], self._starts[item + 1]) for item in context]
-        if not parts:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        found = np.concatenate([self._items[part] for part in parts])
-        value = np.concatenate(
-            [place * self._similarity[part] for place, part in zip(place_weights(context), parts, strict=True)]
-        )
-        items, of_item = np.unique(found, return_inverse=True)
-        return items.astype(np.int64), np.bincount(of_item, value, len(items)).astype(np.float32)
+    def context(self, items: Sequence[int], weights: HybridWeights) -> "HybridContext":
+        """What both parts need to know of the context's items, the newest first."""
+        places = DECAY ** np.arange(len(items))
+        if not items:
+            return HybridContext(np.empty(0, np.int32), np.empty(0), [])
+        parts = [slice(self._starts[item], self._starts[item + 1]) for item in items]
+        companions = np.concatenate([self._items[part] for part in parts])
+        place = np.repeat(weights.co * places, [part.stop - part.start for part in parts])
+        co = place * np.concatenate([self._similarity[part] for part in parts])
+        shares = [
+            (feature, feature.shares(items, weights.content * places / places.sum())) for feature in self._features
+        ]
+        return HybridContext(companions, co, [(feature, table) for feature, table in shares if table is not None])
 
-    def co_of(self, context: Sequence[int], item: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n,) items -> (n,) float32 co-occurrence before the weight."""
-        items, values = self.co(context)
-        if not len(items):
-            return np.zeros(len(item), np.float32)
-        place = np.minimum(np.searchsorted(items, item), len(items) - 1)
-        return np.where(items[place] == item, values[place], np.float32(0))
 
-    def content_of(self, context: Sequence[int], item: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n,) items -> (n,) float32 content before the weight."""
+class HybridContext(NamedTuple):
+    """A context with its weights, for the scores of items."""
+
+    companions: NDArray[np.int32]  # (m,) of the context's items; an item may stand several times
+    co: NDArray[np.float64]  # (m,) what each of them adds
+    shares: "list[tuple[_Feature, _Shares]]"  # the features that some item of the context has
+
+    def co_of(self, item: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n,) items -> (n,) float32 weighted co-occurrence."""
+        order = np.argsort(self.companions, kind="stable")
+        companions, sums = self.companions[order], np.append(0.0, np.cumsum(self.co[order]))
+        begin, end = (np.searchsorted(companions, item, side) for side in ("left", "right"))
+        co: NDArray[np.float32] = (sums[end] - sums[begin]).astype(np.float32)
+        return co
+
+    def content_of(self, item: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n,) items -> (n,) float32 weighted content."""
         value = np.zeros(len(item), np.float32)
-        for feature in self._features:
-            for code, share in feature.shares(context):
-                value[feature.values[item] == code] += share
+        for feature, shares in self.shares:
+            value += shares.of_code[feature.values[item]]
         return value
 
-    def add(self, scores: NDArray[np.float32], context: Sequence[int], weights: HybridWeights) -> None:
+    def add(self, scores: NDArray[np.float32]) -> None:
         """Add both parts to (at least N,) scores, where position p belongs to item p + 1."""
-        if weights.co:
-            items, values = self.co(context)
-            scores[items - 1] += np.float32(weights.co) * values
-        if weights.content:
-            for feature in self._features:
-                for code, share in feature.shares(context):
-                    scores[feature.items(code) - 1] += np.float32(weights.content) * share
+        np.add.at(scores, self.companions - 1, self.co.astype(np.float32))
+        for feature, shares in self.shares:
+            item = np.concatenate([feature.items(code) for code in shares.codes])
+            scores[item - 1] += shares.of_code[feature.values[item]]
+
+
+class _Shares(NamedTuple):
+    """How much the values of a feature add."""
+
+    codes: list[int]  # values that some item of the context has
+    of_code: NDArray[np.float32]  # (codes + 1,) by code, 0 for the unknown value
 
 
 class _Feature(NamedTuple):
@@ -101,7 +114,7 @@ class _Feature(NamedTuple):
 
     values: NDArray[np.int32]  # (N + 1,) code of each item, 0 is unknown
     order: NDArray[np.int32]  # (N + 1,) items, sorted by their codes
-    starts: NDArray[np.int64]  # (codes + 1,) where the items of a code begin in `order`
+    starts: NDArray[np.int64]  # (codes + 2,) where the items of a code begin in `order`
 
     @classmethod
     def of(cls, values: NDArray[np.int32]) -> "_Feature":
@@ -111,17 +124,10 @@ class _Feature(NamedTuple):
     def items(self, code: int) -> NDArray[np.int32]:
         return self.order[self.starts[code] : self.starts[code + 1]]
 
-    def shares(self, context: Sequence[int]) -> list[tuple[int, np.float32]]:
-        """The known codes of the context's items, each once, and their shares."""
-        weight = place_weights(context)
-        found: dict[int, float] = {}
-        for item, place in zip(context, weight.tolist(), strict=True):
-            if code := int(self.values[item]):
-                found[code] = found.get(code, 0.0) + place
-        total = float(weight.sum())
-        return [(code, np.float32(value / total)) for code, value in found.items()]
-
-
-def place_weights(context: Sequence[int]) -> NDArray[np.float32]:
-    """(n,) float32 weights of the places of a context."""
-    return np.float32(DECAY) ** np.arange(len(context), dtype=np.float32)
+    def shares(self, items: Sequence[int], weight: NDArray[np.float64]) -> _Shares | None:
+        """The sum of the (n,) weights of n items by their codes. None where no item has a known one."""
+        found = self.values[np.array(items, np.int64)]
+        of_code = np.bincount(found, weight, len(self.starts) - 1).astype(np.float32)
+        of_code[0] = 0
+        codes = sorted({*found.tolist()} - {0})
+        return _Shares(codes, of_code) if codes else None

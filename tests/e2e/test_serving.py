@@ -126,7 +126,8 @@ def hybrid_scores(bundle: Bundle, scores: np.ndarray, context: np.ndarray, scena
     """Return the model's scores with what the context adds."""
     added = np.zeros(len(scores), np.float32)
     assert bundle.hybrid is not None
-    bundle.hybrid.add(added, [item for item in context.tolist() if item > 0], HybridWeights(**WEIGHTS[scenario]))
+    items = [item for item in context.tolist() if item > 0]
+    bundle.hybrid.context(items, HybridWeights(**WEIGHTS[scenario])).add(added)
     return scores + added
 
 

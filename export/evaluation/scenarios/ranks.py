@@ -101,8 +101,8 @@ def _parts(
     """(k, N) scores of the model and the contexts of k questions -> ranking -> (k, N) scores."""
     co, content = np.zeros_like(model), np.zeros_like(model)
     for row, context in enumerate(contexts):
-        hybrid.add(co[row], context, HybridWeights(co=1.0))
-        hybrid.add(content[row], context, HybridWeights(content=1.0))
+        hybrid.context(context, HybridWeights(co=1.0)).add(co[row])
+        hybrid.context(context, HybridWeights(content=1.0)).add(content[row])
     tie = TIE * popularity[1:] / max(1, int(popularity.max()))
     return {
         "hybrid": model + np.float32(weights.co) * co + np.float32(weights.content) * content,

@@ -44,8 +44,7 @@ def indices_of(items: Sequence[str], model: Model) -> list[int] | None:
 
 
 async def query_after(items: Sequence[int], model: Model) -> NDArray[np.float32]:
-    """The (Q,) query of a user who is not known, after events of these items, the newest first, as `POST /v1/step` gives
-    it.
+    """The (Q,) query of an unknown user after events of these items, the newest first, as `POST /v1/step` gives it.
 
     The events have the most frequent action of the training, and the present time.
     """

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
-from export.runtime.hybrid import HybridWeights
+from export.runtime.hybrid import HybridContext, HybridWeights
 from export.runtime.queries import recent_items
 from streams.serve.scoring.top_items import padded, top_items
 
@@ -100,30 +100,30 @@ class Scorer:
         context = self._context(wanted)
         for item, value in self._repeats(wanted.query):
             scores[item - 1] += value
-        if self._hybrid is not None:
-            self._hybrid.add(scores, context.items, context.weights)
+        if context is not None:
+            context.add(scores)
         if wanted.allowed is not None:
             scores[: len(wanted.allowed) - 1][~wanted.allowed[1:]] = -np.inf
         if wanted.left_out:
             scores[np.array(wanted.left_out) - 1] = -np.inf
         return self._scored(wanted.query, context, top_items(scores, wanted.most) + 1)
 
-    def _scored(self, query: NDArray[np.float32], context: "_Context", item: NDArray[np.int64]) -> Scored:
+    def _scored(self, query: NDArray[np.float32], context: HybridContext | None, item: NDArray[np.int64]) -> Scored:
         dot = self._vectors[item] @ query[: self._vectors.shape[1]]
         repeat, none = np.zeros(len(item), np.float32), np.zeros(len(item), np.float32)
         for one, value in self._repeats(query):
             repeat[item == one] += value
-        co = content = none
-        if self._hybrid is not None and context.items:
-            co = np.float32(context.weights.co) * self._hybrid.co_of(context.items, item)
-            content = np.float32(context.weights.content) * self._hybrid.content_of(context.items, item)
+        co, content = (none, none) if context is None else (context.co_of(item), context.content_of(item))
         found = Scored(item, dot, repeat, co, content)
         order = np.argsort(-found.score(), kind="stable")
         return Scored(item[order], dot[order], repeat[order], co[order], content[order])
 
-    def _context(self, wanted: TopQuery) -> "_Context":
+    def _context(self, wanted: TopQuery) -> HybridContext | None:
+        """None where nothing is added to the model's part."""
         items = self.recent(wanted.query) if wanted.context is None else wanted.context
-        return _Context(items, self._weights[wanted.scenario])
+        if self._hybrid is None or not items:
+            return None
+        return self._hybrid.context(items, self._weights[wanted.scenario])
 
     def _repeats(self, query: NDArray[np.float32]) -> list[tuple[int, float]]:
         """The recent items, and what their scores have besides."""
@@ -131,10 +131,3 @@ class Scorer:
             return []
         recent, added = recent_items(query[None], self._places)
         return [(item, value) for item, value in zip(recent[0].tolist(), added[0].tolist(), strict=True) if item > 0]
-
-
-class _Context(NamedTuple):
-    """The items from which co-occurrence and content are counted, the newest first."""
-
-    items: Sequence[int]
-    weights: HybridWeights

@@ -131,7 +131,7 @@ def test_hybrid_ranks_are_those_of_scores_one_event_at_a_time(hybrid: Bundle) ->
             )
         scores = hybrid.scores(hybrid.queries(representation, state))[0]
         assert hybrid.hybrid is not None
-        hybrid.hybrid.add(scores, basket, HybridWeights(**hybrid.manifest.hybrid["cart"]))
+        hybrid.hybrid.context(basket, HybridWeights(**hybrid.manifest.hybrid["cart"])).add(scores)
         item = int(sequences.item[at])
         own = set(sequences.item[begin:at].tolist()) - {0, item}
         scores[[one - 1 for one in own]] = -np.inf

@@ -48,11 +48,12 @@ def test_parts_are_those_of_loops_for_given_items_and_for_all(
 ) -> None:
     hybrid, item = Hybrid.from_arrays(arrays), np.arange(1, ITEMS + 1)
     expected = np.array([by_loops(arrays, context, one) for one in item.tolist()])
-    np.testing.assert_allclose(hybrid.co_of(context, item), expected[:, 0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(hybrid.content_of(context, item), expected[:, 1], rtol=1e-5, atol=1e-6)
+    found = hybrid.context(context, HybridWeights(co=2.0, content=0.5))
+    np.testing.assert_allclose(found.co_of(item), 2 * expected[:, 0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.content_of(item), expected[:, 1] / 2, rtol=1e-5, atol=1e-6)
     assert (expected != 0).any(axis=0).tolist() == [bool(context)] * 2
     scores = np.ones(ITEMS + 3, np.float32)  # a few places beyond the items
-    hybrid.add(scores, context, HybridWeights(co=2.0, content=0.5))
+    found.add(scores)
     np.testing.assert_allclose(scores[:ITEMS], 1 + expected @ [2.0, 0.5], rtol=1e-5)
     assert scores[ITEMS:].tolist() == [1, 1, 1]
 
@@ -62,8 +63,9 @@ def test_a_bundle_keeps_counts_features_and_weights(tmp_path: Path) -> None:
     assert bundle.manifest.hybrid == WEIGHTS
     assert bundle.hybrid is not None
     item = np.arange(1, 61)
-    assert bundle.hybrid.content_of([6], item).tolist() == ((item % 5) == 1).tolist()
-    assert bundle.hybrid.co_of([6], item).any()
+    found = bundle.hybrid.context([6], HybridWeights(1.0, 1.0))
+    assert found.content_of(item).tolist() == ((item % 5) == 1).tolist()
+    assert found.co_of(item).any()
     assert Bundle.load(bundle.path).bundle_id == bundle.bundle_id
     content = bytearray((bundle.path / HYBRID_FILE).read_bytes())
     content[len(content) // 2] ^= 1

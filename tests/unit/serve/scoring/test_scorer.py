@@ -74,7 +74,7 @@ def test_a_hybrid_score_is_the_models_part_and_what_the_context_adds(
         context = scorer.recent(query) if given is None else given
         scores = model.copy()
         weights = HybridWeights(**hybrid.manifest.hybrid[scenario])
-        hybrid.hybrid.add(scores, context, weights)
+        hybrid.hybrid.context(context, weights).add(scores)
         np.testing.assert_allclose(one.score(), np.sort(scores)[::-1][:25], rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(scores[one.item - 1], one.score(), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(one.dot + one.repeat, model[one.item - 1], rtol=1e-5, atol=1e-6)
