@@ -54,7 +54,7 @@ def scenario_metrics(
     found = {}
     for name, cases in make_cases(scored, vocabulary.actions, first_ms, new_days).items():
         weights = HybridWeights(**bundle.manifest.hybrid["home" if cases.baskets is None else "cart"])
-        ranks = _ranks(bundle, stepper, scored, cases, weights, popularity)
+        ranks = ranks_of_cases(bundle, stepper, scored, cases, weights, popularity)
         user = scored.event_user[cases.position]
         found[name] = {
             "ranked_by": {ranking: summary(one, user) for ranking, one in ranks.items()},
@@ -65,7 +65,7 @@ def scenario_metrics(
     return found
 
 
-def _ranks(
+def ranks_of_cases(
     bundle: Bundle,
     stepper: Stepper,
     scored: ScoredEvents,
