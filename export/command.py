@@ -104,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
         action_offsets=description.action_offsets,
         purchases=args.purchase_actions,
         checkpoint=None if args.without_checkpoint else args.checkpoint,
+        companions=None if trained.companions is None else trained.companions.widened(len(vocabulary.items)),
         for_gpu=args.gpu,
         in_float16=args.half,
         overwrite=args.overwrite,

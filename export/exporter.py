@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from encoder.data.features import BRAND, CATEGORY
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import BundleError, InputError
+from encoder.metrics.followers.companions import Companions
 from encoder.model.user_model import UserModel
 from encoder.training.checkpoints.checkpoint_files import BUNDLE_SUBFOLDER, CHECKPOINT_FILES
 from export.graphs.bought_items import bought_places, exported_width
@@ -21,6 +23,7 @@ from export.graphs.step import step_graph
 from export.parity import check_parity, recent_places
 from export.purchases import purchase_indices
 from export.runtime.bundle import FILES, FORMAT, GPU_FILES, MANIFEST, Bundle, Manifest, bundle_id, hash_files
+from export.runtime.hybrid import HYBRID_FILE, WEIGHTS
 
 CHECKPOINT_IN_BUNDLE = tuple(f"{BUNDLE_SUBFOLDER}/{name}" for name in CHECKPOINT_FILES)
 
@@ -35,6 +38,7 @@ def export_model(
     action_offsets: Sequence[float] = (),
     purchases: Sequence[str] | None = None,
     checkpoint: Path | str | None = None,
+    companions: Companions | None = None,
     for_gpu: bool = False,
     in_float16: bool = False,
     overwrite: bool = True,
@@ -44,9 +48,10 @@ def export_model(
     metrics, training: go into the manifest as they are, and so into the bundle's id. They must not hold wall-clock
     times, which would give every export another id. action_offsets: those of the known actions, or none. purchases: the
     actions that buy an item, by default those with a name of `export.purchases.KNOWN_NAMES`. checkpoint: folder whose
-    files the bundle carries, so that the training can continue (`thalweg train --from`). for_gpu: also write the graphs
-    of states that stay on a GPU, which repeat the model's tables. in_float16: these graphs rank in float16, and the
-    manifest tells the loss. overwrite: replace another bundle in `out`. The same bundle is always written again.
+    files the bundle carries, so that the training can continue (`thalweg train --from`). companions: of the model's
+    items, for hybrid scores; None leaves the file of hybrid scores out. for_gpu: also write the graphs of states that
+    stay on a GPU, which repeat the model's tables. in_float16: these graphs rank in float16, and the manifest tells the
+    loss. overwrite: replace another bundle in `out`. The same bundle is always written again.
 
     Raises InputError where `out` exists and is not a bundle, or is another bundle that must stay, and where the model
     does not know a named action. Raises BundleError where the parity check fails.
@@ -59,22 +64,27 @@ def export_model(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
         draft = Path(temporary) / "bundle"
         draft.mkdir()
-        _write_files(model, vocabulary, bought, draft)
+        names = _write_files(model, vocabulary, bought, draft)
         if checkpoint is not None:
-            _copy_checkpoint(Path(checkpoint), draft)
+            names += _copy_checkpoint(Path(checkpoint), draft)
         if for_gpu:
-            _write_gpu_files(model, bought, draft, in_float16)
+            names += _write_gpu_files(model, bought, draft, in_float16)
+        if companions is not None:
+            names += _write_hybrid_file(model, companions, draft)
         parity = check_parity(model, draft, purchases=bought, in_float16=for_gpu and in_float16)
-        names = FILES + (GPU_FILES if for_gpu else ()) + (() if checkpoint is None else CHECKPOINT_IN_BUNDLE)
         of_actions = _of_actions(model, vocabulary.actions, action_offsets, bought)
         manifest = _manifest(model, of_actions, parity, metrics or {}, training or {}, hash_files(draft, names))
         new_id = _write_manifest(manifest, draft)
         if not overwrite:
             _check_same(out, new_id)
-        if out.exists():
-            shutil.rmtree(out)
-        draft.replace(out)
+        _put_in_place(draft, out)
     return Bundle.load(out)
+
+
+def _put_in_place(draft: Path, out: Path) -> None:
+    if out.exists():
+        shutil.rmtree(out)
+    draft.replace(out)
 
 
 def _check_outputs(model: UserModel, purchases: Sequence[int], out: Path) -> None:
@@ -97,10 +107,11 @@ def _check_same(folder: Path, new_id: str) -> None:
         raise InputError(f"{folder} holds another bundle, {found}: name another folder, or add --overwrite")
 
 
-def _copy_checkpoint(checkpoint: Path, folder: Path) -> None:
+def _copy_checkpoint(checkpoint: Path, folder: Path) -> tuple[str, ...]:
     (folder / BUNDLE_SUBFOLDER).mkdir()
     for name in CHECKPOINT_FILES:
         shutil.copyfile(checkpoint / name, folder / BUNDLE_SUBFOLDER / name)
+    return CHECKPOINT_IN_BUNDLE
 
 
 def _manifest(
@@ -124,6 +135,7 @@ def _manifest(
         training=training,
         files=files,
         recent_places=recent_places(model),
+        hybrid=WEIGHTS if HYBRID_FILE in files else {},
         heads={} if model.heads is None else head_widths(model.heads),
         **of_actions,
     )
@@ -160,8 +172,8 @@ def _write_manifest(manifest: Manifest, folder: Path) -> str:
     return manifest.bundle_id
 
 
-def _write_files(model: UserModel, vocabulary: Vocabulary, purchases: Sequence[int], folder: Path) -> None:
-    """Write the files of every bundle except the manifest."""
+def _write_files(model: UserModel, vocabulary: Vocabulary, purchases: Sequence[int], folder: Path) -> tuple[str, ...]:
+    """Write the files of every bundle except the manifest, and return their names."""
     vectors = model.item_table().detach().numpy()
     unscored_width = model.representation_width - model.config.width
     (folder / "step.onnx").write_bytes(step_graph(model, purchases))
@@ -175,9 +187,29 @@ def _write_files(model: UserModel, vocabulary: Vocabulary, purchases: Sequence[i
         state=np.pad(model.initial_state(1)[0].numpy(), (bought_places(purchases), 0)),
         representation=model.initial_representation(1)[0].detach().numpy(),
     )
+    return FILES
 
 
-def _write_gpu_files(model: UserModel, purchases: Sequence[int], folder: Path, in_float16: bool) -> None:
+def _write_hybrid_file(model: UserModel, companions: Companions, folder: Path) -> tuple[str, ...]:
+    """Write what `export.runtime.hybrid` reads. A model without content has items of unknown category and brand."""
+    category, brand = (
+        getattr(model, f"item_{name}").numpy().astype(np.int32)
+        if name in model.config.content
+        else np.zeros(model.config.items + 1, np.int32)
+        for name in (CATEGORY, BRAND)
+    )
+    np.savez(
+        folder / HYBRID_FILE,
+        starts=companions.starts,
+        items=companions.items,
+        similarity=companions.similarities(),
+        category=category,
+        brand=brand,
+    )
+    return (HYBRID_FILE,)
+
+
+def _write_gpu_files(model: UserModel, purchases: Sequence[int], folder: Path, in_float16: bool) -> tuple[str, ...]:
     """Write the graphs of states that stay on a GPU."""
     vectors = model.item_table().detach().numpy()[1:]
     predict = predict_graph(
@@ -192,3 +224,4 @@ def _write_gpu_files(model: UserModel, purchases: Sequence[int], folder: Path, i
     (folder / "gpu_predict.onnx").write_bytes(predict)
     (folder / "gpu_read.onnx").write_bytes(read_graph(model, purchases))
     (folder / "gpu_write.onnx").write_bytes(write_graph(model, purchases))
+    return GPU_FILES

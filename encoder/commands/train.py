@@ -236,7 +236,7 @@ def make_initialization(
     known = checkpoint.load(base)
     print_missing_sources(console, known.model.config.item_embeddings, embeddings)
     origin["from"] = known.identity
-    return FromTrainedModel(known.model, known.vocabulary, known.baselines, embeddings), origin
+    return FromTrainedModel(known.model, known.vocabulary, known.baselines, embeddings, known.companions), origin
 
 
 def check_output(args: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.item_embeddings.embeddings import ItemEmbeddings, Preparation
 from encoder.metrics.baselines import Baselines
+from encoder.metrics.followers.companions import Companions
 from encoder.model.config import EmbeddingShape, ModelConfig
 from encoder.model.item_pairs import pair_vectors
 from encoder.model.item_table import random_directions
@@ -53,6 +54,10 @@ class Initialization(Protocol):
 
     def baselines(self, sequences: Sequences, items: int) -> Baselines:
         """The counts of all events that the model was trained on, including `sequences`."""
+        ...
+
+    def companions(self, sequences: Sequences, items: int) -> Companions:
+        """The items of equal visits, counted in all events that the model was trained on, including `sequences`."""
         ...
 
 
@@ -118,6 +123,9 @@ class FromScratch:
     def baselines(self, sequences: Sequences, items: int) -> Baselines:
         return Baselines.from_sequences(sequences, items)
 
+    def companions(self, sequences: Sequences, items: int) -> Companions:
+        return Companions.count(sequences, items)
+
 
 @dataclass(frozen=True)
 class FromTrainedModel:
@@ -133,6 +141,7 @@ class FromTrainedModel:
     known: Vocabulary
     counts: Baselines  # of the events that the model was trained on
     embeddings: tuple[ItemEmbeddings, ...] = ()  # of new items, and of known items that have new ones
+    earlier: Companions | None = None  # counted in the events that the model was trained on; None: not known
 
     rate = CONTINUED_RATE
 
@@ -168,6 +177,10 @@ class FromTrainedModel:
 
     def baselines(self, sequences: Sequences, items: int) -> Baselines:
         return self.counts.widened(items) + Baselines.from_sequences(sequences, items)
+
+    def companions(self, sequences: Sequences, items: int) -> Companions:
+        newer = Companions.count(sequences, items)
+        return newer if self.earlier is None else self.earlier.widened(items) + newer
 
     @torch.no_grad()
     def _place_new_items(self, model: UserModel, sequences: Sequences) -> None:

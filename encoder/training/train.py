@@ -11,6 +11,7 @@ from encoder.data.sequences import Sequences
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.metrics.baselines import Baselines
+from encoder.metrics.followers.companions import Companions
 from encoder.metrics.followers.sequential_rules import SequentialRules
 from encoder.metrics.ranking import ranking_metrics
 from encoder.model.user_model import UserModel
@@ -31,6 +32,7 @@ class Trained:
     model: UserModel
     vocabulary: Vocabulary
     baselines: Baselines
+    companions: Companions
     settings: TrainingSettings
     epochs: list[dict[str, float]]  # loss and validation metrics of each validated epoch
     metrics: dict[str, float]  # those of the best epoch, by a model that was not trained on the validation part
@@ -161,6 +163,7 @@ def train_on_all(
         trainer.model.cpu(),
         vocabulary,
         initialization.baselines(whole, len(vocabulary.items)),
+        initialization.companions(whole, len(vocabulary.items)),
         settings,
         validation.epochs,
         validation.epochs[best_epoch(validation.epochs)],

@@ -26,6 +26,7 @@ in a history log. A worker does the same with the same events, so its figures ar
                              `encoder.metrics.confidence_sequence.mean_of_users` of the differences}
     robustness               None, or see `perturbation.robustness`
     freshness                None, or see `freshness.freshness`
+    scenarios                None, or see `scenarios.ranks`
     training                 the manifest's
     seconds                  {"replay": stepping and ranking, "all"}
 """
@@ -51,6 +52,7 @@ from export.evaluation.heads import HeadOutputs, HeadScores, head_metrics
 from export.evaluation.perturbation import robustness
 from export.evaluation.queries import masked_ranks, predictions, ranks
 from export.evaluation.recommendation_lists import calibration, describe_lists, draw_lists
+from export.evaluation.scenarios.ranks import scenario_metrics
 from export.evaluation.scored_events import ScoredEvents
 from export.evaluation.slices import slices, summary, summary_by_history
 from export.runtime.bundle import Bundle
@@ -78,13 +80,15 @@ def evaluate_bundle(
     are_last: bool = False,
     is_robustness_wanted: bool = False,
     is_freshness_wanted: bool = False,
+    new_days: float | None = None,
     threads: int = 1,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Score every event of `log`. The module's docstring describes the result.
 
     compare: a second bundle for the same events. are_last: `log` holds each user's last event, and `history` has the
-    others. on_progress: is told what is computed next. Raises InputError where an event of `history` is later than a
+    others. new_days: judge scenarios, where an item is new for so many days; None: no scenarios. on_progress: is told
+    what is computed next. Raises InputError where an event of `history` is later than a
     scored event of its user, and where no scored event has an item of a bundle's catalogue.
     """
     began_s = time.perf_counter()
@@ -108,10 +112,11 @@ def evaluate_bundle(
     if is_freshness_wanted:
         on_progress("states frozen an hour, a day, a week ago")
         result["freshness"] = freshness(scored, live, lambda seen: ranks_of(scored.sequences, seen))
-    result["seconds"] = {
-        "replay": round(replayed_s - began_s, 2),
-        "all": round(time.perf_counter() - began_s, 2),
-    }
+    if new_days is not None:
+        on_progress("hybrid scores in scenarios")
+        result["scenarios"] = scenario_metrics(bundle, stepper, scored, history, new_days)
+    seconds = {"replay": replayed_s - began_s, "all": time.perf_counter() - began_s}
+    result["seconds"] = {name: round(value, 2) for name, value in seconds.items()}
     # JSON cannot hold a value that is not a number. Encoding and decoding turns it into None.
     built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(result))
     return built
@@ -176,6 +181,7 @@ def _metrics(ranked: RankedEvents, log: EventLog, history: EventLog | None, are_
         "compare": None,
         "robustness": None,
         "freshness": None,
+        "scenarios": None,
         "training": {**manifest.training, "metrics": manifest.metrics},
     }
 

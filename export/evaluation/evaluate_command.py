@@ -28,6 +28,8 @@ from encoder.errors import InputError
 from encoder.metrics.leakage import leak_warnings
 from export.runtime.bundle import Bundle
 
+NEW_DAYS = 7.0
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="folder that `thalweg train` wrote")
@@ -59,6 +61,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--freshness", action="store_true", help="also with states that are an hour, a day and a week old"
     )
     parser.add_argument(
+        "--scenarios",
+        action="store_true",
+        help="also rank by the hybrid score of `thalweg serve` and by each of its parts alone, in each scenario",
+    )
+    parser.add_argument(
+        "--new-days",
+        type=float,
+        default=NEW_DAYS,
+        metavar="N",
+        help="with --scenarios: items are new that appeared at most so many days before the first scored event "
+        f"(default: {NEW_DAYS:g})",
+    )
+    parser.add_argument(
         "--report", metavar="FILE.html", help="write the result as an HTML page, and FILE.json beside it"
     )
     add_threads_argument(parser)
@@ -79,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
     # These are imported only here, because ONNX Runtime takes a moment to load.
     from export.evaluation.bundle_evaluation import evaluate_bundle
     from export.evaluation.report.page import write_report
+    from export.evaluation.report.scenario_tables import print_scenarios
     from export.evaluation.report.text_tables import print_result
 
     with console.status("") as status:
@@ -90,10 +106,13 @@ def run(args: argparse.Namespace) -> int:
             are_last=args.score == "last",
             is_robustness_wanted=args.robustness,
             is_freshness_wanted=args.freshness,
+            new_days=args.new_days if args.scenarios else None,
             threads=args.threads,
             on_progress=status.update,
         )
     print_result(console, result)
+    if result["scenarios"] is not None:
+        print_scenarios(console, result["scenarios"])
     if args.report is not None:
         written = write_report(result, Path(args.report))
         console.print(
@@ -126,7 +145,7 @@ def _check_bundle_arguments(args: argparse.Namespace) -> None:
 def _run_checkpoint(args: argparse.Namespace) -> int:
     if args.checkpoint is None or args.log is None:
         raise InputError("nothing to evaluate: give --bundle DIR and --events LOG, or CHECKPOINT and LOG")
-    for name in ("events", "history", "compare", "report", "robustness", "freshness"):
+    for name in ("events", "history", "compare", "report", "robustness", "freshness", "scenarios"):
         if getattr(args, name):
             raise InputError(f"--{name} needs --bundle: export the checkpoint first (`thalweg export`)")
     return checkpoints.run(args)

@@ -19,12 +19,20 @@ Files of a bundle folder:
     checkpoint/          the checkpoint, to continue training (`thalweg train --from`); the manifest has its hashes,
                          but a worker does not read it
 
+A bundle of a checkpoint that has counts of items in visits also has the counts and the features of items with which a
+server makes hybrid scores (`export.runtime.hybrid`). A worker does not read them:
+
+    hybrid.npz           starts (N + 2,) int64, items (m,) int32, similarity (m,) float32: the companions of item i
+                         have the entries starts[i] to starts[i + 1] - 1; category and brand (N + 1,) int32: indices in
+                         vocabulary.json, 0 is unknown
+
 A bundle that was exported for a GPU also has the graphs of `export.runtime.resident_states`: gpu_step.onnx,
 gpu_predict.onnx, gpu_read.onnx and gpu_write.onnx.
 """
 
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +42,7 @@ from numpy.typing import NDArray
 
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import BundleError
+from export.runtime.hybrid import HYBRID_FILE, Hybrid
 from export.runtime.queries import item_scores, make_queries, recent_items
 
 FORMAT = 1
@@ -65,6 +74,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     purchase_actions: tuple[str, ...] = ()  # the actions that buy an item
     # known action -> what to add to the logarithm of its probability where a reader names one action; often empty
     action_offsets: dict[str, float] = {}
+    hybrid: dict[str, dict[str, float]] = {}  # scenario -> part of a hybrid score -> weight; {} without hybrid.npz
     features: tuple[str, ...] = ()  # of encoder.data.features.EVENT_FEATURES: inputs besides item, action and gap
 
 
@@ -121,6 +131,14 @@ class Bundle:
     def bundle_id(self) -> str:
         return self.manifest.bundle_id
 
+    @cached_property
+    def hybrid(self) -> Hybrid | None:
+        """What hybrid scores have beside the model's part, read at the first use; None without the file."""
+        if HYBRID_FILE not in self.manifest.files:
+            return None
+        with np.load(self.path / HYBRID_FILE) as arrays:
+            return Hybrid.from_arrays(arrays)
+
     @property
     def has_gpu_graphs(self) -> bool:
         """Whether the bundle has the graphs of states that stay on a GPU."""
@@ -148,7 +166,9 @@ class Bundle:
                 f"{path} has bundle format {manifest.format}, this version reads {FORMAT}: export the model again"
             )
         has_gpu_graphs = any(name in manifest.files for name in GPU_FILES)
-        actual = hash_files(path, FILES + GPU_FILES if has_gpu_graphs else FILES)  # not those of the checkpoint
+        names = FILES + (GPU_FILES if has_gpu_graphs else ())
+        names += (HYBRID_FILE,) if HYBRID_FILE in manifest.files else ()
+        actual = hash_files(path, names)  # not those of the checkpoint
         changed = sorted(name for name in actual if manifest.files.get(name) != actual[name])
         if changed or manifest.bundle_id != bundle_id(manifest):
             what = ", ".join(changed) or MANIFEST

@@ -7,11 +7,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from encoder.data.features import BRAND, CATEGORY, PRICE
 from encoder.data.vocabulary import Vocabulary
+from encoder.metrics.followers.companions import Companions
 from encoder.model.config import ModelConfig
 from encoder.model.user_model import UserModel
 from export.exporter import export_model
 from export.runtime.bundle import Bundle
+from tests.support.sequences import sequences_of
 
 torch.set_num_threads(1)  # a second thread only slows down models of this size
 
@@ -26,14 +29,18 @@ def tiny_model(
     layers: int = 1,
     hidden: int | None = None,
     is_whole: bool = True,
+    categories: int = 0,
 ) -> UserModel:
     """Return an untrained model with random weights.
 
     The model has all optional parts if `is_whole`, and otherwise only its cell. By default its hidden state is wider
-    than its representation, so that code that confuses the two fails.
+    than its representation, so that code that confuses the two fails. categories: of the items, whose category n is
+    that of every n-th item; 0: the model knows no categories.
     """
     torch.manual_seed(seed)
     shape = ModelConfig(
+        content=(CATEGORY,) if categories else (),
+        categories=categories,
         items=items,
         actions=len(ACTIONS),
         cell=cell,
@@ -58,6 +65,9 @@ def tiny_model(
         torch.nn.init.normal_(weight, std=0.1)
     if model.counters is not None:
         model.counters.usual += 1.5
+    if categories:
+        place = np.arange(items + 1)
+        model.set_item_features({CATEGORY: place % (categories + 1), BRAND: place * 0, PRICE: place * np.float32(0)})
     return model.eval()
 
 
@@ -74,6 +84,19 @@ def tiny_bundle(
     model = tiny_model(items, width, seed)
     vocabulary = vocabulary_of([f"item-{i}" for i in range(1, items + 1)])
     return export_model(model, vocabulary, path, for_gpu=for_gpu, in_float16=in_float16, purchases=purchases)
+
+
+def hybrid_bundle(path: Path, items: int = 300, categories: int = 9) -> Bundle:
+    """Export a tiny model with categories and with random companions of its items to the folder."""
+    names = [f"item-{i}" for i in range(1, items + 1)]
+    labels = [f"category-{i}" for i in range(1, categories + 1)]
+    visits = np.random.default_rng(4).integers(1, items + 1, (items, 5)).tolist()
+    return export_model(
+        tiny_model(items, categories=categories),
+        Vocabulary(items=names, actions=ACTIONS, categories=labels),
+        path,
+        companions=Companions.count(sequences_of(*visits), items),
+    )
 
 
 def vocabulary_of(items: list[str]) -> Vocabulary:

@@ -2,13 +2,14 @@
 
 checkpoint.json   shape of the model, vocabulary, training settings, metrics, and the fingerprint of the log
 weights.pt        the tensors of the model
-baselines.npz     the counts of the training log for the baselines
+baselines.npz     the counts of the training log for the baselines, and the companions of items for hybrid scores, whose
+                  names begin with `companions_`
 """
 
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,13 @@ from encoder.data.features import BRAND
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.metrics.baselines import Baselines
+from encoder.metrics.followers.companions import Companions
 from encoder.model.config import ModelConfig
 from encoder.model.user_model import UserModel
 from encoder.training.settings import TrainingSettings
 from encoder.training.train import Trained
+
+COMPANIONS = "companions_"  # before the names of the arrays of companions
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,6 +54,7 @@ class Checkpoint:
     model: UserModel
     baselines: Baselines
     description: Description
+    companions: Companions | None  # None in a checkpoint of an earlier version
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -104,8 +109,9 @@ def save(
         action_offsets=trained.action_offsets,
     )
     torch.save(trained.model.state_dict(), path / "weights.pt")
-    counts = trained.baselines
-    np.savez(path / "baselines.npz", popularity=counts.popularity, pairs=counts.pairs, pair_counts=counts.pair_counts)
+    counts = {name: getattr(trained.baselines, name) for name in ("popularity", "pairs", "pair_counts")}
+    companions = {COMPANIONS + field.name: getattr(trained.companions, field.name) for field in fields(Companions)}
+    np.savez(path / "baselines.npz", **counts, **companions)
     (path / "checkpoint.json").write_bytes(msgspec.json.format(msgspec.json.encode(description), indent=2))
 
 
@@ -117,7 +123,9 @@ def load(path: Path | str) -> Checkpoint:
         model = UserModel(description.model)
         model.load_state_dict(torch.load(path / "weights.pt", weights_only=True))
         with np.load(path / "baselines.npz") as counts:
-            baselines = Baselines(**counts)
+            baselines = Baselines(**{name: counts[name] for name in counts if not name.startswith(COMPANIONS)})
+            found = {name.removeprefix(COMPANIONS): counts[name] for name in counts if name.startswith(COMPANIONS)}
+            companions = Companions(**found) if found else None
     except FileNotFoundError as error:
         raise InputError(
             f"no checkpoint at {path}: {error.filename} is missing; make one with `thalweg train`"
@@ -125,7 +133,7 @@ def load(path: Path | str) -> Checkpoint:
     except _UNREADABLE as error:
         why = (str(error) or type(error).__name__).splitlines()[0]  # torch adds lines of advice for programmers
         raise InputError(f"{path} is not a readable checkpoint: {why}; train it again") from None
-    return Checkpoint(model.eval(), baselines, description)
+    return Checkpoint(model.eval(), baselines, description, companions)
 
 
 def fingerprint(log: EventLog) -> dict[str, Any]:

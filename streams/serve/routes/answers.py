@@ -39,9 +39,10 @@ def representation_body(user_id: str, row: ServedRow, bundle: Bundle) -> dict[st
 def scored_items(scored: Scored, bundle: Bundle) -> list[dict[str, Any]]:
     """The fields of `streams.serve.routes.bodies.ScoredItem` without names, one dictionary for each item."""
     item_ids = bundle.vocabulary.items
+    columns = (values.tolist() for values in (scored.item, scored.score(), *scored[1:]))
     return [
-        {"item_id": item_ids[item - 1], "score": dot + repeat, "dot": dot, "repeat": repeat}
-        for item, dot, repeat in zip(scored.item.tolist(), scored.dot.tolist(), scored.repeat.tolist(), strict=True)
+        {"item_id": item_ids[item - 1], "score": score, "dot": dot, "repeat": repeat, "co": co, "content": content}
+        for item, score, dot, repeat, co, content in zip(*columns, strict=True)
     ]
 
 

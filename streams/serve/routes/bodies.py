@@ -91,6 +91,8 @@ class ScoredItem(BaseModel):
     score: float
     dot: Annotated[float, Field(description="dot product of the item's vector and the representation")]
     repeat: Annotated[float, Field(description="what one of the user's recent items has besides")]
+    co: Annotated[float, Field(description="how often the item stands in visits with recent items, or with the basket")]
+    content: Annotated[float, Field(description="category and brand in common with recent items, or with the basket")]
 
 
 class Recommendations(BaseModel):

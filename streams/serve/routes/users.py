@@ -14,6 +14,7 @@ from streams.serve.http.problems import ProblemError
 from streams.serve.routes import bodies
 from streams.serve.routes.answers import entity_tag, is_same, json_answer, representation_body, scored_items, with_names
 from streams.serve.routes.catalogue_bodies import filters_of
+from streams.serve.routes.scenarios import NEW_DAYS, GivenItems, ScenarioName, indices_of, query_after
 from streams.serve.scoring.active_model import Model
 from streams.serve.scoring.fresh_items import FRESH_DAYS, PLACES_OF_A_FRESH_ITEM, with_fresh
 from streams.serve.scoring.scorer import Scored, TopQuery
@@ -86,12 +87,13 @@ def user_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> API
 
 def _add_scores(router: APIRouter, current: Callable[[], Model], catalogue: ServedCatalogue) -> None:
     @router.get(
-        "/users/{user_id}/recommendations", response_model=bodies.Recommendations, responses=described(409, 503)
+        "/users/{user_id}/recommendations", response_model=bodies.Recommendations, responses=described(404, 409, 503)
     )
     async def recommendations(
         user_id: UserId,
         filters: Annotated[Filters, Depends(filters_of)],
         # A default_factory would be inspected at each request, which costs as much as a small pass over the items.
+        given: GivenItems = (),
         exclude: Annotated[
             Sequence[bodies.Id],
             Query(max_length=bodies.MOST_EXCLUDED, description="item to leave out; may stand again"),
@@ -99,20 +101,27 @@ def _add_scores(router: APIRouter, current: Callable[[], Model], catalogue: Serv
         k: Annotated[int, Query(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20,
         exclude_recent: Annotated[bool, Query(description="leave out the user's last distinct items")] = False,
         exclude_bought: Annotated[bool, Query(description="leave out the last items that the user bought")] = False,
+        scenario: ScenarioName = "home",
     ) -> Response:
-        """The best available items for a user. A user without a row gets those of a new user, with fresh ones."""
+        """The best available items for a user.
+
+        A user without a row gets those of a new user with fresh ones, or what goes with given items.
+        """
         model = current()
+        if scenario == "new":
+            filters, scenario = filters._replace(new_days=filters.new_days or NEW_DAYS), "home"
+        context = indices_of(given, model)
         row = await model.row(user_id)
-        query = _query(row, model)
+        query = _query(row, model) if row or context is None else await query_after(context, model)
         index = model.bundle.item_index
-        left_out = [index[item] for item in exclude if item in index]
+        left_out = [*(context or ()), *(index[item] for item in exclude if item in index)]
         if exclude_recent:
             left_out += model.scorer.recent(query)
         if exclude_bought:
             left_out += _bought(row, model)
-        wanted = TopQuery(query, k, left_out, catalogue.allowed(model.bundle, filters))
+        wanted = TopQuery(query, k, left_out, catalogue.allowed(model.bundle, filters), scenario, context)
         scored = await model.top(wanted)
-        if row is None:
+        if row is None and context is None:
             scored = await _with_fresh_items(scored, wanted, model, catalogue, filters)
         items = with_names(scored_items(scored, model.bundle), catalogue.names(model.bundle, scored.item))
         return json_answer({**_who(user_id, row, model), "items": items})

@@ -1,7 +1,8 @@
 """Scores of items for queries, in batches. Does no I/O.
 
-A score is the dot product of an item's vector and the representation, and what the user's recent items have besides:
-docs/contracts.md#representations.
+A score has four parts. The model's part is the dot product of an item's vector and the representation, and what the
+user's recent items have besides: docs/contracts.md#representations. Co-occurrence and content come from
+`export.runtime.hybrid`, and are 0 where the bundle has no file for them.
 """
 
 from collections.abc import Sequence
@@ -11,16 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
+from export.runtime.hybrid import HybridContext, HybridWeights
 from export.runtime.queries import recent_items
 from streams.serve.scoring.top_items import padded, top_items
 
+SCENARIOS = ("home", "cart")
+
 
 class Scored(NamedTuple):
-    """Items with their scores, highest first."""
+    """Items with the parts of their scores, highest score first. A score is the float64 sum of the parts."""
 
     item: NDArray[np.int64]  # (n,) index of each item, from 1
     dot: NDArray[np.float32]  # (n,) dot product with the representation
     repeat: NDArray[np.float32]  # (n,) what a recent item has besides, 0 for other items
+    co: NDArray[np.float32]  # (n,) weighted co-occurrence with the context
+    content: NDArray[np.float32]  # (n,) weighted content in common with the context
+
+    def score(self) -> NDArray[np.float64]:
+        """(n,) float64."""
+        return self.dot.astype(np.float64) + self.repeat + self.co + self.content
 
 
 class TopQuery(NamedTuple):
@@ -30,6 +40,8 @@ class TopQuery(NamedTuple):
     most: int
     left_out: Sequence[int] = ()  # indices of items that are not recommended
     allowed: NDArray[np.bool_] | None = None  # (N + 1,) by item index; False: not recommended. None: all are allowed
+    scenario: str = "home"  # whose weights count, a key of the manifest's `hybrid`
+    context: Sequence[int] | None = None  # given items, the newest first; None: the user's recent items
 
 
 def scoring_width(item_vectors: NDArray[np.float32]) -> int:
@@ -45,6 +57,9 @@ class Scorer:
 
     def __init__(self, bundle: Bundle) -> None:
         self._places = bundle.manifest.recent_places
+        self._hybrid = bundle.hybrid
+        weights = bundle.manifest.hybrid
+        self._weights = {name: HybridWeights(**weights.get(name, {})) for name in SCENARIOS}
         scoring = scoring_width(bundle.item_vectors)
         self._vectors = np.array(bundle.item_vectors[:, :scoring], np.float32)  # (N + 1, at most R), in memory
         self._directions: NDArray[np.float32] | None = None
@@ -57,10 +72,7 @@ class Scorer:
 
     def some(self, query: NDArray[np.float32], item: NDArray[np.int64]) -> Scored:
         """Score the items with these indices for one query, in the order of their scores."""
-        dot = self._vectors[item] @ query[: self._vectors.shape[1]]
-        repeat = self._repeat(query, item)
-        order = np.argsort(-(dot + repeat), kind="stable")
-        return Scored(item[order], dot[order], repeat[order])
+        return self._scored(query, self._context(TopQuery(query, len(item))), item)
 
     def similar(
         self, item: int, count: int, allowed: NDArray[np.bool_] | None = None
@@ -80,11 +92,8 @@ class Scorer:
         return found + 1, scores[0, found]
 
     def recent(self, query: NDArray[np.float32]) -> list[int]:
-        """The indices of the user's recent items."""
-        if not self._places:
-            return []
-        found, _ = recent_items(query[None], self._places)
-        return [item for item in found[0].tolist() if item > 0]
+        """The indices of the user's recent items, the newest first."""
+        return [item for item, _ in self._repeats(query)]
 
     def _dots(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, Q) -> (B, n) dot products with items 1 to N, and -inf up to a whole number of blocks."""
@@ -98,30 +107,41 @@ class Scorer:
         scores[:, items:] = -np.inf
         return scores
 
-    def _best(self, wanted: TopQuery, dots: NDArray[np.float32]) -> Scored:
-        repeat_of: dict[int, np.float32] = {}
-        if self._places:
-            recent, added = recent_items(wanted.query[None], self._places)
-            repeat_of = {item: value for item, value in zip(recent[0].tolist(), added[0], strict=True) if item > 0}
-        dot_of = {item: dots[item - 1] for item in repeat_of}
-        for item, value in repeat_of.items():
-            dots[item - 1] += value
+    def _best(self, wanted: TopQuery, scores: NDArray[np.float32]) -> Scored:
+        """scores: (n,) dot products as of `_dots`, which are changed in place."""
+        context = self._context(wanted)
+        for item, value in self._repeats(wanted.query):
+            scores[item - 1] += value
+        if context is not None:
+            context.add(scores)
+        _leave_out(scores, wanted.allowed)
         if wanted.left_out:
-            dots[np.array(wanted.left_out) - 1] = -np.inf
-        _leave_out(dots, wanted.allowed)
-        found = top_items(dots, wanted.most) + 1
-        dot = np.array([dot_of.get(one, dots[one - 1]) for one in found.tolist()], np.float32)
-        repeat = np.array([repeat_of.get(one, 0) for one in found.tolist()], np.float32)
-        return Scored(found, dot, repeat)
+            scores[np.array(wanted.left_out) - 1] = -np.inf
+        return self._scored(wanted.query, context, top_items(scores, wanted.most) + 1)
 
-    def _repeat(self, query: NDArray[np.float32], item: NDArray[np.int64]) -> NDArray[np.float32]:
-        added = np.zeros(len(item), np.float32)
-        if self._places:
-            recent, score = recent_items(query[None], self._places)
-            for one, value in zip(recent[0].tolist(), score[0], strict=True):
-                if one > 0:
-                    added[item == one] += value
-        return added
+    def _scored(self, query: NDArray[np.float32], context: HybridContext | None, item: NDArray[np.int64]) -> Scored:
+        dot = self._vectors[item] @ query[: self._vectors.shape[1]]
+        repeat, none = np.zeros(len(item), np.float32), np.zeros(len(item), np.float32)
+        for one, value in self._repeats(query):
+            repeat[item == one] += value
+        co, content = (none, none) if context is None else (context.co_of(item), context.content_of(item))
+        found = Scored(item, dot, repeat, co, content)
+        order = np.argsort(-found.score(), kind="stable")
+        return Scored(item[order], dot[order], repeat[order], co[order], content[order])
+
+    def _context(self, wanted: TopQuery) -> HybridContext | None:
+        """None where nothing is added to the model's part."""
+        items = self.recent(wanted.query) if wanted.context is None else wanted.context
+        if self._hybrid is None or not items:
+            return None
+        return self._hybrid.context(items, self._weights[wanted.scenario])
+
+    def _repeats(self, query: NDArray[np.float32]) -> list[tuple[int, float]]:
+        """The recent items, and what their scores have besides."""
+        if not self._places:
+            return []
+        recent, added = recent_items(query[None], self._places)
+        return [(item, value) for item, value in zip(recent[0].tolist(), added[0].tolist(), strict=True) if item > 0]
 
 
 def _leave_out(scores: NDArray[np.float32], allowed: NDArray[np.bool_] | None) -> None:

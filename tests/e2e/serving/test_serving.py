@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from export.runtime.bundle import Bundle
+from export.runtime.hybrid import WEIGHTS, HybridWeights
+from export.runtime.queries import recent_items
 from streams.local import LocalServices
 from streams.store.store import open_store
-from tests.support.bundles import tiny_bundle
+from tests.support.bundles import hybrid_bundle, tiny_bundle
 from tests.support.deployment import Deployment, event, record, shopping
 from tests.tools.serving import Server
 
@@ -20,6 +22,11 @@ RELATIVE = 1e-6  # of the model's part of a score
 FORGOTTEN_WITHIN_S = 30.0
 ANSWERS_WITHIN_S = 2.5  # where Cassandra does not answer within 1 s, on a busy machine
 TOKEN = "0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return hybrid_bundle(tmp_path_factory.mktemp("bundle") / "hybrid", items=500)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +98,8 @@ def test_scores_are_what_a_reader_computes_by_the_contract(served: tuple[Deploym
         found = server.ask(f"/v1/users/{user_id}/recommendations", k=50)
         index = [bundle.item_index[item["item_id"]] for item in found["items"]]
         assert_same_scores(found["items"], scores, index)
-        assert sorted(scores)[-50] <= min(scores[np.array(index) - 1]) * (1 + RELATIVE) + RELATIVE
+        best = hybrid_scores(bundle, scores, recent_items(query, bundle.manifest.recent_places)[0][0], "home")
+        np.testing.assert_allclose([item["score"] for item in found["items"]], np.sort(best)[::-1][:50], rtol=RELATIVE)
         candidates = [f"item-{i}" for i in range(1, 401)]
         ranked = server.send("/v1/rank", {"user_id": user_id, "item_ids": [*candidates, "new", "item-1"]})
         assert ranked["unknown_items"] == ["new"]
@@ -107,11 +115,41 @@ def open_users(deployment: Deployment, user_id: str) -> Iterator[object]:
 
 
 def assert_same_scores(items: list[dict[str, float]], scores: np.ndarray, index: list[int]) -> None:
-    shown = np.array([item["score"] for item in items])
-    np.testing.assert_allclose(shown, scores[np.array(index) - 1], rtol=RELATIVE, atol=RELATIVE)
-    assert (np.diff(shown) <= RELATIVE).all()
-    parts = np.array([item["dot"] + item["repeat"] for item in items])
-    np.testing.assert_allclose(parts, shown, rtol=RELATIVE)
+    model = np.array([item["dot"] + item["repeat"] for item in items])
+    np.testing.assert_allclose(model, scores[np.array(index) - 1], rtol=RELATIVE, atol=RELATIVE)
+    shown = [item["score"] for item in items]
+    assert shown == sorted(shown, reverse=True)
+    assert shown == [item["dot"] + item["repeat"] + item["co"] + item["content"] for item in items]
+
+
+def hybrid_scores(bundle: Bundle, scores: np.ndarray, context: np.ndarray, scenario: str) -> np.ndarray:
+    """Return the model's scores with what the context adds."""
+    added = np.zeros(len(scores), np.float32)
+    assert bundle.hybrid is not None
+    items = [item for item in context.tolist() if item > 0]
+    bundle.hybrid.context(items, HybridWeights(**WEIGHTS[scenario])).add(added)
+    return scores + added
+
+
+def test_a_basket_gets_what_goes_with_its_items_also_for_an_unknown_user(served: tuple[Deployment, Server]) -> None:
+    deployment, server = served
+    bundle, basket = deployment.bundle, ["item-40", "item-8"]
+    user = next(iter(open_users(deployment, "user-3")))
+    scores = bundle.scores(bundle.queries(user.representation[None], user.state[None]))[0].astype(np.float64)
+    best = hybrid_scores(bundle, scores, np.array([40, 8]), "cart")
+    best[[39, 7]] = -np.inf
+    found = server.ask("/v1/users/user-3/recommendations", k=20, scenario="cart", items=basket)["items"]
+    assert_same_scores(found, scores, [bundle.item_index[item["item_id"]] for item in found])
+    np.testing.assert_allclose([item["score"] for item in found], np.sort(best)[::-1][:20], rtol=RELATIVE)
+    found = server.ask("/v1/users/nobody/recommendations", k=20, scenario="cart", items=basket)
+    events = [{"item_id": item, "action": "view", "event_time_ms": 10**12} for item in reversed(basket)]
+    stepped = np.float32(server.send("/v1/step", {"events": events})["representation"])
+    assert (found["known"], found["steps"]) == (False, 0)
+    index = np.array([bundle.item_index[item["item_id"]] for item in found["items"]])
+    dots = np.asarray(bundle.item_vectors)[index] @ stepped
+    np.testing.assert_allclose([item["dot"] for item in found["items"]], dots, rtol=1e-5, atol=1e-6)
+    problem = server.ask("/v1/users/user-3/recommendations", status=404, scenario="cart", items=["item-1", "zzz"])
+    assert "'zzz'" in problem["detail"]
 
 
 def test_items_are_left_out_on_request(served: tuple[Deployment, Server]) -> None:

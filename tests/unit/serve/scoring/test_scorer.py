@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from export.runtime.bundle import Bundle
+from export.runtime.hybrid import HybridWeights
 from streams.serve.scoring.scorer import Scorer, TopQuery
-from tests.support.bundles import random_queries, tiny_bundle
+from tests.support.bundles import hybrid_bundle, random_queries, tiny_bundle
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +73,50 @@ def test_a_bundle_without_recent_items_is_scored_by_the_dot_product(tmp_path: Pa
     found = scorer.top([TopQuery(query, 50)])[0]
     np.testing.assert_allclose(found.dot, np.sort(bundle.scores(query[None])[0])[::-1], rtol=1e-5, atol=1e-6)
     assert scorer.some(query, np.array([2])).repeat.tolist() == [0]
+
+
+@pytest.fixture(scope="module")
+def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return hybrid_bundle(tmp_path_factory.mktemp("hybrid"), items=300)
+
+
+@pytest.mark.parametrize(("scenario", "given"), [("home", None), ("cart", [17, 4, 251])])
+def test_a_hybrid_score_is_the_models_part_and_what_the_context_adds(
+    hybrid: Bundle, scenario: str, given: list[int] | None
+) -> None:
+    scorer, queries = Scorer(hybrid), random_queries(hybrid, 8)
+    found = scorer.top([TopQuery(query, 25, scenario=scenario, context=given) for query in queries])
+    assert hybrid.hybrid is not None
+    has_parts = np.zeros(2, bool)
+    for query, model, one in zip(queries, hybrid.scores(queries), found, strict=True):
+        context = scorer.recent(query) if given is None else given
+        scores = model.copy()
+        weights = HybridWeights(**hybrid.manifest.hybrid[scenario])
+        hybrid.hybrid.context(context, weights).add(scores)
+        np.testing.assert_allclose(one.score(), np.sort(scores)[::-1][:25], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(scores[one.item - 1], one.score(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(one.dot + one.repeat, model[one.item - 1], rtol=1e-5, atol=1e-6)
+        assert (np.diff(one.score()) <= 0).all()
+        has_parts |= [one.co.any(), one.content.any()]
+    assert has_parts.all()
+
+
+def test_ranked_items_have_the_scores_of_recommendations(hybrid: Bundle) -> None:
+    scorer, query = Scorer(hybrid), random_queries(hybrid, 3)[2]
+    top = scorer.top([TopQuery(query, 300)])[0]
+    some = scorer.some(query, np.arange(1, 301))
+    assert top.item.tolist() == some.item.tolist()
+    for name in ("dot", "repeat", "co", "content"):
+        np.testing.assert_array_equal(getattr(top, name), getattr(some, name))
+
+
+def test_items_that_are_not_allowed_do_not_come(hybrid: Bundle) -> None:
+    allowed = np.zeros(301, bool)
+    allowed[[5, 80, 300]] = True
+    found = Scorer(hybrid).top([TopQuery(random_queries(hybrid, 1)[0], 20, allowed=allowed)])[0]
+    assert sorted(found.item.tolist()) == [5, 80, 300]
+
+
+def test_a_user_without_recent_items_has_the_models_part_alone(hybrid: Bundle) -> None:
+    found = Scorer(hybrid).top([TopQuery(hybrid.initial_query, 20)])[0]
+    assert found.co.tolist() == found.content.tolist() == [0] * 20

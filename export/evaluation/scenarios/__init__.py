@@ -1,0 +1,1 @@
+"""Recommendation scenarios: which events they are judged by, and the ranks of a hybrid score and of each part alone."""

@@ -1,0 +1,61 @@
+"""The scenarios of recommendations: what a request asks for, and from which items the scores are counted."""
+
+import time
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from fastapi import Query
+from numpy.typing import NDArray
+
+from streams.serve.http.problems import ProblemError
+from streams.serve.routes import bodies
+from streams.serve.routes.session_step import step_events
+from streams.serve.scoring.active_model import Model
+
+NEW_DAYS = 30  # of the scenario `new`, where the request names no number of days
+
+ScenarioName = Annotated[
+    Literal["home", "cart", "new"],
+    Query(
+        description="home: what the user wants next; cart: what goes with a basket; new: items that the catalogue saw "
+        f"first within new_days, {NEW_DAYS} by default"
+    ),
+]
+GivenItems = Annotated[
+    Sequence[bodies.Id],
+    Query(
+        alias="items",
+        max_length=bodies.MOST_EXCLUDED,
+        description="items to find others for, such as those of a basket, the newest first; without them, the user's "
+        "recent items; may stand again",
+    ),
+]
+
+
+def indices_of(items: Sequence[str], model: Model) -> list[int] | None:
+    """The indices of given items, each once, in order. None where none are given.
+
+    Raises ProblemError for an item that the bundle does not know.
+    """
+    index = model.bundle.item_index
+    unknown = [item for item in dict.fromkeys(items) if item not in index]
+    if unknown:
+        names = ", ".join(map(repr, unknown))
+        detail = f"bundle {model.bundle_id} does not know these of the given items: {names}; leave them out"
+        raise ProblemError(404, "unknown-item", "Unknown item", detail)
+    return [index[item] for item in dict.fromkeys(items)] or None
+
+
+async def query_after(items: Sequence[int], model: Model) -> NDArray[np.float32]:
+    """The (Q,) query of an unknown user after events of these items, the newest first, as `POST /v1/step` gives it.
+
+    The events have the most frequent action of the training, and the present time.
+    """
+    vocabulary, now_ms = model.bundle.vocabulary, int(time.time() * 1000)
+    events = [
+        bodies.Event(item_id=vocabulary.items[item - 1], action=vocabulary.actions[0], event_time_ms=now_ms)
+        for item in reversed(items)
+    ]
+    query, _ = await model.compute(step_events, model.bundle, model.stepper, events)
+    return query
