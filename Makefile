@@ -10,7 +10,7 @@ RUN := .venv/bin
 
 .PHONY: demo help test faults bench serve-bench bench-quick unit check gpu-check format bundle clean
 
-demo: .venv/run ## the whole loop on a simulated shop
+demo: .venv/run ## the whole loop on a simulated shop, with a page (ARGS=--stay keeps everything up until Ctrl-C)
 	@$(RUN)/thalweg demo $(ARGS)
 
 help: ## this list
@@ -20,7 +20,7 @@ test: .venv/test ## unit, contract, integration and end-to-end tests on a real K
 	@$(RUN)/pytest $(ARGS)
 
 faults: .venv/test ## kill, freeze and take away everything, then count what was lost (ARGS='--scale long')
-	@$(RUN)/python -m tests.faults $(ARGS)
+	@$(RUN)/python -m tests.faults $(ARGS) && $(RUN)/python -m tests.faults.serving
 
 bench: .venv/test $(UV) ## the whole job by Thalweg and by its rivals, side by side (ARGS=--json)
 	@$(RUN)/python -m tests.benchmarks.bench $(ARGS)
@@ -50,21 +50,21 @@ bundle: .venv/test ## train and export the demo's bundle again, from the simulat
 clean: ## delete the environments and the caches of the tools
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-# .venv/run: what streaming needs; .venv/test: training (torch) and the tools as well
+# .venv/run: what streaming and serving need; .venv/test: training (torch) and the tools as well
 .venv/run: uv.lock pyproject.toml | $(UV)
 	@test -e .venv/test || { echo "Installing the packages of uv.lock into .venv ..." && \
-		$(SYNC) --python $(PYTHON) --no-dev; }
+		$(SYNC) --python $(PYTHON) --no-dev --extra serve; }
 	@touch $@
 
 .venv/test: uv.lock pyproject.toml | $(UV)
 	@echo "Installing the packages of uv.lock into .venv, with those for training and tests (6 GB on disk) ..."
-	@$(SYNC) --python $(PYTHON) --extra train --extra serve $(if $(wildcard .venv/gpu),--extra gpu)
+	@$(SYNC) --python $(PYTHON) --extra train --extra serve --extra trace $(if $(wildcard .venv/gpu),--extra gpu)
 	@touch $@ .venv/run
 
 # the libraries of CUDA for ONNX Runtime besides
 .venv/gpu: .venv/test
 	@echo "Installing the libraries of CUDA into .venv ..."
-	@$(SYNC) --python $(PYTHON) --extra train --extra serve --extra gpu
+	@$(SYNC) --python $(PYTHON) --extra train --extra serve --extra trace --extra gpu
 	@touch $@
 
 .uv/bin/uv:

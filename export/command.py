@@ -44,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_format_arguments(parser, "the log of --items")
     add_embeddings_argument(parser, "those of the unseen items of --items")
     parser.add_argument(
+        "--purchase-actions",
+        nargs="*",
+        metavar="ACTION",
+        help="actions that buy an item, whose last items stand in the row of a user (default: actions with a name such "
+        "as purchase, buy, order or transaction; no name after the option: none)",
+    )
+    parser.add_argument(
         "--gpu", action="store_true", help="also write the graphs with which a worker keeps the states on a GPU"
     )
     parser.add_argument(
@@ -95,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
             "epochs": description.epochs,
         },
         action_offsets=description.action_offsets,
+        purchases=args.purchase_actions,
         checkpoint=None if args.without_checkpoint else args.checkpoint,
         companions=None if trained.companions is None else trained.companions.widened(len(vocabulary.items)),
         for_gpu=args.gpu,
@@ -130,6 +138,12 @@ def _print_manifest(console: Console, manifest: Manifest, folder: str, untrained
         markup=False,
         soft_wrap=True,
     )
+    if manifest.purchase_actions:
+        console.print(
+            f"a row lists the last {manifest.bought_places} items of {', '.join(manifest.purchase_actions)}",
+            markup=False,
+            soft_wrap=True,
+        )
     if untrained is not None:
         console.print(f"{untrained:,} of these items are untrained, known by their content")
     console.print(

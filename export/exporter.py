@@ -15,11 +15,13 @@ from encoder.errors import BundleError, InputError
 from encoder.metrics.followers.companions import Companions
 from encoder.model.user_model import UserModel
 from encoder.training.checkpoints.checkpoint_files import BUNDLE_SUBFOLDER, CHECKPOINT_FILES
+from export.graphs.bought_items import bought_places, exported_width
 from export.graphs.heads import head_widths
 from export.graphs.predict import FLOAT_INTEGERS, predict_graph
 from export.graphs.resident_states import read_graph, resident_step_graph, write_graph
 from export.graphs.step import step_graph
 from export.parity import check_parity, recent_places
+from export.purchases import purchase_indices
 from export.runtime.bundle import FILES, FORMAT, GPU_FILES, MANIFEST, Bundle, Manifest, bundle_id, hash_files
 from export.runtime.hybrid import HYBRID_FILE, WEIGHTS
 
@@ -34,6 +36,7 @@ def export_model(
     metrics: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
     action_offsets: Sequence[float] = (),
+    purchases: Sequence[str] | None = None,
     checkpoint: Path | str | None = None,
     companions: Companions | None = None,
     for_gpu: bool = False,
@@ -43,35 +46,34 @@ def export_model(
     """Write `model` as a bundle into the folder `out`, completely or not at all, and load it from there.
 
     metrics, training: go into the manifest as they are, and so into the bundle's id. They must not hold wall-clock
-    times, which would give every export another id. action_offsets: those of the known actions, or none. checkpoint:
-    folder whose files the bundle carries, so that the training can continue (`thalweg train --from`). companions: of
-    the model's items, for hybrid scores; None leaves the file of hybrid scores out. for_gpu: also write the graphs of
-    states that stay on a GPU, which repeat the model's tables. in_float16: these graphs rank in float16, and the
-    manifest tells the loss.
+    times, which would give every export another id. action_offsets: those of the known actions, or none. purchases: the
+    actions that buy an item, by default those with a name of `export.purchases.KNOWN_NAMES`. checkpoint: folder whose
+    files the bundle carries, so that the training can continue (`thalweg train --from`). companions: for hybrid scores,
+    or None. for_gpu: also write the graphs of states that stay on a GPU, which repeat the model's tables. in_float16:
+    these graphs rank in float16, and the manifest tells the loss. overwrite: replace another bundle in `out`.
 
-    overwrite: replace another bundle that is in `out`. The same bundle is always written again.
-
-    Raises InputError where `out` exists and is not a bundle, or is another bundle that must stay, and BundleError where
-    the parity check fails.
+    Raises InputError where `out` exists and is not a bundle, or is another bundle that must stay, and where the model
+    does not know a named action. Raises BundleError where the parity check fails.
     """
     out = Path(out)
-    _check_outputs(model, out)
+    bought = purchase_indices(vocabulary.actions, purchases)
+    _check_outputs(model, bought, out)
     model.eval()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
         draft = Path(temporary) / "bundle"
         draft.mkdir()
-        names = _write_files(model, vocabulary, draft)
+        names = _write_files(model, vocabulary, bought, draft)
         if checkpoint is not None:
             names += _copy_checkpoint(Path(checkpoint), draft)
         if for_gpu:
-            names += _write_gpu_files(model, draft, in_float16)
+            names += _write_gpu_files(model, bought, draft, in_float16)
         if companions is not None:
             names += _write_hybrid_file(model, companions, draft)
-        parity = check_parity(model, draft, in_float16=for_gpu and in_float16)
-        offsets = dict(zip(vocabulary.actions, action_offsets, strict=True)) if action_offsets else {}
-        manifest = _manifest(model, parity, metrics or {}, training or {}, hash_files(draft, names))
-        new_id = _write_manifest(msgspec.structs.replace(manifest, action_offsets=offsets), draft)
+        parity = check_parity(model, draft, purchases=bought, in_float16=for_gpu and in_float16)
+        of_actions = _of_actions(model, vocabulary.actions, action_offsets, bought)
+        manifest = _manifest(model, of_actions, parity, metrics or {}, training or {}, hash_files(draft, names))
+        new_id = _write_manifest(manifest, draft)
         if not overwrite:
             _check_same(out, new_id)
         _put_in_place(draft, out)
@@ -84,15 +86,15 @@ def _put_in_place(draft: Path, out: Path) -> None:
     draft.replace(out)
 
 
-def _check_outputs(model: UserModel, out: Path) -> None:
+def _check_outputs(model: UserModel, purchases: Sequence[int], out: Path) -> None:
     """Raise InputError where `out` holds something else than a bundle, and BundleError where states cannot hold the
     numbers of the model's items.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / MANIFEST).is_file():
         raise InputError(f"{out} exists and is not a bundle: name another folder")
-    if model.recent is not None and model.config.items > FLOAT_INTEGERS:
+    if (model.recent is not None or purchases) and model.config.items > FLOAT_INTEGERS:
         raise BundleError(
-            f"{model.config.items} items: a state names recent items in float32, which has whole numbers up to "
+            f"{model.config.items} items: a state names items in float32, which has whole numbers up to "
             f"{FLOAT_INTEGERS}; train on fewer items, with a larger --min-support"
         )
 
@@ -113,6 +115,7 @@ def _copy_checkpoint(checkpoint: Path, folder: Path) -> tuple[str, ...]:
 
 def _manifest(
     model: UserModel,
+    of_actions: dict[str, Any],
     parity: dict[str, Any],
     metrics: dict[str, Any],
     training: dict[str, Any],
@@ -122,7 +125,6 @@ def _manifest(
         format=FORMAT,
         bundle_id="",
         cell=model.config.cell,
-        state_width=model.state_width,
         representation_width=model.representation_width,
         items=model.config.items,
         actions=model.config.actions,
@@ -134,7 +136,20 @@ def _manifest(
         recent_places=recent_places(model),
         hybrid=WEIGHTS if HYBRID_FILE in files else {},
         heads={} if model.heads is None else head_widths(model.heads),
+        **of_actions,
     )
+
+
+def _of_actions(
+    model: UserModel, actions: Sequence[str], offsets: Sequence[float], purchases: Sequence[int]
+) -> dict[str, Any]:
+    """The fields of the manifest that depend on what the actions are."""
+    return {
+        "action_offsets": dict(zip(actions, offsets, strict=True)) if offsets else {},
+        "state_width": exported_width(model, purchases),
+        "bought_places": bought_places(purchases),
+        "purchase_actions": tuple(actions[index - 1] for index in purchases),
+    }
 
 
 def _stored_id(folder: Path) -> str | None:
@@ -156,11 +171,11 @@ def _write_manifest(manifest: Manifest, folder: Path) -> str:
     return manifest.bundle_id
 
 
-def _write_files(model: UserModel, vocabulary: Vocabulary, folder: Path) -> tuple[str, ...]:
+def _write_files(model: UserModel, vocabulary: Vocabulary, purchases: Sequence[int], folder: Path) -> tuple[str, ...]:
     """Write the files of every bundle except the manifest, and return their names."""
     vectors = model.item_table().detach().numpy()
     unscored_width = model.representation_width - model.config.width
-    (folder / "step.onnx").write_bytes(step_graph(model))
+    (folder / "step.onnx").write_bytes(step_graph(model, purchases))
     predict = predict_graph(vectors[1:], model.heads, unscored_width=unscored_width, places=recent_places(model))
     (folder / "predict.onnx").write_bytes(predict)
     (folder / "vocabulary.json").write_bytes(msgspec.json.encode(vocabulary))
@@ -168,7 +183,7 @@ def _write_files(model: UserModel, vocabulary: Vocabulary, folder: Path) -> tupl
     np.save(folder / "item_vectors.npy", np.pad(vectors, ((0, 0), (0, unscored_width))))
     np.savez(
         folder / "initial.npz",
-        state=model.initial_state(1)[0].numpy(),
+        state=np.pad(model.initial_state(1)[0].numpy(), (bought_places(purchases), 0)),
         representation=model.initial_representation(1)[0].detach().numpy(),
     )
     return FILES
@@ -193,7 +208,7 @@ def _write_hybrid_file(model: UserModel, companions: Companions, folder: Path) -
     return (HYBRID_FILE,)
 
 
-def _write_gpu_files(model: UserModel, folder: Path, in_float16: bool) -> tuple[str, ...]:
+def _write_gpu_files(model: UserModel, purchases: Sequence[int], folder: Path, in_float16: bool) -> tuple[str, ...]:
     """Write the graphs of states that stay on a GPU."""
     vectors = model.item_table().detach().numpy()[1:]
     predict = predict_graph(
@@ -204,8 +219,8 @@ def _write_gpu_files(model: UserModel, folder: Path, in_float16: bool) -> tuple[
         is_for_gpu=True,
         in_float16=in_float16,
     )
-    (folder / "gpu_step.onnx").write_bytes(resident_step_graph(model))
+    (folder / "gpu_step.onnx").write_bytes(resident_step_graph(model, purchases))
     (folder / "gpu_predict.onnx").write_bytes(predict)
-    (folder / "gpu_read.onnx").write_bytes(read_graph(model))
-    (folder / "gpu_write.onnx").write_bytes(write_graph(model))
+    (folder / "gpu_read.onnx").write_bytes(read_graph(model, purchases))
+    (folder / "gpu_write.onnx").write_bytes(write_graph(model, purchases))
     return GPU_FILES

@@ -3,7 +3,7 @@
 The model computes in its sequence form, the form it was trained in. The graphs step event by event.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from encoder.data.recent_items import PLACES
 from encoder.data.sequences import Sequences
 from encoder.errors import BundleError
 from encoder.model.user_model import UserModel
+from export.graphs.bought_items import bought_places
 from export.runtime.float16_ranks import float16_rank_differences
 from export.runtime.inputs import StepInputs
 from export.runtime.providers import CPU, open_session, session_options
@@ -43,21 +44,25 @@ class RandomSequences(NamedTuple):
     events: StepInputs  # (64, 1000) each; the events after a sequence's length count for nothing
 
 
-def check_parity(model: UserModel, path: Path, seed: int = 0, *, in_float16: bool = False) -> dict[str, Any]:
+def check_parity(
+    model: UserModel, path: Path, seed: int = 0, *, purchases: Sequence[int] = (), in_float16: bool = False
+) -> dict[str, Any]:
     """Compare the graphs in `path` with the model, over random sequences that end at different lengths.
 
-    in_float16: also compare ranks in float16 with ranks in float32, without a limit. Returns the result for the
-    manifest. Raises BundleError where a difference exceeds its tolerance.
+    purchases: the indices of the actions that buy an item. in_float16: also compare ranks in float16 with ranks in
+    float32, without a limit. Returns the result for the manifest. Raises BundleError where a difference exceeds its
+    tolerance.
     """
     sequences = random_sequences(model, seed)
     lengths = sequences.lengths
-    states, queries = _step_graph(model, path, sequences)
+    exported, queries = _step_graph(model, path, purchases, sequences)
+    bought, states = np.split(exported, [bought_places(purchases)], axis=1)
+    _require("bought items", _bought_errors(purchases, sequences, bought), 0)
     expected_states, expected = _sequence_form(model, sequences)
     is_event = np.arange(STEPS) < lengths[:, None]
     representations = queries[..., : model.representation_width]
     representation_difference = float(np.abs(representations - expected)[is_event].max())
-    recurrent = states[:, : model.recurrent_width]
-    state_difference = float(np.abs(recurrent - expected_states).max())
+    state_difference = float(np.abs(states[:, : model.recurrent_width] - expected_states).max())
     recent_difference = _recent_difference(model, sequences, states)
     sample = queries[is_event][:: max(1, int(is_event.sum()) // SAMPLE)]
     rank_errors = _rank_errors(model, path, sample, seed)
@@ -144,12 +149,12 @@ def _open(graph: Path) -> ort.InferenceSession:
 
 
 def _step_graph(
-    model: UserModel, path: Path, sequences: RandomSequences
+    model: UserModel, path: Path, purchases: Sequence[int], sequences: RandomSequences
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(64, S) states after each sequence's last event, and (64, 1000, Q) queries after each event."""
+    """(64, S) exported states after each sequence's last event, and (64, 1000, Q) queries after each event."""
     session = _open(path / "step.onnx")
     events = sequences.events.by_name()
-    states = model.initial_state(SEQUENCES).numpy()
+    states = np.pad(model.initial_state(SEQUENCES).numpy(), ((0, 0), (bought_places(purchases), 0)))
     places, outputs = recent_places(model), ("next_state", "representation")
     queries = np.zeros((SEQUENCES, STEPS, model.representation_width + 2 * places), np.float32)
     for t in range(STEPS):
@@ -206,6 +211,18 @@ def _recent_difference(model: UserModel, sequences: RandomSequences, states: NDA
     wanted = np.concatenate([recent.item, recent.action, recent.age_s, recent.count, scores], axis=1)
     actual = states[:, model.recurrent_width :]
     return float((np.abs(actual - wanted) / np.maximum(1, np.abs(wanted))).max())
+
+
+def _bought_errors(purchases: Sequence[int], sequences: RandomSequences, bought: NDArray[np.float32]) -> int:
+    """The number of wrong places among the bought items (64, K) after each sequence's last event."""
+    expected = np.zeros_like(bought)
+    events = sequences.events
+    for row, length in enumerate(sequences.lengths.tolist()):
+        item, action = events.item[row, :length], events.action[row, :length]
+        newest_first = item[np.isin(action, purchases) & (item > 0)][::-1]
+        distinct = list(dict.fromkeys(newest_first.tolist()))[: bought.shape[1]]
+        expected[row, : len(distinct)] = distinct
+    return int((expected != bought).sum())
 
 
 def _rank_errors(model: UserModel, path: Path, queries: NDArray[np.float32], seed: int) -> int:

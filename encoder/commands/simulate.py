@@ -52,8 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--catalogue",
         type=Path,
         metavar="FILE",
-        help="also write a Parquet file with a description of each item and item embeddings of texts and of pictures, "
-        "which `thalweg train --item-embeddings` reads",
+        help="also write a Parquet file with the name, category, brand, price and first time of each item, which "
+        "`thalweg items` reads, and with a description and item embeddings of texts and of pictures, which "
+        "`thalweg train --item-embeddings` reads",
     )
 
 
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     records = faulty_records(simulation.log, args.late, args.duplicate, args.malformed, args.seed)
     written = _write(args.out, (value for _, value in records))
     if args.catalogue is not None:
-        _write_catalogue(args.catalogue, shop)
+        _write_catalogue(args.catalogue, shop, simulation)
     console = open_console()
     console.print(str(args.out), markup=False, highlight=False, soft_wrap=True)  # a title would be folded
     print_table(console, _summary(args, simulation.log, written, simulated_s))
@@ -101,12 +102,12 @@ def check_catalogue(path: Path) -> None:
     check_writable_file(path, f"--catalogue {path}")
 
 
-def _write_catalogue(path: Path, shop: Shop) -> None:
+def _write_catalogue(path: Path, shop: Shop, simulation: Simulation) -> None:
     import pyarrow
     import pyarrow.parquet
 
     descriptions = describe(shop.catalogue, shop.seed)
-    columns: dict[str, Any] = {"item_id": shop.item_ids, "description": descriptions.texts}
+    columns: dict[str, Any] = {**shop.item_list(simulation), "description": descriptions.texts}
     for name, vectors in (("text", descriptions.text_vectors), ("picture", descriptions.picture_vectors)):
         columns[name] = pyarrow.FixedSizeListArray.from_arrays(vectors.ravel(), vectors.shape[1])
     pyarrow.parquet.write_table(pyarrow.table(columns), path)

@@ -21,6 +21,7 @@ MIN_SCALE = 0.1
 _MIN_LOG = math.log(OFFSET_S)  # y of the gap 0
 _MAX_LOG = 32.0  # y of 2.5 million years, the upper end of the search for a median
 _HALVINGS = 16
+_FINE_HALVINGS = 44  # for a quantile of the rest of a wait, which is small beside a long wait
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.floating] | float  # (n,), or one time for all distributions
@@ -69,6 +70,21 @@ class TimeMixture:
             above = (self._weight * ndtr((self._mean - middle) / self._scale)).sum(axis=0)
             low = np.where(above > half, middle, low)
         return np.exp(low + width / 2) - OFFSET_S
+
+    def quantile_s(self, share: Times, waited_s: Times = 0.0) -> Floats:
+        """The time within which the event comes with probability `share`, after `waited_s` without an event.
+
+        The time counts from the end of the wait. It solves S(waited + t) = (1 - share) S(waited), where S is the
+        survival function of the gap, to 1e-11 of OFFSET_S + waited + t. share: above 0 and below 1.
+        """
+        low = np.broadcast_to(_log_time(waited_s), self._log_kept.shape)
+        target, width = self._log_above(low) + np.log1p(-np.asarray(share, np.float64)), _MAX_LOG - low
+        for _ in range(_FINE_HALVINGS):
+            width = width / 2
+            middle = low + width
+            low = np.where(self._log_above(middle) > target, middle, low)
+        rest: Floats = np.maximum(np.exp(low + width / 2) - OFFSET_S - waited_s, 0.0)
+        return rest
 
     def _log_above(self, y: Times) -> Floats:
         """The log of the untruncated mixture's mass above y."""

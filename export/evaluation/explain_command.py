@@ -11,6 +11,7 @@ from rich.table import Table
 
 from encoder.commands.log_arguments import TakeLog, add_part_arguments, read_log
 from encoder.console import open_console, print_table
+from encoder.data.event_log import EventLog
 from encoder.data.events import BehaviorEvent
 from encoder.data.features import BRAND
 from export.runtime.bundle import Bundle
@@ -46,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
     from export.evaluation.explanation import explain
     from export.runtime.stepper import Stepper
 
-    explanation = explain(bundle, Stepper(bundle), log, args.user, args.item)
-    result = _result(explanation, bundle, args.user)
+    events, explanation = explain(bundle, Stepper(bundle), log, args.user, args.item)
+    result = _result(events, explanation, bundle, args.user)
     names = _item_names(bundle)
     print_table(console, _table(result, names, is_wide=console.width >= WIDE))
     if result["recent"]:
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _result(explanation: "Explanation", bundle: Bundle, user_id: str) -> dict[str, Any]:
+def _result(log: EventLog, explanation: "Explanation", bundle: Bundle, user_id: str) -> dict[str, Any]:
     """The JSON of an explanation.
 
     score_change: the item's score with the event minus the score without it. score_added: what a recent item has beside
@@ -77,7 +78,7 @@ def _result(explanation: "Explanation", bundle: Bundle, user_id: str) -> dict[st
             "rank_without": int(rank),
         }
         for event, cosine, l2, score, rank in zip(
-            explanation.events.events(),
+            log.events(),
             explanation.moved_cosine,
             explanation.moved_l2,
             explanation.score_without,

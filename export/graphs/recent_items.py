@@ -63,11 +63,7 @@ def _add_fields(graph: GraphBuilder, gap_ms: str, state: str) -> str:
     counted = graph.add("Mul", [is_item, count], "counted")
     events = graph.add("ReduceSum", [counted, column], "events")
     new_count = graph.add("Add", [events, graph.constant("this_event", np.array(1, np.float32))], "new_count")
-    # A place takes over the place before it, up to the item's own former place. An unknown item moves nothing.
-    later_places = graph.constant("later_places", np.triu(np.ones((PLACES, PLACES), np.float32), 1))
-    found = graph.add("MatMul", [is_item, later_places], "found_before")
-    is_first = graph.add("Less", [found, graph.constant("half", np.array(0.5, np.float32))], "not_found_before")
-    moves = graph.add("And", [is_first, graph.add("Greater", [new_item, zero], "is_known")], "moves")
+    moves = add_moves(graph, is_item, new_item, zero, PLACES)
     # The new item has the age 0 in every row. A product has the rows that a constant lacks.
     age_of_new = graph.add("Mul", [new_item, zero], "new_age_s")
     fields_shape = graph.constant("fields_shape", np.array([-1, KEPT, PLACES], np.int64))
@@ -80,6 +76,18 @@ def _add_fields(graph: GraphBuilder, gap_ms: str, state: str) -> str:
     others, _ = graph.add_many("Split", [before, parts], ["others", "oldest"], axis=2)
     moved = graph.add("Concat", [newest, others], "moved", axis=2)
     return graph.add("Where", [graph.add("Unsqueeze", [moves, column], "moves_fields"), moved, before], "fields")
+
+
+def add_moves(graph: GraphBuilder, is_item: str, new_item: str, zero: str, places: int) -> str:
+    """Add (B, places) bool, the places that take over the place before them when an item comes to the front.
+
+    A place takes over up to the item's own former place. The item 0 moves nothing. is_item: (B, places) float32, 1
+    where a place has the item. new_item: (B, 1) float32. zero: 0 as float32.
+    """
+    later_places = graph.constant("later_places", np.triu(np.ones((places, places), np.float32), 1))
+    found = graph.add("MatMul", [is_item, later_places], "found_before")
+    is_first = graph.add("Less", [found, graph.constant("half", np.array(0.5, np.float32))], "not_found_before")
+    return graph.add("And", [is_first, graph.add("Greater", [new_item, zero], "is_known")], "moves")
 
 
 def _add_scores(graph: GraphBuilder, recent: RecentItems, action: str, age_s: str, count: str) -> str:

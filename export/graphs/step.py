@@ -5,10 +5,13 @@ weights, and biases. One table is of items, one of action and gap together, and 
 lookup in each table, one matrix product with the state, the gates and the head.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from onnx import TensorProto
 
 from encoder.model.user_model import UserModel
+from export.graphs.bought_items import add_bought_items, bought_places, exported_width
 from export.graphs.builder import GraphBuilder, as_float32, float_rows, integers
 from export.graphs.cells import add_cell
 from export.graphs.counters import add_counters
@@ -19,32 +22,36 @@ from export.graphs.traces import add_traces
 GAP_COLUMN = "gap_column"  # (B, 1) int64
 
 
-def step_graph(model: UserModel) -> bytes:
+def step_graph(model: UserModel, purchases: Sequence[int] = ()) -> bytes:
     """step.onnx: item, action, gap_ms (B,) int64, the model's features (B,), state (B, S) float32 -> next_state (B, S)
-    and representation (B, R), float32; with recent items also recent_items (B, K) int64 and recent_scores (B, K)."""
+    and representation (B, R), float32; with recent items also recent_items (B, K) int64 and recent_scores (B, K).
+
+    purchases: the indices of the actions that buy an item. With such actions, a state begins with the bought items.
+    """
     graph = GraphBuilder()
-    add_step(graph, model)
+    width = exported_width(model, purchases)
+    add_step(graph, model, purchases)
     return graph.serialized(
         "step",
         [
             *(integers(name) for name in ("item", "action", "gap_ms")),
             *feature_inputs(model),
-            float_rows("state", model.state_width),
+            float_rows("state", width),
         ],
         [
-            float_rows("next_state", model.state_width),
+            float_rows("next_state", width),
             float_rows("representation", model.representation_width),
             *([] if model.recent is None else recent_outputs()),
         ],
     )
 
 
-def add_step(graph: GraphBuilder, model: UserModel) -> None:
+def add_step(graph: GraphBuilder, model: UserModel, purchases: Sequence[int]) -> None:
     """Add next_state and representation. The graph has to have item, action, gap_ms, state and the features."""
     bucket = _add_gap_bucket(graph, model)
     context = _add_context(graph, model, bucket)
     add_feature_rows(graph, model)
-    _add_state(graph, model, context)
+    _add_state(graph, model, context, purchases)
 
 
 def _add_gap_bucket(graph: GraphBuilder, model: UserModel) -> str:
@@ -67,19 +74,25 @@ def _add_context(graph: GraphBuilder, model: UserModel, bucket: str) -> str:
     return graph.add("Add", [row, bucket], "context")
 
 
-def _add_state(graph: GraphBuilder, model: UserModel, context: str) -> None:
+def _add_state(graph: GraphBuilder, model: UserModel, context: str, purchases: Sequence[int]) -> None:
     """Add next_state and representation."""
-    parts = [
-        name for name, width in zip(("cell", "trace", "counter", "recent"), model.state_widths, strict=True) if width
-    ]
-    if parts == ["cell"]:
+    all_parts = zip(
+        ("bought", "cell", "trace", "counter", "recent"),
+        [bought_places(purchases), *model.state_widths],
+        strict=True,
+    )
+    parts = {name: width for name, width in all_parts if width}
+    if parts.keys() == {"cell"}:
         output, _ = add_cell(graph, model, context, "state")
         _add_representation(graph, model, output, context, "representation")
         return
-    widths = graph.constant("state_widths", np.array([width for width in model.state_widths if width], np.int64))
+    widths = graph.constant("state_widths", np.array(list(parts.values()), np.int64))
     graph.add_many("Split", ["state", widths], [f"{name}_state" for name in parts], axis=1)
     output, next_part = add_cell(graph.with_prefix("cell_"), model, context, "cell_state")
     next_parts, scoring = [next_part], "representation" if model.counters is None else "scoring"
+    if purchases:
+        bought = graph.with_prefix("bought_")
+        next_parts.insert(0, add_bought_items(bought, purchases, model.config.actions, "bought_state"))
     if model.traces is None:
         _add_representation(graph, model, output, context, scoring)
     else:

@@ -7,7 +7,8 @@ Files of a bundle folder:
     manifest.json        `Manifest` as JSON; `bundle_id` is a hash of everything else
     step.onnx            (item, action, gap_ms, features of the manifest, state) -> (next_state, representation); with
                          recent items also recent_items, rows of item_vectors.npy or -1, and recent_scores, which are
-                         added to the dot products of these items
+                         added to the dot products of these items; with purchase actions, a state begins with the
+                         last items that were bought, 0 for an empty place
     predict.onnx         (query, item) -> rank; with heads also action_probability and time_mixture; a query is as of
                          `export.runtime.queries`, and the input is named representation without recent items
     vocabulary.json      {"items": [...], "actions": [...], "categories": [...], "brands": [...]}; position p holds
@@ -69,6 +70,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     files: dict[str, str]  # file name -> SHA-256, hexadecimal
     heads: dict[str, int] = {}  # output of predict.onnx besides the rank -> number of its columns
     recent_places: int = 0  # K recent items, whose fields are the last 5 K numbers of a state; 0: none
+    bought_places: int = 0  # items that the user bought last, which are the first numbers of a state; 0: none
+    purchase_actions: tuple[str, ...] = ()  # the actions that buy an item
     # known action -> what to add to the logarithm of its probability where a reader names one action; often empty
     action_offsets: dict[str, float] = {}
     hybrid: dict[str, dict[str, float]] = {}  # scenario -> part of a hybrid score -> weight; {} without hybrid.npz

@@ -85,17 +85,25 @@ def known_events(bundle: Bundle) -> list[KnownEvent]:
 
 
 def random_state(bundle: Bundle, rng: np.random.Generator) -> NDArray[np.float32]:
-    """(1, S) of random numbers. Recent items are distinct items of the catalogue, and other fields are positive."""
+    """(1, S) of random numbers. Recent and bought items are distinct items of the catalogue, and other fields of recent
+    items are positive."""
     manifest, places = bundle.manifest, bundle.manifest.recent_places
     state = rng.normal(size=(1, manifest.state_width)).astype(np.float32)
     if places:
         fields = np.abs(state[0, -len(FIELDS) * places :]).reshape(len(FIELDS), places)
-        item, action = fields[:2]
-        item[:], action[:] = 0, 1
-        drawn = rng.permutation(manifest.items)[: places - 1] + 1  # one place stays empty
-        item[: len(drawn)] = drawn
+        fields[0], fields[1] = _random_items(manifest.items, places, rng), 1
         state[0, -len(FIELDS) * places :] = fields.ravel()
+    if manifest.bought_places:
+        state[0, : manifest.bought_places] = _random_items(manifest.items, manifest.bought_places, rng)
     return state
+
+
+def _random_items(items: int, places: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(places,) distinct items; at least one place stays empty."""
+    item = np.zeros(places, np.float32)
+    drawn = rng.permutation(items)[: places - 1] + 1
+    item[: len(drawn)] = drawn
+    return item
 
 
 def _rank_limits(

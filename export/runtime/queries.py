@@ -17,6 +17,12 @@ def recent_of_states(state: NDArray[np.float32], places: int) -> tuple[NDArray[n
     return np.where(item > 0, item, -1), state[:, -places:]
 
 
+def bought_of_states(state: NDArray[np.float32], places: int) -> NDArray[np.int32]:
+    """(n, S) states -> (n, places) items that the users bought last, the newest first, -1 for an empty place."""
+    item = state[:, :places].astype(np.int32)
+    return np.where(item > 0, item, -1)
+
+
 def make_queries(representation: NDArray[np.float32], state: NDArray[np.float32], places: int) -> NDArray[np.float32]:
     """(n, R) representations and (n, S) states of the same moment -> (n, R + 2K) queries. places: K."""
     if not places:

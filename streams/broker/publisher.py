@@ -13,9 +13,10 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from streams.broker.clients import kafka_errors, make_producer, no_broker_errors
-from streams.broker.updates import TRANSACTION_TIMEOUT_MS, Pair, Updates
+from streams.broker.updates import TRANSACTION_TIMEOUT_MS, Update, Updates
 from streams.config.errors import BrokerError
 from streams.config.settings import Settings
+from streams.engine.carried_headers import Headers
 from streams.engine.outputs import Letter, Output
 
 # A request of this size is half of what a broker takes by default (1 MB). An evaluation event has about 300 bytes.
@@ -27,7 +28,7 @@ CONFIRM_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
 
 RecordBatches = list[tuple[int, Any]]  # the partition and the record batch
-UpdatesByPartition = dict[int, list[Pair]]
+UpdatesByPartition = dict[int, list[Update]]
 
 
 class Publisher:
@@ -69,15 +70,15 @@ class Publisher:
             with contextlib.suppress(TimeoutError):  # A replay publishes again what is not confirmed by now.
                 await asyncio.wait_for(self._producer.stop(), STOP_TIMEOUT_S)
 
-    def record_batches(self, outputs: Iterable[Output]) -> RecordBatches:
-        """Record batches of each partition, in order. Any thread may call this method."""
+    def record_batches(self, outputs: Iterable[Output], headers: Iterable[Headers]) -> RecordBatches:
+        """Record batches of each partition, in order. Any thread may call this method. headers: of each output."""
         found: RecordBatches = []
         batches: dict[int, Any] = {}
-        for partition, key, value in outputs:
+        for (partition, key, value), own in zip(outputs, headers, strict=False):  # The headers may have no end.
             batch = batches.get(partition)
-            if batch is None or batch.append(key=key, value=value, timestamp=None) is None:
+            if batch is None or batch.append(key=key, value=value, timestamp=None, headers=own) is None:
                 batch = batches[partition] = self._started.create_batch()
-                batch.append(key=key, value=value, timestamp=None)
+                batch.append(key=key, value=value, timestamp=None, headers=own)
                 found.append((partition, batch))
         return found
 
@@ -121,9 +122,9 @@ async def _confirmed(topic: str, futures: list[asyncio.Future[Any]]) -> None:
         await asyncio.gather(*futures)
 
 
-def by_partition(updates: Iterable[Output]) -> UpdatesByPartition:
-    """Key and value of each update, in order, by partition."""
-    found: defaultdict[int, list[Pair]] = defaultdict(list)
-    for partition, key, value in updates:
-        found[partition].append((key, value))
+def by_partition(updates: Iterable[Output], headers: Iterable[Headers]) -> UpdatesByPartition:
+    """Key, value and headers of each update, in order, by partition."""
+    found: defaultdict[int, list[Update]] = defaultdict(list)
+    for (partition, key, value), own in zip(updates, headers, strict=False):  # The headers may have no end.
+        found[partition].append((key, value, own))
     return found

@@ -95,10 +95,11 @@ def _cleanup_faults(settings: Settings, name: str, values: TopicSettings) -> Ite
     if not policies:
         return
     has = f"{name} has cleanup.policy {','.join(sorted(policies))!r}"
-    if name == settings.updates_topic and policies != {"compact"}:
-        text = f"{has}: representations would be lost with their retention"
+    lost = {settings.updates_topic: "representations", settings.catalogue_topic: "items"}.get(name)
+    if lost is not None and policies != {"compact"}:
+        text = f"{has}: {lost} would be lost with their retention"
         yield TopicFault(name, text, "set it to 'compact' or name another topic", "loses")
-    elif name != settings.updates_topic and "compact" in policies:
+    elif lost is None and "compact" in policies:
         text = f"{has}: of all records with the same key, compaction keeps the last one alone"
         yield TopicFault(name, text, "set it to 'delete' or name another topic", "loses")
 

@@ -73,7 +73,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.contextmanager
-def broker_admin(settings: Settings) -> Iterator[Any]:
+def broker_admin(settings: Settings, **options: Any) -> Iterator[Any]:
     """A connected admin client of kafka-python. A KafkaError inside the block becomes a BrokerError.
 
     Raises SettingsError where the broker does not take the user, or one side does not trust the other.
@@ -82,7 +82,7 @@ def broker_admin(settings: Settings) -> Iterator[Any]:
     try:
         if settings.broker_user or settings.broker_ca:
             check_broker_login(settings)  # The admin client would repeat a refused login for CONNECT_TIMEOUT_MS.
-        admin = KafkaAdminClient(bootstrap_timeout_ms=CONNECT_TIMEOUT_MS, **broker_arguments(settings))
+        admin = KafkaAdminClient(bootstrap_timeout_ms=CONNECT_TIMEOUT_MS, **options, **broker_arguments(settings))
         yield admin
     except KafkaError as error:
         why = describe(error)
@@ -129,28 +129,54 @@ def ensure_topics(settings: Settings) -> None:
         check_topic_settings(admin, settings, [settings.behavior_topic, *outputs, settings.metrics_topic])
 
 
+def ensure_catalogue_topic(settings: Settings) -> int:
+    """Create the topic of the catalogue where it is missing, and return its number of partitions when it can be used.
+
+    A new topic has one partition, so that all records of an item keep their order whatever rule a producer follows.
+    Raises SettingsError where the cleanup policy loses items, and BrokerError as `ensure_topics` does.
+    """
+    with broker_admin(settings) as admin:
+        options = {**_options(settings, 1), "configs": {"cleanup.policy": "compact"}}
+        _create(admin, {settings.catalogue_topic: options})
+        check_topic_settings(admin, settings, [settings.catalogue_topic])
+        return len(_metadata(admin, settings.catalogue_topic)["partitions"])
+
+
 def describe_topic(settings: Settings, name: str, group: str | None = None) -> Topic:
     """The topic with its offsets and the commits of `group`. Raises BrokerError, also where there is no such topic."""
     with broker_admin(settings) as admin:
-        try:
-            metadata = _metadata(admin, name)
-        except UnknownTopicOrPartitionError:
-            raise BrokerError(
-                f"there is no topic {name} at {settings.broker}: check the name, or start a worker, which creates it"
-            ) from None
-        partitions = [TopicPartition(name, part["partition_index"]) for part in metadata["partitions"]]
-        topic_id = uuid.UUID(str(metadata["topic_id"]))
-        commits = {} if group is None else _commits(admin, group, partitions)
-        end_offsets = _offsets(admin, partitions, OffsetSpec.LATEST)
-        return Topic(
-            name=name,
-            topic_id=topic_id,
-            partitions=len(partitions),
-            start_offsets=_offsets(admin, partitions, OffsetSpec.EARLIEST),
-            stable_offsets=_offsets(admin, partitions, OffsetSpec.LATEST, "read_committed"),
-            end_offsets=end_offsets,
-            committed={p: at.offset for p, at in commits.items() if _is_of(at, topic_id, end_offsets[p])},
-        )
+        return _described(admin, settings, name, group)
+
+
+class TopicWatch:
+    """Describes one topic again and again over one connection. Any thread may call the methods."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._settings = settings
+        self._name = name
+        self._connection = contextlib.ExitStack()
+        self._admin: Any = None
+        self._lock = threading.Lock()
+
+    def describe(self, group: str | None) -> Topic:
+        """The topic as of `describe_topic`. Blocks. Raises BrokerError; the next call then connects anew."""
+        with self._lock:
+            try:
+                if self._admin is None:
+                    connected = broker_admin(self._settings, request_timeout_ms=CONNECT_TIMEOUT_MS)
+                    self._admin = self._connection.enter_context(connected)
+                return _described(self._admin, self._settings, self._name, group)
+            except KafkaError as error:
+                self._disconnect()
+                raise BrokerError(f"topic {self._name} could not be described: {describe(error)}") from error
+
+    def close(self) -> None:
+        with self._lock:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        self._admin = None
+        self._connection.close()
 
 
 def topic_exists(settings: Settings, name: str) -> bool:
@@ -278,3 +304,25 @@ def _commits(admin: Any, group: str, partitions: list[Any]) -> dict[int, Any]:
             time.sleep(0.2)
         else:
             return {tp.partition: at for tp, at in offsets.items() if at.offset >= 0}
+
+
+def _described(admin: Any, settings: Settings, name: str, group: str | None) -> Topic:
+    try:
+        metadata = _metadata(admin, name)
+    except UnknownTopicOrPartitionError:
+        raise BrokerError(
+            f"there is no topic {name} at {settings.broker}: check the name, or start a worker, which creates it"
+        ) from None
+    partitions = [TopicPartition(name, part["partition_index"]) for part in metadata["partitions"]]
+    topic_id = uuid.UUID(str(metadata["topic_id"]))
+    commits = {} if group is None else _commits(admin, group, partitions)
+    end_offsets = _offsets(admin, partitions, OffsetSpec.LATEST)
+    return Topic(
+        name=name,
+        topic_id=topic_id,
+        partitions=len(partitions),
+        start_offsets=_offsets(admin, partitions, OffsetSpec.EARLIEST),
+        stable_offsets=_offsets(admin, partitions, OffsetSpec.LATEST, "read_committed"),
+        end_offsets=end_offsets,
+        committed={p: at.offset for p, at in commits.items() if _is_of(at, topic_id, end_offsets[p])},
+    )

@@ -19,8 +19,9 @@ from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from streams.broker.clients import kafka_errors
 from streams.config.errors import BrokerError
+from streams.engine.carried_headers import Headers
 
-Pair = tuple[bytes | None, bytes | None]  # key and value
+Update = tuple[bytes | None, bytes | None, Headers]  # key, value and headers
 
 # The time between the beginnings of a partition's transactions. A transaction costs 2 ms of CPU in the worker and in
 # the broker each (docs/decisions.md#transaction-rate).
@@ -62,14 +63,14 @@ class Updates:
         writers, self._writers = self._writers, {}
         await asyncio.gather(*(writer.stop() for writer in writers.values()))
 
-    async def publish(self, partition: int, pairs: list[Pair]) -> None:
+    async def publish(self, partition: int, updates: list[Update]) -> None:
         """Publish updates in order. Raises BrokerError, also where the partition has another owner."""
         writer = self._writers.get(partition)
         if writer is None:
             raise BrokerError(f"{self._topic}: partition {partition} has another owner by now")
         with kafka_errors(f"updates to {self._topic} partition {partition} were not confirmed"):
             try:
-                await writer.publish(pairs)
+                await writer.publish(updates)
             except (ProducerFenced, InvalidProducerEpoch):
                 raise BrokerError(
                     f"another worker has taken over partition {partition} of {self._topic}: "
@@ -90,7 +91,7 @@ class PartitionWriter:
         self._producer = producer
         self._topic = topic
         self._partition = partition
-        self._waiting: list[tuple[list[Pair], asyncio.Future[None]]] = []
+        self._waiting: list[tuple[list[Update], asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
         self._every_s = every_s
         self._began_s = -every_s  # when the last transaction began, by the loop's clock
@@ -104,10 +105,10 @@ class PartitionWriter:
         with contextlib.suppress(KafkaError, TimeoutError):  # The next owner ends an open transaction.
             await asyncio.wait_for(self._producer.stop(), STOP_TIMEOUT_S)
 
-    async def publish(self, pairs: list[Pair]) -> None:
+    async def publish(self, updates: list[Update]) -> None:
         """Return after the transaction with these updates is committed. Raises KafkaError."""
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((pairs, committed))
+        self._waiting.append((updates, committed))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._commit_what_waits())
         await committed
@@ -120,7 +121,7 @@ class PartitionWriter:
             taken, self._waiting = self._waiting, []
             try:
                 # Compaction would keep only a user's last update, so only that one is sent.
-                last = {pair[0]: pair for pairs, _ in taken for pair in pairs}
+                last = {update[0]: update for updates, _ in taken for update in updates}
                 await self._transaction(list(last.values()))
             except BaseException as error:
                 for _, committed in [*taken, *self._waiting]:
@@ -135,17 +136,17 @@ class PartitionWriter:
                 if not committed.done():
                     committed.set_result(None)
 
-    async def _transaction(self, pairs: list[Pair]) -> None:
+    async def _transaction(self, updates: list[Update]) -> None:
         producer = self._producer
         await producer.begin_transaction()
         futures, batch = [], None
-        for key, value in pairs:
+        for key, value, headers in updates:
             if batch is None:
                 batch = producer.create_batch()
-            if batch.append(key=key, value=value, timestamp=None) is None:
+            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
                 futures.append(await producer.send_batch(batch, self._topic, partition=self._partition))
                 batch = producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None)
+                batch.append(key=key, value=value, timestamp=None, headers=headers)
         if batch is not None:
             futures.append(await producer.send_batch(batch, self._topic, partition=self._partition))
         await asyncio.gather(*futures)

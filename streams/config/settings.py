@@ -79,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     updates_topic: Text = "representations.updates.v1"
     evaluation_topic: Text = "evaluation.events.v1"
     metrics_topic: Text = "evaluation.metrics.v1"
+    catalogue_topic: Text = "catalogue.items.v1"
     partitions: PositiveInt = 4  # partitions of the topics that Thalweg creates
     # Codec of the topics that a worker writes. Every Kafka client reads gzip without a further package:
     # docs/decisions.md#compression-codec

@@ -14,6 +14,7 @@ import msgspec
 
 from streams.config.settings import Compression, Settings
 from streams.contracts.behavior_events import IncomingEvent
+from streams.contracts.catalogue_items import CatalogueItem
 from streams.contracts.dead_letters import EPOCH_HEADER, ERASED_HEADER, OFFSET_HEADER, RESENT_HEADER, DeadLetterHeaders
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import MAX_VALUE_BYTES
@@ -24,6 +25,7 @@ FOLDER = Path(__file__).parent / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 VERSION = "1"  # version of the contracts; the names of the topics hold the same number
 USER_KEY = {"type": "string", "description": "the user_id"}
+ITEM_KEY = {"type": "string", "description": "the item_id"}
 COMPRESSED = (
     f"Record batches are compressed with {Settings().compression}. The setting `compression` names another codec: "
     f"{', '.join(get_args(Compression))}."
@@ -45,6 +47,7 @@ def documents() -> dict[str, Document]:
         f"{settings.updates_topic}.json": _json_schema(RepresentationUpdate),
         f"{settings.evaluation_topic}.json": _json_schema(EvaluationEvent),
         f"{settings.metrics_topic}.json": _json_schema(MetricsEvent),
+        f"{settings.catalogue_topic}.json": _json_schema(CatalogueItem),
         f"{settings.dead_letter_topic}.headers.json": _json_schema(DeadLetterHeaders),
         "asyncapi.json": _asyncapi(settings),
     }
@@ -93,6 +96,14 @@ def _channels(settings: Settings) -> dict[str, Document]:
             },
             "Record batches are not compressed.",
         ),
+        "catalogue": _channel(
+            settings.catalogue_topic,
+            {
+                "CatalogueItem": _message(_reference(settings.catalogue_topic), ITEM_KEY),
+                "Removed": _message(NULL_VALUE, ITEM_KEY),
+            },
+            "Record batches may be compressed with gzip, lz4, snappy or zstd, or not at all.",
+        ),
         "deadLetters": _channel(
             settings.dead_letter_topic,
             {
@@ -119,6 +130,7 @@ def _asyncapi(settings: Settings) -> Document:
         "channels": _channels(settings),
         "operations": {
             "follow": _operation("receive", "behavior", "apply each event once, in its user's order"),
+            "learnItems": _operation("receive", "catalogue", "show names of items, and filter recommendations"),
             "publish": _operation("send", "updates", "a user's representation, after each micro-batch that changed it"),
             "evaluate": _operation("send", "evaluation", "how well the representation before an event foresaw it"),
             "measure": _operation("send", "metrics", "windowed metrics of the model beside baselines"),

@@ -18,6 +18,10 @@ RECENT_ITEMS = (
     "base64 of K little-endian 32-bit integers: the user's last distinct items as rows of item_vectors.npy, the newest "
     "first, -1 for an empty place; only where the bundle knows recent items"
 )
+BOUGHT_ITEMS = (
+    "base64 of little-endian 32-bit integers: the last distinct items that the user bought, in the form of "
+    "recent_items; only where the bundle knows purchase actions"
+)
 RECENT_SCORES = "base64 of K little-endian 32-bit floats: add each to the dot product of its recent item"
 
 
@@ -37,6 +41,7 @@ class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False, omit_defaults=
     source: RecordId
     recent_items: Annotated[bytes, Meta(description=RECENT_ITEMS)] | None = None
     recent_scores: Annotated[bytes, Meta(description=RECENT_SCORES)] | None = None
+    bought_items: Annotated[bytes, Meta(description=BOUGHT_ITEMS)] | None = None
 
 
 def update_keys(bundle_id: str, user_ids: Iterable[str]) -> list[bytes]:
@@ -61,5 +66,5 @@ def decode_vector(field: bytes) -> NDArray[np.float32]:
 
 
 def decode_items(field: bytes) -> NDArray[np.int32]:
-    """The field `recent_items` as (K,) int32. Raises ValueError when the bytes are not integers."""
+    """The field `recent_items` or `bought_items` as (K,) int32. Raises ValueError when the bytes are not integers."""
     return np.frombuffer(field, "<i4").astype(np.int32)

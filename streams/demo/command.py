@@ -1,29 +1,37 @@
 """`thalweg demo`: a simulated shop streamed through a real Kafka, worker and Cassandra, shown while it runs."""
 
 import argparse
+import contextlib
 import importlib.util
 import time
 from pathlib import Path
 
 import msgspec
+from rich.console import Console
 
 from encoder.commands.number_arguments import positive
 from encoder.console import open_console
+from encoder.data.event_log import EventLog
 from export.runtime.bundle import Bundle
 from streams.broker.topics import ensure_topics
+from streams.commands.items.sending import send_items
 from streams.commands.verify.command import print_report as print_verification
 from streams.commands.verify.result import Verification
 from streams.config.settings import Settings
 from streams.demo import shop
 from streams.demo.errors import DemoError
 from streams.demo.live_view import LiveView
+from streams.demo.page_process import PageProcess, has_server
 from streams.demo.report_tables import print_report
 from streams.demo.results import DemoReport
+from streams.demo.staying import stay
 from streams.demo.streaming_run import StreamingRun
 from streams.demo.worker_process import WorkerProcess
+from streams.local.errors import LocalServiceError
 from streams.local.process.temporary_folder import temporary_folder
 from streams.local.services import local_services
 
+PAGE_LIMIT_S = 20.0  # for the start of the server; the worker takes longer as a rule
 EVENTS_PER_S = 4_000  # fast enough to watch, and half of two cores stay free for other programs
 
 
@@ -32,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", action="store_true", help="train and export a bundle first (needs torch)")
     parser.add_argument(
         "--rate", type=positive, default=EVENTS_PER_S, help=f"events per second (default {EVENTS_PER_S})"
+    )
+    parser.add_argument(
+        "--stay",
+        action="store_true",
+        help="after the report, go on with the shop's events and keep everything up until Ctrl-C",
     )
     parser.add_argument(
         "--rebuild-bundle",
@@ -51,10 +64,11 @@ def run(args: argparse.Namespace) -> int:
         if args.train:
             bundle = work / "bundle"
             shop.train_bundle(work, bundle)
-        return _run(work, Bundle.load(bundle), args.rate, args.json)
+        return _run(work, Bundle.load(bundle), args)
 
 
-def _run(work: Path, bundle: Bundle, rate: float, as_json: bool) -> int:
+def _run(work: Path, bundle: Bundle, args: argparse.Namespace) -> int:
+    as_json = args.json
     console = open_console(stderr=as_json)  # with --json, standard output holds the JSON object alone
     started_s = time.monotonic()
     console.print("Starting Kafka and Cassandra …")
@@ -63,20 +77,49 @@ def _run(work: Path, bundle: Bundle, rate: float, as_json: bool) -> int:
             broker=services.kafka.address, cassandra=services.cassandra.address, bundle=str(bundle.path.absolute())
         )
         ensure_topics(settings)
-        worker = WorkerProcess(settings, work / "worker.log")
+        worker, (log, items) = WorkerProcess(settings, work / "worker.log"), shop.streamed_log()
+        page = PageProcess(settings, work / "page" / "page.log") if has_server() else None
         console.print(f"Starting a worker with bundle {bundle.bundle_id} …")
         try:
+            if page is not None:
+                page.start(wait=False)
             worker.start()
-            streaming = StreamingRun(settings, worker, bundle, shop.streamed_log(), rate, started_s)
+            send_items(settings, items)
+            console.print(_where_the_page_is(page), highlight=False, markup=False, soft_wrap=True)
+            streaming = StreamingRun(settings, worker, bundle, log, args.rate, started_s)
             report, verification = streaming.run(LiveView(console))
+            _print_result(console, report, verification, as_json)
+            if args.stay:
+                _stay(console, settings, worker, log)
         finally:
             worker.stop()
+            if page is not None:
+                page.stop()
+    return 0 if verification.clean else 1
+
+
+def _where_the_page_is(page: PageProcess | None) -> str:
+    if page is None:
+        return "There is no page, because the extra `serve` is not installed: `uv sync --extra serve`"
+    try:
+        page.wait_until_ready(PAGE_LIMIT_S)
+    except LocalServiceError as error:  # The demo shows everything besides the page all the same.
+        return f"There is no page: {error}"
+    return f"The page: {page.url}"
+
+
+def _stay(console: Console, settings: Settings, worker: WorkerProcess, log: EventLog) -> None:
+    console.print("The shop goes on. Ctrl-C ends everything.")
+    with contextlib.suppress(KeyboardInterrupt):
+        stay(settings, worker, log)
+
+
+def _print_result(console: Console, report: DemoReport, verification: Verification, as_json: bool) -> None:
     print_report(console, report)
     if not verification.clean:
         print_verification(verification)
     if as_json:
-        print(msgspec.json.encode(summary(report, verification)).decode())
-    return 0 if verification.clean else 1
+        print(msgspec.json.encode(summary(report, verification)).decode(), flush=True)
 
 
 def summary(report: DemoReport, verification: Verification) -> dict[str, object]:

@@ -3,10 +3,14 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from encoder.data.event_log import EventLog
 from encoder.data.simulator import Shop, faulty_records
+from streams.contracts.catalogue_items import CatalogueItem
 from streams.demo.errors import DemoError
 
 SEED, ITEMS, USERS = 7, 2_000, 3_000
@@ -16,14 +20,32 @@ LATE, DUPLICATE, MALFORMED = 0.01, 0.01, 0.002  # shares of the streamed records
 BUNDLE = Path(__file__).with_name("bundle")
 
 
-def streamed_log() -> EventLog:
-    """The events after the training part: about STREAMED_EVENTS, because events of equal time stay together."""
-    return Shop(SEED, ITEMS, USERS).simulate(EVENTS).split(_training_share())[1]
+def streamed_log() -> tuple[EventLog, dict[str, bytes]]:
+    """The events after the training part, and the value of each item's record for the catalogue, by item.
+
+    The log has about STREAMED_EVENTS, because events of equal time stay together.
+    """
+    shop = Shop(SEED, ITEMS, USERS)
+    simulation = shop.run(EVENTS)
+    fields = shop.item_list(simulation)
+    items = [CatalogueItem(**dict(zip(fields, row, strict=True))) for row in zip(*fields.values(), strict=True)]
+    values = {item.item_id: msgspec.json.encode(item) for item in items}
+    return simulation.log.split(_training_share())[1], values
 
 
 def records(log: EventLog) -> Iterator[tuple[bytes, bytes]]:
     """(key, value) of each record to send: the events of the log with late, repeated and malformed records."""
     return faulty_records(log, late=LATE, duplicate=DUPLICATE, malformed=MALFORMED, seed=SEED)
+
+
+def later_records(log: EventLog, until_ms: int) -> Iterator[tuple[bytes, bytes]]:
+    """(key, value) of records after those of the log: the same events, moved to later days again and again.
+
+    until_ms: no event is moved beyond this time, because events of the future are dead letters.
+    """
+    span_ms = int(log.time_ms[-1] - log.time_ms[0]) + 1
+    for shift_ms in range(span_ms, until_ms - int(log.time_ms[-1]), span_ms):
+        yield from records(replace(log, time_ms=log.time_ms + shift_ms))
 
 
 def train_bundle(work: Path, bundle: Path) -> None:

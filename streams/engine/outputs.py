@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from export.runtime.queries import recent_of_states
+from export.runtime.queries import bought_of_states, recent_of_states
 from streams.contracts.dead_letters import dead_letter, erasure_marker
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import record_id
@@ -34,15 +34,16 @@ class Letter(NamedTuple):
 class OutputEncoder:
     """Encodes the outputs of one bundle's micro-batches."""
 
-    def __init__(self, behavior_topic: str, bundle_id: str, catalogue: int, places: int, share: float) -> None:
-        """catalogue: the number of ranked items. places: the number of recent items that the bundle knows of a user.
-
-        share: the share of the events that is evaluated, above 0, up to 1.
+    def __init__(
+        self, behavior_topic: str, bundle_id: str, catalogue: int, places: int, share: float, bought_places: int = 0
+    ) -> None:
+        """catalogue: the number of ranked items. places, bought_places: the numbers of recent and of bought items that
+        the bundle knows of a user. share: the share of the events that is evaluated, above 0, up to 1.
         """
         self._topic = behavior_topic
-        self._bundle_id = bundle_id
+        self.bundle_id = bundle_id
         self._catalogue = catalogue
-        self._places = places
+        self._places, self._bought_places = places, bought_places
         self._share = share
         self._incarnation = 0
         self._encoder = msgspec.json.Encoder()
@@ -66,7 +67,7 @@ class OutputEncoder:
         fields: list[Iterable[Any]] = [
             [f"{prefix[partition]}{offset}" for partition, offset in zip(partitions, offsets, strict=True)],
             users,
-            repeat(self._bundle_id),
+            repeat(self.bundle_id),
             [event.item_id for event in events],
             [event.action for event in events],
             applied.previous_item[at].tolist(),
@@ -89,14 +90,14 @@ class OutputEncoder:
     def updates(self, scored: Scored) -> Iterator[Output]:
         """Tombstones of erased users, then the representation of every user that changed or was replayed."""
         for erased in scored.erased:
-            for key in tombstone_keys(self._bundle_id, erased.user_id):
+            for key in tombstone_keys(self.bundle_id, erased.user_id):
                 yield erased.partition, key, None
         which = scored.updated_rows()
         rows = scored.rows.select(which)
         partitions = rows.partition.tolist()
         columns: list[Iterable[Any]] = [
             rows.user_id,
-            repeat(self._bundle_id),
+            repeat(self.bundle_id),
             bytes_of_rows(scored.representation[which].astype("<f4", copy=False)),
             rows.steps.tolist(),
             rows.last_time_ms.tolist(),
@@ -107,8 +108,12 @@ class OutputEncoder:
             columns += [
                 bytes_of_rows(part) for part in (item.astype("<i4", copy=False), score.astype("<f4", copy=False))
             ]
+        if self._bought_places:
+            columns += [] if self._places else [repeat(None), repeat(None)]
+            bought = bought_of_states(scored.state[which], self._bought_places)
+            columns.append(bytes_of_rows(bought.astype("<i4", copy=False)))
         updates = map(RepresentationUpdate, *columns)
-        keys = update_keys(self._bundle_id, rows.user_id)
+        keys = update_keys(self.bundle_id, rows.user_id)
         yield from zip(partitions, keys, self._encode_each(updates), strict=True)
 
     def dead_letters(self, scored: Scored) -> Iterator[Letter]:

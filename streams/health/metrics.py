@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from streams.engine.stages import Scored
 from streams.health.dropped_fields import DroppedFields
+from streams.health.registry import new_registry
 
 # Eighth steps of a power of ten between 1 ms and 100 s. A quantile that is read off the buckets is within 30% of the
 # true quantile.
@@ -89,7 +90,7 @@ class WorkerMetrics:
     """The worker's metrics, in a registry of their own."""
 
     def __init__(self) -> None:
-        registry = self.registry = CollectorRegistry()
+        registry = self.registry = new_registry()
         self.freshness = Freshness()
         registry.register(self.freshness)
         self._counters = BatchCounters.register(registry)
@@ -112,8 +113,13 @@ class WorkerMetrics:
         users: Callable[[], int],
         store_retries: Callable[[], int],
         item_vectors: Callable[[], int],
+        bundle_id: str,
+        bundle_items: int,
     ) -> None:
-        """Add the metrics that are read at every scrape. lag, open_transaction_records: in records by partition."""
+        """Add the metrics that are read at every scrape.
+
+        lag, open_transaction_records: in records by partition. bundle_items: the number of item vectors of the bundle.
+        """
         documentation = "Records that can be read and are not applied yet, by partition."
         self.registry.register(PartitionRecords("thalweg_lag_records", documentation, lag))
         name = "thalweg_open_transaction_records"
@@ -123,6 +129,9 @@ class WorkerMetrics:
         self._gauge("thalweg_store_retries", "Requests to Cassandra sent again.", store_retries)
         documentation = "Item vectors of the bundle in Cassandra, as far as this worker knows."
         self._gauge("thalweg_item_vectors_stored", documentation, item_vectors)
+        documentation = "Item vectors of the bundle, which are all to be stored in Cassandra."
+        items = Gauge("thalweg_bundle_items", documentation, labelnames=["bundle"], registry=self.registry)
+        items.labels(bundle_id).set(bundle_items)
 
     def _gauge(self, name: str, documentation: str, read: Callable[[], int]) -> None:
         Gauge(name, documentation, registry=self.registry).set_function(read)

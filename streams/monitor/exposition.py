@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from streams.health.registry import new_registry
 from streams.monitor.scoring.scores import Snapshot
 
 # ranking metric -> help text of thalweg_online_<metric>
@@ -54,8 +55,8 @@ class MonitorCollector(Collector):
 
 
 def monitor_registry(snapshot: Callable[[], Snapshot]) -> CollectorRegistry:
-    """A new registry with the monitor's metrics alone."""
-    registry = CollectorRegistry()
+    """A new registry with the metrics of the monitor and of its process."""
+    registry = new_registry()
     registry.register(MonitorCollector(snapshot))
     return registry
 

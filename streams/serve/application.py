@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Response
 from fastapi.exceptions import RequestValidationError
@@ -10,12 +10,24 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.exceptions import HTTPException
 
 from streams.commands.erase.erasure import Erasure
+from streams.health.registry import new_registry
+from streams.serve.catalogue.metrics import add_catalogue_metrics
+from streams.serve.catalogue.served import ServedCatalogue
+from streams.serve.explanations.history import HistoryReader
 from streams.serve.http.middleware import Application, Gate, ServingMetrics
 from streams.serve.http.problems import ProblemError, on_error, on_http_exception, on_invalid_request, on_problem
 from streams.serve.http.tokens import Tokens
+from streams.serve.live.live import Live
+from streams.serve.lookalikes.follower import LookalikeFollower
 from streams.serve.routes import bodies
+from streams.serve.routes.catalogue import catalogue_routes
 from streams.serve.routes.erasures import erasure_routes
 from streams.serve.routes.items import item_routes
+from streams.serve.routes.live import live_routes
+from streams.serve.routes.page import page_routes
+from streams.serve.routes.questions.explanations import explanation_routes
+from streams.serve.routes.questions.forecasts import forecast_routes
+from streams.serve.routes.questions.lookalikes import lookalike_routes
 from streams.serve.routes.users import user_routes
 from streams.serve.scoring.active_model import Model
 
@@ -24,13 +36,21 @@ DESCRIPTION = """Live user representations and recommendations. Every answer nam
 answer mixes bundles. Errors are `application/problem+json`."""
 
 
+class Sources(NamedTuple):
+    """What the routes ask."""
+
+    current: Callable[[], Model]  # the model that answers now
+    erasure_of: Callable[[str], Erasure]
+    catalogue: ServedCatalogue
+    live: Live  # the stream of the page
+    lookalikes: LookalikeFollower | None = None  # None: the server keeps no index of users
+    histories: HistoryReader | None = None  # None: the server reads no events
+
+
 def make_application(
-    current: Callable[[], Model],
-    erasure_of: Callable[[str], Erasure],
-    tokens: Tokens | None,
-    follow: Callable[[], AbstractAsyncContextManager[None]],
+    sources: Sources, tokens: Tokens | None, follow: Callable[[], AbstractAsyncContextManager[None]]
 ) -> Application:
-    """current: the model that answers now. tokens: None where every request is allowed. follow: runs while serving."""
+    """tokens: None where every request is allowed. follow: runs while serving."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -53,9 +73,22 @@ def make_application(
         (Exception, on_error),
     ):
         api.add_exception_handler(error, handler)
-    registry = CollectorRegistry()
-    _add_health(api, current, registry)
-    for router in (user_routes(current), item_routes(current), erasure_routes(erasure_of)):
+    registry = new_registry()
+    _add_health(api, sources.current, registry)
+    add_catalogue_metrics(registry, sources.catalogue.progress)
+    if sources.lookalikes is not None:
+        sources.lookalikes.register(registry)
+    for router in (
+        user_routes(sources.current, sources.catalogue),
+        item_routes(sources.current, sources.catalogue),
+        catalogue_routes(sources.current, sources.catalogue),
+        erasure_routes(sources.erasure_of),
+        forecast_routes(sources.current),
+        lookalike_routes(sources.current, sources.lookalikes),
+        explanation_routes(sources.current, sources.histories),
+        live_routes(sources.current, sources.live),
+        page_routes(),
+    ):
         api.include_router(router)
     return Gate(api, tokens, ServingMetrics(registry))
 

@@ -1,29 +1,18 @@
-"""`thalweg serve`: the arguments, and the server around the application."""
+"""`thalweg serve`: the arguments, and what is checked before the server starts."""
 
 import argparse
-import asyncio
-import contextlib
 import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from encoder.errors import InputError
 from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError
 from streams.config.settings import load_settings
 
-if TYPE_CHECKING:
-    from streams.serve.scoring.active_model import ActiveModel
-
 HOST, PORT = "127.0.0.1", 8080
-GRACE_S = 10  # for requests that are being answered when the server is asked to stop
-BACKLOG = 2_048
-
 EXTRA = "thalweg serve needs FastAPI and uvicorn: install thalweg with its extra, as in `pip install 'thalweg[serve]'`"
 
 
@@ -41,65 +30,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--certificate", type=Path, metavar="FILE", help="PEM file of the server, turns TLS on")
     parser.add_argument("--key", type=Path, metavar="FILE", help="PEM file of the certificate's private key")
+    parser.add_argument(
+        "--lookalikes",
+        action="store_true",
+        help="keep all users of the updates topic in memory, about 0.5 kB each, and answer who is like whom",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or Ctrl-C. Raises SettingsError, BundleError, StoreError."""
+    """Serve until SIGTERM or Ctrl-C. Raises InputError, SettingsError, BundleError, StoreError."""
     try:
-        import uvicorn
-        from threadpoolctl import threadpool_limits
-    except ImportError:
+        from streams.serve.http.tokens import Tokens
+        from streams.serve.server import serve
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] in ("encoder", "export", "streams"):
+            raise
         raise SettingsError(EXTRA) from None
-    from streams.commands.erase.erasure import Erasure
-    from streams.serve.application import make_application
-    from streams.serve.http.tokens import Tokens
-    from streams.serve.scoring.active_model import ActiveModel
-    from streams.store.session import Session
-
     _check(args)
     settings = load_settings()
     bundles = [Bundle.load(folder) for folder in args.bundle or [settings.bundle_folder(None)]]
     tokens = None if args.tokens is None else Tokens(args.tokens)
-    listening = _listen(args.host, args.port)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("streams").setLevel(logging.INFO)
-    session = Session(settings)
-    try:
-        with ThreadPoolExecutor(1, "scores") as threads, threadpool_limits(1, "blas"):
-            active = ActiveModel(bundles, session, settings.keyspace, threads)
-            application = make_application(
-                active.current, lambda user_id: Erasure(settings, session, user_id), tokens, lambda: _following(active)
-            )
-            config = uvicorn.Config(
-                application,
-                log_config=None,
-                access_log=False,  # the line of `streams.serve.http.middleware` has no user ids
-                http="httptools",
-                ws="none",
-                server_header=False,
-                timeout_graceful_shutdown=GRACE_S,
-                backlog=BACKLOG,
-                ssl_certfile=args.certificate,
-                ssl_keyfile=args.key,
-            )
-            scheme = "http" if args.certificate is None else "https"
-            host, port = listening.getsockname()[:2]
-            print(f"serve: {scheme}://{f'[{host}]' if ':' in host else host}:{port}/openapi.json", flush=True)
-            uvicorn.Server(config).run([listening])
-    finally:
-        session.close()
-        listening.close()
+    with _listen(args.host, args.port) as listening:
+        serve(settings, bundles, listening, tokens, args.certificate, args.key, args.lookalikes)
     return 0
-
-
-@contextlib.asynccontextmanager
-async def _following(active: "ActiveModel") -> AsyncIterator[None]:
-    """Follow the active bundle inside the block. Until a bundle is found, every answer says what is missing."""
-    following = asyncio.create_task(active.follow())
-    try:
-        yield
-    finally:
-        following.cancel()
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -110,7 +65,8 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError("--certificate and --key belong together: give both, or none for HTTP without TLS")
     if args.certificate is not None:
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(args.certificate, args.key)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(args.certificate, args.key, password=lambda: _refuse_phrase(args.key))
         except (OSError, ssl.SSLError) as error:
             raise InputError(f"--certificate {args.certificate} and --key {args.key} cannot be used: {error}") from None
     if args.tokens is None and not _is_loopback(args.host):
@@ -118,6 +74,13 @@ def _check(args: argparse.Namespace) -> None:
             f"--host is {args.host}, which other machines can reach, and there are no --tokens: give a file of tokens, "
             f"or listen on {HOST}"
         )
+
+
+def _refuse_phrase(key: Path) -> str:
+    """Raise InputError, because OpenSSL would otherwise ask a terminal that a service does not have."""
+    raise InputError(
+        f"--key {key} is encrypted with a phrase: give a key without one, as `openssl pkey -in {key} -out FILE` writes"
+    )
 
 
 def _is_loopback(host: str) -> bool:

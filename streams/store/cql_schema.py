@@ -31,9 +31,9 @@ def item_vectors_table(width: int) -> str:
     return f"item_vectors_{width}"
 
 
-def statements(keyspace: str, replication: int, width: int, places: int) -> list[str]:
+def statements(keyspace: str, replication: int, width: int, places: int, bought: int) -> list[str]:
     """CREATE statements, in order. Raises SettingsError for a keyspace name that Cassandra does not take."""
-    return [create_keyspace(keyspace, replication), *create_tables(keyspace, width, places).values()]
+    return [create_keyspace(keyspace, replication), *create_tables(keyspace, width, places, bought).values()]
 
 
 def stored_name(keyspace: str) -> str:
@@ -49,19 +49,21 @@ def create_keyspace(keyspace: str, replication: int) -> str:
     return f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {strategy}"
 
 
-def create_tables(keyspace: str, width: int, places: int) -> dict[str, str]:
+def create_tables(keyspace: str, width: int, places: int, bought: int) -> dict[str, str]:
     """The CREATE statement of each table, by the table's name.
 
-    width: of a representation. places: the number of recent items, 0 where the bundle knows none.
+    width: of a representation. places, bought: the numbers of recent and of bought items, 0 where the bundle knows
+    none.
     """
-    texts = _create_table_texts(keyspace, width, places)
+    texts = _create_table_texts(keyspace, width, item_columns(places, bought))
     names = (match[1] for match in map(_TABLE.match, texts) if match is not None)
     return dict(zip(names, texts, strict=True))
 
 
-def recent_columns(places: int) -> dict[str, str]:
-    """The type of each column of a user's row that only bundles with recent items fill, by the column's name."""
-    return {"recent_items": f"vector<int, {places}>", "recent_scores": f"vector<float, {places}>"} if places else {}
+def item_columns(places: int, bought: int) -> dict[str, str]:
+    """The type of each column of a user's row that only bundles with recent or bought items fill, by its name."""
+    recent = {"recent_items": f"vector<int, {places}>", "recent_scores": f"vector<float, {places}>"} if places else {}
+    return recent | ({"bought_items": f"vector<int, {bought}>"} if bought else {})
 
 
 def add_columns(keyspace: str, width: int, columns: dict[str, str]) -> str:
@@ -70,18 +72,19 @@ def add_columns(keyspace: str, width: int, columns: dict[str, str]) -> str:
     return f"ALTER TABLE {keyspace}.{representations_table(width)} ADD IF NOT EXISTS ({types})"
 
 
-def _create_table_texts(keyspace: str, width: int, places: int) -> list[str]:
+def _create_table_texts(keyspace: str, width: int, columns: dict[str, str]) -> list[str]:
     notes = {
         "recent_items": "the user's last distinct items: rows of item_vectors.npy, -1 for an empty place",
         "recent_scores": "add each to the dot product of its recent item",
+        "bought_items": "the last distinct items that the user bought, as recent_items",
     }
-    recent = "".join(f"    {name} {kind}, -- {notes[name]}\n" for name, kind in recent_columns(places).items())
+    of_items = "".join(f"    {name} {kind}, -- {notes[name]}\n" for name, kind in columns.items())
     return [
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.{representations_table(width)} (
     user_id text,
     bundle_id text,
     representation vector<float, {width}>, -- rank items by their dot product with item_vectors_{width}.vector
-{recent}    steps bigint,            -- events applied so far
+{of_items}    steps bigint,            -- events applied so far
     last_time_ms bigint,     -- latest event time seen
     last_item text,          -- item of the last event
     written_at timestamp,

@@ -17,7 +17,8 @@ Row = TypeVar("Row")
 
 def row_bytes(manifest: Manifest) -> int:
     """About how many bytes one row of this bundle takes in a batch, without the user's and the last item's names."""
-    numbers = manifest.state_width + manifest.representation_width + 2 * manifest.recent_places
+    of_items = 2 * manifest.recent_places + manifest.bought_places
+    numbers = manifest.state_width + manifest.representation_width + of_items
     return 4 * numbers + ROW_OVERHEAD_BYTES
 
 

@@ -18,14 +18,14 @@ _TABLES_QUERY = "SELECT table_name FROM system_schema.tables WHERE keyspace_name
 def create_missing(session: Session, settings: Settings, manifest: Manifest) -> None:
     """Create what the bundle with this manifest needs and what is missing. Blocks.
 
-    A table of representations may come from a bundle without recent items. Their columns are then added.
+    A table of representations may come from a bundle without recent or bought items. Their columns are then added.
 
     Raises StoreError that names the statement, and the GRANT where the user lacks a right. Raises SettingsError for a
     keyspace name that Cassandra does not take.
     """
     keyspace = cql_schema.create_keyspace(settings.keyspace, settings.replication)
-    width, places = manifest.representation_width, manifest.recent_places
-    tables = cql_schema.create_tables(settings.keyspace, width, places)
+    width, places, bought = manifest.representation_width, manifest.recent_places, manifest.bought_places
+    tables = cql_schema.create_tables(settings.keyspace, width, places, bought)
     stored_name = cql_schema.stored_name(settings.keyspace)
     if not list(session.execute("read the schema", _KEYSPACE_QUERY, [stored_name])):
         _create(session, keyspace)
@@ -33,11 +33,12 @@ def create_missing(session: Session, settings: Settings, manifest: Manifest) -> 
     for name, statement in tables.items():
         if name not in existing:
             _create(session, statement)
-    table, columns = cql_schema.representations_table(width), cql_schema.recent_columns(places)
+    table, columns = cql_schema.representations_table(width), cql_schema.item_columns(places, bought)
     if table in existing and columns:
         found = {name for (name,) in session.execute("read the schema", _COLUMNS_QUERY, [stored_name, table])}
-        if not columns.keys() <= found:
-            _create(session, cql_schema.add_columns(settings.keyspace, width, columns))
+        missing = {name: kind for name, kind in columns.items() if name not in found}
+        if missing:
+            _create(session, cql_schema.add_columns(settings.keyspace, width, missing))
 
 
 def _create(session: Session, statement: str) -> None:

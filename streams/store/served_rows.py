@@ -12,11 +12,15 @@ from export.runtime.bundle import Bundle
 from streams.store import cql_schema
 from streams.store.session import Session
 
+NO_ITEMS = np.empty(0, np.int64)
+
 
 class ServedRow(msgspec.Struct, frozen=True):
     """The row of one user and bundle."""
 
     query: NDArray[np.float32]  # (Q,) of `Bundle.queries`: the representation, recent items and their scores
+    seen: NDArray[np.int64]  # (n,) indices of the user's last distinct items, the newest first
+    bought: NDArray[np.int64]  # (n,) indices of the last distinct items that the user bought, the newest first
     steps: int
     last_time_ms: int
     last_item: str | None
@@ -31,9 +35,9 @@ class ServedRows:
         manifest = bundle.manifest
         self._session = session
         self._bundle_id = bundle.bundle_id
-        self._places = manifest.recent_places
+        self._places, bought = manifest.recent_places, manifest.bought_places
         columns = ["user_id", "steps", "last_time_ms", "last_item", "written_at", "representation"]
-        names = ", ".join([*columns, *cql_schema.recent_columns(self._places)])
+        names = ", ".join([*columns, *cql_schema.item_columns(self._places, bought)])
         table = f"{keyspace}.{cql_schema.representations_table(manifest.representation_width)}"
         self._select = session.prepare(f"SELECT {names} FROM {table} WHERE user_id IN ? AND bundle_id = ?")
 
@@ -43,16 +47,20 @@ class ServedRows:
         return {row[0]: self._served(row) for row in rows or () if row[5] is not None}
 
     def _served(self, row: tuple[Any, ...]) -> ServedRow:
-        _, steps, last_time_ms, last_item, written_at, representation, *recent = row
-        parts = [np.frombuffer(representation, ">f4")]
+        _, steps, last_time_ms, last_item, written_at, representation, *of_items = row
+        parts, seen = [np.frombuffer(representation, ">f4")], NO_ITEMS
         if self._places:
-            item, added = (column or b"" for column in recent)
+            item, added, *of_items = of_items
             place = np.frombuffer(item, ">i4") if item else np.zeros(self._places, np.int32)
             score = np.frombuffer(added, ">f4") if added else np.zeros(self._places, np.float32)
             parts += [np.maximum(place, 0), score]
+            seen = place[place > 0].astype(np.int64)
+        bought = np.frombuffer(of_items[0], ">i4") if of_items and of_items[0] else NO_ITEMS
         written: datetime = written_at.replace(tzinfo=UTC)
         return ServedRow(
             query=np.concatenate(parts).astype(np.float32),
+            seen=seen,
+            bought=bought[bought > 0].astype(np.int64),
             steps=steps,
             last_time_ms=last_time_ms,
             last_item=last_item,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
-from export.runtime.queries import recent_of_states
+from export.runtime.queries import bought_of_states, recent_of_states
 from streams.engine.arena import NO_OFFSET, StoredUser
 from streams.engine.epochs import EpochView
 from streams.engine.planning.candidates import Erased
@@ -29,7 +29,7 @@ from streams.store.session import Session
 USERS_PER_READ = 100  # keys of one IN: the coordinator sends that many reads at once
 
 # The columns whose values differ in size come first, then those that are equal in all rows of a request, then the
-# columns of fixed size, to which those of recent items belong.
+# columns of fixed size, to which those of recent and bought items belong.
 _COLUMNS = ("user_id", "last_item", "state", "bundle_id", "written_at", "representation", "steps", "last_time_ms")
 _BIGINT = struct.Struct(">q")
 
@@ -56,15 +56,15 @@ class UserRows:
         self._row_bytes = row_bytes(manifest)
         self._view = EpochView(0, frozenset([0]))
         self._table = f"{keyspace}.{cql_schema.representations_table(manifest.representation_width)}"
-        self._places = manifest.recent_places
-        recent = list(cql_schema.recent_columns(self._places))
-        names = [*_COLUMNS, *recent]
+        self._places = manifest.recent_places, manifest.bought_places
+        of_items = list(cql_schema.item_columns(*self._places))
+        names = [*_COLUMNS, *of_items]
         self._insert = session.prepare(
             f"INSERT INTO {self._table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) USING TIMESTAMP ?"
         )
         columns = "SELECT user_id, representation, state"
         self._select = session.prepare(f"{columns} FROM {self._table} WHERE user_id IN ? AND bundle_id = ?")
-        columns = ", ".join([columns, *recent])
+        columns = ", ".join([columns, *of_items])
         self._scan = session.prepare(f"{columns} FROM {self._table} WHERE bundle_id = ? ALLOW FILTERING")
         self._delete = session.prepare(
             f"DELETE FROM {self._table} USING TIMESTAMP ? WHERE user_id = ? AND bundle_id = ?"
@@ -92,20 +92,20 @@ class UserRows:
     def scan(self) -> Iterator[StoredUser | DamagedRow]:
         """Every stored row of the bundle. Blocks, so only commands use the scan. Raises StoreError.
 
-        The scan also compares the columns of recent items with the state, which has them too.
+        The scan also compares the columns of recent and bought items with the state, which has them too.
         """
         for row in self._session.execute("read all rows", self._scan, (self._bundle_id,)):
             yield self._stored_user(row)
 
     def _stored_user(self, row: tuple[Any, ...]) -> StoredUser | DamagedRow:
-        user_id, representation, cell, *recent = row
+        user_id, representation, cell, *of_items = row
         try:
             if representation is None or cell is None:
                 raise ValueError("a cell of the row is empty")
             owner = owner_crc(self._bundle_id.encode(), user_id.encode())
             state = decode_state(owner, representation, cell, self._state_width)
-            if recent and recent != [column.tobytes() for column in self._recent_columns(state.state[None])]:
-                raise ValueError("the recent items of the row are not those of its state")
+            if of_items and of_items != [column.tobytes() for column in self._item_columns(state.state[None])]:
+                raise ValueError("the recent or bought items of the row are not those of its state")
         except ValueError as error:
             return DamagedRow(user_id, f"the stored row of user {user_id!r} in {self._table} is damaged: {error}")
         return StoredUser(
@@ -148,7 +148,7 @@ class UserRows:
             *(sizes(-1 if item is None else len(item) for item in items), [item or b"" for item in items]),
             *(sizes(cell_bytes(self._state_width) + len(item or b"") for item in items), *cell_parts),
             repeat(value_bytes(bundle_key) + value_bytes(_BIGINT.pack(now_ms)), len(rows)),
-            fixed_columns(stored, steps, last_time_ms, *self._recent_columns(state), timestamp),
+            fixed_columns(stored, steps, last_time_ms, *self._item_columns(state), timestamp),
         )
         names = (len(key) + 2 * len(item or b"") for key, item in zip(keys, items, strict=True))
         requests, begin = [], 0
@@ -158,12 +158,16 @@ class UserRows:
             begin += len(part)
         return requests
 
-    def _recent_columns(self, state: NDArray[np.float32]) -> list[NDArray[Any]]:
-        """The columns of `cql_schema.recent_columns`, big-endian, for n rows with these (n, S) states."""
-        if not self._places:
-            return []
-        item, score = recent_of_states(state, self._places)
-        return [item.astype(">i4"), score.astype(">f4")]
+    def _item_columns(self, state: NDArray[np.float32]) -> list[NDArray[Any]]:
+        """The columns of `cql_schema.item_columns`, big-endian, for n rows with these (n, S) states."""
+        places, bought_places = self._places
+        columns: list[NDArray[Any]] = []
+        if places:
+            item, score = recent_of_states(state, places)
+            columns += [item.astype(">i4"), score.astype(">f4")]
+        if bought_places:
+            columns.append(bought_of_states(state, bought_places).astype(">i4"))
+        return columns
 
     async def write(self, requests: Requests) -> None:
         """Upsert the rows of each request. Raises StoreError."""

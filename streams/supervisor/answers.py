@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import aiohttp
 from aiohttp import web
-from prometheus_client import CollectorRegistry
 
 from streams.health.endpoints import metrics_response
+from streams.health.registry import bare_registry
 from streams.supervisor.merged_metrics import MergedMetrics
 
 ANSWER_LIMIT_S = 2.0  # for a process; probes of orchestrators wait a second or more
@@ -28,7 +28,7 @@ class Answers:
         """addresses: by the number of the process; None while the process serves no endpoints yet."""
         self._addresses = addresses
         self._metrics = metrics
-        self._registry = CollectorRegistry()
+        self._registry = bare_registry()  # The figures of the processes are in their answers.
         self._registry.register(metrics)
 
     async def metrics(self, _: web.Request) -> web.Response:

@@ -10,7 +10,13 @@ from prometheus_client.samples import Sample
 
 CUMULATIVE = ("counter", "histogram", "summary")  # what such a metric has counted outlives the process
 # Gauges of which all processes read the same thing, each as far as it knows. All other gauges are summed.
-GAUGES_BY_MAXIMUM = ("thalweg_lag_records", "thalweg_open_transaction_records", "thalweg_item_vectors_stored")
+GAUGES_BY_MAXIMUM = (
+    "thalweg_lag_records",
+    "thalweg_open_transaction_records",
+    "thalweg_item_vectors_stored",
+    "thalweg_bundle_items",
+    "process_start_time_seconds",  # of the youngest process, so that each restart changes the value
+)
 
 
 class MergedMetrics(Collector):

@@ -21,6 +21,7 @@ from streams.config.security import SCRAM, tls_context
 from streams.config.settings import Settings
 from streams.health.endpoints import Endpoints
 from streams.health.metrics import WorkerMetrics
+from streams.health.tracing import Tracing
 from streams.health.watchdog import Watchdog
 from streams.store.store import Store
 from streams.worker.assignment import Handover
@@ -54,6 +55,7 @@ class Parts(NamedTuple):
     store: Store
     watchdog: Watchdog
     metrics: WorkerMetrics
+    tracing: Tracing | None
 
 
 class NoTables(TableManager):
@@ -131,6 +133,8 @@ class App(faust.App):
         await self.parts.publisher.stop()
         self.parts.handover.close()
         self.parts.store.close()
+        if self.parts.tracing is not None:
+            await asyncio.to_thread(self.parts.tracing.stop)
 
     async def _offer(self, stream: faust.Stream) -> None:
         """The agent: hand every record batch to the intake. The pipeline acknowledges the batch later."""

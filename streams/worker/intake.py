@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from streams.engine.carried_headers import NO_SOURCES, HeadersBySource
+
 # A batch costs 2 ms whatever it holds, so records of several partitions are joined up to this number of events. Above
 # it a batch holds the records of one partition, where more events belong to the same users and share a row
 # (docs/decisions.md#batch-joining-size).
@@ -34,6 +36,7 @@ class Batch:
         self.deliveries = deliveries
         self.drawn_at_s = time.perf_counter()
         self.events = sum(len(delivery.records) for delivery in deliveries)
+        self.source_headers: HeadersBySource = NO_SOURCES  # what outputs carry on, with traces alone
         self._turn_ended = asyncio.Event()
 
     @property
@@ -75,6 +78,7 @@ class Intake:
         self._waiting_events = 0
         self._busy: set[int] = set()  # partitions in a batch that is not processed yet
         self._changed = asyncio.Event()
+        self.filled_at_ns = 0  # when `filled` returned last, in ns since 1970
 
     async def offer(self, delivery: Delivery) -> None:
         """Queue a delivery, and return when the next delivery may come."""
@@ -86,6 +90,7 @@ class Intake:
     async def filled(self) -> None:
         """Return when records wait that may be drawn."""
         await self._until(lambda: not self._waiting.keys() <= self._busy)
+        self.filled_at_ns = time.time_ns()
 
     async def drained(self) -> None:
         """Return when every offered record is processed."""

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.broker.publisher import RecordBatches, UpdatesByPartition, by_partition
+from streams.engine.carried_headers import Headers, evaluation_headers, update_headers
 from streams.engine.outputs import Letter, Output, OutputEncoder
 from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
@@ -65,7 +66,7 @@ class RowWriter(Protocol):
 class OutputWriter(Protocol):
     """The part of `Publisher` that the pipeline calls."""
 
-    def record_batches(self, outputs: Iterable[Output]) -> RecordBatches: ...
+    def record_batches(self, outputs: Iterable[Output], headers: Iterable[Headers]) -> RecordBatches: ...
 
     async def publish(self, evaluations: RecordBatches, dead_letters: Iterable[Letter]) -> None: ...
 
@@ -219,11 +220,13 @@ class Pipeline:
         scored = self._processor.score(stepped)
         changed = scored.changed_rows()
         rows, state, representation = scored.rows.select(changed), scored.state[changed], scored.representation[changed]
-        evaluations = self._publisher.record_batches(self._encoder.evaluations(scored))
+        encoder, headers = self._encoder, batch.source_headers
+        evaluations = self._publisher.record_batches(encoder.evaluations(scored), evaluation_headers(scored, headers))
+        updates = by_partition(encoder.updates(scored), update_headers(scored, encoder.bundle_id, headers))
         return scored, Encoded(
-            to_publish=(evaluations, list(self._encoder.dead_letters(scored))),
+            to_publish=(evaluations, list(encoder.dead_letters(scored))),
             to_write=self._rows.encode(rows, state, representation, batch.generation_id, int(time.time() * 1000)),
-            to_update=by_partition(self._encoder.updates(scored)),
+            to_update=updates,
         )
 
     async def publish(self, batch: Batch, evaluations: RecordBatches, dead_letters: list[Letter]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from export.runtime.bundle import Bundle
 from export.runtime.providers import cuda_failure
@@ -18,6 +19,7 @@ from streams.engine.processor import Processor
 from streams.engine.sampling import Sample
 from streams.health.endpoints import Endpoints
 from streams.health.metrics import WorkerMetrics
+from streams.health.tracing import Tracing, open_tracing
 from streams.health.watchdog import Watchdog
 from streams.store.store import Store, open_store
 from streams.worker.app import App, Parts
@@ -29,6 +31,7 @@ from streams.worker.rebuild import Rebuilder
 from streams.worker.registration import Registration
 from streams.worker.residency import Residency
 from streams.worker.source import Source
+from streams.worker.traced_pipeline import Places, TracedPipeline
 
 PARTITIONER_LIMIT_S = 0.2  # A start must not wait longer for the sample of the topic's records.
 
@@ -39,6 +42,7 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     announce: gets the address of the HTTP endpoints and the id of the consumer group.
     instance_id: makes the worker a static member of the group.
     """
+    tracing = open_tracing()
     ensure_topics(settings)
     choose_partitioner(settings, settings.behavior_topic, PARTITIONER_LIMIT_S)  # says what producers do wrong
     store = open_store(settings, bundle)
@@ -47,12 +51,12 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     group_id = settings.consumer_group_id(bundle.bundle_id)
 
     def make_parts(app: App) -> Parts:
-        return _parts(app, settings, bundle, store, group_id)
+        return _parts(app, settings, bundle, store, group_id, tracing)
 
     return App(settings, group_id, make_parts, announce, instance_id)
 
 
-def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id: str) -> Parts:
+def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id: str, tracing: Tracing | None) -> Parts:
     metrics, in_flight, intake = WorkerMetrics(), InFlight(), Intake(settings.batch_max_events)
     publisher = Publisher(settings, group_id)
     assignment = Assignment(app, settings.behavior_topic)
@@ -62,11 +66,8 @@ def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id:
     scorer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scorer")
     rebuilder = Rebuilder(settings, bundle, stepper, metrics)
     residency = Residency(processor, store.users, rebuilder, in_flight, metrics, processor_thread)
-    manifest = bundle.manifest
-    encoder = OutputEncoder(
-        settings.behavior_topic, bundle.bundle_id, manifest.items, manifest.recent_places, settings.evaluation_share
-    )
-    pipeline = Pipeline(
+    encoder = _output_encoder(settings, bundle)
+    pipeline = _pipeline_type(tracing, settings, group_id)(
         intake=intake,
         processor=processor,
         residency=residency,
@@ -86,7 +87,11 @@ def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id:
         users=lambda: len(processor.arena),
         store_retries=lambda: store.session.retries,
         item_vectors=lambda: registration.stored,
+        bundle_id=bundle.bundle_id,
+        bundle_items=bundle.manifest.items,
     )
+    host, port = settings.http_host, settings.http_port
+    endpoints = Endpoints(host, port, metrics.registry, watchdog.health, assignment.is_settled)
     return Parts(
         intake=intake,
         pipeline=pipeline,
@@ -94,13 +99,32 @@ def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id:
         handover=Handover(app, Source(settings, bundle, store, encoder), publisher, store.erasures),
         registration=registration,
         publisher=publisher,
-        endpoints=Endpoints(
-            settings.http_host, settings.http_port, metrics.registry, watchdog.health, assignment.is_settled
-        ),
+        endpoints=endpoints,
         store=store,
         watchdog=watchdog,
         metrics=metrics,
+        tracing=tracing,
     )
+
+
+def _output_encoder(settings: Settings, bundle: Bundle) -> OutputEncoder:
+    manifest = bundle.manifest
+    return OutputEncoder(
+        settings.behavior_topic,
+        bundle.bundle_id,
+        manifest.items,
+        manifest.recent_places,
+        settings.evaluation_share,
+        manifest.bought_places,
+    )
+
+
+def _pipeline_type(tracing: Tracing | None, settings: Settings, group_id: str) -> Callable[..., Pipeline]:
+    """The plain pipeline where traces are off, so that traces cost nothing then."""
+    if tracing is None:
+        return Pipeline
+    topics = (settings.behavior_topic, group_id, settings.evaluation_topic, settings.updates_topic)
+    return partial(TracedPipeline, tracing, Places(*topics, settings.keyspace))
 
 
 def make_processor(bundle: Bundle, stepper: Stepper, settings: Settings) -> Processor:

@@ -1,8 +1,9 @@
 """Rates of several builds of Thalweg in turn, on the same services and events: whether a change made workers slower.
 
-`python -m tests.benchmarks.builds EARLIER LATER [--rounds 6] [--events 800000] [--json]`. EARLIER and LATER are folders
-with a checkout each, for example of `git worktree add`. All builds run in the environment of this command. A build that
-ends because it does not know a setting of this checkout is compared by the checkout of that build.
+`python -m tests.benchmarks.builds EARLIER LATER [--models plain default] [--rounds 6] [--events 800000] [--json]`.
+EARLIER and LATER are folders with a checkout each, for example of `git worktree add`. All builds run in the environment
+of this command. A build that ends because it does not know a setting of this checkout is compared by the checkout of
+that build. A build from before bought items can only load the models `plain` and `no_purchases`.
 """
 
 import argparse
@@ -20,12 +21,18 @@ from streams.local import local_services
 from tests.benchmarks.bench import load
 from tests.benchmarks.bench.contenders import Contender, Testbed, run
 
+MODELS: dict[str, dict[str, bool]] = {
+    "plain": {},
+    "default": {"is_whole": True},
+    "no_purchases": {"is_whole": True, "has_purchases": False},
+}
 WARM_SHARE = 4  # One event of four is done before the measured stretch.
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("builds", nargs="+", type=Path, metavar="FOLDER", help="a checkout; the first is the reference")
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["plain", "default"])
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--events", type=int, default=800_000)
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
@@ -34,8 +41,8 @@ def main() -> int:
     runs: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory(prefix="thalweg-builds-") as folder, local_services(long_running=True) as services:
         work = Path(folder)
-        bundles = {"plain": load.bundle(work / "plain"), "default": load.bundle(work / "default", is_whole=True)}
-        testbed = Testbed(services, load.prepare(services, bundles["plain"].path, args.events), work)
+        bundles = {model: load.bundle(work / model, **MODELS[model]) for model in args.models}
+        testbed = Testbed(services, load.prepare(services, work / args.models[0], args.events), work)
         for turn in range(args.rounds):
             first = turn % len(builds)
             for model, bundle in bundles.items():

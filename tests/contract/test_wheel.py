@@ -36,6 +36,13 @@ def test_the_wheel_holds_the_licence_and_the_packages_alone(wheel: Path) -> None
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == set(PACKAGES)
 
 
+def test_the_wheel_holds_every_file_of_the_page(wheel: Path) -> None:
+    folder = ROOT / "streams" / "serve" / "page"
+    files = {path.relative_to(ROOT).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert len(files) > 15
+    assert files - set(zipfile.ZipFile(wheel).namelist()) == set()
+
+
 def test_another_distribution_that_overwrites_a_package_is_named(wheel: Path, tmp_path: Path) -> None:
     """Two wheels with the same package share a folder, and the later one wins."""
     zipfile.ZipFile(wheel).extractall(tmp_path)

@@ -1,5 +1,6 @@
 """A real worker process on a real Kafka and Cassandra: what it applies, stores, publishes and rejects."""
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -22,7 +23,8 @@ from tests.support.deployment import Deployment, event, expected_ids, record, sh
 def test_every_event_is_applied_evaluated_and_published_once(deployment: Deployment) -> None:
     worker = deployment.worker()
     worker.start()
-    assert deployment.send(shopping(5_000, 300)) == 5_000
+    log = shopping(5_000, 300)
+    assert deployment.send(log) == 5_000
     deployment.wait_until_committed()
     reading = worker.scrape()
     worker.stop()
@@ -53,13 +55,15 @@ def test_every_event_is_applied_evaluated_and_published_once(deployment: Deploym
         assert update is not None
         assert update.steps == stored[user_id].steps == len(by_user[user_id])
         np.testing.assert_array_equal(decode_vector(update.representation), stored[user_id].representation)
-    recent = recent_columns(deployment)
-    assert recent.keys() == stored.keys()
-    for user_id, (items, scores) in recent.items():
+    of_items = item_columns(deployment)
+    assert of_items.keys() == stored.keys()
+    expected = bought_items(log, deployment.bundle)
+    for user_id, (items, scores, bought) in of_items.items():
         update, user = updates[user_id], stored[user_id]
         assert update is not None
         assert items == decode_items(update.recent_items or b"").tolist()
         assert scores == decode_vector(update.recent_scores or b"").tolist()
+        assert bought == decode_items(update.bought_items or b"").tolist() == expected.get(user_id, [-1] * 10)
         # A reader ranks with three lines: the dot products, and one addition for the recent items.
         ranked = deployment.bundle.item_vectors @ user.representation
         filled = np.array(items) > 0
@@ -69,13 +73,25 @@ def test_every_event_is_applied_evaluated_and_published_once(deployment: Deploym
         assert 1 <= filled.sum() <= min(10, user.steps)
 
 
-def recent_columns(deployment: Deployment) -> dict[str, tuple[list[int], list[float]]]:
-    """Return recent_items and recent_scores of every row, by user, as the driver decodes them."""
+def bought_items(log: list[tuple[bytes, bytes]], bundle: Bundle) -> dict[str, list[int]]:
+    """Return what the column bought_items must hold after these records, by user who bought a known item."""
+    bought: dict[str, list[int]] = {}
+    for _, value in log:
+        told = json.loads(value)
+        item = bundle.item_index.get(told["item_id"], 0)
+        if told["action"] == "purchase" and item:
+            others = [one for one in bought.get(told["user_id"], []) if one != item]
+            bought[told["user_id"]] = [item, *others]
+    return {user_id: [*items, *[-1] * 10][:10] for user_id, items in bought.items()}
+
+
+def item_columns(deployment: Deployment) -> dict[str, tuple[list[int], list[float], list[int]]]:
+    """Return recent_items, recent_scores and bought_items of every row, by user, as the driver decodes them."""
     cluster, session = connect(deployment.settings)
     session.client_protocol_handler = ProtocolHandler  # Thalweg's own handler leaves vectors as bytes
     table = representations_table(deployment.bundle.manifest.representation_width)
-    query = f"SELECT user_id, recent_items, recent_scores FROM {deployment.settings.keyspace}.{table}"
-    rows = {user_id: (list(items), list(scores)) for user_id, items, scores in session.execute(query)}
+    query = f"SELECT user_id, recent_items, recent_scores, bought_items FROM {deployment.settings.keyspace}.{table}"
+    rows = {user_id: (list(a), list(b), list(c)) for user_id, a, b, c in session.execute(query)}
     cluster.shutdown()
     return rows
 

@@ -15,7 +15,7 @@ from tests.support.topics import TOPIC_SETTINGS
 def settings(services: LocalServices) -> Settings:
     """Return settings with topics that no other test uses. No topic is created yet."""
     prefix = uuid.uuid4().hex[:8]
-    topics = {name: f"{prefix}.{name}" for name in TOPIC_SETTINGS}
+    topics = {name: f"{prefix}.{name}" for name in [*TOPIC_SETTINGS, "catalogue_topic"]}
     cassandra = services.cassandra.address
     return Settings(broker=services.bootstrap, cassandra=cassandra, keyspace=f"k{prefix}", partitions=3, **topics)
 
@@ -23,6 +23,6 @@ def settings(services: LocalServices) -> Settings:
 @pytest.fixture
 def thalweg(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Return a function that runs a `thalweg` command in this process with the test's topics."""
-    for name in ["broker", "cassandra", "keyspace", "partitions", *TOPIC_SETTINGS]:
+    for name in ["broker", "cassandra", "keyspace", "partitions", "catalogue_topic", *TOPIC_SETTINGS]:
         monkeypatch.setenv(f"THALWEG_{name.upper()}", str(getattr(settings, name)))
     return lambda *arguments: cli.main([str(argument) for argument in arguments])

@@ -198,7 +198,9 @@ def test_a_keyspace_of_a_version_without_bound_topics_belongs_to_the_topic_with_
 COLUMNS_QUERY = "SELECT column_name, type FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
 
 
-def test_the_columns_of_recent_items_are_added_where_they_are_missing(settings: Settings, tmp_path: Path) -> None:
+def test_the_columns_of_recent_and_bought_items_are_added_where_they_are_missing(
+    settings: Settings, tmp_path: Path
+) -> None:
     manifest = tiny_bundle(tmp_path / "bundle").manifest
     table = cql_schema.representations_table(manifest.representation_width)
     session = Session(settings)
@@ -207,13 +209,17 @@ def test_the_columns_of_recent_items_are_added_where_they_are_missing(settings: 
         def columns() -> dict[str, str]:
             return dict(session.execute("read the schema", COLUMNS_QUERY, [settings.keyspace, table]))
 
-        create_missing(session, settings, msgspec.structs.replace(manifest, recent_places=0))
+        without = msgspec.structs.replace(manifest, recent_places=0, bought_places=0)
+        create_missing(session, settings, without)
         before = columns()
-        assert not before.keys() & {"recent_items", "recent_scores"}
+        assert not before.keys() & {"recent_items", "recent_scores", "bought_items"}
+        create_missing(session, settings, msgspec.structs.replace(manifest, bought_places=0))
+        recent = {"recent_items": "vector<int, 10>", "recent_scores": "vector<float, 10>"}
+        assert columns() == before | recent
         create_missing(session, settings, manifest)
-        assert columns() == before | {"recent_items": "vector<int, 10>", "recent_scores": "vector<float, 10>"}
-        create_missing(session, settings, manifest)
-        create_missing(session, settings, msgspec.structs.replace(manifest, recent_places=0))
-        assert columns().keys() - before.keys() == {"recent_items", "recent_scores"}
+        assert columns() == before | recent | {"bought_items": "vector<int, 10>"}
+        for one in (manifest, without):
+            create_missing(session, settings, one)
+            assert columns().keys() - before.keys() == {*recent, "bought_items"}
     finally:
         session.close()

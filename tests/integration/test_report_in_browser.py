@@ -2,9 +2,7 @@
 
 import html
 import json
-import os
 import re
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -18,9 +16,8 @@ from export.evaluation.bundle_evaluation import evaluate_bundle
 from export.evaluation.report.page import page
 from tests.support.bundles import tiny_bundle
 from tests.support.logs import event_log
+from tests.tools.browser import CHROMIUM, REASON, needs_browser
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-REASON = "no chromium on the PATH: install it (apt-get install chromium) to test how the report is drawn"
 HOSTILE = "</text><script>document.title = 'run'</script>"
 DESKTOP, PHONE = 1280, 390  # CSS pixels
 # This script stands before the page's own policy, which forbids scripts. It inspects the page when the layout is done.
@@ -49,7 +46,7 @@ FRAME = """<!doctype html><body><script>
 addEventListener("message", event => document.body.setAttribute("data-found", event.data));
 </script><iframe src="page.html" style="border: 0" width="{width}" height="4000"></iframe></body>"""
 
-pytestmark = pytest.mark.skipif(BROWSER is None and os.environ.get("CI") != "true", reason=REASON)
+pytestmark = needs_browser
 
 
 def log_of_ten_weeks(events: int = 900) -> EventLog:
@@ -73,9 +70,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def browse(*arguments: str) -> str:
-    if BROWSER is None:
+    if CHROMIUM is None:
         pytest.fail(REASON)
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *arguments]
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

@@ -8,7 +8,8 @@ from aiokafka import AIOKafkaProducer
 from kafka import OffsetAndMetadata, TopicPartition
 
 from streams.broker.topic_reader import read_topic
-from streams.broker.topics import Topic, broker_admin, describe_topic, ensure_topics
+from streams.broker.topic_settings import read_topic_settings
+from streams.broker.topics import Topic, broker_admin, describe_topic, ensure_catalogue_topic, ensure_topics
 from streams.commands.replay.producer import Replay
 from streams.config.errors import BrokerError, SettingsError
 from streams.config.settings import Settings
@@ -76,6 +77,18 @@ def test_an_updates_topic_that_is_not_compacted_is_an_error(settings: Settings) 
         admin.create_topics({settings.updates_topic: {"num_partitions": 3}})
     with pytest.raises(SettingsError, match=r"updates_topic has cleanup.policy 'delete'"):
         ensure_topics(settings)
+
+
+def test_a_catalogue_topic_is_made_compacted_and_another_policy_is_an_error(settings: Settings) -> None:
+    assert ensure_catalogue_topic(settings) == 1
+    assert ensure_catalogue_topic(settings) == 1
+    other = msgspec.structs.replace(settings, catalogue_topic=f"{settings.catalogue_topic}.deleted")
+    with broker_admin(settings) as admin:
+        policy = read_topic_settings(admin, [settings.catalogue_topic])[settings.catalogue_topic]["cleanup.policy"]
+        admin.create_topics({other.catalogue_topic: {"num_partitions": 2}})
+    assert policy == "compact"
+    with pytest.raises(SettingsError, match=r"cleanup.policy 'delete': items would be lost"):
+        ensure_catalogue_topic(other)
 
 
 def test_a_topic_that_is_created_again_has_another_id(settings: Settings) -> None:

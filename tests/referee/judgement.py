@@ -180,12 +180,13 @@ def _judge_updates(model: Model, expected: Expected, outputs: Outputs, found: Fi
 
 def decode_outlook(update: dict[str, Any]) -> Outlook:
     """The fields of an update for readers, which are base64 of little-endian numbers."""
-    representation, items, scores = (
+    representation, items, scores, bought = (
         base64.b64decode(update.get(name) or "", validate=True)
-        for name in ("representation", "recent_items", "recent_scores")
+        for name in ("representation", "recent_items", "recent_scores", "bought_items")
     )
     return Outlook(
         np.frombuffer(representation, "<f4").astype(np.float32),
         np.frombuffer(items, "<i4").astype(np.int64),
         np.frombuffer(scores, "<f4").astype(np.float32),
+        np.frombuffer(bought, "<i4").astype(np.int64),
     )

@@ -30,16 +30,18 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Outlook:
-    """Everything about a user on which a prediction depends. K is 0 for a bundle without recent items."""
+    """What readers get of a user. K is 0 for a bundle without recent items, and B without purchase actions."""
 
     representation: Vector  # (R,)
     recent_items: NDArray[np.int64]  # (K,) rows of item_vectors.npy, -1 for an empty place
     recent_scores: Vector  # (K,)
+    bought_items: NDArray[np.int64]  # (B,) as recent_items
 
     def difference(self, other: "Outlook") -> float:
-        """The largest difference of two numbers; infinity for other recent items, other widths or a NaN."""
-        if not np.array_equal(self.recent_items, other.recent_items):
-            return float("inf")
+        """The largest difference of two numbers; infinity for other items, other widths or a NaN."""
+        for one, another in ((self.recent_items, other.recent_items), (self.bought_items, other.bought_items)):
+            if not np.array_equal(one, another):
+                return float("inf")
         return max(
             largest_difference(self.representation, other.representation),
             largest_difference(self.recent_scores, other.recent_scores),
@@ -68,6 +70,8 @@ class Model:
         self.representation_width: int = manifest["representation_width"]
         self.vocabulary: dict[str, list[str]] = {name: vocabulary.get(name) or [] for name in VOCABULARIES}
         self.places: int = manifest.get("recent_places", 0)
+        self.bought_places: int = manifest.get("bought_places", 0)
+        self._purchases: list[str] = manifest.get("purchase_actions", [])
         self._features: list[str] = manifest.get("features", [])
         self._has_heads = bool(manifest.get("heads"))
         self._graphs = _Graphs(folder)
@@ -77,11 +81,11 @@ class Model:
 
     def initial(self) -> tuple[Vector, Outlook]:
         """The state (S,) float32 and the outlook of a user without history."""
-        nothing = np.full(self.places, -1), np.zeros(self.places, np.float32)
+        nothing = np.full(self.places, -1), np.zeros(self.places, np.float32), np.full(self.bought_places, -1)
         with np.load(self.folder / "initial.npz") as arrays:
             return arrays["state"], Outlook(arrays["representation"], *nothing)
 
-    def step(self, event: dict[str, Any], gap_ms: int, state: Vector) -> tuple[Vector, Outlook]:
+    def step(self, event: dict[str, Any], gap_ms: int, state: Vector, before: Outlook) -> tuple[Vector, Outlook]:
         """The state (S,) and the outlook after the event. gap_ms: -1 for a user's first event."""
         inputs = {
             "item": self._number("items", event["item_id"]),
@@ -94,7 +98,16 @@ class Model:
         next_state, *parts = self._graphs.step.run(outputs, inputs)
         if not self.places:
             parts += [np.empty((1, 0), np.int64), np.empty((1, 0), np.float32)]
-        return next_state[0], Outlook(*(part[0] for part in parts))
+        return next_state[0], Outlook(*(part[0] for part in parts), self._bought(event, before.bought_items))
+
+    def _bought(self, event: dict[str, Any], before: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The bought items after the event. They come from the event alone, and not from the graph."""
+        item = int(self._number("items", event["item_id"])[0])
+        if event["action"] not in self._purchases or not item:
+            return before
+        others = [one for one in before.tolist() if one not in (item, -1)]
+        after = [item, *others, *[-1] * self.bought_places]
+        return np.array(after[: self.bought_places])
 
     def predict(self, event: dict[str, Any], outlook: Outlook) -> Prediction:
         """What the outlook from before the event predicted of the event."""

@@ -77,7 +77,7 @@ def _apply(model: Model, user: User, event: Event, position: Position, found: Ex
         gap_ms=gap_ms,
         prediction=model.predict(event, user.outlook),
     )
-    user.state, user.outlook = model.step(event, -1 if gap_ms is None else gap_ms, user.state)
+    user.state, user.outlook = model.step(event, -1 if gap_ms is None else gap_ms, user.state, user.outlook)
     user.last_time_ms = max(user.last_time_ms, time_ms) if user.steps else time_ms
     user.steps += 1
     user.last_item = event["item_id"]

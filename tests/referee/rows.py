@@ -73,9 +73,10 @@ class Rows:
         table = f"{keyspace}.representations_{model.representation_width}"
         columns = "user_id, representation, steps, last_time_ms, last_item, state"
         columns += ", recent_items, recent_scores" if model.places else ""
+        columns += ", bought_items" if model.bought_places else ""
         query = f"SELECT {columns} FROM {table} WHERE bundle_id = %s ALLOW FILTERING"
         rows = self._session.execute(SimpleStatement(query, fetch_size=500), [model.bundle_id])
-        return {row[0]: decode_row(model.bundle_id, row) for row in rows}
+        return {row[0]: decode_row(model.bundle_id, _all_columns(row, model)) for row in rows}
 
     def has(self, keyspace: str, model: Model, user_id: str) -> bool:
         table = f"{keyspace}.representations_{model.representation_width}"
@@ -87,15 +88,22 @@ class Rows:
         self._session.execute(f"TRUNCATE {keyspace}.representations_{model.representation_width}")
 
 
+def _all_columns(row: Sequence[Any], model: Model) -> list[Any]:
+    """The values of a row, with None for columns that the bundle does not fill."""
+    first, recent = row[:6], row[6:8] if model.places else (None, None)
+    return [*first, *recent, row[-1] if model.bought_places else None]
+
+
 def decode_row(bundle_id: str, row: Sequence[Any]) -> Row:
-    """Decode a row: user, representation, steps, time and item of the last event, state cell, and the recent items."""
-    user_id, vector, steps, last_time_ms, last_item, cell, *recent = row
+    """Decode a row: user, representation, steps, time and item of the last event, state cell, recent items and their
+    scores, and bought items."""
+    user_id, vector, steps, last_time_ms, last_item, cell, items, scores, bought = row
     stored = np.array(vector or [], ">f4").tobytes()
-    items, scores = recent or ([], [])
     outlook = Outlook(
         np.frombuffer(stored, ">f4").astype(np.float32),
         np.array(items or [], np.int64),
         np.array(scores or [], np.float32),
+        np.array(bought or [], np.int64),
     )
     if cell is None or len(cell) < HEAD.size + HASHES_BYTES + CRC.size:
         nothing = np.zeros(0, np.float32)

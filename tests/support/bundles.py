@@ -1,5 +1,6 @@
 """Small models and bundles for tests. Their graphs are real and their weights are random."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,12 +72,18 @@ def tiny_model(
 
 
 def tiny_bundle(
-    path: Path, items: int = 500, width: int = 32, seed: int = 0, for_gpu: bool = False, in_float16: bool = False
+    path: Path,
+    items: int = 500,
+    width: int = 32,
+    seed: int = 0,
+    for_gpu: bool = False,
+    in_float16: bool = False,
+    purchases: Sequence[str] | None = None,
 ) -> Bundle:
     """Export a tiny model of the items item-1 to item-N and the actions view, cart and purchase to the folder."""
     model = tiny_model(items, width, seed)
     vocabulary = vocabulary_of([f"item-{i}" for i in range(1, items + 1)])
-    return export_model(model, vocabulary, path, for_gpu=for_gpu, in_float16=in_float16)
+    return export_model(model, vocabulary, path, for_gpu=for_gpu, in_float16=in_float16, purchases=purchases)
 
 
 def hybrid_bundle(path: Path, items: int = 300, categories: int = 9) -> Bundle:

@@ -80,6 +80,7 @@ class Deployment:
             updates_topic=f"{name}.updates",
             evaluation_topic=f"{name}.evaluations",
             metrics_topic=f"{name}.metrics",
+            catalogue_topic=f"{name}.catalogue",
             **settings,
         )
         ensure_topics(self.settings)

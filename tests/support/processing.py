@@ -28,6 +28,7 @@ class Record(NamedTuple):
     timestamp: int
     topic: str = "events"
     partition: int = 0
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Recurrence:

@@ -55,7 +55,7 @@ class SlowPublisher:
         self.evaluations: list[Any] = []
         self._update_s = update_s
 
-    def record_batches(self, outputs: Iterable[Any]) -> list[Any]:
+    def record_batches(self, outputs: Iterable[Any], headers: Iterable[Any]) -> list[Any]:
         return list(outputs)
 
     async def publish(self, evaluations: list[Any], dead_letters: Iterable[Any]) -> None:
@@ -74,13 +74,21 @@ class NoRebuild:
 class Running:
     """A pipeline over a small processor, with what a test needs to feed and watch the pipeline."""
 
-    def __init__(self, store: Any, publisher: Any, capacity: int, most_events: int, threads: list[Any]) -> None:
+    def __init__(
+        self,
+        store: Any,
+        publisher: Any,
+        capacity: int,
+        most_events: int,
+        threads: list[Any],
+        make_pipeline: Callable[..., Pipeline],
+    ) -> None:
         metrics, target = WorkerMetrics(), processor(capacity)
         self.metrics = metrics
         self.in_flight = InFlight()
         self.intake = Intake(most_events)
         self.residency = Residency(target, store, NoRebuild(), self.in_flight, metrics, threads[0])
-        self.pipeline = Pipeline(
+        self.pipeline = make_pipeline(
             intake=self.intake,
             processor=target,
             residency=self.residency,
@@ -115,11 +123,12 @@ def run_pipeline(
     capacity: int = 100,
     most_events: int = 1_000,
     is_running: bool = True,
+    make_pipeline: Callable[..., Pipeline] = Pipeline,
 ) -> None:
     """Play against a pipeline, which is running by default. Raises what the pipeline failed with."""
 
     async def main(given: list[Any]) -> None:
-        running = Running(store, publisher or SlowPublisher(), capacity, most_events, given)
+        running = Running(store, publisher or SlowPublisher(), capacity, most_events, given, make_pipeline)
         carrying = asyncio.create_task(running.pipeline.run() if is_running else asyncio.Event().wait())
         playing = asyncio.ensure_future(play(running))
         done, _ = await asyncio.wait({carrying, playing}, timeout=30, return_when=asyncio.FIRST_COMPLETED)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,11 +15,15 @@ from streams.config.settings import Settings
 from streams.demo.worker_process import settings_variables
 from streams.local.process.ports import HOST, free_ports
 from streams.local.process.service_process import ServiceProcess
-from streams.serve.application import make_application
+from streams.serve.application import Sources, make_application
+from streams.serve.catalogue.progress import Progress
+from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.http.middleware import Application
 from streams.serve.http.problems import unavailable
 from streams.serve.http.tokens import Tokens
+from streams.serve.live.live import Live
 
+READY_WITHIN_S = 30.0
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 
@@ -72,8 +77,12 @@ def no_erasure(user_id: str) -> Any:
     raise AssertionError(f"an erasure of {user_id} was begun")
 
 
-def application(tokens: Tokens | None = None, current: Callable[[], Any] = no_bundle) -> Application:
-    return make_application(current, no_erasure, tokens, nothing)
+def application(
+    tokens: Tokens | None = None, current: Callable[[], Any] = no_bundle, progress: Progress | None = None
+) -> Application:
+    """progress: of the catalogue; None: there is no catalogue."""
+    catalogue = ServedCatalogue(progress or Progress("absent"))
+    return make_application(Sources(current, no_erasure, catalogue, Live(Settings(), current)), tokens, nothing)
 
 
 def ask(app: Application, method: str, path: str, token: str | None = None, **arguments: Any) -> httpx.Response:
@@ -86,3 +95,15 @@ def ask(app: Application, method: str, path: str, token: str | None = None, **ar
             return await client.request(method, path, headers=headers, **arguments)
 
     return asyncio.run(main())
+
+
+def started(settings: Settings, folder: Path, *arguments: str, token: str | None = None) -> Server:
+    """A server that has the active bundle. folder: a folder of the server's own, which is made."""
+    folder.mkdir()
+    server = Server(settings, folder / "server.log", arguments, token)
+    server.start()
+    deadline = time.monotonic() + READY_WITHIN_S
+    while server.client.get("/readyz").status_code != 200:
+        assert time.monotonic() < deadline, server.last_lines()
+        time.sleep(0.1)
+    return server

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ class Simulation:
     log: EventLog
     topic: Ints  # (n,) topic of the event's session, a cluster of the catalogue
     session_time: Floats  # (n,) time of the event's session, as a fraction of the log's time
+    first_day_ms: int  # the beginning of the log's time
 
 
 class Shop:
@@ -92,8 +94,32 @@ class Shop:
         time_ms[~happens] = np.iinfo(np.int64).max
         order = np.argsort(time_ms, kind="stable")[: min(events, int(happens.sum()))]
         session = session[order]
-        log = self._log(user[session], item[order], action[order], time_ms[order], session, at[session])
-        return Simulation(log, topic[session], at[session])
+        first_day_ms = self._first_day_ms(int(time_ms[order][-1]))
+        times = time_ms[order] + first_day_ms
+        log = self._log(user[session], item[order], action[order], times, session, at[session])
+        return Simulation(log, topic[session], at[session], first_day_ms)
+
+    def item_list(self, simulation: Simulation) -> dict[str, list[Any]]:
+        """What the shop knows of its N items, by the names of the fields of a catalogue of items.
+
+        An item that exists from the start was first seen at the beginning of the log's time.
+        """
+        shop = self.catalogue
+        seen_ms = simulation.first_day_ms + np.floor(shop.born * self.days * DAY_S * 1000).astype(np.int64)
+        return {
+            "item_id": self.item_ids,
+            "name": shop.names,
+            "category": [shop.categories[one] for one in shop.category.tolist()],
+            "brand": [shop.brands[one] for one in shop.brand.tolist()],
+            "price": shop.price.tolist(),
+            "first_seen_ms": seen_ms.tolist(),
+        }
+
+    def _first_day_ms(self, last_ms: int) -> int:
+        """last_ms: time of the last event, since the beginning of the log's time."""
+        # A user with more sessions than fit into the days has sessions after the last day.
+        days_over = max(0, last_ms // int(DAY_S * 1000) + 1 - self.days)
+        return int(END.timestamp() * 1000) - (self.days + days_over) * int(DAY_S * 1000)
 
     def _kept_events(self, events: int, user: Ints, start_s: Floats, length: Ints) -> Ints:
         """(S,) number of events that happen in each session."""
@@ -166,9 +192,6 @@ class Shop:
         self, user: Ints, item: Ints, action: NDArray[np.int32], time_ms: Ints, session: Ints, at: Floats
     ) -> EventLog:
         shop, seed = self.catalogue, self.seed
-        # A user with more sessions than fit into the days has sessions after the last day.
-        days_over = max(0, int(time_ms[-1]) // int(DAY_S * 1000) + 1 - self.days)
-        first_day_ms = int(END.timestamp() * 1000) - (self.days + days_over) * int(DAY_S * 1000)
         item_ids = self.item_ids
         sessions, session_codes = np.unique(session, return_inverse=True)
         discount = np.where(is_promotion(at) & np.isin(item, shop.promotion.value), DISCOUNT, 0.0)
@@ -180,7 +203,7 @@ class Shop:
             user=user.astype(np.int32),
             item=item.astype(np.int32),
             action=action,
-            time_ms=time_ms + first_day_ms,
+            time_ms=time_ms,
             category=shop.category[item].astype(np.int32),
             price=np.round(shop.price[item] * (1.0 - discount), 2),
             source=f"shop{seed}",

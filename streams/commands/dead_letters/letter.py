@@ -53,6 +53,11 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
         """
         return text in _QUOTED.sub("", self.reason)
 
+    @property
+    def reason_without_values(self) -> str:
+        """The reason with an ellipsis in the place of each value that the reason quotes."""
+        return _QUOTED.sub("…", self.reason)
+
 
 def letter_from_record(record: Any, headers: dict[str, str]) -> Letter:
     """The dead letter of a record. headers: the headers of the record, as texts."""

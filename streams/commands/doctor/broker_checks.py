@@ -14,7 +14,7 @@ from streams.config.settings import Settings
 
 def check_broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
     """Check the number of brokers, then the topics. Raises BrokerError, SettingsError."""
-    ours = (settings.behavior_topic, *output_topics(settings), settings.metrics_topic)
+    ours = (settings.behavior_topic, *output_topics(settings), settings.metrics_topic, settings.catalogue_topic)
     with broker_admin(settings) as admin:
         brokers = admin.describe_cluster()["brokers"]
         topics = set(admin.list_topics())

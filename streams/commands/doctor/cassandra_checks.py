@@ -108,7 +108,8 @@ def _existing_columns(session: Session, keyspace: str) -> dict[str, dict[str, st
 
 def expected_columns(keyspace: str, manifest: Manifest) -> dict[str, dict[str, str]]:
     """The type of each column, by table and column, read from the CREATE statements."""
-    statements = cql_schema.create_tables(keyspace, manifest.representation_width, manifest.recent_places)
+    width, places, bought = manifest.representation_width, manifest.recent_places, manifest.bought_places
+    statements = cql_schema.create_tables(keyspace, width, places, bought)
     return {
         table: {match["name"]: match["type"] for match in _COLUMN.finditer(statement)}
         for table, statement in statements.items()
@@ -118,7 +119,7 @@ def expected_columns(keyspace: str, manifest: Manifest) -> dict[str, dict[str, s
 def _compare_columns(table: str, expected: dict[str, str], existing: dict[str, str] | None) -> Finding:
     if existing is None:
         return Finding("note", "schema", f"{table} does not exist yet: the first worker creates it")
-    added = cql_schema.recent_columns(1).keys() - existing.keys()
+    added = cql_schema.item_columns(1, 1).keys() - existing.keys()
     if added & expected.keys():
         detail = f"{table} has no column {' and '.join(sorted(added))} yet: the first worker adds them"
         return Finding("note", "schema", detail)

@@ -3,6 +3,7 @@
 The log and the metrics name the route, and never the path, because a path holds user ids.
 """
 
+import contextlib
 import logging
 import re
 import time
@@ -24,7 +25,8 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 1024 * 1024
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})  # these need no token and tell nothing about users
+OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})  # these need no token and tell nothing of users
+PAGE_PATH = "/page/"  # what stands below are the files of the page, which need no token either
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})  # others are "other" in metrics
@@ -42,6 +44,10 @@ class ServingMetrics:
         self.seconds = Histogram(
             "thalweg_api_request_seconds", "Time of a request", ("route",), buckets=BUCKETS_S, registry=registry
         )
+
+
+class _HeadAnsweredError(Exception):
+    """The head of an answer to HEAD has left, and the route would go on with a body that nobody reads."""
 
 
 class _Bucket:
@@ -77,16 +83,20 @@ class Gate:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        began_s, status = time.perf_counter(), 500
+        began_s, status, route = time.perf_counter(), 500, "refused"
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id", b""))
         caller = ""
+        inner = _inner(scope, request_id)
 
         async def sent(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+            if inner["method"] != scope["method"] and message["type"] == "http.response.body":
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                raise _HeadAnsweredError
             await send(message)
 
         try:
@@ -94,18 +104,20 @@ class Gate:
             caller = "" if found is None else found.name
             if found is not None:
                 self._check_rights(scope, found)
-            scope["path"] = scope["raw_path"].decode("latin-1")  # routes decode ids, which may hold a slash as %2F
-            scope["thalweg_request_id"] = request_id.decode()
             if scope["method"] in METHODS_WITH_BODY:
                 receive = await _read_body(receive, headers)
-            await self._application(scope, receive, sent)
+            route = "none"
+            await self._application(inner, receive, sent)
         except ProblemError as problem:
-            await problem_response(problem)(scope, receive, sent)
+            with contextlib.suppress(_HeadAnsweredError):
+                await problem_response(problem)(scope, receive, sent)
+        except _HeadAnsweredError:
+            pass
         except Exception:  # The application has answered with `on_error`, and raises the error for the log.
             logger.exception("request %s failed", request_id.decode())
         finally:
             passed_s = time.perf_counter() - began_s
-            route = getattr(scope.get("route"), "path", "none")
+            route = getattr(inner.get("route"), "path", route)
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._metrics.requests.labels(route, method, status, caller).inc()
             self._metrics.seconds.labels(route).observe(passed_s)
@@ -113,7 +125,7 @@ class Gate:
 
     def _caller(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller | None:
         """Who sends the request, None where nobody has to say so. Raises ProblemError without a valid token."""
-        if self._tokens is None or scope["path"] in OPEN_PATHS:
+        if self._tokens is None or scope["path"] in OPEN_PATHS or scope["path"].startswith(PAGE_PATH):
             return None
         caller = self._tokens.caller(headers.get(b"authorization", b"").decode("latin-1"))
         if caller is None:
@@ -132,6 +144,13 @@ class Gate:
             if not bucket.take():
                 detail = f"token {caller.name!r} may send {caller.requests_per_s:g} requests/s; send fewer"
                 raise ProblemError(429, "too-many-requests", "Too many requests", detail, {"Retry-After": "1"})
+
+
+def _inner(scope: Scope, request_id: bytes) -> Scope:
+    """The scope for the routes. Routes decode ids, which may hold a slash as %2F, and answer HEAD as GET."""
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    path = scope["raw_path"].decode("latin-1")
+    return {**scope, "method": method, "path": path, "thalweg_request_id": request_id.decode()}
 
 
 def _request_id(given: bytes) -> bytes:

@@ -71,6 +71,8 @@ class Representation(BaseModel):
     steps: Annotated[int, Field(description="events applied so far")]
     last_time_ms: Annotated[int, Field(description="latest event time seen")]
     last_item: str | None
+    recent_items: Annotated[list[str], Field(description="the last distinct items, newest first; at most ten")]
+    bought_items: Annotated[list[str], Field(description="the last distinct items that were bought, newest first")]
     written_at_ms: int
     age_ms: Annotated[int, Field(description="time since the row was written")]
 
@@ -85,6 +87,7 @@ class ScoredItem(BaseModel):
     """An item with its score, which is the sum of the parts."""
 
     item_id: str
+    name: Annotated[str | None, Field(description="only where the catalogue of items has a name")] = None
     score: float
     dot: Annotated[float, Field(description="dot product of the item's vector and the representation")]
     repeat: Annotated[float, Field(description="what one of the user's recent items has besides")]
@@ -110,6 +113,7 @@ class Ranking(BaseModel):
 
 class SimilarItem(BaseModel):
     item_id: str
+    name: Annotated[str | None, Field(description="only where the catalogue of items has a name")] = None
     cosine: float
 
 

@@ -6,16 +6,17 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BeforeValidator
 
+from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.http.problems import ProblemError
 from streams.serve.routes import bodies
-from streams.serve.routes.answers import json_answer, scored_items
+from streams.serve.routes.answers import json_answer, scored_items, with_names
 from streams.serve.routes.session_step import step_events
 from streams.serve.routes.users import decoded, described
 from streams.serve.scoring.active_model import Model
 from streams.serve.scoring.scorer import TopQuery
 
 
-def item_routes(current: Callable[[], Model]) -> APIRouter:
+def item_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> APIRouter:
     """current: the model that answers now."""
     router = APIRouter(prefix="/v1", tags=["items"])
 
@@ -24,21 +25,15 @@ def item_routes(current: Callable[[], Model]) -> APIRouter:
         item_id: Annotated[bodies.Id, BeforeValidator(decoded), Path(description="the item; a slash in the id is %2F")],
         k: Annotated[int, Query(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20,
     ) -> Response:
-        """The items whose vectors point most nearly the same way."""
+        """The available items whose vectors point most nearly the same way."""
         model = current()
-        index = model.bundle.item_index.get(item_id)
-        if index is None:
-            detail = (
-                f"item {item_id!r} is not in the catalogue of bundle {model.bundle_id}; `thalweg export --items` adds "
-                "items to a bundle"
-            )
-            raise ProblemError(404, "unknown-item", "Unknown item", detail)
-        found, cosine = await model.similar(index, k)
-        names = model.bundle.vocabulary.items
+        found, cosine = await model.similar(item_index(item_id, model), k, catalogue.allowed(model.bundle))
+        item_ids = model.bundle.vocabulary.items
         items = [
-            {"item_id": names[item - 1], "cosine": value}
+            {"item_id": item_ids[item - 1], "cosine": value}
             for item, value in zip(found.tolist(), cosine.tolist(), strict=True)
         ]
+        items = with_names(items, catalogue.names(model.bundle, found))
         return json_answer({"item_id": item_id, "bundle_id": model.bundle_id, "items": items})
 
     @router.post("/step", response_model=bodies.Stepped, responses=described(413, 503), tags=["sessions"])
@@ -49,7 +44,7 @@ def item_routes(current: Callable[[], Model]) -> APIRouter:
         """
         model = current()
         query, steps = await model.compute(step_events, model.bundle, model.stepper, wanted.events)
-        scored = await model.top(TopQuery(query, wanted.k))
+        scored = await model.top(TopQuery(query, wanted.k, allowed=catalogue.allowed(model.bundle)))
         index = model.bundle.item_index
         return json_answer(
             {
@@ -59,8 +54,20 @@ def item_routes(current: Callable[[], Model]) -> APIRouter:
                 "unknown_items": [
                     item for item in dict.fromkeys(event.item_id for event in wanted.events) if item not in index
                 ],
-                "items": scored_items(scored, model.bundle),
+                "items": with_names(scored_items(scored, model.bundle), catalogue.names(model.bundle, scored.item)),
             }
         )
 
     return router
+
+
+def item_index(item_id: str, model: Model) -> int:
+    """The index of an item in the bundle. Raises ProblemError for an item that the bundle does not know."""
+    index = model.bundle.item_index.get(item_id)
+    if index is None:
+        detail = (
+            f"item {item_id!r} is not in the catalogue of bundle {model.bundle_id}; `thalweg export --items` adds "
+            "items to a bundle"
+        )
+        raise ProblemError(404, "unknown-item", "Unknown item", detail)
+    return index

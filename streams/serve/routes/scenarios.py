@@ -14,14 +14,16 @@ from streams.serve.routes.session_step import step_events
 from streams.serve.scoring.active_model import Model
 
 ScenarioName = Annotated[
-    Literal["home", "cart"],
-    Query(description="home: what the user wants next; cart: what goes with a basket"),
+    Literal["home", "cart", "new"],
+    Query(
+        description="home: what the user wants next; cart: what goes with a basket; new: as home, among items that "
+        "were first seen within `new_days`, or within 7 days"
+    ),
 ]
 GivenItems = Annotated[
-    list[bodies.Id],
+    Sequence[bodies.Id],
     Query(
         alias="items",
-        default_factory=list,
         max_length=bodies.MOST_EXCLUDED,
         description="items to find others for, such as those of a basket, the newest first; without them, the user's "
         "recent items; may stand again",

@@ -1,19 +1,23 @@
 """The routes about users."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote
 
 import numpy as np
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from pydantic import BeforeValidator
 
+from streams.serve.catalogue.filters import Filters
+from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.http.problems import ProblemError
 from streams.serve.routes import bodies
-from streams.serve.routes.answers import entity_tag, is_same, json_answer, representation_body, scored_items
+from streams.serve.routes.answers import entity_tag, is_same, json_answer, representation_body, scored_items, with_names
+from streams.serve.routes.catalogue_bodies import filters_of
 from streams.serve.routes.scenarios import GivenItems, ScenarioName, indices_of, query_after
 from streams.serve.scoring.active_model import Model
-from streams.serve.scoring.scorer import TopQuery
+from streams.serve.scoring.fresh_items import FRESH_DAYS, PLACES_OF_A_FRESH_ITEM, with_fresh
+from streams.serve.scoring.scorer import Scored, TopQuery
 from streams.store.served_rows import ServedRow
 
 
@@ -33,6 +37,7 @@ def described(*statuses: int) -> Problems:
     texts |= {
         400: "no HTTP, or a head that is too long",
         429: "too many requests",
+        409: "the active bundle does not know what the request is about",
         503: "a service does not answer; try again after Retry-After",
     }
     return {
@@ -40,7 +45,7 @@ def described(*statuses: int) -> Problems:
     }
 
 
-def user_routes(current: Callable[[], Model]) -> APIRouter:
+def user_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> APIRouter:
     """current: the model that answers now."""
     router = APIRouter(prefix="/v1", tags=["users"])
 
@@ -54,7 +59,7 @@ def user_routes(current: Callable[[], Model]) -> APIRouter:
         model = current()
         row = await model.row(user_id)
         if row is None:
-            raise _unknown_user(user_id, model)
+            raise unknown_user(user_id, model)
         tag = entity_tag(model.bundle_id, row)
         if if_none_match is not None and is_same(tag, if_none_match):
             return Response(status_code=304, headers={"ETag": tag})
@@ -76,28 +81,32 @@ def user_routes(current: Callable[[], Model]) -> APIRouter:
             }
         )
 
-    _add_scores(router, current)
+    _add_scores(router, current, catalogue)
+    _add_ranks(router, current)
     return router
 
 
-def _add_scores(router: APIRouter, current: Callable[[], Model]) -> None:
+def _add_scores(router: APIRouter, current: Callable[[], Model], catalogue: ServedCatalogue) -> None:
     @router.get(
-        "/users/{user_id}/recommendations", response_model=bodies.Recommendations, responses=described(404, 503)
+        "/users/{user_id}/recommendations", response_model=bodies.Recommendations, responses=described(404, 409, 503)
     )
     async def recommendations(
         user_id: UserId,
-        given: GivenItems,
+        filters: Annotated[Filters, Depends(filters_of)],
+        # A default_factory would be inspected at each request, which costs as much as a small pass over the items.
         exclude: Annotated[
-            list[bodies.Id],
-            Query(
-                default_factory=list, max_length=bodies.MOST_EXCLUDED, description="item to leave out; may stand again"
-            ),
-        ],
+            Sequence[bodies.Id],
+            Query(max_length=bodies.MOST_EXCLUDED, description="item to leave out; may stand again"),
+        ] = (),
         k: Annotated[int, Query(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20,
         exclude_recent: Annotated[bool, Query(description="leave out the user's last distinct items")] = False,
+        exclude_bought: Annotated[bool, Query(description="leave out the last items that the user bought")] = False,
         scenario: ScenarioName = "home",
+        given: GivenItems = (),
     ) -> Response:
-        """The best items for a user. A user without a row gets those of a new user, or what goes with given items."""
+        """The best available items for a user. A user without a row gets those of a new user, with fresh ones, or what
+        goes with given items.
+        """
         model = current()
         context = indices_of(given, model)
         row = await model.row(user_id)
@@ -106,9 +115,20 @@ def _add_scores(router: APIRouter, current: Callable[[], Model]) -> None:
         left_out = [*(context or ()), *(index[item] for item in exclude if item in index)]
         if exclude_recent:
             left_out += model.scorer.recent(query)
-        scored = await model.top(TopQuery(query, k, left_out, scenario=scenario, context=context))
-        return json_answer({**_who(user_id, row, model), "items": scored_items(scored, model.bundle)})
+        if exclude_bought:
+            left_out += _bought(row, model)
+        if scenario == "new" and filters.new_days is None:
+            filters = filters._replace(new_days=FRESH_DAYS)
+        allowed = catalogue.allowed(model.bundle, filters)
+        wanted = TopQuery(query, k, left_out, allowed, scenario, context)
+        scored = await model.top(wanted)
+        if row is None and scenario == "home" and context is None:
+            scored = await _with_fresh_items(scored, wanted, model, catalogue, filters)
+        items = with_names(scored_items(scored, model.bundle), catalogue.names(model.bundle, scored.item))
+        return json_answer({**_who(user_id, row, model), "items": items})
 
+
+def _add_ranks(router: APIRouter, current: Callable[[], Model]) -> None:
     @router.post("/rank", response_model=bodies.Ranking, responses=described(413, 503))
     async def rank(wanted: bodies.Candidates) -> Response:
         """Up to 5,000 given items in the order of their scores. An item that the bundle does not know is left out."""
@@ -123,8 +143,34 @@ def _add_scores(router: APIRouter, current: Callable[[], Model]) -> None:
         return json_answer({**who, "items": scored_items(scored, model.bundle), "unknown_items": unknown})
 
 
+async def _with_fresh_items(
+    best: Scored, wanted: TopQuery, model: Model, catalogue: ServedCatalogue, filters: Filters
+) -> Scored:
+    """The best items with a few fresh ones among them, where the catalogue says which items are fresh."""
+    places = len(best.item) // PLACES_OF_A_FRESH_ITEM
+    if not places or wanted.allowed is None:
+        return best
+    days = min(filters.new_days or FRESH_DAYS, FRESH_DAYS)
+    allowed = catalogue.allowed(model.bundle, filters._replace(new_days=days))
+    return with_fresh(best, await model.top(wanted._replace(most=places, allowed=allowed)))
+
+
 def _query(row: ServedRow | None, model: Model) -> Any:
     return model.bundle.initial_query if row is None else row.query
+
+
+def _bought(row: ServedRow | None, model: Model) -> list[int]:
+    """The indices of the last items that the user bought.
+
+    Raises ProblemError where the bundle knows no purchase: the answer would hold what the user has.
+    """
+    if not model.bundle.manifest.bought_places:
+        detail = (
+            f"exclude_bought: bundle {model.bundle_id} knows no purchases; `thalweg export --purchase-actions` names "
+            "the actions that buy an item"
+        )
+        raise ProblemError(409, "no-purchases", "The bundle knows no purchases", detail)
+    return [] if row is None else row.bought.tolist()
 
 
 def _who(user_id: str, row: ServedRow | None, model: Model) -> dict[str, Any]:
@@ -132,7 +178,8 @@ def _who(user_id: str, row: ServedRow | None, model: Model) -> dict[str, Any]:
     return {"user_id": user_id, "bundle_id": model.bundle_id, "known": row is not None, "steps": steps}
 
 
-def _unknown_user(user_id: str, model: Model) -> ProblemError:
+def unknown_user(user_id: str, model: Model) -> ProblemError:
+    """The problem of a user without a row."""
     detail = (
         f"user {user_id!r} has no row of bundle {model.bundle_id}: no event of the user was applied, or the user was "
         "erased; ask for recommendations, which exist for every user"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
+from export.runtime.predictions import Predictions
 from export.runtime.stepper import Stepper
 from streams.config.errors import StoreError
 from streams.serve.http.problems import ProblemError, unavailable
@@ -42,6 +43,7 @@ class Model:
         self._threads = threads
         self._reads: Batcher[str, ServedRow | None] = Batcher(self._read_rows, USERS_PER_READ)
         self._passes: Batcher[TopQuery, Scored] = Batcher(self._top, QUERIES_PER_PASS)
+        self._foreseen: Batcher[NDArray[np.float32], Predictions] = Batcher(self._foresee, QUERIES_PER_PASS)
 
     async def row(self, user_id: str) -> ServedRow | None:
         """The stored row of a user, None where the user is unknown.
@@ -63,9 +65,15 @@ class Model:
         """The best items for a query."""
         return await self._passes.submit(wanted)
 
-    async def similar(self, item: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    async def foresee(self, query: NDArray[np.float32]) -> Predictions:
+        """What the heads predict after a (Q,) query, as arrays with one row."""
+        return await self._foreseen.submit(query)
+
+    async def similar(
+        self, item: int, count: int, allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The result of `Scorer.similar`."""
-        return await self.compute(self.scorer.similar, item, count)
+        return await self.compute(self.scorer.similar, item, count, allowed)
 
     async def compute(self, call: Callable[..., T], *arguments: object) -> T:
         """Call a function beside the event loop. Raises what the function raises."""
@@ -78,6 +86,12 @@ class Model:
 
     async def _top(self, wanted: Sequence[TopQuery]) -> list[Scored]:
         return await self.compute(self.scorer.top, wanted)
+
+    async def _foresee(self, queries: Sequence[NDArray[np.float32]]) -> list[Predictions]:
+        """The graph ranks an item besides, which the worker needs and nobody here: item 0 has no rank."""
+        no_item = np.zeros(len(queries), np.int64)
+        predicted = await self.compute(self.stepper.predict, np.stack(queries), no_item)
+        return [predicted.at(np.array([place])) for place in range(len(queries))]
 
 
 class _Given(NamedTuple):

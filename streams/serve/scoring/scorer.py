@@ -16,7 +16,7 @@ from export.runtime.hybrid import HybridContext, HybridWeights
 from export.runtime.queries import recent_items
 from streams.serve.scoring.top_items import padded, top_items
 
-SCENARIOS = ("home", "cart")
+SCENARIOS = {"home": "home", "cart": "cart", "new": "home"}  # scenario -> whose weights of the manifest count
 
 
 class Scored(NamedTuple):
@@ -40,8 +40,16 @@ class TopQuery(NamedTuple):
     most: int
     left_out: Sequence[int] = ()  # indices of items that are not recommended
     allowed: NDArray[np.bool_] | None = None  # (N + 1,) by item index, False: not recommended; None: all are allowed
-    scenario: str = "home"  # whose weights count, a key of the manifest's `hybrid`
+    scenario: str = "home"  # a key of SCENARIOS
     context: Sequence[int] | None = None  # given items, the newest first; None: the user's recent items
+
+
+def scoring_width(item_vectors: NDArray[np.float32]) -> int:
+    """The number of the first components of a representation that change scores. item_vectors: (N + 1, R).
+
+    Counters end a representation, and item vectors have zeros there: docs/contracts.md#representations.
+    """
+    return int(np.flatnonzero(np.asarray(item_vectors).any(axis=0)).max(initial=0)) + 1
 
 
 class Scorer:
@@ -51,11 +59,9 @@ class Scorer:
         self._places = bundle.manifest.recent_places
         self._hybrid = bundle.hybrid
         weights = bundle.manifest.hybrid
-        self._weights = {name: HybridWeights(**weights.get(name, {})) for name in SCENARIOS}
-        vectors = np.asarray(bundle.item_vectors)
-        # Counters end a representation, and item vectors have zeros there: docs/contracts.md#representations.
-        scoring = np.flatnonzero(vectors.any(axis=0)).max(initial=0) + 1
-        self._vectors = np.array(vectors[:, :scoring], np.float32)  # (N + 1, at most R), in memory
+        self._weights = {name: HybridWeights(**weights.get(of, {})) for name, of in SCENARIOS.items()}
+        scoring = scoring_width(bundle.item_vectors)
+        self._vectors = np.array(bundle.item_vectors[:, :scoring], np.float32)  # (N + 1, at most R), in memory
         self._directions: NDArray[np.float32] | None = None
 
     def top(self, queries: Sequence[TopQuery]) -> list[Scored]:
@@ -68,14 +74,20 @@ class Scorer:
         """Score the items with these indices for one query, in the order of their scores."""
         return self._scored(query, self._context(TopQuery(query, len(item))), item)
 
-    def similar(self, item: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The items whose vectors point most nearly the same way: (n,) indices, (n,) cosines."""
+    def similar(
+        self, item: int, count: int, allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The items whose vectors point most nearly the same way: (n,) indices, (n,) cosines.
+
+        allowed: (N + 1,) by item index; an item that is False does not come. None: all may come.
+        """
         if self._directions is None:
             length = np.linalg.norm(self._vectors, axis=1, keepdims=True)
             self._directions = self._vectors / np.maximum(length, np.finfo(np.float32).tiny)
         scores = self._padded(1)
         np.matmul(self._directions[1:], self._directions[item], out=scores[0, : len(self._vectors) - 1])
         scores[0, item - 1] = -np.inf
+        _leave_out(scores[0], allowed)
         found = top_items(scores[0], count)
         return found + 1, scores[0, found]
 
@@ -102,8 +114,7 @@ class Scorer:
             scores[item - 1] += value
         if context is not None:
             context.add(scores)
-        if wanted.allowed is not None:
-            scores[: len(wanted.allowed) - 1][~wanted.allowed[1:]] = -np.inf
+        _leave_out(scores, wanted.allowed)
         if wanted.left_out:
             scores[np.array(wanted.left_out) - 1] = -np.inf
         return self._scored(wanted.query, context, top_items(scores, wanted.most) + 1)
@@ -131,3 +142,9 @@ class Scorer:
             return []
         recent, added = recent_items(query[None], self._places)
         return [(item, value) for item, value in zip(recent[0].tolist(), added[0].tolist(), strict=True) if item > 0]
+
+
+def _leave_out(scores: NDArray[np.float32], allowed: NDArray[np.bool_] | None) -> None:
+    """Set the scores of the items that are not allowed to -inf. scores: of items 1 to N, and more behind them."""
+    if allowed is not None:
+        np.copyto(scores[: len(allowed) - 1], -np.inf, where=~allowed[1:])

@@ -49,10 +49,15 @@ def events(
         yield user.encode(), msgspec.json.encode(value)
 
 
-def bundle(folder: Path, items: int = ITEMS, is_whole: bool = False, for_gpu: bool = False) -> Bundle:
-    """Export a GRU of width 64, as the rivals have it, or with all parts that `thalweg train` adds by default."""
+def bundle(
+    folder: Path, items: int = ITEMS, is_whole: bool = False, for_gpu: bool = False, has_purchases: bool | None = None
+) -> Bundle:
+    """Export a GRU of width 64, as the rivals have it, or with all parts that `thalweg train` and `export` add by
+    default. has_purchases: whether the state lists bought items, by default that of a whole model."""
     model = tiny_model(items, WIDTH, hidden=WIDTH, is_whole=is_whole)
-    return export_model(model, vocabulary_of([f"item-{i}" for i in range(items)]), folder, for_gpu=for_gpu)
+    vocabulary = vocabulary_of([f"item-{i}" for i in range(items)])
+    purchases = None if has_purchases or (has_purchases is None and is_whole) else ()
+    return export_model(model, vocabulary, folder, for_gpu=for_gpu, purchases=purchases)
 
 
 def named(settings: Settings, name: str) -> Settings:

@@ -12,7 +12,11 @@ from streams.config.errors import SettingsError
 from streams.config.settings import Settings
 
 SETTINGS = Settings(
-    behavior_topic="events", updates_topic="updates", evaluation_topic="scores", dead_letter_topic="dlq"
+    behavior_topic="events",
+    updates_topic="updates",
+    evaluation_topic="scores",
+    dead_letter_topic="dlq",
+    catalogue_topic="items",
 )
 # What a new topic of Kafka 4 has
 DEFAULTS = {
@@ -62,6 +66,7 @@ def test_the_settings_of_a_new_topic_have_no_fault(topic: str) -> None:
         ("updates", "delete", "lost with their retention"),
         ("updates", "compact,delete", "'compact,delete': representations would be lost"),
         ("updates", "delete, compact", "'compact,delete': representations would be lost"),
+        ("items", "delete", "items would be lost"),
         ("events", "compact", "compaction keeps the last one alone"),
         ("events", "compact,delete", "compaction keeps the last one alone"),
         ("scores", "compact", "compaction keeps the last one alone"),

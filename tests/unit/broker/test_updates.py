@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streams.broker.updates import TRANSACTION_EVERY_S, TRANSACTIONS_PER_S, Pair, PartitionWriter, transaction_every_s
+from streams.broker.updates import TRANSACTION_EVERY_S, TRANSACTIONS_PER_S, PartitionWriter, Update, transaction_every_s
 
 
 class RecordingWriter(PartitionWriter):
@@ -13,32 +13,34 @@ class RecordingWriter(PartitionWriter):
 
     def __init__(self) -> None:
         super().__init__(None, "updates", 0, TRANSACTION_EVERY_S)
-        self.sent: list[tuple[float, list[Pair]]] = []
+        self.sent: list[tuple[float, list[Update]]] = []
 
-    async def _transaction(self, pairs: list[Pair]) -> None:
-        self.sent.append((asyncio.get_running_loop().time(), pairs))
+    async def _transaction(self, updates: list[Update]) -> None:
+        self.sent.append((asyncio.get_running_loop().time(), updates))
 
 
-def play(*batches: list[Pair]) -> list[tuple[float, list[Pair]]]:
+def play(*batches: list[Update]) -> list[tuple[float, list[Update]]]:
     async def run() -> Any:
         writer = RecordingWriter()
         await writer.publish(batches[0])
         await asyncio.gather(*(writer.publish(batch) for batch in batches[1:]))
         return writer.sent
 
-    found: list[tuple[float, list[Pair]]] = asyncio.run(run())
+    found: list[tuple[float, list[Update]]] = asyncio.run(run())
     return found
 
 
 def test_a_first_update_is_sent_at_once_and_the_next_updates_share_a_transaction() -> None:
-    first, second = play([(b"a", b"1")], [(b"a", b"2")], [(b"b", b"1")])
-    assert (first[1], second[1]) == ([(b"a", b"1")], [(b"a", b"2"), (b"b", b"1")])
+    first, second = play([(b"a", b"1", [])], [(b"a", b"2", [])], [(b"b", b"1", [])])
+    assert (first[1], second[1]) == ([(b"a", b"1", [])], [(b"a", b"2", []), (b"b", b"1", [])])
     assert second[0] - first[0] > 0.9 * TRANSACTION_EVERY_S
 
 
 def test_only_a_users_last_update_is_sent() -> None:
-    _, (_, pairs) = play([(b"z", b"0")], [(b"a", b"1"), (b"b", None)], [(b"a", None), (b"b", b"2")])
-    assert pairs == [(b"a", None), (b"b", b"2")]
+    _, (_, updates) = play(
+        [(b"z", b"0", [])], [(b"a", b"1", []), (b"b", None, [])], [(b"a", None, []), (b"b", b"2", [])]
+    )
+    assert updates == [(b"a", None, []), (b"b", b"2", [])]
 
 
 def test_with_many_partitions_each_partition_waits_longer() -> None:

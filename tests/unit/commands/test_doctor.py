@@ -33,8 +33,10 @@ def test_columns_are_read_from_the_create_statements(tmp_path: Path) -> None:
     assert tables["representations_64"]["steps"] == "bigint"
     assert tables["representations_64"]["recent_items"] == "vector<int, 10>"
     assert tables["representations_64"]["recent_scores"] == "vector<float, 10>"
-    without = expected_columns("shop", msgspec.structs.replace(manifest, representation_width=64, recent_places=0))
-    assert set(tables["representations_64"]) - set(without["representations_64"]) == {"recent_items", "recent_scores"}
+    assert tables["representations_64"]["bought_items"] == "vector<int, 10>"
+    for changed, missing in (("recent_places", {"recent_items", "recent_scores"}), ("bought_places", {"bought_items"})):
+        without = expected_columns("shop", msgspec.structs.replace(manifest, representation_width=64, **{changed: 0}))
+        assert set(tables["representations_64"]) - set(without["representations_64"]) == missing
 
 
 def test_the_packages_and_codecs_of_this_environment_pass() -> None:

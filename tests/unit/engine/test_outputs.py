@@ -3,8 +3,10 @@
 import sys
 
 import msgspec
+import numpy as np
 
 from streams.contracts.dead_letters import decode_headers
+from streams.contracts.representation_updates import RepresentationUpdate, decode_items
 from streams.engine.epochs import EpochView
 from streams.engine.outputs import OutputEncoder
 from tests.support.processing import ITEMS, MemoryStore, feed, processor, record
@@ -29,6 +31,16 @@ def outputs_in(view: EpochView) -> dict[str, list[str]]:
         "source": [msgspec.json.decode(value)["source"] for _, _, value in encoder.updates(result) if value],
         "epoch": [headers["thalweg-epoch"] for headers in letters],
     }
+
+
+def test_an_update_lists_bought_items_also_where_the_bundle_knows_no_recent_items() -> None:
+    result = feed(processor(), MemoryStore(), LOG[:1], 1)
+    result = msgspec.structs.replace(result, state=np.array([[7, 3, 0, 0.5]], np.float32))
+    encoder = OutputEncoder("events", "gru-1", ITEMS, places=0, share=1, bought_places=3)
+    [(_, _, value)] = encoder.updates(result)
+    update = msgspec.json.decode(value or b"", type=RepresentationUpdate)
+    assert decode_items(update.bought_items or b"").tolist() == [7, 3, -1]
+    assert (update.recent_items, update.recent_scores) == (None, None)
 
 
 def test_ids_name_the_first_epoch_of_the_incarnation() -> None:

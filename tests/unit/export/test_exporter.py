@@ -19,7 +19,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def test_the_manifest_describes_the_model_and_its_parity(bundle: Bundle) -> None:
     manifest = bundle.manifest
     assert (manifest.cell, manifest.items, manifest.actions) == ("gru", 100, 3)
-    assert (manifest.state_width, manifest.representation_width) == (40 + 3 * 32 + 6 + 5 * 10, 32 + 3)
+    assert (manifest.state_width, manifest.representation_width) == (10 + 40 + 3 * 32 + 6 + 5 * 10, 32 + 3)
     assert manifest.recent_places == 10
     assert manifest.parity["recent_max_rel_diff"] <= manifest.parity["recent_tolerance"] == 1e-5
     assert manifest.parity["sequences"] == 64

@@ -21,7 +21,7 @@ scopes = ["read"]
 [crm]
 token = "{WRITER}"
 scopes = ["read", "admin"]
-requests_per_s = 3
+requests_per_s = 0.01
 """
 PATHS = [
     ("GET", "/v1/users/u/representation"),
@@ -32,6 +32,13 @@ PATHS = [
     ("POST", "/v1/rank"),
     ("POST", "/v1/step"),
     ("GET", "/v1/items/i/similar"),
+    ("GET", "/v1/items/i"),
+    ("GET", "/v1/catalogue"),
+    ("GET", "/v1/users/u/churn?days=1"),
+    ("GET", "/v1/users/u/next"),
+    ("GET", "/v1/users/u/lookalikes"),
+    ("GET", "/v1/users/u/explanation"),
+    ("POST", "/v1/explanation"),
     ("GET", "/metrics"),
     ("GET", "/v1/nothing"),
 ]
@@ -64,9 +71,9 @@ def test_a_token_of_scope_read_cannot_erase(tokens: Tokens) -> None:
 
 def test_a_token_with_a_limit_is_held_to_the_limit_and_other_tokens_are_not(tokens: Tokens) -> None:
     app = application(tokens)
-    found = [ask(app, "GET", "/v1/items/i/similar", WRITER).status_code for _ in range(5)]
-    assert found == [503, 503, 503, 429, 429]
-    assert 'thalweg_api_requests_total{caller="crm",method="GET",route="none",status="429"} 2.0' in metrics_of(app)
+    found = [ask(app, "GET", "/v1/items/i/similar", WRITER).status_code for _ in range(3)]
+    assert found == [503, 429, 429]
+    assert 'thalweg_api_requests_total{caller="crm",method="GET",route="refused",status="429"} 2.0' in metrics_of(app)
     assert ask(app, "GET", "/v1/items/i/similar", READER).status_code == 503
 
 
@@ -147,3 +154,19 @@ def test_the_document_in_the_repository_is_that_of_the_code() -> None:
     document = ask(application(), "GET", "/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     assert json.loads(DOCUMENT.read_text()) == document, "write it again with `python -m tests.tools.write_openapi`"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/items/i/similar", "/v1/nothing"])
+def test_head_is_answered_as_get_without_a_body(tokens: Tokens, path: str) -> None:
+    app = application(tokens)
+    head, get = (ask(app, method, path, READER) for method in ("HEAD", "GET"))
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    varying = ("x-request-id",)
+    assert {name: value for name, value in head.headers.items() if name not in varying} == {
+        name: value for name, value in get.headers.items() if name not in varying
+    }
+    assert ask(app, "HEAD", path, "wrong-token-wrong").status_code == (200 if path == "/healthz" else 401)
+
+
+def test_head_of_a_path_that_only_writes_is_refused() -> None:
+    assert ask(application(), "HEAD", "/v1/rank").status_code == 405

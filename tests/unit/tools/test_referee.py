@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from export.runtime.bundle import Bundle
+from export.runtime.queries import bought_of_states
 from export.runtime.stepper import Stepper
 from streams.engine.arena import Arena
 from streams.engine.codec import decode_batch
@@ -80,6 +81,7 @@ def right_outputs(model: Model, expected: Expected) -> Outputs:
                     "representation": base64_of(user.outlook.representation.astype("<f4")),
                     "recent_items": base64_of(user.outlook.recent_items.astype("<i4")),
                     "recent_scores": base64_of(user.outlook.recent_scores.astype("<f4")),
+                    "bought_items": base64_of(user.outlook.bought_items.astype("<i4")),
                 }
             ),
         )
@@ -138,6 +140,7 @@ def test_right_outputs_have_no_problem(model: Model, records: list[Sent]) -> Non
         ({"representation": np.nan}, "the columns for readers by inf"),
         ({"recent_scores": 2e-5}, "the columns for readers by 2"),
         ({"recent_items": 1}, "the columns for readers by inf"),
+        ({"bought_items": 1}, "the columns for readers by inf"),
     ],
 )
 def test_a_changed_row_is_found(model: Model, records: list[Sent], change: dict[str, Any], problem: str) -> None:
@@ -150,6 +153,8 @@ def test_a_changed_row_is_found(model: Model, records: list[Sent], change: dict[
         change = {"outlook": replace(row.outlook, **{name: getattr(row.outlook, name) + value})}
     if name.startswith("recent") and not model.places:
         pytest.skip("this bundle has no recent items")
+    if name.startswith("bought") and not model.bought_places:
+        pytest.skip("this bundle has no purchase actions")
     outputs.rows["ann"] = replace(row, **change)
     found = judged(model, records, outputs)
     assert found.differing == 1
@@ -231,6 +236,9 @@ def test_the_recomputed_users_are_those_of_the_processor(folder: Path) -> None:
         assert (user.steps, user.last_time_ms) == (arena.steps[slot], arena.last_time_ms[slot])
         np.testing.assert_allclose(user.state, arena.state[slot], atol=1e-5)
         np.testing.assert_allclose(user.outlook.representation, arena.representation[slot], atol=1e-5)
+        bought = bought_of_states(arena.state[[slot]], model.bought_places)[0]
+        assert user.outlook.bought_items.tolist() == bought.tolist()
+        assert not model.bought_places or bought[0] > 0
     ranks = {int(offset): rank for offset, rank in zip(scored.applied.offset, scored.rank.tolist(), strict=True)}
     for position, due in expected.evaluated.items():
         foreseen = due.prediction
@@ -250,13 +258,14 @@ def test_a_stored_row_is_decoded_by_its_layout() -> None:
     stored = bytes_of_rows(vector.astype(">f4"))
     parts = encode_states(b"gru-1", [b"ann"], stored, 4, rows, ["Straße".encode()], state)
     cell = b"".join(part for [part] in parts)
-    columns = ["ann", vector[0].tolist(), 7, 10**12, "Straße", cell, [4, -1], [0.5, 0.0]]
+    columns = ["ann", vector[0].tolist(), 7, 10**12, "Straße", cell, [4, -1], [0.5, 0.0], [7, -1]]
     row = decode_row("gru-1", columns)
     assert (row.fault, row.epoch, row.partition, row.offset) == (None, 4, 2, 2**40)
     assert (row.steps, row.last_time_ms, row.last_item) == (7, 10**12, "Straße")
     np.testing.assert_array_equal(row.state, state[0])
     np.testing.assert_array_equal(row.outlook.representation, vector[0])
     assert (row.outlook.recent_items.tolist(), row.outlook.recent_scores.tolist()) == ([4, -1], [0.5, 0.0])
+    assert row.outlook.bought_items.tolist() == [7, -1]
     assert decode_row("gru-2", columns).fault == "the checksum of the cell is wrong"
     assert "the columns say" in str(decode_row("gru-1", [*columns[:2], 8, *columns[3:]]).fault)
 

@@ -44,7 +44,8 @@ def _short_proof() -> object:
 
 def test_a_simulated_catalogue_describes_every_item(shop: Path) -> None:
     table = pyarrow.parquet.read_table(shop / "catalogue.parquet")
-    assert table.column_names == ["item_id", "description", "text", "picture"]
+    known = ["item_id", "name", "category", "brand", "price", "first_seen_ms"]
+    assert table.column_names == [*known, "description", "text", "picture"]
     assert table.num_rows == len(set(table["item_id"].to_pylist())) == 300
     assert "range of" in table["description"][0].as_py()
     again = shop / "again.jsonl"

@@ -49,6 +49,16 @@ def test_a_simulated_log_is_valid(simulation: Simulation) -> None:
     assert (log.price > 0).all()
 
 
+def test_no_event_of_an_item_comes_before_the_item_was_first_seen(shop: Shop, simulation: Simulation) -> None:
+    log, items = simulation.log, shop.item_list(simulation)
+    assert items["item_id"] == log.item_ids
+    seen_ms = np.array(items["first_seen_ms"])
+    assert (log.time_ms >= seen_ms[log.item]).all()
+    assert (seen_ms > seen_ms.min()).sum() == (shop.catalogue.born > 0).sum() > 30
+    assert items["category"] == [log.categories[code] for code in shop.catalogue.category]
+    assert [log.item_names[item] for item in items["item_id"]] == items["name"] if log.item_names else False
+
+
 def test_sessions_of_a_user_do_not_overlap(simulation: Simulation) -> None:
     log = simulation.log
     before = previous_rows(log)

@@ -33,9 +33,8 @@ def _short_parity_check() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return export_model(
-        model_with_all_features(), vocabulary_with_all_features(), tmp_path_factory.mktemp("bundle") / "everything"
-    )
+    folder = tmp_path_factory.mktemp("bundle") / "everything"
+    return export_model(model_with_all_features(), vocabulary_with_all_features(), folder, purchases=())
 
 
 @pytest.mark.parametrize("feature", EVENT_FEATURES)

@@ -34,6 +34,24 @@ def test_items_that_are_left_out_do_not_come_and_the_others_keep_their_order(bun
     assert not found.repeat.any()
 
 
+def test_items_that_are_not_allowed_come_neither_as_best_nor_as_similar_items(bundle: Bundle) -> None:
+    scorer, query = Scorer(bundle), random_queries(bundle, 1)[0]
+    allowed = np.zeros(301, bool)
+    allowed[[3, 10, 299, *scorer.recent(query)]] = True
+    allowed[0] = True  # the unknown item, which is never recommended
+    everything, wanted, left_out = scorer.top(
+        [TopQuery(query, 300), *(TopQuery(query, 50, x, allowed) for x in ((), (10,)))]
+    )
+    assert wanted.item.tolist() == [item for item in everything.item.tolist() if allowed[item]]
+    assert left_out.item.tolist() == [item for item in wanted.item.tolist() if item != 10]
+    assert scorer.top([TopQuery(query, 5, allowed=np.zeros(301, bool))])[0].item.tolist() == []
+    near, cosine = scorer.similar(10, 300)
+    found, found_cosine = scorer.similar(10, 300, allowed)
+    is_allowed = allowed[near]
+    np.testing.assert_array_equal(found, near[is_allowed])
+    np.testing.assert_array_equal(found_cosine, cosine[is_allowed])
+
+
 def test_given_items_have_the_scores_of_the_whole_catalogue(bundle: Bundle) -> None:
     scorer, query = Scorer(bundle), random_queries(bundle, 1, seed=3)[0]
     some = np.array([5, 300, 1, *scorer.recent(query)], np.int64)

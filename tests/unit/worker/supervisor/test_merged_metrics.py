@@ -1,8 +1,17 @@
 """The metrics of several processes as those of one."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    disable_created_metrics,
+    enable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
 from streams.health.metrics import WorkerMetrics
@@ -14,7 +23,7 @@ def answer(applied: int, lag: dict[int, int], ages_ms: list[float], users: int =
     metrics = WorkerMetrics()
     metrics._counters.records.labels("applied").inc(applied)
     metrics.freshness.observe(np.array(ages_ms))
-    metrics.add_readings(lambda: lag, lambda: {}, lambda: users, lambda: 0, lambda: vectors)
+    metrics.add_readings(lambda: lag, lambda: {}, lambda: users, lambda: 0, lambda: vectors, "gru-1", 100)
     return generate_latest(metrics.registry).decode()
 
 
@@ -42,6 +51,7 @@ def test_counters_histograms_and_gauges_of_two_processes() -> None:
     assert [found["thalweg_lag_records", partition] for partition in "012"] == [10, 4, 8]
     assert found["thalweg_users_in_memory", ""] == 7
     assert found["thalweg_item_vectors_stored", ""] == 100
+    assert found["thalweg_bundle_items", "gru-1"] == 100
 
 
 def test_a_later_answer_of_a_process_replaces_the_earlier_one() -> None:
@@ -75,6 +85,14 @@ def test_a_process_that_never_answered_changes_nothing() -> None:
     assert values(metrics)["thalweg_process_restarts_total", ""] == 2
 
 
+@pytest.fixture
+def _with_times_of_creation() -> Iterator[None]:
+    enable_created_metrics()
+    yield
+    disable_created_metrics()
+
+
+@pytest.mark.usefixtures("_with_times_of_creation")
 def test_the_time_of_creation_is_the_earliest() -> None:
     metrics, times = MergedMetrics(), []
     for number in (1, 2):

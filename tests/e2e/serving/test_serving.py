@@ -191,12 +191,29 @@ def test_a_step_gives_what_a_worker_would_store_and_stores_nothing(served: tuple
     assert found["bundle_id"] == deployment.bundle.bundle_id
 
 
+def test_bought_items_are_left_out_on_request_however_many_others_were_seen(
+    served: tuple[Deployment, Server],
+) -> None:
+    deployment, server = served
+    events = [("item-7", "purchase"), ("item-8", "purchase"), ("new-1", "purchase"), ("item-7", "purchase")]
+    events += [(f"item-{i}", "view") for i in range(20, 31)]
+    deployment.send([record(event(f"b{i}", "buyer", *one, 10**12 + i)) for i, one in enumerate(events)])
+    deployment.wait_until_committed()
+    row = server.ask("/v1/users/buyer/representation")
+    assert row["recent_items"] == [f"item-{i}" for i in range(30, 20, -1)]
+    assert row["bought_items"] == ["item-7", "item-8"]
+    everything = [item["item_id"] for item in server.ask("/v1/users/buyer/recommendations", k=500)["items"]]
+    rest = server.ask("/v1/users/buyer/recommendations", k=500, exclude_bought=True)["items"]
+    assert [item["item_id"] for item in rest] == [item for item in everything if item not in ("item-7", "item-8")]
+
+
 def test_an_event_is_seen_by_the_next_read_and_an_erased_user_is_unknown(served: tuple[Deployment, Server]) -> None:
     deployment, server = served
     before = server.ask("/v1/users/user-20/representation")["steps"]
-    deployment.send([record(event("later", "user-20", "item-2", time_ms=11 * 10**11))])
+    deployment.send([record(event("later", "user-20", "item-2", "purchase", time_ms=11 * 10**11))])
     deployment.wait_until_committed()
-    assert server.ask("/v1/users/user-20/representation")["steps"] == before + 1
+    row = server.ask("/v1/users/user-20/representation")
+    assert (row["steps"], row["bought_items"][0]) == (before + 1, "item-2")
     sent = server.client.delete("/v1/users/user-20")
     assert sent.status_code == 202, sent.text
     deadline = time.monotonic() + FORGOTTEN_WITHIN_S
@@ -204,7 +221,10 @@ def test_an_event_is_seen_by_the_next_read_and_an_erased_user_is_unknown(served:
         assert time.monotonic() < deadline, status
         time.sleep(0.2)
     server.ask("/v1/users/user-20/representation", status=404)
-    assert server.ask("/v1/users/user-20/recommendations")["known"] is False
+    assert server.ask("/v1/users/user-20/recommendations", exclude_bought=True)["known"] is False
+    deployment.send([record(event("again", "user-20", "item-3"))])
+    deployment.wait_until_committed()
+    assert server.ask("/v1/users/user-20/representation")["bought_items"] == []
 
 
 def test_invalid_requests_are_problems_that_name_the_place_and_the_value(served: tuple[Deployment, Server]) -> None:
@@ -257,7 +277,7 @@ def test_the_document_holds_for_whatever_schemathesis_sends(served: tuple[Deploy
     tokens.write_text(f'[fuzz]\ntoken = "{TOKEN}"\nscopes = ["read", "admin"]\n')
     folder = deployment.folder / "fuzzed"
     folder.mkdir()
-    server = Server(deployment.settings, folder / "server.log", ["--tokens", str(tokens)], TOKEN)
+    server = Server(deployment.settings, folder / "server.log", ["--tokens", str(tokens), "--lookalikes"], TOKEN)
     server.start()
     wait_until_ready(server)
     address = f"http://{server.address}/openapi.json"
@@ -272,7 +292,7 @@ def test_the_document_holds_for_whatever_schemathesis_sends(served: tuple[Deploy
 def test_an_answer_follows_the_active_bundle_within_a_second_and_a_bundle_that_was_not_given_is_said(
     services: LocalServices, bundle: Bundle, deployment: Deployment
 ) -> None:
-    other = tiny_bundle(deployment.folder / "other", seed=1)
+    other = tiny_bundle(deployment.folder / "other", seed=1, purchases=[])
     third = tiny_bundle(deployment.folder / "third", seed=2)
     deployment.send(shopping(50, 5))
     for number, one in enumerate((bundle, other)):
@@ -294,6 +314,9 @@ def test_an_answer_follows_the_active_bundle_within_a_second_and_a_bundle_that_w
     time.sleep(1)
     answer = server.ask("/v1/users/user-1/recommendations")
     assert (answer["bundle_id"], answer["known"]) == (other.bundle_id, True)
+    assert server.ask("/v1/users/user-1/representation")["bought_items"] == []
+    problem = server.ask("/v1/users/user-1/recommendations", status=409, exclude_bought=True)
+    assert (problem["type"], other.bundle_id in problem["detail"]) == ("no-purchases", True)
     store.session.execute("switch", activate % third.bundle_id)
     time.sleep(1)
     problem = server.ask("/v1/users/user-1/recommendations", status=503)

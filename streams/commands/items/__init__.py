@@ -1,0 +1,1 @@
+"""`thalweg items`: a file of items becomes the catalogue."""

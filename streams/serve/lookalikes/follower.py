@@ -1,0 +1,163 @@
+"""Follows the updates topic into the look-alike indexes, in a thread of its own.
+
+The topic is compacted, so its records from the beginning give every user. Nothing is stored, and a restart reads the
+topic again. Kafka may be away: the indexes stay as they are, and their age grows.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from aiokafka import AIOKafkaConsumer
+from prometheus_client import CollectorRegistry, Gauge
+
+from export.runtime.bundle import Bundle
+from streams.broker.clients import kafka_errors, make_consumer, no_broker_errors
+from streams.config.settings import Settings
+from streams.contracts.representation_updates import decode_vector
+from streams.serve.lookalikes.index import LookalikeIndex
+from streams.serve.scoring.scorer import scoring_width
+
+logger = logging.getLogger(__name__)
+
+POLL_RECORDS = 2_000  # take about 10 ms of the interpreter
+POLL_TIMEOUT_MS = 200
+FETCH_WAIT_MS = 200  # the broker answers after this time at the latest, so the age of an idle index stays small
+RETRY_S = 1.0
+ENDS_WITHIN_S = 10.0
+
+
+class _Update(msgspec.Struct, frozen=True, gc=False):
+    """What the index needs of a `streams.contracts.representation_updates.RepresentationUpdate`."""
+
+    user_id: str
+    representation: bytes
+
+
+class LookalikeFollower:
+    """The look-alike indexes of the given bundles, by bundle id, and how old they are."""
+
+    def __init__(self, settings: Settings, bundles: Sequence[Bundle]) -> None:
+        self.indexes = {one.bundle_id: LookalikeIndex(scoring_width(one.item_vectors)) for one in bundles}
+        self.records_behind = 0
+        self._vector_bytes = {one.bundle_id: 4 * one.manifest.representation_width for one in bundles}
+        self._settings = settings
+        self._complete_at_ms: int | None = None
+        self._decode = msgspec.json.Decoder(_Update).decode
+        self._stop = threading.Event()
+
+    @property
+    def age_ms(self) -> int | None:
+        """The time since the indexes had every committed update of the topic. None: they never had."""
+        at_ms = self._complete_at_ms
+        return None if at_ms is None else max(0, int(time.time() * 1000) - at_ms)
+
+    def register(self, registry: CollectorRegistry) -> None:
+        """Show the size and the age of the indexes among these metrics."""
+        shown: dict[str, tuple[str, Callable[[], float]]] = {
+            "users": ("Users in the look-alike indexes", lambda: sum(map(len, self.indexes.values()))),
+            "records_behind": ("Updates that the look-alike indexes have not read", lambda: self.records_behind),
+            "age_seconds": (
+                "Time since the look-alike indexes had every update, not a number before the first time",
+                lambda: math.nan if self.age_ms is None else self.age_ms / 1000,
+            ),
+        }
+        for name, (meaning, value) in shown.items():
+            Gauge(f"thalweg_api_lookalike_{name}", meaning, registry=registry).set_function(value)
+
+    @contextlib.contextmanager
+    def following(self) -> Iterator[None]:
+        """Follow the topic inside the block."""
+        thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="lookalikes", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join(ENDS_WITHIN_S)
+
+    def apply(self, records: Sequence[Any]) -> None:
+        """Apply records of the topic, in their order. Records of other bundles, and of no worker, are left out.
+
+        Earlier versions wrote updates under the user id alone. These updates are left out too, until the user's next
+        event writes an update under the present key.
+        """
+        put: dict[str, tuple[list[str], list[Any]]] = {bundle_id: ([], []) for bundle_id in self.indexes}
+        for record in records:
+            bundle_id, _, user = (record.key or b"").partition(b"/")
+            index = self.indexes.get(name := bundle_id.decode("utf-8", "replace"))
+            if index is None:
+                continue
+            user_ids, vectors = put[name]
+            if record.value is None:
+                self._put(index, user_ids, vectors)  # the order of a user's update and erasure counts
+                index.remove(user.decode())
+                continue
+            try:
+                update = self._decode(record.value)
+            except (ValueError, msgspec.MsgspecError):
+                continue
+            if len(update.representation) == self._vector_bytes[name]:
+                user_ids.append(update.user_id)
+                vectors.append(decode_vector(update.representation))
+        for name, (user_ids, vectors) in put.items():
+            self._put(self.indexes[name], user_ids, vectors)
+
+    @staticmethod
+    def _put(index: LookalikeIndex, user_ids: list[str], vectors: list[Any]) -> None:
+        if user_ids:
+            index.put(user_ids, np.stack(vectors))
+            user_ids.clear()
+            vectors.clear()
+
+    async def _run(self) -> None:
+        """Follow until the stop. After an error, the topic is read from its beginning again, over what is there."""
+        told = ""
+        while not self._stop.is_set():
+            try:
+                await self._follow()
+            except Exception as error:  # Whatever it is, the API must go on, and the age of the index tells the rest.
+                if str(error) != told:
+                    logger.warning("the look-alike index cannot be followed, trying again: %r", error)
+                told = str(error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _follow(self) -> None:
+        settings, topic = self._settings, self._settings.updates_topic
+        consumer = make_consumer(settings, fetch_max_wait_ms=FETCH_WAIT_MS)
+        try:
+            with no_broker_errors(settings):
+                await consumer.start()
+            with kafka_errors(f"topic {topic} on {settings.broker} could not be read"):
+                while topic not in await consumer.topics():  # the first worker creates the topic
+                    if self._stop.is_set():
+                        return
+                    await asyncio.sleep(RETRY_S)
+                consumer.subscribe([topic])
+                while not self._stop.is_set():
+                    fetched = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS)
+                    for records in fetched.values():
+                        self.apply(records)
+                    await self._look(consumer)
+        finally:
+            await consumer.stop()
+
+    async def _look(self, consumer: AIOKafkaConsumer) -> None:
+        """See how far the indexes are. A partition that the broker has not answered for yet is not read to its end."""
+        behind, answered_ms = 0, []
+        for partition in consumer.assignment():
+            at_ms, end = consumer.last_poll_timestamp(partition), consumer.last_stable_offset(partition)
+            if at_ms is None or end is None:
+                return
+            answered_ms.append(at_ms)
+            behind += max(0, end - await consumer.position(partition))
+        self.records_behind = behind
+        if not behind and answered_ms:
+            self._complete_at_ms = min(answered_ms)

@@ -1,0 +1,87 @@
+"""The bodies of the answers for the page, as the OpenAPI document shows them."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class MapItem(BaseModel):
+    item_id: str
+    x: float
+    y: float
+
+
+class Map(BaseModel):
+    """The plane of the two first principal components of the directions of the bundle's items."""
+
+    bundle_id: str
+    explained: Annotated[list[Share], Field(description="share of the variance of the directions along x and along y")]
+    items: Annotated[list[MapItem], Field(description="some items, evenly chosen from the catalogue")]
+
+
+class SeenEvent(BaseModel):
+    """An event with the rank of its item before the event was applied."""
+
+    id: str
+    user_id: str
+    item_id: str
+    action: str
+    event_time_ms: int
+    rank: int | None
+    catalogue: int
+    steps: Annotated[int, Field(description="events of the user that were applied before")]
+    turned_degrees: Annotated[
+        float | None, Field(description="angle between the vector after the update of this event and the one before")
+    ]
+
+
+class SeenPlace(BaseModel):
+    """Where the user's vector stood on the map."""
+
+    source: Annotated[str, Field(description="id of the last event that had been applied")]
+    steps: int
+    event_time_ms: int
+    x: float
+    y: float
+    turned_degrees: float | None
+
+
+class ItemBefore(BaseModel):
+    item_id: str
+    score: float
+
+
+class ItemAfter(BaseModel):
+    item_id: str
+    score: float
+    x: float
+    y: float
+    score_before: Annotated[float | None, Field(description="null where no vector of before was seen")]
+    rank_before: Annotated[int | None, Field(description="null below the first 500, or where no vector was seen")]
+
+
+class ListBefore(BaseModel):
+    steps: int
+    items: list[ItemBefore]
+
+
+class ListAfter(BaseModel):
+    steps: int
+    items: list[ItemAfter]
+
+
+class SeenUser(BaseModel):
+    """What the server has lately seen of a user.
+
+    The server looks at events and vectors only while a page is open, and for a minute after such a question.
+    """
+
+    user_id: str
+    bundle_id: str
+    known: bool
+    events: Annotated[list[SeenEvent], Field(description="the newest first")]
+    places: Annotated[list[SeenPlace], Field(description="the oldest first")]
+    before: Annotated[ListBefore | None, Field(description="by the vector before the last update; null: not seen")]
+    after: Annotated[ListAfter, Field(description="by the stored vector, with places on the map")]

@@ -1,0 +1,1 @@
+"""The routes that answer questions about one user: churn, the next event, look-alikes, explanations."""

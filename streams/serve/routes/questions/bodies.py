@@ -1,0 +1,125 @@
+"""The bodies of the questions about one user, as the OpenAPI document shows them."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from streams.serve.routes.bodies import Event, Id, Request
+
+MOST_LOOKALIKES = 100
+MOST_DAYS = 3_650
+MOST_EXPLAINED = 100  # events, newest, of which each is left out once
+
+AtMs = Annotated[int, Field(description="the moment from which the answer looks ahead")]
+WaitedMs = Annotated[int, Field(description="time without an event, from `last_time_ms` to `at_ms`, at least 0")]
+
+
+class Churn(BaseModel):
+    """The risk that the user has no event."""
+
+    user_id: str
+    bundle_id: str
+    days: float
+    probability: Annotated[float, Field(description="of no event within `days` from `at_ms`")]
+    steps: int
+    last_time_ms: int
+    at_ms: AtMs
+    waited_ms: WaitedMs
+
+
+class ActionProbability(BaseModel):
+    action: str
+    probability: float
+
+
+class TimeQuantile(BaseModel):
+    share: Annotated[float, Field(description="probability that the next event comes within the time")]
+    within_ms: Annotated[int | None, Field(description="time from `at_ms`; null: more than 100 years")]
+
+
+class NextEvent(BaseModel):
+    """What the bundle predicts of the user's next event."""
+
+    user_id: str
+    bundle_id: str
+    action: Annotated[str, Field(description="the action to name where one is wanted")]
+    actions: Annotated[list[ActionProbability], Field(description="known actions, the most probable first")]
+    other_action: Annotated[float, Field(description="probability of an action that the bundle does not know")]
+    times: list[TimeQuantile]
+    steps: int
+    last_time_ms: int
+    at_ms: AtMs
+    waited_ms: WaitedMs
+
+
+class Lookalike(BaseModel):
+    user_id: str
+    cosine: float
+
+
+class Lookalikes(BaseModel):
+    """The users whose representations point most nearly the same way."""
+
+    user_id: str
+    bundle_id: str
+    users: Annotated[list[Lookalike], Field(description="the highest cosine first")]
+    index_age_ms: Annotated[int, Field(description="time since the index had every update of the topic")]
+    index_records_behind: Annotated[int, Field(description="updates of the topic that the index has not read yet")]
+    index_users: Annotated[int, Field(description="users of the bundle in the index")]
+    index_is_full: Annotated[bool, Field(description="true: the index has left users out, because it holds its most")]
+
+
+class RecentItem(BaseModel):
+    """One of the user's last distinct items."""
+
+    item_id: str
+    repeat: Annotated[float, Field(description="what the item's score has besides its dot product")]
+    cosine: Annotated[float, Field(description="of the vectors of this item and the explained item")]
+
+
+class EventEffect(BaseModel):
+    """What the history has by this event: the whole history beside the history without the event."""
+
+    item_id: str
+    action: str
+    event_time_ms: int
+    is_known_item: Annotated[bool, Field(description="false: the bundle does not know the item")]
+    moved_cosine: Annotated[float, Field(description="1 - cosine of the representations with and without the event")]
+    moved_l2: Annotated[float, Field(description="distance of the representations with and without the event")]
+    score_change: Annotated[float, Field(description="the explained item's score with the event, minus without")]
+    rank_without: Annotated[int, Field(description="the explained item's rank without the event")]
+
+
+class Explained(BaseModel):
+    bundle_id: str
+    item_id: Annotated[str, Field(description="the explained item")]
+    score: float
+    dot: float
+    repeat: float
+    rank: Annotated[int, Field(description="of the item over the whole catalogue, with ties against the item")]
+    recent_items: Annotated[list[RecentItem], Field(description="the newest first")]
+    steps: int
+
+
+class UserExplanation(Explained):
+    """What moved the vector of a stored user, and the score of an item."""
+
+    user_id: str
+    events: Annotated[
+        list[EventEffect] | None,
+        Field(description=f"the newest {MOST_EXPLAINED} events, the oldest first; null: see `events_missing`"),
+    ]
+    events_missing: Annotated[str | None, Field(description="why there are no events")]
+
+
+class SessionExplanation(Explained):
+    """What moved the vector after events that were sent along."""
+
+    events: Annotated[
+        list[EventEffect], Field(description=f"the newest {MOST_EXPLAINED} events that count, the oldest first")
+    ]
+
+
+class EventsToExplain(Request):
+    events: Annotated[list[Event], Field(min_length=1, max_length=1_000)]
+    item_id: Annotated[Id | None, Field(description="the item to explain; null: the item that ranks first")] = None

@@ -1,0 +1,108 @@
+"""The routes that tell what moved a vector, and an item's score."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+from fastapi import APIRouter, Query, Response
+
+from streams.commands.verify.recompute import TOLERANCE
+from streams.config.errors import ThalwegError
+from streams.serve.explanations.effects import UserRecord, event_effects, explain_records, score_parts
+from streams.serve.explanations.history import HistoryReader
+from streams.serve.http.problems import ProblemError, unavailable
+from streams.serve.routes.answers import json_answer
+from streams.serve.routes.bodies import Id
+from streams.serve.routes.items import item_index
+from streams.serve.routes.questions import bodies
+from streams.serve.routes.session_step import judged
+from streams.serve.routes.users import UserId, described, unknown_user
+from streams.serve.scoring.active_model import Model
+from streams.serve.scoring.scorer import TopQuery
+from streams.store.served_rows import ServedRow
+
+T = TypeVar("T")
+TIMEOUT_S = 5.0
+
+
+def explanation_routes(current: Callable[[], Model], histories: HistoryReader | None) -> APIRouter:
+    """current: the model that answers now. histories: None where the server reads no events."""
+    router = APIRouter(prefix="/v1", tags=["questions"])
+    threads = ThreadPoolExecutor(1, "explanations")
+
+    @router.get("/users/{user_id}/explanation", response_model=bodies.UserExplanation, responses=described(404, 503))
+    async def explanation(
+        user_id: UserId,
+        item: Annotated[
+            Id | None, Query(description="the item to explain (default: the item that ranks first)")
+        ] = None,
+        events: Annotated[bool, Query(description="look for the user's events in the behaviour topic")] = True,
+    ) -> Response:
+        """The parts of an item's score, and what each of the user's events did to the vector and the score."""
+        model = current()
+        row = await model.row(user_id)
+        if row is None:
+            raise unknown_user(user_id, model)
+        index = int((await model.top(TopQuery(row.query, 1))).item[0]) if item is None else item_index(item, model)
+        parts = await model.compute(score_parts, model.bundle, model.stepper, row.query, index)
+        effects: list[dict[str, Any]] | None = None
+        missing: str | None = "the request asks for no events"
+        if events and histories is None:
+            missing = "this server reads no events"
+        elif events and histories is not None:
+            try:
+                effects, missing = await _called(threads, lambda: _user_effects(model, histories, user_id, row, index))
+            except ProblemError as problem:
+                missing = problem.detail
+        who = {"user_id": user_id, "steps": row.steps}
+        return json_answer({**who, **parts, "events": effects, "events_missing": missing})
+
+    @router.post("/explanation", response_model=bodies.SessionExplanation, responses=described(404, 413, 503))
+    async def session_explanation(wanted: bodies.EventsToExplain) -> Response:
+        """What each event of a session without history did to the vector and an item's score. Nothing is stored."""
+        model = current()
+        bundle = model.bundle
+        index = None if wanted.item_id is None else item_index(wanted.item_id, model)
+        records = [UserRecord(place, one.event_time_ms, one) for place, one in enumerate(judged(wanted.events))]
+
+        def explained() -> dict[str, Any]:
+            applied = explain_records(bundle, model.stepper, records, index, bodies.MOST_EXPLAINED)
+            parts = score_parts(bundle, model.stepper, applied.query, applied.explanation.item)
+            return {**parts, "steps": applied.steps, "events": event_effects(bundle, applied)}
+
+        return json_answer(await _called(threads, explained))
+
+    return router
+
+
+def _user_effects(
+    model: Model, histories: HistoryReader, user_id: str, row: ServedRow, item: int
+) -> tuple[list[dict[str, Any]] | None, str | None]:
+    """The effects of a stored user's events, or why there are none. Blocks.
+
+    The events count only where they give the stored vector. So an answer never explains another history than the row's.
+    """
+    bundle = model.bundle
+    try:
+        records = histories.read(user_id, bundle.bundle_id, row.steps)
+    except ThalwegError as error:
+        return None, str(error)
+    applied = explain_records(bundle, model.stepper, records, item, bodies.MOST_EXPLAINED, row.steps)
+    if applied.steps != row.steps or not np.abs(applied.query - row.query).max() <= TOLERANCE:
+        reason = (
+            f"the events in the topic do not give the stored vector after {row.steps} events: events were applied "
+            "meanwhile (ask again), or the topic has lost the user's first ones"
+        )
+        return None, reason
+    return event_effects(bundle, applied), None
+
+
+async def _called(threads: Executor, call: Callable[[], T]) -> T:
+    """Call in the thread of the explanations, one after another."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await asyncio.get_running_loop().run_in_executor(threads, call)
+    except TimeoutError:
+        raise unavailable(f"the explanation took more than {TIMEOUT_S:g} s; try again") from None

@@ -1,0 +1,113 @@
+"""The server around the application: what the routes ask, what runs in the background, and uvicorn."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+import uvicorn
+from threadpoolctl import threadpool_limits
+
+from export.runtime.bundle import Bundle
+from streams.commands.erase.erasure import Erasure
+from streams.config.settings import Settings
+from streams.serve.application import Sources, make_application
+from streams.serve.catalogue.follower import CatalogueFollower
+from streams.serve.catalogue.progress import Progress
+from streams.serve.catalogue.served import ServedCatalogue
+from streams.serve.explanations.history import HistoryReader
+from streams.serve.http.middleware import Application
+from streams.serve.http.tokens import Tokens
+from streams.serve.live.live import Live
+from streams.serve.lookalikes.follower import LookalikeFollower
+from streams.serve.scoring.active_model import ActiveModel
+from streams.store.session import Session
+
+GRACE_S = 10  # for requests that are being answered when the server is asked to stop
+BACKLOG = 2_048
+FIRST_READING_S = 10.0  # of the catalogue; afterwards, requests that need the catalogue are answered with 503
+
+
+class Followers:
+    """What a server follows besides requests: the active bundle, the catalogue, and the topics of the page."""
+
+    def __init__(
+        self, settings: Settings, bundles: Sequence[Bundle], session: Session, threads: Executor, has_lookalikes: bool
+    ) -> None:
+        self._progress = Progress()
+        self._active = ActiveModel(bundles, session, settings.keyspace, threads)
+        self._catalogue = CatalogueFollower(settings, self._progress)
+        self._lookalikes = LookalikeFollower(settings, bundles) if has_lookalikes else None
+        self.live = Live(settings, self._active.current)
+        self.sources = Sources(
+            self._active.current,
+            lambda user_id: Erasure(settings, session, user_id),
+            ServedCatalogue(self._progress),
+            self.live,
+            self._lookalikes,
+            HistoryReader(settings, session),
+        )
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Follow everything inside the block.
+
+        Until a bundle is found, every answer says what is missing. The server begins to answer when the catalogue was
+        read, so that no item is recommended in the first second that is not available.
+        """
+        tasks = [asyncio.create_task(self._active.follow()), asyncio.create_task(self._catalogue.follow())]
+        try:
+            await self._catalogue.wait_for_first_reading(FIRST_READING_S)
+            with contextlib.nullcontext() if self._lookalikes is None else self._lookalikes.following():
+                yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)  # The consumer of the catalogue closes connections.
+            await self.live.close()
+
+
+def serve(
+    settings: Settings,
+    bundles: Sequence[Bundle],
+    listening: socket.socket,
+    tokens: Tokens | None,
+    certificate: Path | None,
+    key: Path | None,
+    has_lookalikes: bool,
+) -> None:
+    """Serve on a bound socket until SIGTERM or Ctrl-C. certificate, key: PEM files; None: no TLS. Raises StoreError."""
+    for client in ("aiokafka", "kafka"):  # the clients log every retry, and the readers of the topics say what failed
+        logging.getLogger(client).setLevel(logging.CRITICAL)
+    session = Session(settings)
+    try:
+        with ThreadPoolExecutor(1, "scores") as threads, threadpool_limits(1, "blas"):
+            followers = Followers(settings, bundles, session, threads, has_lookalikes)
+            application = make_application(followers.sources, tokens, followers.following)
+            server = uvicorn.Server(_configuration(application, certificate, key))
+            followers.live.is_ending = lambda: server.should_exit
+            scheme = "http" if certificate is None else "https"
+            host, port = listening.getsockname()[:2]
+            address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+            print(f"serve: the page is {address}/ and the document of the API is {address}/openapi.json", flush=True)
+            server.run([listening])
+    finally:
+        session.close()
+
+
+def _configuration(application: Application, certificate: Path | None, key: Path | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,  # the line of `streams.serve.http.middleware` has no user ids
+        http="httptools",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        backlog=BACKLOG,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
