@@ -48,10 +48,9 @@ def export_model(
     metrics, training: go into the manifest as they are, and so into the bundle's id. They must not hold wall-clock
     times, which would give every export another id. action_offsets: those of the known actions, or none. purchases: the
     actions that buy an item, by default those with a name of `export.purchases.KNOWN_NAMES`. checkpoint: folder whose
-    files the bundle carries, so that the training can continue (`thalweg train --from`). companions: of the model's
-    items, for hybrid scores; None leaves the file of hybrid scores out. for_gpu: also write the graphs of states that
-    stay on a GPU, which repeat the model's tables. in_float16: these graphs rank in float16, and the manifest tells the
-    loss. overwrite: replace another bundle in `out`. The same bundle is always written again.
+    files the bundle carries, so that the training can continue (`thalweg train --from`). companions: for hybrid scores,
+    or None. for_gpu: also write the graphs of states that stay on a GPU, which repeat the model's tables. in_float16:
+    these graphs rank in float16, and the manifest tells the loss. overwrite: replace another bundle in `out`.
 
     Raises InputError where `out` exists and is not a bundle, or is another bundle that must stay, and where the model
     does not know a named action. Raises BundleError where the parity check fails.

@@ -38,10 +38,10 @@ def representation_body(user_id: str, row: ServedRow, bundle: Bundle) -> dict[st
 
 def scored_items(scored: Scored, bundle: Bundle) -> list[dict[str, Any]]:
     """The fields of `streams.serve.routes.bodies.ScoredItem` without names, one dictionary for each item."""
-    item_ids = bundle.vocabulary.items
+    names = bundle.vocabulary.items
     columns = (values.tolist() for values in (scored.item, scored.score(), *scored[1:]))
     return [
-        {"item_id": item_ids[item - 1], "score": score, "dot": dot, "repeat": repeat, "co": co, "content": content}
+        {"item_id": names[item - 1], "score": score, "dot": dot, "repeat": repeat, "co": co, "content": content}
         for item, score, dot, repeat, co, content in zip(*columns, strict=True)
     ]
 

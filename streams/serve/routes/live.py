@@ -87,7 +87,7 @@ async def _lists(model: Model, found: SeenUser, query: NDArray[np.float32], step
         return _Lists(steps, after, None, None, {}, k)
     before = await model.top(TopQuery(earlier[1], RANKS_BEFORE))
     scored = model.scorer.some(earlier[1], after.item)
-    scores = dict(zip(scored.item.tolist(), (scored.dot + scored.repeat).tolist(), strict=True))
+    scores = dict(zip(scored.item.tolist(), scored.score().tolist(), strict=True))
     return _Lists(steps, after, earlier[0], before, scores, k)
 
 
@@ -115,7 +115,7 @@ def _shown_lists(model: Model, seen: SeenUsers, lists: _Lists) -> dict[str, Any]
 
 
 def _scores(scored: Scored) -> list[tuple[int, float]]:
-    return list(zip(scored.item.tolist(), (scored.dot + scored.repeat).tolist(), strict=True))
+    return list(zip(scored.item.tolist(), scored.score().tolist(), strict=True))
 
 
 def _events(found: SeenUser) -> list[dict[str, Any]]:

@@ -13,13 +13,11 @@ from streams.serve.routes import bodies
 from streams.serve.routes.session_step import step_events
 from streams.serve.scoring.active_model import Model
 
-NEW_DAYS = 30  # of the scenario `new`, where the request names no number of days
-
 ScenarioName = Annotated[
     Literal["home", "cart", "new"],
     Query(
-        description="home: what the user wants next; cart: what goes with a basket; new: items that the catalogue saw "
-        f"first within new_days, {NEW_DAYS} by default"
+        description="home: what the user wants next; cart: what goes with a basket; new: as home, among items that "
+        "were first seen within `new_days`, or within 7 days"
     ),
 ]
 GivenItems = Annotated[

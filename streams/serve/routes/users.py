@@ -14,7 +14,7 @@ from streams.serve.http.problems import ProblemError
 from streams.serve.routes import bodies
 from streams.serve.routes.answers import entity_tag, is_same, json_answer, representation_body, scored_items, with_names
 from streams.serve.routes.catalogue_bodies import filters_of
-from streams.serve.routes.scenarios import NEW_DAYS, GivenItems, ScenarioName, indices_of, query_after
+from streams.serve.routes.scenarios import GivenItems, ScenarioName, indices_of, query_after
 from streams.serve.scoring.active_model import Model
 from streams.serve.scoring.fresh_items import FRESH_DAYS, PLACES_OF_A_FRESH_ITEM, with_fresh
 from streams.serve.scoring.scorer import Scored, TopQuery
@@ -82,6 +82,7 @@ def user_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> API
         )
 
     _add_scores(router, current, catalogue)
+    _add_ranks(router, current)
     return router
 
 
@@ -93,7 +94,6 @@ def _add_scores(router: APIRouter, current: Callable[[], Model], catalogue: Serv
         user_id: UserId,
         filters: Annotated[Filters, Depends(filters_of)],
         # A default_factory would be inspected at each request, which costs as much as a small pass over the items.
-        given: GivenItems = (),
         exclude: Annotated[
             Sequence[bodies.Id],
             Query(max_length=bodies.MOST_EXCLUDED, description="item to leave out; may stand again"),
@@ -102,14 +102,12 @@ def _add_scores(router: APIRouter, current: Callable[[], Model], catalogue: Serv
         exclude_recent: Annotated[bool, Query(description="leave out the user's last distinct items")] = False,
         exclude_bought: Annotated[bool, Query(description="leave out the last items that the user bought")] = False,
         scenario: ScenarioName = "home",
+        given: GivenItems = (),
     ) -> Response:
-        """The best available items for a user.
-
-        A user without a row gets those of a new user with fresh ones, or what goes with given items.
+        """The best available items for a user. A user without a row gets those of a new user, with fresh ones, or what
+        goes with given items.
         """
         model = current()
-        if scenario == "new":
-            filters, scenario = filters._replace(new_days=filters.new_days or NEW_DAYS), "home"
         context = indices_of(given, model)
         row = await model.row(user_id)
         query = _query(row, model) if row or context is None else await query_after(context, model)
@@ -119,13 +117,18 @@ def _add_scores(router: APIRouter, current: Callable[[], Model], catalogue: Serv
             left_out += model.scorer.recent(query)
         if exclude_bought:
             left_out += _bought(row, model)
-        wanted = TopQuery(query, k, left_out, catalogue.allowed(model.bundle, filters), scenario, context)
+        if scenario == "new" and filters.new_days is None:
+            filters = filters._replace(new_days=FRESH_DAYS)
+        allowed = catalogue.allowed(model.bundle, filters)
+        wanted = TopQuery(query, k, left_out, allowed, scenario, context)
         scored = await model.top(wanted)
-        if row is None and context is None:
+        if row is None and scenario == "home" and context is None:
             scored = await _with_fresh_items(scored, wanted, model, catalogue, filters)
         items = with_names(scored_items(scored, model.bundle), catalogue.names(model.bundle, scored.item))
         return json_answer({**_who(user_id, row, model), "items": items})
 
+
+def _add_ranks(router: APIRouter, current: Callable[[], Model]) -> None:
     @router.post("/rank", response_model=bodies.Ranking, responses=described(413, 503))
     async def rank(wanted: bodies.Candidates) -> Response:
         """Up to 5,000 given items in the order of their scores. An item that the bundle does not know is left out."""

@@ -23,5 +23,5 @@ def with_fresh(best: Scored, fresh: Scored) -> Scored:
     stays[leaving] = False
     pairs: Any = zip(best, fresh, strict=True)  # the items, and the parts of their scores
     item, *parts = (np.concatenate([one[stays], other[added]]) for one, other in pairs)
-    order = np.argsort(-np.sum(parts, axis=0), kind="stable")
+    order = np.argsort(-Scored(item, *parts).score(), kind="stable")
     return Scored(item[order], *(part[order] for part in parts))

@@ -16,7 +16,7 @@ from export.runtime.hybrid import HybridContext, HybridWeights
 from export.runtime.queries import recent_items
 from streams.serve.scoring.top_items import padded, top_items
 
-SCENARIOS = ("home", "cart")
+SCENARIOS = {"home": "home", "cart": "cart", "new": "home"}  # scenario -> whose weights of the manifest count
 
 
 class Scored(NamedTuple):
@@ -39,8 +39,8 @@ class TopQuery(NamedTuple):
     query: NDArray[np.float32]  # (Q,) of `Bundle.queries`
     most: int
     left_out: Sequence[int] = ()  # indices of items that are not recommended
-    allowed: NDArray[np.bool_] | None = None  # (N + 1,) by item index; False: not recommended. None: all are allowed
-    scenario: str = "home"  # whose weights count, a key of the manifest's `hybrid`
+    allowed: NDArray[np.bool_] | None = None  # (N + 1,) by item index, False: not recommended; None: all are allowed
+    scenario: str = "home"  # a key of SCENARIOS
     context: Sequence[int] | None = None  # given items, the newest first; None: the user's recent items
 
 
@@ -59,7 +59,7 @@ class Scorer:
         self._places = bundle.manifest.recent_places
         self._hybrid = bundle.hybrid
         weights = bundle.manifest.hybrid
-        self._weights = {name: HybridWeights(**weights.get(name, {})) for name in SCENARIOS}
+        self._weights = {name: HybridWeights(**weights.get(of, {})) for name, of in SCENARIOS.items()}
         scoring = scoring_width(bundle.item_vectors)
         self._vectors = np.array(bundle.item_vectors[:, :scoring], np.float32)  # (N + 1, at most R), in memory
         self._directions: NDArray[np.float32] | None = None

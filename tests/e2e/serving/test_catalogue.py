@@ -128,9 +128,9 @@ def test_an_item_that_is_not_available_comes_in_no_answer_that_recommends(served
         ({"price_min": 100, "price_max": 200.5}, lambda item: 100 <= item.get("price", -1) <= 200.5),
         ({"price_max": 1}, lambda item: item.get("price") == 1),
         ({"price_min": 9, "price_max": 8}, lambda _: False),
+        ({"scenario": "new"}, lambda item: item["first_seen_ms"] >= NOW_MS - 7 * DAY_MS),
+        ({"scenario": "new", "new_days": 60}, lambda item: item["first_seen_ms"] >= NOW_MS - 60 * DAY_MS),
         ({"new_days": 30}, lambda item: item["first_seen_ms"] >= NOW_MS - 30 * DAY_MS),
-        ({"scenario": "new"}, lambda item: item["first_seen_ms"] >= NOW_MS - 30 * DAY_MS),
-        ({"scenario": "new", "new_days": 9}, lambda item: item["first_seen_ms"] >= NOW_MS - 9 * DAY_MS),
         (
             {"category": "c3", "price_min": 0, "new_days": 90},
             lambda item: item["category"] == "c3" and "price" in item and item["first_seen_ms"] >= NOW_MS - 90 * DAY_MS,

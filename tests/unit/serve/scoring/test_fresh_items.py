@@ -8,7 +8,8 @@ from streams.serve.scoring.scorer import Scored
 
 def scored(items: list[int], scores: list[float]) -> Scored:
     dot = np.array(scores, np.float32)
-    return Scored(np.array(items, np.int64), dot - 1, np.ones(len(items), np.float32))
+    one, none = np.ones(len(items), np.float32), np.zeros(len(items), np.float32)
+    return Scored(np.array(items, np.int64), dot - 1, one, none, none)
 
 
 BEST = scored([1, 2, 3, 4, 5], [9, 8, 7, 6, 5])
