@@ -11,7 +11,8 @@ MEMORY_BLOCKS = 400  # the reference is a mean over the blocks without an alarm,
 # Thresholds in standard deviations of a block, chosen on seeds 101 to 105: docs/decisions.md#thresholds-of-the-alarms
 FIRE_AT = 8.0
 LARGEST_STEP = FIRE_AT / 3  # of one block, so that three blocks at least must differ
-CAP = 2 * FIRE_AT  # an alarm that has fired for a long time must still be able to end
+CAP = 1.25 * FIRE_AT  # an alarm that has fired for a long time must still be able to end
+END_AT = FIRE_AT / 4
 LEAST_SLACK = 0.5
 LEAST_DEVIATION = 0.001  # of the reference, for a figure that was the same in every block
 TINY = 1e-9
@@ -45,7 +46,7 @@ class Level:
 
     `rises` and `falls` say which changes count. Two sums grow with the part of a block's deviation that exceeds the
     slack, and shrink while the figure is near its reference. An alarm fires when a sum reaches FIRE_AT, and ends when
-    both sums are 0 again. In between, the alarm stays as it is, and the reference does not move.
+    both sums are at most END_AT. In between, the alarm stays as it is. While it fires, the reference does not move.
     """
 
     __slots__ = (
@@ -98,7 +99,7 @@ class Level:
             self._follow(figure.value)
             return None
         is_accepted = time_ms - self._starts_at_ms >= ACCEPT_MS
-        if reached > 0 and not is_accepted:
+        if reached > END_AT and not is_accepted:
             return None
         change = Change("resolved", self._starts_at_ms, time_ms, value, expected, is_accepted)
         self._since, self._total, self._starts_at_ms = 0, 0.0, None

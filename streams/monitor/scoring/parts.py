@@ -3,6 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from operator import add
 
 import numpy as np
 
@@ -35,9 +36,8 @@ class RankPair:
         self.events += other.events
         self.distance += other.distance
         self.distances += other.distances
-        for mine, theirs in ((self.first, other.first), (self.second, other.second)):
-            for rank, weight in enumerate(theirs):
-                mine[rank] += weight
+        self.first = list(map(add, self.first, other.first))
+        self.second = list(map(add, self.second, other.second))
 
 
 class Parts:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from streams.monitor.scoring.parts import Parts
 from streams.monitor.scoring.window_counts import WindowCounts, merged
 
-HOUR_MS, MINUTE_MS = 3_600_000, 60_000
+HOUR_MS, STEP_MS = 3_600_000, 300_000
 _ROLLING_BUCKETS = 20  # the rolling window drops a twentieth of its events at a time
 
 
@@ -17,8 +17,8 @@ class Windows:
     """A rolling window, a window of fixed intervals of time, the last hour, and a cumulative window.
 
     Events are counted in one open bucket. The bucket joins the three windows when the bucket is full or when its
-    interval ends. The rolling window holds the last `rolling_events` events, exact to a twentieth. The hour slides by a
-    minute. The intervals and the hour also count the parts of their events.
+    interval ends. The rolling window holds the last `rolling_events` events, exact to a twentieth. The hour slides by
+    five minutes. The intervals and the hour also count the parts of their events.
     """
 
     def __init__(self, window_ms: int, rolling_events: int) -> None:
@@ -76,32 +76,32 @@ class Windows:
 
 
 class SlidingHour:
-    """The counts of the last hour, minute by minute."""
+    """The counts of the last hour, in steps of five minutes."""
 
     def __init__(self) -> None:
-        self._minutes: deque[tuple[int, WindowCounts, Parts]] = deque()  # start of the minute in ms, its counts
-        self._ended: tuple[WindowCounts, Parts] = (WindowCounts(), Parts())  # of all minutes but the last one
+        self._steps: deque[tuple[int, WindowCounts, Parts]] = deque()  # start of the step in ms, its counts
+        self._ended: tuple[WindowCounts, Parts] = (WindowCounts(), Parts())  # of all steps but the last one
 
     def add(self, time_ms: int, counts: WindowCounts, parts: Parts) -> None:
-        """Add counts of the minute that holds `time_ms`."""
-        start_ms = time_ms - time_ms % MINUTE_MS
-        if not self._minutes or start_ms > self._minutes[-1][0]:
-            while self._minutes and self._minutes[0][0] <= start_ms - HOUR_MS:
-                self._minutes.popleft()
-            self._ended = _sum(self._minutes)
-            self._minutes.append((start_ms, WindowCounts(), Parts()))
-        self._minutes[-1][1].merge(counts)
-        self._minutes[-1][2].merge(parts)
+        """Add counts of the step that holds `time_ms`."""
+        start_ms = time_ms - time_ms % STEP_MS
+        if not self._steps or start_ms > self._steps[-1][0]:
+            while self._steps and self._steps[0][0] <= start_ms - HOUR_MS:
+                self._steps.popleft()
+            self._ended = _sum(self._steps)
+            self._steps.append((start_ms, WindowCounts(), Parts()))
+        self._steps[-1][1].merge(counts)
+        self._steps[-1][2].merge(parts)
 
     def counts(self) -> tuple[WindowCounts, Parts]:
         """Counts over the last hour."""
-        last = list(self._minutes)[-1:]
+        last = list(self._steps)[-1:]
         return _sum([(0, *self._ended), *last])
 
 
-def _sum(minutes: Iterable[tuple[int, WindowCounts, Parts]]) -> tuple[WindowCounts, Parts]:
+def _sum(steps: Iterable[tuple[int, WindowCounts, Parts]]) -> tuple[WindowCounts, Parts]:
     total = WindowCounts(), Parts()
-    for _, counts, parts in minutes:
+    for _, counts, parts in steps:
         total[0].merge(counts)
         total[1].merge(parts)
     return total

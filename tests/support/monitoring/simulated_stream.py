@@ -41,11 +41,11 @@ class Record(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """Behaviour records in order of time, and the time in ms from which they differ. `start_ms`: of the first."""
+    """Behaviour records in order of time. drift_ms: the time from which the records differ."""
 
     records: list[Record]
-    start_ms: int
     drift_ms: int | None
+    stopped_action: str | None  # the action of "stopped action"
 
 
 def simulated_stream(run: int, drift: str, until: float = 0.6, events: int = EVENTS) -> Stream:
@@ -77,7 +77,7 @@ def simulated_stream(run: int, drift: str, until: float = 0.6, events: int = EVE
             if drift == "shuffled ids":
                 value = msgspec.json.encode(msgspec.structs.replace(event, item_id=other[event.item_id]))
         records.append(Record(TOPIC, 0, len(records), event.event_time_ms, key, value))
-    return Stream(records, start_ms, drift_ms)
+    return Stream(records, drift_ms, stopped if drift == "stopped action" else None)
 
 
 def scored(records: Sequence[Record], bundle: Bundle | None = None) -> Iterator[tuple[list[Record], list[Record]]]:
