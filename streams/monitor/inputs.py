@@ -58,6 +58,11 @@ class Inputs:
         return self._follower.lag
 
     @property
+    def is_caught_up(self) -> bool:
+        """Whether every record of all topics was returned by `poll`. False before the first records are asked for."""
+        return self._follower.is_caught_up
+
+    @property
     def expired(self) -> int:
         """Records that retention deleted while no monitor ran."""
         return self._follower.expired

@@ -94,7 +94,7 @@ class Monitor:
         """
         records = await self._inputs.poll()
         ended = self._inputs.score(records, self._scoreboards)
-        is_idle = not records and not self._inputs.lag
+        is_idle = not records and self._inputs.is_caught_up
         now_ms = int(time.time() * 1000)
         if records:
             self._last_record_s = time.monotonic()
@@ -105,6 +105,5 @@ class Monitor:
         return bool(records)
 
     def _update_snapshot(self) -> None:
-        lag = self._inputs.lag
-        idle_s = 0.0 if lag else time.monotonic() - self._last_record_s
-        self._snapshot = self._scoreboards.snapshot(lag, idle_s, self._inputs.expired)
+        idle_s = time.monotonic() - self._last_record_s if self._inputs.is_caught_up else 0.0
+        self._snapshot = self._scoreboards.snapshot(self._inputs.lag, idle_s, self._inputs.expired)

@@ -35,6 +35,7 @@ class TopicFollower:
     def __init__(self, settings: Settings, topics: Sequence[str]) -> None:
         self.topics = tuple(topics)
         self.lag = 0  # records that were not released by the last poll
+        self.is_caught_up = False  # whether the last poll has released every record that the topics hold
         self.expired = 0  # records that retention deleted after the position at which the monitor goes on
         self._settings = settings
         self._merge = PartitionMerge()
@@ -94,6 +95,7 @@ class TopicFollower:
         released = self._merge.release(lags)
         _pause_only(consumer, {partitions[partition] for partition in self._merge.full(lags)})
         self.lag = sum(lags.values()) + self._merge.buffered
+        self.is_caught_up = not self.lag
         for record in released:
             self._positions.setdefault(record.topic, {})[record.partition] = record.offset + 1
         return released

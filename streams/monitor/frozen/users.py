@@ -83,7 +83,9 @@ class FrozenUsers:
             if history and history[0][0] <= then_ms:
                 found.append(history[0][1])
             else:
-                found.append(self._prior if user.born_ms is not None and user.born_ms > then_ms else None)
+                # The first queries of a new user may have given way to a later one of the same step.
+                is_new = user.born_ms is not None and user.born_ms > then_ms - lag.step_ms
+                found.append(self._prior if is_new else None)
         return found
 
     def _user(self, user_id: str) -> _User:
