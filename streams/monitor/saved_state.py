@@ -23,6 +23,7 @@ OWN = ("streams.monitor.scoring.", "streams.monitor.drift.", "streams.contracts.
 CONTAINERS = {
     *(("collections", name) for name in ("Counter", "OrderedDict", "defaultdict", "deque")),
     *(("builtins", name) for name in ("bytearray", "float", "set")),
+    ("msgspec._utils", "rebuild"),  # makes a record of one of our types
 }
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from streams.monitor.drift.level import Change
+from streams.monitor.drift.watch import Watch
 from streams.monitor.saved_state import SavedState, State
 from streams.monitor.scoring.bundle_scoreboards import BundleScoreboards
 from tests.support.monitoring.simulated_stream import Record, scored, simulated_stream
@@ -47,11 +49,14 @@ def test_everything_that_a_scoreboard_keeps_can_be_loaded(tmp_path: Path) -> Non
     value = b'{"system": "s", "user_id": "user-00001", "after_event_id": "behavior.events.v1-0-0-7", "items": ["a"]}'
     boards.predict(Record("predictions", 0, 0, 0, b"", value))
     boards.observe(evaluations)
+    [board] = boards._boards.values()
+    board.alarms = [Watch("gru-1")._alarm(("gaps", "all"), Change("firing", 1, None, 1.0, 2.0))]
     state = state_in(tmp_path)
     state.save("id", State(boards, {}))
     loaded = state.load("id")
     assert isinstance(loaded, State), loaded
     assert loaded.scoreboards.snapshot() == boards.snapshot()
+    assert loaded.scoreboards.take_alarms() == boards.take_alarms() != []
 
 
 def test_a_state_of_another_topic_or_a_damaged_one_is_not_used_and_says_so(tmp_path: Path) -> None:
