@@ -97,12 +97,17 @@ class Scoreboard:
         """Scores over all events so far."""
         return Scores.from_counts(self._windows.cumulative())
 
+    def hour(self) -> Scores:
+        """Scores over the last hour; without metrics when the hour had no events."""
+        hour = Scores.from_counts(*self._windows.hour())
+        return hour if hour.events else msgspec.structs.replace(hour, metrics={})
+
     def scores(self) -> BundleScores:
         return BundleScores(
             duplicates=self.duplicates,
             rolling=self.rolling(),
             cumulative=self.cumulative(),
-            hour=Scores.from_counts(*self._windows.hour()),
+            hour=self.hour(),
             alarms=self.alarm_states(),
         )
 
