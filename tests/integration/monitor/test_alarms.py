@@ -244,8 +244,8 @@ def test_a_second_monitor_shows_the_numbers_and_publishes_nothing(deployment: De
     first = deployment.start()
     try:
         assert first.stderr is not None
-        while "Prometheus" not in first.stderr.readline():
-            pass
+        lines = iter(first.stderr.readline, "")
+        assert any("Prometheus" in line for line in lines), "the first monitor holds the state"
         second = deployment.start("--until-idle", "1")
         output, errors = second.communicate(timeout=60)
         assert second.returncode == 0, errors
