@@ -1,7 +1,7 @@
 """A monitor that is killed at random moments publishes each interval and each alarm once, whatever it read again.
 
-The topic is two lists. A run reads blocks of random sizes through the merge, publishes, saves now and then, and ends at a
-random record without saving.
+The topic is two lists. A run reads blocks of random sizes through the merge, publishes, saves now and then, and ends at
+a random record without saving.
 """
 
 import pickle
