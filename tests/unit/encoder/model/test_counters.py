@@ -74,7 +74,7 @@ def test_the_usual_counts_are_the_mean_over_events() -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_representations_end_with_the_counts_and_item_vectors_with_zeros(cell: str, tmp_path: Path) -> None:
     model = tiny_model(9, width=8, cell=cell)
-    bundle = export_model(model, vocabulary_of([f"i{n}" for n in range(9)]), tmp_path / "bundle")
+    bundle = export_model(model, vocabulary_of([f"i{n}" for n in range(9)]), tmp_path / "bundle", purchases=())
     k = len(HALF_LIVES_DAYS)
     assert bundle.manifest.representation_width == 8 + k
     assert bundle.manifest.state_width == sum(model.state_widths)
@@ -98,6 +98,6 @@ def test_representations_end_with_the_counts_and_item_vectors_with_zeros(cell: s
 def test_a_model_without_counters_has_no_counts_in_its_representations(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = UserModel(ModelConfig(items=9, actions=3, width=8, hidden=8, traces=True, heads=True)).eval()
-    bundle = export_model(model, vocabulary_of([f"i{n}" for n in range(9)]), tmp_path / "bundle")
+    bundle = export_model(model, vocabulary_of([f"i{n}" for n in range(9)]), tmp_path / "bundle", purchases=())
     assert (bundle.manifest.representation_width, bundle.item_vectors.shape) == (8, (10, 8))
     assert not any("counters" in name for name in model.state_dict())
