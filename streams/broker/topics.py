@@ -142,6 +142,18 @@ def ensure_catalogue_topic(settings: Settings) -> int:
         return len(_metadata(admin, settings.catalogue_topic)["partitions"])
 
 
+def ensure_monitor_topics(settings: Settings) -> None:
+    """Create the topics of alarms and of other systems' predictions where they are missing.
+
+    Raises SettingsError where the cleanup policy of one of these topics loses records, and BrokerError where the broker
+    does not answer or the user lacks a right.
+    """
+    names = {settings.alarms_topic: 1, settings.predictions_topic: settings.partitions}
+    with broker_admin(settings) as admin:
+        _create(admin, {name: _options(settings, partitions) for name, partitions in names.items()})
+        check_topic_settings(admin, settings, names)
+
+
 def describe_topic(settings: Settings, name: str, group: str | None = None) -> Topic:
     """The topic with its offsets and the commits of `group`. Raises BrokerError, also where there is no such topic."""
     with broker_admin(settings) as admin:

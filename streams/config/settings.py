@@ -79,6 +79,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     updates_topic: Text = "representations.updates.v1"
     evaluation_topic: Text = "evaluation.events.v1"
     metrics_topic: Text = "evaluation.metrics.v1"
+    alarms_topic: Text = "evaluation.alarms.v1"
+    predictions_topic: Text = "evaluation.predictions.v1"
     catalogue_topic: Text = "catalogue.items.v1"
     partitions: PositiveInt = 4  # partitions of the topics that Thalweg creates
     # Codec of the topics that a worker writes. Every Kafka client reads gzip without a further package:
@@ -92,6 +94,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # processed. A micro-batch of this size writes 0.15 rows for each event: docs/decisions.md#largest-batch
     batch_max_events: PositiveInt = 32_000
     arena_max_users: PositiveInt = 1_000_000  # users that one worker keeps in memory before it evicts the coldest
+    alarms_webhook: str | None = None  # http(s) address of an Alertmanager, which the monitor tells about alarms
+    monitor_folder: str | None = (
+        None  # where the monitor keeps its state; the folder monitor of THALWEG_HOME by default
+    )
     # Share of the events that are ranked over the catalogue. A rank over 1,000,000 items takes 2.4 ms of CPU.
     evaluation_share: Share = 1.0
     http_host: Text = "127.0.0.1"
@@ -105,7 +111,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     partition_handover_s: Annotated[int, msgspec.Meta(ge=0)] = 300
 
     def __post_init__(self) -> None:
-        """Raises SettingsError for an address that is not host:port."""
+        """Raises SettingsError for an address of another form."""
+        if self.alarms_webhook is not None and not self.alarms_webhook.startswith(("http://", "https://")):
+            raise SettingsError(
+                f"setting {setting_label('alarms_webhook')} = {self.alarms_webhook!r} is not an address such as "
+                "http://localhost:9093"
+            )
         for service in SERVICES:
             addresses(service, getattr(self, service))
             password = getattr(self, f"{service}_password")

@@ -13,12 +13,14 @@ from typing import Any, get_args
 import msgspec
 
 from streams.config.settings import Compression, Settings
+from streams.contracts.alarm_events import AlarmEvent
 from streams.contracts.behavior_events import IncomingEvent
 from streams.contracts.catalogue_items import CatalogueItem
 from streams.contracts.dead_letters import EPOCH_HEADER, ERASED_HEADER, OFFSET_HEADER, RESENT_HEADER, DeadLetterHeaders
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import MAX_VALUE_BYTES
 from streams.contracts.metrics_events import MetricsEvent
+from streams.contracts.predictions import Prediction
 from streams.contracts.representation_updates import RepresentationUpdate
 
 FOLDER = Path(__file__).parent / "schemas"
@@ -34,6 +36,9 @@ UPDATE_KEY = {
     "type": "string",
     "description": "bundle_id/user_id; the user_id alone in older updates, and in a null value that erases these",
 }
+BUNDLE_KEY = {"type": "string", "description": "bundle_id"}
+PLAIN = "Record batches are not compressed."
+ANY_CODEC = "Record batches may be compressed with gzip, lz4, snappy or zstd, or not at all."
 NULL_VALUE = {"type": "null", "description": "a record without a value"}
 
 Document = dict[str, Any]
@@ -47,6 +52,8 @@ def documents() -> dict[str, Document]:
         f"{settings.updates_topic}.json": _json_schema(RepresentationUpdate),
         f"{settings.evaluation_topic}.json": _json_schema(EvaluationEvent),
         f"{settings.metrics_topic}.json": _json_schema(MetricsEvent),
+        f"{settings.alarms_topic}.json": _json_schema(AlarmEvent),
+        f"{settings.predictions_topic}.json": _json_schema(Prediction),
         f"{settings.catalogue_topic}.json": _json_schema(CatalogueItem),
         f"{settings.dead_letter_topic}.headers.json": _json_schema(DeadLetterHeaders),
         "asyncapi.json": _asyncapi(settings),
@@ -65,9 +72,11 @@ def main() -> None:
 
 
 def _json_schema(contract: type[msgspec.Struct], title: str | None = None) -> Document:
-    """The JSON Schema of a contract. The schema holds no references, because no contract contains another contract."""
+    """The JSON Schema of a contract. Types inside the contract stand under $defs."""
     _, components = msgspec.json.schema_components([contract])
-    generated: Document = components[contract.__name__]
+    generated: Document = components.pop(contract.__name__)
+    if components:
+        generated["$defs"] = components
     return {
         "$schema": DIALECT,
         **generated,
@@ -81,20 +90,20 @@ def _channels(settings: Settings) -> dict[str, Document]:
         "behavior": _channel(
             settings.behavior_topic,
             {"BehaviorEvent": _message(_reference(settings.behavior_topic)), "Erasure": _message(NULL_VALUE)},
-            "Record batches may be compressed with gzip, lz4, snappy or zstd, or not at all.",
+            ANY_CODEC,
         ),
         "updates": _updates_channel(settings.updates_topic),
         "evaluation": _channel(
             settings.evaluation_topic, {"EvaluationEvent": _message(_reference(settings.evaluation_topic))}, COMPRESSED
         ),
         "metrics": _channel(
-            settings.metrics_topic,
-            {
-                "MetricsEvent": _message(
-                    _reference(settings.metrics_topic), {"type": "string", "description": "bundle_id"}
-                )
-            },
-            "Record batches are not compressed.",
+            settings.metrics_topic, {"MetricsEvent": _message(_reference(settings.metrics_topic), BUNDLE_KEY)}, PLAIN
+        ),
+        "alarms": _channel(
+            settings.alarms_topic, {"AlarmEvent": _message(_reference(settings.alarms_topic), BUNDLE_KEY)}, PLAIN
+        ),
+        "predictions": _channel(
+            settings.predictions_topic, {"Prediction": _message(_reference(settings.predictions_topic))}, ANY_CODEC
         ),
         "catalogue": _channel(
             settings.catalogue_topic,
@@ -134,6 +143,8 @@ def _asyncapi(settings: Settings) -> Document:
             "publish": _operation("send", "updates", "a user's representation, after each micro-batch that changed it"),
             "evaluate": _operation("send", "evaluation", "how well the representation before an event foresaw it"),
             "measure": _operation("send", "metrics", "windowed metrics of the model beside baselines"),
+            "alarm": _operation("send", "alarms", "a monitored figure has left its reference, or is back"),
+            "compare": _operation("receive", "predictions", "score other systems beside the model"),
             "setAside": _operation("send", "deadLetters", "what could not be applied, with its reason"),
         },
     }

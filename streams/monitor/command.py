@@ -1,11 +1,13 @@
-"""`thalweg monitor`: online metrics in the terminal, for Prometheus and on the metrics topic."""
+"""`thalweg monitor`: online metrics and alarms in the terminal, for Prometheus and on topics."""
 
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import msgspec
 from rich.console import Console
@@ -13,10 +15,14 @@ from rich.live import Live
 
 from encoder.commands.number_arguments import positive
 from encoder.console import open_console
-from streams.config.settings import load_settings
+from export.runtime.bundle import Bundle
+from streams.config.errors import SettingsError
+from streams.config.settings import Settings, home, load_settings
 from streams.health.endpoints import Endpoints
 from streams.monitor.exposition import monitor_registry
+from streams.monitor.inputs import Extras
 from streams.monitor.monitor import Monitor
+from streams.monitor.saved_state import SavedState
 from streams.monitor.terminal_tables import TABLE_COLUMNS, snapshot_line, snapshot_tables
 
 LINE_EVERY_S = 5.0
@@ -24,6 +30,11 @@ REDRAW_S = 0.25
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--bundle",
+        metavar="DIR",
+        help="also score representations of this bundle that are an hour and a day old, and watch the vectors",
+    )
     parser.add_argument(
         "--json", action="store_true", help="print the final numbers as one JSON object on the last line"
     )
@@ -37,11 +48,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = load_settings()
-    monitor = Monitor(settings, settings.evaluation_topic, settings.metrics_topic)
+    bundle = None if args.bundle is None else Bundle.load(Path(args.bundle))
+    console = open_console(stderr=args.json)
+    state = _open_state(settings)
+    if state is None:
+        console.print(
+            "Another monitor keeps the state of this topic. This monitor reads the topic from its beginning and "
+            "publishes nothing."
+        )
+        monitor = Monitor(settings, settings.evaluation_topic, extras=Extras(bundle=bundle))
+    else:
+        extras = Extras(alarms=True, predictions=True, bundle=bundle, state=state)
+        monitor = Monitor(settings, settings.evaluation_topic, settings.metrics_topic, extras=extras)
     endpoints = Endpoints(
         settings.http_host, settings.http_port, monitor_registry(monitor.snapshot), lambda: "ok", lambda: True
     )
-    console = open_console(stderr=args.json)
     asyncio.run(_run_monitor(monitor, endpoints, console, args.until_idle))
     if args.json:
         # JSON has no not-a-number: msgspec writes null.
@@ -49,6 +70,19 @@ def run(args: argparse.Namespace) -> int:
     else:
         console.print(snapshot_tables(monitor.snapshot()), crop=False)
     return 0
+
+
+def _open_state(settings: Settings) -> SavedState | None:
+    """The state of the evaluation topic; None where another monitor holds the state. Raises SettingsError."""
+    folder = settings.monitor_folder or str(home(os.environ) / "monitor")
+    state = SavedState(Path(folder), settings.evaluation_topic)
+    try:
+        return state if state.acquire() else None
+    except OSError as error:
+        raise SettingsError(
+            f"the monitor cannot keep its state in {folder}: {error.strerror}; set THALWEG_MONITOR_FOLDER to a folder "
+            "of your own"
+        ) from None
 
 
 async def _run_monitor(monitor: Monitor, endpoints: Endpoints, console: Console, until_idle_s: float | None) -> None:

@@ -7,7 +7,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from streams.health.registry import new_registry
-from streams.monitor.scoring.scores import Snapshot
+from streams.monitor.scoring.parts import SLICE_METRICS
+from streams.monitor.scoring.scores import BundleScores, Scores, Snapshot
 
 # ranking metric -> help text of thalweg_online_<metric>
 RANKING_METRICS = {
@@ -48,10 +49,18 @@ class MonitorCollector(Collector):
         lag = GaugeMetricFamily("thalweg_monitor_lag_records", "Evaluation records that are not counted yet")
         lag.add_metric([], snapshot.lag)
         yield from (records, undecodable, lag)
+        expired = CounterMetricFamily(
+            "thalweg_monitor_expired_records", "Records that retention deleted while no monitor ran"
+        )
+        expired.add_metric([], snapshot.expired)
+        yield expired
         yield from _counters(snapshot)
         yield from _sample_gauges(snapshot)
         yield from _ranking_gauges(snapshot)
         yield from _head_gauges(snapshot)
+        yield from _slice_gauges(snapshot)
+        yield from _comparison_gauges(snapshot)
+        yield _alarm_gauge(snapshot)
 
 
 def monitor_registry(snapshot: Callable[[], Snapshot]) -> CollectorRegistry:
@@ -102,7 +111,7 @@ def _ranking_gauges(snapshot: Snapshot) -> Iterator[Metric]:
         name: GaugeMetricFamily(f"thalweg_online_{name}", text, labels=labels) for name, text in RANKING_METRICS.items()
     }
     for bundle_id, bundle in snapshot.bundles.items():
-        for window, scores in (("rolling", bundle.rolling), ("cumulative", bundle.cumulative)):
+        for window, scores in _windows(bundle):
             for scorer, metrics in scores.metrics.items():
                 for metric, value in metrics.items():
                     name, k = metric.split("@")
@@ -120,3 +129,79 @@ def _head_gauges(snapshot: Snapshot) -> Iterator[Metric]:
             for metric, value in scores.heads.items():
                 families[metric].add_metric([bundle_id, window], value)
     yield from families.values()
+
+
+def _windows(bundle: BundleScores) -> tuple[tuple[str, Scores], ...]:
+    return ("rolling", bundle.rolling), ("cumulative", bundle.cumulative), ("1h", bundle.hour)
+
+
+def _slice_gauges(snapshot: Snapshot) -> Iterator[Metric]:
+    """Recall@20 and MRR@20 of the slices of the last hour: at most 28 slices of a bundle."""
+    labels = ["bundle", "slice"]
+    events = GaugeMetricFamily(
+        "thalweg_online_slice_events", "Scored events of the last hour in this slice", labels=labels
+    )
+    families = {
+        metric: GaugeMetricFamily(
+            f"thalweg_online_slice_{metric.partition('@')[0]}",
+            f"{RANKING_METRICS[metric.partition('@')[0]]}, k = 20, in this slice of the last hour",
+            labels=[*labels, "scorer"],
+        )
+        for metric in SLICE_METRICS
+    }
+    for bundle_id, bundle in snapshot.bundles.items():
+        for name, found in bundle.hour.slices.items():
+            events.add_metric([bundle_id, name], found.events)
+            for scorer, metrics in found.metrics.items():
+                for metric, value in metrics.items():
+                    if value is not None:
+                        families[metric].add_metric([bundle_id, name, scorer], value)
+    yield from (events, *families.values())
+
+
+def _comparison_gauges(snapshot: Snapshot) -> Iterator[Metric]:
+    """The model on the events of the last hour on which another scorer was scored."""
+    labels = ["bundle", "scorer"]
+    events = GaugeMetricFamily(
+        "thalweg_online_compared_events", "Events of the last hour on which this scorer was scored", labels=labels
+    )
+    gain = GaugeMetricFamily(
+        "thalweg_online_mrr_gain",
+        "MRR@20 of the model minus that of this scorer over the same events of the last hour",
+        labels=labels,
+    )
+    distance = GaugeMetricFamily(
+        "thalweg_online_frozen_distance",
+        "Mean cosine distance of the frozen and the live representations over the last hour",
+        labels=labels,
+    )
+    unscored = GaugeMetricFamily(
+        "thalweg_online_unscored_predictions",
+        "Predictions of another system in the last hour that were not scored",
+        labels=["bundle", "system", "reason"],
+    )
+    for bundle_id, bundle in snapshot.bundles.items():
+        for scorer, compared in bundle.hour.compared.items():
+            model, other = compared.model["mrr@20"], bundle.hour.metrics[scorer]["mrr@20"]
+            events.add_metric([bundle_id, scorer], compared.events)
+            if model is not None:
+                gain.add_metric([bundle_id, scorer], model - other)
+            if compared.distance is not None:
+                distance.add_metric([bundle_id, scorer], compared.distance)
+        for system, reasons in bundle.hour.predictions.items():
+            for reason, count in reasons.items():
+                unscored.add_metric([bundle_id, system, reason], count)
+    yield from (events, gain, distance, unscored)
+
+
+def _alarm_gauge(snapshot: Snapshot) -> Metric:
+    firing = GaugeMetricFamily(
+        "thalweg_alarm_firing",
+        "1 while the alarm fires, 0 while the figure is near its reference; absent while the reference is learned",
+        labels=["bundle", "name", "slice"],
+    )
+    for bundle_id, bundle in snapshot.bundles.items():
+        for key, is_firing in bundle.alarms.items():
+            name, _, slice_name = key.partition("/")
+            firing.add_metric([bundle_id, name, slice_name], float(is_firing))
+    return firing

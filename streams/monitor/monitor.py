@@ -1,8 +1,8 @@
-"""The monitor: reads the evaluation topic and gives scores as snapshots and as MetricsEvents.
+"""The monitor: reads the evaluation topic and gives scores as snapshots, as MetricsEvents and as AlarmEvents.
 
-The monitor keeps no state between runs. A restarted monitor reads the topic again from the beginning, as far back as
-the topic's retention goes, in the order of the records' timestamps. The restarted monitor therefore arrives at
-the same counts, and publishes no interval a second time.
+A monitor with a state goes on where the last monitor stopped. A monitor without a state reads the topic again from the
+beginning, as far back as the topic's retention goes, in the order of the records' timestamps. Either way, no interval
+and no change of an alarm is published twice.
 """
 
 import asyncio
@@ -10,14 +10,14 @@ import threading
 import time
 
 from streams.config.settings import Settings
-from streams.monitor.metrics_publisher import MetricsPublisher
+from streams.monitor.inputs import Extras, Inputs
+from streams.monitor.outputs.all_outputs import Outputs
 from streams.monitor.scoring.bundle_scoreboards import BundleScoreboards
 from streams.monitor.scoring.scores import Snapshot
-from streams.monitor.topic_follower import TopicFollower
 
-POLL_TIMEOUT_S = 0.2
 SNAPSHOT_EVERY_S = 0.2
 GRACE_MS = 1_000  # an interval of an idle topic stays open this long, because records may still be on their way
+SCORES_ALONE = Extras()
 
 
 class Monitor:
@@ -33,9 +33,10 @@ class Monitor:
         metrics_topic: str | None = None,
         window_s: float = 10.0,
         rolling_events: int = 5_000,
+        extras: Extras = SCORES_ALONE,
     ) -> None:
-        self._follower = TopicFollower(settings, topic)
-        self._publisher = None if metrics_topic is None else MetricsPublisher(settings, metrics_topic)
+        self._inputs = Inputs(settings, topic, extras)
+        self._outputs = Outputs(settings, metrics_topic, extras.alarms)
         self._scoreboards = BundleScoreboards(int(window_s * 1000), rolling_events)
         self._last_record_s = time.monotonic()
         self._snapshot = Snapshot()
@@ -50,11 +51,10 @@ class Monitor:
         return self._snapshot
 
     async def run(self, stop: threading.Event) -> None:
-        """Follow the topic until `stop` is set. Raises BrokerError, SettingsError."""
+        """Follow the topic until `stop` is set. Raises BrokerError, SettingsError, OSError."""
         try:
-            await self._follower.start()
-            if self._publisher is not None:
-                await self._publisher.start()
+            self._scoreboards = await self._inputs.start(self._scoreboards)
+            await self._outputs.start()
             self._last_record_s = time.monotonic()
             snapshot_s = 0.0
             while not stop.is_set():
@@ -62,11 +62,11 @@ class Monitor:
                 if not has_records or time.monotonic() - snapshot_s > SNAPSHOT_EVERY_S:
                     self._update_snapshot()
                     snapshot_s = time.monotonic()
+            self._inputs.save(self._scoreboards, now=True)
         finally:
             self._update_snapshot()
-            await self._follower.stop()
-            if self._publisher is not None:
-                await self._publisher.stop()
+            await self._inputs.stop()
+            await self._outputs.stop()
 
     def start(self) -> None:
         """Run in a thread until `stop()`."""
@@ -87,18 +87,23 @@ class Monitor:
             self._failure = error
 
     async def _score_next_records(self) -> bool:
-        """Poll once, score the records and publish the intervals that ended. Returns False when no record came."""
-        records = await self._follower.poll(POLL_TIMEOUT_S)
-        ended = self._scoreboards.observe(records)
+        """Poll once, score the records and publish what follows. Returns False when no record came.
+
+        The state is saved after the outputs of its events are confirmed. A killed monitor repeats events, and the
+        publishers leave out what is published already.
+        """
+        records = await self._inputs.poll()
+        ended = self._inputs.score(records, self._scoreboards)
+        is_idle = not records and self._inputs.is_caught_up
+        now_ms = int(time.time() * 1000)
         if records:
             self._last_record_s = time.monotonic()
-        elif not self._follower.lag:
-            ended = self._scoreboards.advance(int(time.time() * 1000) - GRACE_MS)
-        if self._publisher is not None:
-            await self._publisher.publish(ended)
+        elif is_idle:
+            ended = self._scoreboards.advance(now_ms - GRACE_MS)
+        await self._outputs.publish(ended, self._scoreboards, now_ms if is_idle else None)
+        self._inputs.save(self._scoreboards)
         return bool(records)
 
     def _update_snapshot(self) -> None:
-        lag = self._follower.lag
-        idle_s = 0.0 if lag else time.monotonic() - self._last_record_s
-        self._snapshot = self._scoreboards.snapshot(lag, idle_s)
+        idle_s = time.monotonic() - self._last_record_s if self._inputs.is_caught_up else 0.0
+        self._snapshot = self._scoreboards.snapshot(self._inputs.lag, idle_s, self._inputs.expired)

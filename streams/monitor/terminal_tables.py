@@ -56,7 +56,11 @@ def _bundle_table(bundle_id: str, scores: BundleScores) -> Table:
     rolling, cumulative = scores.rolling, scores.cumulative
     table = Table(
         title=bundle_id,
-        caption=_counts_caption(scores) + _sample_caption(cumulative) + _heads_caption(rolling.heads),
+        caption=_counts_caption(scores)
+        + _sample_caption(cumulative)
+        + _heads_caption(rolling.heads)
+        + _comparison_caption(scores.hour)
+        + _alarms_caption(scores),
         box=box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
@@ -105,3 +109,22 @@ def _heads_caption(heads: dict[str, float]) -> str:
         f"median error {error_s} s, raw calibration error {calibration}. The raw calibration error lacks the gaps that "
         "have not ended yet, which are long; `thalweg evaluate` corrects for these gaps."
     )
+
+
+def _comparison_caption(hour: Scores) -> str:
+    """A line for each scorer that was scored on a part of the last hour's events, beside the model on these events."""
+    lines = []
+    for name, compared in hour.compared.items():
+        model, other = compared.model["mrr@20"], hour.metrics[name]["mrr@20"]
+        distance = "" if compared.distance is None else f"; the vectors are {compared.distance:.3f} apart (cosine)"
+        lines.append(
+            f"\nLast hour, {compared.events:,} events with {name}: MRR@20 {format_score(other)}, the model "
+            f"{format_score(float('nan') if model is None else model)}{distance}."
+        )
+    return "".join(lines)
+
+
+def _alarms_caption(scores: BundleScores) -> str:
+    """A line about the alarms that fire."""
+    firing = [key.removesuffix("/all").replace("/", " of ") for key, fires in scores.alarms.items() if fires]
+    return f"\nALARM: {', '.join(firing)}." if firing else ""

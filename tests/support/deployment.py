@@ -80,6 +80,8 @@ class Deployment:
             updates_topic=f"{name}.updates",
             evaluation_topic=f"{name}.evaluations",
             metrics_topic=f"{name}.metrics",
+            alarms_topic=f"{name}.alarms",
+            predictions_topic=f"{name}.predictions",
             catalogue_topic=f"{name}.catalogue",
             **settings,
         )

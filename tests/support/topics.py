@@ -8,7 +8,15 @@ from typing import Any
 from streams.broker.topic_reader import read_topic
 from streams.config.settings import Settings
 
-TOPIC_SETTINGS = ["behavior_topic", "dead_letter_topic", "updates_topic", "evaluation_topic", "metrics_topic"]
+TOPIC_SETTINGS = [
+    "behavior_topic",
+    "dead_letter_topic",
+    "updates_topic",
+    "evaluation_topic",
+    "metrics_topic",
+    "alarms_topic",
+    "predictions_topic",
+]
 NOW_MS = int(time.time() * 1000)
 
 

@@ -1,4 +1,4 @@
-"""Takes the pictures of the page in docs/images while `thalweg demo` runs.
+"""Takes the pictures of the page in docs/images while `thalweg demo --stay` runs.
 
     python -m tests.tools.page_screenshots URL
 

@@ -1,14 +1,29 @@
-"""Records of the evaluation topic into one scoreboard for each bundle. Pure: no I/O, no clock."""
+"""Records of the monitored topics into one scoreboard for each bundle. No I/O, no clock."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
+from streams.contracts.alarm_events import AlarmEvent
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.metrics_events import MetricsEvent
-from streams.monitor.scoring.scoreboard import Scoreboard
+from streams.contracts.predictions import Prediction
+from streams.contracts.representation_updates import RepresentationUpdate
+from streams.monitor.scoring.scoreboard import OtherRank, Scoreboard
 from streams.monitor.scoring.scores import Snapshot
+
+
+class Frozen(Protocol):
+    """The part of a FrozenComparison that the scoreboards call."""
+
+    bundle_id: str
+
+    def update(self, update: RepresentationUpdate) -> float: ...
+
+    def forget(self, user_id: str) -> None: ...
+
+    def ranks(self, event: EvaluationEvent) -> Collection[OtherRank]: ...
 
 
 class BundleScoreboards:
@@ -17,48 +32,110 @@ class BundleScoreboards:
     def __init__(self, window_ms: int, rolling_events: int) -> None:
         self._window_ms = window_ms
         self._rolling_events = rolling_events
-        self._decode = msgspec.json.Decoder(EvaluationEvent).decode
         self._boards: dict[str, Scoreboard] = {}  # by bundle id; the bundle of the latest event is last
         self._records = 0
         self._undecodable = 0
         self._problem: str | None = None
+        self._measured: dict[int, int] = {}  # partition of the updates topic -> next offset whose length is not watched
 
-    def observe(self, records: Collection[Any]) -> list[MetricsEvent]:
-        """Score records, each with a `value` and a `timestamp` in ms. Returns the metrics of intervals that ended."""
+    def observe(self, records: Collection[Any], frozen: Frozen | None = None) -> list[MetricsEvent]:
+        """Score evaluation records, each with a `value` and a `timestamp` in ms.
+
+        frozen: ranks the items of the events of its bundle. Returns the metrics of intervals that ended.
+        """
         ended = []
-        decode, boards = self._decode, self._boards
         board = None
         for record in records:
             try:
-                event = decode(record.value)
-                board = boards.get(event.bundle_id)
-                if board is None:
-                    board = Scoreboard(event.bundle_id, self._window_ms, self._rolling_events)
-                    boards[event.bundle_id] = board
-                metrics = board.observe(event, record.timestamp)
+                event = _EVALUATION(record.value)
+                board = self._board(event.bundle_id)
+                is_compared = frozen is not None and frozen.bundle_id == event.bundle_id
+                metrics = board.observe(event, record.timestamp, frozen.ranks(event) if frozen and is_compared else ())
             except (msgspec.MsgspecError, ValueError, TypeError) as error:
-                self._undecodable += 1
-                position = f"{record.topic}-{record.partition}-{record.offset}"
-                self._problem = self._problem or f"{position} is not an evaluation event: {error}"
+                self._count_undecodable(record, error, "an evaluation event")
                 continue
             if metrics is not None:
                 ended.append(metrics)
         self._records += len(records)
         if board is not None:
-            boards[board.bundle_id] = boards.pop(board.bundle_id)
+            self._boards[board.bundle_id] = self._boards.pop(board.bundle_id)
         return ended
+
+    def predict(self, record: Any) -> None:
+        """Take a record of the topic of predictions. The prediction is scored under every bundle seen so far."""
+        try:
+            prediction = _PREDICTION(record.value)
+        except (msgspec.MsgspecError, TypeError) as error:
+            self._count_undecodable(record, error, "a prediction")
+            return
+        for board in self._boards.values():
+            board.predict(prediction)
+
+    def update(self, record: Any, frozen: Frozen) -> None:
+        """Take a record of the updates topic.
+
+        A restarted monitor reads the topic again. The length of a representation is watched once.
+        """
+        if record.value is None:
+            bundle_id, _, user_id = (record.key or b"").decode("utf-8", "replace").partition("/")
+            if bundle_id == frozen.bundle_id:
+                frozen.forget(user_id)
+            return
+        try:
+            update = _UPDATE(record.value)
+            if update.bundle_id != frozen.bundle_id:
+                return
+            norm = frozen.update(update)
+        except (msgspec.MsgspecError, ValueError) as error:
+            self._count_undecodable(record, error, "an update")
+            return
+        if record.offset >= self._measured.get(record.partition, 0):
+            self._measured[record.partition] = record.offset + 1
+            self._board(update.bundle_id).observe_norm(norm, record.timestamp)
 
     def advance(self, time_ms: int) -> list[MetricsEvent]:
         """Metrics of the intervals that end by `time_ms` without another event."""
         return [metrics for board in self._boards.values() if (metrics := board.advance(time_ms)) is not None]
 
-    def snapshot(self, lag: int = 0, idle_s: float = 0.0) -> Snapshot:
-        """All counts and scores. The caller knows how many records are left to read and how long none came."""
+    def take_alarms(self) -> list[AlarmEvent]:
+        """The alarms that began or ended since the last call, in order of time for each bundle."""
+        taken = [alarm for board in self._boards.values() for alarm in board.alarms]
+        for board in self._boards.values():
+            board.alarms = []
+        return taken
+
+    def alarm_states(self) -> dict[str, dict[str, bool]]:
+        """Bundle -> "name/slice" of each figure that has a reference -> whether its alarm fires."""
+        return {bundle_id: board.alarm_states() for bundle_id, board in self._boards.items()}
+
+    def snapshot(self, lag: int = 0, idle_s: float = 0.0, expired: int = 0) -> Snapshot:
+        """All counts and scores.
+
+        The caller knows how many records are left to read, how long none came, and how many expired before they were
+        read.
+        """
         return Snapshot(
             records=self._records,
             undecodable=self._undecodable,
             problem=self._problem,
             lag=lag,
+            expired=expired,
             idle_s=idle_s,
             bundles={bundle_id: board.scores() for bundle_id, board in self._boards.items()},
         )
+
+    def _board(self, bundle_id: str) -> Scoreboard:
+        board = self._boards.get(bundle_id)
+        if board is None:
+            board = self._boards[bundle_id] = Scoreboard(bundle_id, self._window_ms, self._rolling_events)
+        return board
+
+    def _count_undecodable(self, record: Any, error: Exception, kind: str) -> None:
+        self._undecodable += 1
+        position = f"{record.topic}-{record.partition}-{record.offset}"
+        self._problem = self._problem or f"{position} is not {kind}: {error}"
+
+
+_EVALUATION = msgspec.json.Decoder(EvaluationEvent).decode
+_PREDICTION = msgspec.json.Decoder(Prediction).decode
+_UPDATE = msgspec.json.Decoder(RepresentationUpdate).decode

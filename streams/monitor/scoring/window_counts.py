@@ -5,6 +5,7 @@ ranks: to add an event costs three increments for any number of metrics, and the
 """
 
 from collections.abc import Iterable
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,9 +72,7 @@ class WindowCounts:
         self.without_history += other.without_history
         self.represented_events += other.represented_events
         self.heads.merge(other.heads)
-        for mine, theirs in zip(self.ranks, other.ranks, strict=True):
-            for rank, weight in enumerate(theirs):
-                mine[rank] += weight
+        self.ranks = [list(map(add, mine, theirs)) for mine, theirs in zip(self.ranks, other.ranks, strict=True)]
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """Scorer -> metric -> mean over the events; not a number when there are no events."""

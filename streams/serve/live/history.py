@@ -12,6 +12,7 @@ import msgspec
 
 from streams.commands.dead_letters.letter import letter_from_record
 from streams.commands.dead_letters.markers import is_marker
+from streams.contracts.alarm_events import AlarmEvent
 from streams.contracts.dead_letters import decode_headers
 from streams.contracts.metrics_events import MetricsEvent
 
@@ -19,21 +20,6 @@ METRICS, ALARMS, STATUSES = 1_000, 200, 300  # that are kept, the newest
 SHOWN_LETTERS, REASONS, REASON_CHARACTERS = 20, 50, 200
 OTHER_REASONS = "other reasons"
 _LONG_NUMBER = re.compile(r"-?\d{9,}")  # a time in milliseconds, which would make every reason another one
-
-
-class AlarmEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of an alarm that the page shows. The topic's contract has more."""
-
-    id: str
-    bundle_id: str
-    name: str
-    state: str  # firing or resolved
-    starts_at_ms: int
-    ends_at_ms: int | None = None
-    slice: str = "all"
-    value: float | None = None
-    expected: float | None = None
-    detail: str = ""
 
 
 class DeadLetterShown(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,7 +35,6 @@ MAP_WITHIN_S, MAP_CHECK_S = 5.0, 0.05
 STOP_S = 3.0
 RING_MESSAGES = 500
 LAST_METRICS, LAST_ALARMS, LAST_LETTERS, LAST_EVENTS, LAST_UPDATES = 1_000, 200, 2_000, 1_000, 1_000
-ALARMS_TOPIC = "evaluation.alarms.v1"  # where there is no setting of the topic
 HEARTBEAT = b": the server is there\n\n"
 
 
@@ -150,10 +149,9 @@ class Live:
 
     async def _follow(self) -> None:
         settings = self._settings
-        alarms_topic: str = getattr(settings, "alarms_topic", ALARMS_TOPIC)
         await asyncio.gather(
             _logged(follow_tail(settings, settings.metrics_topic, LAST_METRICS, self._take_metrics)),
-            _logged(follow_tail(settings, alarms_topic, LAST_ALARMS, self._take_alarms)),
+            _logged(follow_tail(settings, settings.alarms_topic, LAST_ALARMS, self._take_alarms)),
             _logged(follow_tail(settings, settings.dead_letter_topic, LAST_LETTERS, self._take_letters)),
             _logged(self._freshness.measure()),
             _logged(self._follow_bundles()),

@@ -60,7 +60,7 @@ export class TimeChart {
     this.plot = new window.uPlot({
       width: Math.max(this.surface.clientWidth, 200),
       height: HEIGHT_REM * rem(),
-      padding: [null, 1.5 * rem(), null, null], // for the last time
+      padding: [null, 2.5 * rem(), null, null], // for the last time
       legend: { show: false },
       cursor: { drag: { x: false, y: false } },
       scales: { x: { range: (_, low, high) => (low === high ? [low - ALONE_S, low + ALONE_S] : [low, high]) }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high ?? 0) > 0 ? high * 1.08 : 1] } },

@@ -68,6 +68,7 @@ def test_the_file_of_the_local_services_is_named_where_it_cannot_be_read_and_is_
         *(({f"THALWEG_{name}": ""}, f"THALWEG_{name}.*''") for name in ("HTTP_HOST", "GROUP", "UPDATES_TOPIC")),
         ({"THALWEG_BROKER_USER": "anna"}, "'anna'.*THALWEG_BROKER_PASSWORD_FILE"),
         ({"THALWEG_CASSANDRA_PASSWORD_FILE": "/does/not/exist"}, "cassandra_password_file.*/does/not/exist"),
+        ({"THALWEG_ALARMS_WEBHOOK": "localhost:9093"}, "THALWEG_ALARMS_WEBHOOK.*'localhost:9093'.*http://"),
         ({"THALWEG_CONFIG": "/does/not/exist.toml"}, "/does/not/exist.toml"),
         ({"THALWEG_CONFIG": "/"}, "THALWEG_CONFIG names /, which cannot be read: Is a directory"),
     ],

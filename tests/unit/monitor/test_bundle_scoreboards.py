@@ -12,7 +12,7 @@ from streams.monitor.exposition import monitor_registry
 from streams.monitor.scoring.bundle_scoreboards import BundleScoreboards
 from streams.monitor.scoring.scores import Snapshot
 from streams.monitor.terminal_tables import snapshot_line, snapshot_tables
-from tests.support.evaluations import evaluation
+from tests.support.monitoring.evaluations import evaluation
 
 
 def record(event: EvaluationEvent | bytes, timestamp: int) -> SimpleNamespace:

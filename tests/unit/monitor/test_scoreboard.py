@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from encoder.metrics.ranking import mrr, ndcg, recall
 from streams.monitor.scoring.scoreboard import Scoreboard
-from tests.support.evaluations import evaluation
+from tests.support.monitoring.evaluations import evaluation
 
 ranks = st.lists(st.none() | st.integers(1, 60), min_size=1, max_size=200)
 

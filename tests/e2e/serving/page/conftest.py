@@ -8,11 +8,10 @@ import pytest
 from kafka import KafkaProducer
 
 from export.runtime.bundle import Bundle
-from streams.broker.topics import broker_admin
+from streams.broker.topics import ensure_monitor_topics
 from streams.config.security import broker_arguments
 from streams.contracts.metrics_events import MetricsEvent
 from streams.local import LocalServices
-from streams.serve.live.live import ALARMS_TOPIC
 from tests.support.deployment import Deployment, shopping
 from tests.tools.serving import Server, started
 
@@ -53,11 +52,7 @@ def write_metrics(deployment: Deployment) -> None:
                 metrics={name: {"recall@20": value, "mrr@20": value / 2} for name, value in systems.items()},
             )
             producer.send(deployment.settings.metrics_topic, msgspec.json.encode(window), key=bundle_id.encode())
-    topic = getattr(deployment.settings, "alarms_topic", ALARMS_TOPIC)
-    with broker_admin(deployment.settings) as admin:
-        if topic not in admin.list_topics():
-            admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
-            admin.wait_for_topics([topic], timeout_ms=10_000)
+    ensure_monitor_topics(deployment.settings)
     alarm = {
         "id": f"{mine}-quality_drop-all-{now_ms - 30_000}-firing",
         "bundle_id": mine,
@@ -66,6 +61,6 @@ def write_metrics(deployment: Deployment) -> None:
         "state": "firing",
     }
     alarm |= {"starts_at_ms": now_ms - 30_000, "ends_at_ms": None, "value": 0.1, "expected": 0.4, "detail": "It fell."}
-    producer.send(topic, msgspec.json.encode(alarm), key=mine.encode())
+    producer.send(deployment.settings.alarms_topic, msgspec.json.encode(alarm), key=mine.encode())
     producer.flush()
     producer.close()

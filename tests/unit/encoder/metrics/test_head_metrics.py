@@ -17,8 +17,8 @@ from encoder.metrics.next_time import calibration_error, deciles, time_metrics
 from streams.engine.foresight import Foresight
 from streams.monitor.scoring.head_counts import HeadCounts
 from streams.monitor.scoring.scoreboard import Scoreboard
-from tests.support.evaluations import evaluation
 from tests.support.logs import event_log
+from tests.support.monitoring.evaluations import evaluation
 
 
 def test_action_metrics_are_those_computed_by_hand() -> None:

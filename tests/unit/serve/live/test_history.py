@@ -42,6 +42,9 @@ def alarm(number: int, state: str, **fields: Any) -> Any:
         "name": "quality_drop",
         "state": state,
         "starts_at_ms": number,
+        "value": 0.1,
+        "expected": 0.3,
+        "detail": "The margin fell.",
     }
     return SimpleNamespace(value=msgspec.json.encode({**value, "new_field": 1, **fields}))
 

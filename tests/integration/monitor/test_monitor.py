@@ -25,7 +25,7 @@ from streams.monitor.monitor import Monitor
 from streams.monitor.scoring.scoreboard import Scoreboard
 from streams.monitor.scoring.scores import Snapshot
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PARTITIONS = 3
 EVENTS = 3_000
 WINDOW_MS = 10_000
@@ -131,13 +131,16 @@ def test_each_id_counts_once_in_order_of_time_and_a_restart_gives_the_same_count
     assert published(settings) == windows, "a window must be published once"
 
 
-def test_the_command_serves_prometheus_and_prints_json_when_it_is_interrupted(settings: Settings) -> None:
-    environment = {
-        **os.environ,
-        "THALWEG_BROKER": settings.broker,
-        "THALWEG_EVALUATION_TOPIC": settings.evaluation_topic,
-        "THALWEG_METRICS_TOPIC": settings.metrics_topic,
-    }
+def environment_of(settings: Settings, folder: Path) -> dict[str, str]:
+    """The variables with which the command uses the test's topics, and keeps its state in the folder."""
+    topics = {f"THALWEG_{f.upper()}": getattr(settings, f) for f in Settings.__struct_fields__ if f.endswith("_topic")}
+    return {"THALWEG_BROKER": settings.broker, "THALWEG_MONITOR_FOLDER": str(folder), **topics}
+
+
+def test_the_command_serves_prometheus_and_prints_json_when_it_is_interrupted(
+    settings: Settings, tmp_path: Path
+) -> None:
+    environment = {**os.environ, **environment_of(settings, tmp_path)}
     process = subprocess.Popen(
         [sys.executable, "-m", "streams.cli", "monitor", "--json"],
         cwd=ROOT,
@@ -170,11 +173,10 @@ def test_the_command_serves_prometheus_and_prints_json_when_it_is_interrupted(se
 
 
 def test_until_idle_ends_without_an_interrupt_and_prints_a_table(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("THALWEG_BROKER", settings.broker)
-    monkeypatch.setenv("THALWEG_EVALUATION_TOPIC", settings.evaluation_topic)
-    monkeypatch.setenv("THALWEG_METRICS_TOPIC", settings.metrics_topic)
+    for name, value in environment_of(settings, tmp_path).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("COLUMNS", "100")
     assert main(["monitor", "--until-idle", "0.5"]) == 0
     shown = capsys.readouterr().out

@@ -11,8 +11,8 @@ first, then items that share its category and brand.
 With `--item-embeddings`, it trains with content alone, with item embeddings alone, and with both, and also without
 withholding items. The simulator gives
 embeddings of texts and of pictures. Items of another log have embeddings of the words of their category and brand:
-see `tests.benchmarks.text_embeddings`. `--validation` uses the first 70% of the log alone, so that settings can be
-chosen.
+see `tests.benchmarks.new_items.text_embeddings`. `--validation` uses the first 70% of the log alone, so that settings
+can be chosen.
 
 With `--ablation`, it prints metrics on the validation part (the last tenth of the first 70%) with and without content
 and hours.
@@ -43,7 +43,7 @@ from encoder.training.evaluation import model_ranks
 from encoder.training.initialization import FromScratch
 from encoder.training.settings import TrainingSettings
 from encoder.training.train import train
-from tests.benchmarks.text_embeddings import category_texts, text_embeddings
+from tests.benchmarks.new_items.text_embeddings import category_texts, text_embeddings
 
 TRAINED = 0.7
 WITHHELD = 0.2

@@ -1,0 +1,105 @@
+"""Predictions of other systems: scored on the next event, and otherwise counted with a reason."""
+
+import msgspec
+import pytest
+
+from streams.contracts.predictions import Prediction
+from streams.monitor.scoring import predictions as module
+from streams.monitor.scoring.bundle_scoreboards import BundleScoreboards
+from streams.monitor.scoring.predictions import Predictions
+from tests.support.monitoring.evaluations import evaluation
+from tests.support.monitoring.simulated_stream import Record
+
+
+def predict(after: int, *items: str, system: str = "theirs", user: str = "u") -> Prediction:
+    return Prediction(system, user, f"events-0-0-{after}", list(items))
+
+
+@pytest.fixture
+def predictions() -> Predictions:
+    """The user's event at offset 1 is known."""
+    predictions = Predictions()
+    predictions.add(predict(0, "x"))
+    predictions.ranks(evaluation(1))
+    predictions.unscored.clear()
+    return predictions
+
+
+def test_a_prediction_is_scored_on_the_next_event_alone(predictions: Predictions) -> None:
+    predictions.add(predict(1, "a", "b"))
+    assert predictions.ranks(evaluation(2, "b", user_id="other")) == {}
+    assert predictions.ranks(evaluation(5, "b")) == {"theirs": 2}
+    assert predictions.ranks(evaluation(6, "a")) == {}
+    assert predictions.unscored == []
+
+
+def test_an_item_outside_the_list_is_a_miss(predictions: Predictions) -> None:
+    predictions.add(predict(1, "a", "b"))
+    assert predictions.ranks(evaluation(2, "c")) == {"theirs": 0}
+
+
+def test_a_prediction_that_comes_after_the_next_event_is_late(predictions: Predictions) -> None:
+    predictions.ranks(evaluation(2, "a"))
+    predictions.add(predict(1, "a"))
+    assert predictions.unscored == [("theirs", "late")]
+    assert predictions.ranks(evaluation(3, "a")) == {}
+
+
+def test_a_prediction_may_come_before_the_evaluation_of_the_event_that_it_follows(predictions: Predictions) -> None:
+    predictions.add(predict(2, "b"))
+    assert predictions.ranks(evaluation(2, "a")) == {}
+    assert predictions.ranks(evaluation(3, "b")) == {"theirs": 1}
+
+
+def test_a_prediction_for_another_event_than_the_one_before_is_unmatched(predictions: Predictions) -> None:
+    predictions.add(predict(2, "a"))
+    assert predictions.ranks(evaluation(4, "a")) == {}, "the event at offset 2 was not this user's"
+    assert predictions.unscored == [("theirs", "unmatched")]
+
+
+def test_the_later_one_of_two_predictions_counts(predictions: Predictions) -> None:
+    predictions.add(predict(1, "a"))
+    predictions.add(predict(1, "b", "a"))
+    assert predictions.unscored == [("theirs", "replaced")]
+    assert predictions.ranks(evaluation(2, "a")) == {"theirs": 2}
+
+
+def test_what_waits_and_the_number_of_systems_are_bounded(
+    predictions: Predictions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING", 2)
+    monkeypatch.setattr(module, "MAX_USERS", 2)
+    for user in "abcd":
+        predictions.add(predict(0, "x", user=user))
+        predictions.ranks(evaluation(0, user_id=user))
+    assert predictions.unscored == [("theirs", "dropped")] * 2
+    assert len(predictions._last_ids) == 2
+    for number in range(20):
+        predictions.add(predict(1, "a", system=f"s-{number}"))
+    predictions.add(predict(1, "a", system="model"))
+    refused = [reason for system, reason in predictions.unscored if system == "other"]
+    assert refused == ["refused"] * (20 - module.MAX_SYSTEMS + 1 + 1)
+
+
+def test_the_metrics_show_the_system_beside_the_model_on_the_same_events() -> None:
+    boards = BundleScoreboards(1_000, 5_000)
+
+    def send(offset: int, item: str, rank: int) -> None:
+        value = msgspec.json.encode(evaluation(offset, item, rank))
+        boards.observe([Record("evaluation", 0, offset, offset, b"u", value)])
+
+    send(1, "a", 3)
+    for offset, item in ((2, "a"), (3, "b"), (4, "c")):
+        value = msgspec.json.encode(predict(offset - 1, "a", "b"))
+        boards.predict(Record("predictions", 0, offset, offset, b"u", value))
+        send(offset, item, 1)
+    boards.predict(Record("predictions", 0, 9, 9, b"u", msgspec.json.encode(predict(1, "a"))))
+    boards.predict(Record("predictions", 0, 10, 10, b"u", b'{"system": "a b"}'))
+    [metrics] = boards.advance(5_000)
+    assert metrics.events == 4
+    assert metrics.compared["theirs"].events == 2, "nothing is known of the user before the first prediction"
+    assert metrics.metrics["theirs"]["recall@20"] == 0.5
+    assert metrics.metrics["theirs"]["mrr@20"] == 0.25
+    assert metrics.compared["theirs"].model["mrr@20"] == 1.0
+    assert metrics.predictions == {"theirs": {"late": 1, "unmatched": 1}}
+    assert boards.snapshot().undecodable == 1
