@@ -14,7 +14,7 @@ from tests.tools.browser import open_browser
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 SIZE = {"width": 1200, "height": 780}
-LIVE_FOR_MS = 12_000  # some points of each curve
+LIVE_FOR_MS = 7_000  # some points of each curve, while the demo still sends its events
 MAX_BYTES = 150_000
 
 
