@@ -89,7 +89,10 @@ def event_effects(bundle: Bundle, applied: Applied) -> list[dict[str, Any]]:
 
 
 def score_parts(bundle: Bundle, stepper: Stepper, query: NDArray[np.float32], item: int) -> dict[str, Any]:
-    """The fields of `streams.serve.routes.questions.bodies.Explained` that a (Q,) query and an item give."""
+    """The fields of `streams.serve.routes.questions.bodies.Explained` that belong to the model's part of a score.
+
+    query: (Q,) of `Bundle.queries`.
+    """
     names, vectors = bundle.vocabulary.items, bundle.item_vectors
     vector = vectors[item].astype(np.float64)
     dot = float(query[: len(vector)].astype(np.float64) @ vector)
@@ -98,7 +101,7 @@ def score_parts(bundle: Bundle, stepper: Stepper, query: NDArray[np.float32], it
     return {
         "bundle_id": bundle.bundle_id,
         "item_id": names[item - 1],
-        "score": dot + repeat,
+        "model_score": dot + repeat,
         "dot": dot,
         "repeat": repeat,
         "rank": int(stepper.rank(query[None], np.array([item], np.int64))[0]),

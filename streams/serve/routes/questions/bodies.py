@@ -86,17 +86,24 @@ class EventEffect(BaseModel):
     is_known_item: Annotated[bool, Field(description="false: the bundle does not know the item")]
     moved_cosine: Annotated[float, Field(description="1 - cosine of the representations with and without the event")]
     moved_l2: Annotated[float, Field(description="distance of the representations with and without the event")]
-    score_change: Annotated[float, Field(description="the explained item's score with the event, minus without")]
-    rank_without: Annotated[int, Field(description="the explained item's rank without the event")]
+    score_change: Annotated[
+        float, Field(description="the model's part of the item's score with the event, minus without")
+    ]
+    rank_without: Annotated[int, Field(description="the explained item's `rank` without the event")]
 
 
 class Explained(BaseModel):
     bundle_id: str
     item_id: Annotated[str, Field(description="the explained item")]
-    score: float
+    score: Annotated[float, Field(description="in the scenario home: the sum of dot, repeat, co and content")]
     dot: float
     repeat: float
-    rank: Annotated[int, Field(description="of the item over the whole catalogue, with ties against the item")]
+    co: float
+    content: float
+    model_score: Annotated[float, Field(description="the model's part: the sum of dot and repeat")]
+    rank: Annotated[
+        int, Field(description="by the model's part, over all items of the bundle, with ties against the item")
+    ]
     recent_items: Annotated[list[RecentItem], Field(description="the newest first")]
     steps: int
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from fastapi import APIRouter, Query, Response
+from numpy.typing import NDArray
 
 from streams.commands.verify.recompute import TOLERANCE
 from streams.config.errors import ThalwegError
@@ -57,6 +58,7 @@ def explanation_routes(current: Callable[[], Model], histories: HistoryReader | 
             except ProblemError as problem:
                 missing = problem.detail
         who = {"user_id": user_id, "steps": row.steps}
+        parts |= _other_parts(model, row.query, index)
         return json_answer({**who, **parts, "events": effects, "events_missing": missing})
 
     @router.post("/explanation", response_model=bodies.SessionExplanation, responses=described(404, 413, 503))
@@ -70,11 +72,18 @@ def explanation_routes(current: Callable[[], Model], histories: HistoryReader | 
         def explained() -> dict[str, Any]:
             applied = explain_records(bundle, model.stepper, records, index, bodies.MOST_EXPLAINED)
             parts = score_parts(bundle, model.stepper, applied.query, applied.explanation.item)
+            parts |= _other_parts(model, applied.query, applied.explanation.item)
             return {**parts, "steps": applied.steps, "events": event_effects(bundle, applied)}
 
         return json_answer(await _called(threads, explained))
 
     return router
+
+
+def _other_parts(model: Model, query: NDArray[np.float32], item: int) -> dict[str, float]:
+    """The whole score of an item in the scenario `home`, and its parts besides the model's part. query: (Q,)."""
+    scored = model.scorer.some(query, np.array([item], np.int64))
+    return {"score": float(scored.score()[0]), "co": float(scored.co[0]), "content": float(scored.content[0])}
 
 
 def _user_effects(

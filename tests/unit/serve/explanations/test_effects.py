@@ -79,8 +79,8 @@ def test_the_parts_of_a_score_sum_to_the_score_of_the_bundle(bundle: Bundle, ste
     for name in ("item-3", "item-5"):
         item = bundle.item_index[name]
         parts = score_parts(bundle, stepper, query, item)
-        assert parts["score"] == pytest.approx(float(bundle.scores(query[None])[0, item - 1]), rel=1e-5)
-        assert parts["dot"] + parts["repeat"] == parts["score"]
+        assert parts["model_score"] == pytest.approx(float(bundle.scores(query[None])[0, item - 1]), rel=1e-5)
+        assert parts["dot"] + parts["repeat"] == parts["model_score"]
         assert parts["rank"] == stepper.rank(query[None], np.array([item]))[0]
         recent = {one["item_id"]: one for one in parts["recent_items"]}
         assert list(recent) == ["item-77", "item-40", "item-3", "item-9"]
