@@ -159,7 +159,7 @@ const TEXTS = {
     "角度说明一次更新使用户向量转动了多少。一次更新可能包含多个事件，角度显示在最后一个事件旁。",
   ],
   explain: ["What led to the first recommendation?", "Was führte zur ersten Empfehlung?", "首个推荐从何而来？"],
-  explainedScore: ["score {score}, place {rank}", "Punkte {score}, Platz {rank}", "得分 {score}，名次 {rank}"],
+  explainedScore: ["the model's score {score}, place {rank}", "Punkte des Modells {score}, Platz {rank}", "模型得分 {score}，名次 {rank}"],
   explainNote: [
     "Each row compares the whole history with the history without that event.",
     "Jede Zeile vergleicht die ganze Historie mit der Historie ohne dieses Ereignis.",

@@ -19,7 +19,7 @@ export function explanation(userId) {
 }
 
 function shown(found) {
-  const what = el("p", {}, itemCell(found.item_id), " ", text("explainedScore", { score: number(found.score, 2), rank: number(found.rank) }));
+  const what = el("p", {}, itemCell(found.item_id), " ", text("explainedScore", { score: number(found.model_score, 2), rank: number(found.rank) }));
   if (!found.events) return [what, el("p", { class: "note" }, found.events_missing ?? "")];
   const rows = [...found.events].reverse().map(event => [
     time(event.event_time_ms), event.action, itemCell(event.item_id),
