@@ -1,8 +1,9 @@
 """The demo's data and model: a simulated shop, whose first events train a model and whose later events are streamed."""
 
+import itertools
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,14 +39,24 @@ def records(log: EventLog) -> Iterator[tuple[bytes, bytes]]:
     return faulty_records(log, late=LATE, duplicate=DUPLICATE, malformed=MALFORMED, seed=SEED)
 
 
-def later_records(log: EventLog, until_ms: int) -> Iterator[tuple[bytes, bytes]]:
-    """(key, value) of records after those of the log: the same events, moved to later days again and again.
+def later_logs() -> Iterator[EventLog]:
+    """Logs of further days of the same items and users, without end. The number of events is the seed of the days."""
+    for number in itertools.count(1):
+        yield Shop(SEED, ITEMS, USERS).simulate(EVENTS + number).split(_training_share())[1]
+
+
+def later_records(log: EventLog, later: Iterable[EventLog], until_ms: int) -> Iterator[tuple[bytes, bytes]]:
+    """(key, value) of records after those of the log: the events of the later logs, moved behind each other.
 
     until_ms: no event is moved beyond this time, because events of the future are dead letters.
     """
-    span_ms = int(log.time_ms[-1] - log.time_ms[0]) + 1
-    for shift_ms in range(span_ms, until_ms - int(log.time_ms[-1]), span_ms):
-        yield from records(replace(log, time_ms=log.time_ms + shift_ms))
+    last_ms = int(log.time_ms[-1])
+    for one in later:
+        time_ms = one.time_ms + (last_ms + 1 - int(one.time_ms[0]))
+        last_ms = int(time_ms[-1])
+        if last_ms > until_ms:
+            return
+        yield from records(replace(one, time_ms=time_ms))
 
 
 def train_bundle(work: Path, bundle: Path) -> None:

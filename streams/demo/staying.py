@@ -24,7 +24,7 @@ def stay(settings: Settings, worker: WorkerProcess, log: EventLog) -> None:
     monitor = Monitor(settings, settings.evaluation_topic, settings.metrics_topic)
     monitor.start()
     replay = Replay(settings, settings.behavior_topic, EVENTS_PER_S)
-    later = shop.later_records(log, int(time.time() * 1000))
+    later = shop.later_records(log, shop.later_logs(), int(time.time() * 1000))
     sender = threading.Thread(target=replay.run, args=(later,), name="replay", daemon=True)
     sender.start()
     try:

@@ -76,6 +76,8 @@ async def on_invalid_request(_: Request, error: Exception) -> Response:
 def _described(error: Mapping[str, Any]) -> str:
     """Where the value stood, what is wrong with the value, and the value itself."""
     where = ".".join(map(str, _place(error["loc"])))
+    if error["loc"] == ("body",) and isinstance(error.get("input"), bytes):
+        return "body: send JSON with the header Content-Type: application/json"
     value = repr(error.get("input"))
     shown = value if len(value) <= SHOWN_CHARACTERS else f"{value[:SHOWN_CHARACTERS]}..."
     return f"{where}: {error['msg']} (got {shown})"

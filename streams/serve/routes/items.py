@@ -43,7 +43,7 @@ def item_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> API
         The events are those of one session without history, in order.
         """
         model = current()
-        query, steps = await model.compute(step_events, model.bundle, model.stepper, wanted.events)
+        query, steps = await model.compute_long(step_events, model.bundle, model.stepper, wanted.events)
         scored = await model.top(TopQuery(query, wanted.k, allowed=catalogue.allowed(model.bundle)))
         index = model.bundle.item_index
         return json_answer(

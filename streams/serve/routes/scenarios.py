@@ -55,5 +55,5 @@ async def query_after(items: Sequence[int], model: Model) -> NDArray[np.float32]
         bodies.Event(item_id=vocabulary.items[item - 1], action=vocabulary.actions[0], event_time_ms=now_ms)
         for item in reversed(items)
     ]
-    query, _ = await model.compute(step_events, model.bundle, model.stepper, events)
+    query, _ = await model.compute_long(step_events, model.bundle, model.stepper, events)
     return query

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from typing import NamedTuple, TypeVar
 
@@ -41,6 +41,7 @@ class Model:
         self.stepper = Stepper(bundle, on_cpu=True)
         self._rows = ServedRows(session, keyspace, bundle)
         self._threads = threads
+        self._long = asyncio.Lock()
         self._reads: Batcher[str, ServedRow | None] = Batcher(self._read_rows, USERS_PER_READ)
         self._passes: Batcher[TopQuery, Scored] = Batcher(self._top, QUERIES_PER_PASS)
         self._foreseen: Batcher[NDArray[np.float32], Predictions] = Batcher(self._foresee, QUERIES_PER_PASS)
@@ -50,16 +51,17 @@ class Model:
 
         Raises ProblemError where Cassandra does not answer.
         """
-        try:
-            return await asyncio.wait_for(self._reads.submit(user_id), READ_TIMEOUT_S)
-        except TimeoutError:
-            raise unavailable(f"Cassandra did not answer within {READ_TIMEOUT_S:g} s; try again") from None
-        except StoreError as error:
-            raise unavailable(f"Cassandra refused a read: {error}") from None
+        return await _answered(self._reads.submit(user_id))
 
     async def rows(self, user_ids: Sequence[str]) -> list[ServedRow | None]:
-        """The stored rows of these users, in order. Raises ProblemError as `row` does."""
-        return list(await asyncio.gather(*map(self.row, user_ids)))
+        """The stored rows of these users, in order. Raises ProblemError as `row` does.
+
+        The rows are read past the batches of single users, which would wait behind a thousand users.
+        """
+        found: list[ServedRow | None] = []
+        for start in range(0, len(user_ids), USERS_PER_READ):
+            found += await _answered(self._read_rows(user_ids[start : start + USERS_PER_READ]))
+        return found
 
     async def top(self, wanted: TopQuery) -> Scored:
         """The best items for a query."""
@@ -79,6 +81,14 @@ class Model:
         """Call a function beside the event loop. Raises what the function raises."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
+    async def compute_long(self, call: Callable[..., T], *arguments: object) -> T:
+        """Call a function that may take long, one at a time and past the passes over the items.
+
+        Raises what the function raises.
+        """
+        async with self._long:
+            return await asyncio.to_thread(call, *arguments)
+
     async def _read_rows(self, user_ids: Sequence[str]) -> list[ServedRow | None]:
         async with asyncio.timeout(READ_TIMEOUT_S):
             found = await self._rows.read(list(dict.fromkeys(user_ids)))
@@ -92,6 +102,16 @@ class Model:
         no_item = np.zeros(len(queries), np.int64)
         predicted = await self.compute(self.stepper.predict, np.stack(queries), no_item)
         return [predicted.at(np.array([place])) for place in range(len(queries))]
+
+
+async def _answered(reading: Awaitable[T]) -> T:
+    """Wait for a read of Cassandra. Raises ProblemError where Cassandra does not answer."""
+    try:
+        return await asyncio.wait_for(reading, READ_TIMEOUT_S)
+    except TimeoutError:
+        raise unavailable(f"Cassandra did not answer within {READ_TIMEOUT_S:g} s; try again") from None
+    except StoreError as error:
+        raise unavailable(f"Cassandra refused a read: {error}") from None
 
 
 class _Given(NamedTuple):

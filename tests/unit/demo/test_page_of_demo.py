@@ -2,9 +2,11 @@
 
 import json
 import socket
-from itertools import islice
+from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
 
+from encoder.data.event_log import EventLog
 from encoder.data.simulator import Shop
 from streams.config.settings import Settings
 from streams.demo import page_process, shop
@@ -30,7 +32,9 @@ def test_later_records_are_the_events_of_later_days_with_ids_of_their_own() -> N
         if b"event_time_ms" in value and value[:1] == b"{"[:1] and value[-1:] == b"}"
     ]
     span_ms = int(log.time_ms[-1] - log.time_ms[0])
-    later = [value for _, value in islice(shop.later_records(log, int(log.time_ms[-1]) + 10 * span_ms), 1_500)]
+    later = [
+        value for _, value in islice(shop.later_records(log, later_logs(), int(log.time_ms[-1]) + 10 * span_ms), 1_500)
+    ]
     events = [event for value in later if (event := readable(value)) is not None]
     known = {event["event_id"] for event in first if "event_id" in event}
     assert not known & {event["event_id"] for event in events}
@@ -49,4 +53,17 @@ def readable(value: bytes) -> dict[str, object] | None:
 
 def test_later_records_end_before_the_future() -> None:
     log = Shop(seed=3, items=50, users=20).simulate(400)
-    assert list(shop.later_records(log, int(log.time_ms[-1]))) == []
+    assert list(shop.later_records(log, later_logs(), int(log.time_ms[-1]))) == []
+
+
+def later_logs() -> Iterator[EventLog]:
+    """Return logs of other events of the same small shop."""
+    return (Shop(seed=3, items=50, users=20).simulate(400 + number) for number in count(1))
+
+
+def test_later_days_are_not_the_first_days_again() -> None:
+    first = shop.streamed_log()[0]
+    later = next(shop.later_logs())
+    assert first.item_ids == later.item_ids
+    same = min(len(first), len(later))
+    assert (first.item[:same] == later.item[:same]).mean() < 0.1

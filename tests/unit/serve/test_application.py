@@ -170,3 +170,9 @@ def test_head_is_answered_as_get_without_a_body(tokens: Tokens, path: str) -> No
 
 def test_head_of_a_path_that_only_writes_is_refused() -> None:
     assert ask(application(), "HEAD", "/v1/rank").status_code == 405
+
+
+def test_a_body_without_a_content_type_is_told_which_header_is_missing() -> None:
+    answer = ask(application(), "POST", "/v1/rank", content=b'{"user_id": "u", "item_ids": ["i"]}')
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "body: send JSON with the header Content-Type: application/json"
