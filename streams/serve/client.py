@@ -60,8 +60,9 @@ class Client:
         return self._request("DELETE", f"/v1/users/{quote(user_id, safe='')}")
 
     def get(self, *path: str, **parameters: Any) -> Any:
-        """Return the answer to a GET below /v1. A list as a parameter stands several times, True is `true`."""
-        pairs = [(name, [value] if not isinstance(value, list) else value) for name, value in parameters.items()]
+        """Return the answer to a GET below /v1. A list stands several times, True is `true`, and None is left out."""
+        given = [(name, value) for name, value in parameters.items() if value is not None]
+        pairs = [(name, value if isinstance(value, list | tuple | set) else [value]) for name, value in given]
         texts = [(name, str(one).lower() if isinstance(one, bool) else one) for name, many in pairs for one in many]
         address = "/v1/" + "/".join(quote(one, safe="") for one in path)
         return self.get_path(address + (f"?{urlencode(texts)}" if texts else ""))

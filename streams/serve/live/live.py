@@ -142,8 +142,9 @@ class Live:
                 return True
         return False
 
-    def _publish(self, kind: str, data: Any) -> None:
-        self._ring.add(kind, msgspec.json.encode(data))
+    def _publish(self, kind: str, data: Any, later: Any = None) -> None:
+        """later: what a client that goes on after an earlier message gets instead. None: the same."""
+        self._ring.add(kind, msgspec.json.encode(data), None if later is None else msgspec.json.encode(later))
         news, self._news = self._news, asyncio.Event()
         news.set()
 
@@ -204,7 +205,8 @@ class Live:
                 )
                 before = now
                 self._history.add_status(status)
-                self._publish("status", status)
+                # A later reader gets the figures without the events, whose users may be erased by then.
+                self._publish("status", status, msgspec.structs.replace(status, last=[]))
         finally:
             asyncio.get_running_loop().run_in_executor(None, watch.close)
 

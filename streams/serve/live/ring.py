@@ -22,10 +22,15 @@ class Ring:
         """name: hexadecimal digits that no other ring has. size: the number of messages that are kept."""
         self.name = name
         self.last = 0  # number of the newest message
+        self._later: bytes | None = None  # of the newest message
         self._messages: deque[StreamMessage] = deque(maxlen=size)
 
-    def add(self, kind: str, data: bytes) -> None:
+    def add(self, kind: str, data: bytes, later: bytes | None = None) -> None:
+        """later: what takes the place of `data` as soon as there is a newer message. None: `data` stays."""
+        if self._later is not None:
+            self._messages[-1] = self._messages[-1]._replace(data=self._later)
         self.last += 1
+        self._later = later
         self._messages.append(StreamMessage(self.last, kind, data))
 
     def id_of(self, number: int) -> str:

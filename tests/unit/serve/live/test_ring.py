@@ -42,3 +42,12 @@ def test_an_id_names_its_message() -> None:
 
 def test_a_message_has_the_format_of_server_sent_events() -> None:
     assert framed("ab12-3", "status", b'{"a":1}') == b'id: ab12-3\nevent: status\ndata: {"a":1}\n\n'
+
+
+def test_a_message_may_change_as_soon_as_there_is_a_newer_one() -> None:
+    ring = Ring("ab12", 5)
+    ring.add("status", b"[1]", b"[]")
+    assert [one.data for one in ring.since(0) or []] == [b"[1]"]
+    ring.add("alarms", b"2")
+    ring.add("status", b"[3]", b"[]")
+    assert [one.data for one in ring.since(0) or []] == [b"[]", b"2", b"[3]"]
