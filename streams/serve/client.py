@@ -31,9 +31,9 @@ class Client:
 
     def __init__(self, address: str, token: str | None = None, timeout_s: float = 5.0, tries: int = 4) -> None:
         """tries: how often a request is sent at most. A 429 and a 503 are sent again after their Retry-After."""
-        parts = urlsplit(address)
-        connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = connect(parts.hostname or "", parts.port, timeout=timeout_s)
+        at = urlsplit(address)
+        connect = http.client.HTTPSConnection if at.scheme == "https" else http.client.HTTPConnection
+        self._connection = connect(at.hostname or "", at.port, timeout=timeout_s)
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._tries = tries
 
@@ -65,7 +65,7 @@ class Client:
         pairs = [(name, value if isinstance(value, list | tuple | set) else [value]) for name, value in given]
         texts = [(name, str(one).lower() if isinstance(one, bool) else one) for name, many in pairs for one in many]
         address = "/v1/" + "/".join(quote(one, safe="") for one in path)
-        return self.get_path(address + (f"?{urlencode(texts)}" if texts else ""))
+        return self.get_path(f"{address}?{urlencode(texts)}" if texts else address)
 
     def get_path(self, path: str) -> Any:
         return self._request("GET", path)
