@@ -36,6 +36,7 @@ class Scoreboard:
     def __init__(self, bundle_id: str, window_ms: int, rolling_events: int) -> None:
         self.bundle_id = bundle_id
         self.duplicates = 0
+        self.last_ms = 0  # timestamp of the latest record; the caller sets it
         self.alarms: list[AlarmEvent] = []  # alarms that began or ended; the caller takes them out
         self._windows = Windows(window_ms, rolling_events)
         self._seen = SeenPositions()

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from streams.contracts.metrics_events import MetricsEvent
 from streams.contracts.predictions import Prediction
 from streams.monitor.scoring import predictions as module
 from streams.monitor.scoring.bundle_scoreboards import BundleScoreboards
@@ -103,3 +104,31 @@ def test_the_metrics_show_the_system_beside_the_model_on_the_same_events() -> No
     assert metrics.compared["theirs"].model["mrr@20"] == 1.0
     assert metrics.predictions == {"theirs": {"late": 1, "unmatched": 1}}
     assert boards.snapshot().undecodable == 1
+
+
+def test_predictions_of_an_interval_without_events_count_in_the_next_interval_with_events() -> None:
+    boards = BundleScoreboards(1_000, 5_000)
+
+    def send(offset: int, time_ms: int) -> None:
+        boards_ended.extend(
+            boards.observe([Record("evaluation", 0, offset, time_ms, b"u", msgspec.json.encode(evaluation(offset)))])
+        )
+
+    boards_ended: list[MetricsEvent] = []
+    send(1, 0)
+    boards.predict(Record("predictions", 0, 1, 1, b"u", msgspec.json.encode(predict(1, "a", system="model"))))
+    boards_ended += boards.advance(1_000)
+    boards.predict(Record("predictions", 0, 2, 1_100, b"u", msgspec.json.encode(predict(1, "a", system="model"))))
+    boards_ended += boards.advance(5_000)
+    boards_ended += boards.advance(8_000)
+    send(2, 9_000)
+    boards_ended += boards.advance(20_000)
+    send(3, 21_000)
+    boards_ended += boards.advance(30_000)
+    assert [metrics.predictions for metrics in boards_ended] == [
+        {"other": {"refused": 1}},
+        {"other": {"refused": 1}},
+        {},
+    ]
+    assert boards.snapshot().read == 5
+    assert boards.snapshot().records == 3
