@@ -64,8 +64,10 @@ class Monitor:
             self._inputs.save(self._scoreboards, now=True)
         finally:
             self._update_snapshot()
-            await self._inputs.stop()
-            await self._outputs.stop()
+            try:
+                await self._outputs.stop()  # posts for the last time, while no other monitor can hold the state
+            finally:
+                await self._inputs.stop()
 
     def start(self) -> None:
         """Run in a thread until `stop()`."""

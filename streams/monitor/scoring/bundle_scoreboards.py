@@ -40,7 +40,7 @@ class BundleScoreboards:
         self._read = 0  # records of all topics
         self._undecodable = 0
         self._problem: str | None = None
-        self._measured: dict[int, int] = {}  # partition of the updates topic -> next offset whose length is not watched
+        self._measured: dict[int, int] = {}  # partition of the updates topic -> next offset that is new to the state
 
     def observe(self, records: Collection[Any], frozen: Frozen | None = None) -> list[MetricsEvent]:
         """Score evaluation records, each with a `value` and a `timestamp` in ms.
@@ -84,13 +84,13 @@ class BundleScoreboards:
     def update(self, record: Any, frozen: Frozen) -> None:
         """Take a record of the updates topic.
 
-        A restarted monitor reads the topic again. The length of a representation is watched once.
+        A restarted monitor reads the topic again. The length of a representation is watched once, and a user is erased
+        once from the predictions, because the user may have come back since.
         """
         self._read += 1
+        is_new = record.offset >= self._measured.get(record.partition, 0)
         if record.value is None:
-            bundle_id, _, user_id = (record.key or b"").decode("utf-8", "replace").partition("/")
-            if bundle_id == frozen.bundle_id:
-                frozen.forget(user_id)
+            self._forget(record, frozen, is_new)
             return
         try:
             update = _UPDATE(record.value)
@@ -100,7 +100,7 @@ class BundleScoreboards:
         except (msgspec.MsgspecError, ValueError) as error:
             self._count_undecodable(record, error, "an update")
             return
-        if record.offset >= self._measured.get(record.partition, 0):
+        if is_new:
             self._measured[record.partition] = record.offset + 1
             board = self._board(update.bundle_id)
             board.last_ms = max(board.last_ms, record.timestamp)
@@ -143,6 +143,15 @@ class BundleScoreboards:
         if board is None:
             board = self._boards[bundle_id] = Scoreboard(bundle_id, self._window_ms, self._rolling_events)
         return board
+
+    def _forget(self, record: Any, frozen: Frozen, is_new: bool) -> None:
+        bundle_id, _, user_id = (record.key or b"").decode("utf-8", "replace").partition("/")
+        if bundle_id == frozen.bundle_id:
+            frozen.forget(user_id)
+        if is_new:
+            self._measured[record.partition] = record.offset + 1
+            if bundle_id in self._boards:
+                self._boards[bundle_id].forget(user_id)
 
     def _drop_unused(self, time_ms: int) -> None:
         """Drop the boards whose last record is older than `time_ms`, except for alarms that nobody has taken yet."""

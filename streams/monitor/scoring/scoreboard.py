@@ -79,6 +79,10 @@ class Scoreboard:
         self._predictions.add(prediction)
         self._count_unscored()
 
+    def forget(self, user_id: str) -> None:
+        """Drop what is kept about a user who was erased."""
+        self._predictions.forget(user_id)
+
     def observe_norm(self, norm: float, time_ms: int) -> None:
         """Watch the length of a representation."""
         self.alarms += self._watch.observe_norm(norm, time_ms)
