@@ -116,6 +116,8 @@ class TopicFollower:
                 consumer.seek(tp, max(position, begin_offsets[tp]))
 
     async def _has_passed_start(self, consumer: AIOKafkaConsumer, partitions: dict[Partition, TopicPartition]) -> bool:
+        if {tp.topic for tp in partitions.values()} != set(self.topics):
+            return False  # the partitions of some topics are not assigned yet
         for partition, tp in partitions.items():
             position = self._merge.next_offset(partition)
             if position is None:

@@ -6,6 +6,7 @@ from streams.contracts.alarm_events import AlarmEvent, alarm_id
 
 Place = tuple[str, str, str]  # bundle id, name, slice
 
+UNUSED = "The monitor knows no events of this bundle, or none of the last day."
 FORGOTTEN = "The monitor has no memory of this alarm and has learned the reference of the figure anew."
 
 
@@ -51,7 +52,7 @@ class AlarmLog:
         for alarm in self.firing():
             figures = states.get(alarm.bundle_id)
             if figures is None:
-                ended.append(_resolved(alarm, time_ms, "The bundle of this alarm has had no new events for a day."))
+                ended.append(_resolved(alarm, time_ms, UNUSED))
             elif figures.get(f"{alarm.name}/{alarm.slice}") is False:
                 ended.append(_resolved(alarm, time_ms, FORGOTTEN))
         return ended

@@ -80,5 +80,5 @@ def test_an_alarm_of_a_bundle_without_figures_ends() -> None:
     published(log, HISTORY)
     [end] = published(log, log.forgotten({"gru-2": {}}, 500))
     assert (end.state, end.bundle_id, end.ends_at_ms) == ("resolved", "gru-1", 500)
-    assert "no new events" in end.detail
+    assert "no events of this bundle" in end.detail
     assert log.firing() == []
