@@ -1,5 +1,6 @@
 """Reading the committed records of a topic from its beginning to its present end, without a consumer group."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,7 +15,7 @@ POLL_RECORDS = 2000
 
 async def read_topic(settings: Settings, name: str) -> AsyncIterator[list[Any]]:
     """The records of the topic, partition after partition, in the batches of the polls. Raises BrokerError."""
-    topic = describe_topic(settings, name)
+    topic = await asyncio.to_thread(describe_topic, settings, name)
     if not topic.records:
         return  # The stop of a consumer without an assignment raises CancelledError (aiokafka 0.14.0).
     failure = f"topic {name} at {settings.broker} could not be read"

@@ -78,6 +78,6 @@ class MetricsEvent(msgspec.Struct, frozen=True, kw_only=True):
         dict[str, dict[str, int]],
         Meta(
             description="other system -> its predictions of this window that were not scored, by reason: late, "
-            "unmatched, dropped or replaced"
+            "unmatched, dropped, replaced or refused"
         ),
     ] = {}

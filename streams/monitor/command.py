@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 def _open_state(settings: Settings) -> SavedState | None:
     """The state of the evaluation topic; None where another monitor holds the state. Raises SettingsError."""
     folder = settings.monitor_folder or str(home(os.environ) / "monitor")
-    state = SavedState(Path(folder), settings.evaluation_topic)
+    state = SavedState(Path(folder), settings.broker, settings.evaluation_topic)
     try:
         return state if state.acquire() else None
     except OSError as error:

@@ -42,11 +42,15 @@ class MonitorCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Prometheus calls this method at each scrape."""
         snapshot = self._snapshot()
-        records = CounterMetricFamily("thalweg_monitor_records", "Records read from the evaluation topic")
-        records.add_metric([], snapshot.records)
-        undecodable = CounterMetricFamily("thalweg_monitor_undecodable", "Records that are not evaluation events")
+        records = CounterMetricFamily(
+            "thalweg_monitor_records", "Records read from all topics that the monitor follows"
+        )
+        records.add_metric([], snapshot.read)
+        undecodable = CounterMetricFamily("thalweg_monitor_undecodable", "Records that are not what their topic holds")
         undecodable.add_metric([], snapshot.undecodable)
-        lag = GaugeMetricFamily("thalweg_monitor_lag_records", "Evaluation records that are not counted yet")
+        lag = GaugeMetricFamily(
+            "thalweg_monitor_lag_records", "Records of all followed topics that are not counted yet"
+        )
         lag.add_metric([], snapshot.lag)
         yield from (records, undecodable, lag)
         expired = CounterMetricFamily(

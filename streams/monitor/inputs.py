@@ -63,6 +63,11 @@ class Inputs:
         return self._follower.is_caught_up
 
     @property
+    def is_past_start(self) -> bool:
+        """Whether every record was returned that the topics held at the start. A busy topic may go on to lag."""
+        return self._follower.is_past_start
+
+    @property
     def expired(self) -> int:
         """Records that retention deleted while no monitor ran."""
         return self._follower.expired

@@ -12,11 +12,10 @@ import time
 from streams.config.settings import Settings
 from streams.monitor.inputs import Extras, Inputs
 from streams.monitor.outputs.all_outputs import Outputs
-from streams.monitor.scoring.bundle_scoreboards import BundleScoreboards
+from streams.monitor.scoring.bundle_scoreboards import GRACE_MS, BundleScoreboards
 from streams.monitor.scoring.scores import Snapshot
 
 SNAPSHOT_EVERY_S = 0.2
-GRACE_MS = 1_000  # an interval of an idle topic stays open this long, because records may still be on their way
 SCORES_ALONE = Extras()
 
 
@@ -65,8 +64,10 @@ class Monitor:
             self._inputs.save(self._scoreboards, now=True)
         finally:
             self._update_snapshot()
-            await self._inputs.stop()
-            await self._outputs.stop()
+            try:
+                await self._outputs.stop()  # posts for the last time, while no other monitor can hold the state
+            finally:
+                await self._inputs.stop()
 
     def start(self) -> None:
         """Run in a thread until `stop()`."""
@@ -94,13 +95,12 @@ class Monitor:
         """
         records = await self._inputs.poll()
         ended = self._inputs.score(records, self._scoreboards)
-        is_idle = not records and self._inputs.is_caught_up
         now_ms = int(time.time() * 1000)
         if records:
             self._last_record_s = time.monotonic()
-        elif is_idle:
+        elif self._inputs.is_caught_up:
             ended = self._scoreboards.advance(now_ms - GRACE_MS)
-        await self._outputs.publish(ended, self._scoreboards, now_ms if is_idle else None)
+        await self._outputs.publish(ended, self._scoreboards, now_ms if self._inputs.is_past_start else None)
         self._inputs.save(self._scoreboards)
         return bool(records)
 

@@ -54,6 +54,11 @@ class PartitionMerge:
         released.sort(key=itemgetter(0))
         return [record for _, record in released]
 
+    def next_offset(self, partition: Partition) -> int | None:
+        """The offset of the partition's first record that was not released; None where every record was released."""
+        buffer = self._buffers.get(partition)
+        return buffer[0][1].offset if buffer else None
+
     def full(self, lagging: Collection[Partition]) -> list[Partition]:
         """The partitions with a full buffer, except for the partition that all other partitions wait for."""
         earliest = min(lagging, key=self._partition_latest_ms, default=None)

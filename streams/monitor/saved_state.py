@@ -6,6 +6,7 @@ new state.
 """
 
 import fcntl
+import hashlib
 import io
 import os
 import pickle
@@ -16,8 +17,9 @@ from typing import Any, NamedTuple
 from streams.monitor.scoring.bundle_scoreboards import BundleScoreboards
 from streams.monitor.topic_follower import Positions
 
-FORMAT = 1  # to be raised with a change of a class that a state holds; an older state is then not read
+FORMAT = 2  # to be raised with a change of a class that a state holds; an older state is then not read
 SAVE_EVERY_S = 30.0
+CLUSTER_DIGITS = 8
 LARGEST_SHARE = 0.02  # of the monitor's time that may be spent on saving
 OWN = ("streams.monitor.scoring.", "streams.monitor.drift.", "streams.contracts.")
 CONTAINERS = {
@@ -35,10 +37,12 @@ class State(NamedTuple):
 
 
 class SavedState:
-    """The file of one evaluation topic in a folder. One monitor at a time holds the file."""
+    """The file of one evaluation topic of one cluster in a folder. One monitor at a time holds the file."""
 
-    def __init__(self, folder: Path, topic: str) -> None:
-        self._path = folder / f"{topic}.state"
+    def __init__(self, folder: Path, broker: str, topic: str) -> None:
+        """broker: the addresses of the cluster, separated by commas, in any order."""
+        cluster = hashlib.sha256(",".join(sorted(broker.split(","))).encode()).hexdigest()[:CLUSTER_DIGITS]
+        self._path = folder / f"{topic}-{cluster}.state"
         self._lock: int | None = None
         self._next_save_s = time.monotonic() + SAVE_EVERY_S
 

@@ -31,7 +31,7 @@ def snapshot_line(snapshot: Snapshot) -> str:
     """One line for a log, about the bundle of the latest event."""
     latest = snapshot.latest
     if latest is None:
-        return f"{snapshot.records:,} records read, no evaluation events yet"
+        return f"{snapshot.read:,} records read, no evaluation events yet"
     metrics = latest.rolling.metrics
     estimated = "" if latest.rolling.share == 1 else f" (estimates from {latest.rolling.share:.2%} of all events)"
     parts = [
@@ -40,13 +40,13 @@ def snapshot_line(snapshot: Snapshot) -> str:
         for scorer in SCORERS
     ]
     return (
-        f"{snapshot.records:,} records read, {snapshot.lag:,} left to read; "
+        f"{snapshot.read:,} records read, {snapshot.lag:,} left to read; "
         f"last {latest.rolling.events:,} events{estimated}: " + "; ".join(parts)
     )
 
 
 def _record_counts(snapshot: Snapshot) -> Text:
-    text = Text(f"{snapshot.records:,} records read, {snapshot.lag:,} left to read")
+    text = Text(f"{snapshot.read:,} records read, {snapshot.lag:,} left to read")
     if snapshot.undecodable:
         text.append(f", {snapshot.undecodable:,} undecodable: {snapshot.problem}", style="red")
     return text

@@ -17,7 +17,7 @@ from streams.config.errors import BrokerError
 from streams.config.settings import Settings
 from streams.monitor.partition_merge import Partition, PartitionMerge
 
-# Scoring this many records blocks the event loop for about 20 ms: docs/decisions.md#a-plain-consumer-instead-of-faust
+# Scoring this many records blocks the event loop for about 30 ms: docs/decisions.md#a-plain-consumer-instead-of-faust
 POLL_RECORDS = 2_000
 TOPIC_WAIT_S = 60.0
 TOPIC_POLL_S = 0.5
@@ -36,6 +36,7 @@ class TopicFollower:
         self.topics = tuple(topics)
         self.lag = 0  # records that were not released by the last poll
         self.is_caught_up = False  # whether the last poll has released every record that the topics hold
+        self.is_past_start = False  # whether every record was released that the topics held when the follower began
         self.expired = 0  # records that retention deleted after the position at which the monitor goes on
         self._settings = settings
         self._merge = PartitionMerge()
@@ -96,6 +97,7 @@ class TopicFollower:
         _pause_only(consumer, {partitions[partition] for partition in self._merge.full(lags)})
         self.lag = sum(lags.values()) + self._merge.buffered
         self.is_caught_up = not self.lag
+        self.is_past_start = self.is_past_start or await self._has_passed_start(consumer, partitions)
         for record in released:
             self._positions.setdefault(record.topic, {})[record.partition] = record.offset + 1
         return released
@@ -112,6 +114,17 @@ class TopicFollower:
             if position is not None:
                 self.expired += max(0, begin_offsets[tp] - position)
                 consumer.seek(tp, max(position, begin_offsets[tp]))
+
+    async def _has_passed_start(self, consumer: AIOKafkaConsumer, partitions: dict[Partition, TopicPartition]) -> bool:
+        if {tp.topic for tp in partitions.values()} != set(self.topics):
+            return False  # the partitions of some topics are not assigned yet
+        for partition, tp in partitions.items():
+            position = self._merge.next_offset(partition)
+            if position is None:
+                position = await consumer.position(tp)
+            if position < self._end_offsets[tp]:
+                return False
+        return True
 
     async def _partition_lags(
         self, consumer: AIOKafkaConsumer, partitions: dict[Partition, TopicPartition]

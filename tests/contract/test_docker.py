@@ -64,6 +64,13 @@ def test_compose_names_only_settings_services_and_files_that_exist() -> None:
     assert "kafka:19092" in services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
 
 
+def test_the_state_of_the_monitor_is_on_a_volume_that_the_user_of_the_image_owns() -> None:
+    monitor = load(DOCKER / "compose.yaml")["services"]["monitor"]
+    folder = monitor["environment"]["THALWEG_MONITOR_FOLDER"]
+    assert monitor["volumes"] == [f"monitor:{folder}"]
+    assert f"install -d -o thalweg -g thalweg -m 700 {folder}\n" in (DOCKER / "Dockerfile").read_text()
+
+
 def test_the_image_copies_existing_files_and_has_the_makefiles_version_of_uv() -> None:
     lines = (DOCKER / "Dockerfile").read_text().splitlines()
     for line in lines:

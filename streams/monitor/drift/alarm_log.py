@@ -6,6 +6,9 @@ from streams.contracts.alarm_events import AlarmEvent, alarm_id
 
 Place = tuple[str, str, str]  # bundle id, name, slice
 
+UNUSED = "The monitor knows no events of this bundle, or none of the last day."
+FORGOTTEN = "The monitor has no memory of this alarm and has learned the reference of the figure anew."
+
 
 class AlarmLog:
     """The last alarm event of each figure.
@@ -39,17 +42,20 @@ class AlarmLog:
         """The alarms that ended at `time_ms` or later, as far as no newer alarm of the same figure fires."""
         return [alarm for alarm in self._last.values() if (alarm.ends_at_ms or 0) >= time_ms]
 
-    def forgotten(self, bundle_id: str, states: dict[str, bool], time_ms: int) -> list[AlarmEvent]:
-        """Ends of alarms that fire in the topic and not in the figures of the bundle.
+    def forgotten(self, states: dict[str, dict[str, bool]], time_ms: int) -> list[AlarmEvent]:
+        """Ends of alarms that fire in the topic and not in the figures of their bundles.
 
-        A monitor that lost its state has learned new references. states: "name/slice" -> whether the alarm fires, of
-        the figures that have a reference.
+        A monitor that lost its state has learned new references, and a bundle without new events has no figures.
+        states: bundle -> "name/slice" -> whether the alarm fires, of the figures that have a reference.
         """
-        return [
-            _resolved(alarm, time_ms)
-            for alarm in self.firing()
-            if alarm.bundle_id == bundle_id and states.get(f"{alarm.name}/{alarm.slice}") is False
-        ]
+        ended = []
+        for alarm in self.firing():
+            figures = states.get(alarm.bundle_id)
+            if figures is None:
+                ended.append(_resolved(alarm, time_ms, UNUSED))
+            elif figures.get(f"{alarm.name}/{alarm.slice}") is False:
+                ended.append(_resolved(alarm, time_ms, FORGOTTEN))
+        return ended
 
 
 def _place(alarm: AlarmEvent) -> Place:
@@ -61,7 +67,6 @@ def _with_start(alarm: AlarmEvent, starts_at_ms: int) -> AlarmEvent:
     return msgspec.structs.replace(alarm, id=name, starts_at_ms=starts_at_ms)
 
 
-def _resolved(alarm: AlarmEvent, time_ms: int) -> AlarmEvent:
-    detail = "The monitor has no memory of this alarm and has learned the reference of the figure anew."
+def _resolved(alarm: AlarmEvent, time_ms: int, detail: str) -> AlarmEvent:
     ended = msgspec.structs.replace(alarm, state="resolved", ends_at_ms=max(time_ms, alarm.starts_at_ms), detail=detail)
     return _with_start(ended, alarm.starts_at_ms)

@@ -34,6 +34,7 @@ class FrozenComparison:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle_id = bundle.bundle_id
         self._index = bundle.item_index
+        self._query_width = bundle.query_width
         self._places = bundle.manifest.recent_places
         vectors = np.asarray(bundle.item_vectors)
         # Counters end a representation, and item vectors have zeros there.
@@ -43,12 +44,19 @@ class FrozenComparison:
         self._share = min(1.0, ITEMS_RANKED / max(1, len(self._index)))
 
     def update(self, update: RepresentationUpdate) -> float:
-        """Keep the representation of an update. Returns the representation's length."""
+        """Keep the representation of an update. Returns the representation's length.
+
+        Raises ValueError where the update does not fit the bundle.
+        """
         representation = decode_vector(update.representation)
         query = representation
-        if self._places and update.recent_items is not None and update.recent_scores is not None:
-            items = np.maximum(decode_items(update.recent_items), 0).astype(np.float32)
-            query = np.concatenate([representation, items, decode_vector(update.recent_scores)])
+        if self._places:
+            items = np.maximum(decode_items(update.recent_items or b""), 0).astype(np.float32)
+            if items.max(initial=0) > len(self._index):
+                raise ValueError(f"an update has the recent item {items.max():.0f} of {len(self._index)} items")
+            query = np.concatenate([representation, items, decode_vector(update.recent_scores or b"")])
+        if len(query) != self._query_width:
+            raise ValueError(f"the vectors of an update have {len(query)} numbers, and not {self._query_width}")
         self._users.update(update.user_id, update.event_time_ms, query)
         return float(np.linalg.norm(representation))
 

@@ -44,5 +44,4 @@ class AlarmPublisher:
 
     async def end_forgotten(self, states: dict[str, dict[str, bool]], time_ms: int) -> None:
         """End the alarms that fire in the topic alone. states: bundle -> "name/slice" -> whether its alarm fires."""
-        for bundle_id, fires in states.items():
-            await self.publish(self._log.forgotten(bundle_id, fires, time_ms))
+        await self.publish(self._log.forgotten(states, time_ms))

@@ -30,16 +30,17 @@ class Outputs:
             await self._alarms.stop()
 
     async def publish(
-        self, ended: Sequence[MetricsEvent], scoreboards: BundleScoreboards, idle_ms: int | None = None
+        self, ended: Sequence[MetricsEvent], scoreboards: BundleScoreboards, now_ms: int | None = None
     ) -> None:
         """Publish the intervals that ended and the alarms that began or ended. Raises BrokerError.
 
-        idle_ms: the time, where every record is scored. Alarms that fire in the topic alone then end.
+        now_ms: the time, where every record is scored that the topics held at the start. The scoreboards have then
+        seen every event from which an alarm in the topic follows. An alarm that fires in the topic alone ends.
         """
         alarms = scoreboards.take_alarms()
         if self._metrics is not None:
             await self._metrics.publish(ended)
         if self._alarms is not None:
             await self._alarms.publish(alarms)
-            if idle_ms is not None:
-                await self._alarms.end_forgotten(scoreboards.alarm_states(), idle_ms)
+            if now_ms is not None:
+                await self._alarms.end_forgotten(scoreboards.alarm_states(), now_ms)

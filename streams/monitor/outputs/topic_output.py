@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 
-from streams.broker.clients import kafka_errors, make_producer, open_consumer
-from streams.broker.topics import describe_topic
+from streams.broker.clients import kafka_errors, make_producer
+from streams.broker.topic_reader import read_topic
+from streams.broker.topics import topic_exists
 from streams.config.errors import BrokerError
 from streams.config.settings import Settings
 
@@ -43,18 +44,9 @@ class TopicOutput:
             await self._producer.send_and_wait(self.topic, msgspec.json.encode(value), key=key.encode())
 
     async def _read(self) -> list[Any]:
-        failure = f"topic {self.topic} on {self._settings.broker} cannot be read"
-        async with open_consumer(self._settings, failure) as consumer:
-            if self.topic not in await consumer.topics():
-                return []
-            topic = await asyncio.to_thread(describe_topic, self._settings, self.topic)
-            ends = {TopicPartition(self.topic, partition): end for partition, end in topic.stable_offsets.items()}
-            consumer.assign(list(ends))
-            values: list[Any] = []
-            while [tp for tp, end in ends.items() if await consumer.position(tp) < end]:
-                for records in (await consumer.getmany(timeout_ms=1000)).values():
-                    values += [record.value for record in records]
-            return values
+        if not await asyncio.to_thread(topic_exists, self._settings, self.topic):
+            return []
+        return [record.value async for records in read_topic(self._settings, self.topic) for record in records]
 
 
 def decoded(values: list[Any], kind: type[msgspec.Struct]) -> Iterator[Any]:

@@ -13,6 +13,9 @@ from streams.contracts.representation_updates import RepresentationUpdate
 from streams.monitor.scoring.scoreboard import OtherRank, Scoreboard
 from streams.monitor.scoring.scores import Snapshot
 
+GRACE_MS = 1_000  # an interval without a new event stays open this long, because records may still be on their way
+UNUSED_MS = 86_400_000  # the board of a bundle whose last record is so much older than the latest one is dropped
+
 
 class Frozen(Protocol):
     """The part of a FrozenComparison that the scoreboards call."""
@@ -34,9 +37,10 @@ class BundleScoreboards:
         self._rolling_events = rolling_events
         self._boards: dict[str, Scoreboard] = {}  # by bundle id; the bundle of the latest event is last
         self._records = 0
+        self._read = 0  # records of all topics
         self._undecodable = 0
         self._problem: str | None = None
-        self._measured: dict[int, int] = {}  # partition of the updates topic -> next offset whose length is not watched
+        self._measured: dict[int, int] = {}  # partition of the updates topic -> next offset that is new to the state
 
     def observe(self, records: Collection[Any], frozen: Frozen | None = None) -> list[MetricsEvent]:
         """Score evaluation records, each with a `value` and a `timestamp` in ms.
@@ -45,6 +49,7 @@ class BundleScoreboards:
         """
         ended = []
         board = None
+        latest_ms = 0
         for record in records:
             try:
                 event = _EVALUATION(record.value)
@@ -54,15 +59,20 @@ class BundleScoreboards:
             except (msgspec.MsgspecError, ValueError, TypeError) as error:
                 self._count_undecodable(record, error, "an evaluation event")
                 continue
+            latest_ms = board.last_ms = max(latest_ms, board.last_ms, record.timestamp)
             if metrics is not None:
                 ended.append(metrics)
         self._records += len(records)
+        self._read += len(records)
         if board is not None:
             self._boards[board.bundle_id] = self._boards.pop(board.bundle_id)
+            ended += self.advance(latest_ms - GRACE_MS)
+            self._drop_unused(latest_ms - UNUSED_MS)
         return ended
 
     def predict(self, record: Any) -> None:
         """Take a record of the topic of predictions. The prediction is scored under every bundle seen so far."""
+        self._read += 1
         try:
             prediction = _PREDICTION(record.value)
         except (msgspec.MsgspecError, TypeError) as error:
@@ -74,12 +84,13 @@ class BundleScoreboards:
     def update(self, record: Any, frozen: Frozen) -> None:
         """Take a record of the updates topic.
 
-        A restarted monitor reads the topic again. The length of a representation is watched once.
+        A restarted monitor reads the topic again. The length of a representation is watched once, and a user is erased
+        once from the predictions, because the user may have come back since.
         """
+        self._read += 1
+        is_new = record.offset >= self._measured.get(record.partition, 0)
         if record.value is None:
-            bundle_id, _, user_id = (record.key or b"").decode("utf-8", "replace").partition("/")
-            if bundle_id == frozen.bundle_id:
-                frozen.forget(user_id)
+            self._forget(record, frozen, is_new)
             return
         try:
             update = _UPDATE(record.value)
@@ -89,9 +100,11 @@ class BundleScoreboards:
         except (msgspec.MsgspecError, ValueError) as error:
             self._count_undecodable(record, error, "an update")
             return
-        if record.offset >= self._measured.get(record.partition, 0):
+        if is_new:
             self._measured[record.partition] = record.offset + 1
-            self._board(update.bundle_id).observe_norm(norm, record.timestamp)
+            board = self._board(update.bundle_id)
+            board.last_ms = max(board.last_ms, record.timestamp)
+            board.observe_norm(norm, record.timestamp)
 
     def advance(self, time_ms: int) -> list[MetricsEvent]:
         """Metrics of the intervals that end by `time_ms` without another event."""
@@ -116,6 +129,7 @@ class BundleScoreboards:
         """
         return Snapshot(
             records=self._records,
+            read=self._read,
             undecodable=self._undecodable,
             problem=self._problem,
             lag=lag,
@@ -129,6 +143,21 @@ class BundleScoreboards:
         if board is None:
             board = self._boards[bundle_id] = Scoreboard(bundle_id, self._window_ms, self._rolling_events)
         return board
+
+    def _forget(self, record: Any, frozen: Frozen, is_new: bool) -> None:
+        bundle_id, _, user_id = (record.key or b"").decode("utf-8", "replace").partition("/")
+        if bundle_id == frozen.bundle_id:
+            frozen.forget(user_id)
+        if is_new:
+            self._measured[record.partition] = record.offset + 1
+            if bundle_id in self._boards:
+                self._boards[bundle_id].forget(user_id)
+
+    def _drop_unused(self, time_ms: int) -> None:
+        """Drop the boards whose last record is older than `time_ms`, except for alarms that nobody has taken yet."""
+        for bundle_id, board in list(self._boards.items()):
+            if board.last_ms < time_ms and not board.alarms:
+                del self._boards[bundle_id]
 
     def _count_undecodable(self, record: Any, error: Exception, kind: str) -> None:
         self._undecodable += 1

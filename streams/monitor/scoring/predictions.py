@@ -53,6 +53,12 @@ class Predictions:
             (dropped, _), _ = self._waiting.popitem(last=False)
             self.unscored.append((dropped, "dropped"))
 
+    def forget(self, user_id: str) -> None:
+        """Drop everything about a user who was erased."""
+        self._last_ids.pop(user_id, None)
+        for system in self._systems:
+            self._waiting.pop((system, user_id), None)
+
     def ranks(self, event: EvaluationEvent) -> dict[str, int]:
         """System -> rank of the event's item in the prediction that was made for this event; MISS outside the list."""
         if not self._systems:

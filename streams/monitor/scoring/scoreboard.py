@@ -36,6 +36,7 @@ class Scoreboard:
     def __init__(self, bundle_id: str, window_ms: int, rolling_events: int) -> None:
         self.bundle_id = bundle_id
         self.duplicates = 0
+        self.last_ms = 0  # timestamp of the latest record; the caller sets it
         self.alarms: list[AlarmEvent] = []  # alarms that began or ended; the caller takes them out
         self._windows = Windows(window_ms, rolling_events)
         self._seen = SeenPositions()
@@ -77,6 +78,10 @@ class Scoreboard:
         """Keep another system's prediction until the user's next event."""
         self._predictions.add(prediction)
         self._count_unscored()
+
+    def forget(self, user_id: str) -> None:
+        """Drop what is kept about a user who was erased."""
+        self._predictions.forget(user_id)
 
     def observe_norm(self, norm: float, time_ms: int) -> None:
         """Watch the length of a representation."""

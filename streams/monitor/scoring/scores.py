@@ -51,9 +51,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The monitor at one moment. `msgspec.to_builtins` turns a snapshot into plain dictionaries."""
 
     records: int = 0  # records read from the evaluation topic
-    undecodable: int = 0  # records that are not evaluation events
-    problem: str | None = None  # why the first undecodable record is not an evaluation event
-    lag: int = 0  # records in the topic that are not counted yet
+    read: int = 0  # records read from all topics that the monitor follows
+    undecodable: int = 0  # records that are not what their topic holds, such as evaluation events
+    problem: str | None = None  # why the first undecodable record is not what its topic holds
+    lag: int = 0  # records in all topics that the monitor follows, as far as they are not counted yet
     expired: int = 0  # records that retention deleted while no monitor ran
     idle_s: float = 0.0  # time since the last record, while no record is left to read
     bundles: dict[str, BundleScores] = {}  # by bundle id; the bundle of the latest event is last

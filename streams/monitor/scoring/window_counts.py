@@ -1,7 +1,8 @@
 """The counts of one window of scored events, and the metrics that follow from the counts. Pure: no I/O, no clock.
 
 A metric at k depends on how often each rank up to k occurred, and on nothing else. A window therefore holds counts of
-ranks: to add an event costs three increments for any number of metrics, and the counts of two windows add up exactly.
+ranks: an event costs one increment for each scorer for any number of metrics, and the counts of two windows add up
+exactly.
 """
 
 from collections.abc import Iterable

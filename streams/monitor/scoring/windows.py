@@ -37,7 +37,8 @@ class Windows:
         """Move the time forward to `time_ms`.
 
         Returns (start_ms, counts, parts) of the interval that ends by that, when the interval had events. Intervals
-        begin at multiples of `window_ms`. A time before the current interval counts as the current interval.
+        begin at multiples of `window_ms`. Predictions that were not scored in an interval without events count in the
+        next interval with events. A time before the current interval counts as the current interval.
         """
         start_ms = time_ms - time_ms % self.window_ms
         if self.interval_start_ms is None:
@@ -49,7 +50,10 @@ class Windows:
         self._close_bucket()
         ended_start_ms, ended, parts = self.interval_start_ms, self._interval, self._interval_parts
         self.interval_start_ms, self._interval, self._interval_parts = start_ms, WindowCounts(), Parts()
-        return (ended_start_ms, ended, parts) if ended.events or ended.without_history else None
+        if ended.events or ended.without_history:
+            return ended_start_ms, ended, parts
+        self._interval_parts.unscored = parts.unscored
+        return None
 
     def hour(self) -> tuple[WindowCounts, Parts]:
         """Counts over the last hour, without the open bucket."""

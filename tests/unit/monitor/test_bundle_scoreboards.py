@@ -8,8 +8,10 @@ from rich.console import Console
 
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.metrics_events import MetricsEvent
+from streams.monitor.drift.level import Change
+from streams.monitor.drift.watch import Watch
 from streams.monitor.exposition import monitor_registry
-from streams.monitor.scoring.bundle_scoreboards import BundleScoreboards
+from streams.monitor.scoring.bundle_scoreboards import UNUSED_MS, BundleScoreboards
 from streams.monitor.scoring.scores import Snapshot
 from streams.monitor.terminal_tables import snapshot_line, snapshot_tables
 from tests.support.monitoring.evaluations import evaluation
@@ -59,6 +61,28 @@ def test_bundles_are_scored_apart_and_undecodable_records_are_counted_with_a_rea
     assert list(snapshot.bundles)[-1] in ("gru-1", "gru-2")
 
 
+def test_the_last_interval_of_a_bundle_ends_while_another_bundle_has_events() -> None:
+    boards = BundleScoreboards(window_ms=1_000, rolling_events=5_000)
+    boards.observe([record(evaluation(1, bundle_id="old"), 0), record(evaluation(2, bundle_id="new"), 10)])
+    ended = boards.observe([record(evaluation(3, bundle_id="new"), 1_500)])
+    assert [metrics.id for metrics in ended] == ["new-1000-0"], "records of the interval may still be on their way"
+    ended = boards.observe([record(evaluation(4, bundle_id="new"), 2_100)])
+    assert {metrics.id for metrics in ended} == {"old-1000-0", "new-1000-1000"}
+
+
+def test_a_bundle_without_records_for_a_day_is_dropped_after_its_alarms_were_taken() -> None:
+    boards = BundleScoreboards(window_ms=1_000, rolling_events=5_000)
+    boards.observe([record(evaluation(1, bundle_id="old"), 5), record(evaluation(2), 10)])
+    alarm = Watch("old")._alarm(("gaps", "all"), Change("firing", 1, None, 1.0, 2.0))
+    boards._boards["old"].alarms = [alarm]
+    boards.observe([record(evaluation(3), UNUSED_MS + 5)])
+    assert set(boards.snapshot().bundles) == {"old", "gru-1"}
+    boards.observe([record(evaluation(4), UNUSED_MS + 6)])
+    assert boards.take_alarms() == [alarm]
+    boards.observe([record(evaluation(5), UNUSED_MS + 7)])
+    assert set(boards.snapshot().bundles) == set(boards.alarm_states()) == {"gru-1"}
+
+
 def test_tables_line_and_prometheus_say_that_scores_of_a_sample_are_estimates() -> None:
     def shown(share: float | None) -> tuple[str, str, float, float]:
         snapshot = snapshot_of(*(evaluation(offset, share=share) for offset in range(20)))
@@ -71,6 +95,7 @@ def test_tables_line_and_prometheus_say_that_scores_of_a_sample_are_estimates() 
     assert "The scores are estimates: 5.00% of the events were evaluated. About 400 events" in table
     assert "(estimates from 5.00% of all events)" in line
     assert (share, total) == (0.05, 400)
+    assert line.startswith("20 records read")
     table, line, share, total = shown(None)
     assert "estimates" not in table + line
     assert (share, total) == (1, 20)

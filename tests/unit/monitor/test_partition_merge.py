@@ -49,3 +49,14 @@ def test_a_full_partition_waits_unless_the_others_wait_for_that_partition() -> N
     assert merge.full(lagging=[0, 1]) == [1]
     assert len(merge.release(lagging=[])) == BUFFER_RECORDS + 1
     assert merge.full(lagging=[]) == []
+
+
+def test_the_next_offset_is_that_of_the_first_record_that_waits() -> None:
+    merge = PartitionMerge()
+    assert merge.next_offset((0, 0)) is None
+    merge.push((0, 0), [SimpleNamespace(timestamp=5, offset=7), SimpleNamespace(timestamp=9, offset=8)])
+    merge.push((0, 1), [SimpleNamespace(timestamp=8, offset=3)])
+    assert len(merge.release([(0, 1)])) == 1
+    assert merge.next_offset((0, 0)) == 8
+    merge.release([])
+    assert merge.next_offset((0, 0)) is None

@@ -1,18 +1,42 @@
 """Predictions of other systems: scored on the next event, and otherwise counted with a reason."""
 
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 
+from streams.contracts.evaluation_events import EvaluationEvent
+from streams.contracts.metrics_events import MetricsEvent
 from streams.contracts.predictions import Prediction
+from streams.contracts.representation_updates import RepresentationUpdate
 from streams.monitor.scoring import predictions as module
 from streams.monitor.scoring.bundle_scoreboards import BundleScoreboards
 from streams.monitor.scoring.predictions import Predictions
+from streams.monitor.scoring.scoreboard import OtherRank
 from tests.support.monitoring.evaluations import evaluation
 from tests.support.monitoring.simulated_stream import Record
 
 
 def predict(after: int, *items: str, system: str = "theirs", user: str = "u") -> Prediction:
     return Prediction(system, user, f"events-0-0-{after}", list(items))
+
+
+class FakeFrozen:
+    """Frozen representations of nobody."""
+
+    bundle_id = "gru-1"
+
+    def __init__(self) -> None:
+        self.forgotten: list[str] = []
+
+    def update(self, update: RepresentationUpdate) -> float:
+        raise AssertionError(update)
+
+    def forget(self, user_id: str) -> None:
+        self.forgotten.append(user_id)
+
+    def ranks(self, event: EvaluationEvent) -> list[OtherRank]:
+        return []
 
 
 @pytest.fixture
@@ -103,3 +127,62 @@ def test_the_metrics_show_the_system_beside_the_model_on_the_same_events() -> No
     assert metrics.compared["theirs"].model["mrr@20"] == 1.0
     assert metrics.predictions == {"theirs": {"late": 1, "unmatched": 1}}
     assert boards.snapshot().undecodable == 1
+
+
+def test_predictions_of_an_interval_without_events_count_in_the_next_interval_with_events() -> None:
+    boards = BundleScoreboards(1_000, 5_000)
+
+    def send(offset: int, time_ms: int) -> None:
+        boards_ended.extend(
+            boards.observe([Record("evaluation", 0, offset, time_ms, b"u", msgspec.json.encode(evaluation(offset)))])
+        )
+
+    boards_ended: list[MetricsEvent] = []
+    send(1, 0)
+    boards.predict(Record("predictions", 0, 1, 1, b"u", msgspec.json.encode(predict(1, "a", system="model"))))
+    boards_ended += boards.advance(1_000)
+    boards.predict(Record("predictions", 0, 2, 1_100, b"u", msgspec.json.encode(predict(1, "a", system="model"))))
+    boards_ended += boards.advance(5_000)
+    boards_ended += boards.advance(8_000)
+    send(2, 9_000)
+    boards_ended += boards.advance(20_000)
+    send(3, 21_000)
+    boards_ended += boards.advance(30_000)
+    assert [metrics.predictions for metrics in boards_ended] == [
+        {"other": {"refused": 1}},
+        {"other": {"refused": 1}},
+        {},
+    ]
+    assert boards.snapshot().read == 5
+    assert boards.snapshot().records == 3
+
+
+def test_an_erased_user_is_forgotten_once_under_the_bundle_of_the_erasure() -> None:
+    boards, frozen = BundleScoreboards(1_000, 5_000), FakeFrozen()
+
+    def send(offset: int, bundle_id: str = "gru-1") -> None:
+        value = msgspec.json.encode(evaluation(offset, "a", bundle_id=bundle_id))
+        boards.observe([Record("evaluation", 0, offset, offset, b"u", value)])
+
+    def wait(after: int) -> None:
+        boards.predict(Record("predictions", 0, after, after, b"u", msgspec.json.encode(predict(after, "a"))))
+
+    def kept(bundle_id: str) -> tuple[int, int]:
+        predictions = boards._boards[bundle_id]._predictions
+        return len(predictions._waiting), len(predictions._last_ids)
+
+    send(1)
+    send(1, "gru-2")
+    wait(1)
+    send(2)
+    send(2, "gru-2")
+    wait(2)
+    assert kept("gru-1") == kept("gru-2") == (1, 1)
+    erasure = SimpleNamespace(topic="updates", partition=0, offset=7, timestamp=3, key=b"gru-1/u", value=None)
+    boards.update(erasure, frozen)
+    assert (kept("gru-1"), kept("gru-2")) == ((0, 0), (1, 1))
+    send(8)
+    wait(8)
+    boards.update(erasure, frozen)
+    assert kept("gru-1") == (1, 1), "the user has come back, and a restarted monitor reads the topic again"
+    assert frozen.forgotten == ["u", "u"]

@@ -14,7 +14,7 @@ from tests.support.monitoring.simulated_stream import Record, scored, simulated_
 
 
 def state_in(folder: Path) -> SavedState:
-    state = SavedState(folder, "evaluation")
+    state = SavedState(folder, "k:9092", "evaluation")
     assert state.acquire()
     return state
 
@@ -82,9 +82,17 @@ def test_a_file_of_another_origin_runs_no_code(tmp_path: Path) -> None:
 
 
 def test_one_monitor_at_a_time_holds_the_state(tmp_path: Path) -> None:
-    first, second = SavedState(tmp_path, "evaluation"), SavedState(tmp_path, "evaluation")
+    first, second = SavedState(tmp_path, "k:9092", "evaluation"), SavedState(tmp_path, "k:9092", "evaluation")
     assert first.acquire()
     assert not second.acquire()
-    assert SavedState(tmp_path, "other").acquire()
+    assert SavedState(tmp_path, "k:9092", "other").acquire()
     first.release()
     assert second.acquire()
+
+
+def test_the_topics_of_two_clusters_have_two_files(tmp_path: Path) -> None:
+    first, second = SavedState(tmp_path, "a:9092,b:9092", "evaluation"), SavedState(tmp_path, "c:9092", "evaluation")
+    assert first.acquire()
+    assert second.acquire()
+    assert first.path != second.path
+    assert SavedState(tmp_path, "b:9092,a:9092", "evaluation").path == first.path

@@ -68,8 +68,17 @@ def test_the_end_of_an_alarm_has_the_start_that_was_published() -> None:
 def test_an_alarm_that_the_figures_do_not_know_ends() -> None:
     log = AlarmLog()
     published(log, HISTORY)
-    assert log.forgotten("gru-1", {}, 500) == [], "the figure is still being learned"
-    assert log.forgotten("gru-1", {"gaps/all": True}, 500) == []
-    [end] = log.forgotten("gru-1", {"gaps/all": False}, 500)
+    assert log.forgotten({"gru-1": {}}, 500) == [], "the figure is still being learned"
+    assert log.forgotten({"gru-1": {"gaps/all": True}}, 500) == []
+    [end] = log.forgotten({"gru-1": {"gaps/all": False}}, 500)
     assert published(log, [end]) == [end]
+    assert log.firing() == []
+
+
+def test_an_alarm_of_a_bundle_without_figures_ends() -> None:
+    log = AlarmLog()
+    published(log, HISTORY)
+    [end] = published(log, log.forgotten({"gru-2": {}}, 500))
+    assert (end.state, end.bundle_id, end.ends_at_ms) == ("resolved", "gru-1", 500)
+    assert "no events of this bundle" in end.detail
     assert log.firing() == []

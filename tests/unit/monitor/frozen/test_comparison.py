@@ -79,6 +79,28 @@ def test_a_live_state_ranks_better_than_an_old_one_and_drifts_away_from_it(
     assert set(ended[-1].metrics) == {"model", "popularity", "last_item", "frozen_1h", "frozen_1d"}
 
 
+def test_an_update_that_does_not_fit_the_bundle_is_refused_and_its_user_can_still_be_ranked(
+    bundle: Bundle, batches: list[tuple[list[Record], list[Record]]]
+) -> None:
+    boards, frozen = BundleScoreboards(600_000, 5_000), FrozenComparison(bundle)
+    good = next(record for _, updates in batches for record in updates)
+    update = msgspec.json.decode(good.value, type=RepresentationUpdate)
+    strange = np.full(bundle.manifest.recent_places, len(bundle.item_index) + 1, np.int32).tobytes()
+    for changes in (
+        {"representation": update.representation[:-8]},
+        {"representation": update.representation * 2},
+        {"recent_items": None},
+        {"recent_items": strange},
+    ):
+        value = msgspec.json.encode(msgspec.structs.replace(update, **changes))
+        boards.update(good._replace(value=value), frozen)
+    assert boards.snapshot().undecodable == 4
+    assert frozen._users.live(update.user_id) is None
+    boards.update(good, frozen)
+    assert boards.snapshot().undecodable == 4
+    assert frozen._users.live(update.user_id) is not None
+
+
 def test_a_large_catalogue_ranks_a_share_of_the_events(
     bundle: Bundle, batches: list[tuple[list[Record], list[Record]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
