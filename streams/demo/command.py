@@ -17,7 +17,7 @@ from streams.broker.topics import ensure_topics
 from streams.commands.items.sending import send_items
 from streams.commands.verify.command import print_report as print_verification
 from streams.commands.verify.result import Verification
-from streams.config.settings import Settings
+from streams.config.settings import PREFIX, Settings
 from streams.demo import shop
 from streams.demo.errors import DemoError
 from streams.demo.live_view import LiveView
@@ -109,6 +109,11 @@ def _where_the_page_is(page: PageProcess | None) -> str:
 
 
 def _stay(console: Console, settings: Settings, worker: WorkerProcess, log: EventLog) -> None:
+    variables = " ".join(
+        f"{PREFIX}{name.upper()}={getattr(settings, name)}" for name in ("broker", "cassandra", "bundle")
+    )
+    console.print("Commands of another shell reach this shop with these variables:")
+    console.print(f"export {variables}", highlight=False, markup=False, soft_wrap=True)
     console.print("The shop goes on. Ctrl-C ends everything.")
     with contextlib.suppress(KeyboardInterrupt):
         stay(settings, worker, log)

@@ -34,7 +34,7 @@ class PageProcess(ServiceProcess):
         super().__init__(
             name="the server of the page",
             address=f"{HOST}:{port}",
-            command=[sys.executable, "-m", "streams.cli", "serve", "--host", HOST, "--port", str(port)],
+            command=[sys.executable, "-m", "streams.cli", "serve", "--host", HOST, "--port", str(port), "--lookalikes"],
             log=log,
             is_ready=self.answers,
             environment={**inherited, **settings_variables(settings)},
