@@ -98,7 +98,7 @@ class LookalikeFollower:
             user_ids, vectors = put[name]
             if record.value is None:
                 self._put(index, user_ids, vectors)  # the order of a user's update and erasure counts
-                index.remove(user.decode())
+                index.remove(user.decode("utf-8", "replace"))  # another program may have written any bytes
                 continue
             try:
                 update = self._decode(record.value)
