@@ -47,8 +47,8 @@ class Followers:
             lambda user_id: Erasure(settings, session, user_id),
             ServedCatalogue(self._progress),
             self.live,
-            self._lookalikes,
             HistoryReader(settings, session),
+            self._lookalikes,
         )
 
     @contextlib.asynccontextmanager

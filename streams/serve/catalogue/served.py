@@ -33,6 +33,10 @@ class ServedCatalogue:
         self._check_read(is_needed=not filters.is_empty)
         return self._of(bundle).allowed(filters, int(time.time() * 1000))
 
+    def allowed_so_far(self, bundle: Bundle) -> Mask | None:
+        """The mask of `allowed` without filters. None also while the catalogue is read for the first time."""
+        return None if self.progress.is_pending else self.allowed(bundle)
+
     def names(self, bundle: Bundle, items: NDArray[np.int64]) -> list[str | None]:
         """The names of the items with these indices, None where the catalogue has no name."""
         return self._of(bundle).names(items)

@@ -129,4 +129,4 @@ class SessionExplanation(Explained):
 
 class EventsToExplain(Request):
     events: Annotated[list[Event], Field(min_length=1, max_length=1_000)]
-    item_id: Annotated[Id | None, Field(description="the item to explain; null: the item that ranks first")] = None
+    item_id: Annotated[Id | None, Field(description="the item to explain; null: the first recommended one")] = None
