@@ -6,7 +6,8 @@ Kafka may be away, and the topic may be missing. The server answers all the same
 import asyncio
 import logging
 import time
-from typing import NoReturn
+from collections.abc import Coroutine
+from typing import Any, NoReturn
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -24,6 +25,7 @@ LOOK_EVERY_S = 1.0  # between two looks at the end of the topic, or whether the 
 LOOK_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
 RETRY_S = 2.0
+STOP_S = 3.0
 ASSIGNMENT_POLL_S = 0.05
 
 
@@ -60,7 +62,9 @@ class CatalogueFollower:
                     await self._has_news.wait()
                     self._has_news.clear()
         except TimeoutError:
-            logger.warning("the catalogue of items is still being read: %d records are left", self._progress.lag)
+            logger.warning(
+                "the catalogue of items is still being read: %d records are left", self._progress.lag_records
+            )
 
     async def _follow_once(self) -> None:
         """Read the topic from its beginning, and follow it. Raises BrokerError, TimeoutError."""
@@ -78,7 +82,7 @@ class CatalogueFollower:
                     self._set("loading")
                 await self._read(consumer)
         finally:
-            await _stop(consumer)
+            await _ended(consumer.stop())
 
     async def _read(self, consumer: AIOKafkaConsumer) -> NoReturn:
         reading, began_s = Reading(self._topic), time.monotonic()
@@ -96,8 +100,8 @@ class CatalogueFollower:
             self._progress.broken = reading.broken
             may_be_complete = not is_complete and sum(map(len, fetched.values())) < POLL_RECORDS
             if may_be_complete or time.monotonic() - looked_s >= LOOK_EVERY_S:
-                self._progress.lag, looked_s = await self._look(consumer, positions), time.monotonic()
-                if not self._progress.lag and not is_complete:
+                self._progress.lag_records, looked_s = await self._look(consumer, positions), time.monotonic()
+                if not self._progress.lag_records and not is_complete:
                     is_complete = True
                     self._replace(reading, time.monotonic() - began_s)
             await asyncio.sleep(0)  # A fetch that is there already gives no other task a turn.
@@ -143,11 +147,12 @@ def _is_before_open_transaction(consumer: AIOKafkaConsumer, tp: TopicPartition, 
     return stable is not None and 0 <= stable <= position
 
 
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer that may have no assignment, whose stop raises CancelledError (aiokafka 0.14.0)."""
-    task = asyncio.current_task()
-    try:
-        await consumer.stop()
-    except asyncio.CancelledError:
-        if task is not None and task.cancelling():
-            raise
+async def _ended(stopping: Coroutine[Any, Any, None]) -> None:
+    """Wait for the stop of a consumer. A stop that takes longer than STOP_S is left alone.
+
+    The stop of a consumer without an assignment raises CancelledError (aiokafka 0.14.0), which ends no task but its own.
+    """
+    stop = asyncio.create_task(stopping)
+    await asyncio.wait([stop], timeout=STOP_S)
+    if stop.done() and not stop.cancelled():
+        stop.result()

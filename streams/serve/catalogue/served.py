@@ -44,7 +44,9 @@ class ServedCatalogue:
     def _check_read(self, is_needed: bool) -> None:
         progress = self.progress
         if progress.is_pending:
-            raise unavailable(f"the catalogue of items is being read, {progress.lag} records are left; try again")
+            raise unavailable(
+                f"the catalogue of items is being read, {progress.lag_records} records are left; try again"
+            )
         if is_needed and progress.state == "unreachable" and not progress.has_loaded:
             raise unavailable("the catalogue of items was never read, because Kafka does not answer; try again")
 

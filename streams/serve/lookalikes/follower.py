@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -31,7 +31,7 @@ POLL_RECORDS = 2_000  # take about 10 ms of the interpreter
 POLL_TIMEOUT_MS = 200
 FETCH_WAIT_MS = 200  # the broker answers after this time at the latest, so the age of an idle index stays small
 RETRY_S = 1.0
-ENDS_WITHIN_S = 10.0
+ENDS_WITHIN_S = 3.0  # after the stop; a client of Kafka that takes longer is left alone
 
 
 class _Update(msgspec.Struct, frozen=True, gc=False):
@@ -72,8 +72,8 @@ class LookalikeFollower:
         for name, (meaning, value) in shown.items():
             Gauge(f"thalweg_api_lookalike_{name}", meaning, registry=registry).set_function(value)
 
-    @contextlib.contextmanager
-    def following(self) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
         """Follow the topic inside the block."""
         thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="lookalikes", daemon=True)
         thread.start()
@@ -81,7 +81,7 @@ class LookalikeFollower:
             yield
         finally:
             self._stop.set()
-            thread.join(ENDS_WITHIN_S)
+            await asyncio.to_thread(thread.join, ENDS_WITHIN_S)  # The event loop goes on with other requests.
 
     def apply(self, records: Sequence[Any]) -> None:
         """Apply records of the topic, in their order. Records of other bundles, and of no worker, are left out.

@@ -1,9 +1,8 @@
 """The routes that tell what moved a vector, and an item's score."""
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Annotated, Any, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query, Response
@@ -14,7 +13,8 @@ from streams.config.errors import ThalwegError
 from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.explanations.effects import UserRecord, event_effects, explain_records, score_parts
 from streams.serve.explanations.history import HistoryReader
-from streams.serve.http.problems import ProblemError, unavailable
+from streams.serve.http.problems import ProblemError
+from streams.serve.http.threads import called
 from streams.serve.routes.answers import json_answer
 from streams.serve.routes.bodies import Id
 from streams.serve.routes.items import item_index
@@ -25,8 +25,8 @@ from streams.serve.scoring.active_model import Model
 from streams.serve.scoring.scorer import Scored, TopQuery
 from streams.store.served_rows import ServedRow
 
-T = TypeVar("T")
 TIMEOUT_S = 5.0
+TOO_LATE = f"the explanation took more than {TIMEOUT_S:g} s; try again"
 
 
 def explanation_routes(current: Callable[[], Model], catalogue: ServedCatalogue, histories: HistoryReader) -> APIRouter:
@@ -56,7 +56,9 @@ def explanation_routes(current: Callable[[], Model], catalogue: ServedCatalogue,
         missing: str | None = "the request asks for no events"
         if events:
             try:
-                effects, missing = await _called(threads, lambda: _user_effects(model, histories, user_id, row, index))
+                effects, missing = await called(
+                    threads, lambda: _user_effects(model, histories, user_id, row, index), TIMEOUT_S, TOO_LATE
+                )
             except ProblemError as problem:
                 missing = problem.detail
         who = {"user_id": user_id, "steps": row.steps}
@@ -82,7 +84,7 @@ def explanation_routes(current: Callable[[], Model], catalogue: ServedCatalogue,
             parts |= _other_parts(model, applied.query, applied.explanation.item)
             return {**parts, "steps": applied.steps, "events": event_effects(bundle, applied)}
 
-        return json_answer(await _called(threads, explained))
+        return json_answer(await called(threads, explained, TIMEOUT_S, TOO_LATE))
 
     return router
 
@@ -121,12 +123,3 @@ def _user_effects(
         )
         return None, reason
     return event_effects(bundle, applied), None
-
-
-async def _called(threads: Executor, call: Callable[[], T]) -> T:
-    """Call in the thread of the explanations, one after another."""
-    try:
-        async with asyncio.timeout(TIMEOUT_S):
-            return await asyncio.get_running_loop().run_in_executor(threads, call)
-    except TimeoutError:
-        raise unavailable(f"the explanation took more than {TIMEOUT_S:g} s; try again") from None
