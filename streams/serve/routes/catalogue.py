@@ -23,7 +23,7 @@ def catalogue_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -
         """How far the reading of the catalogue is."""
         progress = catalogue.progress
         items = progress.catalogue.items
-        body = {"state": progress.state, "items": items, "lag": progress.lag, "broken": progress.broken}
+        body = {"state": progress.state, "items": items, "lag_records": progress.lag_records, "broken": progress.broken}
         return json_answer(body)
 
     @router.get("/items/{item_id}", response_model=catalogue_bodies.Item, responses=described(404, 503))

@@ -59,8 +59,8 @@ def _seen(model: ModelOfOneRow, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def with_available(model: ModelOfOneRow, *numbers: int) -> Application:
     progress = Progress("following", has_loaded=True)
-    for number in range(ITEMS):
-        progress.catalogue.put(CatalogueItem(f"item-{number}", available=number in numbers))
+    for number in range(1, ITEMS + 1):
+        progress.catalogue.put(CatalogueItem(f"item-{number}", f"name {number}", available=number in numbers))
     return application(current=lambda: model, progress=progress)
 
 
@@ -87,6 +87,12 @@ def test_the_page_works_while_the_catalogue_is_read(model: ModelOfOneRow) -> Non
     assert len(items_of(ask(app, "GET", "/v1/live/users/u").json()["after"])) == 10
 
 
+def test_ranked_items_have_the_names_of_the_catalogue(model: ModelOfOneRow) -> None:
+    body = {"user_id": "u", "item_ids": ["item-4", "item-9"]}
+    items = ask(with_available(model), "POST", "/v1/rank", json=body).json()["items"]
+    assert {one["item_id"]: one.get("name") for one in items} == {"item-4": "name 4", "item-9": "name 9"}
+
+
 def of_user(app: Application) -> Any:
     return ask(app, "GET", "/v1/users/u/explanation?events=false")
 
@@ -106,7 +112,7 @@ def test_an_explanation_without_an_item_never_explains_an_item_that_is_not_avail
 
 
 def test_both_explanations_choose_the_first_recommended_item_by_the_whole_score(model: ModelOfOneRow) -> None:
-    app = with_available(model, *range(ITEMS))
+    app = with_available(model, *range(1, ITEMS + 1))
     first = ask(app, "GET", "/v1/users/u/recommendations?k=1").json()
     assert of_user(app).json()["item_id"] == items_of(first)[0]
     session = of_session(app).json()
