@@ -150,7 +150,7 @@ def _is_before_open_transaction(consumer: AIOKafkaConsumer, tp: TopicPartition, 
 async def _ended(stopping: Coroutine[Any, Any, None]) -> None:
     """Wait for the stop of a consumer. A stop that takes longer than STOP_S is left alone.
 
-    The stop of a consumer without an assignment raises CancelledError (aiokafka 0.14.0), which ends no task but its own.
+    The stop of a consumer without an assignment raises CancelledError (aiokafka 0.14.0), which ends its own task alone.
     """
     stop = asyncio.create_task(stopping)
     await asyncio.wait([stop], timeout=STOP_S)

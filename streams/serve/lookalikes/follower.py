@@ -23,7 +23,6 @@ from streams.broker.clients import kafka_errors, make_consumer, no_broker_errors
 from streams.config.settings import Settings
 from streams.contracts.representation_updates import decode_vector
 from streams.serve.lookalikes.index import LookalikeIndex
-from streams.serve.scoring.scorer import scoring_width
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ class LookalikeFollower:
     """The look-alike indexes of the given bundles, by bundle id, and how old they are."""
 
     def __init__(self, settings: Settings, bundles: Sequence[Bundle]) -> None:
-        self.indexes = {one.bundle_id: LookalikeIndex(scoring_width(one.item_vectors)) for one in bundles}
+        self.indexes = {one.bundle_id: LookalikeIndex(one.scoring_width) for one in bundles}
         self.records_behind = 0
         self._vector_bytes = {one.bundle_id: 4 * one.manifest.representation_width for one in bundles}
         self._settings = settings

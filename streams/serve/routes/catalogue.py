@@ -1,16 +1,14 @@
 """The routes of the catalogue."""
 
 from collections.abc import Callable
-from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
-from pydantic import BeforeValidator
+from fastapi import APIRouter, Response
 
 from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.http.problems import ProblemError
-from streams.serve.routes import bodies, catalogue_bodies
+from streams.serve.routes import catalogue_bodies
 from streams.serve.routes.answers import json_answer
-from streams.serve.routes.users import decoded, described
+from streams.serve.routes.users import ItemId, described
 from streams.serve.scoring.active_model import Model
 
 
@@ -28,7 +26,7 @@ def catalogue_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -
 
     @router.get("/items/{item_id}", response_model=catalogue_bodies.Item, responses=described(404, 503))
     async def item(
-        item_id: Annotated[bodies.Id, BeforeValidator(decoded), Path(description="the item; a slash in the id is %2F")],
+        item_id: ItemId,
     ) -> Response:
         """What the catalogue says of an item."""
         model = current()

@@ -27,6 +27,7 @@ def decoded(text: str) -> str:
 
 
 UserId = Annotated[bodies.Id, BeforeValidator(decoded), Path(description="the user; a slash in the id is %2F")]
+ItemId = Annotated[bodies.Id, BeforeValidator(decoded), Path(description="the item; a slash in the id is %2F")]
 Problems = dict[int | str, dict[str, Any]]
 
 

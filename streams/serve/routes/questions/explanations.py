@@ -1,7 +1,7 @@
 """The routes that tell what moved a vector, and an item's score."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Annotated, Any
 
 import numpy as np
@@ -65,6 +65,13 @@ def explanation_routes(current: Callable[[], Model], catalogue: ServedCatalogue,
         parts |= _other_parts(model, row.query, index)
         return json_answer({**who, **parts, "events": effects, "events_missing": missing})
 
+    _add_session(router, current, catalogue, threads)
+    return router
+
+
+def _add_session(
+    router: APIRouter, current: Callable[[], Model], catalogue: ServedCatalogue, threads: Executor
+) -> None:
     @router.post("/explanation", response_model=bodies.SessionExplanation, responses=described(404, 413, 503))
     async def session_explanation(wanted: bodies.EventsToExplain) -> Response:
         """What each event of a session without history did to the vector and an item's score. Nothing is stored."""
@@ -85,8 +92,6 @@ def explanation_routes(current: Callable[[], Model], catalogue: ServedCatalogue,
             return {**parts, "steps": applied.steps, "events": event_effects(bundle, applied)}
 
         return json_answer(await called(threads, explained, TIMEOUT_S, TOO_LATE))
-
-    return router
 
 
 def _first(recommended: Scored) -> int:
