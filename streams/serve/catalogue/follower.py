@@ -6,8 +6,7 @@ Kafka may be away, and the topic may be missing. The server answers all the same
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -16,6 +15,7 @@ from streams.config.errors import BrokerError, ThalwegError
 from streams.config.settings import Settings
 from streams.serve.catalogue.progress import Progress, State
 from streams.serve.catalogue.reading import Reading
+from streams.serve.stopping import ended
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,6 @@ LOOK_EVERY_S = 1.0  # between two looks at the end of the topic, or whether the 
 LOOK_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
 RETRY_S = 2.0
-STOP_S = 3.0
 ASSIGNMENT_POLL_S = 0.05
 
 
@@ -82,7 +81,7 @@ class CatalogueFollower:
                     self._set("loading")
                 await self._read(consumer)
         finally:
-            await _ended(consumer.stop())
+            await ended(consumer.stop())
 
     async def _read(self, consumer: AIOKafkaConsumer) -> NoReturn:
         reading, began_s = Reading(self._topic), time.monotonic()
@@ -145,14 +144,3 @@ def _is_before_open_transaction(consumer: AIOKafkaConsumer, tp: TopicPartition, 
     """Whether everything that is committed was read, although records of an open transaction stand behind."""
     stable: int | None = consumer.last_stable_offset(tp)
     return stable is not None and 0 <= stable <= position
-
-
-async def _ended(stopping: Coroutine[Any, Any, None]) -> None:
-    """Wait for the stop of a consumer. A stop that takes longer than STOP_S is left alone.
-
-    The stop of a consumer without an assignment raises CancelledError (aiokafka 0.14.0), which ends its own task alone.
-    """
-    stop = asyncio.create_task(stopping)
-    await asyncio.wait([stop], timeout=STOP_S)
-    if stop.done() and not stop.cancelled():
-        stop.result()

@@ -23,6 +23,7 @@ from streams.broker.clients import kafka_errors, make_consumer, no_broker_errors
 from streams.config.settings import Settings
 from streams.contracts.representation_updates import decode_vector
 from streams.serve.lookalikes.index import LookalikeIndex
+from streams.serve.stopping import ended
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ class LookalikeFollower:
                         self.apply(records)
                     await self._look(consumer)
         finally:
-            await consumer.stop()
+            await ended(consumer.stop())
 
     async def _look(self, consumer: AIOKafkaConsumer) -> None:
         """See how far the indexes are. A partition that the broker has not answered for yet is not read to its end."""

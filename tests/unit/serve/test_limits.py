@@ -4,11 +4,12 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from streams.config.settings import Settings
-from streams.serve.catalogue import follower as catalogue
+from streams.serve import stopping
 from streams.serve.client import Client
 from streams.serve.explanations.history import HistoryError, HistoryReader
 from streams.serve.http.problems import ProblemError
@@ -42,14 +43,21 @@ def test_the_end_of_the_lookalikes_leaves_the_event_loop_to_others() -> None:
 
 
 def test_a_consumer_that_does_not_stop_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "STOP_S", 0.05)
+    monkeypatch.setattr(stopping, "STOP_S", 0.05)
 
     async def main() -> None:
         began_s = time.monotonic()
-        await catalogue._ended(asyncio.sleep(60))
+        await stopping.ended(asyncio.sleep(60))
         assert time.monotonic() - began_s < 10
 
     asyncio.run(main())
+
+
+def test_a_stop_that_raises_cancelled_error_ends_nothing_else() -> None:
+    async def stop() -> None:
+        raise asyncio.CancelledError
+
+    asyncio.run(stopping.ended(stop()))
 
 
 def test_a_call_that_takes_too_long_is_a_problem_and_an_error_of_the_call_is_not() -> None:
@@ -79,8 +87,8 @@ def test_the_client_waits_longer_than_the_server() -> None:
 def test_a_row_that_has_gone_may_be_there_at_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HeldRows, "__init__", lambda *_: None)
     monkeypatch.setattr(HeldRows, "rows", lambda *_: ())
-    session: object = None
+    session: Any = None
     with pytest.raises(HistoryError, match="the row has gone") as caught:
-        HistoryReader(Settings(), session).read("u", "b", 1)  # type: ignore[arg-type]
+        HistoryReader(Settings(), session).read("u", "b", 1)
     assert caught.value.retryable
     assert not HistoryError("the topic holds no older ones").retryable
