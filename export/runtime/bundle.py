@@ -132,6 +132,14 @@ class Bundle:
         return self.manifest.bundle_id
 
     @cached_property
+    def scoring_width(self) -> int:
+        """The number of the first components of a representation that change scores.
+
+        Counters end a representation, and item vectors have zeros there: docs/contracts.md#representations.
+        """
+        return int(np.flatnonzero(np.asarray(self.item_vectors).any(axis=0)).max(initial=0)) + 1
+
+    @cached_property
     def hybrid(self) -> Hybrid | None:
         """What hybrid scores have beside the model's part, read at the first use; None without the file."""
         if HYBRID_FILE not in self.manifest.files:

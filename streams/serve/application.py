@@ -43,8 +43,8 @@ class Sources(NamedTuple):
     erasure_of: Callable[[str], Erasure]
     catalogue: ServedCatalogue
     live: Live  # the stream of the page
+    histories: HistoryReader  # the events of users
     lookalikes: LookalikeFollower | None = None  # None: the server keeps no index of users
-    histories: HistoryReader | None = None  # None: the server reads no events
 
 
 def make_application(
@@ -85,8 +85,8 @@ def make_application(
         erasure_routes(sources.erasure_of),
         forecast_routes(sources.current),
         lookalike_routes(sources.current, sources.lookalikes),
-        explanation_routes(sources.current, sources.histories),
-        live_routes(sources.current, sources.live),
+        explanation_routes(sources.current, sources.catalogue, sources.histories),
+        live_routes(sources.current, sources.catalogue, sources.live),
         page_routes(),
     ):
         api.include_router(router)

@@ -29,11 +29,11 @@ class ApiError(Exception):
 class Client:
     """Asks one server. Every method raises ApiError, and OSError or http.client.HTTPException without a connection."""
 
-    def __init__(self, address: str, token: str | None = None, timeout_s: float = 5.0, tries: int = 4) -> None:
+    def __init__(self, address: str, token: str | None = None, timeout_s: float = 10.0, tries: int = 4) -> None:
         """tries: how often a request is sent at most. A 429 and a 503 are sent again after their Retry-After."""
-        at = urlsplit(address)
-        connect = http.client.HTTPSConnection if at.scheme == "https" else http.client.HTTPConnection
-        self._connection = connect(at.hostname or "", at.port, timeout=timeout_s)
+        parts = urlsplit(address)
+        connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection = connect(parts.hostname or "", parts.port, timeout=timeout_s)  # above the server's limits
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._tries = tries
 

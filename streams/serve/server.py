@@ -47,8 +47,8 @@ class Followers:
             lambda user_id: Erasure(settings, session, user_id),
             ServedCatalogue(self._progress),
             self.live,
-            self._lookalikes,
             HistoryReader(settings, session),
+            self._lookalikes,
         )
 
     @contextlib.asynccontextmanager
@@ -61,7 +61,7 @@ class Followers:
         tasks = [asyncio.create_task(self._active.follow()), asyncio.create_task(self._catalogue.follow())]
         try:
             await self._catalogue.wait_for_first_reading(FIRST_READING_S)
-            with contextlib.nullcontext() if self._lookalikes is None else self._lookalikes.following():
+            async with contextlib.nullcontext() if self._lookalikes is None else self._lookalikes.following():
                 yield
         finally:
             for task in tasks:

@@ -18,6 +18,8 @@ from streams.local.process.service_process import ServiceProcess
 from streams.serve.application import Sources, make_application
 from streams.serve.catalogue.progress import Progress
 from streams.serve.catalogue.served import ServedCatalogue
+from streams.serve.explanations.effects import UserRecord
+from streams.serve.explanations.history import HistoryError, HistoryReader
 from streams.serve.http.middleware import Application
 from streams.serve.http.problems import unavailable
 from streams.serve.http.tokens import Tokens
@@ -77,12 +79,23 @@ def no_erasure(user_id: str) -> Any:
     raise AssertionError(f"an erasure of {user_id} was begun")
 
 
+class NoHistories(HistoryReader):
+    """Stands where an application has no Kafka and no Cassandra to read events from."""
+
+    def __init__(self) -> None:
+        pass
+
+    def read(self, user_id: str, bundle_id: str, steps: int) -> Sequence[UserRecord]:
+        raise HistoryError(f"this application reads no events: {steps} of {user_id} under {bundle_id} were asked for")
+
+
 def application(
     tokens: Tokens | None = None, current: Callable[[], Any] = no_bundle, progress: Progress | None = None
 ) -> Application:
     """progress: of the catalogue; None: there is no catalogue."""
     catalogue = ServedCatalogue(progress or Progress("absent"))
-    return make_application(Sources(current, no_erasure, catalogue, Live(Settings(), current)), tokens, nothing)
+    sources = Sources(current, no_erasure, catalogue, Live(Settings(), current), NoHistories())
+    return make_application(sources, tokens, nothing)
 
 
 def ask(app: Application, method: str, path: str, token: str | None = None, **arguments: Any) -> httpx.Response:

@@ -27,7 +27,7 @@ class Catalogue:
 
     version: grows with every change.
     items: number of items that were put and not removed.
-    left_out: number of records that did not fit into `most_bytes`.
+    left_out: number of records of which something did not fit into `most_bytes`.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
@@ -50,7 +50,12 @@ class Catalogue:
         return self._rows[: len(self.item_ids)]
 
     def put(self, item: CatalogueItem) -> bool:
-        """Replace what is known of an item. Returns False where the catalogue is full and nothing has changed."""
+        """Replace what is known of an item. Returns False where the catalogue is full.
+
+        A full catalogue leaves a new item out. An item that it has keeps its former texts, and its former category in
+        place of one that no item had. Availability, price and time are those of the record, so that an item that is
+        sold no more is not recommended.
+        """
         texts = msgspec.msgpack.encode((item.name, item.brand, item.image_url))
         row = self._row_of.get(item.item_id)
         added = len(texts) - (0 if row is None else len(self._texts[row]))
@@ -59,18 +64,19 @@ class Catalogue:
             added += ROW_BYTES + len(item.category)
         if added > 0 and self._bytes + added > self._most_bytes:
             self.left_out += 1
+            if row is not None and self._texts[row]:
+                self._set_row(row, item)
+                self.version += 1
             return False
         self._bytes += added
         if row is None:
             row = self._new_row(item.item_id)
         self.items += not self._texts[row]
         self._texts[row] = texts
-        self._rows[row] = (
-            item.available,
-            NONE if item.category is None else self._code(item.category),
-            math.nan if item.price is None else item.price,
-            NONE if item.first_seen_ms is None else item.first_seen_ms,
-        )
+        if item.category is not None and item.category not in self._category_code:
+            self._category_code[item.category] = len(self._categories)
+            self._categories.append(item.category)
+        self._set_row(row, item)
         self.version += 1
         return True
 
@@ -123,12 +129,15 @@ class Catalogue:
         self._row_of[item_id] = row
         return row
 
-    def _code(self, category: str) -> int:
-        code = self._category_code.get(category)
-        if code is None:
-            code = self._category_code[category] = len(self._categories)
-            self._categories.append(category)
-        return code
+    def _set_row(self, row: int, item: CatalogueItem) -> None:
+        """Write the columns of an item. A category without a code leaves the former category."""
+        former = int(self._rows[row]["category"])
+        self._rows[row] = (
+            item.available,
+            NONE if item.category is None else self._category_code.get(item.category, former),
+            math.nan if item.price is None else item.price,
+            NONE if item.first_seen_ms is None else item.first_seen_ms,
+        )
 
 
 _decode = msgspec.msgpack.Decoder(_Texts).decode

@@ -15,6 +15,7 @@ from streams.config.errors import BrokerError, ThalwegError
 from streams.config.settings import Settings
 from streams.serve.catalogue.progress import Progress, State
 from streams.serve.catalogue.reading import Reading
+from streams.serve.stopping import ended
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,9 @@ class CatalogueFollower:
                     await self._has_news.wait()
                     self._has_news.clear()
         except TimeoutError:
-            logger.warning("the catalogue of items is still being read: %d records are left", self._progress.lag)
+            logger.warning(
+                "the catalogue of items is still being read: %d records are left", self._progress.lag_records
+            )
 
     async def _follow_once(self) -> None:
         """Read the topic from its beginning, and follow it. Raises BrokerError, TimeoutError."""
@@ -78,7 +81,7 @@ class CatalogueFollower:
                     self._set("loading")
                 await self._read(consumer)
         finally:
-            await _stop(consumer)
+            await ended(consumer.stop())
 
     async def _read(self, consumer: AIOKafkaConsumer) -> NoReturn:
         reading, began_s = Reading(self._topic), time.monotonic()
@@ -96,8 +99,8 @@ class CatalogueFollower:
             self._progress.broken = reading.broken
             may_be_complete = not is_complete and sum(map(len, fetched.values())) < POLL_RECORDS
             if may_be_complete or time.monotonic() - looked_s >= LOOK_EVERY_S:
-                self._progress.lag, looked_s = await self._look(consumer, positions), time.monotonic()
-                if not self._progress.lag and not is_complete:
+                self._progress.lag_records, looked_s = await self._look(consumer, positions), time.monotonic()
+                if not self._progress.lag_records and not is_complete:
                     is_complete = True
                     self._replace(reading, time.monotonic() - began_s)
             await asyncio.sleep(0)  # A fetch that is there already gives no other task a turn.
@@ -141,13 +144,3 @@ def _is_before_open_transaction(consumer: AIOKafkaConsumer, tp: TopicPartition, 
     """Whether everything that is committed was read, although records of an open transaction stand behind."""
     stable: int | None = consumer.last_stable_offset(tp)
     return stable is not None and 0 <= stable <= position
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer that may have no assignment, whose stop raises CancelledError (aiokafka 0.14.0)."""
-    task = asyncio.current_task()
-    try:
-        await consumer.stop()
-    except asyncio.CancelledError:
-        if task is not None and task.cancelling():
-            raise

@@ -15,13 +15,13 @@ class Progress:
     catalogue: what the last complete reading gave, and what came since then.
     state: `absent` while there is no topic, `loading` until the first reading has reached the end of the topic,
     `unreachable` while Kafka does not answer.
-    lag: records of the topic that were not read yet at the last look.
+    lag_records: records of the topic that were not read yet at the last look.
     broken: records that were ignored in the present reading, because they are no items.
     """
 
     state: State = "starting"
     catalogue: Catalogue = field(default_factory=Catalogue)
-    lag: int = 0
+    lag_records: int = 0
     broken: int = 0
     has_loaded: bool = False
 

@@ -47,8 +47,8 @@ class Reading:
             return item.reason
         if not self.catalogue.put(item) and self.catalogue.left_out == 1:
             logger.error(
-                "the catalogue is full, so item %r and further ones are left out: they are not recommended; remove "
-                "items that the shop has no more",
+                "the catalogue is full, so new items, and new texts of known items, are left out from item %r on: new "
+                "items are not recommended; remove items that the shop has no more and start the server again",
                 item.item_id,
             )
         return None

@@ -33,6 +33,10 @@ class ServedCatalogue:
         self._check_read(is_needed=not filters.is_empty)
         return self._of(bundle).allowed(filters, int(time.time() * 1000))
 
+    def allowed_so_far(self, bundle: Bundle) -> Mask | None:
+        """The mask of `allowed` without filters. None also while the catalogue is read for the first time."""
+        return None if self.progress.is_pending else self.allowed(bundle)
+
     def names(self, bundle: Bundle, items: NDArray[np.int64]) -> list[str | None]:
         """The names of the items with these indices, None where the catalogue has no name."""
         return self._of(bundle).names(items)
@@ -40,7 +44,9 @@ class ServedCatalogue:
     def _check_read(self, is_needed: bool) -> None:
         progress = self.progress
         if progress.is_pending:
-            raise unavailable(f"the catalogue of items is being read, {progress.lag} records are left; try again")
+            raise unavailable(
+                f"the catalogue of items is being read, {progress.lag_records} records are left; try again"
+            )
         if is_needed and progress.state == "unreachable" and not progress.has_loaded:
             raise unavailable("the catalogue of items was never read, because Kafka does not answer; try again")
 

@@ -4,7 +4,7 @@ The planner of the worker decides which of the events count. So a repeated event
 they have in a worker.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,14 +42,14 @@ def explain_records(
     bundle: Bundle,
     stepper: Stepper,
     records: Sequence[UserRecord],
-    item: int | None,
+    item: int | Callable[[NDArray[np.float32]], int],
     most: int,
     steps: int | None = None,
 ) -> Applied:
     """The effects of the newest `most` events of a user whose whole history are these records, in their order.
 
-    item: the index of the item to explain, None for the item that ranks first. steps: leave out what counts after so
-    many events.
+    item: the index of the item to explain, or what chooses the item by the (Q,) query after all events. steps: leave
+    out what counts after so many events.
     """
     manifest = bundle.manifest
     arena = Arena(1, manifest.state_width, manifest.representation_width)
@@ -60,7 +60,8 @@ def explain_records(
     time_ms = np.array([event.event_time_ms for event in events], np.int64)
     features = FeatureReader(bundle).read(events)
     query = leave_one_out(bundle, stepper, applied.item[kept], applied.action[kept], features, time_ms, most)
-    return Applied(query[-1], len(events), events[-most:], explain_queries(bundle, stepper, query, item))
+    index = item(query[-1]) if callable(item) else item
+    return Applied(query[-1], len(events), events[-most:], explain_queries(bundle, stepper, query, index))
 
 
 def event_effects(bundle: Bundle, applied: Applied) -> list[dict[str, Any]]:

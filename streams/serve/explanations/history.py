@@ -29,7 +29,11 @@ REQUEST_TIMEOUT_MS = 2_000  # a broker that does not answer holds the thread of 
 
 
 class HistoryError(ThalwegError):
-    """The events of a user cannot be had. Another try may find them only where the reason is a service."""
+    """The events of a user cannot be had."""
+
+    def __init__(self, message: str, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class HistoryReader:
@@ -47,7 +51,7 @@ class HistoryReader:
         """
         position = next((row.position for row in self._held.rows(user_id) if row.bundle_id == bundle_id), None)
         if position is None:
-            raise HistoryError("the row has gone, or does not say where its events are; ask again")
+            raise HistoryError("the row has gone, or does not say where its events are; ask again", retryable=True)
         return asyncio.run(self._read(user_id, position, steps))
 
     async def _read(self, user_id: str, position: StoredPosition, steps: int) -> Sequence[UserRecord]:
@@ -66,7 +70,8 @@ class HistoryReader:
                     records += [record for record in polled if record.key == user_id.encode()]
                     if time.monotonic() > give_up_at_s:
                         raise HistoryError(
-                            f"the topic was not read back to the user's first event within {LIMIT_S:g} s"
+                            f"topic {topic} partition {partition} was not read back to the user's first event within "
+                            f"{LIMIT_S:g} s"
                         )
                 chunk, is_all = _events_after_erasure(records)
                 found = chunk + found

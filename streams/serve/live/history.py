@@ -60,11 +60,14 @@ class History:
         self._reasons: Counter[tuple[str, str]] = Counter()  # by field and reason
 
     def add_metrics(self, records: Iterable[Any]) -> list[MetricsEvent]:
-        """Take in records of the metrics topic, and return those that are new. The first event of an id counts."""
+        """Take in records of the metrics topic, and return those that are new. The first event of an id counts.
+
+        Slices and predictions are dropped: no page shows them, and a thousand windows of them make a snapshot long.
+        """
         new: dict[str, MetricsEvent] = {}
         for event in _decoded(_metrics, records):
             if event.id not in self._metrics:
-                new.setdefault(event.id, event)
+                new.setdefault(event.id, msgspec.structs.replace(event, slices={}, predictions={}))
         self._metrics |= new
         _keep(self._metrics, METRICS)
         return list(new.values())

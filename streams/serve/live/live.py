@@ -26,6 +26,7 @@ from streams.serve.scoring.active_model import Model
 logger = logging.getLogger(__name__)
 
 MOST_PAGES = 32  # open streams
+BEGINS_WITHIN_S = 10.0  # after the request; a client that went away before never begins
 LINGER_S = 60.0  # after the last page was closed, so that a page that is loaded again goes on
 STATUS_EVERY_S = 2.0
 HEARTBEAT_S = 10.0
@@ -48,6 +49,7 @@ class Live:
         self._settings = settings
         self._current = current
         self._pages = 0
+        self._reserved: set[object] = set()  # one for each page whose messages were not begun yet
         self._following: asyncio.Task[None] | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._begin()
@@ -60,12 +62,27 @@ class Live:
         self._news = asyncio.Event()
         self.seen = None
 
-    async def messages(self, last_id: str) -> AsyncIterator[bytes]:
+    def open(self, last_id: str) -> AsyncIterator[bytes]:
+        """The messages of one more page, as `_messages` gives them. The page counts from now on.
+
+        A page whose messages are never begun counts for BEGINS_WITHIN_S. Raises ProblemError where no more pages may be
+        open.
+        """
+        if self._pages + len(self._reserved) >= MOST_PAGES:
+            detail = f"{MOST_PAGES} pages are open, and no more may be: close one, or try again later"
+            raise ProblemError(503, "too-many-pages", "Too many open pages", detail, {"Retry-After": "10"})
+        reserved = object()
+        self._reserved.add(reserved)
+        asyncio.get_running_loop().call_later(BEGINS_WITHIN_S, self._reserved.discard, reserved)
+        return self._messages(last_id, reserved)
+
+    async def _messages(self, last_id: str, reserved: object) -> AsyncIterator[bytes]:
         """Everything after the message with this id, in the format of server-sent events.
 
         The first message is a snapshot where `last_id` names no message that is kept. The stream ends when the server
         stops, and after STREAM_LIMIT_S.
         """
+        self._reserved.discard(reserved)
         with self._page():
             number = self._ring.number_of(last_id)
             ends_s = time.monotonic() + STREAM_LIMIT_S
@@ -126,12 +143,6 @@ class Live:
             self._pages -= 1
             if self._following is not None:
                 self.follow()
-
-    def check_room(self) -> None:
-        """Raises ProblemError where no more pages may be open."""
-        if self._pages >= MOST_PAGES:
-            detail = f"{MOST_PAGES} pages are open, and no more may be: close one, or try again later"
-            raise ProblemError(503, "too-many-pages", "Too many open pages", detail, {"Retry-After": "10"})
 
     async def _wait(self, news: asyncio.Event) -> bool:
         """Wait for news. False: none came for HEARTBEAT_S, or the server stops."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
+from streams.serve.scoring.directions import directions
 
 SHOWN_ITEMS = 400  # items that the page draws as the ground of the map
 
@@ -29,13 +30,6 @@ class Projection(NamedTuple):
         return result
 
 
-def directions(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(n, W) vectors -> (n, W) vectors of length 1. A vector of zeros stays."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    result: NDArray[np.float64] = vectors / np.maximum(length, np.finfo(np.float32).tiny)
-    return result
-
-
 def turn_degrees(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
     """The angle between two (W,) vectors in degrees, from 0 to 180."""
     first, second = directions(np.stack([before, after]))
@@ -45,7 +39,7 @@ def turn_degrees(before: NDArray[np.float32], after: NDArray[np.float32]) -> flo
 def project(bundle: Bundle) -> Projection:
     """The map of a bundle. Takes one pass over the item vectors, and the same bundle gives the same map."""
     vectors = np.asarray(bundle.item_vectors)
-    width = int(np.flatnonzero(vectors.any(axis=0)).max(initial=0)) + 1  # counters score nothing, and are zeros here
+    width = bundle.scoring_width
     found = directions(np.array(vectors[1:, :width], np.float32)).astype(np.float64)
     mean = found.mean(axis=0)
     values, vectors_of = np.linalg.eigh(np.cov(found, rowvar=False, bias=True).reshape(width, width))

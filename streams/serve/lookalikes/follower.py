@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -23,7 +23,7 @@ from streams.broker.clients import kafka_errors, make_consumer, no_broker_errors
 from streams.config.settings import Settings
 from streams.contracts.representation_updates import decode_vector
 from streams.serve.lookalikes.index import LookalikeIndex
-from streams.serve.scoring.scorer import scoring_width
+from streams.serve.stopping import ended
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ POLL_RECORDS = 2_000  # take about 10 ms of the interpreter
 POLL_TIMEOUT_MS = 200
 FETCH_WAIT_MS = 200  # the broker answers after this time at the latest, so the age of an idle index stays small
 RETRY_S = 1.0
-ENDS_WITHIN_S = 10.0
+ENDS_WITHIN_S = 3.0  # after the stop; a client of Kafka that takes longer is left alone
 
 
 class _Update(msgspec.Struct, frozen=True, gc=False):
@@ -45,7 +45,7 @@ class LookalikeFollower:
     """The look-alike indexes of the given bundles, by bundle id, and how old they are."""
 
     def __init__(self, settings: Settings, bundles: Sequence[Bundle]) -> None:
-        self.indexes = {one.bundle_id: LookalikeIndex(scoring_width(one.item_vectors)) for one in bundles}
+        self.indexes = {one.bundle_id: LookalikeIndex(one.scoring_width) for one in bundles}
         self.records_behind = 0
         self._vector_bytes = {one.bundle_id: 4 * one.manifest.representation_width for one in bundles}
         self._settings = settings
@@ -72,8 +72,8 @@ class LookalikeFollower:
         for name, (meaning, value) in shown.items():
             Gauge(f"thalweg_api_lookalike_{name}", meaning, registry=registry).set_function(value)
 
-    @contextlib.contextmanager
-    def following(self) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
         """Follow the topic inside the block."""
         thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="lookalikes", daemon=True)
         thread.start()
@@ -81,7 +81,7 @@ class LookalikeFollower:
             yield
         finally:
             self._stop.set()
-            thread.join(ENDS_WITHIN_S)
+            await asyncio.to_thread(thread.join, ENDS_WITHIN_S)  # The event loop goes on with other requests.
 
     def apply(self, records: Sequence[Any]) -> None:
         """Apply records of the topic, in their order. Records of other bundles, and of no worker, are left out.
@@ -98,7 +98,7 @@ class LookalikeFollower:
             user_ids, vectors = put[name]
             if record.value is None:
                 self._put(index, user_ids, vectors)  # the order of a user's update and erasure counts
-                index.remove(user.decode())
+                index.remove(user.decode("utf-8", "replace"))  # another program may have written any bytes
                 continue
             try:
                 update = self._decode(record.value)
@@ -147,7 +147,7 @@ class LookalikeFollower:
                         self.apply(records)
                     await self._look(consumer)
         finally:
-            await consumer.stop()
+            await ended(consumer.stop())
 
     async def _look(self, consumer: AIOKafkaConsumer) -> None:
         """See how far the indexes are. A partition that the broker has not answered for yet is not read to its end."""

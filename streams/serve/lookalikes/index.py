@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.serve.scoring.directions import directions
+
 BLOCK_USERS = 65_536
 MOST_USERS = 2_000_000  # about 1 GB, and a tenth of a second of CPU a search: docs/benchmarks.md#questions-about-a-user
 
@@ -89,13 +91,6 @@ class LookalikeIndex:
         self._user_of.append(user_id)
         self._row_of[user_id] = row
         return row
-
-
-def directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, W) vectors -> (n, W) vectors of length 1. A vector of zeros stays one."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    found: NDArray[np.float32] = (vectors / np.maximum(length, np.finfo(np.float32).tiny)).astype(np.float32)
-    return found
 
 
 def _merged(

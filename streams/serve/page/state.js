@@ -1,6 +1,6 @@
 // What the stream has told, and who wants to know what is new.
 
-const MOST_STATUSES = 300, MOST_METRICS = 1_000;
+const MOST_STATUSES = 300, MOST_METRICS = 1_000, MOST_ALARMS = 200;
 
 export const state = { statuses: [], metrics: [], alarms: [], deadLetters: { count: 0, reasons: [], last: [] } };
 
@@ -26,8 +26,12 @@ export function take(kind, data) {
     state.metrics = [...state.metrics, ...data.filter(event => !known.has(event.id))].slice(-MOST_METRICS);
   } else if (kind === "alarms") {
     const name = alarm => JSON.stringify([alarm.bundle_id, alarm.name, alarm.slice, alarm.starts_at_ms]);
-    const last = new Map([...state.alarms, ...data].map(alarm => [name(alarm), alarm])); // the last state counts
-    state.alarms = [...last.values()];
+    const last = new Map(state.alarms.map(alarm => [name(alarm), alarm]));
+    for (const alarm of data) { // the last state of an alarm counts, and makes it the newest one
+      last.delete(name(alarm));
+      last.set(name(alarm), alarm);
+    }
+    state.alarms = [...last.values()].slice(-MOST_ALARMS);
   } else if (kind === "dead_letters") {
     state.deadLetters = data;
   }

@@ -38,10 +38,14 @@ class Request(BaseModel):
 
 
 class Users(Request):
+    """The users that are asked for."""
+
     user_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_USERS)]
 
 
 class Candidates(Request):
+    """The items to put in order for a user."""
+
     user_id: Id
     item_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_CANDIDATES)]
 
@@ -58,6 +62,8 @@ class Event(Request):
 
 
 class Events(Request):
+    """The events of a session, in their order."""
+
     events: Annotated[list[Event], Field(min_length=1, max_length=MOST_EVENTS)]
     k: Count = 20
 
@@ -78,6 +84,8 @@ class Representation(BaseModel):
 
 
 class Representations(BaseModel):
+    """What is known of several users."""
+
     bundle_id: str
     representations: Annotated[list[Representation], Field(description="in the order of the request")]
     unknown: Annotated[list[str], Field(description="users without a row")]
@@ -96,6 +104,8 @@ class ScoredItem(BaseModel):
 
 
 class Recommendations(BaseModel):
+    """The best items for a user."""
+
     user_id: str
     bundle_id: str
     known: Annotated[bool, Field(description="false: the user has no row, and the items are those of a new user")]
@@ -104,6 +114,8 @@ class Recommendations(BaseModel):
 
 
 class Ranking(BaseModel):
+    """The candidates in the order of their scores."""
+
     user_id: str
     bundle_id: str
     known: bool
@@ -112,18 +124,24 @@ class Ranking(BaseModel):
 
 
 class SimilarItem(BaseModel):
+    """An item whose vector points nearly the same way."""
+
     item_id: str
     name: Annotated[str | None, Field(description="only where the catalogue of items has a name")] = None
     cosine: float
 
 
 class SimilarItems(BaseModel):
+    """The items nearest to an item, the highest cosine first."""
+
     item_id: str
     bundle_id: str
     items: list[SimilarItem]
 
 
 class Stepped(BaseModel):
+    """What a session without history leads to."""
+
     bundle_id: str
     representation: list[float]
     steps: int
@@ -132,12 +150,16 @@ class Stepped(BaseModel):
 
 
 class ErasureSent(BaseModel):
+    """An erasure that was sent."""
+
     user_id: str
     at: Annotated[dict[str, int], Field(description="offset of the erasure, by partition")]
     status: Annotated[str, Field(description="path that says whether the user is forgotten")]
 
 
 class ErasureStatus(BaseModel):
+    """How far an erasure is."""
+
     user_id: str
     is_forgotten: bool
     bundles: Annotated[list[str], Field(description="one line for each bundle")]

@@ -1,16 +1,14 @@
 """The routes of the catalogue."""
 
 from collections.abc import Callable
-from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
-from pydantic import BeforeValidator
+from fastapi import APIRouter, Response
 
 from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.http.problems import ProblemError
-from streams.serve.routes import bodies, catalogue_bodies
+from streams.serve.routes import catalogue_bodies
 from streams.serve.routes.answers import json_answer
-from streams.serve.routes.users import decoded, described
+from streams.serve.routes.users import ItemId, described
 from streams.serve.scoring.active_model import Model
 
 
@@ -23,12 +21,12 @@ def catalogue_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -
         """How far the reading of the catalogue is."""
         progress = catalogue.progress
         items = progress.catalogue.items
-        body = {"state": progress.state, "items": items, "lag": progress.lag, "broken": progress.broken}
+        body = {"state": progress.state, "items": items, "lag_records": progress.lag_records, "broken": progress.broken}
         return json_answer(body)
 
     @router.get("/items/{item_id}", response_model=catalogue_bodies.Item, responses=described(404, 503))
     async def item(
-        item_id: Annotated[bodies.Id, BeforeValidator(decoded), Path(description="the item; a slash in the id is %2F")],
+        item_id: ItemId,
     ) -> Response:
         """What the catalogue says of an item."""
         model = current()

@@ -50,5 +50,5 @@ class CatalogueStatus(BaseModel):
         Field(description="absent: there is no topic; unreachable: Kafka does not answer, and the items are older"),
     ]
     items: int
-    lag: Annotated[int, Field(description="records that are not read yet")]
+    lag_records: Annotated[int, Field(description="records that are not read yet")]
     broken: Annotated[int, Field(description="records that were ignored, because they are no items")]

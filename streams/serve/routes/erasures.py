@@ -1,6 +1,5 @@
 """The routes that forget a user."""
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Annotated, TypeVar
@@ -11,6 +10,7 @@ from fastapi import APIRouter, Query, Response
 from streams.commands.erase.erasure import Erasure, Sent
 from streams.config.errors import InputError, ThalwegError
 from streams.serve.http.problems import ProblemError, unavailable
+from streams.serve.http.threads import called
 from streams.serve.routes import bodies
 from streams.serve.routes.answers import json_answer
 from streams.serve.routes.users import UserId, described
@@ -54,14 +54,14 @@ def erasure_routes(erasure_of: Callable[[str], Erasure]) -> APIRouter:
 
 async def _called(threads: Executor, call: Callable[[], T]) -> T:
     """Call in a thread of the erasures. Kafka and Cassandra may take long, and then the answer is a problem."""
+    too_late = (
+        f"Kafka or Cassandra did not answer within {TIMEOUT_S:g} s; send the request again, which does no harm where "
+        "the erasure was sent after all"
+    )
     try:
-        async with asyncio.timeout(TIMEOUT_S):
-            return await asyncio.get_running_loop().run_in_executor(threads, call)
-    except TimeoutError:
-        raise unavailable(
-            f"Kafka or Cassandra did not answer within {TIMEOUT_S:g} s; send the request again, which does no harm "
-            "where the erasure was sent after all"
-        ) from None
+        return await called(threads, call, TIMEOUT_S, too_late)
+    except ProblemError:
+        raise
     except InputError as error:
         raise ProblemError(422, "invalid-request", "Not a user id", str(error)) from None
     except ThalwegError as error:

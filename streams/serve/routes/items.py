@@ -3,15 +3,14 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
-from pydantic import BeforeValidator
+from fastapi import APIRouter, Query, Response
 
 from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.http.problems import ProblemError
 from streams.serve.routes import bodies
 from streams.serve.routes.answers import json_answer, scored_items, with_names
 from streams.serve.routes.session_step import step_events
-from streams.serve.routes.users import decoded, described
+from streams.serve.routes.users import ItemId, described
 from streams.serve.scoring.active_model import Model
 from streams.serve.scoring.scorer import TopQuery
 
@@ -22,7 +21,7 @@ def item_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> API
 
     @router.get("/items/{item_id}/similar", response_model=bodies.SimilarItems, responses=described(404, 503))
     async def similar(
-        item_id: Annotated[bodies.Id, BeforeValidator(decoded), Path(description="the item; a slash in the id is %2F")],
+        item_id: ItemId,
         k: Annotated[int, Query(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20,
     ) -> Response:
         """The available items whose vectors point most nearly the same way."""

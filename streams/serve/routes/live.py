@@ -8,6 +8,8 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from numpy.typing import NDArray
 
+from streams.serve.catalogue.filters import Mask
+from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.live.live import Live, shown_event
 from streams.serve.live.seen_users import SeenUser, SeenUsers
 from streams.serve.routes import live_bodies
@@ -22,15 +24,14 @@ MOST_SHOWN = 50
 NO_STORE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # a proxy must not hold the stream back
 
 
-def live_routes(current: Callable[[], Model], live: Live) -> APIRouter:
+def live_routes(current: Callable[[], Model], catalogue: ServedCatalogue, live: Live) -> APIRouter:
     """current: the model that answers now."""
     router = APIRouter(prefix="/v1/live", tags=["page"])
 
     # The OpenAPI document describes answers that end, so the stream is described in docs/serving.md#the-page alone.
     @router.get("", include_in_schema=False)
     async def stream(last_event_id: Annotated[str, Header()] = "") -> Response:
-        live.check_room()
-        return StreamingResponse(live.messages(last_event_id), media_type=EVENT_STREAM, headers=NO_STORE)
+        return StreamingResponse(live.open(last_event_id), media_type=EVENT_STREAM, headers=NO_STORE)
 
     @router.get("/map", response_model=live_bodies.Map, responses=described(503))
     async def bundle_map() -> Response:
@@ -48,13 +49,16 @@ def live_routes(current: Callable[[], Model], live: Live) -> APIRouter:
     async def user(
         user_id: UserId, k: Annotated[int, Query(ge=1, le=MOST_SHOWN, description="number of items")] = 10
     ) -> Response:
-        """What was lately seen of a user: events, the vector's way on the map, and recommendations before and after."""
+        """What was lately seen of a user: events, the vector's way on the map, and recommendations before and after.
+
+        While the catalogue is read for the first time, the recommendations are from all items.
+        """
         model = current()
         seen = await live.seen_users(model.bundle_id)
         row = await model.row(user_id)
         query, steps = (model.bundle.initial_query, 0) if row is None else (row.query, row.steps)
         found = SeenUser() if row is None else seen.of(user_id)
-        lists = await _lists(model, found, query, steps, k)
+        lists = await _lists(model, found, _Wanted(query, steps, k, catalogue.allowed_so_far(model.bundle)))
         return json_answer(
             {
                 "user_id": user_id,
@@ -69,6 +73,15 @@ def live_routes(current: Callable[[], Model], live: Live) -> APIRouter:
     return router
 
 
+class _Wanted(NamedTuple):
+    """What the recommendations are made from."""
+
+    query: NDArray[np.float32]  # (Q,)
+    steps: int
+    most: int
+    allowed: Mask | None
+
+
 class _Lists(NamedTuple):
     """The recommendations after the last event, and what the vector before said of the same items."""
 
@@ -80,15 +93,16 @@ class _Lists(NamedTuple):
     shown: int
 
 
-async def _lists(model: Model, found: SeenUser, query: NDArray[np.float32], steps: int, k: int) -> _Lists:
-    after = await model.top(TopQuery(query, k))
+async def _lists(model: Model, found: SeenUser, wanted: _Wanted) -> _Lists:
+    steps, most = wanted.steps, wanted.most
+    after = await model.top(TopQuery(wanted.query, most, allowed=wanted.allowed))
     earlier = found.query_before(steps)
     if earlier is None:
-        return _Lists(steps, after, None, None, {}, k)
-    before = await model.top(TopQuery(earlier[1], RANKS_BEFORE))
+        return _Lists(steps, after, None, None, {}, most)
+    before = await model.top(TopQuery(earlier[1], RANKS_BEFORE, allowed=wanted.allowed))
     scored = model.scorer.some(earlier[1], after.item)
     scores = dict(zip(scored.item.tolist(), scored.score().tolist(), strict=True))
-    return _Lists(steps, after, earlier[0], before, scores, k)
+    return _Lists(steps, after, earlier[0], before, scores, most)
 
 
 def _shown_lists(model: Model, seen: SeenUsers, lists: _Lists) -> dict[str, Any]:

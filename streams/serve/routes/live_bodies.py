@@ -8,6 +8,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class MapItem(BaseModel):
+    """An item on the map."""
+
     item_id: str
     x: float
     y: float
@@ -49,11 +51,15 @@ class SeenPlace(BaseModel):
 
 
 class ItemBefore(BaseModel):
+    """An item that was recommended under the vector before."""
+
     item_id: str
     score: float
 
 
 class ItemAfter(BaseModel):
+    """A recommended item on the map, and what the vector before said of it."""
+
     item_id: str
     score: float
     x: float
@@ -63,11 +69,15 @@ class ItemAfter(BaseModel):
 
 
 class ListBefore(BaseModel):
+    """The recommendations under the vector before."""
+
     steps: int
     items: list[ItemBefore]
 
 
 class ListAfter(BaseModel):
+    """The recommendations under the present vector."""
+
     steps: int
     items: list[ItemAfter]
 

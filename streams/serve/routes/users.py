@@ -27,6 +27,7 @@ def decoded(text: str) -> str:
 
 
 UserId = Annotated[bodies.Id, BeforeValidator(decoded), Path(description="the user; a slash in the id is %2F")]
+ItemId = Annotated[bodies.Id, BeforeValidator(decoded), Path(description="the item; a slash in the id is %2F")]
 Problems = dict[int | str, dict[str, Any]]
 
 
@@ -82,7 +83,7 @@ def user_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> API
         )
 
     _add_scores(router, current, catalogue)
-    _add_ranks(router, current)
+    _add_ranks(router, current, catalogue)
     return router
 
 
@@ -128,7 +129,7 @@ def _add_scores(router: APIRouter, current: Callable[[], Model], catalogue: Serv
         return json_answer({**_who(user_id, row, model), "items": items})
 
 
-def _add_ranks(router: APIRouter, current: Callable[[], Model]) -> None:
+def _add_ranks(router: APIRouter, current: Callable[[], Model], catalogue: ServedCatalogue) -> None:
     @router.post("/rank", response_model=bodies.Ranking, responses=described(413, 503))
     async def rank(wanted: bodies.Candidates) -> Response:
         """Up to 5,000 given items in the order of their scores. An item that the bundle does not know is left out."""
@@ -140,7 +141,8 @@ def _add_ranks(router: APIRouter, current: Callable[[], Model]) -> None:
         who = _who(wanted.user_id, row, model)
         del who["steps"]
         unknown = [item for item in dict.fromkeys(wanted.item_ids) if item not in index]
-        return json_answer({**who, "items": scored_items(scored, model.bundle), "unknown_items": unknown})
+        items = with_names(scored_items(scored, model.bundle), catalogue.names(model.bundle, scored.item))
+        return json_answer({**who, "items": items, "unknown_items": unknown})
 
 
 async def _with_fresh_items(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from export.runtime.bundle import Bundle
 from export.runtime.hybrid import HybridContext, HybridWeights
 from export.runtime.queries import recent_items
+from streams.serve.scoring.directions import directions
 from streams.serve.scoring.top_items import padded, top_items
 
 SCENARIOS = {"home": "home", "cart": "cart", "new": "home"}  # scenario -> whose weights of the manifest count
@@ -44,14 +45,6 @@ class TopQuery(NamedTuple):
     context: Sequence[int] | None = None  # given items, the newest first; None: the user's recent items
 
 
-def scoring_width(item_vectors: NDArray[np.float32]) -> int:
-    """The number of the first components of a representation that change scores. item_vectors: (N + 1, R).
-
-    Counters end a representation, and item vectors have zeros there: docs/contracts.md#representations.
-    """
-    return int(np.flatnonzero(np.asarray(item_vectors).any(axis=0)).max(initial=0)) + 1
-
-
 class Scorer:
     """Scores all items of one bundle, or some of them."""
 
@@ -60,8 +53,8 @@ class Scorer:
         self._hybrid = bundle.hybrid
         weights = bundle.manifest.hybrid
         self._weights = {name: HybridWeights(**weights.get(of, {})) for name, of in SCENARIOS.items()}
-        scoring = scoring_width(bundle.item_vectors)
-        self._vectors = np.array(bundle.item_vectors[:, :scoring], np.float32)  # (N + 1, at most R), in memory
+        width = bundle.scoring_width
+        self._vectors = np.array(bundle.item_vectors[:, :width], np.float32)  # (N + 1, at most R), in memory
         self._directions: NDArray[np.float32] | None = None
 
     def top(self, queries: Sequence[TopQuery]) -> list[Scored]:
@@ -82,8 +75,7 @@ class Scorer:
         allowed: (N + 1,) by item index; an item that is False does not come. None: all may come.
         """
         if self._directions is None:
-            length = np.linalg.norm(self._vectors, axis=1, keepdims=True)
-            self._directions = self._vectors / np.maximum(length, np.finfo(np.float32).tiny)
+            self._directions = directions(self._vectors)
         scores = self._padded(1)
         np.matmul(self._directions[1:], self._directions[item], out=scores[0, : len(self._vectors) - 1])
         scores[0, item - 1] = -np.inf

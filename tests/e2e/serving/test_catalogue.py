@@ -102,7 +102,7 @@ def test_items_have_names_and_an_item_that_the_catalogue_lacks_is_not_recommende
     assert server.ask("/v1/items/extra")["known_to_bundle"] is False
     assert "'item-450'" in server.ask("/v1/items/item-450", status=404)["detail"]
     status = server.ask("/v1/catalogue")
-    assert status == {"state": "following", "items": 401, "lag": 0, "broken": 0}
+    assert status == {"state": "following", "items": 401, "lag_records": 0, "broken": 0}
     assert "thalweg_catalogue_items 401.0" in server.client.get("/metrics").text
 
 

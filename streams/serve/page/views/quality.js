@@ -68,7 +68,7 @@ function bundleTable(bundles) {
     const events = inOrder(state.metrics.filter(event => event.bundle_id === bundle));
     return systemsOf(events).map(system => [
       bundle, nameOf(system), ...METRICS.map(([, metric]) => number(mean(events, system, metric), 4)),
-      number(events.reduce((sum, event) => sum + event.events, 0)),
+      number(events.reduce((sum, event) => sum + eventsOf(event, system), 0)),
       time(events[0].window_start_ms), time(events.at(-1).window_end_ms),
     ]);
   });
@@ -76,14 +76,17 @@ function bundleTable(bundles) {
   return table(text("sideBySide"), head, rows, [2, 3, 4]);
 }
 
-/** The mean of a metric, weighted by events. Windows without the metric do not count. */
+/** The number of events over which a window scored a system: some systems are scored on a part of the events. */
+export const eventsOf = (event, system) => (event.metrics[system] ? event.compared?.[system]?.events ?? event.events : 0);
+
+/** The mean of a metric, weighted by the system's events. Windows without the metric do not count. */
 export function mean(events, system, metric) {
   let sum = 0, count = 0;
   for (const event of events) {
     const value = event.metrics[system]?.[metric];
     if (value === null || value === undefined) continue;
-    sum += value * event.events;
-    count += event.events;
+    sum += value * eventsOf(event, system);
+    count += eventsOf(event, system);
   }
   return count ? sum / count : null;
 }

@@ -28,11 +28,15 @@ class Churn(BaseModel):
 
 
 class ActionProbability(BaseModel):
+    """How probable it is that the next event has this action."""
+
     action: str
     probability: float
 
 
 class TimeQuantile(BaseModel):
+    """A time within which the next event comes with this probability."""
+
     share: Annotated[float, Field(description="probability that the next event comes within the time")]
     within_ms: Annotated[int | None, Field(description="time from `at_ms`; null: more than 100 years")]
 
@@ -53,6 +57,8 @@ class NextEvent(BaseModel):
 
 
 class Lookalike(BaseModel):
+    """A user and the cosine of both representations."""
+
     user_id: str
     cosine: float
 
@@ -93,6 +99,8 @@ class EventEffect(BaseModel):
 
 
 class Explained(BaseModel):
+    """The parts of an item's score."""
+
     bundle_id: str
     item_id: Annotated[str, Field(description="the explained item")]
     score: Annotated[float, Field(description="in the scenario home: the sum of dot, repeat, co and content")]
@@ -128,5 +136,7 @@ class SessionExplanation(Explained):
 
 
 class EventsToExplain(Request):
+    """The events of a session, and the item whose score they explain."""
+
     events: Annotated[list[Event], Field(min_length=1, max_length=1_000)]
-    item_id: Annotated[Id | None, Field(description="the item to explain; null: the item that ranks first")] = None
+    item_id: Annotated[Id | None, Field(description="the item to explain; null: the first recommended one")] = None

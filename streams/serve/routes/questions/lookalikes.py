@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from streams.serve.http.problems import ProblemError
 from streams.serve.lookalikes.follower import LookalikeFollower
-from streams.serve.lookalikes.index import LookalikeIndex, directions
+from streams.serve.lookalikes.index import LookalikeIndex
 from streams.serve.routes.answers import json_answer
 from streams.serve.routes.questions import bodies
 from streams.serve.routes.users import UserId, described, unknown_user
 from streams.serve.scoring.active_model import Model
 from streams.serve.scoring.batcher import Batcher
+from streams.serve.scoring.directions import directions
 from streams.store.served_rows import ServedRow
 
 SPARE = 10  # users that the index gives beside those wanted, because some may have been erased or have moved away

@@ -53,6 +53,26 @@ def test_a_full_catalogue_leaves_new_items_out_and_still_changes_the_others() ->
         assert catalogue.put(CatalogueItem(taken[1], name="x" * 50))
 
 
+def test_a_full_catalogue_still_takes_the_columns_of_an_item_that_it_has() -> None:
+    catalogue = Catalogue(most_bytes=1_000)
+    while catalogue.put(CatalogueItem(f"item-{catalogue.items}", name="x", category="shoes", price=1.0)):
+        pass
+    version, items, left_out = catalogue.version, catalogue.items, catalogue.left_out
+    assert not catalogue.put(
+        CatalogueItem("item-0", name="x" * 900, category="hats", price=2.0, available=False, first_seen_ms=7)
+    )
+    assert catalogue.get("item-0") == CatalogueItem(
+        "item-0", name="x", category="shoes", price=2.0, available=False, first_seen_ms=7
+    )
+    assert not catalogue.put(CatalogueItem("item-1", name="x" * 900, category=None))
+    assert catalogue.get("item-1") == CatalogueItem("item-1", name="x")
+    assert (catalogue.items, catalogue.left_out) == (items, left_out + 2)
+    assert catalogue.version > version
+    catalogue.remove("item-0")
+    assert not catalogue.put(CatalogueItem("item-0", name="x" * 900))
+    assert catalogue.get("item-0") is None, "a removed item is as a new one"
+
+
 def test_the_version_changes_with_every_change_alone() -> None:
     catalogue = Catalogue()
     catalogue.put(WHOLE)

@@ -22,7 +22,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.mark.parametrize("state", ["starting", "loading"])
 def test_during_the_first_reading_an_answer_says_to_try_again(bundle: Bundle, state: State) -> None:
-    served = ServedCatalogue(Progress(state, lag=7))
+    served = ServedCatalogue(Progress(state, lag_records=7))
     for call in (lambda: served.allowed(bundle), lambda: served.get("item-1")):
         with pytest.raises(ProblemError, match="being read, 7 records are left") as caught:
             call()
@@ -63,10 +63,10 @@ def test_a_new_reading_replaces_the_masks_and_until_then_the_former_catalogue_co
 
 
 def test_the_status_and_the_metrics_say_how_far_the_catalogue_is() -> None:
-    progress = Progress("loading", lag=12, broken=3)
+    progress = Progress("loading", lag_records=12, broken=3)
     progress.catalogue.put(CatalogueItem("item-2"))
     app = application(progress=progress)
-    assert ask(app, "GET", "/v1/catalogue").json() == {"state": "loading", "items": 1, "lag": 12, "broken": 3}
+    assert ask(app, "GET", "/v1/catalogue").json() == {"state": "loading", "items": 1, "lag_records": 12, "broken": 3}
     text = ask(app, "GET", "/metrics").text
     for line in ("items 1.0", "lag_records 12.0", "broken_records 3.0", "left_out_items 0.0", "following 0.0"):
         assert f"thalweg_catalogue_{line}" in text

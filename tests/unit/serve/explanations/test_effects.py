@@ -36,6 +36,10 @@ def records() -> list[UserRecord]:
     ]
 
 
+def best(bundle: Bundle, query: np.ndarray) -> int:
+    return int(bundle.scores(query[None])[0].argmax()) + 1
+
+
 def columns(bundle: Bundle, events: list[BehaviorEvent]) -> list[tuple[int, int, int]]:
     return [
         (bundle.item_index.get(one.item_id, 0), bundle.action_index[one.action], one.event_time_ms) for one in events
@@ -67,7 +71,7 @@ def test_each_effect_is_that_of_a_worker_that_never_got_the_event(bundle: Bundle
 
 def test_only_so_many_steps_count_as_the_row_has(bundle: Bundle, stepper: Stepper) -> None:
     given = records()
-    found = explain_records(bundle, stepper, given, None, most=100, steps=3)
+    found = explain_records(bundle, stepper, given, lambda query: best(bundle, query), most=100, steps=3)
     whole = one_by_one(bundle, stepper, columns(bundle, [one.event for one in given[:3]]))[-1]
     np.testing.assert_allclose(found.query, whole, atol=1e-5)
     assert (found.steps, len(event_effects(bundle, found))) == (3, 3)
@@ -91,6 +95,6 @@ def test_the_parts_of_a_score_sum_to_the_score_of_the_bundle(bundle: Bundle, ste
 
 
 def test_a_history_without_an_event_that_counts_has_the_initial_vector(bundle: Bundle, stepper: Stepper) -> None:
-    found = explain_records(bundle, stepper, [], None, most=5)
+    found = explain_records(bundle, stepper, [], 1, most=5)
     np.testing.assert_array_equal(found.query, bundle.initial_query)
     assert event_effects(bundle, found) == []

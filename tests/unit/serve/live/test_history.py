@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from streams.contracts.dead_letters import dead_letter, erasure_marker
-from streams.contracts.metrics_events import MetricsEvent
+from streams.contracts.metrics_events import MetricsEvent, SliceMetrics
 from streams.serve.live import history
 from streams.serve.live.freshness import source_place
 from streams.serve.live.history import History, Status
@@ -23,6 +23,8 @@ def metrics(number: int, recall: float = 0.3) -> Any:
         unknown_items=0,
         without_history=0,
         metrics={"model": {"recall@20": recall}, "frozen_1h": {"recall@20": None}},
+        slices={"action=cart": SliceMetrics(events=3, metrics={})},
+        predictions={"other": {"late": 2}},
     )
     return SimpleNamespace(value=msgspec.json.encode(event))
 
@@ -57,6 +59,7 @@ def test_a_window_counts_once_and_systems_of_any_name_are_kept() -> None:
     assert sorted(event.window_start_ms for event in kept) == [1, 2, 3]
     assert {event.metrics["model"]["recall@20"] for event in kept} == {0.3}
     assert "frozen_1h" in kept[0].metrics
+    assert not any(event.slices or event.predictions for event in kept), "no page reads these"
 
 
 def test_only_the_newest_windows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

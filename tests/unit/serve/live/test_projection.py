@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from export.runtime.bundle import Bundle
-from streams.serve.live.projection import directions, project, turn_degrees
+from streams.serve.live.projection import project, turn_degrees
+from streams.serve.scoring.directions import directions
 from tests.support.bundles import tiny_bundle
 
 
@@ -18,7 +19,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def with_vectors(vectors: np.ndarray) -> Any:
-    return SimpleNamespace(item_vectors=vectors.astype(np.float32))
+    bundle: Any = SimpleNamespace(item_vectors=vectors.astype(np.float32))
+    bundle.scoring_width = Bundle.scoring_width.func(bundle)
+    return bundle
 
 
 def test_the_axes_are_those_of_a_singular_value_decomposition(bundle: Bundle) -> None:

@@ -112,6 +112,7 @@ def test_a_follower_keeps_the_last_update_of_each_user_of_its_bundles(tmp_path: 
     assert index.nearest([a], 9)[0].user_id == ["x/y", "u"]
     follower.apply([update(bundle, "x/y", c), update(bundle, "x/y", b), Record(key, None), update(bundle, "v", a)])
     assert sorted(index.nearest([a], 9)[0].user_id) == ["u", "v"]
+    follower.apply([Record(f"{bundle.bundle_id}/".encode() + b"\xff", None)])
     follower.apply([Record(key, None), update(bundle, "x/y", a)])
     assert sorted(index.nearest([a], 9)[0].user_id) == ["u", "v", "x/y"]
     assert follower.age_ms is None
