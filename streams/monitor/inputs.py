@@ -81,11 +81,12 @@ class Inputs:
         if self._extras.state is not None:
             topic = await asyncio.to_thread(describe_topic, self._settings, self._topic)
             self._topic_id = str(topic.topic_id)
+            level = logging.WARNING if self._extras.state.exists() else logging.INFO
             state = await asyncio.to_thread(self._extras.state.load, self._topic_id)
             if isinstance(state, State):
                 scoreboards, positions = state
             else:
-                logger.info("the monitor reads the evaluation topic from its beginning: %s", state)
+                logger.log(level, "the monitor reads the evaluation topic from its beginning: %s", state)
         # Representations are not in the state, so the updates topic is read again.
         positions.pop(self._settings.updates_topic, None)
         self._follower.follow(positions)

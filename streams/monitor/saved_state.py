@@ -70,8 +70,15 @@ class SavedState:
         if lock is not None:
             os.close(lock)
 
+    def exists(self) -> bool:
+        """Whether there is a file, which may be damaged or belong to a topic that was deleted."""
+        return self._path.exists()
+
     def load(self, topic_id: str) -> State | str:
-        """The saved state of the topic with this id, or a sentence that says why there is none."""
+        """The saved state of the topic with this id, or a sentence that says why there is none.
+
+        A file that cannot be used is kept under another name.
+        """
         try:
             content = self._path.read_bytes()
         except FileNotFoundError:
@@ -81,7 +88,9 @@ class SavedState:
         try:
             header, state = _Unpickler(io.BytesIO(content)).load()
         except Exception as error:  # a damaged pickle raises errors of any kind
-            return f"{self._path} cannot be used: {error!r}"
+            kept = self._path.with_suffix(".damaged")
+            self._path.replace(kept)
+            return f"{self._path} cannot be used: {error!r}; the file is now {kept.name}"
         if header != (FORMAT, topic_id):
             return f"{self._path} belongs to another version of Thalweg or to a topic that was deleted"
         return State(*state)
@@ -107,6 +116,10 @@ class _Unpickler(pickle.Unpickler):
     """Makes objects of the monitor's own classes and of containers alone, so that a foreign file runs no code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if "." not in name and ((module, name) in CONTAINERS or module.startswith(OWN)):
+        if (module, name) in CONTAINERS:
             return super().find_class(module, name)
+        if "." not in name and module.startswith(OWN):
+            found = super().find_class(module, name)
+            if isinstance(found, type) and found.__module__ == module:  # neither a function nor what a module imports
+                return found
         raise pickle.UnpicklingError(f"{module}.{name} is no part of a state")

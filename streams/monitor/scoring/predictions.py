@@ -43,7 +43,8 @@ class Predictions:
             self._systems.append(system)
         last_id = self._last_ids.get(user_id)
         if last_id is not None and _is_before(prediction.after_event_id, last_id):
-            self.unscored.append((system, "late"))
+            is_same_partition = prediction.after_event_id.rpartition("-")[0] == last_id.rpartition("-")[0]
+            self.unscored.append((system, "late" if is_same_partition else "unmatched"))
             return
         key = (system, user_id)
         if self._waiting.pop(key, None) is not None:

@@ -69,6 +69,13 @@ def test_a_prediction_that_comes_after_the_next_event_is_late(predictions: Predi
     assert predictions.ranks(evaluation(3, "a")) == {}
 
 
+def test_a_prediction_after_something_that_is_no_event_of_the_partition_is_unmatched(predictions: Predictions) -> None:
+    first = predict(1, "a")
+    predictions.ranks(evaluation(2, "a"))
+    predictions.add(msgspec.structs.replace(first, after_event_id="nope"))
+    assert predictions.unscored == [("theirs", "unmatched")]
+
+
 def test_a_prediction_may_come_before_the_evaluation_of_the_event_that_it_follows(predictions: Predictions) -> None:
     predictions.add(predict(2, "b"))
     assert predictions.ranks(evaluation(2, "a")) == {}

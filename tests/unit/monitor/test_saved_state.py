@@ -5,6 +5,7 @@ import pickle
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from streams.monitor.drift.level import Change
 from streams.monitor.drift.watch import Watch
@@ -66,8 +67,10 @@ def test_a_state_of_another_topic_or_a_damaged_one_is_not_used_and_says_so(tmp_p
     assert "a topic that was deleted" in str(state.load("id-2"))
     content = state.path.read_bytes()
     state.path.write_bytes(content[: len(content) // 2])
-    assert "cannot be used" in str(state.load("id-1"))
     assert state.path.stat().st_mode & 0o077 == 0, "the file is the owner's alone"
+    assert "cannot be used" in str(state.load("id-1"))
+    assert (tmp_path / state.path.with_suffix(".damaged").name).read_bytes() == content[: len(content) // 2]
+    assert not state.exists()
 
 
 def test_a_file_of_another_origin_runs_no_code(tmp_path: Path) -> None:
@@ -79,6 +82,13 @@ def test_a_file_of_another_origin_runs_no_code(tmp_path: Path) -> None:
     state.path.write_bytes(pickle.dumps(Evil()))
     assert "is no part of a state" in str(state.load("id"))
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("reference", ["streams.contracts.generate\nmain", "streams.monitor.scoring.scores\n__name__"])
+def test_a_state_names_classes_alone_and_no_functions(tmp_path: Path, reference: str) -> None:
+    state = state_in(tmp_path)
+    state.path.write_bytes(b"\x80\x02c" + reference.encode() + b"\n.")
+    assert "is no part of a state" in str(state.load("id"))
 
 
 def test_one_monitor_at_a_time_holds_the_state(tmp_path: Path) -> None:
