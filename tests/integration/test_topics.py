@@ -9,7 +9,14 @@ from kafka import OffsetAndMetadata, TopicPartition
 
 from streams.broker.topic_reader import read_topic
 from streams.broker.topic_settings import read_topic_settings
-from streams.broker.topics import Topic, broker_admin, describe_topic, ensure_catalogue_topic, ensure_topics
+from streams.broker.topics import (
+    Topic,
+    broker_admin,
+    describe_topic,
+    ensure_catalogue_topic,
+    ensure_monitor_topics,
+    ensure_topics,
+)
 from streams.commands.replay.producer import Replay
 from streams.config.errors import BrokerError, SettingsError
 from streams.config.settings import Settings
@@ -18,11 +25,16 @@ from tests.support.topics import TOPIC_SETTINGS, keyed_event
 
 def test_topics_are_created_once_and_outputs_follow_the_behaviour_topic(settings: Settings) -> None:
     ensure_topics(settings)
+    ensure_monitor_topics(settings)
     before = {name: describe_topic(settings, getattr(settings, name)) for name in TOPIC_SETTINGS}
-    ensure_topics(msgspec.structs.replace(settings, partitions=7))
+    more = msgspec.structs.replace(settings, partitions=7)
+    ensure_topics(more)
+    ensure_monitor_topics(more)
     after = {name: describe_topic(settings, getattr(settings, name)) for name in TOPIC_SETTINGS}
     assert after == before
-    assert [before[name].partitions for name in TOPIC_SETTINGS] == [3, 3, 3, 3, 1]
+    partitions = {name: topic.partitions for name, topic in before.items()}
+    assert {name for name, number in partitions.items() if number == 1} == {"metrics_topic", "alarms_topic"}
+    assert set(partitions.values()) == {1, 3}
 
 
 def test_missing_output_topics_get_the_partition_count_of_an_existing_topic(settings: Settings) -> None:
