@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.data.loaders.tables.parquet_files import open_parquet
 from encoder.errors import InputError
 from encoder.item_embeddings.embeddings import ItemEmbeddings
 
@@ -117,16 +118,7 @@ def _numpy_batches(name: str, path: Path) -> Iterator[_Batch]:
 
 
 def _parquet_batches(name: str, path: Path) -> Iterator[_Batch]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ModuleNotFoundError:
-        raise InputError(f"reading {path} needs pyarrow: install Thalweg with its `train` extra") from None
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-    except pyarrow.ArrowInvalid as error:
-        raise InputError(f"{path} is not a Parquet file: {error}; give a file that ends in .npy otherwise") from None
-    with file:
+    with open_parquet(path, "give a file that ends in .npy otherwise") as file:
         column, width, first = _vector_column(file.schema_arrow, name, path), 0, 1
         for batch in file.iter_batches(BATCH_ROWS, columns=[ITEM_COLUMN, column]):
             vectors = batch.column(column)

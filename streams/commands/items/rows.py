@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from encoder.data.loaders.formats import format_from_name
 from encoder.data.loaders.tables.parquet import in_milliseconds
+from encoder.data.loaders.tables.parquet_files import open_parquet
 from encoder.data.loaders.text.lines import numbered_lines, open_bytes
 from encoder.errors import InputError
 from streams.contracts.catalogue_items import FIELDS
@@ -69,16 +70,7 @@ def _decoded_lines(path: Path, lines: Any) -> Iterator[str]:
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ModuleNotFoundError:
-        raise InputError(f"reading {path} needs pyarrow: install Thalweg with its `train` extra") from None
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-    except pyarrow.ArrowInvalid as error:
-        raise InputError(f"{path} is not a Parquet file: {error}; give CSV and JSON Lines names of their own") from None
-    with file:
+    with open_parquet(path, "give CSV and JSON Lines names of their own") as file:
         names = list(file.schema_arrow.names)
         _check_header(path, names)
         ours = [name for name in names if name in FIELDS]

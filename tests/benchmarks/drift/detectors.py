@@ -9,6 +9,7 @@ before.
 import argparse
 import statistics
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -109,7 +110,7 @@ def main() -> None:
     found = [series(seed, drift) for seed in seeds for drift in ALARM_OF]
     detectors: dict[str, Callable[[Series], list[int]]] = {"own": own}
     for name, make in RIVER.items():
-        detectors[name] = lambda each, make=make: of_river(make, each)  # type: ignore[misc]
+        detectors[name] = partial(of_river, make)
     for name, detect in detectors.items():
         cells, missed, false = [], 0, 0
         for drift in ALARM_OF:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
 
+import pytest
+
 from encoder.data.event_log import EventLog
 from encoder.data.simulator import Shop
 from streams.config.settings import Settings
@@ -13,12 +15,12 @@ from streams.demo import page_process, shop
 from streams.demo.page_process import PageProcess
 
 
-def test_the_page_takes_another_port_where_its_port_is_taken(tmp_path: Path, monkeypatch: object) -> None:
+def test_the_page_takes_another_port_where_its_port_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        monkeypatch.setattr(page_process, "PORT", port)  # type: ignore[attr-defined]
+        monkeypatch.setattr(page_process, "PORT", port)
         page = PageProcess(Settings(), tmp_path / "page" / "page.log")
     assert page.address != f"127.0.0.1:{port}"
     assert page.url == f"http://{page.address}/"

@@ -19,7 +19,7 @@ import msgspec
 from encoder.data.loaders.columns.mapped_rows import Milliseconds, mapped_row
 from encoder.data.loaders.columns.mapping import ATTRIBUTES, ColumnMapping
 from encoder.data.loaders.row_batches import RowBatch
-from encoder.errors import InputError
+from encoder.data.loaders.tables.parquet_files import open_parquet
 
 if TYPE_CHECKING:
     import pyarrow
@@ -45,16 +45,7 @@ class Parquet:
     @contextmanager
     def opened(self, path: Path, dictionaries: Sequence[str] = ()) -> "Iterator[ParquetColumns]":
         """Open a file. dictionaries: columns to read as dictionary arrays. Raises InputError as `batches` does."""
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ModuleNotFoundError:
-            raise InputError(f"reading {path} needs pyarrow: install Thalweg with its `train` extra") from None
-        try:
-            file = pyarrow.parquet.ParquetFile(path, read_dictionary=list(dictionaries))
-        except pyarrow.ArrowInvalid as error:
-            raise InputError(f"{path} is not a Parquet file: {error}; {_remedy(path)}") from None
-        with file:
+        with open_parquet(path, _remedy(path), dictionaries) as file:
             found = list(_paths(file.schema_arrow))
             paths = dict(found)
             repeated = [".".join(names) for names, count in Counter(names for _, names in found).items() if count > 1]

@@ -28,7 +28,8 @@ def test_the_demo_stays_with_its_page_until_ctrl_c_and_leaves_nothing_behind(tmp
         env=environment,
     )
     lines: list[str] = []
-    reader = threading.Thread(target=lambda: lines.extend(iter(demo.stdout.readline, "")))  # type: ignore[union-attr]
+    assert demo.stdout is not None, "the output is a pipe"
+    reader = threading.Thread(target=lines.extend, args=(demo.stdout,))
     reader.start()
     try:
         wait_for(lines, demo, r"Ctrl-C ends everything")
