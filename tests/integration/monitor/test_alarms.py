@@ -35,8 +35,6 @@ PARTITIONS = 2
 LEARNED = (WARM_UP_BLOCKS + LEARN_BLOCKS + 5) * BLOCK_EVENTS
 BAD, GOOD = 10 * BLOCK_EVENTS, 40 * BLOCK_EVENTS
 STEP_MS = 25
-NOW_MS = int(time.time()) * 1000 // 10_000 * 10_000
-START_MS, LATER_MS = NOW_MS - 7_200_000, NOW_MS + 600_000  # of the first events, and of those after the learning
 # The command, which saves its state more often than usual
 MONITOR = (
     "import sys, streams.monitor.saved_state as s; s.SAVE_EVERY_S = 0.2; s.LARGEST_SHARE = 1.0; "
@@ -44,20 +42,20 @@ MONITOR = (
 )
 
 
-def time_of(number: int) -> int:
-    """The timestamp of an event. An idle monitor closes the intervals up to now, so later events lie in the future."""
-    return START_MS + number * STEP_MS if number < LEARNED else LATER_MS + (number - LEARNED) * STEP_MS
+def evaluations(first: int, count: int, rank: int, later_ms: int) -> Iterator[tuple[int, int, EvaluationEvent]]:
+    """Yield (partition, timestamp_ms, event). Events of users with history, whose better rank is `rank`.
 
-
-def evaluations(first: int, count: int, rank: int) -> Iterator[tuple[int, int, EvaluationEvent]]:
-    """Yield (partition, timestamp_ms, event). Events of users with history, whose better rank is `rank`."""
+    Events after the learning begin at `later_ms`, and events of the learning two hours before.
+    """
     choose = random.Random(first)
     for number in range(first, first + count):
         user = choose.randrange(200)
         found = rank if choose.random() < 0.5 else 5
+        from_ms = later_ms - 7_200_000 if number < LEARNED else later_ms - LEARNED * STEP_MS
+        event_time_ms = from_ms + number * STEP_MS
         yield (
             user % PARTITIONS,
-            time_of(number),
+            event_time_ms,
             EvaluationEvent(
                 id=f"events-0-{user % PARTITIONS}-{number}",
                 user_id=f"user-{user}",
@@ -70,7 +68,7 @@ def evaluations(first: int, count: int, rank: int) -> Iterator[tuple[int, int, E
                 catalogue=300,
                 steps=3,
                 state_age_ms=int(choose.lognormvariate(10, 1)),
-                event_time_ms=time_of(number),
+                event_time_ms=event_time_ms,
             ),
         )
 
@@ -102,6 +100,8 @@ class Deployment:
     """Topics of their own, a folder for the state, and a server for the alarms."""
 
     def __init__(self, services: LocalServices, folder: Path) -> None:
+        # An idle monitor closes the intervals up to now, so the events after the learning lie in the future.
+        self.later_ms = int(time.time() + 600) * 1000 // 10_000 * 10_000
         prefix = uuid.uuid4().hex[:8]
         self.names = {f: f"{prefix}.{f}" for f in Settings.__struct_fields__ if f.endswith("_topic")}
         self.settings = Settings(broker=services.bootstrap, partitions=PARTITIONS, **self.names)
@@ -120,7 +120,7 @@ class Deployment:
         """Send evaluation events, and after each hundredth one another system's prediction of the item after it."""
         producer = KafkaProducer(bootstrap_servers=self.settings.broker, linger_ms=50)
         following: dict[str, str] = {}
-        events = list(evaluations(first, count, rank))
+        events = list(evaluations(first, count, rank, self.later_ms))
         for _, _, event in reversed(events):
             following[event.id], following[event.user_id] = following.get(event.user_id, ""), event.item_id
         for number, (partition, time_ms, event) in enumerate(events):
@@ -200,7 +200,7 @@ def test_kills_and_retention_repeat_no_alarm_and_no_interval_and_forget_nothing(
     assert during.latest.alarms["quality_drop/all"]
     fired = deployment.alarms()
     assert [(alarm.name, alarm.state) for alarm in fired] == [("quality_drop", "firing")]
-    delay_ms = fired[0].starts_at_ms - LATER_MS
+    delay_ms = fired[0].starts_at_ms - deployment.later_ms
     assert 0 < delay_ms <= 6 * BLOCK_EVENTS * STEP_MS
 
     deployment.server.open.set()

@@ -17,11 +17,11 @@ from streams.monitor.scoring.bundle_scoreboards import BundleScoreboards
 from tests.support.monitoring.simulated_stream import Record, scored, simulated_stream
 
 EVENTS = 20_000  # of the shop's three days
-START_MS = int(time.time() - 600) * 1000  # within the last hour
 
 
 def test_the_monitor_scores_frozen_representations_as_it_would_without_kafka(services: LocalServices) -> None:
     bundle = Bundle.load(shop.BUNDLE)
+    start_ms = int(time.time() - 600) * 1000  # within the last hour
     prefix = uuid.uuid4().hex[:8]
     names = {f: f"{prefix}.{f}" for f in Settings.__struct_fields__ if f.endswith("_topic")}
     settings = Settings(broker=services.bootstrap, partitions=2, **names)
@@ -34,7 +34,7 @@ def test_the_monitor_scores_frozen_representations_as_it_would_without_kafka(ser
     for number, (scored_records, update_records) in enumerate(
         scored(simulated_stream(4, "none", events=EVENTS).records)
     ):
-        at_ms = START_MS + number * 1_000
+        at_ms = start_ms + number * 1_000
         for record in scored_records:
             topic, partition = settings.evaluation_topic, number % 2
             evaluations.send(topic, record.value, record.key, partition=partition, timestamp_ms=at_ms)
@@ -56,7 +56,7 @@ def test_the_monitor_scores_frozen_representations_as_it_would_without_kafka(ser
         assert time.monotonic() < deadline, monitor.snapshot()
         time.sleep(0.1)
     found = monitor.stop()
-    boards.advance(START_MS + 10 * 3_600_000)
+    boards.advance(start_ms + 10 * 3_600_000)
     expected = boards.snapshot()
     assert found.latest is not None
     assert expected.latest is not None
