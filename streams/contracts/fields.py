@@ -15,6 +15,7 @@ __all__ = [
     "Count",
     "RecordId",
     "TimeMs",
+    "event_id",
     "record_id",
 ]
 
@@ -25,7 +26,8 @@ RecordId = Annotated[
     str,
     Meta(
         description="topic-epoch-partition-offset of the behaviour record. The epoch is 0 until the topic is deleted "
-        "and made again, and then another number. Older outputs have topic-partition-offset",
+        "and made again, and then another number. Older outputs have topic-partition-offset. The second event of a "
+        "record has the id of the record and .1, the third event .2, and so on",
         examples=["events-0-3-42"],
     ),
 ]
@@ -38,3 +40,11 @@ def record_id(topic: str, epoch: int, partition: int, offset: int) -> str:
     that was deleted and made again, so without the epoch an id of the new topic would name a record of the old topic.
     """
     return f"{topic}-{epoch}-{partition}-{offset}"
+
+
+def event_id(record: str, line: int) -> str:
+    """The id of an event by the id of the event's record. line: the number of the event in the record, from 0.
+
+    The first event has the id of the record.
+    """
+    return f"{record}.{line}" if line else record
