@@ -131,12 +131,12 @@ def decode(
     if value is None:
         return erasure_of(key)
     if len(value) > MAX_VALUE_BYTES:
-        return _rejected(too_large(len(value)))
+        return rejected(too_large(len(value)))
     try:
         event = decode_well_formed(value)
     except (ValueError, RecursionError):
         return _decode_malformed(key, value, timestamp_ms, dropped)
-    return _checked(key, event, timestamp_ms)
+    return checked_event(key, event, timestamp_ms)
 
 
 def decode_batch(records: Iterable[Record], dropped: list[DroppedField] | None = None) -> list[Outcome]:
@@ -171,14 +171,14 @@ def _decode_malformed(
 ) -> BehaviorEvent | Rejected:
     judged, lost = judge_malformed(value)
     if isinstance(judged, Rejection):
-        return _rejected(judged)
-    outcome = _checked(key, judged, timestamp_ms)
+        return rejected(judged)
+    outcome = checked_event(key, judged, timestamp_ms)
     if dropped is not None and outcome is judged:
         dropped += lost
     return outcome
 
 
-def _checked(key: bytes | None, event: IncomingEvent, timestamp_ms: int) -> BehaviorEvent | Rejected:
+def checked_event(key: bytes | None, event: IncomingEvent, timestamp_ms: int) -> BehaviorEvent | Rejected:
     """The event, or its rejection where the event does not fit the key or the timestamp of its record."""
     if event.user_id.encode() != key:
         return _wrong_key(key, event.user_id)
@@ -187,7 +187,8 @@ def _checked(key: bytes | None, event: IncomingEvent, timestamp_ms: int) -> Beha
     return event
 
 
-def _rejected(rejection: Rejection) -> Rejected:
+def rejected(rejection: Rejection) -> Rejected:
+    """The judge's rejection as an outcome."""
     return Rejected(rejection.reason, rejection.field)
 
 

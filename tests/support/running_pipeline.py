@@ -82,12 +82,13 @@ class Running:
         most_events: int,
         threads: list[Any],
         make_pipeline: Callable[..., Pipeline],
+        decoder: RecordDecoder,
     ) -> None:
         metrics, target = WorkerMetrics(), processor(capacity)
         self.metrics = metrics
         self.in_flight = InFlight()
         self.intake = Intake(most_events)
-        self.residency = Residency(target, store, NoRebuild(), self.in_flight, metrics, threads[0])
+        self.residency = Residency(target, store, NoRebuild(), self.in_flight, metrics, threads[0], decoder)
         self.pipeline = make_pipeline(
             intake=self.intake,
             processor=target,
@@ -124,6 +125,7 @@ def run_pipeline(
     most_events: int = 1_000,
     is_running: bool = True,
     make_pipeline: Callable[..., Pipeline] = Pipeline,
+    decoder: RecordDecoder | None = None,
 ) -> None:
     """Play against a pipeline, which is running by default. Raises what the pipeline failed with."""
 

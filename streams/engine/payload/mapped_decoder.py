@@ -1,0 +1,130 @@
+"""Decodes records whose values are not those of the event contract: payloads of other formats, and mapped records. Pure.
+
+A record of several lines becomes several events. The record counts as a whole: where the judge rejects one line, the
+record is one dead letter.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from encoder.data.contract.incoming_event import MAX_AHEAD_MS, MAX_VALUE_BYTES, IncomingEvent
+from encoder.data.contract.judge import DroppedField, judge_fields, too_large
+from encoder.data.contract.quoting import quote, quote_json
+from encoder.data.contract.rejection import Rejection
+from encoder.data.mapping.mapping import Mapping
+from encoder.data.mapping.records import SkipReason, SourceRecord
+from streams.contracts.behavior_events import ERASE_HEADER
+from streams.engine.codec import (
+    Outcome,
+    Rejected,
+    Several,
+    Skipped,
+    checked_event,
+    erasure_of,
+    rejected,
+    wrong_time,
+)
+from streams.engine.payload.reader import PayloadReader
+
+class MappedDecoder:
+    """Decodes the records of a topic whose values `payload` reads, by a mapping."""
+
+    keys_name_users = False
+
+    def __init__(self, mapping: Mapping, payload: PayloadReader) -> None:
+        self._mapping = mapping
+        self._payload = payload
+
+    def decode_batch(self, records: Sequence[Any], dropped: list[DroppedField] | None = None) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        append, judge = outcomes.append, self._mapping.judge
+        for record, value in zip(records, read_values(self._payload, records), strict=True):
+            if value.__class__ is Rejected:
+                append(value)
+                continue
+            if record.value is None:
+                append(self._without_value(record))
+                continue
+            timestamp_ms = record.timestamp
+            lost: list[DroppedField] | None = None if dropped is None else []
+            judged = judge(SourceRecord(value, record.key, record.headers, timestamp_ms), lost)
+            if judged.__class__ is not tuple:
+                append(rejected(judged) if isinstance(judged, Rejection) else Skipped(*judged))
+                continue
+            outcome = judged[0] if len(judged) == 1 else None
+            if outcome is None:
+                outcome = _several(judged, timestamp_ms)
+            elif outcome.event_time_ms - timestamp_ms > MAX_AHEAD_MS or timestamp_ms < 0:
+                outcome = wrong_time(outcome.event_time_ms, timestamp_ms)
+            if lost and not isinstance(outcome, Rejected):
+                dropped += lost
+            append(outcome)
+        return outcomes
+
+    def _without_value(self, record: Any) -> Outcome:
+        for name, user_id in record.headers:
+            if name == ERASE_HEADER:
+                return erasure_of(user_id)
+        user_id = self._mapping.erased_user(record.key)
+        if user_id is None:
+            return Skipped(SkipReason.TOMBSTONE, f"key is {quote(record.key)}")
+        return erasure_of(user_id.encode("utf-8", "surrogateescape"))
+
+
+class PayloadDecoder:
+    """Decodes records of the event contract whose values are not JSON."""
+
+    keys_name_users = True
+
+    def __init__(self, payload: PayloadReader) -> None:
+        self._payload = payload
+
+    def decode_batch(self, records: Sequence[Any], dropped: list[DroppedField] | None = None) -> list[Outcome]:
+        values = zip(records, read_values(self._payload, records), strict=True)
+        return [self._outcome(record, value, dropped) for record, value in values]
+
+    def _outcome(self, record: Any, value: Any, dropped: list[DroppedField] | None) -> Outcome:
+        if isinstance(value, Rejected):
+            return value
+        if record.value is None:
+            return erasure_of(record.key)
+        if not isinstance(value, dict):
+            return Rejected(f"value is {quote_json(value)}: an object with the fields of an event is expected", "value")
+        judged, lost = judge_fields(value)
+        if isinstance(judged, Rejection):
+            return rejected(judged)
+        outcome = checked_event(record.key, judged, record.timestamp)
+        if dropped is not None and outcome is judged:
+            dropped += lost
+        return outcome
+
+
+def read_values(payload: PayloadReader, records: Sequence[Any]) -> list[Any]:
+    """The object of each record's value; None where the record has no value, and Rejected where it cannot be read."""
+    values = [record.value for record in records]
+    readable = [value for value in values if value is not None and len(value) <= MAX_VALUE_BYTES]
+    found = payload.read_batch(readable)
+    if len(found) == len(values):
+        return found
+    objects = iter(found)
+    return [
+        None if value is None else next(objects) if len(value) <= MAX_VALUE_BYTES else rejected(too_large(len(value)))
+        for value in values
+    ]
+
+
+def _several(events: tuple[IncomingEvent, ...], timestamp_ms: int) -> Several | Rejected:
+    user_id = events[0].user_id
+    for number, event in enumerate(events, 1):
+        why = None
+        if event.user_id != user_id:
+            why = Rejected(
+                f"user_id is {quote(event.user_id)}, and line 1 has {quote(user_id)}: all lines of a record must "
+                "belong to one user",
+                "user_id",
+            )
+        elif event.event_time_ms - timestamp_ms > MAX_AHEAD_MS or timestamp_ms < 0:
+            why = wrong_time(event.event_time_ms, timestamp_ms)
+        if why is not None:
+            return Rejected(f"line {number}: {why.reason}", why.field)
+    return Several(events[0].event_id, user_id, events)
