@@ -1,0 +1,147 @@
+"""Turns the document of a mapping file into a `Mapping`. Every error names the file, the key and a remedy."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from encoder.data.mapping.errors import MappingError, closest
+from encoder.data.mapping.lines import Lines
+from encoder.data.mapping.mapping import ALL_OF, Actions, Mapping, Plan, Time
+from encoder.data.mapping.sources import LINE, PARENT, Source, SourceError, compile_source
+from encoder.data.mapping.times import PER_SECOND, time_reader
+
+REQUIRED = {"user": "user_id", "item": "item_id", "action": "action", "time": "event_time_ms"}
+OPTIONAL = {"session": "session_id", "category": "category", "price": "price"}
+SHORT_ATTRIBUTES = ("brand", "item_name")  # keys for attributes that a model or the page of `thalweg serve` reads
+TABLES = ("actions", "attributes", "where")
+OTHER_ACTIONS = ("drop", "keep")
+_TEXTS = ("description", "documentation")
+KEYS = (
+    *_TEXTS, "extends", "where", "each", *REQUIRED, "event_id", *OPTIONAL, *SHORT_ATTRIBUTES, "actions",
+    "other_actions", "attributes",
+)  # fmt: skip
+_RECORD_HASH = {"hash": "record"}
+
+
+def extended(base: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """The document on top of the document that it extends. Tables are merged, other keys are replaced."""
+    merged = {**base, **document}
+    for key in TABLES:
+        if isinstance(base.get(key), dict) and isinstance(document.get(key), dict):
+            merged[key] = {**base[key], **document[key]}
+    return merged
+
+
+def compile_mapping(document: dict[str, Any], file: str, name: str) -> Mapping:
+    """Compile a document without `extends`. Raises MappingError. file: where the document stands, for messages."""
+    for key in document:
+        if key not in KEYS:
+            raise MappingError(f'{file}: unknown key "{key}": {closest(key, KEYS)}')
+    for key in REQUIRED:
+        if key not in document:
+            raise MappingError(
+                f'{file}: the key "{key}" is missing: say where the {key} stands, for example {key} = "PATH"'
+            )
+    lines = _at(file, "each", lambda: Lines(document["each"])) if "each" in document else None
+    sources = {key: _source(document, key, file) for key in (*REQUIRED, *OPTIONAL, *SHORT_ATTRIBUTES) if key != "time"}
+    time = _time(document["time"], file)
+    event_id = _at(file, "event_id", lambda: compile_source(document.get("event_id", _RECORD_HASH)))
+    attributes = _attributes(document, sources, file)
+    plan = Plan(
+        ids=(("event_id", event_id), ("user_id", sources["user"]), ("item_id", sources["item"])),
+        action=_actions(document, sources["action"], file),
+        time=time,
+        texts=tuple((OPTIONAL[key], sources[key]) for key in ("session", "category") if sources[key]),
+        price=sources["price"],
+        attributes=attributes,
+        filters=_filters(document.get("where", {}), file),
+        lines=lines,
+    )
+    if lines is None:
+        _check_no_line([*sources.items(), ("time", time.source), ("event_id", event_id), *attributes], file)
+    return Mapping(name, _fingerprint(document), plan)
+
+
+def _at(file: str, key: str, compile_value: Callable[[], Any]) -> Any:
+    try:
+        return compile_value()
+    except (SourceError, ValueError, AttributeError, TypeError) as error:
+        raise MappingError(f'{file}: the key "{key}": {error}') from None
+
+
+def _source(document: dict[str, Any], key: str, file: str) -> Source | None:
+    spec = document.get(key, False)
+    if spec is False and key not in REQUIRED:
+        return None  # `price = false` leaves out what an extended mapping names.
+    return _at(file, key, lambda: compile_source(spec))
+
+
+def _time(spec: Any, file: str) -> Time:
+    unit = None
+    if isinstance(spec, dict) and "unit" in spec:
+        unit = spec["unit"]
+        spec = {key: value for key, value in spec.items() if key != "unit"}
+        if unit not in PER_SECOND:
+            raise MappingError(
+                f'{file}: the key "time": unknown unit {unit!r}: use one of {", ".join(PER_SECOND)}, or leave the '
+                "unit out for dates and times of ISO 8601"
+            )
+    return Time(_at(file, "time", lambda: compile_source(spec)), time_reader(unit))
+
+
+def _actions(document: dict[str, Any], source: Source, file: str) -> Actions:
+    table = document.get("actions", {})
+    if not isinstance(table, dict):
+        raise MappingError(f'{file}: the key "actions" is {table!r}: write a table such as "Product Viewed" = "view"')
+    renamed: dict[str, str | None] = {}
+    for found, action in table.items():
+        if action is not False and (not isinstance(action, str) or not action):
+            raise MappingError(
+                f'{file}: the key "actions.{found}" is {action!r}: write a text, or false to drop the action'
+            )
+        renamed[found] = action or None
+    others = document.get("other_actions", "drop" if any(renamed.values()) else "keep")
+    if others not in OTHER_ACTIONS:
+        raise MappingError(f'{file}: the key "other_actions" is {others!r}: use "drop" or "keep"')
+    return Actions(source, renamed, others == "drop")
+
+
+def _attributes(
+    document: dict[str, Any], sources: dict[str, Source | None], file: str
+) -> tuple[tuple[str, Source], ...]:
+    table = document.get("attributes", {})
+    if not isinstance(table, dict):
+        raise MappingError(f'{file}: the key "attributes" is {table!r}: write a table such as color = "PATH"')
+    compiled = {key: sources[key] for key in SHORT_ATTRIBUTES if sources[key] is not None}
+    for name, spec in table.items():
+        if spec is not False:
+            compiled[name] = _at(file, f"attributes.{name}", lambda spec=spec: compile_source(spec))
+    all_of = compiled.pop(ALL_OF, None)  # An attribute that the mapping names comes before one of the same name.
+    return tuple([*compiled.items(), *([(ALL_OF, all_of)] if all_of else [])])
+
+
+def _filters(table: Any, file: str) -> tuple[tuple[Source, frozenset[str]], ...]:
+    if not isinstance(table, dict):
+        raise MappingError(f'{file}: the key "where" is {table!r}: write a table such as op = ["c", "r"]')
+    filters = []
+    for path, values in table.items():
+        allowed = values if isinstance(values, list) else [values]
+        if not allowed or not all(isinstance(value, str) for value in allowed):
+            raise MappingError(f'{file}: the key "where.{path}" is {values!r}: write a list of texts')
+        filters.append((_at(file, f"where.{path}", lambda path=path: compile_source(path)), frozenset(allowed)))
+    return tuple(filters)
+
+
+def _check_no_line(sources: list[tuple[str, Source | None]], file: str) -> None:
+    for key, source in sources:
+        if source is not None and source.places & {LINE, PARENT}:
+            raise MappingError(
+                f'{file}: the key "{key}" reads {source.shown}, and the mapping has no lines: name the list with '
+                'each = "PATH"'
+            )
+
+
+def _fingerprint(document: dict[str, Any]) -> str:
+    content = {key: value for key, value in document.items() if key not in _TEXTS}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
