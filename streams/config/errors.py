@@ -6,6 +6,7 @@ __all__ = [
     "BrokerError",
     "BundleError",
     "InputError",
+    "RegistryError",
     "SettingsError",
     "StateFormatError",
     "StoreError",
@@ -40,6 +41,12 @@ class TopicRemadeError(BrokerError):
     """
 
     retryable = False
+
+
+class RegistryError(ThalwegError):
+    """The schema registry did not answer, or answered a request with a failure of its own."""
+
+    retryable = True
 
 
 class StoreError(ThalwegError):

@@ -18,6 +18,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -27,7 +28,8 @@ from streams.config.service_links import is_service_link
 PREFIX = "THALWEG_"
 NOT_SETTINGS = {f"{PREFIX}{name}" for name in ("CONFIG", "HOME", "CACHE")}  # these variables name files and folders
 SERVICES = ("broker", "cassandra")
-SECRETS = tuple(f"{service}_password" for service in SERVICES)
+REGISTRY = "schema_registry"
+SECRETS = tuple(f"{service}_password" for service in (*SERVICES, REGISTRY))
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -69,6 +71,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cassandra_ca: str | None = None
     cassandra_user: str | None = None
     cassandra_password: Secret | None = None
+    # Address of a schema registry: the values of the behaviour topic then are Avro, Protobuf or JSON with a schema id.
+    schema_registry: str | None = None
+    schema_registry_ca: str | None = None  # without a file here, an https address is checked by the system's authorities
+    schema_registry_user: str | None = None
+    schema_registry_password: Secret | None = None
     keyspace: Text = "thalweg"
     replication: PositiveInt = 1  # replicas of the keyspace and of the topics that Thalweg creates
     bundle: str | None = None  # folder of the bundle to serve
@@ -118,11 +125,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 f"setting {setting_label('alarms_webhook')} = {self.alarms_webhook!r} is not an address such as "
                 "http://localhost:9093"
             )
+        if self.schema_registry is not None:
+            check_registry_address(self.schema_registry)
         for service in SERVICES:
             addresses(service, getattr(self, service))
-            password = getattr(self, f"{service}_password")
-            if password is not None:  # a caller may have given the password as plain text
-                msgspec.structs.force_setattr(self, f"{service}_password", Secret(password))
+        for name in SECRETS:
+            if (secret := getattr(self, name)) is not None:  # a caller may have given the secret as plain text
+                msgspec.structs.force_setattr(self, name, Secret(secret))
 
     def consumer_group_id(self, bundle_id: str) -> str:
         """The id of the consumer group that reads the behaviour topic for a bundle. Every bundle has its own group."""
@@ -159,7 +168,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     for field, value in values.items():
         _check_value(field, value)
     settings = msgspec.convert(values, Settings, strict=False, dec_hook=Secret.read)
-    for service in SERVICES:
+    for service in (*SERVICES, REGISTRY):
         _check_user_and_password(settings, service)
     _check_topics(settings)
     return settings
@@ -178,6 +187,20 @@ def addresses(setting: str, value: str) -> list[tuple[str, int]]:
             )
         found.append((match["host"].strip("[]"), int(match["port"])))
     return found
+
+
+def check_registry_address(value: str) -> None:
+    """Raises SettingsError for an address that is not http(s)://host, or that holds a user and a password."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(
+            f"setting {setting_label(REGISTRY)} = {value!r} is not an address such as http://localhost:8081"
+        )
+    if "@" in parts.netloc:  # Addresses stand in messages and in logs.
+        raise SettingsError(
+            f"setting {setting_label(REGISTRY)} holds a user: name the address without the user, and set "
+            f"{PREFIX}SCHEMA_REGISTRY_USER and {PREFIX}SCHEMA_REGISTRY_PASSWORD"
+        )
 
 
 def setting_label(field: str) -> str:

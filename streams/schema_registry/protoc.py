@@ -1,0 +1,55 @@
+"""Compiles the .proto texts of a registry to descriptors.
+
+The API of schema registries gives the text of a .proto file. Confluent's registry can give a descriptor too
+(`format=serialized`), but other registries ignore that argument and answer with the text
+(docs/decisions.md#protobuf-schemas-are-compiled-by-protoc).
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from streams.config.errors import RegistryError
+
+LIMIT_S = 60.0
+
+
+def compile_proto(file: str, texts: Mapping[str, str]) -> bytes:
+    """A google.protobuf.FileDescriptorSet of a file and everything that the file imports.
+
+    texts: the text of each file by the name under which other files import it. The files of Google's well-known types
+    are there without a text. Raises ValueError with the words of the compiler, and
+    RegistryError where the compiler does not end.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        sources, descriptors = Path(folder) / "sources", Path(folder) / "descriptors"
+        for name, text in texts.items():
+            path = sources / _inside(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        # A process of its own, because the compiler writes what it has to say to standard error.
+        command = [sys.executable, "-P", "-m", "grpc_tools.protoc", f"--proto_path={sources}", "--include_imports"]
+        try:
+            done = subprocess.run(
+                [*command, f"--descriptor_set_out={descriptors}", file],
+                capture_output=True,
+                text=True,
+                timeout=LIMIT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise RegistryError(f"the Protobuf compiler did not end within {LIMIT_S:g} s") from None
+        if done.returncode != 0:
+            said = " ".join(done.stderr.replace(f"{sources}/", "").split())
+            raise ValueError(f"the Protobuf schema cannot be compiled: {said}")
+        return descriptors.read_bytes()
+
+
+def _inside(name: str) -> PurePosixPath:
+    """The name of an import as a path below the folder. Raises ValueError for a name that leads out of the folder."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"the Protobuf schema cannot be compiled: {name!r} is no name of a file")
+    return path
