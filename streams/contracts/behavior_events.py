@@ -1,6 +1,7 @@
 """The behaviour event as it arrives, and the header of an erasure.
 
-The type of the event stands in `encoder.data.contract`, because a training holds the rows of its log to the same bounds.
+The type of the event stands in `encoder.data.contract`, because a training holds the rows of its log to the same
+bounds.
 """
 
 from encoder.data.contract.incoming_event import IncomingEvent

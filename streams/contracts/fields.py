@@ -8,6 +8,7 @@ from encoder.data.contract.incoming_event import MAX_AHEAD_MS, MAX_TEXT, MAX_TIM
 
 __all__ = [
     "MAX_AHEAD_MS",
+    "MAX_HEADERS_BYTES",
     "MAX_KEY_BYTES",
     "MAX_TEXT",
     "MAX_TIME_MS",
@@ -17,8 +18,10 @@ __all__ = [
     "TimeMs",
     "event_id",
     "record_id",
+    "record_of",
 ]
 
+MAX_HEADERS_BYTES = 64 * 1024  # of the headers of a behaviour record that its dead letter keeps
 MAX_KEY_BYTES = 4 * MAX_TEXT  # largest key of a behaviour record; UTF-8 needs at most four bytes for a character
 
 Count = Annotated[int, Meta(ge=0)]
@@ -48,3 +51,10 @@ def event_id(record: str, line: int) -> str:
     The first event has the id of the record.
     """
     return f"{record}.{line}" if line else record
+
+
+def record_of(event: str) -> str:
+    """The id of an event's record. event: an id of `event_id`."""
+    place, dot, line = event.rpartition(".")
+    is_line = dot and line.isdecimal() and place.rpartition("-")[2].isdecimal()
+    return place if is_line else event

@@ -25,6 +25,8 @@ from encoder.data.contract.rejection import Rejection
 from encoder.data.events import BehaviorEvent
 from streams.contracts.fields import MAX_KEY_BYTES
 
+CONTRACT = "the event contract"
+
 
 class Erasure(msgspec.Struct, frozen=True, gc=False):
     """A record with a key and a null value. The record asks to forget the user."""
@@ -82,9 +84,12 @@ class Record(Protocol):
 class RecordDecoder(Protocol):
     """Decodes the records of the behaviour topic. Raises nothing for bad input.
 
+    name: names what decides which events a record gives; two decoders with one name give the same events.
     keys_name_users: the key of a record is the id of the record's user.
     """
 
+    @property
+    def name(self) -> str: ...
     @property
     def keys_name_users(self) -> bool: ...
 
@@ -99,6 +104,7 @@ class RecordDecoder(Protocol):
 class ContractDecoder:
     """Decodes records of the event contract."""
 
+    name = CONTRACT
     keys_name_users = True
 
     def decode_batch(self, records: Sequence[Any], dropped: list[DroppedField] | None = None) -> list[Outcome]:

@@ -38,7 +38,7 @@ class SkippedRecords:
             if one.value not in values and len(values) < EXAMPLES:
                 values.add(one.value)
                 logger.info(
-                    f"records are skipped by the mapping, reason {one.reason}: %s; thalweg_skipped_records_total counts "
-                    "such records",
+                    f"records are skipped by the mapping, reason {one.reason}: %s; thalweg_skipped_records_total "
+                    "counts them",
                     one.value,
                 )

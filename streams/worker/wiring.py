@@ -39,7 +39,9 @@ PARTITIONER_LIMIT_S = 0.2  # A start must not wait longer for the sample of the 
 
 
 def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], None], instance_id: str | None) -> App:
-    """The application of a worker, not started. Raises SettingsError, MappingError, BrokerError, StoreError, BundleError.
+    """The application of a worker, not started.
+
+    Raises SettingsError, MappingError, BrokerError, StoreError, BundleError.
 
     announce: gets the address of the HTTP endpoints and the id of the consumer group.
     instance_id: makes the worker a static member of the group.
@@ -51,6 +53,7 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     store = open_store(settings, bundle)
     store.registry.claim(settings.behavior_topic)
     store.registry.announce(bundle)
+    store.registry.use_mapping(bundle.bundle_id, decoder.name)
     group_id = settings.consumer_group_id(bundle.bundle_id)
 
     def make_parts(app: App) -> Parts:

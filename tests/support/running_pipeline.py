@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from streams.engine.arena import StoredUser
+from streams.engine.codec import ContractDecoder, RecordDecoder
 from streams.engine.outputs import OutputEncoder
 from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
@@ -130,7 +131,15 @@ def run_pipeline(
     """Play against a pipeline, which is running by default. Raises what the pipeline failed with."""
 
     async def main(given: list[Any]) -> None:
-        running = Running(store, publisher or SlowPublisher(), capacity, most_events, given, make_pipeline)
+        running = Running(
+            store,
+            publisher or SlowPublisher(),
+            capacity,
+            most_events,
+            given,
+            make_pipeline,
+            decoder or ContractDecoder(),
+        )
         carrying = asyncio.create_task(running.pipeline.run() if is_running else asyncio.Event().wait())
         playing = asyncio.ensure_future(play(running))
         done, _ = await asyncio.wait({carrying, playing}, timeout=30, return_when=asyncio.FIRST_COMPLETED)

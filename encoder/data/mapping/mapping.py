@@ -130,6 +130,11 @@ class Mapping:
             return [(0, fields)] if fields.__class__ is dict else fields
         return self._of_lines(record, pairs) if isinstance(pairs, list) else pairs
 
+    def user_of(self, record: SourceRecord) -> str | None:
+        """The user of a record that need not be an event. None where the record names no user apart from its lines."""
+        user_id = text_of(dict(self._plan.ids)["user_id"].read((*record, *_NO_LINE)))
+        return user_id if isinstance(user_id, str) and user_id else None
+
     def _of_lines(
         self, record: SourceRecord, pairs: list[tuple[Any, Any]]
     ) -> list[tuple[int, Fields]] | Skipped | Rejection:

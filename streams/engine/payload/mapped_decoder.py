@@ -1,4 +1,4 @@
-"""Decodes records whose values are not those of the event contract: payloads of other formats, and mapped records. Pure.
+"""Decodes records whose values are not JSON of the event contract: other payloads, and mapped records. Pure.
 
 A record of several lines becomes several events. The record counts as a whole: where the judge rejects one line, the
 record is one dead letter.
@@ -11,10 +11,12 @@ from encoder.data.contract.incoming_event import MAX_AHEAD_MS, MAX_VALUE_BYTES, 
 from encoder.data.contract.judge import DroppedField, judge_fields, too_large
 from encoder.data.contract.quoting import quote, quote_json
 from encoder.data.contract.rejection import Rejection
+from encoder.data.mapping import records as mapped
 from encoder.data.mapping.mapping import Mapping
 from encoder.data.mapping.records import SkipReason, SourceRecord
 from streams.contracts.behavior_events import ERASE_HEADER
 from streams.engine.codec import (
+    CONTRACT,
     Outcome,
     Rejected,
     Several,
@@ -26,40 +28,45 @@ from streams.engine.codec import (
 )
 from streams.engine.payload.reader import PayloadReader
 
+
 class MappedDecoder:
     """Decodes the records of a topic whose values `payload` reads, by a mapping."""
 
     keys_name_users = False
 
     def __init__(self, mapping: Mapping, payload: PayloadReader) -> None:
+        self.name = f"{mapping.name}-{mapping.fingerprint}"
         self._mapping = mapping
         self._payload = payload
 
     def decode_batch(self, records: Sequence[Any], dropped: list[DroppedField] | None = None) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        append, judge = outcomes.append, self._mapping.judge
         for record, value in zip(records, read_values(self._payload, records), strict=True):
             if value.__class__ is Rejected:
-                append(value)
-                continue
-            if record.value is None:
-                append(self._without_value(record))
-                continue
-            timestamp_ms = record.timestamp
-            lost: list[DroppedField] | None = None if dropped is None else []
-            judged = judge(SourceRecord(value, record.key, record.headers, timestamp_ms), lost)
-            if judged.__class__ is not tuple:
-                append(rejected(judged) if isinstance(judged, Rejection) else Skipped(*judged))
-                continue
-            outcome = judged[0] if len(judged) == 1 else None
-            if outcome is None:
-                outcome = _several(judged, timestamp_ms)
-            elif outcome.event_time_ms - timestamp_ms > MAX_AHEAD_MS or timestamp_ms < 0:
-                outcome = wrong_time(outcome.event_time_ms, timestamp_ms)
-            if lost and not isinstance(outcome, Rejected):
-                dropped += lost
-            append(outcome)
+                outcomes.append(value)
+            elif record.value is None:
+                outcomes.append(self._without_value(record))
+            else:
+                lost: list[DroppedField] = []
+                outcome = self._outcome(record, value, lost)
+                outcomes.append(outcome)
+                if lost and dropped is not None and not isinstance(outcome, Rejected):
+                    dropped += lost
         return outcomes
+
+    def _outcome(self, record: Any, value: Any, lost: list[DroppedField]) -> Outcome:
+        timestamp_ms = record.timestamp
+        judged = self._mapping.judge(SourceRecord(value, record.key, record.headers, timestamp_ms), lost)
+        if isinstance(judged, mapped.Skipped):
+            return Skipped(*judged)
+        if isinstance(judged, Rejection):
+            return rejected(judged)
+        if len(judged) > 1:
+            return _several(judged, timestamp_ms)
+        event = judged[0]
+        if event.event_time_ms - timestamp_ms > MAX_AHEAD_MS or timestamp_ms < 0:
+            return wrong_time(event.event_time_ms, timestamp_ms)
+        return event
 
     def _without_value(self, record: Any) -> Outcome:
         for name, user_id in record.headers:
@@ -74,6 +81,7 @@ class MappedDecoder:
 class PayloadDecoder:
     """Decodes records of the event contract whose values are not JSON."""
 
+    name = CONTRACT
     keys_name_users = True
 
     def __init__(self, payload: PayloadReader) -> None:

@@ -205,8 +205,8 @@ class Candidates:
 
 def _wrong_partition(user_id: str, home: int) -> Rejected:
     reason = (
-        f"user {quote(user_id)} belongs to partition {home}: all producers must choose the partition by the user alike, "
-        "and know of added partitions within the setting `partition_handover_s`; `thalweg rekey` writes a topic with "
-        "the user as the key"
+        f"user {quote(user_id)} belongs to partition {home}: all producers must choose the partition by the user "
+        "alike, and know of added partitions within the setting `partition_handover_s`; `thalweg rekey` writes a topic "
+        "with the user as the key"
     )
     return Rejected(reason, "partition")

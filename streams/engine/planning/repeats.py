@@ -1,9 +1,9 @@
 """Events that came before: replayed records, and events that a producer sent twice. Pure.
 
 A record whose offset is not behind the user's last applied offset is a replay. A record whose id is among the hashes of
-the ids of the user's last RECENT records was sent twice. The id of a record is the id of its event. Where a record holds
-several events, the id of the first event stands for all of them. So an order of any length takes one of the RECENT
-places, and the order is recognised as a whole when it comes again.
+the ids of the user's last RECENT records was sent twice. The id of a record is the id of its event. Where a record
+holds several events, the id of the first event stands for all of them. So an order of any length takes one of the
+RECENT places, and the order is recognised as a whole when it comes again.
 """
 
 from collections.abc import Sequence

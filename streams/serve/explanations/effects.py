@@ -31,7 +31,11 @@ class UserRecord(NamedTuple):
 
     def event_ids(self) -> list[str]:
         """The ids of the record's events."""
-        return [one.event_id for one in self.outcome.events] if isinstance(self.outcome, Several) else [self.outcome.event_id]
+        return (
+            [one.event_id for one in self.outcome.events]
+            if isinstance(self.outcome, Several)
+            else [self.outcome.event_id]
+        )
 
 
 class Applied(NamedTuple):

@@ -84,8 +84,8 @@ class HistoryReader:
                 end = begin
         read = "which is the most for an answer" if last - end >= MOST_RECORDS else "and the topic holds no older ones"
         raise HistoryError(
-            f"{_distinct_events(found)} of the user's {steps} events are among the {last - end} records read back from the "
-            f"user's last event, {read}; the effects need all events"
+            f"{_distinct_events(found)} of the user's {steps} events are among the {last - end} records read back from "
+            f"the user's last event, {read}; the effects need all events"
         )
 
 

@@ -151,7 +151,10 @@ def test_a_history_is_read_in_chunks_and_within_its_bounds(
     deployment, _ = served
     steps = stored(deployment)["user-7"].steps
     session = Session(deployment.settings)
-    reader, bundle_id = history.HistoryReader(deployment.settings, session, ContractDecoder()), deployment.bundle.bundle_id
+    reader, bundle_id = (
+        history.HistoryReader(deployment.settings, session, ContractDecoder()),
+        deployment.bundle.bundle_id,
+    )
     at_once = reader.read("user-7", bundle_id, steps)
     monkeypatch.setattr(history, "CHUNK_RECORDS", 7)
     in_chunks = reader.read("user-7", bundle_id, steps)
