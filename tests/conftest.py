@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 
 from streams.local import LocalServices, local_services
+from tests.tools.schema_registry.apicurio import Apicurio, schema_registry
 
 # By default Hypothesis fails a test when one example takes longer than 200 ms. On a busy machine that measures the
 # machine and not the code: the operating system may take the processor away for longer than that.
@@ -43,4 +44,11 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 def services() -> Iterator[LocalServices]:
     """Start a real Kafka and Cassandra once for the whole run. Each test uses its own topics, groups and keyspaces."""
     with local_services() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apicurio]:
+    """Start a real schema registry once for the whole run. Each test uses its own subjects."""
+    with schema_registry(tmp_path_factory.mktemp("registry")) as running:
         yield running

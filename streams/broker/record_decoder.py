@@ -3,12 +3,21 @@
 from encoder.data.mapping import load_mapping
 from streams.config.settings import Settings
 from streams.engine.codec import ContractDecoder, RecordDecoder
-from streams.engine.payload.mapped_decoder import MappedDecoder
-from streams.engine.payload.reader import JsonReader
+from streams.engine.payload.mapped_decoder import MappedDecoder, PayloadDecoder
+from streams.engine.payload.reader import JsonReader, PayloadReader
+from streams.engine.payload.registry_reader import RegistryReader
+from streams.schema_registry.opening import open_schemas
+from streams.schema_registry.schemas import Schemas
 
 
-def open_decoder(settings: Settings) -> RecordDecoder:
-    """The decoder that every reader of the behaviour topic must use. Raises MappingError."""
-    if settings.mapping is None:
-        return ContractDecoder()
-    return MappedDecoder(load_mapping(settings.mapping), JsonReader())
+def open_decoder(settings: Settings, schemas: Schemas | None = None) -> RecordDecoder:
+    """The decoder that every reader of the behaviour topic must use.
+
+    schemas: those of the registry in the settings, where the caller has opened the registry. Raises MappingError, and
+    for a registry what `open_schemas` raises.
+    """
+    schemas = schemas or open_schemas(settings)
+    payload: PayloadReader = JsonReader() if schemas is None else RegistryReader(schemas)
+    if settings.mapping is not None:
+        return MappedDecoder(load_mapping(settings.mapping), payload)
+    return ContractDecoder() if schemas is None else PayloadDecoder(payload)

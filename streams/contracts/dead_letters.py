@@ -17,6 +17,9 @@ EPOCH_HEADER = "thalweg-epoch"  # the incarnation of the topic; a record without
 PARTITION_HEADER = "thalweg-partition"
 OFFSET_HEADER = "thalweg-offset"
 TIMESTAMP_HEADER = "thalweg-timestamp-ms"
+# The field of a record whose schema could not be had. A registry that learns the schema later changes what the record
+# is, so `thalweg verify` believes the worker.
+SCHEMA_FIELD = "schema"
 # The original size. These headers are set only when the dead letter holds just the beginning of the key or value, or
 # none of the original headers.
 KEY_BYTES_HEADER = "thalweg-key-bytes"

@@ -13,6 +13,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from streams.config.errors import RegistryError
+from streams.contracts.dead_letters import SCHEMA_FIELD
 from streams.engine.codec import Rejected
 from streams.engine.payload.registry_reader import Decode
 from streams.engine.payload.wire_format import schema_id
@@ -21,7 +22,6 @@ from streams.schema_registry.decoders import make_decoder
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_FIELD = "schema"  # the field of a dead letter whose schema cannot be had: `thalweg verify` believes the worker
 MIN_TRIES = 3
 LAG_S = 10.0  # A registry may know an id so much later than the first record with the id was written.
 FORGOTTEN_AFTER_S = 60.0  # An unknown id is asked for again after this time.

@@ -23,6 +23,7 @@ from streams.health.endpoints import Endpoints
 from streams.health.metrics import WorkerMetrics
 from streams.health.tracing import Tracing
 from streams.health.watchdog import Watchdog
+from streams.schema_registry.schemas import Schemas
 from streams.store.store import Store
 from streams.worker.assignment import Handover
 from streams.worker.intake import Delivery, Intake
@@ -56,6 +57,7 @@ class Parts(NamedTuple):
     watchdog: Watchdog
     metrics: WorkerMetrics
     tracing: Tracing | None
+    schemas: Schemas | None = None  # of the schema registry, where the settings name one
 
 
 class NoTables(TableManager):
@@ -140,6 +142,8 @@ class App(faust.App):
         """The agent: hand every record batch to the intake. The pipeline acknowledges the batch later."""
         async for event in stream.noack().events():
             message = event.message
+            if self.parts.schemas is not None:
+                await self.parts.schemas.prepare(message.value)
             await self.parts.intake.offer(
                 Delivery(
                     message.partition,

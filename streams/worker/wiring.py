@@ -23,6 +23,7 @@ from streams.health.endpoints import Endpoints
 from streams.health.metrics import WorkerMetrics
 from streams.health.tracing import Tracing, open_tracing
 from streams.health.watchdog import Watchdog
+from streams.schema_registry.opening import open_schemas
 from streams.store.store import Store, open_store
 from streams.worker.app import App, Parts
 from streams.worker.assignment import Assignment, Handover
@@ -41,13 +42,15 @@ PARTITIONER_LIMIT_S = 0.2  # A start must not wait longer for the sample of the 
 def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], None], instance_id: str | None) -> App:
     """The application of a worker, not started.
 
-    Raises SettingsError, MappingError, BrokerError, StoreError, BundleError.
+    Raises SettingsError, MappingError, RegistryError, BrokerError, StoreError,
+    BundleError.
 
     announce: gets the address of the HTTP endpoints and the id of the consumer group.
     instance_id: makes the worker a static member of the group.
     """
     tracing = open_tracing()
-    decoder = open_decoder(settings)
+    schemas = open_schemas(settings)
+    decoder = open_decoder(settings, schemas)
     ensure_topics(settings)
     choose_partitioner(settings, settings.behavior_topic, PARTITIONER_LIMIT_S)  # says what producers do wrong
     store = open_store(settings, bundle)
@@ -57,7 +60,7 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     group_id = settings.consumer_group_id(bundle.bundle_id)
 
     def make_parts(app: App) -> Parts:
-        return _parts(app, settings, bundle, store, group_id, tracing, decoder)
+        return _parts(app, settings, bundle, store, group_id, tracing, decoder)._replace(schemas=schemas)
 
     return App(settings, group_id, make_parts, announce, instance_id)
 

@@ -124,10 +124,11 @@ async def _set_aside_records(settings: Settings, epoch: int) -> set[tuple[int, i
 def was_set_aside(headers: Mapping[str, str], behavior_topic: str) -> bool:
     """Whether the record of a dead letter was rejected for a reason that the record itself does not tell.
 
-    headers: the headers of the dead letter. A user may belong to another partition. A broken optional field was a
-    reason for earlier versions of the worker, and today's codec would take the record for an event.
+    headers: the headers of the dead letter. A user may belong to another partition. A schema registry may know a
+    schema later. A broken optional field was a reason for earlier versions of the worker, and today's codec would take
+    the record for an event.
     """
-    is_untold = headers.get(FIELD_HEADER) in ("partition", *DROPPABLE_FIELDS)
+    is_untold = headers.get(FIELD_HEADER) in ("partition", SCHEMA_FIELD, *DROPPABLE_FIELDS)
     return is_untold and headers.get(TOPIC_HEADER) == behavior_topic
 
 
