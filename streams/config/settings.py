@@ -73,7 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cassandra_password: Secret | None = None
     # Address of a schema registry: the values of the behaviour topic then are Avro, Protobuf or JSON with a schema id.
     schema_registry: str | None = None
-    schema_registry_ca: str | None = None  # without a file here, an https address is checked by the system's authorities
+    schema_registry_ca: str | None = None  # None: the authorities of the system judge an https address
     schema_registry_user: str | None = None
     schema_registry_password: Secret | None = None
     keyspace: Text = "thalweg"

@@ -8,7 +8,7 @@ import http.client
 import ssl
 import urllib.error
 import urllib.request
-from typing import Any, Literal
+from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -16,6 +16,8 @@ import msgspec
 from streams.config.errors import RegistryError, SettingsError
 from streams.config.security import tls_context
 from streams.config.settings import REGISTRY, Settings, setting_label
+
+T = TypeVar("T")
 
 TIMEOUT_S = 5.0
 _MOST_BYTES = 16 * 1024 * 1024  # far above the largest schema that a registry takes
@@ -88,12 +90,16 @@ class RegistryClient:
         try:
             return self._get(path, Registered)
         except msgspec.MsgspecError as error:
-            raise RegistryError(f"the schema registry at {self.address} answered {path} with no schema: {error}") from None
+            raise RegistryError(
+                f"the schema registry at {self.address} answered {path} with no schema: {error}"
+            ) from None
 
-    def _get(self, path: str, kind: Any) -> Any:
+    def _get(self, path: str, kind: type[T]) -> T:
         request = urllib.request.Request(self.address + path, headers={"Accept": "application/json"})
         if self._settings.schema_registry_user:
-            login = f"{self._settings.schema_registry_user}:{str.__str__(self._settings.schema_registry_password or '')}"
+            login = (
+                f"{self._settings.schema_registry_user}:{str.__str__(self._settings.schema_registry_password or '')}"
+            )
             # The header must not follow a redirection to another server.
             request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
         try:

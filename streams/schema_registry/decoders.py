@@ -24,13 +24,10 @@ def make_decoder(registered: Registered, referenced: Referenced) -> Decode:
         return avro_decoder([*(one.schema for one in named.values()), registered.schema])
     if registered.kind == "PROTOBUF":
         from streams.engine.payload.protobuf_values import protobuf_decoder
-        from streams.schema_registry.protoc import compile_proto
+        from streams.schema_registry.descriptors import descriptors_of
 
-        texts = {name: one.schema for name, one in _all_references(registered, referenced).items()}
-        file = "schema.proto"
-        while file in texts:
-            file = f"the_{file}"
-        return protobuf_decoder(compile_proto(file, {**texts, file: registered.schema}), file)
+        references = {name: one.schema for name, one in _all_references(registered, referenced).items()}
+        return protobuf_decoder(*descriptors_of(registered.schema, references))
     if registered.kind == "JSON":
         return _decode_json
     raise ValueError(f"the schema is of the kind {registered.kind!r}; known: AVRO, PROTOBUF, JSON")

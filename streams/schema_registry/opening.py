@@ -21,8 +21,7 @@ def open_schemas(settings: Settings) -> Schemas | None:
     for module, package in PACKAGES.items():
         if not _is_installed(module):
             raise SettingsError(
-                f"{setting_label(REGISTRY)} is set, and the package {package} is missing: "
-                "install thalweg[registry]"
+                f"{setting_label(REGISTRY)} is set, and the package {package} is missing: install thalweg[registry]"
             )
     client = RegistryClient(settings)
     client.kinds()

@@ -1,8 +1,7 @@
 """Compiles the .proto texts of a registry to descriptors.
 
-The API of schema registries gives the text of a .proto file. Confluent's registry can give a descriptor too
-(`format=serialized`), but other registries ignore that argument and answer with the text
-(docs/decisions.md#protobuf-schemas-are-compiled-by-protoc).
+Confluent's registry can give a descriptor instead of a text (`format=serialized`), but Apicurio answers that request
+with the text too: docs/decisions.md#protobuf-schemas-are-compiled-by-protoc
 """
 
 import subprocess

@@ -1,7 +1,7 @@
 """The decoders of schemas by id. A schema is asked for once, because an id never gets another schema.
 
-A registry that does not answer is waited for. A registry that does not know an id may lag behind the producers (a
-follower in another data centre does), so the question is repeated for a while, and longer for a fresh record. Then every
+A registry that does not answer is waited for. A registry that does not know an id may lag behind the producers, as a
+follower in another data centre does. So the question is repeated for a while, and longer for a fresh record. Then every
 record with the id is rejected with a reason that names the id.
 """
 
@@ -63,7 +63,10 @@ class Schemas:
             return
         age_s = time.time() - max(newest_ms[one] for one in missing) / 1000
         asking = self._ask(missing, min(LAG_S, LAG_S - age_s), float("inf"))
-        while (wait_s := await asyncio.to_thread(next, asking, None)) is not None:
+        while True:
+            wait_s = await asyncio.to_thread(next, asking, None)
+            if wait_s is None:
+                return
             await asyncio.sleep(wait_s)
 
     def _forget(self) -> None:

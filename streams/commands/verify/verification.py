@@ -25,6 +25,7 @@ from streams.contracts.dead_letters import (
     FIELD_HEADER,
     OFFSET_HEADER,
     PARTITION_HEADER,
+    SCHEMA_FIELD,
     TOPIC_HEADER,
     decode_headers,
     epoch_of,

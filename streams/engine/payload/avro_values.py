@@ -20,7 +20,17 @@ from streams.engine.payload.registry_reader import Decode
 from streams.engine.payload.wire_format import PREFIX_BYTES
 
 # What fastavro raises for bytes that are no value of the schema
-_FAULTS = (ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError, struct.error, StopIteration)
+_FAULTS = (
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    StopIteration,
+)
 _OWN = "thalweg-"  # fastavro's table of readers belongs to the process, so our readers have names of their own
 _NUMBERS_PER_MS = {"micros": 1_000, "nanos": 1_000_000}
 _EPOCH = datetime.fromtimestamp(0, UTC).date()

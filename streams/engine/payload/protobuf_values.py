@@ -86,7 +86,8 @@ def _message_reader(descriptor: Descriptor, known: dict[str, Read]) -> Read:
     if name in _WRAPPERS:
         return lambda wrapper: wrapper.value
     if name in _JSON_LIKE:
-        return json_format.MessageToDict
+        to_dict: Read = json_format.MessageToDict
+        return to_dict
     if name in known:
         return lambda message: known[name](message)
     fields: list[tuple[str, bool, bool, Read | None]] = []

@@ -66,4 +66,3 @@ class RegistryReader:
             return read
         why = f"value begins with no schema id (the byte 0, then 4 bytes), and is no JSON: {quote(value)}"
         return Rejected(why, "value")
-

@@ -1,6 +1,7 @@
-"""A real schema registry, also behind a gateway: what is asked, what is waited for, and each refusal with its remedy."""
+"""A real schema registry, also behind a gateway: what is asked, what is waited for, each refusal with its remedy."""
 
 import asyncio
+import base64
 import json
 import ssl
 import threading
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import trustme
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from streams.config.errors import RegistryError, SettingsError
 from streams.config.settings import Settings
@@ -20,10 +22,11 @@ from streams.engine.payload.registry_reader import RegistryReader
 from streams.schema_registry import schemas as waiting
 from streams.schema_registry.client import RegistryClient
 from streams.schema_registry.opening import open_schemas
+from streams.schema_registry.protoc import compile_proto
 from streams.schema_registry.schemas import Schemas
 from tests.tools.schema_registry.apicurio import Apicurio
 from tests.tools.schema_registry.gateway import Gateway, gateway
-from tests.tools.schema_registry.written import avro, json_value
+from tests.tools.schema_registry.written import avro, json_value, prefix
 
 PASSWORD = "Zx81-not-to-be-seen"
 TEXT = {"type": "record", "name": "Text", "fields": [{"name": "text", "type": "string"}]}
@@ -120,11 +123,18 @@ def test_schemas_that_name_each_other(registry: Apicurio) -> None:
     event_proto = 'syntax = "proto3"; import "item.proto"; message Event { shop.Item item = 1; }'
     registry.register("refs-item.proto", item_proto, "PROTOBUF")
     by_proto = registry.register("refs-proto", event_proto, "PROTOBUF", [("item.proto", "refs-item.proto", 1)])
-    message = b"\0\0\0" + by_proto.to_bytes(2, "big") + b"\0" + b"\x0a\3\x0a\1i"  # the wire format, byte by byte
-    read = RegistryReader(opened(schema_registry=registry.address)).read_batch(
-        [avro(written_by, whole, {"item": {"id": "i"}}), message]
+    # Confluent's Python serializer registers descriptors in Base64, and this registry keeps them so.
+    whole_proto = FileDescriptorSet.FromString(
+        compile_proto("e.proto", {"e.proto": event_proto, "item.proto": item_proto})
     )
-    assert read == [{"item": {"id": "i"}}, {"item": {"id": "i"}}]
+    descriptor = base64.b64encode(whole_proto.file[-1].SerializeToString()).decode()
+    by_descriptor = registry.register("refs-desc", descriptor, "PROTOBUF", [("item.proto", "refs-item.proto", 1)])
+    assert RegistryClient(Settings(schema_registry=registry.address)).schema(by_descriptor).schema == descriptor
+    message = b"\0" + b"\x0a\3\x0a\1i"
+    read = RegistryReader(opened(schema_registry=registry.address)).read_batch(
+        [avro(written_by, whole, {"item": {"id": "i"}}), prefix(by_proto) + message, prefix(by_descriptor) + message]
+    )
+    assert read == [{"item": {"id": "i"}}] * 3
 
 
 def test_an_unknown_id_is_asked_for_again_and_then_rejected(

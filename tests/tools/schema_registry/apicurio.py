@@ -1,7 +1,7 @@
 """A real schema registry for tests: Apicurio as a child process, with the API of Confluent's registry.
 
-The version is the newest one that runs on Java 17, the Java of `thalweg up`. Apicurio 3 needs Java 21. The schemas are in
-a file, so that they outlast a stop and a start.
+The version is the newest one that runs on Java 17, the Java of `thalweg up`. Apicurio 3 needs Java 21. The schemas are
+in a file, so that they outlast a stop and a start.
 """
 
 import hashlib

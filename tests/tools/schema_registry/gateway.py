@@ -21,7 +21,7 @@ class Gateway:
         gateway = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+            def do_GET(self) -> None:
                 gateway.paths.append(self.path)
                 status, body = gateway.answer(target + self.path, self.headers.get("Authorization", ""), login)
                 self.send_response(status)

@@ -1,5 +1,6 @@
 """Avro values as plain objects: types, logical types, schemas that name each other, and bytes that are no value."""
 
+import contextlib
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -27,7 +28,10 @@ PLAIN: list[tuple[Any, st.SearchStrategy[Any]]] = [
     ({"type": "array", "items": "long"}, st.lists(st.integers(-100, 100), max_size=4)),
     ({"type": "map", "values": "string"}, st.dictionaries(TEXTS, TEXTS, max_size=4)),
     (["null", "string"], st.none() | TEXTS),
-    ({"type": "record", "name": "Inner", "fields": [{"name": "x", "type": "int"}]}, st.fixed_dictionaries({"x": st.just(3)})),
+    (
+        {"type": "record", "name": "Inner", "fields": [{"name": "x", "type": "int"}]},
+        st.fixed_dictionaries({"x": st.just(3)}),
+    ),
     ({"type": "enum", "name": "Kind", "symbols": ["VIEW", "CART"]}, st.sampled_from(["VIEW", "CART"])),
 ]
 
@@ -64,17 +68,15 @@ def test_bytes_that_are_cut_or_too_long_are_refused_or_are_another_value(
     with pytest.raises(ValueError, match="the value ends at byte"):
         decode(written + b"\0")
     if len(written) > 5:
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             decode(written[: data.draw(st.integers(5, len(written) - 1))])
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_value_or_a_value_error(body: bytes) -> None:
     decode = avro_decoder([json.dumps(record(**{f"f{at}": one for at, (one, _) in enumerate(PLAIN)}))])
-    try:
+    with contextlib.suppress(ValueError):
         assert isinstance(decode(b"\0\0\0\0\7" + body), dict)
-    except ValueError as error:
-        assert str(error)
 
 
 @pytest.mark.parametrize(
@@ -114,5 +116,5 @@ def test_schemas_may_name_types_of_other_schemas() -> None:
 
 def test_a_broken_schema_is_refused() -> None:
     for schema in ("{", '{"type":"record"}', '"shop.Nowhere"', "5"):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             avro_decoder([schema])

@@ -1,5 +1,6 @@
 """Protobuf values as plain objects: names, presence, well-known types, imports, and bytes that are no message."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -109,7 +110,12 @@ def test_indexes_name_the_message(descriptors: bytes) -> None:
     decode = protobuf_decoder(descriptors, "event.proto")
     assert decode(prefix(ID) + b"\4\0\0" + b"\x08\5") == {"x": 5}, "the first message in the first message"
     assert decode(prefix(ID) + b"\0") == {}, "a single 0 is the first message"
-    for indexes, why in ((b"\2\6", r"indexes \[3\]"), (b"\1", "-1 message indexes"), (b"\4\0", "without an end"), (b"", "")):
+    for indexes, why in (
+        (b"\2\6", r"indexes \[3\]"),
+        (b"\1", "-1 message indexes"),
+        (b"\4\0", "without an end"),
+        (b"", ""),
+    ):
         with pytest.raises(ValueError, match=why):
             decode(prefix(ID) + indexes)
 
@@ -123,10 +129,8 @@ def test_unknown_fields_are_ignored(descriptors: bytes, event_class: Any) -> Non
 @given(body=st.binary(max_size=40))
 def test_any_bytes_are_a_value_or_a_value_error(descriptors: bytes, body: bytes) -> None:
     decode = protobuf_decoder(descriptors, "event.proto")
-    try:
+    with contextlib.suppress(ValueError):
         assert isinstance(decode(prefix(ID) + body), dict)
-    except ValueError as error:
-        assert str(error)
 
 
 def test_a_file_that_cannot_be_compiled_is_refused_in_the_compilers_words() -> None:
