@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import NamedTuple
 
 from export.runtime.bundle import Bundle
 from export.runtime.providers import cuda_failure
@@ -57,20 +58,24 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     group_id = settings.consumer_group_id(bundle.bundle_id)
 
     def make_parts(app: App) -> Parts:
-        return _parts(app, settings, bundle, store, group_id, tracing, decoder)
+        return _parts(app, _Opened(settings, bundle, store, group_id, tracing, decoder))
 
     return App(settings, group_id, make_parts, announce, instance_id)
 
 
-def _parts(
-    app: App,
-    settings: Settings,
-    bundle: Bundle,
-    store: Store,
-    group_id: str,
-    tracing: Tracing | None,
-    decoder: RecordDecoder,
-) -> Parts:
+class _Opened(NamedTuple):
+    """What a worker is made of."""
+
+    settings: Settings
+    bundle: Bundle
+    store: Store
+    group_id: str
+    tracing: Tracing | None
+    decoder: RecordDecoder
+
+
+def _parts(app: App, opened: _Opened) -> Parts:
+    settings, bundle, store, group_id, tracing, decoder = opened
     metrics, in_flight, intake = WorkerMetrics(), InFlight(), Intake(settings.batch_max_events)
     publisher = Publisher(settings, group_id)
     assignment = Assignment(app, settings.behavior_topic)
