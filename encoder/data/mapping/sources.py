@@ -1,4 +1,4 @@
-"""Where a field of an event stands: the values of the keys of a mapping file, as functions that read a record.
+"""Where a field of an event stands: the values of the keys of a mapping file, as code that reads a record.
 
 A source is one of these values of TOML:
 
@@ -18,45 +18,30 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from encoder.data.mapping.errors import closest
-from encoder.data.mapping.paths import Read, parse_path, reader_at
+from encoder.data.mapping.paths import Step, follow
 from encoder.data.mapping.times import Milliseconds
+from encoder.data.mapping.writer import Writer
 
-# What a source reads: a tuple of these places. Line and parent are None where the record has no lines.
-VALUE, KEY, HEADERS, TIMESTAMP, LINE, PARENT = range(6)
-Scope = tuple[Any, bytes | None, Sequence[tuple[str, bytes]], int, Any, Any]
-
-PLACES = {"value": VALUE, "key": KEY, "header": HEADERS, "timestamp": TIMESTAMP, "line": LINE, "parent": PARENT}
-_PLACE = re.compile(r"(\w+):(.*)", re.DOTALL)
 _HASH_BYTES = 12
-_DEFAULT_SEPARATOR = ":"
-_KINDS = {"const": set(), "from": {"pattern"}, "join": {"separator"}, "hash": set()}  # kind -> further keys
 
 
 class Source(NamedTuple):
-    """A compiled source."""
+    """A source of a mapping file."""
 
-    read: Read  # Scope -> value, or None where the record has no such value
     shown: str  # for messages
-    places: frozenset[int]  # the places that the source reads
+    places: frozenset[str]  # the places that the source reads
+    needs: frozenset[str]  # the places without which the source is absent
+    objects: tuple[tuple[str, tuple[Step, ...]], ...]  # the objects on the way, which are read before any condition
+    write: Callable[[Writer], str]  # adds the code, and returns an expression of the value
 
-
-class SourceError(ValueError):
-    """A value of a mapping file is no source."""
-
-
-def compile_source(spec: Any) -> Source:
-    """Compile a source. Raises SourceError, whose message says what is wrong and what to write."""
-    if isinstance(spec, str):
-        return _compile_text(spec)
-    if isinstance(spec, list):
-        if not spec:
-            raise SourceError("an empty list has no source: name at least one path")
-        sources = [compile_source(part) for part in spec]
-        return sources[0] if len(sources) == 1 else _first_of(sources)
-    if isinstance(spec, dict):
-        return _compile_table(spec)
-    raise SourceError(f'{spec!r} is no source: write a path in quotes, or {{ const = "{spec}" }} for a fixed value')
+    def write_value(self, writer: Writer) -> str:
+        """Add the code that reads the source. Returns the expression of the value, which is None where absent."""
+        if self.needs & writer.absent:
+            return "None"
+        for place, names in self.objects:
+            if place not in writer.absent:
+                writer.object_at(place, names)
+        return self.write(writer)
 
 
 def text_of(value: Any) -> Any:
@@ -72,154 +57,118 @@ def text_of(value: Any) -> Any:
     return str(value) if type(value).__name__ == "UUID" else value
 
 
-def is_absent(value: Any) -> bool:
-    """Whether a value counts as missing in a list of sources: null, NaN, or an empty text."""
-    return value is None or value == "" or value != value
+def path_source(place: str, steps: tuple[Step, ...], shown: str) -> Source:
+    """The value at the steps below a place."""
+    places = frozenset([place])
+    if not steps:
+        return Source(shown, places, places, (), lambda writer: place)
+    count = next((i for i, step in enumerate(steps) if not isinstance(step, str)), len(steps))
+    rest = steps[count:]
+    names = steps[: count - 1] if count else ()
+
+    def write(writer: Writer) -> str:
+        read = f"{writer.object_at(place, names)}.get({steps[count - 1]!r})" if count else place
+        return f"{writer.constant(follow)}({read}, {writer.constant(rest)})" if rest else read
+
+    return Source(shown, places, places, ((place, names),) if count else (), write)
 
 
-def _compile_text(text: str) -> Source:
-    found = _PLACE.fullmatch(text)
-    place, path = ("value", text) if found is None else found.groups()
-    if place not in PLACES:
-        near = closest(place, PLACES)
-        if near.startswith("did you mean"):
-            raise SourceError(f"{text!r} begins with an unknown place {place!r}: {near} Quote a name with a colon")
-        place, path = "value", text
-    if place == "header":
-        return Source(_header_reader(path), text, frozenset([HEADERS]))
-    if place == "timestamp":
-        if path:
-            raise SourceError(f"{text!r} has a path, and a timestamp has no parts: write `timestamp:`")
-        return Source(_read_timestamp, text, frozenset([TIMESTAMP]))
-    try:
-        steps = parse_path(path)
-    except ValueError as error:
-        raise SourceError(
-            f"{error}: write names with dots between them, [0] for an element of a list, [NAME=TEXT] for the element "
-            'whose field NAME is TEXT, and double quotes around a name with a dot, such as a."b.c"'
-        ) from None
-    if not steps and not found:
-        raise SourceError("an empty text is no path: name a field")
-    return Source(reader_at(PLACES[place], steps), text, frozenset([PLACES[place]]))
+def timestamp_source(shown: str) -> Source:
+    """The timestamp of the record, which is absent where it is negative."""
+    return Source(
+        shown,
+        frozenset(["timestamp_ms"]),
+        frozenset(),
+        (),
+        lambda writer: f"({writer.constant(Milliseconds)}(timestamp_ms) if timestamp_ms >= 0 else None)",
+    )
 
 
-def _read_timestamp(scope: Scope) -> Milliseconds | None:
-    timestamp_ms = scope[TIMESTAMP]
-    return Milliseconds(timestamp_ms) if timestamp_ms >= 0 else None
-
-
-def _header_reader(name: str) -> Read:
-    """The last header with this name in any case, as text, because Kafka keeps headers of one name in order."""
-    if not name:
-        raise SourceError("`header:` names no header: write header:NAME")
+def header_source(name: str, shown: str) -> Source:
+    """The last header with this name in any case, as text. The last one counts, because producers append headers."""
     wanted = name.lower()
 
-    def read(scope: Scope) -> str | None:
-        for found, value in reversed(scope[HEADERS]):
+    def read(headers: Sequence[tuple[str, bytes]]) -> str | None:
+        for found, value in reversed(headers):
             if found == name or found.lower() == wanted:
                 return None if value is None else value.decode("utf-8", "surrogateescape")
         return None
 
-    return read
+    return Source(shown, frozenset(["headers"]), frozenset(), (), lambda writer: f"{writer.constant(read)}(headers)")
 
 
-def _first_of(sources: list[Source]) -> Source:
-    readers = [source.read for source in sources]
-
-    def read(scope: Scope) -> Any:
-        for read_one in readers:
-            value = read_one(scope)
-            if value is not None and not is_absent(value):
-                return value
-        return None
-
-    return _composed(read, sources, " or ".join(source.shown for source in sources))
+def constant_source(value: Any) -> Source:
+    """A value that is the same for every record."""
+    return Source(repr(value), frozenset(), frozenset(), (), lambda writer: writer.constant(value))
 
 
-def _composed(read: Read, sources: list[Source], shown: str) -> Source:
-    return Source(read, shown, frozenset().union(*(source.places for source in sources)))
+def first_source(sources: Sequence[Source]) -> Source:
+    """The first source that is there, apart from null and empty texts."""
+
+    def write(writer: Writer) -> str:
+        first, *others = [source for source in sources if not source.needs & writer.absent]
+        if not others:
+            return first.write(writer)
+        found = writer.variable()
+        writer.line(f"{found} = {first.write(writer)}")
+        for source in others:
+            # The conditions nest, so that a record with the first source asks one question.
+            writer.indent(f'if not {found} and ({found} is None or {found} == ""):')
+            writer.line(f"{found} = {source.write(writer)}")
+        writer.dedent(len(others))
+        return found
+
+    needs = frozenset.intersection(*(source.needs for source in sources))
+    return _composed(" or ".join(source.shown for source in sources), sources, needs, write)
 
 
-def _compile_table(table: dict[str, Any]) -> Source:
-    kinds = [kind for kind in _KINDS if kind in table]
-    if len(kinds) != 1:
-        raise SourceError(f"a table needs exactly one of the keys {', '.join(_KINDS)}, and has {', '.join(table)}")
-    kind = kinds[0]
-    for key in table.keys() - {kind} - _KINDS[kind]:
-        raise SourceError(f'unknown key "{key}" beside "{kind}": {closest(key, [kind, *_KINDS[kind]])}')
-    return _COMPILERS[kind](table)
+def pattern_source(source: Source, expression: re.Pattern[str]) -> Source:
+    """The first group of the expression, which must match the whole text of the source."""
 
-
-def _compile_const(table: dict[str, Any]) -> Source:
-    value = table["const"]
-    if isinstance(value, dict | list):
-        raise SourceError(f"const is {value!r}: a constant is a text, a number or a time")
-    return Source(lambda scope: value, repr(value), frozenset())
-
-
-def _compile_from(table: dict[str, Any]) -> Source:
-    source = compile_source(table["from"])
-    pattern = table.get("pattern")
-    if pattern is None:
-        return source
-    try:
-        expression = re.compile(pattern)
-    except (re.error, TypeError) as error:
-        raise SourceError(f"pattern {pattern!r} is no regular expression: {error}") from None
-    if expression.groups != 1:
-        raise SourceError(f"pattern {pattern!r} has {expression.groups} groups: write one pair of parentheses")
-
-    def read(scope: Scope) -> str | None:
-        text = text_of(source.read(scope))
+    def read(value: Any) -> str | None:
+        text = text_of(value)
         found = expression.fullmatch(text) if isinstance(text, str) else None
         return None if found is None else found[1]
 
-    return _composed(read, [source], f"{source.shown} by {pattern}")
+    shown = f"{source.shown} by {expression.pattern}"
+    return _composed(shown, [source], source.needs, lambda writer: f"{writer.constant(read)}({source.write(writer)})")
 
 
-def _compile_join(table: dict[str, Any]) -> Source:
-    parts, separator = table["join"], table.get("separator", _DEFAULT_SEPARATOR)
-    if not isinstance(parts, list) or len(parts) < 2 or not isinstance(separator, str):
-        raise SourceError('a join is a list of at least two sources: { join = ["a", "b"], separator = ":" }')
-    sources = [compile_source(part) for part in parts]
+def join_source(sources: Sequence[Source], separator: str) -> Source:
+    """The texts of the sources, joined. Absent where one of the texts is absent."""
 
-    def read(scope: Scope) -> str | None:
-        texts = [text_of(source.read(scope)) for source in sources]
+    def read(*values: Any) -> str | None:
+        texts = [text_of(value) for value in values]
         return separator.join(texts) if all(isinstance(text, str) and text for text in texts) else None
 
-    return _composed(read, sources, " with ".join(source.shown for source in sources))
+    needs = frozenset[str]().union(*(source.needs for source in sources))
+    return _composed(" with ".join(source.shown for source in sources), sources, needs, _call(read, sources))
 
 
-def _compile_hash(table: dict[str, Any]) -> Source:
-    parts = table["hash"]
-    if parts == "record":
-        return Source(_hash_record, "a hash of the record", frozenset([VALUE, KEY]))
-    if not isinstance(parts, list) or not parts:
-        raise SourceError('a hash is of the record or of a list: { hash = "record" } or { hash = ["a", "b"] }')
-    sources = [compile_source(part) for part in parts]
-    return _composed(
-        lambda scope: _hash([source.read(scope) for source in sources]),
-        sources,
-        f"a hash of {', '.join(source.shown for source in sources)}",
-    )
+def hash_source(sources: Sequence[Source], shown: str) -> Source:
+    """A hash of the values of the sources: 24 hexadecimal digits of BLAKE2b over their canonical JSON."""
+    return _composed(shown, sources, frozenset(), _call(_hash, sources))
 
 
-def _hash_record(scope: Scope) -> str:
-    return _hash([scope[KEY], scope[VALUE]])
+def _call(function: Callable[..., Any], sources: Sequence[Source]) -> Callable[[Writer], str]:
+    def write(writer: Writer) -> str:
+        return f"{writer.constant(function)}({', '.join([_or_none(source, writer) for source in sources])})"
+
+    return write
 
 
-def _hash(content: Any) -> str:
-    """A hash of the canonical JSON, in which the names of each object are sorted."""
+def _or_none(source: Source, writer: Writer) -> str:
+    return "None" if source.needs & writer.absent else source.write(writer)
+
+
+def _composed(shown: str, sources: Sequence[Source], needs: frozenset[str], write: Callable[[Writer], str]) -> Source:
+    places = frozenset(place for source in sources for place in source.places)
+    return Source(shown, places, needs, tuple(one for source in sources for one in source.objects), write)
+
+
+def _hash(*values: Any) -> str:
     try:
-        data = msgspec.json.encode(content, enc_hook=str, order="sorted")
+        data = msgspec.json.encode(values, enc_hook=str, order="sorted")
     except UnicodeEncodeError:  # half a surrogate pair, or a byte outside UTF-8
-        data = repr(content).encode("utf-8", "backslashreplace")
+        data = repr(values).encode("utf-8", "backslashreplace")
     return blake2b(data, digest_size=_HASH_BYTES).hexdigest()
-
-
-_COMPILERS: dict[str, Callable[[dict[str, Any]], Source]] = {
-    "const": _compile_const,
-    "from": _compile_from,
-    "join": _compile_join,
-    "hash": _compile_hash,
-}
