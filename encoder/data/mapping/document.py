@@ -9,18 +9,20 @@ from encoder.data.mapping.errors import MappingError, closest
 from encoder.data.mapping.lines import Lines
 from encoder.data.mapping.mapping import Mapping
 from encoder.data.mapping.plan import ALL_OF, Plan
-from encoder.data.mapping.source_specs import SourceError, read_source
-from encoder.data.mapping.sources import Source
-from encoder.data.mapping.times import PER_SECOND, ToMs, time_reader
+from encoder.data.mapping.sources.source import Source
+from encoder.data.mapping.sources.specs import SourceError, read_source
+from encoder.data.mapping.sources.times import PER_SECOND, ToMs, time_reader
 
 REQUIRED = {"user": "user_id", "item": "item_id", "action": "action", "time": "event_time_ms"}
 OPTIONAL = {"session": "session_id", "category": "category", "price": "price"}
 SHORT_ATTRIBUTES = ("brand", "item_name")  # keys for attributes that a model or the page of `thalweg serve` reads
-TABLES = ("actions", "attributes", "where")
+TABLES = ("actions", "attributes")
 OTHER_ACTIONS = ("drop", "keep")
+_CONDITION = ("from", "in")
+_SKIPPABLE = ("user", "item")  # whose absence may be no error
 _TEXTS = ("description", "documentation")
 KEYS = (
-    *_TEXTS, "extends", "where", "each", *REQUIRED, "event_id", *OPTIONAL, *SHORT_ATTRIBUTES, "actions",
+    *_TEXTS, "extends", "where", "each", "skip_without", *REQUIRED, "event_id", *OPTIONAL, *SHORT_ATTRIBUTES, "actions",
     "other_actions", "attributes",
 )  # fmt: skip
 _RECORD_HASH = {"hash": "record"}
@@ -52,14 +54,15 @@ def compile_mapping(document: dict[str, Any], file: str, name: str) -> Mapping:
     session, category, price = (_optional(document, key, file) for key in OPTIONAL)
     renamed, drops_other_actions = _actions(document, file)
     attributes = _attributes(document, file)
-    filters = _filters(document.get("where", {}), file)
+    filters = _filters(document.get("where", []), file)
     if lines is None:
         named = {"user": user, "item": item, "action": action, "event_id": event_id, "time": time, "session": session}
         _check_no_line({**named, "category": category, "price": price, **dict(attributes)}, file)
-    _check_no_line({f"where.{source.shown}": source for source, _ in filters}, file)
+    for source, _ in filters:
+        _check_no_line({"where": source}, file)
     plan = Plan(
         event_id, user, item, action, renamed, drops_other_actions, time, to_ms, session, category, price, attributes,
-        filters, lines,
+        _skipped_without(document.get("skip_without", []), file), filters, lines,
     )  # fmt: skip
     return Mapping(name, _fingerprint(document), plan)
 
@@ -125,16 +128,26 @@ def _attributes(document: dict[str, Any], file: str) -> tuple[tuple[str, Source]
     return (*named.items(), (ALL_OF, all_of)) if all_of else tuple(named.items())
 
 
-def _filters(table: Any, file: str) -> tuple[tuple[Source, frozenset[str]], ...]:
-    if not isinstance(table, dict):
-        raise MappingError(f'{file}: the key "where" is {table!r}: write a table such as op = ["c", "r"]')
+def _filters(conditions: Any, file: str) -> tuple[tuple[Source, frozenset[str]], ...]:
+    example = '[[where]] with from = "op" and in = ["c", "r"]'
+    if not isinstance(conditions, list) or not all(isinstance(one, dict) for one in conditions):
+        raise MappingError(f'{file}: the key "where" is {conditions!r}: write {example}')
     filters = []
-    for path, values in table.items():
-        allowed = values if isinstance(values, list) else [values]
-        if not allowed or not all(isinstance(value, str) for value in allowed):
-            raise MappingError(f'{file}: the key "where.{path}" is {values!r}: write a list of texts')
-        filters.append((_source(path, f"where.{path}", file), frozenset(allowed)))
+    for condition in conditions:
+        for key in condition:
+            if key not in _CONDITION:
+                raise MappingError(f'{file}: unknown key "where.{key}": {closest(key, _CONDITION)}')
+        allowed = condition.get("in")
+        if "from" not in condition or not isinstance(allowed, list) or not all(isinstance(one, str) for one in allowed):
+            raise MappingError(f'{file}: the key "where" has {condition!r}: write {example}, with texts')
+        filters.append((_source(condition["from"], "where.from", file), frozenset(allowed)))
     return tuple(filters)
+
+
+def _skipped_without(keys: Any, file: str) -> frozenset[str]:
+    if not isinstance(keys, list) or not all(key in _SKIPPABLE for key in keys):
+        raise MappingError(f'{file}: the key "skip_without" is {keys!r}: write a list of {", ".join(_SKIPPABLE)}')
+    return frozenset(REQUIRED[key] for key in keys)
 
 
 def _check_no_line(sources: dict[str, Source | None], file: str) -> None:

@@ -14,8 +14,8 @@ from encoder.data.contract.incoming_event import IncomingEvent
 from encoder.data.contract.judge import ATTRIBUTES
 from encoder.data.mapping import outcomes
 from encoder.data.mapping.plan import ALL_OF, Plan
-from encoder.data.mapping.sources import Source, text_of
-from encoder.data.mapping.writer import Writer
+from encoder.data.mapping.sources.source import Source, text_of
+from encoder.data.mapping.sources.writer import Writer
 
 LINE_PLACES = frozenset(("line", "parent"))
 _SHORT_CHARACTERS = 8192  # Texts of an event up to this size are far below the limit of an event's JSON.
@@ -51,9 +51,9 @@ def line_function(plan: Plan, *, is_judged: bool) -> Callable[..., Any]:
 
 
 def _finished(writer: Writer, plan: Plan, action: str, is_judged: bool) -> Callable[..., Any]:
-    user_id = _write_id(writer, "user_id", plan.user)
-    item_id = _write_id(writer, "item_id", plan.item)
-    event_id = _write_id(writer, "event_id", plan.event_id)
+    user_id = _write_id(writer, "user_id", plan.user, plan)
+    item_id = _write_id(writer, "item_id", plan.item, plan)
+    event_id = _write_id(writer, "event_id", plan.event_id, plan)
     if not writer.absent and not plan.event_id.places & LINE_PLACES:
         writer.line(f"if {event_id}.__class__ is str: {event_id} = f'{{{event_id}}}#{{number}}'")
     required = dict(zip(_REQUIRED, (event_id, user_id, item_id, action, _write_time(writer, plan)), strict=True))
@@ -109,13 +109,16 @@ def _write_action(writer: Writer, plan: Plan) -> str:
     return action
 
 
-def _write_id(writer: Writer, name: str, source: Source) -> str:
+def _write_id(writer: Writer, name: str, source: Source, plan: Plan) -> str:
     found = writer.variable()
     writer.line(f"{found} = {source.write_value(writer)}")
     writer.indent(f"if {found}.__class__ is not str:")
     writer.line(f"{found} = {writer.constant(text_of)}({found})")
-    missing = writer.constant(outcomes.missing)
-    writer.line(f"if {found} is None: return {missing}({name!r}, {source.shown!r}, value)")
+    if name in plan.skipped_without:
+        call = f"{writer.constant(outcomes.skipped_without)}({name!r}, {source.shown!r})"
+    else:
+        call = f"{writer.constant(outcomes.missing)}({name!r}, {source.shown!r}, value)"
+    writer.line(f"if {found} is None: return {call}")
     writer.dedent()
     return found
 

@@ -7,9 +7,9 @@ import msgspec
 
 from encoder.data.contract.quoting import quote_json
 from encoder.data.contract.rejection import Rejection
-from encoder.data.mapping.paths import follow, parse_path
 from encoder.data.mapping.records import Skipped, SkipReason
-from encoder.data.mapping.sources import path_source
+from encoder.data.mapping.sources.paths import follow, parse_path
+from encoder.data.mapping.sources.source import path_source
 
 _LEVEL = "[]."
 _MOST_LEVELS = 2

@@ -9,7 +9,7 @@ from encoder.data.contract.rejection import Rejection
 from encoder.data.mapping.functions import line_function, record_function, source_function
 from encoder.data.mapping.plan import Plan
 from encoder.data.mapping.records import Skipped, SourceRecord
-from encoder.data.mapping.sources import text_of
+from encoder.data.mapping.sources.source import text_of
 
 Fields = dict[str, Any]  # the fields of an event before the judge
 

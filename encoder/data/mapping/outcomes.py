@@ -9,7 +9,7 @@ from encoder.data.contract.prices import price_from_text
 from encoder.data.contract.quoting import quote_json
 from encoder.data.contract.rejection import Rejection, is_unicode
 from encoder.data.mapping.records import Skipped, SkipReason
-from encoder.data.mapping.sources import text_of
+from encoder.data.mapping.sources.source import text_of
 
 TOMBSTONE = Skipped(SkipReason.TOMBSTONE, "null")
 
@@ -30,6 +30,11 @@ def no_action(shown: str, action: Any, value: Any) -> Rejection:
 
 def missing(name: str, shown: str, value: Any) -> Rejection:
     return Rejection(f"{name} is missing: no {shown} in {quote_json(value)}", name)
+
+
+def skipped_without(name: str, shown: str) -> Skipped:
+    """Skips a record without a field that the mapping lets be missing."""
+    return Skipped(SkipReason.MISSING, f"{name}: no {shown}")
 
 
 def no_time(shown: str, error: Exception) -> Rejection:

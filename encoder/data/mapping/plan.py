@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from encoder.data.mapping.lines import Lines
-from encoder.data.mapping.sources import Source
-from encoder.data.mapping.times import ToMs
+from encoder.data.mapping.sources.source import Source
+from encoder.data.mapping.sources.times import ToMs
 
 ALL_OF = "*"  # the attribute that stands for all fields of an object
 
@@ -25,5 +25,6 @@ class Plan(NamedTuple):
     category: Source | None
     price: Source | None
     attributes: tuple[tuple[str, Source], ...]
+    skipped_without: frozenset[str]  # fields without which a record is skipped and not rejected
     filters: tuple[tuple[Source, frozenset[str]], ...]
     lines: Lines | None

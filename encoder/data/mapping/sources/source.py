@@ -18,11 +18,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from encoder.data.mapping.paths import Step, follow
-from encoder.data.mapping.times import Milliseconds
-from encoder.data.mapping.writer import Writer
+from encoder.data.mapping.sources.paths import Step, follow
+from encoder.data.mapping.sources.times import Milliseconds
+from encoder.data.mapping.sources.writer import Writer
 
 _HASH_BYTES = 12
+
+
+def _never(absent: frozenset[str]) -> bool:
+    return False
 
 
 class Source(NamedTuple):
@@ -30,13 +34,13 @@ class Source(NamedTuple):
 
     shown: str  # for messages
     places: frozenset[str]  # the places that the source reads
-    needs: frozenset[str]  # the places without which the source is absent
+    is_absent: Callable[[frozenset[str]], bool]  # whether the source is absent in a record without these places
     objects: tuple[tuple[str, tuple[Step, ...]], ...]  # the objects on the way, which are read before any condition
     write: Callable[[Writer], str]  # adds the code, and returns an expression of the value
 
     def write_value(self, writer: Writer) -> str:
         """Add the code that reads the source. Returns the expression of the value, which is None where absent."""
-        if self.needs & writer.absent:
+        if self.is_absent(writer.absent):
             return "None"
         for place, names in self.objects:
             if place not in writer.absent:
@@ -61,7 +65,7 @@ def path_source(place: str, steps: tuple[Step, ...], shown: str) -> Source:
     """The value at the steps below a place."""
     places = frozenset([place])
     if not steps:
-        return Source(shown, places, places, (), lambda writer: place)
+        return Source(shown, places, lambda absent: bool(places & absent), (), lambda writer: place)
     count = next((i for i, step in enumerate(steps) if not isinstance(step, str)), len(steps))
     rest = steps[count:]
     names = steps[: count - 1] if count else ()
@@ -70,7 +74,7 @@ def path_source(place: str, steps: tuple[Step, ...], shown: str) -> Source:
         read = f"{writer.object_at(place, names)}.get({steps[count - 1]!r})" if count else place
         return f"{writer.constant(follow)}({read}, {writer.constant(rest)})" if rest else read
 
-    return Source(shown, places, places, ((place, names),) if count else (), write)
+    return Source(shown, places, lambda absent: bool(places & absent), ((place, names),) if count else (), write)
 
 
 def timestamp_source(shown: str) -> Source:
@@ -78,7 +82,7 @@ def timestamp_source(shown: str) -> Source:
     return Source(
         shown,
         frozenset(["timestamp_ms"]),
-        frozenset(),
+        _never,
         (),
         lambda writer: f"({writer.constant(Milliseconds)}(timestamp_ms) if timestamp_ms >= 0 else None)",
     )
@@ -94,19 +98,19 @@ def header_source(name: str, shown: str) -> Source:
                 return None if value is None else value.decode("utf-8", "surrogateescape")
         return None
 
-    return Source(shown, frozenset(["headers"]), frozenset(), (), lambda writer: f"{writer.constant(read)}(headers)")
+    return Source(shown, frozenset(["headers"]), _never, (), lambda writer: f"{writer.constant(read)}(headers)")
 
 
 def constant_source(value: Any) -> Source:
     """A value that is the same for every record."""
-    return Source(repr(value), frozenset(), frozenset(), (), lambda writer: writer.constant(value))
+    return Source(repr(value), frozenset(), _never, (), lambda writer: writer.constant(value))
 
 
 def first_source(sources: Sequence[Source]) -> Source:
     """The first source that is there, apart from null and empty texts."""
 
     def write(writer: Writer) -> str:
-        first, *others = [source for source in sources if not source.needs & writer.absent]
+        first, *others = [source for source in sources if not source.is_absent(writer.absent)]
         if not others:
             return first.write(writer)
         found = writer.variable()
@@ -118,8 +122,8 @@ def first_source(sources: Sequence[Source]) -> Source:
         writer.dedent(len(others))
         return found
 
-    needs = frozenset.intersection(*(source.needs for source in sources))
-    return _composed(" or ".join(source.shown for source in sources), sources, needs, write)
+    shown = " or ".join(source.shown for source in sources)
+    return _composed(shown, sources, lambda absent: all(source.is_absent(absent) for source in sources), write)
 
 
 def pattern_source(source: Source, expression: re.Pattern[str]) -> Source:
@@ -131,7 +135,9 @@ def pattern_source(source: Source, expression: re.Pattern[str]) -> Source:
         return None if found is None else found[1]
 
     shown = f"{source.shown} by {expression.pattern}"
-    return _composed(shown, [source], source.needs, lambda writer: f"{writer.constant(read)}({source.write(writer)})")
+    return _composed(
+        shown, [source], source.is_absent, lambda writer: f"{writer.constant(read)}({source.write(writer)})"
+    )
 
 
 def join_source(sources: Sequence[Source], separator: str) -> Source:
@@ -141,13 +147,15 @@ def join_source(sources: Sequence[Source], separator: str) -> Source:
         texts = [text_of(value) for value in values]
         return separator.join(texts) if all(isinstance(text, str) and text for text in texts) else None
 
-    needs = frozenset[str]().union(*(source.needs for source in sources))
-    return _composed(" with ".join(source.shown for source in sources), sources, needs, _call(read, sources))
+    shown = " with ".join(source.shown for source in sources)
+    return _composed(
+        shown, sources, lambda absent: any(source.is_absent(absent) for source in sources), _call(read, sources)
+    )
 
 
 def hash_source(sources: Sequence[Source], shown: str) -> Source:
     """A hash of the values of the sources: 24 hexadecimal digits of BLAKE2b over their canonical JSON."""
-    return _composed(shown, sources, frozenset(), _call(_hash, sources))
+    return _composed(shown, sources, _never, _call(_hash, sources))
 
 
 def _call(function: Callable[..., Any], sources: Sequence[Source]) -> Callable[[Writer], str]:
@@ -158,12 +166,14 @@ def _call(function: Callable[..., Any], sources: Sequence[Source]) -> Callable[[
 
 
 def _or_none(source: Source, writer: Writer) -> str:
-    return "None" if source.needs & writer.absent else source.write(writer)
+    return "None" if source.is_absent(writer.absent) else source.write(writer)
 
 
-def _composed(shown: str, sources: Sequence[Source], needs: frozenset[str], write: Callable[[Writer], str]) -> Source:
+def _composed(
+    shown: str, sources: Sequence[Source], is_absent: Callable[[frozenset[str]], bool], write: Callable[[Writer], str]
+) -> Source:
     places = frozenset(place for source in sources for place in source.places)
-    return Source(shown, places, needs, tuple(one for source in sources for one in source.objects), write)
+    return Source(shown, places, is_absent, tuple(one for source in sources for one in source.objects), write)
 
 
 def _hash(*values: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from encoder.data.mapping.paths import Step
+from encoder.data.mapping.sources.paths import Step
 
 # The parameters of a written function. `number` is the number of the line from 1 on.
 PARAMETERS = "value, key=None, headers=(), timestamp_ms=-1, line=None, parent=None, number=0"

@@ -1,12 +1,12 @@
-"""Reads the values of a mapping file as sources. `encoder.data.mapping.sources` lists the forms of a source."""
+"""Reads the values of a mapping file as sources. `encoder.data.mapping.sources.source` lists the forms of a source."""
 
 import re
 from collections.abc import Callable
 from typing import Any
 
 from encoder.data.mapping.errors import closest
-from encoder.data.mapping.paths import parse_path
-from encoder.data.mapping.sources import (
+from encoder.data.mapping.sources.paths import parse_path
+from encoder.data.mapping.sources.source import (
     Source,
     constant_source,
     first_source,
