@@ -17,6 +17,7 @@ from streams.engine.processor import Processor
 from streams.engine.stages import Scored
 
 WIDTH, ITEMS = 4, 5
+BY_CONTRACT = ContractDecoder()
 
 
 class Record(NamedTuple):
@@ -110,7 +111,7 @@ def feed(
     rows: MemoryStore,
     records: list[Record],
     sequence: int,
-    decoder: RecordDecoder = ContractDecoder(),
+    decoder: RecordDecoder = BY_CONTRACT,
 ) -> Scored:
     """Restore the users that the records need, process and score the records, and write the changed rows."""
     parts = [Part(0, records, decoder.decode_batch(records))]
