@@ -50,7 +50,7 @@ def plain(value: Any) -> Any:
 
 def add_all(value: Any, attributes: dict[str, Any], fields: dict[str, Any]) -> None:
     """Add the fields of an object as attributes. An attribute that the mapping names comes before one of this name."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         for name, one in value.items():
             attributes.setdefault(name, plain(one))
     elif not attributes:

@@ -23,6 +23,7 @@ from encoder.data.mapping.sources.times import Milliseconds
 from encoder.data.mapping.sources.writer import Writer
 
 _HASH_BYTES = 12
+_EMPTY = (None, "", b"")  # what counts as absent in a list of sources
 
 
 def _never(absent: frozenset[str]) -> bool:
@@ -113,11 +114,11 @@ def first_source(sources: Sequence[Source]) -> Source:
         first, *others = [source for source in sources if not source.is_absent(writer.absent)]
         if not others:
             return first.write(writer)
-        found = writer.variable()
+        found, empty = writer.variable(), writer.constant(_EMPTY)
         writer.line(f"{found} = {first.write(writer)}")
         for source in others:
             # The conditions nest, so that a record with the first source asks one question.
-            writer.indent(f'if not {found} and ({found} is None or {found} == ""):')
+            writer.indent(f"if not {found} and {found} in {empty}:")
             writer.line(f"{found} = {source.write(writer)}")
         writer.dedent(len(others))
         return found
