@@ -11,4 +11,5 @@ def open_decoder(settings: Settings) -> RecordDecoder:
     """The decoder that every reader of the behaviour topic must use. Raises MappingError."""
     if settings.mapping is None:
         return ContractDecoder()
-    return MappedDecoder(load_mapping(settings.mapping), JsonReader())
+    mapping = load_mapping(settings.mapping)
+    return MappedDecoder(mapping, JsonReader(mapping.value_type), JsonReader())

@@ -27,7 +27,8 @@ NOW_MS = 10**12
 
 
 def shop_decoder(text: str = MAPPING) -> MappedDecoder:
-    return MappedDecoder(parse_mapping(text, "the test", "shop"), JsonReader())
+    mapping = parse_mapping(text, "the test", "shop")
+    return MappedDecoder(mapping, JsonReader(mapping.value_type), JsonReader())
 
 
 def shop_record(offset: int, **fields: Any) -> Record:

@@ -10,6 +10,8 @@ from encoder.data.mapping.functions import line_function, record_function, sourc
 from encoder.data.mapping.plan import Plan
 from encoder.data.mapping.records import Skipped, SourceRecord
 from encoder.data.mapping.sources.source import text_of
+from encoder.data.mapping.sources.writer import ReadPaths
+from encoder.data.mapping.value_type import value_type
 
 Fields = dict[str, Any]  # the fields of an event before the judge
 
@@ -23,13 +25,19 @@ class Mapping:
     """
 
     def __init__(self, name: str, fingerprint: str, plan: Plan) -> None:
-        """fingerprint: 16 hexadecimal digits that tell mappings with different results apart."""
+        """fingerprint: 16 hexadecimal digits that tell mappings with different results apart.
+
+        value_type is a type for msgspec. A value that is decoded to this type gives the events of the whole value.
+        Where the value has another shape, or is rejected, the whole value must be decoded.
+        """
         self.name = name
         self.fingerprint = fingerprint
         self._fields_of_record = record_function(plan, is_judged=False)
-        self._event_of_record = record_function(plan, is_judged=True)
+        paths: ReadPaths = set()
+        self._event_of_record = record_function(plan, is_judged=True, paths=paths)
         self._fields_of_line = line_function(plan, is_judged=False)
-        self._event_of_line = line_function(plan, is_judged=True)
+        self._event_of_line = line_function(plan, is_judged=True, paths=paths)
+        self.value_type = _value_type(plan, paths)
         self._user_of = source_function(plan.user)
         self._user = self._user_of if "key" in plan.user.places else None
 
@@ -83,6 +91,11 @@ class Mapping:
         """The user of a record that need not be an event. None where the record names no user apart from its lines."""
         user_id = text_of(self._user_of(*record))
         return user_id if isinstance(user_id, str) and user_id else None
+
+
+def _value_type(plan: Plan, paths: ReadPaths) -> Any:
+    of_place = {place: [steps for found, steps in paths if found == place] for place in ("value", "line")}
+    return value_type(of_place["value"], None if plan.lines is None else plan.lines.names, of_place["line"])
 
 
 def _of_lines(
