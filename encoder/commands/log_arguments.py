@@ -7,7 +7,7 @@ from rich.console import Console
 
 from encoder.commands.number_arguments import share, whole_number
 from encoder.data.event_log import EventLog
-from encoder.data.loaders import COLUMNS_HELP, FORMATS, LogPaths, LogReport, load_log
+from encoder.data.loaders import COLUMNS_HELP, FORMATS, MAPPING_HELP, LogPaths, LogReport, load_log
 from encoder.data.preparation import Preparation, PreparationReport, prepare
 from encoder.errors import InputError
 
@@ -46,7 +46,9 @@ def add_format_arguments(parser: argparse.ArgumentParser, log: str = "the log") 
     """Add the format of an event log and the names of its columns. log: the name of the log in the help."""
     text = f"format of {log}; by default the file name decides: parquet, csv or jsonl"
     parser.add_argument("--format", choices=FORMATS, help=text)
-    parser.add_argument("--columns", metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)
+    names = parser.add_mutually_exclusive_group()
+    names.add_argument("--columns", metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)
+    names.add_argument("--mapping", metavar="PRESET|FILE", help=MAPPING_HELP)
 
 
 def add_preparation_arguments(parser: argparse.ArgumentParser, defaults: Preparation) -> None:
@@ -115,15 +117,17 @@ def read_whole_log(
     """
     limit = getattr(args, "max_unparsable", 1.0)
     sampled = getattr(args, "sample_users", 1.0)
-    log, report = load_log(paths, args.format, args.columns, for_model=for_model, sample_users=sampled)
+    log, report = load_log(
+        paths, args.format, args.columns, for_model=for_model, sample_users=sampled, mapping=args.mapping
+    )
     console.print(str(report), highlight=False, soft_wrap=True, markup=False)
     if report.unparsable > limit * report.rows:
         count, example = report.most_frequent_reason()
         raise InputError(
             f"{report.unparsable:,} of {report.rows:,} rows of {paths} are no events, a share of "
             f"{report.unparsable_share:.4f}, and --max-unparsable allows {limit:g}; {count:,} of these rows have the "
-            f"most frequent reason, first {example}; check --format and --columns, or leave these rows out with a "
-            "larger --max-unparsable SHARE"
+            f"most frequent reason, first {example}; check --format, --columns and --mapping, or leave these rows out "
+            "with a larger --max-unparsable SHARE"
         )
     return log, report
 
@@ -169,7 +173,9 @@ def read_log_parts(
     if args.rest is not None:
         earlier, log = log.split(args.rest)
     if not len(log):
-        raise InputError(f"no event of {args.log} is in the requested part: check --format, --first and --rest")
+        raise InputError(
+            f"no event of {args.log} is in the requested part: check --format, --mapping, --first and --rest"
+        )
     return earlier, log, report
 
 

@@ -4,7 +4,7 @@ from encoder.data.mapping import load_mapping
 from streams.config.settings import Settings
 from streams.engine.codec import ContractDecoder, RecordDecoder
 from streams.engine.payload.mapped_decoder import MappedDecoder, PayloadDecoder
-from streams.engine.payload.reader import JsonReader, PayloadReader
+from streams.engine.payload.reader import JsonReader
 from streams.engine.payload.registry_reader import RegistryReader
 from streams.schema_registry.opening import open_schemas
 from streams.schema_registry.schemas import Schemas
@@ -17,7 +17,9 @@ def open_decoder(settings: Settings, schemas: Schemas | None = None) -> RecordDe
     for a registry what `open_schemas` raises.
     """
     schemas = schemas or open_schemas(settings)
-    payload: PayloadReader = JsonReader() if schemas is None else RegistryReader(schemas)
-    if settings.mapping is not None:
-        return MappedDecoder(load_mapping(settings.mapping), payload)
-    return ContractDecoder() if schemas is None else PayloadDecoder(payload)
+    if settings.mapping is None:
+        return ContractDecoder() if schemas is None else PayloadDecoder(RegistryReader(schemas))
+    mapping = load_mapping(settings.mapping)
+    if schemas is None:
+        return MappedDecoder(mapping, JsonReader(mapping.value_type), JsonReader())
+    return MappedDecoder(mapping, RegistryReader(schemas))

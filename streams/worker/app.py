@@ -57,7 +57,7 @@ class Parts(NamedTuple):
     watchdog: Watchdog
     metrics: WorkerMetrics
     tracing: Tracing | None
-    schemas: Schemas | None = None  # of the schema registry, where the settings name one
+    schemas: Schemas | None  # of the schema registry, where the settings name one
 
 
 class NoTables(TableManager):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import NamedTuple
 
 from export.runtime.bundle import Bundle
 from export.runtime.providers import cuda_failure
@@ -24,6 +25,7 @@ from streams.health.metrics import WorkerMetrics
 from streams.health.tracing import Tracing, open_tracing
 from streams.health.watchdog import Watchdog
 from streams.schema_registry.opening import open_schemas
+from streams.schema_registry.schemas import Schemas
 from streams.store.store import Store, open_store
 from streams.worker.app import App, Parts
 from streams.worker.assignment import Assignment, Handover
@@ -42,8 +44,7 @@ PARTITIONER_LIMIT_S = 0.2  # A start must not wait longer for the sample of the 
 def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], None], instance_id: str | None) -> App:
     """The application of a worker, not started.
 
-    Raises SettingsError, MappingError, RegistryError, BrokerError, StoreError,
-    BundleError.
+    Raises SettingsError, MappingError, RegistryError, BrokerError, StoreError, BundleError.
 
     announce: gets the address of the HTTP endpoints and the id of the consumer group.
     instance_id: makes the worker a static member of the group.
@@ -60,20 +61,25 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     group_id = settings.consumer_group_id(bundle.bundle_id)
 
     def make_parts(app: App) -> Parts:
-        return _parts(app, settings, bundle, store, group_id, tracing, decoder)._replace(schemas=schemas)
+        return _parts(app, _Opened(settings, bundle, store, group_id, tracing, decoder, schemas))
 
     return App(settings, group_id, make_parts, announce, instance_id)
 
 
-def _parts(
-    app: App,
-    settings: Settings,
-    bundle: Bundle,
-    store: Store,
-    group_id: str,
-    tracing: Tracing | None,
-    decoder: RecordDecoder,
-) -> Parts:
+class _Opened(NamedTuple):
+    """What a worker is made of."""
+
+    settings: Settings
+    bundle: Bundle
+    store: Store
+    group_id: str
+    tracing: Tracing | None
+    decoder: RecordDecoder
+    schemas: Schemas | None
+
+
+def _parts(app: App, opened: _Opened) -> Parts:
+    settings, bundle, store, group_id, tracing, decoder, schemas = opened
     metrics, in_flight, intake = WorkerMetrics(), InFlight(), Intake(settings.batch_max_events)
     publisher = Publisher(settings, group_id)
     assignment = Assignment(app, settings.behavior_topic)
@@ -121,6 +127,7 @@ def _parts(
         watchdog=watchdog,
         metrics=metrics,
         tracing=tracing,
+        schemas=schemas,
     )
 
 

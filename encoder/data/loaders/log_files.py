@@ -24,6 +24,7 @@ def load_log(
     *,
     for_model: bool = False,
     sample_users: float = 1.0,
+    mapping: str | None = None,
 ) -> tuple[EventLog, LogReport]:
     """Read the files of a log. Returns the events sorted by time, and a report on the rows of all files.
 
@@ -38,11 +39,14 @@ def load_log(
     sample_users: share of the users to keep. A hash of the user id decides, see
     `encoder.data.loaders.assembly.user_sample`.
 
+    mapping: a preset or a file for `encoder.data.mapping.load_mapping`. The lines of the files are then records of a
+    topic, each with the events that the mapping reads.
+
     Raises InputError when the format is unknown, when a file lacks a named column, and when a file is unreadable.
     """
     paths = log_paths(logs)
     source = common_format(paths, format)
-    log_format = choose_format(paths[0], source, columns)
+    log_format = choose_format(paths[0], source, columns, mapping)
     builder = EventLogBuilder(source, _column_kind(log_format), for_model=for_model, sample_users=sample_users)
     for path in paths:
         builder.report.file = path.name if len(paths) > 1 else ""

@@ -1,13 +1,15 @@
 """What became of the rows of a log."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 from encoder.data.contract.judge import DroppedField
 from encoder.data.contract.quoting import without_controls
+from encoder.data.mapping import Skipped
 
 _MAX_EXAMPLES = 5
-_MAX_KINDS = 20  # kinds of dropped fields in a report
+_MAX_KINDS = 20  # kinds of dropped fields, and of skipped records, in a report
 _KIND_LENGTH = 60  # characters of a reason, without its values, that tell the kind of the reason
 _VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
 
@@ -32,6 +34,7 @@ class LogReport:
     examples: list[str] = field(default_factory=list)  # the first unparsable lines, each with its number and the reason
     dropped: dict[tuple[str, str], _Kind] = field(default_factory=dict)  # (field or attributes.NAME, reason) -> kind
     reasons: dict[str, _Kind] = field(default_factory=dict)  # reason without its values -> unparsable rows
+    skipped: Counter[Skipped] = field(default_factory=Counter)  # records that are no events by a mapping, and no rows
 
     @property
     def rows(self) -> int:
@@ -60,6 +63,11 @@ class LogReport:
         kind = self.dropped.setdefault((one.path, one.reason), _Kind(0, f"{self._place(line)}: {one.value}"))
         kind.count += 1
 
+    def add_skipped(self, one: Skipped) -> None:
+        """Count a record that is no event by a mapping. Values beyond _MAX_KINDS are counted together."""
+        is_known = one in self.skipped or len(self.skipped) < _MAX_KINDS
+        self.skipped[one if is_known else Skipped(one.reason, "other values")] += 1
+
     def _place(self, line: int) -> str:
         return f"{self.file} line {line}" if self.file else f"line {line}"
 
@@ -76,13 +84,17 @@ class LogReport:
             "duplicates": self.duplicates,
             "unparsable": self.unparsable,
         }
-        return {**counts, "not_sampled": self.not_sampled} if self.not_sampled else counts
+        further = {"not_sampled": self.not_sampled, "skipped": self.skipped.total()}
+        return {**counts, **{name: count for name, count in further.items() if count}}
 
     def __str__(self) -> str:
         text = f"{self.rows:,} rows: {self.kept:,} kept, {self.duplicates:,} duplicates, {self.unparsable:,} unparsable"
         if self.not_sampled:
             text += f", {self.not_sampled:,} of users outside the sample"
-        return "\n".join([text, *(f"  {example}" for example in self.examples), *self._dropped_lines()])
+        if self.skipped:
+            text += f", and {self.skipped.total():,} records that are no events by the mapping"
+        skipped = [f"  skipped ({one.reason}): {count:,} with {one.value}" for one, count in self.skipped.most_common()]
+        return "\n".join([text, *(f"  {example}" for example in self.examples), *skipped, *self._dropped_lines()])
 
     def _dropped_lines(self) -> list[str]:
         kinds = sorted(self.dropped.items(), key=lambda entry: -entry[1].count)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypedDict
 
-from encoder.data.contract.judge import DroppedField
+from encoder.data.contract.judge import DroppedField, Verdict
 from encoder.data.contract.rejection import is_unicode
 from encoder.data.events import BehaviorEvent
+from encoder.data.mapping import Skipped
 
 
 class RawEvent(TypedDict, total=False):
@@ -40,7 +41,8 @@ class RowBatch:
 
     lines: Sequence[int]  # the line of each row in the file, counted from 1
     raw: list[bytes]  # the rows as the file holds them, without line ends
-    contents: Sequence[bytes | RawEvent | UnusableRow]  # bytes: the JSON of an event
+    contents: Sequence[bytes | RawEvent | UnusableRow | Verdict]  # bytes: the JSON of an event
+    skipped: Sequence[Skipped] = ()  # records of the file that are no events by a mapping, and no rows
 
 
 @dataclass
@@ -51,6 +53,7 @@ class JudgedBatch:
     raw: list[bytes]
     events: list[BehaviorEvent | UnusableRow]
     dropped: list[tuple[int, DroppedField]]  # the line, and an optional field that the event of the line lost
+    skipped: Sequence[Skipped] = ()
 
 
 class LogFormat(Protocol):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from encoder.data.contract.incoming_event import MAX_AHEAD_MS
-from encoder.data.contract.judge import DroppedField, judge_fields, judge_value, read_object
+from encoder.data.contract.judge import DroppedField, Verdict, judge_fields, judge_value, read_object
 from encoder.data.contract.rejection import Rejection
 from encoder.data.events import BehaviorEvent
 from encoder.data.loaders.row_batches import JudgedBatch, LogFormat, RawEvent, RowBatch, UnusableRow, user_id_or_empty
@@ -57,7 +57,7 @@ def judged(batch: RowBatch, latest_ms: int) -> JudgedBatch:
         if isinstance(content, UnusableRow):
             events.append(content)
             continue
-        outcome, lost = judge_value(content) if isinstance(content, bytes) else judge_fields(content)
+        outcome, lost = content if isinstance(content, Verdict) else _judge(content)
         if isinstance(outcome, Rejection):
             events.append(UnusableRow(outcome.reason, _user_id(content)))
         elif outcome.event_time_ms > latest_ms:
@@ -66,10 +66,16 @@ def judged(batch: RowBatch, latest_ms: int) -> JudgedBatch:
         else:
             events.append(outcome)
             dropped += [(line, one) for one in lost]
-    return JudgedBatch(batch.lines, batch.raw, events, dropped)
+    return JudgedBatch(batch.lines, batch.raw, events, dropped, batch.skipped)
 
 
-def _user_id(content: bytes | RawEvent) -> str:
+def _judge(content: bytes | RawEvent) -> Verdict:
+    return judge_value(content) if isinstance(content, bytes) else judge_fields(content)
+
+
+def _user_id(content: bytes | RawEvent | Verdict) -> str:
+    if isinstance(content, Verdict):
+        return ""
     if not isinstance(content, bytes):
         return user_id_or_empty(content.get("user_id"))
     fields = read_object(content)

@@ -1,6 +1,6 @@
 """Mappings: how the records of a foreign topic or log become events. A mapping is a preset or a file of TOML.
 
-The package is pure, apart from reading the file. The package imports only `encoder.data.contract`, `encoder.data.events`
+The package is pure, apart from reading the file. The package imports only `encoder.data.contract`
 and `encoder.errors`. docs/mapping.md describes the file.
 """
 

@@ -1,12 +1,15 @@
 """The lines of a record, such as the products of an order: the key `each` of a mapping file."""
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from encoder.data.contract.quoting import quote_json
 from encoder.data.contract.rejection import Rejection
-from encoder.data.mapping.paths import Step, follow, parse_path
+from encoder.data.mapping.records import Skipped, SkipReason
+from encoder.data.mapping.sources.paths import follow, parse_path
+from encoder.data.mapping.sources.source import path_source
 
 _LEVEL = "[]."
 _MOST_LEVELS = 2
@@ -22,34 +25,39 @@ class Lines:
 
     def __init__(self, path: str) -> None:
         """Raises ValueError when the path is none."""
-        levels = path.split(_LEVEL)
-        if not path or len(levels) > _MOST_LEVELS:
+        levels = path.split(_LEVEL) if isinstance(path, str) else []
+        if not path or not 0 < len(levels) <= _MOST_LEVELS:
             raise ValueError(f"{path!r} is no path of lists: write `items`, or `actions[].items` for lists in a list")
-        self.path = path
-        self._levels = [parse_path(level) for level in levels]
+        outer, *inner = [parse_path(level) for level in levels]
+        self._path = path
+        self._inner = inner[0] if inner else None
+        # The path of the only list; None where the lines stand in further lists.
+        self.names = outer if self._inner is None and all(isinstance(step, str) for step in outer) else None
+        self.source = path_source("value", outer, path)  # of the list of the record, which may be a text with JSON
 
-    def of(self, value: Any) -> list[tuple[Any, Any]] | Rejection | None:
-        """The pairs (line, parent) of a record's value in order, or None where the record has no list."""
-        outer = self._list(value, self._levels[0])
-        if not isinstance(outer, list) or len(self._levels) == 1:
-            return [(line, None) for line in outer] if isinstance(outer, list) else outer
+    def pairs(self, found: Any) -> list[tuple[Any, Any]] | Skipped | Rejection:
+        """The pairs (line, parent) in order. found: the value of `source` in a record, not None."""
+        outer = self._list(found)
+        if isinstance(outer, Rejection):
+            return outer
+        if not outer:
+            return Skipped(SkipReason.NO_LINES, f"{self._path} is []")
+        if self._inner is None:
+            return [(line, None) for line in outer]
         pairs: list[tuple[Any, Any]] = []
         for parent in outer:
-            inner = self._list(parent, self._levels[1])
+            found = follow(parent, self._inner)
+            inner = [] if found is None else self._list(found)
             if isinstance(inner, Rejection):
                 return inner
             pairs += [(line, parent) for line in inner or [None]]
         return pairs
 
-    def _list(self, value: Any, steps: tuple[Step, ...]) -> list[Any] | Rejection | None:
-        found = follow(value, steps)
+    def _list(self, found: Any) -> list[Any] | Rejection:
+        value = found
         if isinstance(found, str):
-            try:
-                found = _decode(found)
-            except (ValueError, RecursionError):
-                pass
-        if found is None or isinstance(found, list):
-            return found
-        if isinstance(found, tuple):
-            return list(found)
-        return Rejection(f"{self.path} is {quote_json(found)}: a list of lines is expected", "value")
+            with suppress(ValueError, RecursionError):
+                value = _decode(found)
+        if isinstance(value, list | tuple):
+            return list(value)
+        return Rejection(f"{self._path} is {quote_json(found)}: a list of lines is expected", "value")

@@ -18,7 +18,8 @@ class SkipReason(StrEnum):
     """Why a record is no event by the mapping. The values are labels of a metric."""
 
     ACTION = "action"  # the mapping drops the action of the record
-    FILTER = "filter"  # the record does not pass the table `where` of the mapping
+    FILTER = "filter"  # the record does not pass a condition `where` of the mapping
+    MISSING = "missing"  # there is no user or no item, and the mapping says so in `skip_without`
     NO_LINES = "no_lines"  # the list of lines is empty
     TOMBSTONE = "tombstone"  # the record has no value
 

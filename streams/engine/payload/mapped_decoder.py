@@ -34,10 +34,14 @@ class MappedDecoder:
 
     keys_name_users = False
 
-    def __init__(self, mapping: Mapping, payload: PayloadReader) -> None:
+    def __init__(self, mapping: Mapping, payload: PayloadReader, whole: PayloadReader | None = None) -> None:
+        """whole: reads a rejected value again, where `payload` leaves out what the mapping does not read. A reason then
+        shows the value as it is.
+        """
         self.name = f"{mapping.name}-{mapping.fingerprint}"
         self._mapping = mapping
         self._payload = payload
+        self._whole = whole
 
     def decode_batch(self, records: Sequence[Any], dropped: list[DroppedField] | None = None) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -60,13 +64,21 @@ class MappedDecoder:
         if isinstance(judged, mapped.Skipped):
             return Skipped(*judged)
         if isinstance(judged, Rejection):
-            return rejected(judged)
+            return rejected(judged) if self._whole is None else self._rejected(self._whole, record, judged)
         if len(judged) > 1:
             return _several(judged, timestamp_ms)
         event = judged[0]
         if event.event_time_ms - timestamp_ms > MAX_AHEAD_MS or timestamp_ms < 0:
             return wrong_time(event.event_time_ms, timestamp_ms)
         return event
+
+    def _rejected(self, whole: PayloadReader, record: Any, rejection: Rejection) -> Rejected:
+        """The rejection of the whole value."""
+        [value] = whole.read_batch([record.value])
+        if isinstance(value, Rejected):
+            return value
+        judged = self._mapping.judge(SourceRecord(value, record.key, record.headers, record.timestamp))
+        return rejected(judged if isinstance(judged, Rejection) else rejection)
 
     def _without_value(self, record: Any) -> Outcome:
         for name, user_id in record.headers:

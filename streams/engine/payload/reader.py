@@ -21,8 +21,11 @@ class PayloadReader(Protocol):
 class JsonReader:
     """Reads JSON. A name that stands twice in one object has its last value."""
 
-    def __init__(self) -> None:
-        self._decode = msgspec.json.Decoder().decode
+    def __init__(self, wanted: Any = Any) -> None:
+        """wanted: a type for msgspec that says which parts of an object are wanted. Objects of other shapes are read as
+        a whole.
+        """
+        self._decode = msgspec.json.Decoder(wanted).decode
 
     def read_batch(self, values: Sequence[bytes]) -> list[Any]:
         decode, found = self._decode, []
@@ -30,13 +33,22 @@ class JsonReader:
             try:
                 found.append(decode(value))
             except (ValueError, RecursionError):
-                found.append(_read_leniently(value))
+                found.append(read_json(value))
         return found
 
 
-def _read_leniently(value: bytes) -> Any:
-    """The object of JSON with NaN or with bytes outside UTF-8. The judge decides about the fields."""
-    fields = read_object(value)
+_decode_anything = msgspec.json.Decoder().decode
+
+
+def read_json(value: bytes) -> Any:
+    """The whole object of JSON, also with NaN or with bytes outside UTF-8. The judge decides about the fields.
+
+    Returns a Rejected for a value that is not JSON.
+    """
+    try:
+        return _decode_anything(value)
+    except (ValueError, RecursionError):
+        fields = read_object(value)
     if fields is not None:
         return fields
     why = why_not_an_object(value)

@@ -66,6 +66,8 @@ class EventLogBuilder:
                     self.report.add_unparsable(line, raw, event.reason)
             for line, one in batch.rows.dropped:
                 self.report.add_dropped(line, one)
+            for skipped in batch.rows.skipped:
+                self.report.add_skipped(skipped)
         self._append(self._sampled(batch.accepted()))
 
     def _sampled(self, events: EventColumns) -> EventColumns:

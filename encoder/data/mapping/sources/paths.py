@@ -7,7 +7,6 @@
 """
 
 import re
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,8 +16,6 @@ _STEP = re.compile(
     r'|\[(?P<index>-?\d+)\]|\[(?P<field>[^=\[\]"]+)=(?P<text>[^\]]*)\]'
 )
 _decode = msgspec.json.Decoder().decode
-
-Read = Callable[[Any], Any]
 
 
 class Element(NamedTuple):
@@ -79,35 +76,3 @@ def _read_json(text: str | bytes) -> Any:
         return _decode(text)
     except (ValueError, RecursionError):
         return None
-
-
-def reader_at(place: int, steps: tuple[Step, ...]) -> Read:
-    """A function that reads a scope: the value at the steps below `scope[place]`.
-
-    The functions for one and two names do not call `follow`, because they read almost every field of every record.
-    """
-    if not steps:
-        return lambda scope: scope[place]
-    if len(steps) > 2 or not all(isinstance(step, str) for step in steps):
-        return lambda scope: follow(scope[place], steps)
-    first, *others = steps
-    if not others:
-
-        def read_one(scope: Any) -> Any:
-            value = scope[place]
-            return value.get(first) if value.__class__ is dict else follow(value, steps)
-
-        return read_one
-    second = others[0]
-
-    def read_two(scope: Any) -> Any:
-        value = scope[place]
-        if value.__class__ is dict:
-            value = value.get(first)
-            if value.__class__ is dict:
-                return value.get(second)
-        else:
-            return follow(value, steps)
-        return None if value is None else follow(value, (second,))
-
-    return read_two
