@@ -12,7 +12,7 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 
 from export.runtime.bundle import Bundle
-from streams.broker.record_decoder import open_decoder
+from streams.broker.decoding.record_decoder import open_decoder
 from streams.commands.erase.erasure import Erasure
 from streams.config.settings import Settings
 from streams.serve.application import Sources, make_application

@@ -16,6 +16,7 @@ from mode import CrashingSupervisor
 
 from streams.broker import transport
 from streams.broker.consumer import Opened
+from streams.broker.decoding.schemas import Schemas
 from streams.broker.publisher import Publisher
 from streams.config.security import SCRAM, tls_context
 from streams.config.settings import Settings
@@ -23,7 +24,6 @@ from streams.health.endpoints import Endpoints
 from streams.health.metrics import WorkerMetrics
 from streams.health.tracing import Tracing
 from streams.health.watchdog import Watchdog
-from streams.schema_registry.schemas import Schemas
 from streams.store.store import Store
 from streams.worker.assignment import Handover
 from streams.worker.intake import Delivery, Intake

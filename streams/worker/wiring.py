@@ -9,9 +9,11 @@ from export.runtime.bundle import Bundle
 from export.runtime.providers import cuda_failure
 from export.runtime.resident_states import ResidentStates
 from export.runtime.stepper import Stepper
+from streams.broker.decoding.opening import open_schemas
+from streams.broker.decoding.record_decoder import open_decoder
+from streams.broker.decoding.schemas import Schemas
 from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.publisher import Publisher
-from streams.broker.record_decoder import open_decoder
 from streams.broker.topics import ensure_topics
 from streams.config.settings import Settings
 from streams.engine.arena import Arena
@@ -24,8 +26,6 @@ from streams.health.endpoints import Endpoints
 from streams.health.metrics import WorkerMetrics
 from streams.health.tracing import Tracing, open_tracing
 from streams.health.watchdog import Watchdog
-from streams.schema_registry.opening import open_schemas
-from streams.schema_registry.schemas import Schemas
 from streams.store.store import Store, open_store
 from streams.worker.app import App, Parts
 from streams.worker.assignment import Assignment, Handover
@@ -113,8 +113,7 @@ def _parts(app: App, opened: _Opened) -> Parts:
         bundle_id=bundle.bundle_id,
         bundle_items=bundle.manifest.items,
     )
-    host, port = settings.http_host, settings.http_port
-    endpoints = Endpoints(host, port, metrics.registry, watchdog.health, assignment.is_settled)
+    endpoints = _endpoints(settings, metrics, watchdog, assignment)
     return Parts(
         intake=intake,
         pipeline=pipeline,
@@ -129,6 +128,11 @@ def _parts(app: App, opened: _Opened) -> Parts:
         tracing=tracing,
         schemas=schemas,
     )
+
+
+def _endpoints(settings: Settings, metrics: WorkerMetrics, watchdog: Watchdog, assignment: Assignment) -> Endpoints:
+    host, port = settings.http_host, settings.http_port
+    return Endpoints(host, port, metrics.registry, watchdog.health, assignment.is_settled)
 
 
 def _output_encoder(settings: Settings, bundle: Bundle) -> OutputEncoder:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from export.runtime.bundle import Bundle
-from streams.broker.record_decoder import open_decoder
+from streams.broker.decoding.record_decoder import open_decoder
 from streams.broker.topics import ensure_topics
 from streams.commands.replay.producer import Replay
 from streams.config.settings import Settings

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from encoder.data.contract.quoting import quote
 from streams.broker.clients import open_consumer
-from streams.broker.record_decoder import open_decoder
+from streams.broker.decoding.record_decoder import open_decoder
 from streams.broker.topic_reader import read_partition
 from streams.broker.topics import Topic
 from streams.commands.doctor.finding import Finding

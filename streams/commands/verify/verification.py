@@ -14,7 +14,7 @@ from encoder.data.contract.judge import DROPPABLE_FIELDS
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.broker.clients import open_consumer
-from streams.broker.record_decoder import open_decoder
+from streams.broker.decoding.record_decoder import open_decoder
 from streams.broker.topic_reader import POLL_RECORDS, read_partition, read_topic
 from streams.broker.topics import Topic, count_members, describe_topic, topic_exists
 from streams.commands.verify.recompute import Recompute, Users

@@ -16,12 +16,12 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from encoder.data.events import BehaviorEvent
+from streams.broker.decoding.client import Reference, Registered
+from streams.broker.decoding.decoders import make_decoder
+from streams.broker.decoding.protoc import compile_proto
 from streams.engine.codec import ContractDecoder, RecordDecoder, Rejected
 from streams.engine.payload.mapped_decoder import PayloadDecoder
 from streams.engine.payload.registry_reader import Decode, RegistryReader
-from streams.schema_registry.client import Reference, Registered
-from streams.schema_registry.decoders import make_decoder
-from streams.schema_registry.protoc import compile_proto
 from tests.tools.schema_registry.written import avro, json_value, message_class, protobuf
 
 RECORDS, ROUNDS, BATCH = 100_000, 5, 1_000

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from export.runtime.bundle import Bundle
-from streams.broker.record_decoder import open_decoder
+from streams.broker.decoding.record_decoder import open_decoder
 from streams.contracts.dead_letters import REASON_HEADER, decode_headers
 from streams.contracts.fields import record_of
 from streams.local import LocalServices

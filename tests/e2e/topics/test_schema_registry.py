@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from export.runtime.bundle import Bundle
+from streams.broker.decoding.protoc import compile_proto
 from streams.commands.verify.recompute import TOLERANCE
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
-from streams.schema_registry.protoc import compile_proto
 from tests.support.deployment import Deployment, event, record
 from tests.tools.schema_registry.apicurio import Apicurio
 from tests.tools.schema_registry.written import avro, json_value, message_class, prefix, protobuf

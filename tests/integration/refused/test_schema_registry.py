@@ -15,15 +15,15 @@ import pytest
 import trustme
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from streams.broker.decoding import schemas as waiting
+from streams.broker.decoding.client import RegistryClient
+from streams.broker.decoding.opening import open_schemas
+from streams.broker.decoding.protoc import compile_proto
+from streams.broker.decoding.schemas import Schemas
 from streams.config.errors import RegistryError, SettingsError
 from streams.config.settings import Settings
 from streams.engine.codec import Rejected
 from streams.engine.payload.registry_reader import RegistryReader
-from streams.schema_registry import schemas as waiting
-from streams.schema_registry.client import RegistryClient
-from streams.schema_registry.opening import open_schemas
-from streams.schema_registry.protoc import compile_proto
-from streams.schema_registry.schemas import Schemas
 from tests.tools.schema_registry.apicurio import Apicurio
 from tests.tools.schema_registry.gateway import Gateway, gateway
 from tests.tools.schema_registry.written import avro, json_value, prefix

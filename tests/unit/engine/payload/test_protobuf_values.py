@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.broker.decoding.protoc import compile_proto
 from streams.engine.payload.protobuf_values import protobuf_decoder
-from streams.schema_registry.protoc import compile_proto
 from tests.tools.schema_registry.written import message_class, prefix, protobuf
 
 ID = 7
@@ -114,7 +114,7 @@ def test_indexes_name_the_message(descriptors: bytes) -> None:
         (b"\2\6", r"indexes \[3\]"),
         (b"\1", "-1 message indexes"),
         (b"\4\0", "without an end"),
-        (b"", ""),
+        (b"", "without an end"),
     ):
         with pytest.raises(ValueError, match=why):
             decode(prefix(ID) + indexes)

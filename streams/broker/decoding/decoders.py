@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from streams.broker.decoding.client import Reference, Registered
 from streams.engine.payload.reader import JsonReader
 from streams.engine.payload.registry_reader import Decode
 from streams.engine.payload.wire_format import PREFIX_BYTES
-from streams.schema_registry.client import Reference, Registered
 
 _MOST_REFERENCES = 1_000
 Referenced = Callable[[Reference], Registered]
@@ -23,8 +23,8 @@ def make_decoder(registered: Registered, referenced: Referenced) -> Decode:
         named = _all_references(registered, referenced)
         return avro_decoder([*(one.schema for one in named.values()), registered.schema])
     if registered.kind == "PROTOBUF":
+        from streams.broker.decoding.descriptors import descriptors_of
         from streams.engine.payload.protobuf_values import protobuf_decoder
-        from streams.schema_registry.descriptors import descriptors_of
 
         references = {name: one.schema for name, one in _all_references(registered, referenced).items()}
         return protobuf_decoder(*descriptors_of(registered.schema, references))

@@ -2,10 +2,10 @@
 
 from importlib.util import find_spec
 
+from streams.broker.decoding.client import RegistryClient
+from streams.broker.decoding.schemas import Schemas
 from streams.config.errors import SettingsError
 from streams.config.settings import REGISTRY, Settings, setting_label
-from streams.schema_registry.client import RegistryClient
-from streams.schema_registry.schemas import Schemas
 
 PACKAGES = {"fastavro": "fastavro", "google.protobuf": "protobuf", "grpc_tools": "grpcio-tools"}  # by module
 

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from streams.broker.decoding.client import NotRegistered, RegistryClient
+from streams.broker.decoding.decoders import make_decoder
 from streams.config.errors import RegistryError
 from streams.contracts.dead_letters import SCHEMA_FIELD
 from streams.engine.codec import Rejected
 from streams.engine.payload.registry_reader import Decode
 from streams.engine.payload.wire_format import schema_id
-from streams.schema_registry.client import NotRegistered, RegistryClient
-from streams.schema_registry.decoders import make_decoder
 
 logger = logging.getLogger(__name__)
 

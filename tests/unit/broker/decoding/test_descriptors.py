@@ -5,9 +5,9 @@ import base64
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from streams.broker.decoding.descriptors import descriptors_of
+from streams.broker.decoding.protoc import compile_proto
 from streams.engine.payload.protobuf_values import protobuf_decoder
-from streams.schema_registry.descriptors import descriptors_of
-from streams.schema_registry.protoc import compile_proto
 from tests.tools.schema_registry.written import prefix
 
 ITEM = 'syntax = "proto3"; package shop; message Item { string id = 1; }'

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import DecodeError
 
-from streams.schema_registry.protoc import compile_proto
+from streams.broker.decoding.protoc import compile_proto
 
 
 class Descriptors(NamedTuple):

@@ -1,13 +1,13 @@
 """The decoder of the behaviour topic's records that the settings name."""
 
 from encoder.data.mapping import load_mapping
+from streams.broker.decoding.opening import open_schemas
+from streams.broker.decoding.schemas import Schemas
 from streams.config.settings import Settings
 from streams.engine.codec import ContractDecoder, RecordDecoder
 from streams.engine.payload.mapped_decoder import MappedDecoder, PayloadDecoder
 from streams.engine.payload.reader import JsonReader
 from streams.engine.payload.registry_reader import RegistryReader
-from streams.schema_registry.opening import open_schemas
-from streams.schema_registry.schemas import Schemas
 
 
 def open_decoder(settings: Settings, schemas: Schemas | None = None) -> RecordDecoder:
