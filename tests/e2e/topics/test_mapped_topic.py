@@ -15,7 +15,7 @@ from streams.local import LocalServices
 from streams.serve.explanations.history import HistoryReader
 from streams.store.session import Session
 from tests.support.deployment import Deployment, run_thalweg
-from tests.support.segment import calls, records
+from tests.support.mapped.segment import calls, records
 
 COUNT, USERS = 4_000, 150
 

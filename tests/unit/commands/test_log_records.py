@@ -16,7 +16,7 @@ from encoder.data.loaders import load_log
 from encoder.data.simulator import Shop, faulty_records
 from encoder.errors import InputError
 from streams.commands.replay.log_records import LogRecords
-from tests.support.segment import calls
+from tests.support.mapped.segment import calls
 
 Lines = list[str]
 DAY_S = 1_569_888_000  # 2019-10-01

@@ -8,7 +8,7 @@ from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.serve.explanations.effects import UserRecord, event_effects, explain_records, score_parts
 from tests.support.bundles import tiny_bundle
-from tests.support.single_steps import one_by_one
+from tests.support.graphs.single_steps import one_by_one
 
 TIMES_S = (100, 160, 90, 5_000, 4_990, 90_000)  # the third and the fifth come late
 ITEMS = ("item-3", "item-9", "unheard", "item-3", "item-40", "item-77")

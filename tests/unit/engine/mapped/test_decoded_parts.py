@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from encoder.data.mapping import load_mapping, parse_mapping, preset_names
 from streams.engine.payload.mapped_decoder import MappedDecoder
 from streams.engine.payload.reader import JsonReader
+from tests.support.mapped.segment import START_MS, calls
 from tests.support.processing import Record
-from tests.support.segment import START_MS, calls
 
 PATHS = """
 each = "cart.lines"

@@ -10,7 +10,7 @@ from streams.contracts.behavior_events import ERASE_HEADER
 from streams.engine.codec import ContractDecoder, Erasure, Rejected, Several, Skipped, decode_records_of
 from streams.engine.payload.mapped_decoder import PayloadDecoder
 from streams.engine.payload.reader import JsonReader
-from tests.support.mapped_records import MAPPING, NOW_MS, order, shop_decoder, shop_record
+from tests.support.mapped.records import MAPPING, NOW_MS, order, shop_decoder, shop_record
 from tests.support.processing import Record, record
 
 

@@ -1,7 +1,7 @@
 """The rate of a worker that reads Segment's calls by a mapping, beside a worker that reads the same events as contract.
 
-`python -m tests.benchmarks.mapping [--rounds 6] [--records 300000] [--most-lines 5] [--plain-model] [--json]`. Two
-topics hold the same events in the same order. One topic has Segment's calls of about a kilobyte, with 1% foreign
+`python -m tests.benchmarks.bench.mapping [--rounds 6] [--records 300000] [--most-lines 5] [--plain-model] [--json]`.
+Two topics hold the same events in the same order. One topic has Segment's calls of about a kilobyte, with 1% foreign
 records and with orders of several lines. The other topic has one record of the event contract for each event. Both
 workers run in turn on the same services. The command prints the ratio of the medians of the rates, and of the CPU time
 of the workers.
@@ -27,7 +27,7 @@ from streams.engine.codec import Several, WithoutUser
 from streams.local import LocalServices, local_services
 from tests.benchmarks.bench import load
 from tests.benchmarks.bench.contenders import Contender, Testbed, run
-from tests.support.segment import START_MS, Call, calls, records
+from tests.support.mapped.segment import START_MS, Call, calls, records
 
 CONTRACT, SEGMENT = "contract", "segment"
 WARM_SHARE = 4  # One event of four is done before the measured stretch.

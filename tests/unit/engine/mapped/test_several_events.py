@@ -15,7 +15,7 @@ from streams.engine.outputs import OutputEncoder
 from streams.engine.planning.candidates import Part
 from streams.engine.processor import Processor
 from streams.engine.stages import Scored
-from tests.support.mapped_records import NOW_MS, order, shop_decoder, shop_record
+from tests.support.mapped.records import NOW_MS, order, shop_decoder, shop_record
 from tests.support.processing import ITEMS, MemoryStore, Record, feed, processor, record, stored_users
 
 SHOP = shop_decoder()
