@@ -36,7 +36,9 @@ class DeadLetterHeaders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     """Why a record could not be applied and where it stood; as Kafka headers, each value as UTF-8 text."""
 
     reason: Annotated[str, Meta(description="names the field and shows its value")] = msgspec.field(name=REASON_HEADER)
-    field: Annotated[str, Meta(description="of the event; or key, value, timestamp, schema")] = msgspec.field(name=FIELD_HEADER)
+    field: Annotated[str, Meta(description="of the event; or key, value, timestamp, schema")] = msgspec.field(
+        name=FIELD_HEADER
+    )
     topic: str = msgspec.field(name=TOPIC_HEADER)
     epoch: (
         Annotated[int, Meta(ge=0, description="as in the ids of the record's outputs; absent in older dead letters")]

@@ -16,6 +16,18 @@ def open_schemas(settings: Settings) -> Schemas | None:
     Raises SettingsError where a package is missing, or where the registry does not let this client in, and
     RegistryError where the registry does not answer.
     """
+    client = open_client(settings)
+    if client is None:
+        return None
+    client.kinds()
+    return Schemas(client)
+
+
+def open_client(settings: Settings) -> RegistryClient | None:
+    """A client that has asked nothing yet; None where the settings name no registry.
+
+    Raises SettingsError where a package is missing, or where the CA file cannot be used.
+    """
     if settings.schema_registry is None:
         return None
     for module, package in PACKAGES.items():
@@ -23,9 +35,7 @@ def open_schemas(settings: Settings) -> Schemas | None:
             raise SettingsError(
                 f"{setting_label(REGISTRY)} is set, and the package {package} is missing: install thalweg[registry]"
             )
-    client = RegistryClient(settings)
-    client.kinds()
-    return Schemas(client)
+    return RegistryClient(settings)
 
 
 def _is_installed(module: str) -> bool:

@@ -13,6 +13,7 @@ from streams.commands.doctor.cassandra_checks import check_cassandra
 from streams.commands.doctor.finding import Finding
 from streams.commands.doctor.installation_checks import check_codecs, check_packages, python_finding
 from streams.commands.doctor.machine_checks import check_http_port, check_local_services
+from streams.commands.doctor.registry_checks import check_registry
 from streams.config.errors import ThalwegError
 from streams.config.settings import PREFIX, Settings, load_settings
 
@@ -52,6 +53,7 @@ def examine(settings: Settings, bundle_argument: str | None) -> Iterator[Finding
     yield from _errors_as_findings("onnxruntime", lambda: check_runtime(bundle))
     yield check_http_port(settings)
     yield from check_local_services()
+    yield from _errors_as_findings("registry", lambda: check_registry(settings))
     yield from _errors_as_findings("broker", lambda: check_broker(settings, bundle))
     yield from _errors_as_findings("cassandra", lambda: check_cassandra(settings, bundle))
 

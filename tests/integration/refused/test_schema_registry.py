@@ -20,6 +20,7 @@ from streams.broker.decoding.client import RegistryClient
 from streams.broker.decoding.opening import open_schemas
 from streams.broker.decoding.protoc import compile_proto
 from streams.broker.decoding.schemas import Schemas
+from streams.commands.doctor.registry_checks import check_registry
 from streams.config.errors import RegistryError, SettingsError
 from streams.config.settings import Settings
 from streams.engine.codec import Rejected
@@ -219,3 +220,10 @@ def test_the_client_reads_kinds_and_references(registry: Apicurio) -> None:
     schema = {"type": "object", "properties": {"event_id": {"type": "string"}}}
     registered = client.schema(registry.register("json-value", schema, "JSON"))
     assert (registered.kind, json.loads(registered.schema), registered.references) == ("JSON", schema, [])
+
+
+def test_the_doctor_tells_about_the_registry(registry: Apicurio) -> None:
+    (found,) = check_registry(Settings(schema_registry=registry.address))
+    assert found.state == "ok"
+    assert found.detail == f"{registry.address} holds schemas of AVRO, JSON, PROTOBUF"
+    assert list(check_registry(Settings())) == []
