@@ -6,6 +6,8 @@
 # Expected: Confluent's registry gives the text of the .proto file, and the descriptor with `format=serialized`, however
 #   the schema was registered.
 # Behaviour: Apicurio gives what was registered, and ignores `format`.
+#   Apicurio 3.3.3 (Java 21) gives `serialized` as the descriptor's bytes in a JSON text and not in Base64, and answers
+#   with HTTP 500 for a schema that was registered as a descriptor.
 # Why it matters: Confluent's serializer for Python (confluent-kafka 2.16.1) registers descriptors. A consumer that
 #   compiles the text of a schema fails on every schema of a Python producer, and Confluent's deserializer for Python,
 #   which asks for `serialized`, fails on every schema of a producer in another language.
