@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer
 
+from encoder.data.loaders import load_log
 from streams.broker.topics import ensure_topics
 from streams.config.settings import Settings
 
@@ -19,7 +21,7 @@ HEADERS = [
 
 
 def test_a_topic_of_tracked_events_is_read_by_its_preset(
-    settings: Settings, thalweg: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    settings: Settings, thalweg: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """The producer chose the id of the message as the key, so the records of a user stand in several partitions."""
     ensure_topics(settings)
@@ -40,6 +42,10 @@ def test_a_topic_of_tracked_events_is_read_by_its_preset(
     assert "the key of 117 of 117 records with events is not the user, and the records of 4 of 4 users stand in" in err
     assert thalweg("map", settings.behavior_topic, "--mapping", "segment", "--sample", 30) == 0
     assert "30 records: " in capsys.readouterr().out  # ten of each partition
+    history = tmp_path / "history.jsonl.gz"
+    assert thalweg("map", settings.behavior_topic, "--mapping", "segment", "--events", history) == 0
+    assert "122 records: 117 give 117 events" in capsys.readouterr().out
+    assert len(load_log(history)[0]) == 117
 
 
 def test_headers_and_timestamps_of_a_topic_are_read(

@@ -11,6 +11,7 @@ from encoder.data.contract.rejection import Rejection
 from encoder.data.mapping import Mapping, Skipped, SourceRecord
 
 _KIND_CHARACTERS = 80  # of a reason without its values, which tell the kind of the reason
+_MOST_KINDS = 1_000  # of skipped records, whose values may be many
 _VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\d+| in [{\[].*", re.DOTALL)
 
 
@@ -33,25 +34,31 @@ class Reading:
         kind = _VALUES.sub("", reason)[:_KIND_CHARACTERS]
         self.rejected[kind] += 1
         self.reasons.setdefault(kind, reason)
-        self.users.append(None)
 
 
 def read_sample(mapping: Mapping, sample: Iterable[SourceRecord | Rejection], shown: int = 0) -> Reading:
     """Read a sample by a mapping. shown: how many events to keep. A rejection stands for a value that is unreadable."""
     reading = Reading()
     for record in sample:
-        reading.records += 1
-        lost: list[DroppedField] = []
-        judged = record if isinstance(record, Rejection) else mapping.judge(record, lost)
-        if isinstance(judged, Rejection):
-            reading.add_rejected(judged.reason)
-        elif isinstance(judged, Skipped):
-            reading.skipped[judged] += 1
-            reading.users.append(None)
-        else:
-            reading.read += 1
-            reading.events += len(judged)
-            reading.users.append(judged[0].user_id)
-            reading.first_events += judged[: shown - len(reading.first_events)]
-            reading.dropped.update(f"{one.path} ({one.reason.replace('_', ' ')})" for one in lost)
+        events = read_record(mapping, record, reading)
+        reading.users.append(events[0].user_id if events else None)
+        reading.first_events += events[: shown - len(reading.first_events)]
     return reading
+
+
+def read_record(mapping: Mapping, record: SourceRecord | Rejection, reading: Reading) -> tuple[IncomingEvent, ...]:
+    """The events of a record, which is counted in the reading."""
+    reading.records += 1
+    lost: list[DroppedField] = []
+    judged = record if isinstance(record, Rejection) else mapping.judge(record, lost)
+    if isinstance(judged, Rejection):
+        reading.add_rejected(judged.reason)
+        return ()
+    if isinstance(judged, Skipped):
+        is_known = judged in reading.skipped or len(reading.skipped) < _MOST_KINDS
+        reading.skipped[judged if is_known else Skipped(judged.reason, "other values")] += 1
+        return ()
+    reading.read += 1
+    reading.events += len(judged)
+    reading.dropped.update(f"{one.path} ({one.reason.replace('_', ' ')})" for one in lost)
+    return judged

@@ -10,6 +10,7 @@ from encoder.commands.preconditions import check_writable_file
 from encoder.console import open_console, print_table
 from encoder.data.mapping import load_mapping, parse_mapping, preset_names
 from encoder.data.mapping_proposals import Proposal, Reading, propose, read_sample
+from streams.commands.map.events import write_events_of_file, write_events_of_topic
 from streams.commands.map.report import count_lines, event_table, key_lines
 from streams.commands.map.sample import Sample, read_file, read_newest
 from streams.config.errors import InputError
@@ -32,7 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "proposed and written to standard output, and everything else to standard error",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the proposed mapping to this file")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file of --out")
+    parser.add_argument(
+        "--events",
+        type=Path,
+        metavar="FILE",
+        help="write all events of the topic or file, read by --mapping, as JSON Lines of the event contract, for "
+        "`thalweg train`; gzip where the name ends in .gz",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the file of --out or --events")
     parser.add_argument(
         "--sample",
         type=whole_number(1),
@@ -47,8 +55,9 @@ def run(args: argparse.Namespace) -> int:
 
     Returns 1 when no record of the sample gives an event. Raises InputError and BrokerError.
     """
-    if args.out is not None:
-        _check_out(args)
+    _check_arguments(args)
+    if args.events is not None:
+        return _write_events(args)
     sample = _sample(args.source, args.sample)
     if args.mapping is not None:
         return _show(sample, read_sample(load_mapping(args.mapping), sample.records, SHOWN), open_console())
@@ -65,23 +74,43 @@ def run(args: argparse.Namespace) -> int:
     return _show(sample, read_sample(mapping, sample.records, SHOWN), console)
 
 
-def _check_out(args: argparse.Namespace) -> None:
-    if args.mapping is not None:
+def _check_arguments(args: argparse.Namespace) -> None:
+    if args.out is not None and args.mapping is not None:
         raise InputError(
             "--out writes a proposed mapping, and --mapping names one that is there: leave one of them out"
         )
-    check_writable_file(args.out, f"--out {args.out}")
-    if args.out.exists() and not args.overwrite:
-        raise InputError(f"--out {args.out} exists: name another file, or replace the file with --overwrite")
+    if args.events is not None and args.mapping is None:
+        raise InputError("--events needs --mapping PRESET|FILE: propose a mapping first, and check the mapping")
+    for option, path in (("--out", args.out), ("--events", args.events)):
+        if path is not None:
+            check_writable_file(path, f"{option} {path}")
+            if path.exists() and not args.overwrite:
+                raise InputError(f"{option} {path} exists: name another file, or replace the file with --overwrite")
+
+
+def _is_file(source: str) -> bool:
+    """Whether the source is a file and no topic. Raises InputError where the name is that of a missing file."""
+    path = Path(source)
+    if path.exists():
+        return True
+    if path.suffix in (".jsonl", ".json", ".gz", ".zst") or len(path.parts) > 1:
+        raise InputError(f"there is no file {source}: check the path, or name a topic")
+    return False
 
 
 def _sample(source: str, count: int) -> Sample:
-    path = Path(source)
-    if path.exists():
-        return read_file(path, count)
-    if path.suffix in (".jsonl", ".json", ".gz", ".zst") or len(path.parts) > 1:
-        raise InputError(f"there is no file {source}: check the path, or name a topic")
-    return read_newest(load_settings(), source, count)
+    return read_file(Path(source), count) if _is_file(source) else read_newest(load_settings(), source, count)
+
+
+def _write_events(args: argparse.Namespace) -> int:
+    mapping = load_mapping(args.mapping)
+    if _is_file(args.source):
+        counts = write_events_of_file(Path(args.source), mapping, args.events)
+    else:
+        counts = write_events_of_topic(load_settings(), args.source, mapping, args.events)
+    for line in count_lines(counts):
+        _print(open_console(), line)
+    return 0 if counts.events else 1
 
 
 def _about(proposal: Proposal, out: Path | None) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from encoder.data.loaders import load_log
 from streams import cli
 
 RECORD = {"customer": "u-1", "sku": "p-1", "event_type": "seen", "ts": 1_772_359_200, "id": "e-1"}
@@ -65,3 +66,30 @@ def test_a_file_that_is_not_there_or_empty_is_named(tmp_path: Path, capsys: pyte
     assert "there is no file" in capsys.readouterr().err
     assert cli.main(["map", str(written(tmp_path / "empty.jsonl"))]) == 1
     assert "has no line" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "events.jsonl.gz"])
+def test_all_events_are_written_in_the_contract(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    lines = [{"product_id": "p-1", "price": "2,50"}, {"product_id": "p-2"}]
+    order = {
+        "type": "track",
+        "messageId": "m-1",
+        "userId": "u-1",
+        "event": "Order Completed",
+        "timestamp": "2026-03-01T10:00:00Z",
+        "properties": {"products": lines},
+    }
+    log = written(tmp_path / "shop.jsonl", order, {"type": "page"}, "no object", {**order, "messageId": "m-2"})
+    out = tmp_path / name
+    assert cli.main(["map", str(log), "--mapping", "segment", "--events", str(out)]) == 0
+    assert "4 records: 2 give 4 events, 2 are skipped, 0 would become dead letters" in capsys.readouterr().out
+    events, report = load_log(out)
+    assert (len(events), report.kept, report.unparsable) == (4, 4, 0)
+    assert list(events.event_ids or ()) == ["m-1#1", "m-1#2", "m-2#1", "m-2#2"]
+    mapped, _ = load_log(log, mapping="segment")
+    assert list(mapped.event_ids or ()) == list(events.event_ids or ())
+    assert mapped.price[0] == events.price[0] == 2.5
+    assert cli.main(["map", str(log), "--events", str(out)]) == 1
+    assert "--events needs --mapping" in capsys.readouterr().err
+    assert cli.main(["map", str(log), "--mapping", "segment", "--events", str(out)]) == 1
+    assert "exists: name another file" in capsys.readouterr().err
