@@ -1,6 +1,7 @@
 """Loads mappings: presets by name, which are files of this package, and files of TOML."""
 
 import tomllib
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def load_mapping(name_or_path: str) -> Mapping:
     Raises MappingError that names the file, the key and a remedy.
     """
     if name_or_path in preset_names():
-        return compile_mapping(load_preset(name_or_path), f"preset {name_or_path}", name_or_path)
+        return _compiled_preset(name_or_path)
     path = Path(name_or_path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -34,6 +35,11 @@ def load_mapping(name_or_path: str) -> Mapping:
             f"{name_or_path} is neither a preset nor a file of UTF-8 that can be read ({error}): {near}"
         ) from None
     return parse_mapping(text, str(path), path.stem)
+
+
+@cache
+def _compiled_preset(name: str) -> Mapping:
+    return compile_mapping(load_preset(name), f"preset {name}", name)
 
 
 def parse_mapping(text: str, file: str, name: str) -> Mapping:

@@ -27,6 +27,8 @@ class Mapping:
     def __init__(self, name: str, fingerprint: str, plan: Plan) -> None:
         """fingerprint: 16 hexadecimal digits that tell mappings with different results apart.
 
+        read_at_once takes the parts of a `SourceRecord`. It returns the event of a plain record, or what `finish` takes.
+
         value_type is a type for msgspec. A value that is decoded to this type gives the events of the whole value.
         Where the value has another shape, or is rejected, the whole value must be decoded.
         """
@@ -34,7 +36,7 @@ class Mapping:
         self.fingerprint = fingerprint
         self._fields_of_record = record_function(plan, is_judged=False)
         paths: ReadPaths = set()
-        self._event_of_record = record_function(plan, is_judged=True, paths=paths)
+        self.read_at_once = record_function(plan, is_judged=True, paths=paths)
         self._fields_of_line = line_function(plan, is_judged=False)
         self._event_of_line = line_function(plan, is_judged=True, paths=paths)
         self.value_type = _value_type(plan, paths)
@@ -58,7 +60,12 @@ class Mapping:
         If the judge rejects one event, the whole record is rejected. dropped: takes the optional fields that the events
         lost.
         """
-        read: Any = self._event_of_record(*record)
+        return self.finish(self.read_at_once(*record), record, dropped)
+
+    def finish(
+        self, read: Any, record: SourceRecord, dropped: list[DroppedField] | None = None
+    ) -> tuple[IncomingEvent, ...] | Skipped | Rejection:
+        """What `judge` returns. read: what `read_at_once` returned for the record."""
         if read.__class__ is IncomingEvent:
             return (read,)
         lost: list[DroppedField] = []

@@ -2,23 +2,41 @@
 
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from encoder.data.contract.judge import ATTRIBUTES
 from encoder.data.contract.prices import price_from_text
-from encoder.data.contract.quoting import quote_json
+from encoder.data.contract.quoting import SHOWN, quote_json
 from encoder.data.contract.rejection import Rejection, is_unicode
 from encoder.data.mapping.records import Skipped, SkipReason
 from encoder.data.mapping.sources.source import text_of
 
+_COMPARED = SHOWN + 1  # characters of a value that decide how the value is shown
 TOMBSTONE = Skipped(SkipReason.TOMBSTONE, "null")
 
 
 def filtered(shown: str, value: Any) -> Skipped:
-    return Skipped(SkipReason.FILTER, f"{shown} is {quote_json(value)}")
+    """Skips a record that does not pass a condition."""
+    return _filtered(shown, value[:_COMPARED]) if isinstance(value, str) else _of_value(shown, value)
 
 
 def dropped_action(action: str) -> Skipped:
+    """Skips a record with an action that the mapping drops."""
+    return _dropped_action(action[:_COMPARED])
+
+
+@lru_cache  # Most records of a topic may be skipped, and have few values.
+def _filtered(shown: str, value: str) -> Skipped:
+    return _of_value(shown, value)
+
+
+def _of_value(shown: str, value: Any) -> Skipped:
+    return Skipped(SkipReason.FILTER, f"{shown} is {quote_json(value)}")
+
+
+@lru_cache
+def _dropped_action(action: str) -> Skipped:
     return Skipped(SkipReason.ACTION, quote_json(action))
 
 

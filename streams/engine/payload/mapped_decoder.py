@@ -45,32 +45,33 @@ class MappedDecoder:
 
     def decode_batch(self, records: Sequence[Any], dropped: list[DroppedField] | None = None) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        append, read_at_once = outcomes.append, self._mapping.read_at_once
         for record, value in zip(records, read_values(self._payload, records), strict=True):
-            if value.__class__ is Rejected:
-                outcomes.append(value)
+            timestamp_ms = record.timestamp
+            found = read_at_once(value, record.key, record.headers, timestamp_ms)
+            if found.__class__ is IncomingEvent and 0 <= timestamp_ms >= found.event_time_ms - MAX_AHEAD_MS:
+                append(found)
+            elif value.__class__ is Rejected:
+                append(value)
             elif record.value is None:
-                outcomes.append(self._without_value(record))
+                append(self._without_value(record))
             else:
-                lost: list[DroppedField] = []
-                outcome = self._outcome(record, value, lost)
-                outcomes.append(outcome)
-                if lost and dropped is not None and not isinstance(outcome, Rejected):
-                    dropped += lost
+                append(self._finished(found, record, value, dropped))
         return outcomes
 
-    def _outcome(self, record: Any, value: Any, lost: list[DroppedField]) -> Outcome:
-        timestamp_ms = record.timestamp
-        judged = self._mapping.judge(SourceRecord(value, record.key, record.headers, timestamp_ms), lost)
+    def _finished(self, found: Any, record: Any, value: Any, dropped: list[DroppedField] | None) -> Outcome:
+        """The outcome of a record that is no plain event. found: what the mapping read at once."""
+        lost: list[DroppedField] = []
+        source = SourceRecord(value, record.key, record.headers, record.timestamp)
+        judged = self._mapping.finish(found, source, lost)
         if isinstance(judged, mapped.Skipped):
             return Skipped(*judged)
         if isinstance(judged, Rejection):
             return rejected(judged) if self._whole is None else self._rejected(self._whole, record, judged)
-        if len(judged) > 1:
-            return _several(judged, timestamp_ms)
-        event = judged[0]
-        if event.event_time_ms - timestamp_ms > MAX_AHEAD_MS or timestamp_ms < 0:
-            return wrong_time(event.event_time_ms, timestamp_ms)
-        return event
+        outcome = _several(judged, record.timestamp) if len(judged) > 1 else _timely(judged[0], record.timestamp)
+        if dropped is not None and not isinstance(outcome, Rejected):
+            dropped += lost
+        return outcome
 
     def _rejected(self, whole: PayloadReader, record: Any, rejection: Rejection) -> Rejected:
         """The rejection of the whole value."""
@@ -133,18 +134,22 @@ def read_values(payload: PayloadReader, records: Sequence[Any]) -> list[Any]:
     ]
 
 
+def _timely(event: IncomingEvent, timestamp_ms: int) -> IncomingEvent | Rejected:
+    """The event, or its rejection where its time lies too far behind the timestamp of its record."""
+    is_late = event.event_time_ms - timestamp_ms > MAX_AHEAD_MS or timestamp_ms < 0
+    return wrong_time(event.event_time_ms, timestamp_ms) if is_late else event
+
+
 def _several(events: tuple[IncomingEvent, ...], timestamp_ms: int) -> Several | Rejected:
     user_id = events[0].user_id
     for number, event in enumerate(events, 1):
-        why = None
+        why: Any = _timely(event, timestamp_ms)
         if event.user_id != user_id:
             why = Rejected(
                 f"user_id is {quote(event.user_id)}, and line 1 has {quote(user_id)}: all lines of a record must "
                 "belong to one user",
                 "user_id",
             )
-        elif event.event_time_ms - timestamp_ms > MAX_AHEAD_MS or timestamp_ms < 0:
-            why = wrong_time(event.event_time_ms, timestamp_ms)
-        if why is not None:
+        if isinstance(why, Rejected):
             return Rejected(f"line {number}: {why.reason}", why.field)
     return Several(events[0].event_id, user_id, events)

@@ -155,7 +155,7 @@ def test_a_log_that_is_mostly_misread_stops_the_command(
     for part in (
         f"6 of 476 rows of {log} are no events, a share of 0.0126, and --max-unparsable allows 0.01",
         "5 of these rows have the most frequent reason, first line 472: 1 columns instead of 3: broken",
-        "check --format and --columns, or leave these rows out with a larger --max-unparsable SHARE",
+        "check --format, --columns and --mapping, or leave these rows out with a larger --max-unparsable SHARE",
     ):
         assert part in printed.err
     assert "470 kept" in thalweg(*arguments, "--max-unparsable", 0.02)

@@ -63,9 +63,9 @@ def test_many_values_of_skipped_records_are_counted_together(tmp_path: Path) -> 
 
 def test_a_mapping_reads_json_lines_alone(tmp_path: Path) -> None:
     path = written(tmp_path, RECORDS)
-    with pytest.raises(InputError, match="mapping 'segment' and format csv .* a mapping reads jsonl without columns"):
+    with pytest.raises(InputError, match=r"mapping 'segment' and format csv .* a mapping reads jsonl without columns"):
         load_log(path, "csv", mapping="segment")
     with pytest.raises(InputError, match="mapping 'segment' and columns 'user_id=u'"):
         load_log(path, None, "user_id=u", mapping="segment")
-    with pytest.raises(InputError, match='neither a preset nor a file .*: did you mean "segment"'):
+    with pytest.raises(InputError, match=r'neither a preset nor a file .*: did you mean "segment"'):
         load_log(path, mapping="segmnt")

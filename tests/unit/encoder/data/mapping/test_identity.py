@@ -21,7 +21,7 @@ GOOD: dict[str, Any] = {
     "event_time_ms": 1_700_000_000_000,
 }
 LONG = "x" * (MAX_TEXT + 1)
-# A mapping turns numbers into ids, and texts and fractions into times, which the contract refuses. All other values are here.
+# A mapping turns numbers into ids, and texts and fractions into times, which the contract refuses. Others are here.
 TEXTS = [None, True, 0.5, "", "7", "ключ", "\ud800", LONG, [], ["a"], {}, {"a": 1}]
 TIMES = [None, True, 0, -1, MAX_TIME_MS, MAX_TIME_MS + 1, 2**63, 10**400, [], {}, "", "soon"]
 NUMBERS = [

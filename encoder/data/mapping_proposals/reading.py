@@ -1,0 +1,64 @@
+"""What a mapping makes of a sample of records."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from encoder.data.contract.incoming_event import IncomingEvent
+from encoder.data.contract.judge import DroppedField
+from encoder.data.contract.rejection import Rejection
+from encoder.data.mapping import Mapping, Skipped, SourceRecord
+
+_KIND_CHARACTERS = 80  # of a reason without its values, which tell the kind of the reason
+_MOST_KINDS = 1_000  # of skipped records, whose values may be many
+_VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\d+| in [{\[].*", re.DOTALL)
+
+
+@dataclass
+class Reading:
+    """The records of a sample by outcome: `records == read + skipped + rejected`."""
+
+    records: int = 0
+    read: int = 0  # records that became one event or more
+    events: int = 0
+    first_events: list[IncomingEvent] = field(default_factory=list)
+    users: list[str | None] = field(default_factory=list)  # of each record; None where the record is no event
+    skipped: Counter[Skipped] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)  # the kind of the reason -> records
+    reasons: dict[str, str] = field(default_factory=dict)  # the kind of a reason -> the first such reason
+    dropped: Counter[str] = field(default_factory=Counter)  # optional field and reason -> events without the field
+
+    def add_rejected(self, reason: str) -> None:
+        """Count a record that would become a dead letter."""
+        kind = _VALUES.sub("", reason)[:_KIND_CHARACTERS]
+        self.rejected[kind] += 1
+        self.reasons.setdefault(kind, reason)
+
+
+def read_sample(mapping: Mapping, sample: Iterable[SourceRecord | Rejection], shown: int = 0) -> Reading:
+    """Read a sample by a mapping. shown: how many events to keep. A rejection stands for a value that is unreadable."""
+    reading = Reading()
+    for record in sample:
+        events = read_record(mapping, record, reading)
+        reading.users.append(events[0].user_id if events else None)
+        reading.first_events += events[: shown - len(reading.first_events)]
+    return reading
+
+
+def read_record(mapping: Mapping, record: SourceRecord | Rejection, reading: Reading) -> tuple[IncomingEvent, ...]:
+    """The events of a record, which is counted in the reading."""
+    reading.records += 1
+    lost: list[DroppedField] = []
+    judged = record if isinstance(record, Rejection) else mapping.judge(record, lost)
+    if isinstance(judged, Rejection):
+        reading.add_rejected(judged.reason)
+        return ()
+    if isinstance(judged, Skipped):
+        is_known = judged in reading.skipped or len(reading.skipped) < _MOST_KINDS
+        reading.skipped[judged if is_known else Skipped(judged.reason, "other values")] += 1
+        return ()
+    reading.read += 1
+    reading.events += len(judged)
+    reading.dropped.update(f"{one.path} ({one.reason.replace('_', ' ')})" for one in lost)
+    return judged

@@ -1,0 +1,68 @@
+"""`thalweg map TOPIC` on a real Kafka."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+
+from encoder.data.loaders import load_log
+from streams.broker.topics import ensure_topics
+from streams.config.settings import Settings
+
+TRACK = {"type": "track", "event": "Product Viewed", "timestamp": "2026-03-01T10:00:00Z"}
+HEADERS = [
+    ("ce_specversion", b"1.0"),
+    ("ce_source", b"/shop"),
+    ("ce_type", b"viewed"),
+    ("ce_time", b"2026-03-01T10:00:00Z"),
+]
+
+
+def test_a_topic_of_tracked_events_is_read_by_its_preset(
+    settings: Settings, thalweg: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The producer chose the id of the message as the key, so the records of a user stand in several partitions."""
+    ensure_topics(settings)
+    producer = KafkaProducer(bootstrap_servers=settings.broker)
+    for number in range(120):
+        ids = {"messageId": f"m-{number}", "userId": f"u-{number % 4}", "properties": {"product_id": f"p-{number % 9}"}}
+        value = json.dumps({**TRACK, **ids} if number % 40 else {"type": "identify"}).encode()
+        producer.send(settings.behavior_topic, value, key=f"m-{number}".encode())
+    producer.send(settings.behavior_topic, b"no JSON", key=b"u-1")
+    producer.send(settings.behavior_topic, None, key=b"u-1")
+    producer.flush()
+    assert thalweg("map", settings.behavior_topic) == 0
+    out, err = capsys.readouterr()
+    assert 'extends = "segment"' in out
+    assert "the first 10 of 117 events" in err
+    assert "122 records: 117 give 117 events, 4 are skipped, 1 would become dead letters" in err
+    assert '3 skipped (filter), type is "identify"' in err
+    assert "the key of 117 of 117 records with events is not the user, and the records of 4 of 4 users stand in" in err
+    assert thalweg("map", settings.behavior_topic, "--mapping", "segment", "--sample", 30) == 0
+    assert "30 records: " in capsys.readouterr().out  # ten of each partition
+    history = tmp_path / "history.jsonl.gz"
+    assert thalweg("map", settings.behavior_topic, "--mapping", "segment", "--events", history) == 0
+    assert "122 records: 117 give 117 events" in capsys.readouterr().out
+    assert len(load_log(history)[0]) == 117
+
+
+def test_headers_and_timestamps_of_a_topic_are_read(
+    settings: Settings, thalweg: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ensure_topics(settings)
+    producer = KafkaProducer(bootstrap_servers=settings.broker, compression_type="lz4")
+    for number in range(9):
+        value = json.dumps({"user_id": "u-1", "item_id": f"p-{number}"}).encode()
+        headers = [*HEADERS, ("ce_id", str(number).encode())]
+        producer.send(settings.behavior_topic, value, key=b"u-1", headers=headers)
+    producer.flush()
+    assert thalweg("map", settings.behavior_topic) == 0
+    out, err = capsys.readouterr()
+    assert 'extends = "cloudevents"' in out
+    assert "9 records: 9 give 9 events, 0 are skipped, 0 would become dead letters" in err
+    assert "/shop#8" in err
+    assert "is not the user" not in err
+    assert thalweg("map", "no-such-topic") == 1
+    assert "no-such-topic" in capsys.readouterr().err
