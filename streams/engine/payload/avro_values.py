@@ -28,6 +28,7 @@ _FAULTS = (
     TypeError,
     OverflowError,
     MemoryError,
+    RecursionError,
     struct.error,
     StopIteration,
 )

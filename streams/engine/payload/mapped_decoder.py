@@ -26,6 +26,7 @@ from streams.engine.codec import (
     rejected,
     wrong_time,
 )
+from streams.engine.payload.plain_event import event_at_once
 from streams.engine.payload.reader import PayloadReader
 
 
@@ -111,6 +112,9 @@ class PayloadDecoder:
             return erasure_of(record.key)
         if not isinstance(value, dict):
             return Rejected(f"value is {quote_json(value)}: an object with the fields of an event is expected", "value")
+        event = event_at_once(value)
+        if event is not None:
+            return checked_event(record.key, event, record.timestamp)
         judged, lost = judge_fields(value)
         if isinstance(judged, Rejection):
             return rejected(judged)

@@ -1,6 +1,6 @@
 """How long it takes to decode a record to an event, by the format of its value.
 
-    python -m tests.benchmarks.bench.payload_formats [--records 100000] [--rounds 5] [--json]
+    python -m tests.benchmarks.scale.payload_formats [--records 100000] [--rounds 5] [--json]
 
 The same events of eight fields are written as JSON of the contract, and with a schema registry as JSON, as Avro and as
 Protobuf. Each round decodes batches of 1,000 records as a worker does, once in each format. Times are µs of CPU for
@@ -128,7 +128,7 @@ def format_figures(records: int = RECORDS, rounds: int = ROUNDS) -> dict[str, di
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.bench.payload_formats", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scale.payload_formats", description=__doc__)
     parser.add_argument("--records", type=int, default=RECORDS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", action="store_true")
