@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +15,9 @@ from streams.broker.decoding.protoc import compile_proto
 from streams.commands.verify.recompute import TOLERANCE
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
-from tests.support.deployment import Deployment, event, record
+from tests.support.deployment import ENDED_WITHIN_S, Deployment, event, record
 from tests.tools.schema_registry.apicurio import Apicurio
+from tests.tools.schema_registry.gateway import gateway
 from tests.tools.schema_registry.written import avro, json_value, message_class, prefix, protobuf
 
 TIMES_MS = [10**12 + 60_000 * number for number in range(12)]
@@ -31,6 +34,7 @@ message Event { string event_id = 1; string user_id = 2; string item_id = 3; str
 PROTO_2 = PROTO_1.replace("string category = 6;", "optional double price = 7;")
 JSON_SCHEMA = {"type": "object", "properties": {"event_id": {"type": "string"}}}
 OUTAGE_S = 10.0
+PASSWORD = "Zx81-not-to-be-seen"
 USERS = ("plain", "avro", "proto", "json")  # each with the format of the user's events
 
 
@@ -176,3 +180,24 @@ def test_a_registry_that_is_down_loses_nothing(
     assert len(deployment.dead_letters()) == before
     assert worker.exit_code is None
     assert deployment.verify().mismatches == []
+
+
+def test_a_login_that_is_refused_ends_the_worker(
+    services: LocalServices, bundle: Bundle, registry: Apicurio, ids: Ids, tmp_path: Path
+) -> None:
+    login = {"schema_registry_user": "thalweg", "schema_registry_password": PASSWORD}
+    with gateway(registry.address, f"thalweg:{PASSWORD}") as guarded:
+        deployment = Deployment(services, bundle, tmp_path, schema_registry=guarded.address, **login)
+        process = deployment.worker()
+        process.start()
+        guarded.fails_with = HTTPStatus.UNAUTHORIZED
+        user = fields("locked", 0)
+        deployment.send([keyed(user, as_avro(ids.avro_1, AVRO_1, user | {"category": "a"}))])
+        deadline_s = time.monotonic() + ENDED_WITHIN_S
+        while process.exit_code is None and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+        assert process.exit_code == 1
+        log = process.log.read_text()
+        assert "refused user 'thalweg' (HTTP 401); look at schema_registry_user" in log
+        assert PASSWORD not in log
+        assert deployment.dead_letters() == []
