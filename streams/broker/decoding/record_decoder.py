@@ -6,7 +6,7 @@ from streams.broker.decoding.schemas import Schemas
 from streams.config.settings import Settings
 from streams.engine.codec import ContractDecoder, RecordDecoder
 from streams.engine.payload.mapped_decoder import MappedDecoder, PayloadDecoder
-from streams.engine.payload.reader import JsonReader
+from streams.engine.payload.reader import JsonReader, PayloadReader
 from streams.engine.payload.registry_reader import RegistryReader
 
 
@@ -23,3 +23,9 @@ def open_decoder(settings: Settings, schemas: Schemas | None = None) -> RecordDe
     if schemas is None:
         return MappedDecoder(mapping, JsonReader(mapping.value_type), JsonReader())
     return MappedDecoder(mapping, RegistryReader(schemas))
+
+
+def open_payload(settings: Settings) -> PayloadReader:
+    """The reader of whole values, before a mapping or the contract reads them. Raises what `open_schemas` raises."""
+    schemas = open_schemas(settings)
+    return JsonReader() if schemas is None else RegistryReader(schemas)

@@ -4,17 +4,23 @@ from collections.abc import Callable, Set
 from typing import Any
 
 from encoder.data.mapping import SourceRecord, load_mapping
+from streams.broker.decoding.record_decoder import open_payload
 from streams.commands.dead_letters.erasures import every_text, possible_user_ids
 from streams.config.settings import Settings
 from streams.engine.codec import Rejected
-from streams.engine.payload.reader import JsonReader
+from streams.engine.payload.reader import PayloadReader
+from streams.engine.payload.wire_format import schema_id
 
 
 def user_ids_reader(settings: Settings) -> Callable[[Any], Set[bytes]]:
-    """A function that returns every id, in UTF-8, that a dead letter may have as its user. Raises MappingError."""
+    """A function that returns every id, in UTF-8, that a dead letter may have as its user.
+
+    Raises MappingError, and SettingsError and RegistryError for a schema registry.
+    """
+    payload = open_payload(settings)
     if settings.mapping is None:
-        return lambda letter: possible_user_ids(letter.key, letter.value)
-    mapping, payload = load_mapping(settings.mapping), JsonReader()
+        return lambda letter: possible_user_ids(letter.key, letter.value) | _user_by_contract(letter.value, payload)
+    mapping = load_mapping(settings.mapping)
 
     def by_mapping(letter: Any) -> Set[bytes]:
         found = {*every_text(letter.key), *every_text(letter.value)}
@@ -26,3 +32,12 @@ def user_ids_reader(settings: Settings) -> Callable[[Any], Set[bytes]]:
         return found
 
     return by_mapping
+
+
+def _user_by_contract(value: bytes | None, payload: PayloadReader) -> Set[bytes]:
+    """The user in a value that is no JSON. `possible_user_ids` knows the users in JSON."""
+    if value is None or schema_id(value) is None:
+        return set()
+    read = payload.read_batch([value])[0]
+    user_id = read.get("user_id") if isinstance(read, dict) else None
+    return {user_id.encode("utf-8", "surrogatepass")} if isinstance(user_id, str) else set()

@@ -13,6 +13,7 @@ from encoder.data.loaders.text.lines import numbered_lines, open_bytes
 from encoder.data.loaders.validation import reading
 from encoder.data.mapping import Mapping, SourceRecord
 from encoder.data.mapping_proposals import Reading, read_record
+from streams.broker.decoding.record_decoder import open_payload
 from streams.broker.topic_reader import read_topic
 from streams.commands.map.sample import decoded, of_topic
 from streams.config.settings import Settings
@@ -31,13 +32,14 @@ def write_events_of_file(path: Path, mapping: Mapping, out: Path) -> Reading:
 def write_events_of_topic(settings: Settings, topic: str, mapping: Mapping, out: Path) -> Reading:
     """Write the events of a topic up to its present end, partition after partition. Returns the counts.
 
-    Raises BrokerError.
+    Raises BrokerError, and SettingsError and RegistryError for a schema registry.
     """
     counts = Reading()
+    payload = open_payload(settings)
 
     async def write(target: IO[bytes]) -> None:
         async for records in read_topic(settings, topic):
-            _write(map(of_topic, records), mapping, target, counts)
+            _write(of_topic(records, payload), mapping, target, counts)
 
     with _open(out) as target:
         asyncio.run(write(target))

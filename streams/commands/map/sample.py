@@ -7,20 +7,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
-from encoder.data.contract.judge import read_object
-from encoder.data.contract.rejection import Rejection, why_not_an_object
+from encoder.data.contract.rejection import Rejection
 from encoder.data.loaders.text.lines import numbered_lines, open_bytes
 from encoder.data.loaders.validation import reading
 from encoder.data.mapping import SourceRecord
 from streams.broker.clients import open_consumer
+from streams.broker.decoding.record_decoder import open_payload
 from streams.broker.topic_reader import read_partition
 from streams.broker.topics import Topic, describe_topic
 from streams.config.errors import InputError
 from streams.config.settings import Settings
-
-_decode = msgspec.json.Decoder().decode
+from streams.engine.codec import Rejected
+from streams.engine.payload.mapped_decoder import read_values
+from streams.engine.payload.reader import PayloadReader, read_json
 
 
 class Sample(NamedTuple):
@@ -41,12 +40,16 @@ def read_file(path: Path, count: int) -> Sample:
 
 
 def read_newest(settings: Settings, name: str, count: int) -> Sample:
-    """The newest records of each partition of a topic. Raises BrokerError, and InputError for an empty topic."""
+    """The newest records of each partition of a topic.
+
+    Raises BrokerError, InputError for an empty topic, and SettingsError and RegistryError for a schema registry.
+    """
     topic = describe_topic(settings, name)
     records = asyncio.run(_newest(settings, name, topic, count)) if topic.records else []
     if not records:
         raise InputError(f"topic {name} at {settings.broker} has no record: name a topic that producers write")
-    return Sample(f"topic {name}", [of_topic(record) for record in records], [record.partition for record in records])
+    payload = open_payload(settings)
+    return Sample(f"topic {name}", of_topic(records, payload), [record.partition for record in records])
 
 
 async def _newest(settings: Settings, name: str, topic: Topic, count: int) -> list[Any]:
@@ -61,21 +64,17 @@ async def _newest(settings: Settings, name: str, topic: Topic, count: int) -> li
     return records
 
 
-def of_topic(record: Any) -> SourceRecord | Rejection:
-    """A record of aiokafka with its value decoded."""
-    return decoded(record.value, record.key, record.headers, record.timestamp)
+def of_topic(records: Sequence[Any], payload: PayloadReader) -> list[SourceRecord | Rejection]:
+    """Records of aiokafka with their values decoded."""
+    return [
+        Rejection(value.reason, value.field)
+        if isinstance(value, Rejected)
+        else SourceRecord(value, record.key, record.headers, record.timestamp)
+        for record, value in zip(records, read_values(payload, records), strict=True)
+    ]
 
 
-def decoded(
-    value: bytes | None, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = (), timestamp_ms: int = -1
-) -> SourceRecord | Rejection:
-    """The record with its value decoded as JSON."""
-    found = None
-    if value is not None:
-        try:
-            found = _decode(value)
-        except (ValueError, RecursionError):
-            found = read_object(value)
-            if found is None:
-                return why_not_an_object(value)
-    return SourceRecord(found, key, headers, timestamp_ms)
+def decoded(value: bytes) -> SourceRecord | Rejection:
+    """A record of a file with its value decoded as JSON."""
+    found = read_json(value)
+    return Rejection(found.reason, found.field) if isinstance(found, Rejected) else SourceRecord(found)

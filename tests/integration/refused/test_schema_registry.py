@@ -15,12 +15,17 @@ import pytest
 import trustme
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from encoder.data.contract.rejection import Rejection
+from encoder.data.mapping import SourceRecord
 from streams.broker.decoding import schemas as waiting
 from streams.broker.decoding.client import RegistryClient
 from streams.broker.decoding.opening import open_schemas
 from streams.broker.decoding.protoc import compile_proto
+from streams.broker.decoding.record_decoder import open_payload
 from streams.broker.decoding.schemas import Schemas
+from streams.commands.dead_letters.letter_users import user_ids_reader
 from streams.commands.doctor.registry_checks import check_registry
+from streams.commands.map.sample import of_topic
 from streams.config.errors import RegistryError, SettingsError
 from streams.config.settings import Settings
 from streams.engine.codec import Rejected
@@ -39,6 +44,8 @@ class OfKafka(NamedTuple):
 
     value: bytes | None
     timestamp: int
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +234,16 @@ def test_the_doctor_tells_about_the_registry(registry: Apicurio) -> None:
     assert found.state == "ok"
     assert found.detail == f"{registry.address} holds schemas of AVRO, JSON, PROTOBUF"
     assert list(check_registry(Settings())) == []
+
+
+def test_dead_letters_and_samples_are_read_by_the_registry(registry: Apicurio) -> None:
+    event = {"type": "record", "name": "Named", "fields": [{"name": "user_id", "type": "string"}]}
+    written_by = registry.register("named-value", event)
+    settings = Settings(schema_registry=registry.address)
+    record = OfKafka(avro(written_by, event, {"user_id": "ann"}), 5, b"another")
+    assert {b"ann", b"another"} <= set(user_ids_reader(settings)(record)), "an erasure covers both"
+    assert user_ids_reader(settings)(record._replace(value=b"\0\0\0\0\0")) >= {b"another"}
+    sample = of_topic([record, record._replace(value=None), record._replace(value=b"no")], open_payload(settings))
+    assert sample[0] == SourceRecord({"user_id": "ann"}, b"another", (), 5)
+    assert sample[1] == SourceRecord(None, b"another", (), 5)
+    assert isinstance(sample[2], Rejection)
