@@ -64,7 +64,7 @@ def schema_registry(folder: Path) -> Iterator[Apicurio]:
     variables = {
         "QUARKUS_HTTP_HOST": HOST,
         "QUARKUS_HTTP_PORT": str(port),
-        "REGISTRY_DATASOURCE_URL": f"jdbc:h2:file:{folder}/registry",
+        "REGISTRY_DATASOURCE_URL": f"jdbc:h2:file:{folder}/registry;WRITE_DELAY=0",
     }
     process = ServiceProcess(
         "Apicurio",
