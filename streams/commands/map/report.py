@@ -9,7 +9,7 @@ from rich.text import Text
 
 from encoder.data.contract.quoting import without_controls
 from encoder.data.mapping import SourceRecord
-from encoder.data.mapping_proposals import Reading
+from encoder.data.mapping.proposals import Reading
 
 _MOST_SHOWN = 10  # kinds of skipped and of rejected records
 _COLUMNS = ("event_id", "user_id", "item_id", "action", "time (UTC)", "price", "category", "attributes")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from encoder.data.contract.rejection import Rejection
 from encoder.data.mapping import Mapping, SourceRecord, parse_mapping
-from encoder.data.mapping_proposals import Proposal, Reading, propose, read_sample
+from encoder.data.mapping.proposals import Proposal, Reading, propose, read_sample
 
 TRACK = {
     "type": "track",

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from encoder.data.contract.incoming_event import IncomingEvent
 from encoder.data.contract.judge import DroppedField
 from encoder.data.contract.rejection import Rejection
-from encoder.data.mapping import Mapping, Skipped, SourceRecord
+from encoder.data.mapping.mapping import Mapping
+from encoder.data.mapping.records import Skipped, SourceRecord
 
 _KIND_CHARACTERS = 80  # of a reason without its values, which tell the kind of the reason
 _MOST_KINDS = 1_000  # of skipped records, whose values may be many
