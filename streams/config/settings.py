@@ -75,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     group: Text = "thalweg"  # first part of the consumer group's id, see `consumer_group_id`
 
     behavior_topic: Text = "behavior.events.v1"
+    mapping: str | None = None  # preset or TOML file by which the behaviour topic is read; None: the event contract
     dead_letter_topic: Text = "behavior.events.v1.dlq"
     updates_topic: Text = "representations.updates.v1"
     evaluation_topic: Text = "evaluation.events.v1"

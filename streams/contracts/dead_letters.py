@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from streams.contracts.fields import MAX_KEY_BYTES, MAX_VALUE_BYTES, Count
+from streams.contracts.fields import MAX_HEADERS_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, Count
 
 # Kafka headers of a dead letter
 REASON_HEADER = "thalweg-reason"
@@ -17,9 +17,12 @@ EPOCH_HEADER = "thalweg-epoch"  # the incarnation of the topic; a record without
 PARTITION_HEADER = "thalweg-partition"
 OFFSET_HEADER = "thalweg-offset"
 TIMESTAMP_HEADER = "thalweg-timestamp-ms"
-# The original size. These headers are set only when the dead letter holds just the beginning of the key or value.
+# The original size. These headers are set only when the dead letter holds just the beginning of the key or value, or
+# none of the original headers.
 KEY_BYTES_HEADER = "thalweg-key-bytes"
 VALUE_BYTES_HEADER = "thalweg-value-bytes"
+HEADERS_BYTES_HEADER = "thalweg-headers-bytes"
+OUR_HEADERS = "thalweg-"  # with what the names of all headers of Thalweg begin
 
 # Kafka headers of a marker. A marker is a record of the dead-letter topic that is not a dead letter.
 RESENT_HEADER = "thalweg-resent"  # offsets of dead letters that were sent again, such as "3,17,18"
@@ -47,6 +50,9 @@ class DeadLetterHeaders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     value_bytes: Annotated[int, Meta(description="original size, only where the value was cut")] | None = msgspec.field(
         name=VALUE_BYTES_HEADER, default=None
     )
+    headers_bytes: (
+        Annotated[int, Meta(description="size of the original headers, only where they were left out")] | None
+    ) = msgspec.field(name=HEADERS_BYTES_HEADER, default=None)
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +60,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
     The key and the value are those of the original record. The headers say why the record was rejected and where the
     record stood. A key over MAX_KEY_BYTES or a value over MAX_VALUE_BYTES is cut to that size, and a header holds the
-    original size. The dead-letter topic can therefore take every record that the behaviour topic took. Headers of the
-    original record are not kept.
+    original size. Headers of the original record follow behind those of Thalweg, because a mapping may read them.
+    Headers over MAX_HEADERS_BYTES are left out. The dead-letter topic can therefore take every record that the
+    behaviour topic took.
     """
 
     key: bytes | None
@@ -71,6 +78,8 @@ def dead_letter(record: Any, reason: str, field: str, epoch: int) -> DeadLetter:
     key, value = record.key, record.value
     is_key_too_long = key is not None and len(key) > MAX_KEY_BYTES
     is_value_too_long = value is not None and len(value) > MAX_VALUE_BYTES
+    original = [(name, text) for name, text in record.headers if not name.startswith(OUR_HEADERS)]
+    headers_bytes = sum(len(name.encode()) + len(text or b"") for name, text in original)
     headers = DeadLetterHeaders(
         reason=reason,
         field=field,
@@ -81,11 +90,13 @@ def dead_letter(record: Any, reason: str, field: str, epoch: int) -> DeadLetter:
         timestamp_ms=record.timestamp,
         key_bytes=len(key) if is_key_too_long else None,
         value_bytes=len(value) if is_value_too_long else None,
+        headers_bytes=headers_bytes if headers_bytes > MAX_HEADERS_BYTES else None,
     )
+    ours = [(name, str(text).encode()) for name, text in msgspec.to_builtins(headers).items()]
     return DeadLetter(
         key=key[:MAX_KEY_BYTES] if is_key_too_long else key,
         value=value[:MAX_VALUE_BYTES] if is_value_too_long else value,
-        headers=[(name, str(text).encode()) for name, text in msgspec.to_builtins(headers).items()],
+        headers=ours if headers_bytes > MAX_HEADERS_BYTES else [*ours, *original],
     )
 
 

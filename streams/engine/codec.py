@@ -1,5 +1,8 @@
 """Decodes Kafka records to events, erasures or rejections with a reason. Pure, and raises nothing for bad input.
 
+`ContractDecoder` reads records of the event contract. `streams.engine.payload.mapped_decoder` reads records of other
+forms, by a mapping.
+
 The bounds are those of `encoder.data.contract.incoming_event.IncomingEvent`, checked while decoding. A record that the
 decoder refuses goes to the judge, `encoder.data.contract.judge`, who also judges the rows of training logs. The judge
 rejects the record, or returns the event without its broken optional fields. The codec accepts by decision:
@@ -10,7 +13,7 @@ rejects the record, or returns the event without its broken optional fields. The
 - `1e2`, `5` or `-0.0` as a price, because JSON has one kind of number.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -22,6 +25,8 @@ from encoder.data.contract.rejection import Rejection
 from encoder.data.events import BehaviorEvent
 from streams.contracts.fields import MAX_KEY_BYTES
 
+CONTRACT = "the event contract"
+
 
 class Erasure(msgspec.Struct, frozen=True, gc=False):
     """A record with a key and a null value. The record asks to forget the user."""
@@ -29,14 +34,40 @@ class Erasure(msgspec.Struct, frozen=True, gc=False):
     user_id: str
 
 
-class Rejected(msgspec.Struct, frozen=True, gc=False):
+class Several(msgspec.Struct, frozen=True, gc=False):
+    """A record with two or more events of one user, such as the lines of an order.
+
+    The record counts as a whole: all events are applied, or none. event_id: the id of the first event, which stands for
+    the record where ids are compared.
+    """
+
+    event_id: str
+    user_id: str
+    events: tuple[BehaviorEvent, ...]
+
+
+class WithoutUser(msgspec.Struct, frozen=True, gc=False):
+    """A record that changes no user, because the record holds no event that can be applied."""
+
+
+class Rejected(WithoutUser, frozen=True, gc=False):
     """A record that cannot be applied. `field` is a field's name, `key`, `value` or `timestamp`."""
 
     reason: str
     field: str
 
 
-Outcome = BehaviorEvent | Erasure | Rejected
+class Skipped(WithoutUser, frozen=True, gc=False):
+    """A record that is no event by the mapping.
+
+    reason: one of few words, such as `action`. value: what the record had there, such as the name of the action.
+    """
+
+    reason: str
+    value: str
+
+
+Outcome = BehaviorEvent | Several | Erasure | Rejected | Skipped
 
 
 class Record(Protocol):
@@ -50,6 +81,51 @@ class Record(Protocol):
     def timestamp(self) -> int: ...
 
 
+class RecordDecoder(Protocol):
+    """Decodes the records of the behaviour topic. Raises nothing for bad input.
+
+    name: names what decides which events a record gives; two decoders with one name give the same events.
+    keys_name_users: the key of a record is the id of the record's user.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def keys_name_users(self) -> bool: ...
+
+    def decode_batch(self, records: Sequence[Any], dropped: list[DroppedField] | None = None) -> list[Outcome]:
+        """What each record is, in the order of the records.
+
+        records: as aiokafka or kafka-python return them. dropped: takes the optional fields that the events lost.
+        """
+        ...
+
+
+class ContractDecoder:
+    """Decodes records of the event contract."""
+
+    name = CONTRACT
+    keys_name_users = True
+
+    def decode_batch(self, records: Sequence[Any], dropped: list[DroppedField] | None = None) -> list[Outcome]:
+        return decode_batch(records, dropped)
+
+
+def decode_records_of(
+    decoder: RecordDecoder, records: Sequence[Any], user_ids: Collection[str]
+) -> tuple[list[Any], list[Outcome]]:
+    """The records of these users and what each of them is. Records without a user are left out."""
+    if decoder.keys_name_users:
+        keys = {user_id.encode() for user_id in user_ids}
+        records = [record for record in records if record.key in keys]
+    kept = [
+        (record, outcome)
+        for record, outcome in zip(records, decoder.decode_batch(records), strict=True)
+        if not isinstance(outcome, WithoutUser) and outcome.user_id in user_ids
+    ]
+    return [record for record, _ in kept], [outcome for _, outcome in kept]
+
+
 def decode(
     key: bytes | None, value: bytes | None, timestamp_ms: int, dropped: list[DroppedField] | None = None
 ) -> Outcome:
@@ -59,14 +135,14 @@ def decode(
     that the event lost.
     """
     if value is None:
-        return _erasure(key)
+        return erasure_of(key)
     if len(value) > MAX_VALUE_BYTES:
-        return _rejected(too_large(len(value)))
+        return rejected(too_large(len(value)))
     try:
         event = decode_well_formed(value)
     except (ValueError, RecursionError):
         return _decode_malformed(key, value, timestamp_ms, dropped)
-    return _checked(key, event, timestamp_ms)
+    return checked_event(key, event, timestamp_ms)
 
 
 def decode_batch(records: Iterable[Record], dropped: list[DroppedField] | None = None) -> list[Outcome]:
@@ -90,7 +166,7 @@ def decode_batch(records: Iterable[Record], dropped: list[DroppedField] | None =
         if event.user_id.encode() != record.key:
             append(_wrong_key(record.key, event.user_id))
         elif event.event_time_ms - timestamp_ms > MAX_AHEAD_MS or timestamp_ms < 0:
-            append(_wrong_time(event.event_time_ms, timestamp_ms))
+            append(wrong_time(event.event_time_ms, timestamp_ms))
         else:
             append(event)
     return outcomes
@@ -101,27 +177,29 @@ def _decode_malformed(
 ) -> BehaviorEvent | Rejected:
     judged, lost = judge_malformed(value)
     if isinstance(judged, Rejection):
-        return _rejected(judged)
-    outcome = _checked(key, judged, timestamp_ms)
+        return rejected(judged)
+    outcome = checked_event(key, judged, timestamp_ms)
     if dropped is not None and outcome is judged:
         dropped += lost
     return outcome
 
 
-def _checked(key: bytes | None, event: IncomingEvent, timestamp_ms: int) -> BehaviorEvent | Rejected:
+def checked_event(key: bytes | None, event: IncomingEvent, timestamp_ms: int) -> BehaviorEvent | Rejected:
     """The event, or its rejection where the event does not fit the key or the timestamp of its record."""
     if event.user_id.encode() != key:
         return _wrong_key(key, event.user_id)
     if event.event_time_ms - timestamp_ms > MAX_AHEAD_MS or timestamp_ms < 0:
-        return _wrong_time(event.event_time_ms, timestamp_ms)
+        return wrong_time(event.event_time_ms, timestamp_ms)
     return event
 
 
-def _rejected(rejection: Rejection) -> Rejected:
+def rejected(rejection: Rejection) -> Rejected:
+    """The judge's rejection as an outcome."""
     return Rejected(rejection.reason, rejection.field)
 
 
-def _erasure(key: bytes | None) -> Erasure | Rejected:
+def erasure_of(key: bytes | None) -> Erasure | Rejected:
+    """The erasure of the user whom the key names."""
     if not key:
         return Rejected(f"key is {quote(key)} and value is null: an erasure needs the user in the key", "key")
     if len(key) > MAX_KEY_BYTES:
@@ -140,7 +218,8 @@ def _wrong_key(key: bytes | None, user_id: str) -> Rejected:
     return Rejected(f"key is {shown}, it must be the user_id {quote(user_id)}", "key")
 
 
-def _wrong_time(event_time_ms: int, timestamp_ms: int) -> Rejected:
+def wrong_time(event_time_ms: int, timestamp_ms: int) -> Rejected:
+    """The rejection of an event whose time lies too far behind the timestamp of its record."""
     if timestamp_ms < 0:
         return Rejected(
             f"timestamp is {timestamp_ms}: the record has no timestamp to compare event_time_ms with", "timestamp"

@@ -10,7 +10,7 @@ import numpy as np
 from export.runtime.queries import bought_of_states, recent_of_states
 from streams.contracts.dead_letters import dead_letter, erasure_marker
 from streams.contracts.evaluation_events import EvaluationEvent
-from streams.contracts.fields import record_id
+from streams.contracts.fields import event_id, record_id
 from streams.contracts.representation_updates import RepresentationUpdate, tombstone_keys, update_keys
 from streams.engine.epochs import EpochView
 from streams.engine.foresight import SCORES
@@ -63,9 +63,13 @@ class OutputEncoder:
         offsets, gaps = applied.offset[at].tolist(), applied.gap_ms[at].tolist()
         reciprocal = np.divide(1.0, scored.rank, out=np.zeros(len(at)), where=scored.rank > 0)
         users = [event.user_id for event in events]
+        ids = [f"{prefix[partition]}{offset}" for partition, offset in zip(partitions, offsets, strict=True)]
+        lines = applied.line[at]
+        for position in np.flatnonzero(lines).tolist():
+            ids[position] = event_id(ids[position], int(lines[position]))
         # The values stand in the order of the fields. Keyword arguments would take twice as long.
         fields: list[Iterable[Any]] = [
-            [f"{prefix[partition]}{offset}" for partition, offset in zip(partitions, offsets, strict=True)],
+            ids,
             users,
             repeat(self.bundle_id),
             [event.item_id for event in events],

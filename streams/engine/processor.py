@@ -14,7 +14,7 @@ from export.runtime.bundle import Bundle
 from export.runtime.inputs import StepInputs
 from export.runtime.predictions import Predictions
 from streams.engine.arena import Arena
-from streams.engine.codec import Rejected
+from streams.engine.codec import WithoutUser
 from streams.engine.features import FeatureReader
 from streams.engine.foresight import Foresight
 from streams.engine.planning.candidates import Part
@@ -59,7 +59,7 @@ class Processor:
         arena = self.arena
         missing: dict[str, int] = {}
         for part in parts:
-            users = [outcome.user_id for outcome in part.outcomes if not isinstance(outcome, Rejected)]
+            users = [outcome.user_id for outcome in part.outcomes if not isinstance(outcome, WithoutUser)]
             for user_id in arena.unknown(users):
                 missing.setdefault(user_id, part.partition)
             if sequence is not None:

@@ -18,7 +18,8 @@ class Sample:
 
     A replay, another worker and another bundle choose the same events. So every id still comes exactly once, and two
     bundles are compared on the same events. The hashed text names no incarnation of the topic, because two keyspaces
-    may number the incarnations differently and are still compared on the same events.
+    may number the incarnations differently and are still compared on the same events. The events of one record are
+    chosen together.
     """
 
     def __init__(self, topic: str, share: float) -> None:

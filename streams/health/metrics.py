@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from streams.engine.stages import Scored
 from streams.health.dropped_fields import DroppedFields
 from streams.health.registry import new_registry
+from streams.health.skipped_records import SkippedRecords
 
 # Eighth steps of a power of ten between 1 ms and 100 s. A quantile that is read off the buckets is within 30% of the
 # true quantile.
@@ -73,7 +74,7 @@ class BatchCounters(NamedTuple):
         records = Counter(
             "thalweg_records", "Records processed, by outcome.", labelnames=["outcome"], registry=registry
         )
-        for outcome in ("applied", "already_applied", "dead_letter", "erased"):
+        for outcome in ("applied", "already_applied", "dead_letter", "erased", "skipped"):
             records.labels(outcome)
         return cls(
             records=records,
@@ -95,6 +96,7 @@ class WorkerMetrics:
         registry.register(self.freshness)
         self._counters = BatchCounters.register(registry)
         self.dropped_fields = DroppedFields(registry)
+        self.skipped_records = SkippedRecords(registry)
         documentation = "Users whose state was computed again from the topic, by the reason."
         self.rebuilt_users = Counter("thalweg_rebuilt_users", documentation, labelnames=["reason"], registry=registry)
         for reason in REBUILD_REASONS:
@@ -150,12 +152,14 @@ class WorkerMetrics:
     def on_confirmed(self, last_offsets: Mapping[int, int], scored: Scored) -> None:
         """A micro-batch is stored and published. Only now its records count. last_offsets: by partition."""
         records = self._counters.records
-        records.labels("applied").inc(len(scored.applied.event))
+        records.labels("applied").inc(scored.applied.records())
         self._counters.evaluated.inc(len(scored.evaluated))
         records.labels("already_applied").inc(scored.already_applied)
         records.labels("dead_letter").inc(len(scored.rejected))
         records.labels("erased").inc(len(scored.erased))
+        records.labels("skipped").inc(len(scored.skipped))
         self.dropped_fields.add(scored.dropped)
+        self.skipped_records.add(scored.skipped)
         self.batches_confirmed += 1
         self.next_offset.update((partition, offset + 1) for partition, offset in last_offsets.items())
 

@@ -12,6 +12,7 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 
 from export.runtime.bundle import Bundle
+from streams.broker.record_decoder import open_decoder
 from streams.commands.erase.erasure import Erasure
 from streams.config.settings import Settings
 from streams.serve.application import Sources, make_application
@@ -47,7 +48,7 @@ class Followers:
             lambda user_id: Erasure(settings, session, user_id),
             ServedCatalogue(self._progress),
             self.live,
-            HistoryReader(settings, session),
+            HistoryReader(settings, session, open_decoder(settings)),
             self._lookalikes,
         )
 

@@ -131,6 +131,12 @@ def _shared_tables(keyspace: str) -> list[str]:
     name text PRIMARY KEY,   -- always 'behavior'
     topic text               -- rows of the keyspace are states after events of this topic alone
 )""",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.mappings (
+    bundle_id text,
+    name text,               -- name and fingerprint of a mapping, or 'the event contract'
+    first_used_at timestamp, -- when a worker began to read the behaviour topic so
+    PRIMARY KEY (bundle_id, name)
+)""",
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.pending_erasures (
     bundle_id text,
     partition int,

@@ -1,15 +1,19 @@
 """What Cassandra knows of bundles and of the topic's epochs."""
 
+import logging
 from datetime import UTC, datetime
+from operator import itemgetter
 
 from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError
 from streams.engine.epochs import Epoch
 from streams.store.session import Session
 
+logger = logging.getLogger(__name__)
+
 
 class Registry:
-    """The tables `behavior_topic`, `bundles`, `active_bundle` and `sources` of one keyspace."""
+    """The tables `behavior_topic`, `bundles`, `active_bundle`, `mappings` and `sources` of one keyspace."""
 
     def __init__(self, session: Session, keyspace: str) -> None:
         self._session = session
@@ -52,6 +56,49 @@ class Registry:
                 f"keyspace {self._keyspace} holds states of the topic {names[0]}, and behavior_topic is {topic}: set "
                 "THALWEG_KEYSPACE to a keyspace of this topic's own"
             )
+
+    def use_mapping(self, bundle_id: str, name: str) -> None:
+        """Enter what decides which events the records give. Blocks. Raises StoreError.
+
+        name: of a `RecordDecoder`. A change is allowed, because a new action in a mapping is no reason to begin anew. A
+        warning says what the change means.
+        """
+        others = [one for one in self.mappings(bundle_id) if one != name]
+        if others:
+            logger.warning(
+                "bundle %s: events are read by %s from now on, and earlier events were read by %s; rows keep the "
+                "effect of earlier events, and `thalweg verify` and a rebuild of a row read all events by the present "
+                "mapping",
+                bundle_id,
+                name,
+                " and ".join(others),
+            )
+        statement = (
+            f"INSERT INTO {self._keyspace}.mappings (bundle_id, name, first_used_at) VALUES (%s, %s, %s) IF NOT EXISTS"
+        )
+        self._session.execute(f"enter {name} for bundle {bundle_id}", statement, [bundle_id, name, datetime.now(UTC)])
+
+    def check_mapping(self, bundle_id: str, name: str) -> list[str]:
+        """The names by which workers of the bundle have read, in order of time. Blocks. Raises StoreError.
+
+        Raises SettingsError where this name is not among them: all rows would differ from what this name gives.
+        """
+        names = self.mappings(bundle_id)
+        if names and name not in names:
+            raise SettingsError(
+                f"the workers of bundle {bundle_id} read the topic by {names[-1]}, and this command would read the "
+                f"topic by {name}: give this command the setting mapping (THALWEG_MAPPING) that the workers have"
+            )
+        return names
+
+    def mappings(self, bundle_id: str) -> list[str]:
+        """The names by which workers of the bundle have read, in order of time. Blocks. Raises StoreError.
+
+        Earlier versions entered none.
+        """
+        query = f"SELECT name, first_used_at FROM {self._keyspace}.mappings WHERE bundle_id = %s"
+        rows = self._session.execute(f"read the mappings of bundle {bundle_id}", query, [bundle_id])
+        return [name for name, _ in sorted(rows, key=itemgetter(1))]
 
     def bundle_ids(self) -> list[str]:
         """The bundles that a worker has ever served. Blocks. Raises StoreError."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -12,7 +12,7 @@ from streams.broker.clients import open_consumer
 from streams.broker.topic_reader import POLL_RECORDS, read_partition
 from streams.config.settings import Settings
 from streams.engine.arena import NO_OFFSET, Arena, StoredUser
-from streams.engine.codec import Rejected, decode_batch
+from streams.engine.codec import RecordDecoder, decode_records_of
 from streams.engine.planning.candidates import Part
 from streams.engine.processor import Graphs, Processor
 from streams.health.metrics import WorkerMetrics
@@ -23,11 +23,14 @@ logger = logging.getLogger(__name__)
 class Rebuilder:
     """Steps users again over the records of a partition, from the partition's beginning."""
 
-    def __init__(self, settings: Settings, bundle: Bundle, graphs: Graphs, metrics: WorkerMetrics) -> None:
+    def __init__(
+        self, settings: Settings, bundle: Bundle, graphs: Graphs, metrics: WorkerMetrics, decoder: RecordDecoder
+    ) -> None:
         self._settings = settings
         self._bundle = bundle
         self._graphs = graphs
         self._metrics = metrics
+        self._decoder = decoder
 
     async def rebuild(self, partition: int, user_ids: Sequence[str], end: int) -> list[StoredUser]:
         """States of these users after the records before offset `end`. Users without such records are left out.
@@ -38,7 +41,7 @@ class Rebuilder:
         topic = self._settings.behavior_topic
         arena = Arena(len(user_ids), self._bundle.manifest.state_width, self._bundle.manifest.representation_width)
         processor = Processor(self._bundle, self._graphs, arena)
-        keys = {user_id.encode() for user_id in user_ids}
+        wanted = frozenset(user_ids)
         failure = f"partition {partition} of {topic} could not be read again"
         async with open_consumer(self._settings, failure, max_poll_records=POLL_RECORDS) as consumer:
             start = next(iter((await consumer.beginning_offsets([TopicPartition(topic, partition)])).values()))
@@ -46,8 +49,7 @@ class Rebuilder:
             async for batch in read_partition(consumer, topic, partition, start, end):
                 sequence += 1
                 self._metrics.rebuild_records += len(batch)  # The watchdog takes these records for progress.
-                records = [record for record in batch if record.key in keys]
-                await asyncio.to_thread(_step, processor, partition, records, sequence)
+                await asyncio.to_thread(self._step, processor, partition, batch, wanted, sequence)
         rebuilt = [_stored_user(arena, user_id, slot) for user_id, slot in arena.users()]
         for user in rebuilt:
             logger.warning(
@@ -59,11 +61,11 @@ class Rebuilder:
             )
         return rebuilt
 
-
-def _step(processor: Processor, partition: int, records: list[Any], sequence: int) -> None:
-    outcomes = [(r, o) for r, o in zip(records, decode_batch(records), strict=True) if not isinstance(o, Rejected)]
-    part = Part(partition, [r for r, _ in outcomes], [o for _, o in outcomes])
-    processor.process([part], sequence, evaluate=False)
+    def _step(
+        self, processor: Processor, partition: int, batch: list[Any], user_ids: Collection[str], sequence: int
+    ) -> None:
+        records, outcomes = decode_records_of(self._decoder, batch, user_ids)
+        processor.process([Part(partition, records, outcomes)], sequence, evaluate=False)
 
 
 def _stored_user(arena: Arena, user_id: str, slot: int) -> StoredUser:

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from encoder.data.contract.judge import DroppedField
 from streams.config.errors import SettingsError
 from streams.engine.arena import StoredUser
-from streams.engine.codec import decode_batch
+from streams.engine.codec import RecordDecoder
 from streams.engine.planning.candidates import Erased, Part
 from streams.engine.processor import Processor
 from streams.health.metrics import WorkerMetrics
@@ -72,6 +72,7 @@ class Residency:
         in_flight: InFlight,
         metrics: WorkerMetrics,
         thread: Executor,
+        decoder: RecordDecoder,
     ) -> None:
         self._processor = processor
         self._rows = rows
@@ -79,6 +80,7 @@ class Residency:
         self._in_flight = in_flight
         self._metrics = metrics
         self._thread = thread
+        self._decoder = decoder
         self._gate = Gate()
         self._reading = 0  # batches whose rows are being read
         self._reserved = 0  # free slots of the arena that are promised to these batches
@@ -145,8 +147,13 @@ class Residency:
         self._processor.arena.drop_partitions(partitions)
 
     def _decode(self, batch: Batch) -> tuple[list[Part], dict[str, int], int]:
-        parts = [_decoded(delivery) for delivery in batch.deliveries]
+        parts = [self._decoded(delivery) for delivery in batch.deliveries]
         return parts, *self._missing(parts)
+
+    def _decoded(self, delivery: Delivery) -> Part:
+        dropped: list[DroppedField] = []
+        outcomes = self._decoder.decode_batch(delivery.records, dropped)
+        return Part(delivery.partition, delivery.records, outcomes, dropped)
 
     def _missing(self, parts: list[Part], sequence: int | None = None) -> tuple[dict[str, int], int]:
         return self._processor.missing(parts, sequence), self._drops
@@ -217,8 +224,3 @@ class Residency:
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
-
-
-def _decoded(delivery: Delivery) -> Part:
-    dropped: list[DroppedField] = []
-    return Part(delivery.partition, delivery.records, decode_batch(delivery.records, dropped), dropped)

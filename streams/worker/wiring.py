@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import NamedTuple
 
 from export.runtime.bundle import Bundle
 from export.runtime.providers import cuda_failure
@@ -10,9 +11,11 @@ from export.runtime.resident_states import ResidentStates
 from export.runtime.stepper import Stepper
 from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.publisher import Publisher
+from streams.broker.record_decoder import open_decoder
 from streams.broker.topics import ensure_topics
 from streams.config.settings import Settings
 from streams.engine.arena import Arena
+from streams.engine.codec import RecordDecoder
 from streams.engine.device import ROWS_AN_EVENT, DeviceProcessor
 from streams.engine.outputs import OutputEncoder
 from streams.engine.processor import Processor
@@ -37,26 +40,42 @@ PARTITIONER_LIMIT_S = 0.2  # A start must not wait longer for the sample of the 
 
 
 def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], None], instance_id: str | None) -> App:
-    """The application of a worker, not started. Raises SettingsError, BrokerError, StoreError, BundleError.
+    """The application of a worker, not started.
+
+    Raises SettingsError, MappingError, BrokerError, StoreError, BundleError.
 
     announce: gets the address of the HTTP endpoints and the id of the consumer group.
     instance_id: makes the worker a static member of the group.
     """
     tracing = open_tracing()
+    decoder = open_decoder(settings)
     ensure_topics(settings)
     choose_partitioner(settings, settings.behavior_topic, PARTITIONER_LIMIT_S)  # says what producers do wrong
     store = open_store(settings, bundle)
     store.registry.claim(settings.behavior_topic)
     store.registry.announce(bundle)
+    store.registry.use_mapping(bundle.bundle_id, decoder.name)
     group_id = settings.consumer_group_id(bundle.bundle_id)
 
     def make_parts(app: App) -> Parts:
-        return _parts(app, settings, bundle, store, group_id, tracing)
+        return _parts(app, _Opened(settings, bundle, store, group_id, tracing, decoder))
 
     return App(settings, group_id, make_parts, announce, instance_id)
 
 
-def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id: str, tracing: Tracing | None) -> Parts:
+class _Opened(NamedTuple):
+    """What a worker is made of."""
+
+    settings: Settings
+    bundle: Bundle
+    store: Store
+    group_id: str
+    tracing: Tracing | None
+    decoder: RecordDecoder
+
+
+def _parts(app: App, opened: _Opened) -> Parts:
+    settings, bundle, store, group_id, tracing, decoder = opened
     metrics, in_flight, intake = WorkerMetrics(), InFlight(), Intake(settings.batch_max_events)
     publisher = Publisher(settings, group_id)
     assignment = Assignment(app, settings.behavior_topic)
@@ -64,8 +83,8 @@ def _parts(app: App, settings: Settings, bundle: Bundle, store: Store, group_id:
     processor = make_processor(bundle, stepper, settings)
     processor_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="processor")
     scorer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scorer")
-    rebuilder = Rebuilder(settings, bundle, stepper, metrics)
-    residency = Residency(processor, store.users, rebuilder, in_flight, metrics, processor_thread)
+    rebuilder = Rebuilder(settings, bundle, stepper, metrics, decoder)
+    residency = Residency(processor, store.users, rebuilder, in_flight, metrics, processor_thread, decoder)
     encoder = _output_encoder(settings, bundle)
     pipeline = _pipeline_type(tracing, settings, group_id)(
         intake=intake,

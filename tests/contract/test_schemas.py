@@ -116,7 +116,7 @@ def test_no_contract_loses_a_field(contract: type[msgspec.Struct]) -> None:
 
 
 def record(key: bytes | None, value: bytes | None) -> Any:
-    return SimpleNamespace(topic="events", partition=3, offset=42, timestamp=7, key=key, value=value)
+    return SimpleNamespace(topic="events", partition=3, offset=42, timestamp=7, key=key, value=value, headers=())
 
 
 def test_a_dead_letter_has_the_original_record_with_reason_and_position() -> None:

@@ -10,13 +10,14 @@ from export.runtime.inputs import StepInputs
 from export.runtime.predictions import Predictions
 from export.runtime.queries import make_queries
 from streams.engine.arena import Arena, StoredUser
-from streams.engine.codec import decode_batch
+from streams.engine.codec import ContractDecoder, RecordDecoder
 from streams.engine.planning.candidates import Part
 from streams.engine.planning.rows import Rows
 from streams.engine.processor import Processor
 from streams.engine.stages import Scored
 
 WIDTH, ITEMS = 4, 5
+BY_CONTRACT = ContractDecoder()
 
 
 class Record(NamedTuple):
@@ -105,9 +106,15 @@ def stored_users(rows: Rows, state: NDArray[np.float32], representation: NDArray
     }
 
 
-def feed(target: Processor, rows: MemoryStore, records: list[Record], sequence: int) -> Scored:
+def feed(
+    target: Processor,
+    rows: MemoryStore,
+    records: list[Record],
+    sequence: int,
+    decoder: RecordDecoder = BY_CONTRACT,
+) -> Scored:
     """Restore the users that the records need, process and score the records, and write the changed rows."""
-    parts = [Part(0, records, decode_batch(records))]
+    parts = [Part(0, records, decoder.decode_batch(records))]
     missing = target.missing(parts, sequence)
     assert target.arena.evict(len(missing), sequence - 1)
     target.arena.insert([rows.users[user] for user in missing if user in rows.users], 0, sequence)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from streams.engine.arena import StoredUser
+from streams.engine.codec import ContractDecoder, RecordDecoder
 from streams.engine.outputs import OutputEncoder
 from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
@@ -82,12 +83,13 @@ class Running:
         most_events: int,
         threads: list[Any],
         make_pipeline: Callable[..., Pipeline],
+        decoder: RecordDecoder,
     ) -> None:
         metrics, target = WorkerMetrics(), processor(capacity)
         self.metrics = metrics
         self.in_flight = InFlight()
         self.intake = Intake(most_events)
-        self.residency = Residency(target, store, NoRebuild(), self.in_flight, metrics, threads[0])
+        self.residency = Residency(target, store, NoRebuild(), self.in_flight, metrics, threads[0], decoder)
         self.pipeline = make_pipeline(
             intake=self.intake,
             processor=target,
@@ -124,11 +126,20 @@ def run_pipeline(
     most_events: int = 1_000,
     is_running: bool = True,
     make_pipeline: Callable[..., Pipeline] = Pipeline,
+    decoder: RecordDecoder | None = None,
 ) -> None:
     """Play against a pipeline, which is running by default. Raises what the pipeline failed with."""
 
     async def main(given: list[Any]) -> None:
-        running = Running(store, publisher or SlowPublisher(), capacity, most_events, given, make_pipeline)
+        running = Running(
+            store,
+            publisher or SlowPublisher(),
+            capacity,
+            most_events,
+            given,
+            make_pipeline,
+            decoder or ContractDecoder(),
+        )
         carrying = asyncio.create_task(running.pipeline.run() if is_running else asyncio.Event().wait())
         playing = asyncio.ensure_future(play(running))
         done, _ = await asyncio.wait({carrying, playing}, timeout=30, return_when=asyncio.FIRST_COMPLETED)

@@ -15,7 +15,7 @@ from encoder.data.contract.judge import ATTRIBUTES
 from encoder.data.mapping import outcomes
 from encoder.data.mapping.plan import ALL_OF, Plan
 from encoder.data.mapping.sources.source import Source, text_of
-from encoder.data.mapping.sources.writer import Writer
+from encoder.data.mapping.sources.writer import ReadPaths, Writer
 
 LINE_PLACES = frozenset(("line", "parent"))
 _SHORT_CHARACTERS = 8192  # Texts of an event up to this size are far below the limit of an event's JSON.
@@ -29,12 +29,13 @@ def source_function(source: Source) -> Callable[..., Any]:
     return writer.function()
 
 
-def record_function(plan: Plan, *, is_judged: bool) -> Callable[..., Any]:
+def record_function(plan: Plan, *, is_judged: bool, paths: ReadPaths | None = None) -> Callable[..., Any]:
     """A function of records. Returns a list of pairs (line, parent) for a record with lines.
 
     is_judged: return an `IncomingEvent` where no bound is broken, otherwise the fields. False: always the fields.
+    paths: takes what the function reads.
     """
-    writer = Writer("record", LINE_PLACES)
+    writer = Writer("record", LINE_PLACES, paths)
     writer.line(f"if value is None: return {writer.constant(outcomes.TOMBSTONE)}")
     _write_filters(writer, plan)
     action = "" if plan.action.places & LINE_PLACES else _write_action(writer, plan)
@@ -44,9 +45,9 @@ def record_function(plan: Plan, *, is_judged: bool) -> Callable[..., Any]:
     return _finished(writer, plan, action or _write_action(writer, plan), is_judged)
 
 
-def line_function(plan: Plan, *, is_judged: bool) -> Callable[..., Any]:
-    """A function of lines, without the filters. is_judged: as for `record_function`."""
-    writer = Writer("line")
+def line_function(plan: Plan, *, is_judged: bool, paths: ReadPaths | None = None) -> Callable[..., Any]:
+    """A function of lines, without the filters. is_judged, paths: as for `record_function`."""
+    writer = Writer("line", paths=paths)
     return _finished(writer, plan, _write_action(writer, plan), is_judged)
 
 

@@ -31,6 +31,8 @@ class Lines:
         outer, *inner = [parse_path(level) for level in levels]
         self._path = path
         self._inner = inner[0] if inner else None
+        # The path of the only list; None where the lines stand in further lists.
+        self.names = outer if self._inner is None and all(isinstance(step, str) for step in outer) else None
         self.source = path_source("value", outer, path)  # of the list of the record, which may be a text with JSON
 
     def pairs(self, found: Any) -> list[tuple[Any, Any]] | Skipped | Rejection:

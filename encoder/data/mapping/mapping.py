@@ -10,6 +10,8 @@ from encoder.data.mapping.functions import line_function, record_function, sourc
 from encoder.data.mapping.plan import Plan
 from encoder.data.mapping.records import Skipped, SourceRecord
 from encoder.data.mapping.sources.source import text_of
+from encoder.data.mapping.sources.writer import ReadPaths
+from encoder.data.mapping.value_type import value_type
 
 Fields = dict[str, Any]  # the fields of an event before the judge
 
@@ -23,14 +25,23 @@ class Mapping:
     """
 
     def __init__(self, name: str, fingerprint: str, plan: Plan) -> None:
-        """fingerprint: 16 hexadecimal digits that tell mappings with different results apart."""
+        """fingerprint: 16 hexadecimal digits that tell mappings with different results apart.
+
+        read_at_once takes the parts of a `SourceRecord`. It returns the event of a plain record, or what `finish` takes.
+
+        value_type is a type for msgspec. A value that is decoded to this type gives the events of the whole value.
+        Where the value has another shape, or is rejected, the whole value must be decoded.
+        """
         self.name = name
         self.fingerprint = fingerprint
         self._fields_of_record = record_function(plan, is_judged=False)
-        self._event_of_record = record_function(plan, is_judged=True)
+        paths: ReadPaths = set()
+        self.read_at_once = record_function(plan, is_judged=True, paths=paths)
         self._fields_of_line = line_function(plan, is_judged=False)
-        self._event_of_line = line_function(plan, is_judged=True)
-        self._user = source_function(plan.user) if "key" in plan.user.places else None
+        self._event_of_line = line_function(plan, is_judged=True, paths=paths)
+        self.value_type = _value_type(plan, paths)
+        self._user_of = source_function(plan.user)
+        self._user = self._user_of if "key" in plan.user.places else None
 
     def read(self, record: SourceRecord) -> tuple[Fields, ...] | Skipped | Rejection:
         """The fields of the record's events in order, ready for `judge_fields`."""
@@ -49,7 +60,12 @@ class Mapping:
         If the judge rejects one event, the whole record is rejected. dropped: takes the optional fields that the events
         lost.
         """
-        read: Any = self._event_of_record(*record)
+        return self.finish(self.read_at_once(*record), record, dropped)
+
+    def finish(
+        self, read: Any, record: SourceRecord, dropped: list[DroppedField] | None = None
+    ) -> tuple[IncomingEvent, ...] | Skipped | Rejection:
+        """What `judge` returns. read: what `read_at_once` returned for the record."""
         if read.__class__ is IncomingEvent:
             return (read,)
         lost: list[DroppedField] = []
@@ -77,6 +93,16 @@ class Mapping:
             return None
         user_id = text_of(self._user(None, key))
         return user_id if isinstance(user_id, str) and user_id else None
+
+    def user_of(self, record: SourceRecord) -> str | None:
+        """The user of a record that need not be an event. None where the record names no user apart from its lines."""
+        user_id = text_of(self._user_of(*record))
+        return user_id if isinstance(user_id, str) and user_id else None
+
+
+def _value_type(plan: Plan, paths: ReadPaths) -> Any:
+    of_place = {place: [steps for found, steps in paths if found == place] for place in ("value", "line")}
+    return value_type(of_place["value"], None if plan.lines is None else plan.lines.names, of_place["line"])
 
 
 def _of_lines(

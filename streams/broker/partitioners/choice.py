@@ -32,7 +32,7 @@ def choose_partitioner(settings: Settings, topic: str, limit_s: float = 2.0) -> 
     judgement = judge_topic(settings, topic, limit_s)
     check_setting(settings, topic, judgement)
     doubt = doubt_of(settings, topic, judgement)
-    if doubt is not None:
+    if doubt is not None and settings.mapping is None:  # with a mapping, the key need not be the user
         logger.warning("%s", doubt)
     return settings.partitioner or judgement.best
 

@@ -87,7 +87,9 @@ def _erased_note(erased: int) -> str:
 def _as_json(contents: Contents) -> dict[str, object]:
     fields: dict[str, object] = msgspec.to_builtins(contents)
     fields["newest"] = [
-        msgspec.to_builtins(letter) | {"key": _as_text(letter.key), "value": _as_text(letter.value)}
+        msgspec.to_builtins(letter)
+        | {"key": _as_text(letter.key), "value": _as_text(letter.value)}
+        | {"headers": [(name, _as_text(value)) for name, value in letter.headers]}
         for letter in contents.newest
     ]
     return fields

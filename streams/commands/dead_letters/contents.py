@@ -9,6 +9,7 @@ import msgspec
 
 from streams.broker.topic_reader import read_topic
 from streams.commands.dead_letters.letter import Letter, letter_from_record
+from streams.commands.dead_letters.letter_users import user_ids_reader
 from streams.commands.dead_letters.markers import Markers
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import decode_headers
@@ -55,7 +56,7 @@ async def _read_contents(settings: Settings, reason: str, limit: int) -> Content
 
 
 async def _read_markers(settings: Settings) -> Markers:
-    markers = Markers()
+    markers = Markers(user_ids_reader(settings))
     async for records in read_topic(settings, settings.dead_letter_topic):
         for record in records:
             markers.add(record)

@@ -8,7 +8,7 @@ counts, and every quoted text counts where the JSON cannot be read.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 
 import msgspec
 
@@ -33,19 +33,20 @@ class Erasures:
         first = positions.get(position[:3], position)
         positions[position[:3]] = min(first, position)
 
-    def covers(self, letter: SourcePosition, key: bytes | None, value: bytes | None) -> bool:
-        """True when a user whom the key or the value may name was erased after the letter.
+    def __bool__(self) -> bool:
+        return bool(self._positions)
+
+    def covers(self, letter: SourcePosition, user_ids: Set[bytes]) -> bool:
+        """True when one of these users was erased after the letter. user_ids: whom the letter may name.
 
         Offsets decide the order in the partition of the erasure. Timestamps decide in other partitions, and in another
         incarnation of the topic, whose offsets began again at 0.
         """
-        if not self._positions:
-            return False
         return any(
             letter.offset < erasure.offset
             if letter[:2] == erasure[:2]  # epoch and partition
             else letter.timestamp_ms <= erasure.timestamp_ms
-            for user_id in possible_user_ids(key, value)
+            for user_id in user_ids
             for erasure in self._positions.get(user_hash(user_id), {}).values()
         )
 
@@ -53,6 +54,20 @@ class Erasures:
 def possible_user_ids(key: bytes | None, value: bytes | None) -> set[bytes]:
     """Everything that may be the id of the letter's user, as UTF-8. In a broken value, every text may be the id."""
     return {key or b"", *_quoted_texts(key or b""), *_ids_in_value(value or b"")}
+
+
+def every_text(content: bytes | None) -> Iterator[bytes]:
+    """Every text and number in JSON, and every quoted text in other content. By a mapping, each may be the user."""
+    if content is None:
+        return
+    yield content
+    try:
+        document = json.loads(content, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        yield from _quoted_texts(content)
+        return
+    for text in _texts_inside(document):
+        yield text.encode("utf-8", "surrogatepass")
 
 
 def _ids_in_value(value: bytes) -> Iterable[bytes]:

@@ -8,8 +8,10 @@ import msgspec
 from streams.contracts.dead_letters import (
     EPOCH_HEADER,
     FIELD_HEADER,
+    HEADERS_BYTES_HEADER,
     KEY_BYTES_HEADER,
     OFFSET_HEADER,
+    OUR_HEADERS,
     PARTITION_HEADER,
     REASON_HEADER,
     TIMESTAMP_HEADER,
@@ -34,16 +36,18 @@ class SourcePosition(NamedTuple):
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter that was not sent again. `whole`: the letter holds the complete key and value of the original."""
+    """A dead letter that was not sent again. `whole`: the letter holds the complete original."""
 
     partition: int  # in the dead-letter topic
     offset: int
     timestamp_ms: int
+    position: SourcePosition  # of the original, see `source_position`
     source: str  # id of the original, `record_id`; topic-partition-offset where an earlier version wrote the letter
     field: str
     reason: str
     key: bytes | None
     value: bytes | None
+    headers: list[tuple[str, bytes]] = []  # of the original
     whole: bool
 
     def matches(self, text: str) -> bool:
@@ -67,12 +71,14 @@ def letter_from_record(record: Any, headers: dict[str, str]) -> Letter:
         partition=record.partition,
         offset=record.offset,
         timestamp_ms=record.timestamp,
+        position=source_position(record, headers),
         source="-".join(source),
         field=headers.get(FIELD_HEADER, "?"),
         reason=headers.get(REASON_HEADER, "no reason: not written by Thalweg"),
         key=record.key,
         value=record.value,
-        whole=KEY_BYTES_HEADER not in headers and VALUE_BYTES_HEADER not in headers,
+        headers=[(name, value) for name, value in record.headers if not name.startswith(OUR_HEADERS)],
+        whole=not headers.keys() & {KEY_BYTES_HEADER, VALUE_BYTES_HEADER, HEADERS_BYTES_HEADER},
     )
 
 

@@ -4,6 +4,7 @@ The topic also holds markers: a resend leaves a marker, and so does the erasure 
 letters that it names, so all markers are read before the first letter is judged.
 """
 
+from collections.abc import Callable, Set
 from typing import Any
 
 from streams.commands.dead_letters.erasures import Erasures
@@ -21,7 +22,9 @@ from streams.contracts.dead_letters import (
 class Markers:
     """The markers of the dead-letter topic, and the letters that were already read."""
 
-    def __init__(self) -> None:
+    def __init__(self, user_ids_of: Callable[[Any], Set[bytes]]) -> None:
+        """user_ids_of: every id, in UTF-8, that a dead letter may have as its user."""
+        self._user_ids_of = user_ids_of
         self.resent: set[tuple[int, int]] = set()  # partition and offset of the letters that were sent again
         self.letters_of_erased_users = 0  # letters that `hides` left out because of an erasure
         self._erasures = Erasures()
@@ -53,7 +56,7 @@ class Markers:
             self._originals.add(original)
         if (record.partition, record.offset) in self.resent:
             return True
-        is_of_erased_user = self._erasures.covers(position, record.key, record.value)
+        is_of_erased_user = bool(self._erasures) and self._erasures.covers(position, self._user_ids_of(record))
         self.letters_of_erased_users += is_of_erased_user
         return is_of_erased_user
 

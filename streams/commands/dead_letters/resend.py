@@ -1,5 +1,10 @@
 """Sends the originals of dead letters to the behaviour topic again, and marks the letters as resent.
 
+By the event contract, a record is its key and its value, and the rule of the producers chooses the partition of the
+key. By a mapping, headers and timestamp may be parts of the event, and only the record's producer knows the partition.
+Such a record goes to its old partition with its headers and its timestamp. A record whose time was rejected gets a new
+timestamp, because the old one would be rejected again.
+
 A marker is a record of the dead-letter topic with the header RESENT_HEADER. It stands in the partition of its letters
 and lists their offsets. It is written after the broker has confirmed the records. A letter that a marker names is not
 shown and not sent again. A crash between the records and the marker makes the next resend repeat the records; a worker
@@ -18,6 +23,8 @@ from streams.config.settings import Settings
 from streams.contracts.dead_letters import RESENT_HEADER
 
 OFFSETS_PER_MARKER = 1000
+RECORDS_IN_FLIGHT = 1000
+TIME_FIELD = "event_time_ms"
 
 
 class ResendResult(NamedTuple):
@@ -33,11 +40,32 @@ def resend(settings: Settings, reason: str = "") -> ResendResult:
     letters, erased = asyncio.run(matching_letters(settings, reason))
     whole = [letter for letter in letters if letter.whole]
     if whole:
-        partitioner = choose_partitioner(settings, settings.behavior_topic)
-        replay = Replay(settings, settings.behavior_topic, partitioner=partitioner)
-        replay.run((letter.key, letter.value) for letter in whole)
+        if settings.mapping is None:
+            partitioner = choose_partitioner(settings, settings.behavior_topic)
+            replay = Replay(settings, settings.behavior_topic, partitioner=partitioner)
+            replay.run((letter.key, letter.value) for letter in whole)
+        else:
+            asyncio.run(_send_as_they_were(settings, whole))
         asyncio.run(_write_markers(settings, whole))
     return ResendResult(len(whole), [letter for letter in letters if not letter.whole], erased)
+
+
+async def _send_as_they_were(settings: Settings, letters: list[Letter]) -> None:
+    topic = settings.behavior_topic
+    async with open_producer(settings, f"topic {topic} did not confirm all of {len(letters)} records") as producer:
+        for start in range(0, len(letters), RECORDS_IN_FLIGHT):
+            answers = [
+                await producer.send(
+                    topic,
+                    value=letter.value,
+                    key=letter.key,
+                    partition=letter.position.partition if letter.position.partition >= 0 else None,
+                    timestamp_ms=None if letter.field == TIME_FIELD else letter.position.timestamp_ms,
+                    headers=letter.headers,
+                )
+                for letter in letters[start : start + RECORDS_IN_FLIGHT]
+            ]
+            await asyncio.gather(*answers)
 
 
 async def _write_markers(settings: Settings, letters: list[Letter]) -> None:

@@ -50,7 +50,8 @@ def _check_topics(settings: Settings, bundle: Bundle | None, existing: set[str])
             yield Finding("failed", "topics", detail, f"add partitions to {behavior} or name another topic")
         elif partitions < topic.partitions:
             yield Finding("note", "topics", f"{detail}: the next worker adds the missing partitions")
-    yield _check_partitioner(settings)
+    if settings.mapping is None:  # with a mapping, the key need not be the user
+        yield _check_partitioner(settings)
 
 
 def _check_partitioner(settings: Settings) -> Finding:

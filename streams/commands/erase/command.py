@@ -52,5 +52,6 @@ def _print_sent(user_id: str, topic: str, sent: Sent) -> None:
         holders = ", ".join(sorted(row.bundle_id for row in sent.rows))
         why = f"rows are stored by {holders}"
     else:
-        why = f"no row is stored; events may wait, and {sent.partitioner} puts them into this partition"
+        here = "this partition" if len(sent.at) == 1 else "each of these partitions"
+        why = f"no row is stored; events may wait, and {sent.waiting} {here}"
     print(f"erase: the erasure of user {user_id!r} stands in {topic} {where}; {why}", flush=True)

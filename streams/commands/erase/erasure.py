@@ -12,6 +12,7 @@ from streams.broker.topics import Topic, count_members, describe_topic
 from streams.commands.erase.proof import Bundle, Incarnation, Verdict, ends_behind, judge
 from streams.config.errors import InputError
 from streams.config.settings import Settings
+from streams.contracts.behavior_events import ERASE_HEADER
 from streams.engine.codec import Rejected, decode
 from streams.store.held_rows import HeldRow, HeldRows
 from streams.store.session import Session
@@ -25,7 +26,7 @@ class Sent(NamedTuple):
     at: dict[int, int]  # offset of the erasure, by partition
     ends: dict[int, int]  # by partition, the offset that a group must have passed, see `ends_behind`
     rows: Sequence[HeldRow]  # the user's rows before
-    partitioner: str
+    waiting: str  # "WHAT puts them into": what decides the partition of a user without a row
 
 
 class Erasure:
@@ -52,11 +53,13 @@ class Erasure:
         topic = describe_topic(self._settings, name)
         partitioner = choose_partitioner(self._settings, name)
         rows = self._held.rows(self._user_id)
-        by_rule = PARTITIONERS[partitioner](self._key, topic.partitions)
+        by_rule, waiting = [PARTITIONERS[partitioner](self._key, topic.partitions)], f"{partitioner} puts them into"
+        if self._settings.mapping is not None:  # The key of a user's records need not be the user.
+            by_rule, waiting = list(range(topic.partitions)), "any key may put them into"
         partitions = self._incarnation(topic).partitions_of(rows, topic.partitions, by_rule)
         at = asyncio.run(self._send_to(partitions))
         ends = ends_behind(describe_topic(self._settings, name).stable_offsets, at)
-        return Sent(at, ends, rows, partitioner)
+        return Sent(at, ends, rows, waiting)
 
     def wait(self, sent: Sent, timeout_s: float) -> Verdict:
         """Look until the erasure is proven or cannot be proven any more, at most for this time.
@@ -94,7 +97,10 @@ class Erasure:
     async def _send_to(self, partitions: Sequence[int]) -> dict[int, int]:
         name = self._settings.behavior_topic
         async with open_producer(self._settings, f"topic {name} did not confirm the erasure") as producer:
-            answers = [await producer.send_and_wait(name, key=self._key, partition=p) for p in partitions]
+            headers = [(ERASE_HEADER, self._key)]
+            answers = [
+                await producer.send_and_wait(name, key=self._key, partition=p, headers=headers) for p in partitions
+            ]
         return {answer.partition: answer.offset for answer in answers}
 
 

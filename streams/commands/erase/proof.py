@@ -23,11 +23,11 @@ class Incarnation(NamedTuple):
     def of(cls, epochs: Sequence[Epoch], topic_id: uuid.UUID) -> "Incarnation":
         return cls(tuple(epoch for epoch in epochs if epoch.topic_id == topic_id))
 
-    def partitions_of(self, rows: Collection[HeldRow], partitions: int, by_rule: int) -> list[int]:
+    def partitions_of(self, rows: Collection[HeldRow], partitions: int, by_rule: Collection[int]) -> list[int]:
         """The partitions to which the erasure goes: where rows of the last epoch are stored, or else the rule's.
 
-        partitions: of the topic now. While added partitions are not read yet, the user's next events stand in the
-        rule's partition, so the erasure goes there too.
+        partitions: of the topic now. by_rule: where producers may put the user's events. While added partitions are not
+        read yet, the user's next events stand in the rule's partitions, so the erasure goes there too.
         """
         last = self.epochs[-1] if self.epochs else None
         found = {
@@ -36,7 +36,7 @@ class Incarnation(NamedTuple):
             if last is not None and row.position is not None and row.position.epoch >= last.number
         }
         if last is None or not found or last.partitions != partitions:
-            found.add(by_rule)
+            found.update(by_rule)
         return sorted(found)
 
     def is_after(self, position: StoredPosition | None, sent: Mapping[int, int]) -> bool:

@@ -15,12 +15,13 @@ from rich.status import Status
 
 from encoder.commands.log_arguments import LOG_HELP
 from encoder.commands.number_arguments import positive, share
-from encoder.data.loaders import COLUMNS_HELP, FORMATS
+from encoder.data.loaders import COLUMNS_HELP, FORMATS, MAPPING_HELP
 from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.topics import ensure_topics
 from streams.commands.replay.log_records import LogRecords
 from streams.commands.replay.producer import MAX_RECORD_BYTES, Replay
-from streams.config.settings import load_settings
+from streams.config.errors import SettingsError
+from streams.config.settings import load_settings, setting_label
 
 PROGRESS_INTERVAL_S = 0.5
 
@@ -30,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=FORMATS, help="format of the log (default: parquet, csv or jsonl by the name of the file)"
     )
-    parser.add_argument("--columns", metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)
+    names = parser.add_mutually_exclusive_group()
+    names.add_argument("--columns", metavar="FIELD=COLUMN,...", help=COLUMNS_HELP)
+    names.add_argument("--mapping", metavar="PRESET|FILE", help=MAPPING_HELP)
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--first", type=share, metavar="FRACTION", help="send only this first part of the log in time")
     part.add_argument("--rest", type=share, metavar="FRACTION", help="send only the part after this first part")
@@ -47,7 +50,12 @@ def run(args: argparse.Namespace) -> int:
     named = {"THALWEG_BROKER": args.bootstrap} if args.bootstrap else {}
     settings = load_settings({**os.environ, **named})
     settings = msgspec.structs.replace(settings, behavior_topic=args.topic or settings.behavior_topic)
-    records = LogRecords(args.log, args.format, args.columns, first=args.first, rest=args.rest)
+    if settings.mapping is not None and args.topic is None:
+        raise SettingsError(
+            f"workers read {settings.behavior_topic} by the setting {setting_label('mapping')}, and a replay sends "
+            "events of the event contract: name another topic with --topic, or leave the setting out"
+        )
+    records = LogRecords(args.log, args.format, args.columns, first=args.first, rest=args.rest, mapping=args.mapping)
     if args.topic is None:  # a topic that the user names must exist
         ensure_topics(settings)
     partitioner = choose_partitioner(settings, settings.behavior_topic)
@@ -66,6 +74,7 @@ def _print_counts(replay: Replay, records: LogRecords, as_json: bool) -> None:
             "failed": replay.failed,
             "moved": records.moved,
             "late": records.late,
+            "skipped": records.skipped,
             "elapsed_s": round(replay.elapsed_s, 3),
             "records_per_s": records_per_s,
         }
@@ -78,6 +87,8 @@ def _print_counts(replay: Replay, records: LogRecords, as_json: bool) -> None:
     )
     if records.moved:
         print(f"{records.moved} rows of the file stand behind a later event: all rows were sent in order of time")
+    if records.skipped:
+        print(f"{records.skipped} lines of the log are no events by the mapping and were not sent")
     if records.late:
         print(
             f"{records.late} events stand behind a later event of their user: JSON Lines are sent in the order of the "

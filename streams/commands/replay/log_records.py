@@ -1,6 +1,7 @@
 """The rows of a log as records of the behaviour topic, in the order in which they are sent."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -36,7 +37,8 @@ class LogRecords:
     The key is the user id, or b"" when the row has no user id.
 
     moved: events that stand in the file behind an event of a later time, and that were sorted. late: events of JSON
-    Lines that stand behind a later event of their user. Both counts grow while the records are read.
+    Lines that stand behind a later event of their user. skipped: lines that are no events by the mapping, which are not
+    sent. The counts grow while the records are read.
     """
 
     def __init__(
@@ -47,8 +49,9 @@ class LogRecords:
         first: float | None = None,
         rest: float | None = None,
         run_records: int = RUN_RECORDS,
+        mapping: str | None = None,
     ) -> None:
-        """log, format, columns: as for `load_log`. run_records: how many records are sorted in memory.
+        """log, format, columns, mapping: as for `load_log`. run_records: how many records are sorted in memory.
 
         first, rest: keep the rows before or from the time that `load_log(...).cut_ms(fraction)` returns.
 
@@ -66,23 +69,29 @@ class LogRecords:
         self.moved = 0
         self.late = 0
         self._source = common_format(paths, format)
-        self._log = (paths, self._source, columns)
+        self.skipped = 0
+        self._log = partial(load_log, paths, self._source, columns, mapping=mapping)
         self._fraction = rest if first is None else first
         self._is_rest_wanted = rest is not None
         self._run_records = run_records
-        log_format = choose_format(paths[0], self._source, columns)
+        log_format = choose_format(paths[0], self._source, columns, mapping)
         self.keeps_file_order = log_format.rows_are_records
         batches = validated_batches(log_format, paths[0])
         head = list(islice(batches, 1))
         for batch in head:
             _check_head(batch, paths[0], self._source)
         others = (validated_batches(log_format, path) for path in paths[1:])
-        self._batches = chain(head, batches, chain.from_iterable(others))
+        self._batches = self._count_skipped(chain(head, batches, chain.from_iterable(others)))
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         if self.keeps_file_order:
             return ((record.key, record.value) for record in self._in_file_order())
         return self._in_time_order()
+
+    def _count_skipped(self, batches: Iterable[JudgedBatch]) -> Iterator[JudgedBatch]:
+        for batch in batches:
+            self.skipped += len(batch.skipped)
+            yield batch
 
     def _in_file_order(self) -> Iterator[TimedRecord]:
         """Yield the wanted rows of a file whose rows are records, and count late events."""
@@ -117,7 +126,7 @@ class LogRecords:
 
     def _wanted_records(self) -> Iterator[tuple[TimedRecord, bool]]:
         """Yield the rows in the order of the file, each with whether it is an event."""
-        cut_ms = None if self._fraction is None else load_log(*self._log, for_model=True)[0].cut_ms(self._fraction)
+        cut_ms = None if self._fraction is None else self._log(for_model=True)[0].cut_ms(self._fraction)
         for record, is_event in _records(self._batches, self._source, self.keeps_file_order):
             if cut_ms is None or (record.time_ms >= cut_ms) == self._is_rest_wanted:
                 yield record, is_event

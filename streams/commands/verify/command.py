@@ -40,6 +40,11 @@ def print_report(found: Verification) -> None:
             f"verify: the topic was deleted and made again ({found.earlier_topics} times); users with events in an "
             "earlier topic cannot be recomputed"
         )
+    if found.mappings:
+        print(
+            f"verify: workers read the topic by {', '.join(found.mappings)} in turn, and verify reads the topic by the "
+            "present one; a user whose events they read differently can differ"
+        )
     if found.repaired:
         print(f"verify: {found.repaired} rows were written, and all users were verified again")
         if not found.is_topic_complete:
@@ -54,7 +59,8 @@ def print_report(found: Verification) -> None:
     print(
         f"verify: {verdict}; {found.users} users, {found.events} events applied, "
         f"{found.already_applied} already applied, {found.dead_letters} dead letters, "
-        f"{found.erasures} erasures, largest difference {found.max_abs_diff:.1e}"
+        + (f"{found.skipped} skipped by the mapping, " if found.skipped else "")
+        + f"{found.erasures} erasures, largest difference {found.max_abs_diff:.1e}"
         + (f"; {found.unverifiable} users began before the topic's first record" if found.unverifiable else "")
         + waiting
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from streams.broker.topics import Topic
 from streams.commands.verify.result import Verification
 from streams.engine.arena import NO_OFFSET, StoredUser
-from streams.engine.codec import Outcome, Rejected, decode_batch
+from streams.engine.codec import Outcome, RecordDecoder, WithoutUser
 from streams.engine.planning.candidates import Part
 from streams.engine.planning.repeats import digests
 from streams.engine.planning.rows import Rows
@@ -32,6 +32,7 @@ class Recompute:
     def __init__(
         self,
         processor: Processor,
+        decoder: RecordDecoder,
         topic: Topic,
         stored: dict[str, StoredUser],
         set_aside: set[tuple[int, int]],
@@ -40,6 +41,7 @@ class Recompute:
         """stored: the rows by user; set_aside: partition and offset of records that a worker rejected for a reason that
         the record does not tell; found: takes the counts and the differences."""
         self._processor = processor
+        self._decoder = decoder
         self._topic = topic
         self._stored = stored
         self._set_aside = set_aside
@@ -51,7 +53,7 @@ class Recompute:
     def step(self, partition: int, records: list[Any], users: Users) -> None:
         """Apply the records of these users, up to the later of the user's stored position and the commit."""
         found, kept_records, kept = self._found, [], []
-        for record, outcome in zip(records, decode_batch(records), strict=True):
+        for record, outcome in zip(records, self._decoder.decode_batch(records), strict=True):
             if (partition, record.offset) in self._set_aside:
                 found.dead_letters += users != "away"
             elif self._is_wanted(partition, record.offset, outcome, users):
@@ -64,11 +66,12 @@ class Recompute:
         found.events += len(result.applied.event)
         found.already_applied += result.already_applied
         found.dead_letters += len(result.rejected)
+        found.skipped += len(result.skipped)
         found.erasures += len(result.erased)
 
     def _is_wanted(self, partition: int, offset: int, outcome: Outcome, users: Users) -> bool:
         committed = self._topic.committed.get(partition, 0)
-        if isinstance(outcome, Rejected):
+        if isinstance(outcome, WithoutUser):
             return offset < committed and users != "away"
         row = self._stored.get(outcome.user_id)
         is_home = row is None or row.partition == partition
@@ -89,7 +92,9 @@ class Recompute:
             row.offset if row is not None and (row.partition == partition or row.offset == NO_OFFSET) else MAX_OFFSET
             for row in rows
         ]
-        behind = np.flatnonzero(applied.offset > np.array(ends, np.int64)[applied.row]).tolist()
+        # The first event of a record stands for the record.
+        is_behind = (applied.offset > np.array(ends, np.int64)[applied.row]) & (applied.line == 0)
+        behind = np.flatnonzero(is_behind).tolist()
         for at, digest in zip(behind, digests([applied.event[at] for at in behind]).tolist(), strict=True):
             row = rows[applied.row[at]]
             if row is not None and digest not in row.recent:
@@ -103,7 +108,7 @@ class Recompute:
         """Let users whose earlier events are in another partition continue with their state in this partition."""
         arena = self._processor.arena
         for outcome in outcomes:
-            if not isinstance(outcome, Rejected):
+            if not isinstance(outcome, WithoutUser):
                 slot = arena.slot(outcome.user_id)
                 if slot is not None and arena.partition[slot] != partition:
                     arena.partition[slot], arena.offset[slot] = partition, NO_OFFSET

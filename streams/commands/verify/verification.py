@@ -14,6 +14,7 @@ from encoder.data.contract.judge import DROPPABLE_FIELDS
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.broker.clients import open_consumer
+from streams.broker.record_decoder import open_decoder
 from streams.broker.topic_reader import POLL_RECORDS, read_partition, read_topic
 from streams.broker.topics import Topic, count_members, describe_topic, topic_exists
 from streams.commands.verify.recompute import Recompute, Users
@@ -29,6 +30,7 @@ from streams.contracts.dead_letters import (
     epoch_of,
 )
 from streams.engine.arena import NO_OFFSET, Arena, StoredUser
+from streams.engine.codec import RecordDecoder
 from streams.engine.epochs import EpochView
 from streams.engine.processor import Processor
 from streams.store.cql_schema import HIGHEST_GENERATION
@@ -46,24 +48,29 @@ def verify(settings: Settings, bundle: Bundle, repair: bool = False) -> Verifica
     group_id = settings.consumer_group_id(bundle.bundle_id)
     if repair and (members := count_members(settings, group_id)):
         raise SettingsError(f"{members} workers of group {group_id} are running: stop all of them before a repair")
+    decoder = open_decoder(settings)
     topic = describe_topic(settings, settings.behavior_topic, group_id)
     store = open_store(settings, bundle)
     try:
         store.registry.check_topic(topic.name)
-        found, recompute = _verify(settings, bundle, topic, store)
+        mappings = store.registry.check_mapping(bundle.bundle_id, decoder.name)
+        found, recompute = _verify(settings, bundle, topic, store, decoder)
         if repair and recompute.wrong:
             rows, state, representation = recompute.recomputed()
             # The highest generation wins over a wrong row at the same position.
             requests = store.users.encode(rows, state, representation, HIGHEST_GENERATION, int(time.time() * 1000))
             asyncio.run(store.users.write(requests))
-            found, _ = _verify(settings, bundle, topic, store)
+            found, _ = _verify(settings, bundle, topic, store, decoder)
             found.repaired = len(rows)
+        found.mappings = mappings if len(mappings) > 1 else []
         return found
     finally:
         store.close()
 
 
-def _verify(settings: Settings, bundle: Bundle, topic: Topic, store: Store) -> tuple[Verification, Recompute]:
+def _verify(
+    settings: Settings, bundle: Bundle, topic: Topic, store: Store, decoder: RecordDecoder
+) -> tuple[Verification, Recompute]:
     epochs = store.registry.epochs(topic.name)
     comparable = frozenset(epoch.number for epoch in epochs if epoch.topic_id == topic.topic_id)
     store.users.use_epoch(EpochView(max(comparable, default=0), comparable))
@@ -78,26 +85,17 @@ def _verify(settings: Settings, bundle: Bundle, topic: Topic, store: Store) -> t
     # partition where the user is stored.
     passes: list[Users] = ["away", "home"] if len(comparable) > 1 else ["all"]
     set_aside = asyncio.run(_set_aside_records(settings, min(comparable, default=0)))
-    recompute = asyncio.run(_recompute(settings, bundle, topic, passes, stored, set_aside, found))
+    arena = Arena(max(1, topic.records), bundle.manifest.state_width, bundle.manifest.representation_width)
+    recompute = Recompute(Processor(bundle, Stepper(bundle), arena), decoder, topic, stored, set_aside, found)
+    asyncio.run(_step_all(settings, topic, passes, recompute))
     start_offsets = describe_topic(settings, topic.name).start_offsets  # Retention may have deleted records meanwhile.
     recompute.compare(start_offsets, damaged)
     _report_rows_without_events(recompute, start_offsets, stored, found)
     return found, recompute
 
 
-async def _recompute(
-    settings: Settings,
-    bundle: Bundle,
-    topic: Topic,
-    passes: list[Users],
-    stored: dict[str, StoredUser],
-    set_aside: set[tuple[int, int]],
-    found: Verification,
-) -> Recompute:
-    """Read the topic once for each pass."""
-    arena = Arena(max(1, topic.records), bundle.manifest.state_width, bundle.manifest.representation_width)
-    processor = Processor(bundle, Stepper(bundle), arena)
-    recompute = Recompute(processor, topic, stored, set_aside, found)
+async def _step_all(settings: Settings, topic: Topic, passes: list[Users], recompute: Recompute) -> None:
+    """Read the topic once for each pass, and step the users."""
     failure = f"topic {topic.name} at {settings.broker} could not be read"
     async with open_consumer(settings, failure, max_poll_records=POLL_RECORDS) as consumer:
         for users in passes:
@@ -105,7 +103,6 @@ async def _recompute(
                 start, end = topic.start_offsets[partition], topic.stable_offsets[partition]
                 async for batch in read_partition(consumer, topic.name, partition, start, end):
                     recompute.step(partition, batch, users)
-    return recompute
 
 
 async def _set_aside_records(settings: Settings, epoch: int) -> set[tuple[int, int]]:

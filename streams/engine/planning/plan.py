@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from encoder.data.contract.judge import DroppedField
 from encoder.data.events import BehaviorEvent
 from streams.engine.arena import Arena
-from streams.engine.codec import Rejected
-from streams.engine.planning.candidates import Candidates, Erased, Part
+from streams.engine.codec import Rejected, Skipped
+from streams.engine.planning.candidates import CandidateEvents, Candidates, Erased, Part
 from streams.engine.planning.repeats import digests, doubtful_rows, remember, repeats
 from streams.engine.planning.rows import Rows
 from streams.engine.planning.waves import Groups
@@ -28,6 +28,7 @@ class AppliedEvents(msgspec.Struct, frozen=True, kw_only=True):
     """The applied events of a micro-batch as columns, part after part and in the order of the partition."""
 
     event: list[BehaviorEvent]
+    line: Integers  # (n,) number of the event in its record, from 0; the events of a record stand side by side
     partition: Integers  # (n,)
     offset: Integers  # (n,)
     timestamp_ms: Integers  # (n,) of the record
@@ -39,6 +40,10 @@ class AppliedEvents(msgspec.Struct, frozen=True, kw_only=True):
     steps: Integers  # (n,) events of the user that were applied before
     previous_item: NDArray[np.object_]  # (n,) str or None, the item of the user's previous event
 
+    def records(self) -> int:
+        """The number of records that the events stand in."""
+        return int(np.count_nonzero(self.line == 0))
+
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """A planned micro-batch. The rows are those after the batch."""
@@ -47,7 +52,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     applied: AppliedEvents
     rejected: list[tuple[Any, Rejected]]  # the record and the reason, by part and offset
     erased: list[Erased]  # in order
-    already_applied: int
+    already_applied: int  # records
+    skipped: list[Skipped]  # records that are no events by the mapping
     dropped: list[DroppedField]  # optional fields that the events of the batch lost
 
     def changed_rows(self) -> Integers:
@@ -75,26 +81,28 @@ class Planner:
         candidates.reject_strays()
         replayed = candidates.offset <= rows.offset[candidates.row]
         candidates.drop_applied(replayed, replayed)
-        digest, groups = digests(candidates.event), Groups(candidates.row)
+        digest, groups = digests(candidates.outcome), Groups(candidates.row)
         if len(doubtful := doubtful_rows(rows, groups, candidates.offset, digest)):
             replayed, sent_twice = repeats(rows, doubtful, groups, candidates.offset, digest)
             repeated = replayed | sent_twice
             candidates.drop_applied(repeated, replayed)
             digest, groups = digest[~repeated], Groups(candidates.row)
-        applied = self._apply(candidates, groups)
         remember(rows.recent, candidates.row, groups, digest)
+        events = candidates.events()
+        applied = self._apply(rows, events, groups if len(events.row) == len(digest) else Groups(events.row))
         return Planned(
             rows=rows,
             applied=applied,
             rejected=candidates.rejections(),
             erased=candidates.erased,
             already_applied=candidates.already_applied,
+            skipped=candidates.skipped,
             dropped=[one for part in parts for one in part.dropped],
         )
 
-    def _apply(self, candidates: Candidates, groups: Groups) -> AppliedEvents:
-        """Advance the rows by their events, and return the events as columns."""
-        rows, event, row = candidates.rows, candidates.event, candidates.row
+    def _apply(self, rows: Rows, events: CandidateEvents, groups: Groups) -> AppliedEvents:
+        """Advance the rows by their events, and return the events as columns. groups: the events grouped by row."""
+        event, row = events.event, events.row
         order, starts, touched = groups.order, groups.starts, groups.rows
         steps = rows.steps[row] + groups.occurrence
         latest, gap_ms = _times(rows, event, groups, steps)
@@ -105,16 +113,17 @@ class Planner:
 
         last = starts + groups.lengths - 1
         rows.steps[touched] += groups.lengths
-        rows.offset[touched] = candidates.offset[order[last]]
+        rows.offset[touched] = events.offset[order[last]]
         rows.last_time_ms[touched] = latest[last]
         rows.last_item[touched] = item_id[last]
         rows.changed[touched] = True
         item, action = self._items.get, self._actions.get
         return AppliedEvents(
             event=event,
-            partition=candidates.partition,
-            offset=candidates.offset,
-            timestamp_ms=np.array([record.timestamp for record in candidates.record], np.int64),
+            line=events.line,
+            partition=events.partition,
+            offset=events.offset,
+            timestamp_ms=events.timestamp_ms,
             row=row,
             groups=groups,
             item=np.array([item(name, 0) for name in names], np.int64),

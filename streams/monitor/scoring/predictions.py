@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from encoder.metrics.ranking import MISS
 from streams.contracts.evaluation_events import EvaluationEvent
+from streams.contracts.fields import record_of
 from streams.contracts.predictions import RESERVED_SYSTEMS, Prediction
 from streams.monitor.scoring.baselines import MAX_RANK
 
@@ -71,7 +72,7 @@ class Predictions:
             if waiting is None or not _is_before(waiting.after_event_id, event.id):
                 continue  # a prediction after this event or after a later one waits on
             del self._waiting[system, user_id]
-            if waiting.after_event_id == last_id:
+            if _is_after(waiting.after_event_id, last_id):
                 items = waiting.items
                 found[system] = items.index(event.item_id) + 1 if event.item_id in items else MISS
             else:
@@ -82,10 +83,22 @@ class Predictions:
         return found
 
 
-def _is_before(first: str, second: str) -> bool:
-    """Whether one record id is before another of the same partition. An id of another partition is before: no match."""
-    first_source, _, first_offset = first.rpartition("-")
-    second_source, _, second_offset = second.rpartition("-")
-    if first_source != second_source or not first_offset.isdecimal():
+def _is_before(prediction: str, event: str) -> bool:
+    """Whether the id that a prediction names is before an event's id of the same partition.
+
+    An id of another partition is before: no match. The id of a record stands for all events of the record.
+    """
+    prediction_source, _, prediction_place = prediction.rpartition("-")
+    event_source, _, event_place = event.rpartition("-")
+    offset, _, line = prediction_place.partition(".")
+    if prediction_source != event_source or not offset.isdecimal() or not (line or "0").isdecimal():
         return True
-    return int(first_offset) < int(second_offset)
+    event_offset, _, event_line = event_place.partition(".")
+    if int(offset) == int(event_offset) and line:
+        return int(line) < int(event_line or 0)
+    return int(offset) < int(event_offset)
+
+
+def _is_after(prediction: str, last_id: str | None) -> bool:
+    """Whether a prediction names this event of the user, or the record of this event."""
+    return last_id is not None and prediction in (last_id, record_of(last_id))

@@ -16,17 +16,26 @@ from export.runtime.bundle import Bundle
 from export.runtime.queries import recent_items
 from export.runtime.stepper import Stepper
 from streams.engine.arena import Arena
+from streams.engine.codec import Several
 from streams.engine.features import FeatureReader
 from streams.engine.planning.candidates import Part
 from streams.engine.planning.plan import Planner
 
 
 class UserRecord(NamedTuple):
-    """An event of one user, with what the planner reads of its record."""
+    """A record of one user: its event or its several events, and what the planner reads of the record besides."""
 
     offset: int
     timestamp: int
-    event: BehaviorEvent
+    outcome: BehaviorEvent | Several
+
+    def event_ids(self) -> list[str]:
+        """The ids of the record's events."""
+        return (
+            [one.event_id for one in self.outcome.events]
+            if isinstance(self.outcome, Several)
+            else [self.outcome.event_id]
+        )
 
 
 class Applied(NamedTuple):
@@ -53,7 +62,7 @@ def explain_records(
     """
     manifest = bundle.manifest
     arena = Arena(1, manifest.state_width, manifest.representation_width)
-    part = Part(0, records, [record.event for record in records])
+    part = Part(0, records, [record.outcome for record in records])
     applied = Planner(bundle.item_index, bundle.action_index, arena).plan([part]).applied
     kept = slice(0, steps)
     events = applied.event[kept]

@@ -16,7 +16,7 @@ from streams.broker.clients import open_consumer
 from streams.broker.topic_reader import read_partition
 from streams.config.errors import ThalwegError
 from streams.config.settings import Settings
-from streams.engine.codec import Erasure, decode_batch
+from streams.engine.codec import Erasure, Outcome, RecordDecoder, Several, decode_records_of
 from streams.engine.state_cell import StoredPosition
 from streams.serve.explanations.effects import UserRecord
 from streams.store.held_rows import HeldRows
@@ -39,8 +39,9 @@ class HistoryError(ThalwegError):
 class HistoryReader:
     """Reads the events that rows are made of."""
 
-    def __init__(self, settings: Settings, session: Session) -> None:
+    def __init__(self, settings: Settings, session: Session, decoder: RecordDecoder) -> None:
         self._settings = settings
+        self._decoder = decoder
         self._held = HeldRows(session, settings.keyspace)
 
     def read(self, user_id: str, bundle_id: str, steps: int) -> Sequence[UserRecord]:
@@ -65,33 +66,40 @@ class HistoryReader:
             first = (await consumer.beginning_offsets([at]))[at]
             last = end = position.offset + 1
             while (begin := max(first, end - CHUNK_RECORDS, last - MOST_RECORDS)) < end:
-                records = []
+                records: list[Any] = []
+                outcomes: list[Outcome] = []
                 async for polled in read_partition(consumer, topic, partition, begin, end):
-                    records += [record for record in polled if record.key == user_id.encode()]
+                    of_user = decode_records_of(self._decoder, polled, {user_id})
+                    records += of_user[0]
+                    outcomes += of_user[1]
                     if time.monotonic() > give_up_at_s:
                         raise HistoryError(
                             f"topic {topic} partition {partition} was not read back to the user's first event within "
                             f"{LIMIT_S:g} s"
                         )
-                chunk, is_all = _events_after_erasure(records)
+                chunk, is_all = _after_erasure(records, outcomes)
                 found = chunk + found
-                if is_all or len({record.event.event_id for record in found}) >= steps:
+                if is_all or _distinct_events(found) >= steps:
                     return found
                 end = begin
         read = "which is the most for an answer" if last - end >= MOST_RECORDS else "and the topic holds no older ones"
         raise HistoryError(
-            f"{len(found)} of the user's {steps} events are among the {last - end} records read back from the "
-            f"user's last event, {read}; the effects need all events"
+            f"{_distinct_events(found)} of the user's {steps} events are among the {last - end} records read back from "
+            f"the user's last event, {read}; the effects need all events"
         )
 
 
-def _events_after_erasure(records: Sequence[Any]) -> tuple[list[UserRecord], bool]:
-    """The events behind the last erasure among these records, and whether there is an erasure."""
-    events: list[UserRecord] = []
+def _after_erasure(records: Sequence[Any], outcomes: Sequence[Outcome]) -> tuple[list[UserRecord], bool]:
+    """The records with events behind the last erasure among these records, and whether there is an erasure."""
+    found: list[UserRecord] = []
     is_erased = False
-    for record, outcome in zip(records, decode_batch(records), strict=True):
+    for record, outcome in zip(records, outcomes, strict=True):
         if isinstance(outcome, Erasure):
-            events, is_erased = [], True
-        elif isinstance(outcome, BehaviorEvent):
-            events.append(UserRecord(record.offset, record.timestamp, outcome))
-    return events, is_erased
+            found, is_erased = [], True
+        elif isinstance(outcome, BehaviorEvent | Several):
+            found.append(UserRecord(record.offset, record.timestamp, outcome))
+    return found, is_erased
+
+
+def _distinct_events(records: Sequence[UserRecord]) -> int:
+    return len({event_id for record in records for event_id in record.event_ids()})

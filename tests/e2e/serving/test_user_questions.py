@@ -11,6 +11,7 @@ from encoder.metrics.time_mixture import TimeMixture
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.broker.topics import ensure_topics
+from streams.engine.codec import ContractDecoder
 from streams.local import LocalServices
 from streams.serve.client import ApiError, Client
 from streams.serve.explanations import history
@@ -150,7 +151,10 @@ def test_a_history_is_read_in_chunks_and_within_its_bounds(
     deployment, _ = served
     steps = stored(deployment)["user-7"].steps
     session = Session(deployment.settings)
-    reader, bundle_id = history.HistoryReader(deployment.settings, session), deployment.bundle.bundle_id
+    reader, bundle_id = (
+        history.HistoryReader(deployment.settings, session, ContractDecoder()),
+        deployment.bundle.bundle_id,
+    )
     at_once = reader.read("user-7", bundle_id, steps)
     monkeypatch.setattr(history, "CHUNK_RECORDS", 7)
     in_chunks = reader.read("user-7", bundle_id, steps)

@@ -36,7 +36,7 @@ def letter(offset: int, source_offset: int, **changed: bytes) -> WrittenRecord:
 
 
 def shown(records: list[WrittenRecord]) -> list[int]:
-    markers = Markers()
+    markers = Markers(lambda record: set())
     for record in records:
         markers.add(record)
     return [record.offset for record in records if not markers.hides(record, decode_headers(record.headers))]

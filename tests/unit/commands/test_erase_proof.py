@@ -18,7 +18,7 @@ def row(epoch: int, partition: int, offset: int = 9, bundle_id: str = "gru-a") -
 
 
 def partitions_of(epochs: list[Epoch], rows: list[HeldRow], partitions: int) -> list[int]:
-    return Incarnation.of(epochs, NOW).partitions_of(rows, partitions, by_rule=3)
+    return Incarnation.of(epochs, NOW).partitions_of(rows, partitions, by_rule=[3])
 
 
 def test_the_erasure_goes_where_the_rows_of_the_user_say_that_the_events_are() -> None:

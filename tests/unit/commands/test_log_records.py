@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -9,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from encoder.data.contract.judge import judge_value
+from encoder.data.events import BehaviorEvent
 from encoder.data.loaders import load_log
 from encoder.data.simulator import Shop, faulty_records
 from encoder.errors import InputError
 from streams.commands.replay.log_records import LogRecords
+from tests.support.mapped.segment import calls
 
 Lines = list[str]
 DAY_S = 1_569_888_000  # 2019-10-01
@@ -169,3 +173,24 @@ def test_a_part_of_a_pipe_is_refused_because_a_pipe_is_read_once(part: dict[str,
         assert len(list(LogRecords(f"/dev/fd/{reader}", "csv"))) == 9
     finally:
         os.close(reader)
+
+
+def test_a_log_of_a_foreign_topic_is_sent_as_events_of_the_contract_in_order_of_time(tmp_path: Path) -> None:
+    log = calls(300, 20, 50, foreign=0.1)
+    random.Random(3).shuffle(log)
+    path = tmp_path / "calls.jsonl"
+    path.write_bytes(b"".join(call.value + b"\n" for call in log))
+    records = LogRecords(path, mapping="segment", run_records=40)
+    sent = list(records)
+    events = [(key, event) for key, value in sent if isinstance(event := judge_value(value).outcome, BehaviorEvent)]
+    assert len(events) == sum(call.events or 0 for call in log)
+    assert len(sent) - len(events) == sum(call.events is None for call in log) > 5
+    assert records.skipped == sum(call.events == 0 for call in log) > 5
+    times = [event.event_time_ms for _, event in events]
+    assert times == sorted(times)
+    assert all(key == event.user_id.encode() for key, event in events)
+    assert len({event.event_id for _, event in events}) == len(events)
+    trained, _ = load_log(path, mapping="segment")
+    assert [event.event_id for event in trained.events()] == [event.event_id for _, event in events]
+    rest = list(LogRecords(path, mapping="segment", rest=0.5))
+    assert 0 < len(rest) < len(sent)

@@ -7,6 +7,7 @@ import pytest
 from streams.broker.topics import Topic
 from streams.commands.verify.recompute import Recompute
 from streams.commands.verify.result import Verification
+from streams.engine.codec import ContractDecoder
 from tests.support.processing import MemoryStore, Record, feed, processor, record
 
 
@@ -36,7 +37,7 @@ def judged(records: list[Record], start: int, row_after: int | None = None) -> t
         committed=offsets[1],
     )
     found = Verification()
-    recompute = Recompute(processor(), topic, dict(store.users), set(), found)
+    recompute = Recompute(processor(), ContractDecoder(), topic, dict(store.users), set(), found)
     recompute.step(0, records[start:], "all")
     recompute.compare(offsets[0], ())
     return recompute, found

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from streams.config.settings import Settings
+from streams.engine.codec import ContractDecoder
 from streams.serve import stopping
 from streams.serve.client import Client
 from streams.serve.explanations.history import HistoryError, HistoryReader
@@ -89,6 +90,6 @@ def test_a_row_that_has_gone_may_be_there_at_another_try(monkeypatch: pytest.Mon
     monkeypatch.setattr(HeldRows, "rows", lambda *_: ())
     session: Any = None
     with pytest.raises(HistoryError, match="the row has gone") as caught:
-        HistoryReader(Settings(), session).read("u", "b", 1)
+        HistoryReader(Settings(), session, ContractDecoder()).read("u", "b", 1)
     assert caught.value.retryable
     assert not HistoryError("the topic holds no older ones").retryable

@@ -65,13 +65,14 @@ def text_of(value: Any) -> Any:
 def path_source(place: str, steps: tuple[Step, ...], shown: str) -> Source:
     """The value at the steps below a place."""
     places = frozenset([place])
-    if not steps:
-        return Source(shown, places, lambda absent: bool(places & absent), (), lambda writer: place)
     count = next((i for i, step in enumerate(steps) if not isinstance(step, str)), len(steps))
     rest = steps[count:]
     names = steps[: count - 1] if count else ()
 
     def write(writer: Writer) -> str:
+        writer.paths.add((place, steps))
+        if not steps:
+            return place
         read = f"{writer.object_at(place, names)}.get({steps[count - 1]!r})" if count else place
         return f"{writer.constant(follow)}({read}, {writer.constant(rest)})" if rest else read
 

@@ -13,6 +13,7 @@ from encoder.data.mapping.sources.paths import Step
 
 # The parameters of a written function. `number` is the number of the line from 1 on.
 PARAMETERS = "value, key=None, headers=(), timestamp_ms=-1, line=None, parent=None, number=0"
+ReadPaths = set[tuple[str, tuple[Step, ...]]]  # places with the steps into what stands there
 _NOTHING: dict[str, Any] = {}
 _INDENT = "    "
 _decode = msgspec.json.Decoder().decode
@@ -21,9 +22,10 @@ _decode = msgspec.json.Decoder().decode
 class Writer:
     """Collects the lines of one function."""
 
-    def __init__(self, name: str, absent: frozenset[str] = frozenset()) -> None:
-        """absent: the places that the records of this function do not have."""
+    def __init__(self, name: str, absent: frozenset[str] = frozenset(), paths: "ReadPaths | None" = None) -> None:
+        """absent: the places that the records of this function do not have. paths: takes what the function reads."""
         self.absent = absent
+        self.paths: ReadPaths = set() if paths is None else paths
         self._name = name
         self._lines: list[str] = []
         self._depth = 1

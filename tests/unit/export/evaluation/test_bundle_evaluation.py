@@ -18,9 +18,9 @@ from export.exporter import export_model
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from tests.support.bundles import tiny_bundle, tiny_model
+from tests.support.graphs.single_steps import live_ranks, one_by_one
 from tests.support.logs import event_log
 from tests.support.random_log import ITEMS, random_log
-from tests.support.single_steps import live_ranks, one_by_one
 
 
 def test_heads_are_scored_by_their_outputs_before_and_after_each_event(bundle: Bundle, stepper: Stepper) -> None:

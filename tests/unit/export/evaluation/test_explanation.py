@@ -7,8 +7,8 @@ from encoder.errors import InputError
 from export.evaluation.explanation import explain
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
+from tests.support.graphs.single_steps import one_by_one
 from tests.support.random_log import random_log
-from tests.support.single_steps import one_by_one
 
 
 def test_an_explanation_compares_with_the_history_without_the_event(bundle: Bundle, stepper: Stepper) -> None:

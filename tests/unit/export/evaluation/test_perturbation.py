@@ -8,8 +8,8 @@ from export.evaluation.perturbation import Perturbed, perturb
 from export.evaluation.scored_events import ScoredEvents
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
+from tests.support.graphs.single_steps import one_by_one
 from tests.support.random_log import ITEMS, random_log
-from tests.support.single_steps import one_by_one
 
 
 @pytest.mark.parametrize("kind", list(perturbation.PERTURBATIONS))

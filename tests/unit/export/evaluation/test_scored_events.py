@@ -9,8 +9,8 @@ from export.evaluation.heads import recent_events
 from export.evaluation.scored_events import ScoredEvents, gaps_ms
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
+from tests.support.graphs.single_steps import live_ranks, ranks_one_by_one
 from tests.support.random_log import random_log
-from tests.support.single_steps import live_ranks, ranks_one_by_one
 
 
 def test_recent_events_are_counted_up_to_each_scored_event(bundle: Bundle) -> None:

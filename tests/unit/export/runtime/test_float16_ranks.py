@@ -16,7 +16,7 @@ from export.runtime.float16_ranks import float16_rank_differences, float16_rank_
 from export.runtime.providers import CPU
 from export.runtime.resident_states import ResidentStates
 from tests.support.bundles import random_queries, tiny_bundle
-from tests.support.cuda import CUDA_OPERATORS
+from tests.support.graphs.cuda import CUDA_OPERATORS
 from tests.tools import gpu_check
 from tests.tools.gpu_check import Cost, Peak
 

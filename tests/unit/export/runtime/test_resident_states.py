@@ -23,7 +23,7 @@ from export.runtime.inputs import StepInputs
 from export.runtime.resident_states import ResidentStates
 from tests.support.bundles import tiny_bundle, tiny_model, vocabulary_of
 from tests.support.content import model_with_all_features, vocabulary_with_all_features
-from tests.support.cuda import CUDA_OPERATORS
+from tests.support.graphs.cuda import CUDA_OPERATORS
 from tests.tools import gpu_check
 
 ITEMS, CAPACITY = 100, 300

@@ -8,7 +8,7 @@ from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.serve.explanations.effects import UserRecord, event_effects, explain_records, score_parts
 from tests.support.bundles import tiny_bundle
-from tests.support.single_steps import one_by_one
+from tests.support.graphs.single_steps import one_by_one
 
 TIMES_S = (100, 160, 90, 5_000, 4_990, 90_000)  # the third and the fifth come late
 ITEMS = ("item-3", "item-9", "unheard", "item-3", "item-40", "item-77")
@@ -48,7 +48,7 @@ def columns(bundle: Bundle, events: list[BehaviorEvent]) -> list[tuple[int, int,
 
 def test_each_effect_is_that_of_a_worker_that_never_got_the_event(bundle: Bundle, stepper: Stepper) -> None:
     given = records()
-    events = [one.event for one in given]
+    events = [one.outcome for one in given]
     twice = UserRecord(99, 10**12, events[1])  # a producer's duplicate, which counts once
     item = bundle.item_index["item-40"]
     found = explain_records(bundle, stepper, [*given, twice], item, most=4)
@@ -72,14 +72,14 @@ def test_each_effect_is_that_of_a_worker_that_never_got_the_event(bundle: Bundle
 def test_only_so_many_steps_count_as_the_row_has(bundle: Bundle, stepper: Stepper) -> None:
     given = records()
     found = explain_records(bundle, stepper, given, lambda query: best(bundle, query), most=100, steps=3)
-    whole = one_by_one(bundle, stepper, columns(bundle, [one.event for one in given[:3]]))[-1]
+    whole = one_by_one(bundle, stepper, columns(bundle, [one.outcome for one in given[:3]]))[-1]
     np.testing.assert_allclose(found.query, whole, atol=1e-5)
     assert (found.steps, len(event_effects(bundle, found))) == (3, 3)
     assert found.explanation.rank == 1
 
 
 def test_the_parts_of_a_score_sum_to_the_score_of_the_bundle(bundle: Bundle, stepper: Stepper) -> None:
-    query = one_by_one(bundle, stepper, columns(bundle, [one.event for one in records()]))[-1]
+    query = one_by_one(bundle, stepper, columns(bundle, [one.outcome for one in records()]))[-1]
     for name in ("item-3", "item-5"):
         item = bundle.item_index[name]
         parts = score_parts(bundle, stepper, query, item)

@@ -30,7 +30,9 @@ def metrics(number: int, recall: float = 0.3) -> Any:
 
 
 def letter(reason: str, field: str, time_ms: int = 1) -> Any:
-    original = SimpleNamespace(key=b"carla", value=b"{}", topic="events", partition=0, offset=7, timestamp=1)
+    original = SimpleNamespace(
+        key=b"carla", value=b"{}", topic="events", partition=0, offset=7, timestamp=1, headers=()
+    )
     made = dead_letter(original, reason, field, 0)
     return SimpleNamespace(
         key=made.key, value=made.value, headers=made.headers, partition=0, offset=1, timestamp=time_ms
