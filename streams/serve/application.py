@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
 
@@ -34,6 +35,9 @@ from streams.serve.scoring.active_model import Model
 API_VERSION = "1.0.0"
 DESCRIPTION = """Live user representations and recommendations. Every answer names the bundle that it is from, and no
 answer mixes bundles. Errors are `application/problem+json`."""
+
+# FastAPI's own spans, metrics and logs would name the path, which holds user ids.
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 
 
 class Sources(NamedTuple):
@@ -65,6 +69,7 @@ def make_application(
         docs_url=None,  # the page would load scripts from another server
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=NO_TELEMETRY,
     )
     for error, handler in (
         (ProblemError, on_problem),
