@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 OPSET = 21
 IR_VERSION = 10  # the IR version that came with opset 21
 
-Array = NDArray[np.floating] | NDArray[np.int64] | NDArray[np.int32] | NDArray[np.int8] | NDArray[np.uint8]
+Array = NDArray[np.floating] | NDArray[np.int64] | NDArray[np.int32] | NDArray[np.int8]
 
 
 class GraphBuilder:

@@ -5,12 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.serve.scoring.pre_scores import BLOCK, GRAPH, PreScores, may_be_best
-from tests.tools.write_pre_scores import content
-
-
-def test_the_file_holds_the_graph() -> None:
-    assert GRAPH.read_bytes() == content(), "write it again with `python -m tests.tools.write_pre_scores`"
+from streams.serve.scoring.pre_scores import BLOCK, PreScores, may_be_best
 
 
 @settings(max_examples=60, deadline=None)
