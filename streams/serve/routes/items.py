@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from streams.serve.catalogue.served import ServedCatalogue
+from streams.serve.http.known_parameters import StrictRoute
 from streams.serve.http.problems import ProblemError
 from streams.serve.routes import bodies
 from streams.serve.routes.answers import json_answer, scored_items, with_names
@@ -17,7 +18,7 @@ from streams.serve.scoring.scorer import TopQuery
 
 def item_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> APIRouter:
     """current: the model that answers now."""
-    router = APIRouter(prefix="/v1", tags=["items"])
+    router = APIRouter(prefix="/v1", tags=["items"], route_class=StrictRoute)
 
     @router.get("/items/{item_id}/similar", response_model=bodies.SimilarItems, responses=described(404, 503))
     async def similar(

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from streams.serve.catalogue.filters import Filters
 from streams.serve.catalogue.served import ServedCatalogue
+from streams.serve.http.known_parameters import StrictRoute
 from streams.serve.http.problems import ProblemError
 from streams.serve.http.query_model import documented, query_of
 from streams.serve.routes import bodies
@@ -49,7 +50,7 @@ def described(*statuses: int) -> Problems:
 
 def user_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> APIRouter:
     """current: the model that answers now."""
-    router = APIRouter(prefix="/v1", tags=["users"])
+    router = APIRouter(prefix="/v1", tags=["users"], route_class=StrictRoute)
 
     @router.get(
         "/users/{user_id}/representation",
