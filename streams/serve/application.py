@@ -29,7 +29,7 @@ from streams.serve.routes.page import page_routes
 from streams.serve.routes.questions.explanations import explanation_routes
 from streams.serve.routes.questions.forecasts import forecast_routes
 from streams.serve.routes.questions.lookalikes import lookalike_routes
-from streams.serve.routes.users import user_routes
+from streams.serve.routes.users import described, user_routes
 from streams.serve.scoring.active_model import Model
 
 API_VERSION = "1.0.0"
@@ -109,7 +109,7 @@ def _add_health(api: FastAPI, current: Callable[[], Model], registry: CollectorR
         """Whether the server has the active bundle."""
         return {"status": "ready", "bundle_id": current().bundle_id}
 
-    @api.get("/metrics", tags=["server"], response_class=Response)
+    @api.get("/metrics", tags=["server"], response_class=Response, responses=described())
     async def metrics() -> Response:
         """Metrics for Prometheus, by route."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -128,6 +128,6 @@ class _Api(FastAPI):
                 components["schemas"].pop(name, None)
             for path, methods in document["paths"].items():
                 for operation in methods.values():
-                    if path.startswith("/v1/"):
+                    if path.startswith("/v1/") or path == "/metrics":
                         operation["security"] = [{"bearer": []}]
         return super().openapi()  # FastAPI keeps the document, which is changed in place

@@ -55,7 +55,11 @@ class Event(Request):
 
     item_id: Id
     action: Id
-    event_time_ms: Annotated[int, Field(ge=0, le=MAX_TIME_MS), BeforeValidator(whole_number)]
+    event_time_ms: Annotated[
+        int,
+        Field(ge=0, le=MAX_TIME_MS, description="at most 24 hours after the server's clock"),
+        BeforeValidator(whole_number),
+    ]
     category: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
     price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     attributes: dict[Id, Attribute] | None = None

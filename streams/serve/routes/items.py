@@ -36,7 +36,7 @@ def item_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> API
         items = with_names(items, catalogue.names(model.bundle, found))
         return json_answer({"item_id": item_id, "bundle_id": model.bundle_id, "items": items})
 
-    @router.post("/step", response_model=bodies.Stepped, responses=described(413, 503), tags=["sessions"])
+    @router.post("/step", response_model=bodies.Stepped, responses=described(409, 413, 503), tags=["sessions"])
     async def step(wanted: bodies.Events) -> Response:
         """The vector and the best items after these events, which are not stored.
 

@@ -40,7 +40,7 @@ def described(*statuses: int) -> Problems:
     texts |= {
         400: "no HTTP, or a head that is too long",
         429: "too many requests",
-        409: "the active bundle does not know what the request is about",
+        409: "the request does not fit the active bundle, or an event is of the future",
         503: "a service does not answer; try again after Retry-After",
     }
     return {

@@ -1,15 +1,20 @@
 """What the API says to requests that may not pass, and to requests when a service is away."""
 
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from encoder.data.contract.incoming_event import MAX_AHEAD_MS
 from streams.serve.http.middleware import Application
+from streams.serve.http.problems import ProblemError
 from streams.serve.http.tokens import Tokens
 from streams.serve.routes.answers import is_same
+from streams.serve.routes.bodies import Event
+from streams.serve.routes.session_step import judged
 from tests.tools.serving import DOCUMENT, application, ask
 
 READER, WRITER = "0123456789abcdef", "fedcba9876543210"
@@ -176,3 +181,14 @@ def test_a_body_without_a_content_type_is_told_which_header_is_missing() -> None
     answer = ask(application(), "POST", "/v1/rank", content=b'{"user_id": "u", "item_ids": ["i"]}')
     assert answer.status_code == 422
     assert answer.json()["detail"] == "body: send JSON with the header Content-Type: application/json"
+
+
+def test_an_event_that_a_worker_would_refuse_for_its_time_is_refused_and_others_are_not() -> None:
+    now_ms, minute_ms = int(time.time() * 1000), 60_000
+    times_ms = [0, now_ms, now_ms + MAX_AHEAD_MS - minute_ms]
+    allowed = [Event(item_id="i", action="view", event_time_ms=time_ms) for time_ms in times_ms]
+    assert [one.event_time_ms for one in judged(allowed)] == times_ms
+    future = Event(item_id="i", action="view", event_time_ms=now_ms + MAX_AHEAD_MS + minute_ms)
+    with pytest.raises(ProblemError, match=r"events\.3\.event_time_ms is \d+, \d+ ms after the server") as caught:
+        judged([*allowed, future])
+    assert (caught.value.status, caught.value.kind) == (409, "future-event")

@@ -73,7 +73,7 @@ def explanation_routes(current: Callable[[], Model], catalogue: ServedCatalogue,
 def _add_session(
     router: APIRouter, current: Callable[[], Model], catalogue: ServedCatalogue, threads: Executor
 ) -> None:
-    @router.post("/explanation", response_model=bodies.SessionExplanation, responses=described(404, 413, 503))
+    @router.post("/explanation", response_model=bodies.SessionExplanation, responses=described(404, 409, 413, 503))
     async def session_explanation(wanted: bodies.EventsToExplain) -> Response:
         """What each event of a session without history did to the vector and an item's score. Nothing is stored."""
         model = current()
