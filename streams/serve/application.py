@@ -99,12 +99,14 @@ def make_application(
 
 
 def _add_health(api: FastAPI, current: Callable[[], Model], registry: CollectorRegistry) -> None:
-    @api.get("/healthz", tags=["server"])
+    refused_host: dict[int | str, Any] = {403: described()[403]}
+
+    @api.get("/healthz", tags=["server"], responses=refused_host)
     async def healthz() -> Mapping[str, str]:
         """Whether the server answers at all."""
         return {"status": "ok"}
 
-    @api.get("/readyz", tags=["server"], responses={503: {"description": "no bundle to answer from"}})
+    @api.get("/readyz", tags=["server"], responses={503: {"description": "no bundle to answer from"}, **refused_host})
     async def readyz() -> Mapping[str, str]:
         """Whether the server has the active bundle."""
         return {"status": "ready", "bundle_id": current().bundle_id}

@@ -36,7 +36,13 @@ Problems = dict[int | str, dict[str, Any]]
 def described(*statuses: int) -> Problems:
     """The problems of a route for the OpenAPI document."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
-    texts = {401: "no valid token", 403: "no such right", 404: "unknown", 413: "too large", 422: "invalid request"}
+    texts = {
+        401: "no valid token",
+        403: "no such right, or no name of the server",
+        404: "unknown",
+        413: "too large",
+        422: "invalid request",
+    }
     texts |= {
         400: "no HTTP, or a head that is too long",
         429: "too many requests",
