@@ -1,6 +1,7 @@
 """What the API says to requests that may not pass, and to requests when a service is away."""
 
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -152,7 +153,38 @@ def test_half_a_surrogate_pair_in_an_attribute_is_refused() -> None:
     body = f'{{"events":[{event}]}}'
     answer = ask(application(), "POST", "/v1/step", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
-    assert "body.events.0.attributes.a" in answer.json()["detail"]
+    assert "body.events.0.attributes: Value error, 'a' is a text with half" in answer.json()["detail"]
+
+
+EVENT = {"item_id": "i", "action": "view", "event_time_ms": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "detail"),
+    [
+        ("/v1/rank", {"user_id": 1, "item_ids": [1] * 5_000}, "body.user_id: .*; body.item_ids.0: "),
+        ("/v1/representations", {"user_ids": [""] * 1_000}, "body.user_ids.0: "),
+        ("/v1/rank", {str(i): 1 for i in range(50_000)}, "body.value: .* 50000 fields, and the document names 2"),
+        ("/v1/step", {"events": [{}] * 1_000}, "body.events.0.item_id: Field required"),
+        ("/v1/explanation", {"events": [{"x": 1}] * 1_000}, "body.events.0.item_id: Field required"),
+        (
+            "/v1/step",
+            {"events": [{**EVENT, "attributes": {str(i): [] for i in range(50_000)}}]},
+            "body.events.0.attributes: Value error, '0' is neither a text nor a number",
+        ),
+        (
+            "/v1/step",
+            {"events": [{**EVENT, "attributes": {f"{i}{'n' * 512}": 1 for i in range(1_000)}}]},
+            "body.events.0.attributes: Value error, the name '0nnn.* is not a text of 1 to 512 characters",
+        ),
+        ("/v1/step", {"events": [{**EVENT, "attributes": {"a": True}}]}, "body.events.0.attributes: .*'a' is neither"),
+    ],
+)
+def test_a_body_with_thousands_of_errors_gets_a_short_answer(path: str, body: Any, detail: str) -> None:
+    answer = ask(application(), "POST", path, json=body)
+    assert (answer.status_code, answer.json()["type"]) == (422, "invalid-request")
+    assert re.match(detail, answer.json()["detail"])
+    assert len(answer.content) < 2_000
 
 
 def test_the_document_in_the_repository_is_that_of_the_code() -> None:
