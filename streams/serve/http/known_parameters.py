@@ -22,9 +22,11 @@ class StrictRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Any, **options: Any) -> None:
         super().__init__(path, endpoint, **options)
-        annotations = dict(_query_parameters(self.dependant))
-        self._names = frozenset(annotations)
-        self._lists = frozenset(name for name, kind in annotations.items() if get_origin(kind) in (list, Sequence))
+        may_repeat = dict(_query_parameters(self.dependant))
+        for one in (self.openapi_extra or {}).get("parameters", ()):  # of `query_model`
+            may_repeat[one["name"]] = one["schema"].get("type") == "array"
+        self._names = frozenset(may_repeat)
+        self._lists = frozenset(name for name, is_list in may_repeat.items() if is_list)
         self._encoded_names = frozenset(name.encode() for name in self._names)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,10 +53,10 @@ class StrictRoute(APIRoute):
         return f": did you mean {close[0]}?" if close else f": the path has {', '.join(sorted(self._names))}"
 
 
-def _query_parameters(dependant: Dependant) -> Iterator[tuple[str, Any]]:
-    """The name and the type of each parameter, also those of dependencies."""
+def _query_parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    """The name of each parameter, also those of dependencies, and whether the parameter may stand again."""
     for field in dependant.query_params:
-        yield field.alias, field.field_info.annotation
+        yield field.alias, get_origin(field.field_info.annotation) in (list, Sequence)
     for dependency in dependant.dependencies:
         yield from _query_parameters(dependency)
 
