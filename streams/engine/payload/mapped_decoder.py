@@ -28,7 +28,6 @@ from streams.engine.codec import (
 )
 from streams.engine.payload.reader import PayloadReader
 
-
 # Values that are read before their events are. More values would leave the processor's cache in between.
 READ_TOGETHER = 64
 
