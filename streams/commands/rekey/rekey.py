@@ -2,8 +2,8 @@
 
 Guaranteed: the events of a record, or its dead letter, and the commit of the record's offset are one transaction of
 Kafka. A reader of committed records sees each event once, also after a crash. Ids come from the mapping, so a record
-that the producer sends twice gives the same ids twice. Not guaranteed: the order of a user's events whose records stand in
-several partitions of the source.
+that the producer sends twice gives the same ids twice. Not guaranteed: the order of a user's events whose records stand
+in several partitions of the source.
 """
 
 import asyncio
