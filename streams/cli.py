@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("export.evaluation.explain_command", "show what each event of a user did to the representation"),
     "worker": ("streams.supervisor.command", "follow the behaviour topic and keep representations current"),
     "map": ("streams.commands.map.command", "propose how a topic is read as events, and show its events"),
+    "rekey": ("streams.commands.rekey.command", "write the events of a foreign topic with their users as keys"),
     "replay": ("streams.commands.replay.command", "send an event log to the behaviour topic"),
     "items": ("streams.commands.items.command", "send a file of items to the catalogue"),
     "serve": ("streams.serve.command", "answer questions about users and items over HTTP"),

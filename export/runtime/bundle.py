@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import BundleError
 from export.runtime.hybrid import HYBRID_FILE, Hybrid
-from export.runtime.queries import item_scores, make_queries, recent_items
+from export.runtime.queries import item_scores, joined_query, make_queries, recent_items
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -108,6 +108,23 @@ class Bundle:
     def queries(self, representation: NDArray[np.float32], state: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, R) representations and (n, S) states of the same moment -> (n, query_width) float32 queries."""
         return make_queries(representation, state, self.manifest.recent_places)
+
+    def joined_query(
+        self, representation: NDArray[np.float32], item: NDArray[np.int32], added: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """The (query_width,) query of one user whose parts another program may have written.
+
+        item, added: (K,) recent items, and what is added to their scores, left out where the bundle has no recent
+        items. Raises ValueError where the parts do not fit the bundle.
+        """
+        width, places = self.manifest.representation_width, self.manifest.recent_places
+        item, added = (item, added) if places else (item[:0], added[:0])
+        found = len(representation), len(item), len(added)
+        if found != (width, places, places):
+            raise ValueError(f"{found} numbers for a representation, recent items and scores, not {width} and {places}")
+        if item.max(initial=0) > len(self.item_index):
+            raise ValueError(f"the recent item {item.max()} of {len(self.item_index)} items")
+        return joined_query(representation, item, added)
 
     def scores(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, query_width) queries -> (n, N) float32 scores of all items: column p belongs to item p + 1."""

@@ -31,6 +31,16 @@ def make_queries(representation: NDArray[np.float32], state: NDArray[np.float32]
     return np.concatenate([representation, state[:, begin : begin + places], state[:, -places:]], axis=1)
 
 
+def joined_query(
+    representation: NDArray[np.float32], item: NDArray[np.integer], added: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(R,) representation, (K,) recent items, and (K,) what is added to their scores -> (R + 2K,) query.
+
+    An item below 1 stands for an empty place. Without recent items, K is 0.
+    """
+    return np.concatenate([representation, np.maximum(item, 0), added], dtype=np.float32)
+
+
 def recent_items(query: NDArray[np.float32], places: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """(n, R + 2K) queries -> (n, K) items, 0 for an empty place, and (n, K) what is added to the items' scores."""
     end = query.shape[1] - places

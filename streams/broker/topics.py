@@ -154,6 +154,12 @@ def ensure_monitor_topics(settings: Settings) -> None:
         check_topic_settings(admin, settings, names)
 
 
+def ensure_topic(settings: Settings, name: str, partitions: int) -> None:
+    """Create one topic where it is missing, and wait until the topic can be used. Raises BrokerError."""
+    with broker_admin(settings) as admin:
+        _create(admin, {name: _options(settings, partitions)})
+
+
 def describe_topic(settings: Settings, name: str, group: str | None = None) -> Topic:
     """The topic with its offsets and the commits of `group`. Raises BrokerError, also where there is no such topic."""
     with broker_admin(settings) as admin:

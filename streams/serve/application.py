@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
 
@@ -28,12 +29,15 @@ from streams.serve.routes.page import page_routes
 from streams.serve.routes.questions.explanations import explanation_routes
 from streams.serve.routes.questions.forecasts import forecast_routes
 from streams.serve.routes.questions.lookalikes import lookalike_routes
-from streams.serve.routes.users import user_routes
+from streams.serve.routes.users import described, user_routes
 from streams.serve.scoring.active_model import Model
 
 API_VERSION = "1.0.0"
 DESCRIPTION = """Live user representations and recommendations. Every answer names the bundle that it is from, and no
 answer mixes bundles. Errors are `application/problem+json`."""
+
+# FastAPI's own spans, metrics and logs would name the path, which holds user ids.
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 
 
 class Sources(NamedTuple):
@@ -65,6 +69,7 @@ def make_application(
         docs_url=None,  # the page would load scripts from another server
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=NO_TELEMETRY,
     )
     for error, handler in (
         (ProblemError, on_problem),
@@ -94,17 +99,19 @@ def make_application(
 
 
 def _add_health(api: FastAPI, current: Callable[[], Model], registry: CollectorRegistry) -> None:
-    @api.get("/healthz", tags=["server"])
+    refused_host: dict[int | str, Any] = {403: described()[403]}
+
+    @api.get("/healthz", tags=["server"], responses=refused_host)
     async def healthz() -> Mapping[str, str]:
         """Whether the server answers at all."""
         return {"status": "ok"}
 
-    @api.get("/readyz", tags=["server"], responses={503: {"description": "no bundle to answer from"}})
+    @api.get("/readyz", tags=["server"], responses={503: {"description": "no bundle to answer from"}, **refused_host})
     async def readyz() -> Mapping[str, str]:
         """Whether the server has the active bundle."""
         return {"status": "ready", "bundle_id": current().bundle_id}
 
-    @api.get("/metrics", tags=["server"], response_class=Response)
+    @api.get("/metrics", tags=["server"], response_class=Response, responses=described())
     async def metrics() -> Response:
         """Metrics for Prometheus, by route."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -123,6 +130,6 @@ class _Api(FastAPI):
                 components["schemas"].pop(name, None)
             for path, methods in document["paths"].items():
                 for operation in methods.values():
-                    if path.startswith("/v1/"):
+                    if path.startswith("/v1/") or path == "/metrics":
                         operation["security"] = [{"bearer": []}]
         return super().openapi()  # FastAPI keeps the document, which is changed in place

@@ -20,6 +20,7 @@ from streams.serve.catalogue.follower import CatalogueFollower
 from streams.serve.catalogue.progress import Progress
 from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.explanations.history import HistoryReader
+from streams.serve.http.limited_connection import LimitedConnection
 from streams.serve.http.middleware import Application
 from streams.serve.http.tokens import Tokens
 from streams.serve.live.live import Live
@@ -104,7 +105,7 @@ def _configuration(application: Application, certificate: Path | None, key: Path
         application,
         log_config=None,
         access_log=False,  # the line of `streams.serve.http.middleware` has no user ids
-        http="httptools",
+        http=LimitedConnection,
         ws="none",
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,

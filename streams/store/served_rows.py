@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
+from export.runtime.queries import joined_query
 from streams.store import cql_schema
 from streams.store.session import Session
 
@@ -36,6 +37,7 @@ class ServedRows:
         self._session = session
         self._bundle_id = bundle.bundle_id
         self._places, bought = manifest.recent_places, manifest.bought_places
+        self._no_places = np.zeros(self._places, np.int32), np.zeros(self._places, np.float32)  # of older rows
         columns = ["user_id", "steps", "last_time_ms", "last_item", "written_at", "representation"]
         names = ", ".join([*columns, *cql_schema.item_columns(self._places, bought)])
         table = f"{keyspace}.{cql_schema.representations_table(manifest.representation_width)}"
@@ -48,18 +50,16 @@ class ServedRows:
 
     def _served(self, row: tuple[Any, ...]) -> ServedRow:
         _, steps, last_time_ms, last_item, written_at, representation, *of_items = row
-        parts, seen = [np.frombuffer(representation, ">f4")], NO_ITEMS
+        place, score = self._no_places
         if self._places:
             item, added, *of_items = of_items
-            place = np.frombuffer(item, ">i4") if item else np.zeros(self._places, np.int32)
-            score = np.frombuffer(added, ">f4") if added else np.zeros(self._places, np.float32)
-            parts += [np.maximum(place, 0), score]
-            seen = place[place > 0].astype(np.int64)
+            place = np.frombuffer(item, ">i4") if item else place
+            score = np.frombuffer(added, ">f4") if added else score
         bought = np.frombuffer(of_items[0], ">i4") if of_items and of_items[0] else NO_ITEMS
         written: datetime = written_at.replace(tzinfo=UTC)
         return ServedRow(
-            query=np.concatenate(parts).astype(np.float32),
-            seen=seen,
+            query=joined_query(np.frombuffer(representation, ">f4"), place, score),
+            seen=place[place > 0].astype(np.int64),
             bought=bought[bought > 0].astype(np.int64),
             steps=steps,
             last_time_ms=last_time_ms,

@@ -21,8 +21,6 @@ from tests.tools import prometheus
 
 # Names of metrics: those of Thalweg, those of its processes, and those that rules record.
 METRIC = re.compile(r"\b(?:(?:job|bundle):)?thalweg_\w+(?::\w+)?|\bprocess_\w+")
-# The monitor shows these only where there is an alarm, a frozen state, or another system.
-NOT_SHOWN_WITHOUT_CAUSE = {"thalweg_alarm_firing", "thalweg_online_mrr_gain", "thalweg_online_frozen_distance"}
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 WIDTH, PLACES = 67, 10  # the representation of a model with default settings, and its recent and its bought items
@@ -101,7 +99,7 @@ def test_dashboards_and_rules_use_only_metrics_that_exist() -> None:
         expressions += [query.expression for query in prometheus.queries(name, dashboard)]
         expressions += [metric for metric, _ in prometheus.label_values(dashboard)]
     asked = {name for expression in expressions for name in METRIC.findall(expression)}
-    assert asked - exposed_metrics() - recorded <= NOT_SHOWN_WITHOUT_CAUSE
+    assert asked - exposed_metrics() - recorded == set()
     assert recorded <= asked, "a rule records what nobody asks for"
 
 

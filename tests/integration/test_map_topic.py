@@ -1,4 +1,4 @@
-"""`thalweg map TOPIC` on a real Kafka."""
+"""`thalweg map TOPIC` and `thalweg rekey` on a real Kafka."""
 
 import json
 from collections.abc import Callable
@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
+from encoder.data.events import BehaviorEvent
 from encoder.data.loaders import load_log
 from streams.broker.topics import ensure_topics
 from streams.config.settings import Settings
+from streams.engine.codec import decode
+from tests.support.topics import read_all
 
 TRACK = {"type": "track", "event": "Product Viewed", "timestamp": "2026-03-01T10:00:00Z"}
 HEADERS = [
@@ -66,3 +69,63 @@ def test_headers_and_timestamps_of_a_topic_are_read(
     assert "is not the user" not in err
     assert thalweg("map", "no-such-topic") == 1
     assert "no-such-topic" in capsys.readouterr().err
+
+
+def test_a_topic_with_other_keys_becomes_a_topic_keyed_by_user(
+    settings: Settings, thalweg: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second run carries the new records alone, and a broken record keeps its bytes in the dead-letter topic."""
+    ensure_topics(settings)
+    source, target = settings.behavior_topic, f"{settings.behavior_topic}.keyed"
+    producer = KafkaProducer(bootstrap_servers=settings.broker)
+
+    def send(numbers: range) -> None:
+        for number in numbers:
+            products = [{"product_id": f"p-{number}"}, {"product_id": "p-2"}]
+            user = f"u-{number % 7}"
+            order = {**TRACK, "event": "Order Completed", "messageId": f"m-{number}", "userId": user}
+            value = json.dumps({**order, "properties": {"products": products}}).encode()
+            producer.send(source, value, key=f"m-{number}".encode())
+        producer.flush()
+
+    send(range(50))
+    producer.send(source, b"no JSON", key=b"m-x").get()
+    assert thalweg("rekey", source, "--mapping", "segment", "--to", target) == 0
+    out = capsys.readouterr().out
+    assert "51 records: 50 give 100 events, 0 are skipped, 1 would become dead letters" in out
+    assert f"the dead letters stand in {source}.dlq" in out
+    (letter,) = read_all(settings, f"{source}.dlq")
+    assert (letter.key, letter.value) == (b"m-x", b"no JSON")
+    send(range(50, 60))
+    assert thalweg("rekey", source, "--mapping", "segment", "--to", target) == 0
+    assert "10 records: 10 give 20 events" in capsys.readouterr().out
+    assert thalweg("rekey", source, "--mapping", "segment", "--to", target) == 0
+    assert "0 records: 0 give 0 events" in capsys.readouterr().out
+    records = read_all(settings, target)
+    outcomes = [decode(record.key, record.value, record.timestamp) for record in records]
+    events = [outcome for outcome in outcomes if isinstance(outcome, BehaviorEvent)]
+    ids = {f"m-{number}#{line}" for number in range(60) for line in (1, 2)}
+    assert (len(events), {event.event_id for event in events}) == (120, ids)
+    homes = {(record.key, record.partition) for record in records}
+    assert len(homes) == 7
+
+
+def test_an_erasure_of_a_mapped_topic_becomes_an_erasure(
+    settings: Settings, thalweg: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    ensure_topics(settings)
+    mapping = tmp_path / "keyed.toml"
+    mapping.write_text('user = "key:"\nitem = "i"\naction = { const = "view" }\ntime = "timestamp:"\n')
+    producer = KafkaProducer(bootstrap_servers=settings.broker)
+    for key, value in [(b"u-1", b'{"i": "p-1"}'), (b"u-1", None), (b"\xff", None)]:
+        producer.send(settings.behavior_topic, value, key=key, partition=0)
+    producer.flush()
+    target = f"{settings.behavior_topic}.keyed"
+    assert thalweg("rekey", settings.behavior_topic, "--mapping", mapping, "--to", target) == 0
+    out = capsys.readouterr().out
+    assert "2 records: 1 give 1 events, 0 are skipped, 1 would become dead letters" in out
+    assert "1 erasures" in out
+    seen, erased = read_all(settings, target)
+    assert (seen.key, erased.key, erased.value) == (b"u-1", b"u-1", None)
+    assert thalweg("rekey", target, "--mapping", mapping, "--to", target) == 1
+    assert "is the topic to read: name another topic" in capsys.readouterr().err

@@ -21,7 +21,7 @@ SHOWN = 4  # problems of one kind that are reported
 
 
 class RecordIds(NamedTuple):
-    """The ids of records of one topic: `<topic>-<epoch>-<partition>-<offset>`.
+    """The ids of events of one topic: `<topic>-<epoch>-<partition>-<offset>`, and `.<line>` behind the first line.
 
     first_epochs: by incarnation of the topic, the number of its first epoch.
     """
@@ -30,7 +30,8 @@ class RecordIds(NamedTuple):
     first_epochs: tuple[int, ...]
 
     def of(self, position: Position) -> str:
-        return f"{self.topic}-{self.first_epochs[position.incarnation]}-{position.partition}-{position.offset}"
+        line = f".{position.line}" if position.line else ""
+        return f"{self.topic}-{self.first_epochs[position.incarnation]}-{position.partition}-{position.offset}{line}"
 
     def incarnation(self, epoch: int) -> int:
         """The incarnation to which an epoch belongs; -1 for an epoch before the first."""

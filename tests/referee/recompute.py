@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tests.referee.model import Model, Outlook, Prediction, Vector
-from tests.referee.records import REMEMBERED, Event, Position, Sent
+from tests.referee.records import LINES, REMEMBERED, SKIPPED_ACTION, Event, Position, Sent
 
 
 @dataclass
@@ -17,7 +17,7 @@ class User:
     steps: int = 0
     last_time_ms: int = 0
     last_item: str | None = None
-    recent: list[str] = field(default_factory=list)  # ids of the last REMEMBERED events, oldest first
+    recent: list[str] = field(default_factory=list)  # ids of the last REMEMBERED records, oldest first
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class Expected:
     users: dict[str, User] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
     evaluated: dict[Position, Evaluated] = field(default_factory=dict)
-    repeated: int = 0  # events that a producer sent twice
+    repeated: int = 0  # records that a producer sent twice
+    rejected: int = 0  # orders with a broken line
+    skipped: int = 0  # records without an event
     erasures: int = 0
 
 
@@ -56,6 +58,13 @@ def recompute(model: Model, records: Iterable[Sent]) -> Expected:
             found.erased.add(record.user_id)
             found.erasures += 1
             continue
+        if record.event["action"] == SKIPPED_ACTION:
+            found.skipped += 1
+            continue
+        lines = events_of(record.event)
+        if any("item_id" not in line for line in lines):
+            found.rejected += 1
+            continue
         user = found.users.get(record.user_id)
         if user is not None and record.event["event_id"] in user.recent:
             found.repeated += 1
@@ -63,8 +72,19 @@ def recompute(model: Model, records: Iterable[Sent]) -> Expected:
         if user is None:
             user = found.users[record.user_id] = User(state, outlook, record.position)
             found.erased.discard(record.user_id)
-        _apply(model, user, record.event, record.position, found)
+        for number, event in enumerate(lines):
+            _apply(model, user, event, record.position._replace(line=number), found)
+        user.position = record.position
+        user.recent = [*user.recent[1 - REMEMBERED :], record.event["event_id"]]
     return found
+
+
+def events_of(event: Event) -> list[Event]:
+    """The events of a record, of which an order has one for each line."""
+    if LINES not in event:
+        return [event]
+    of_order = {name: value for name, value in event.items() if name not in (LINES, "item_id", "price")}
+    return [of_order | line for line in event[LINES]]
 
 
 def _apply(model: Model, user: User, event: Event, position: Position, found: Expected) -> None:
@@ -81,5 +101,3 @@ def _apply(model: Model, user: User, event: Event, position: Position, found: Ex
     user.last_time_ms = max(user.last_time_ms, time_ms) if user.steps else time_ms
     user.steps += 1
     user.last_item = event["item_id"]
-    user.position = position
-    user.recent = [*user.recent[1 - REMEMBERED :], event["event_id"]]

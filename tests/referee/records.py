@@ -15,16 +15,24 @@ REMEMBERED = 8  # a worker recognises an event that repeats one of the user's la
 FIRST_TIME_MS = 10**12
 
 
+LINES = "lines"  # the field of an order that holds its lines, each with an item and a price
+SKIPPED_ACTION = "look away"  # the mapping of orders drops this action
+
+
 class Position(NamedTuple):
-    """Where a record stands. incarnation: how often the topic of this name had been made again before."""
+    """Where an event stands. incarnation: how often the topic of this name had been made again before.
+
+    line: the number of the event in its record, from 0.
+    """
 
     incarnation: int
     partition: int
     offset: int
+    line: int = 0
 
 
 class Sent(NamedTuple):
-    """A record that the broker confirmed. event: None for an erasure."""
+    """A record that the broker confirmed. event: None for an erasure, with the field LINES for an order."""
 
     position: Position
     user_id: str
@@ -90,6 +98,25 @@ class Shop:
             else:
                 last[user_id] = self.event(user_id)
                 yield user_id, last[user_id]
+
+    def orders(self, users: Sequence[str], count: int) -> Iterator[tuple[str, Event]]:
+        """Records as `events` yields them. Many are orders of up to 12 lines, some have a broken line, some no event.
+
+        An order that comes twice is longer than the ids that a worker remembers, now and then.
+        """
+        draw = self.draw
+        for user_id, event in self.events(users, count):
+            if LINES not in event and event["action"] != SKIPPED_ACTION:
+                kind = draw.random()
+                if kind < 0.02:
+                    event["action"] = SKIPPED_ACTION
+                elif kind < 0.3:
+                    event[LINES] = [
+                        {"item_id": self._pick("items"), "price": 2.5} for _ in range(draw.randrange(1, 13))
+                    ]
+                    if kind < 0.04:
+                        event[LINES].append({"price": 1})
+            yield user_id, event
 
     def one_each(self, users: Sequence[str], count: int = 1) -> Iterator[tuple[str, Event]]:
         """So many new events of every user, in turn."""

@@ -104,7 +104,7 @@ def ask(app: Application, method: str, path: str, token: str | None = None, **ar
     async def main() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         headers = {**({} if token is None else {"Authorization": f"Bearer {token}"}), **arguments.pop("headers", {})}
-        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, headers=headers, **arguments)
 
     return asyncio.run(main())

@@ -133,6 +133,8 @@ def _has_infinity(fields: Mapping[str, Any]) -> bool:
         for value in attributes.values():  # a loop costs less than a generator here
             if isinstance(value, float) and math.isinf(value):
                 return True
+    if isinstance(attributes, float) and math.isinf(attributes):
+        return True
     price = fields.get("price")
     return isinstance(price, float) and math.isinf(price)
 

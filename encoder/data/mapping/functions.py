@@ -40,7 +40,9 @@ def record_function(plan: Plan, *, is_judged: bool, paths: ReadPaths | None = No
     _write_filters(writer, plan)
     action = "" if plan.action.places & LINE_PLACES else _write_action(writer, plan)
     if plan.lines is not None:
+        read = frozenset(writer.paths)
         found = plan.lines.source.write_value(writer)
+        writer.paths.intersection_update(read)  # A list of lines is not read as it is: the lines have their own paths.
         writer.line(f"if {found} is not None: return {writer.constant(plan.lines.pairs)}({found})")
     return _finished(writer, plan, action or _write_action(writer, plan), is_judged)
 

@@ -27,7 +27,7 @@ class Mapping:
     def __init__(self, name: str, fingerprint: str, plan: Plan) -> None:
         """fingerprint: 16 hexadecimal digits that tell mappings with different results apart.
 
-        read_at_once takes the parts of a `SourceRecord`. It returns the event of a plain record, or what `finish` takes.
+        read_at_once takes the parts of a `SourceRecord`. It returns the event of a plain record or what `finish` takes.
 
         value_type is a type for msgspec. A value that is decoded to this type gives the events of the whole value.
         Where the value has another shape, or is rejected, the whole value must be decoded.

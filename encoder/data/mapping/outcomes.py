@@ -1,5 +1,6 @@
 """What the functions that are written for a mapping call for a record that is not a plain event."""
 
+import math
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
@@ -80,7 +81,7 @@ def price(value: Any) -> Any:
     if value.__class__ is not str:
         return plain(value)
     number = price_from_text(value)
-    return value if number is None else number
+    return value if number is None or not 0 <= number < math.inf else number
 
 
 def has_surrogates(text: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 from encoder.data.mapping.sources.paths import Step
 
 Path = tuple[Step, ...]
+_typed_dict: Any = TypedDict  # whose names are known only here
 
 
 class _Node:
@@ -41,19 +42,18 @@ class _Node:
         """The type of an object here. Any where the whole object is needed."""
         if self.is_whole or not self.names:
             return Any
-        return TypedDict("Part", {name: node.type() for name, node in self.names.items()}, total=False)
+        return _typed_dict("Part", {name: node.type() for name, node in self.names.items()}, total=False)
 
 
 def value_type(paths: Iterable[Path], lines: Path | None, line_paths: Iterable[Path]) -> Any:
     """The type that a decoder of values needs. A value of another shape must be decoded as a whole.
 
-    paths: in the value. lines: the path of the list of lines; None: the records have none, or the list holds further
-    lists. line_paths: in a line; a path without steps is the whole line.
+    paths: in the value, without that of the list of lines. lines: the path of this list; None: the records have none,
+    or the list holds further lists. line_paths: in a line; a path without steps is the whole line.
     """
     root = _Node()
     for path in paths:
-        if path != lines:
-            root.at(path).is_whole = True
+        root.at(path).is_whole = True
     if lines:
         of_lines = root.at(lines).lines = _Node()
         for path in line_paths:

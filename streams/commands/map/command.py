@@ -9,7 +9,7 @@ from encoder.commands.number_arguments import whole_number
 from encoder.commands.preconditions import check_writable_file
 from encoder.console import open_console, print_table
 from encoder.data.mapping import load_mapping, parse_mapping, preset_names
-from encoder.data.mapping_proposals import Proposal, Reading, propose, read_sample
+from encoder.data.mapping.proposals import Proposal, Reading, propose, read_sample
 from streams.commands.map.events import write_events_of_file, write_events_of_topic
 from streams.commands.map.report import count_lines, event_table, key_lines
 from streams.commands.map.sample import Sample, read_file, read_newest

@@ -12,7 +12,7 @@ from encoder.data.contract.rejection import Rejection
 from encoder.data.loaders.text.lines import numbered_lines, open_bytes
 from encoder.data.loaders.validation import reading
 from encoder.data.mapping import Mapping, SourceRecord
-from encoder.data.mapping_proposals import Reading, read_record
+from encoder.data.mapping.proposals import Reading, read_record
 from streams.broker.decoding.record_decoder import open_payload
 from streams.broker.topic_reader import read_topic
 from streams.commands.map.sample import decoded, of_topic

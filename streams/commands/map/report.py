@@ -9,7 +9,7 @@ from rich.text import Text
 
 from encoder.data.contract.quoting import without_controls
 from encoder.data.mapping import SourceRecord
-from encoder.data.mapping_proposals import Reading
+from encoder.data.mapping.proposals import Reading
 
 _MOST_SHOWN = 10  # kinds of skipped and of rejected records
 _COLUMNS = ("event_id", "user_id", "item_id", "action", "time (UTC)", "price", "category", "attributes")
@@ -82,5 +82,5 @@ def key_lines(reading: Reading, records: Sequence[object], partitions: Sequence[
     return [
         f"{text}, and the records of {scattered:,} of {len(homes):,} users stand in several partitions, so their order "
         "is not known: a worker applies the events of one partition of each user and makes dead letters of the others; "
-        "let the producers use the user as the key"
+        "let the producers use the user as the key, or write such a topic with `thalweg rekey`"
     ]

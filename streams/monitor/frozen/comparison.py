@@ -34,12 +34,10 @@ class FrozenComparison:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle_id = bundle.bundle_id
         self._index = bundle.item_index
-        self._query_width = bundle.query_width
+        self._joined_query = bundle.joined_query
         self._places = bundle.manifest.recent_places
-        vectors = np.asarray(bundle.item_vectors)
-        # Counters end a representation, and item vectors have zeros there.
-        self._width = int(np.flatnonzero(vectors.any(axis=0)).max(initial=0)) + 1
-        self._vectors = np.ascontiguousarray(vectors[:, : self._width])
+        self._width = bundle.scoring_width
+        self._vectors = np.ascontiguousarray(bundle.item_vectors[:, : self._width])
         self._users = FrozenUsers(bundle.initial_query)
         self._share = min(1.0, ITEMS_RANKED / max(1, len(self._index)))
 
@@ -49,14 +47,8 @@ class FrozenComparison:
         Raises ValueError where the update does not fit the bundle.
         """
         representation = decode_vector(update.representation)
-        query = representation
-        if self._places:
-            items = np.maximum(decode_items(update.recent_items or b""), 0).astype(np.float32)
-            if items.max(initial=0) > len(self._index):
-                raise ValueError(f"an update has the recent item {items.max():.0f} of {len(self._index)} items")
-            query = np.concatenate([representation, items, decode_vector(update.recent_scores or b"")])
-        if len(query) != self._query_width:
-            raise ValueError(f"the vectors of an update have {len(query)} numbers, and not {self._query_width}")
+        recent, added = decode_items(update.recent_items or b""), decode_vector(update.recent_scores or b"")
+        query = self._joined_query(representation, recent, added)
         self._users.update(update.user_id, update.event_time_ms, query)
         return float(np.linalg.norm(representation))
 

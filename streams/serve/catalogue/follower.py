@@ -10,20 +10,18 @@ from typing import NoReturn
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.broker.clients import kafka_errors, make_consumer, no_broker_errors
-from streams.config.errors import BrokerError, ThalwegError
+from streams.config.errors import BrokerError
 from streams.config.settings import Settings
 from streams.serve.catalogue.progress import Progress, State
 from streams.serve.catalogue.reading import Reading
-from streams.serve.stopping import ended
+from streams.serve.following import connected, keep_following, subscribe_when_there
 
 logger = logging.getLogger(__name__)
 
 POLL_RECORDS = 500  # applying so many takes about 2 ms, for which no request is answered
 POLL_S = 0.5
-LOOK_EVERY_S = 1.0  # between two looks at the end of the topic, or whether the topic exists
+LOOK_EVERY_S = 1.0  # between two looks at the end of the topic
 LOOK_TIMEOUT_S = 10.0
-CONNECT_TIMEOUT_S = 5.0
 RETRY_S = 2.0
 ASSIGNMENT_POLL_S = 0.05
 
@@ -42,16 +40,12 @@ class CatalogueFollower:
 
     async def follow(self) -> None:
         """Follow until cancelled."""
-        while True:
-            try:
-                await self._follow_once()
-            except Exception as error:  # Nothing that goes wrong here may end the server, or end the following.
-                if self._progress.state != "unreachable":
-                    text = str(error) or f"no answer of {self._settings.broker} within {CONNECT_TIMEOUT_S:g} s"
-                    is_known = isinstance(error, ThalwegError | TimeoutError)
-                    logger.warning("the catalogue of items cannot be followed: %s", text, exc_info=not is_known)
-            self._set("unreachable")
-            await asyncio.sleep(RETRY_S)
+        await keep_following(
+            self._follow_once,
+            "the catalogue of items cannot be followed",
+            RETRY_S,
+            ended_once=lambda: self._set("unreachable"),
+        )
 
     async def wait_for_first_reading(self, timeout_s: float) -> None:
         """Wait until the catalogue is loaded, or until there is nothing to load, at most `timeout_s`."""
@@ -66,22 +60,13 @@ class CatalogueFollower:
             )
 
     async def _follow_once(self) -> None:
-        """Read the topic from its beginning, and follow it. Raises BrokerError, TimeoutError."""
-        consumer = make_consumer(self._settings, request_timeout_ms=int(LOOK_TIMEOUT_S * 1000))
-        try:
-            with no_broker_errors(self._settings):
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    await consumer.start()
-            with kafka_errors(f"topic {self._topic} at {self._settings.broker} could not be read"):
-                while self._topic not in await consumer.topics():
-                    self._set("absent")
-                    await asyncio.sleep(LOOK_EVERY_S)
-                consumer.subscribe([self._topic])
-                if not self._progress.has_loaded:
-                    self._set("loading")
-                await self._read(consumer)
-        finally:
-            await ended(consumer.stop())
+        """Read the topic from its beginning, and follow it. Raises BrokerError."""
+        request_timeout_ms = int(LOOK_TIMEOUT_S * 1000)
+        async with connected(self._settings, self._topic, request_timeout_ms=request_timeout_ms) as consumer:
+            await subscribe_when_there(consumer, self._topic, lambda: self._set("absent"))
+            if not self._progress.has_loaded:
+                self._set("loading")
+            await self._read(consumer)
 
     async def _read(self, consumer: AIOKafkaConsumer) -> NoReturn:
         reading, began_s = Reading(self._topic), time.monotonic()

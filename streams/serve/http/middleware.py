@@ -5,14 +5,15 @@ The log and the metrics name the route, and never the path, because a path holds
 
 import contextlib
 import logging
+import random
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from streams.serve.http.hosts import check_host
 from streams.serve.http.problems import ProblemError, problem_response
 from streams.serve.http.tokens import Caller, Tokens
 
@@ -124,8 +125,14 @@ class Gate:
             logger.info("%s %s %d %.1f ms %s %s", method, route, status, passed_s * 1000, caller, request_id.decode())
 
     def _caller(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller | None:
-        """Who sends the request, None where nobody has to say so. Raises ProblemError without a valid token."""
-        if self._tokens is None or scope["path"] in OPEN_PATHS or scope["path"].startswith(PAGE_PATH):
+        """Who sends the request, None where nobody has to say so.
+
+        Raises ProblemError without a valid token, and on a server without tokens under a name of another site.
+        """
+        if self._tokens is None:
+            check_host(headers.get(b"host", b""))
+            return None
+        if scope["path"] in OPEN_PATHS or scope["path"].startswith(PAGE_PATH):
             return None
         caller = self._tokens.caller(headers.get(b"authorization", b"").decode("latin-1"))
         if caller is None:
@@ -155,7 +162,7 @@ def _inner(scope: Scope, request_id: bytes) -> Scope:
 
 def _request_id(given: bytes) -> bytes:
     """The id that the client gave, where the id is short and plain, and else a new one."""
-    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()
+    return given if REQUEST_ID.fullmatch(given) else b"%032x" % random.getrandbits(128)
 
 
 async def _read_body(receive: Receive, headers: dict[bytes, bytes]) -> Receive:

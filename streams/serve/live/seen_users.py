@@ -93,8 +93,12 @@ class SeenUsers:
             return None
         if update.bundle_id != self.bundle_id or record.timestamp <= self._erased_ms.get(update.user_id, -1):
             return None
-        query = self._query(update)
-        if query is None:
+        recent, added = update.recent_items or b"", update.recent_scores or b""
+        try:
+            query = self._bundle.joined_query(
+                decode_vector(update.representation), decode_items(recent), decode_vector(added)
+            )
+        except ValueError:  # An update that does not fit the bundle is not shown.
             return None
         self._move(self._user(update.user_id), update, query)
         return update
@@ -107,19 +111,6 @@ class SeenUsers:
         x, y = self.projection.place(query[None])[0].tolist()
         user.places.append(Place(update.source, update.steps, update.event_time_ms, x, y, turned))
         user.queries.append((update.steps, query))
-
-    def _query(self, update: RepresentationUpdate) -> NDArray[np.float32] | None:
-        """(Q,) of `Bundle.queries`. None where the update does not fit the bundle."""
-        manifest = self._bundle.manifest
-        try:
-            parts = [decode_vector(update.representation)]
-            if manifest.recent_places:
-                items = decode_items(update.recent_items or b"")
-                parts += [np.maximum(items, 0).astype(np.float32), decode_vector(update.recent_scores or b"")]
-        except ValueError:
-            return None
-        query = np.concatenate(parts)
-        return query if len(query) == self._bundle.query_width else None
 
     def _user(self, user_id: str) -> SeenUser:
         user = self._users.setdefault(user_id, SeenUser())

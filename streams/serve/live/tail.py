@@ -1,18 +1,14 @@
 """Follows a topic from near its end, for as long as somebody wants to know."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
 
-from streams.broker.clients import open_consumer
 from streams.broker.topics import describe_topic, topic_exists
-from streams.config.errors import ThalwegError
 from streams.config.settings import Settings
-
-logger = logging.getLogger(__name__)
+from streams.serve.following import connected, keep_following
 
 POLL_RECORDS = 500  # decoding them holds up other requests of the server for a few milliseconds
 POLL_TIMEOUT_MS = 1_000
@@ -26,18 +22,12 @@ async def follow_tail(settings: Settings, topic: str, last_records: int, take: C
     log says so once, and reading goes on where it stopped.
     """
     positions: dict[int, int] = {}
-    told = ""
-    while True:
-        failure = ""
-        try:
-            if await asyncio.to_thread(topic_exists, settings, topic):
-                await _read(settings, topic, last_records, positions, take)
-        except ThalwegError as error:
-            failure = str(error)
-        if failure and failure != told:
-            logger.warning("the page cannot read topic %s: %s", topic, failure)
-        told = failure
-        await asyncio.sleep(RETRY_S)
+
+    async def follow() -> None:
+        if await asyncio.to_thread(topic_exists, settings, topic):
+            await _read(settings, topic, last_records, positions, take)
+
+    await keep_following(follow, f"the page cannot read topic {topic}", RETRY_S)
 
 
 async def _read(
@@ -48,8 +38,7 @@ async def _read(
     Raises BrokerError.
     """
     topic = await asyncio.to_thread(describe_topic, settings, name)
-    failure = f"topic {name} at {settings.broker} could not be read"
-    async with open_consumer(settings, failure, fetch_max_wait_ms=POLL_TIMEOUT_MS) as consumer:
+    async with connected(settings, name, fetch_max_wait_ms=POLL_TIMEOUT_MS) as consumer:
         partitions = [TopicPartition(name, partition) for partition in range(topic.partitions)]
         consumer.assign(partitions)
         for partition, end in topic.stable_offsets.items():

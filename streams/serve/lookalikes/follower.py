@@ -6,7 +6,6 @@ topic again. Kafka may be away: the indexes stay as they are, and their age grow
 
 import asyncio
 import contextlib
-import logging
 import math
 import threading
 import time
@@ -19,13 +18,10 @@ from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry, Gauge
 
 from export.runtime.bundle import Bundle
-from streams.broker.clients import kafka_errors, make_consumer, no_broker_errors
 from streams.config.settings import Settings
 from streams.contracts.representation_updates import decode_vector
+from streams.serve.following import connected, keep_following, subscribe_when_there
 from streams.serve.lookalikes.index import LookalikeIndex
-from streams.serve.stopping import ended
-
-logger = logging.getLogger(__name__)
 
 POLL_RECORDS = 2_000  # take about 10 ms of the interpreter
 POLL_TIMEOUT_MS = 200
@@ -119,35 +115,23 @@ class LookalikeFollower:
 
     async def _run(self) -> None:
         """Follow until the stop. After an error, the topic is read from its beginning again, over what is there."""
-        told = ""
-        while not self._stop.is_set():
-            try:
-                await self._follow()
-            except Exception as error:  # Whatever it is, the API must go on, and the age of the index tells the rest.
-                if str(error) != told:
-                    logger.warning("the look-alike index cannot be followed, trying again: %r", error)
-                told = str(error)
-                await asyncio.sleep(RETRY_S)
+        following = asyncio.create_task(
+            keep_following(self._follow, "the look-alike index cannot be followed", RETRY_S)
+        )
+        await asyncio.to_thread(self._stop.wait)
+        following.cancel()
+        await asyncio.wait([following])
 
     async def _follow(self) -> None:
-        settings, topic = self._settings, self._settings.updates_topic
-        consumer = make_consumer(settings, fetch_max_wait_ms=FETCH_WAIT_MS)
-        try:
-            with no_broker_errors(settings):
-                await consumer.start()
-            with kafka_errors(f"topic {topic} on {settings.broker} could not be read"):
-                while topic not in await consumer.topics():  # the first worker creates the topic
-                    if self._stop.is_set():
-                        return
-                    await asyncio.sleep(RETRY_S)
-                consumer.subscribe([topic])
-                while not self._stop.is_set():
-                    fetched = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS)
-                    for records in fetched.values():
-                        self.apply(records)
-                    await self._look(consumer)
-        finally:
-            await ended(consumer.stop())
+        topic = self._settings.updates_topic
+        async with connected(self._settings, topic, fetch_max_wait_ms=FETCH_WAIT_MS) as consumer:
+            await subscribe_when_there(consumer, topic)  # the first worker creates the topic
+            while True:
+                fetched = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS)
+                for records in fetched.values():
+                    self.apply(records)
+                await self._look(consumer)
+                await asyncio.sleep(0)  # A fetch that is there already gives no other task a turn, so none to the stop.
 
     async def _look(self, consumer: AIOKafkaConsumer) -> None:
         """See how far the indexes are. A partition that the broker has not answered for yet is not read to its end."""

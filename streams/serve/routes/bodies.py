@@ -1,26 +1,34 @@
 """The bodies of requests and answers, as the OpenAPI document shows them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
 
 from encoder.data.contract.incoming_event import MAX_TEXT, MAX_TIME_MS
+from encoder.data.contract.quoting import quote
 from encoder.data.contract.rejection import is_unicode
 
 MOST_USERS, MOST_CANDIDATES, MOST_EVENTS, MOST_ITEMS = 1_000, 5_000, 1_000, 1_000
+MOST_FIELDS = 20  # of an object in a body, of which the document names fewer
 MOST_EXCLUDED = 100  # ids in an address, which has 64 KiB at most
 
 Id = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 
 
-def text(value: object) -> object:
-    """Refuse half a surrogate pair, which a union of types would let pass."""
-    if isinstance(value, str) and not is_unicode(value):
-        raise ValueError("text with half of a surrogate pair")
+# A list stops at its first wrong entry. A body of 1 MiB would otherwise have 100,000 errors, which take seconds.
+FIRST_ERROR = FailFast()
+
+
+def checked_attributes(value: object) -> object:
+    """Refuse attributes at the first wrong one. A union of types has three errors for each, and takes any text."""
+    for name, one in value.items() if isinstance(value, dict) else ():
+        if not 0 < len(name) <= MAX_TEXT or not is_unicode(name):
+            raise ValueError(f"the name {quote(name)} is not a text of 1 to {MAX_TEXT} characters")
+        if isinstance(one, bool) or not isinstance(one, str | int | float):
+            raise ValueError(f"{quote(name)} is neither a text nor a number")
+        if isinstance(one, str) and not is_unicode(one):
+            raise ValueError(f"{quote(name)} is a text with half of a surrogate pair")
     return value
-
-
-Attribute = Annotated[str | int | float, BeforeValidator(text)]
 
 
 def whole_number(value: object) -> object:
@@ -36,18 +44,26 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, value: Any) -> Any:
+        """Refuse a crowd of unknown fields at once, since each of them would have an error of its own."""
+        if isinstance(value, dict) and len(value) > MOST_FIELDS:
+            raise ValueError(f"{len(value)} fields, and the document names {len(cls.model_fields)}")
+        return value
+
 
 class Users(Request):
     """The users that are asked for."""
 
-    user_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_USERS)]
+    user_ids: Annotated[list[Id], FIRST_ERROR, Field(min_length=1, max_length=MOST_USERS)]
 
 
 class Candidates(Request):
     """The items to put in order for a user."""
 
     user_id: Id
-    item_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_CANDIDATES)]
+    item_ids: Annotated[list[Id], FIRST_ERROR, Field(min_length=1, max_length=MOST_CANDIDATES)]
 
 
 class Event(Request):
@@ -55,16 +71,20 @@ class Event(Request):
 
     item_id: Id
     action: Id
-    event_time_ms: Annotated[int, Field(ge=0, le=MAX_TIME_MS), BeforeValidator(whole_number)]
+    event_time_ms: Annotated[
+        int,
+        Field(ge=0, le=MAX_TIME_MS, description="at most 24 hours after the server's clock"),
+        BeforeValidator(whole_number),
+    ]
     category: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
     price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    attributes: dict[Id, Attribute] | None = None
+    attributes: Annotated[dict[Id, str | int | float] | None, BeforeValidator(checked_attributes)] = None
 
 
 class Events(Request):
     """The events of a session, in their order."""
 
-    events: Annotated[list[Event], Field(min_length=1, max_length=MOST_EVENTS)]
+    events: Annotated[list[Event], FIRST_ERROR, Field(min_length=1, max_length=MOST_EVENTS)]
     k: Count = 20
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from fastapi import APIRouter, Response
 
 from streams.serve.catalogue.served import ServedCatalogue
+from streams.serve.http.known_parameters import StrictRoute
 from streams.serve.http.problems import ProblemError
 from streams.serve.routes import catalogue_bodies
 from streams.serve.routes.answers import json_answer
@@ -14,7 +15,7 @@ from streams.serve.scoring.active_model import Model
 
 def catalogue_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> APIRouter:
     """current: the model that answers now."""
-    router = APIRouter(prefix="/v1", tags=["items"])
+    router = APIRouter(prefix="/v1", tags=["items"], route_class=StrictRoute)
 
     @router.get("/catalogue", response_model=catalogue_bodies.CatalogueStatus, responses=described())
     async def status() -> Response:

@@ -3,28 +3,29 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from fastapi import Query
 from pydantic import BaseModel, Field
 
 from streams.serve.catalogue.filters import Filters
 from streams.serve.routes.bodies import Id
 
 MOST_CATEGORIES, MOST_DAYS = 20, 36_500
-Price = Annotated[float | None, Query(ge=0, allow_inf_nan=False)]
+Price = Annotated[float | None, Field(ge=0, allow_inf_nan=False)]
 
 
-async def filters_of(
+class ItemFilters(BaseModel):
+    """The filters of a request as query parameters. An item without a value under a filter is left out."""
+
     category: Annotated[
-        Sequence[Id], Query(max_length=MOST_CATEGORIES, description="category of the catalogue; may stand again")
-    ] = (),
-    price_min: Annotated[Price, Query(description="lowest price of an item")] = None,
-    price_max: Annotated[Price, Query(description="highest price of an item")] = None,
+        Sequence[Id], Field(max_length=MOST_CATEGORIES, description="category of the catalogue; may stand again")
+    ] = ()
+    price_min: Annotated[Price, Field(description="lowest price of an item")] = None
+    price_max: Annotated[Price, Field(description="highest price of an item")] = None
     new_days: Annotated[
-        int | None, Query(ge=1, le=MOST_DAYS, description="items first seen within so many days alone")
-    ] = None,
-) -> Filters:
-    """The filters of a request. An item without a value under a filter is left out."""
-    return Filters(tuple(sorted(set(category))), price_min, price_max, new_days)
+        int | None, Field(ge=1, le=MOST_DAYS, description="items first seen within so many days alone")
+    ] = None
+
+    def filters(self) -> Filters:
+        return Filters(tuple(sorted(set(self.category))), self.price_min, self.price_max, self.new_days)
 
 
 class Item(BaseModel):

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 
 from streams.commands.erase.erasure import Erasure, Sent
 from streams.config.errors import InputError, ThalwegError
+from streams.serve.http.known_parameters import StrictRoute
 from streams.serve.http.problems import ProblemError, unavailable
 from streams.serve.http.threads import called
 from streams.serve.routes import bodies
@@ -22,7 +23,7 @@ Place = Annotated[str, Query(pattern=r"^[0-9]{1,6}:[0-9]{1,18}$")]
 
 def erasure_routes(erasure_of: Callable[[str], Erasure]) -> APIRouter:
     """erasure_of: the erasure of a user. Raises InputError for a text that no user can have as an id."""
-    router = APIRouter(prefix="/v1", tags=["erasures"])
+    router = APIRouter(prefix="/v1", tags=["erasures"], route_class=StrictRoute)
     threads = ThreadPoolExecutor(THREADS, "erasures")
 
     @router.delete("/users/{user_id}", status_code=202, response_model=bodies.ErasureSent, responses=described(503))

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from streams.serve.catalogue.served import ServedCatalogue
+from streams.serve.http.known_parameters import StrictRoute
 from streams.serve.http.problems import ProblemError
 from streams.serve.routes import bodies
 from streams.serve.routes.answers import json_answer, scored_items, with_names
@@ -17,7 +18,7 @@ from streams.serve.scoring.scorer import TopQuery
 
 def item_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> APIRouter:
     """current: the model that answers now."""
-    router = APIRouter(prefix="/v1", tags=["items"])
+    router = APIRouter(prefix="/v1", tags=["items"], route_class=StrictRoute)
 
     @router.get("/items/{item_id}/similar", response_model=bodies.SimilarItems, responses=described(404, 503))
     async def similar(
@@ -35,7 +36,7 @@ def item_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> API
         items = with_names(items, catalogue.names(model.bundle, found))
         return json_answer({"item_id": item_id, "bundle_id": model.bundle_id, "items": items})
 
-    @router.post("/step", response_model=bodies.Stepped, responses=described(413, 503), tags=["sessions"])
+    @router.post("/step", response_model=bodies.Stepped, responses=described(409, 413, 503), tags=["sessions"])
     async def step(wanted: bodies.Events) -> Response:
         """The vector and the best items after these events, which are not stored.
 

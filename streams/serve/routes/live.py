@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streams.serve.catalogue.filters import Mask
 from streams.serve.catalogue.served import ServedCatalogue
+from streams.serve.http.known_parameters import StrictRoute
 from streams.serve.live.live import Live, shown_event
 from streams.serve.live.seen_users import SeenUser, SeenUsers
 from streams.serve.routes import live_bodies
@@ -26,7 +27,7 @@ NO_STORE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # a proxy m
 
 def live_routes(current: Callable[[], Model], catalogue: ServedCatalogue, live: Live) -> APIRouter:
     """current: the model that answers now."""
-    router = APIRouter(prefix="/v1/live", tags=["page"])
+    router = APIRouter(prefix="/v1/live", tags=["page"], route_class=StrictRoute)
 
     # The OpenAPI document describes answers that end, so the stream is described in docs/serving.md#the-page alone.
     @router.get("", include_in_schema=False)

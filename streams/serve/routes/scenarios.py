@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import Query
 from numpy.typing import NDArray
+from pydantic import Field
 
 from streams.serve.http.problems import ProblemError
 from streams.serve.routes import bodies
@@ -15,15 +15,14 @@ from streams.serve.scoring.active_model import Model
 
 ScenarioName = Annotated[
     Literal["home", "cart", "new"],
-    Query(
+    Field(
         description="home: what the user wants next; cart: what goes with a basket; new: as home, among items that "
         "were first seen within `new_days`, or within 7 days"
     ),
 ]
 GivenItems = Annotated[
     Sequence[bodies.Id],
-    Query(
-        alias="items",
+    Field(
         max_length=bodies.MOST_EXCLUDED,
         description="items to find others for, such as those of a basket, the newest first; without them, the user's "
         "recent items; may stand again",

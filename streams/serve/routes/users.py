@@ -5,15 +5,17 @@ from typing import Annotated, Any
 from urllib.parse import unquote
 
 import numpy as np
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
-from pydantic import BeforeValidator
+from fastapi import APIRouter, Depends, Header, Path, Response
+from pydantic import BeforeValidator, Field
 
 from streams.serve.catalogue.filters import Filters
 from streams.serve.catalogue.served import ServedCatalogue
+from streams.serve.http.known_parameters import StrictRoute
 from streams.serve.http.problems import ProblemError
+from streams.serve.http.query_model import documented, query_of
 from streams.serve.routes import bodies
 from streams.serve.routes.answers import entity_tag, is_same, json_answer, representation_body, scored_items, with_names
-from streams.serve.routes.catalogue_bodies import filters_of
+from streams.serve.routes.catalogue_bodies import ItemFilters
 from streams.serve.routes.scenarios import GivenItems, ScenarioName, indices_of, query_after
 from streams.serve.scoring.active_model import Model
 from streams.serve.scoring.fresh_items import FRESH_DAYS, PLACES_OF_A_FRESH_ITEM, with_fresh
@@ -34,11 +36,17 @@ Problems = dict[int | str, dict[str, Any]]
 def described(*statuses: int) -> Problems:
     """The problems of a route for the OpenAPI document."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
-    texts = {401: "no valid token", 403: "no such right", 404: "unknown", 413: "too large", 422: "invalid request"}
+    texts = {
+        401: "no valid token",
+        403: "no such right, or no name of the server",
+        404: "unknown",
+        413: "too large",
+        422: "invalid request",
+    }
     texts |= {
         400: "no HTTP, or a head that is too long",
         429: "too many requests",
-        409: "the active bundle does not know what the request is about",
+        409: "the request does not fit the active bundle, or an event is of the future",
         503: "a service does not answer; try again after Retry-After",
     }
     return {
@@ -48,7 +56,7 @@ def described(*statuses: int) -> Problems:
 
 def user_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> APIRouter:
     """current: the model that answers now."""
-    router = APIRouter(prefix="/v1", tags=["users"])
+    router = APIRouter(prefix="/v1", tags=["users"], route_class=StrictRoute)
 
     @router.get(
         "/users/{user_id}/representation",
@@ -87,44 +95,50 @@ def user_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> API
     return router
 
 
+class WantedItems(ItemFilters):
+    """The query parameters of recommendations."""
+
+    k: Annotated[int, Field(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20
+    exclude: Annotated[
+        Sequence[bodies.Id],
+        Field(max_length=bodies.MOST_EXCLUDED, description="item to leave out; may stand again"),
+    ] = ()
+    exclude_recent: Annotated[bool, Field(description="leave out the user's last distinct items")] = False
+    exclude_bought: Annotated[bool, Field(description="leave out the last items that the user bought")] = False
+    scenario: ScenarioName = "home"
+    items: GivenItems = ()
+
+
 def _add_scores(router: APIRouter, current: Callable[[], Model], catalogue: ServedCatalogue) -> None:
     @router.get(
-        "/users/{user_id}/recommendations", response_model=bodies.Recommendations, responses=described(404, 409, 503)
+        "/users/{user_id}/recommendations",
+        response_model=bodies.Recommendations,
+        responses=described(404, 409, 503),
+        openapi_extra=documented(WantedItems),
     )
     async def recommendations(
-        user_id: UserId,
-        filters: Annotated[Filters, Depends(filters_of)],
-        # A default_factory would be inspected at each request, which costs as much as a small pass over the items.
-        exclude: Annotated[
-            Sequence[bodies.Id],
-            Query(max_length=bodies.MOST_EXCLUDED, description="item to leave out; may stand again"),
-        ] = (),
-        k: Annotated[int, Query(ge=1, le=bodies.MOST_ITEMS, description="number of items")] = 20,
-        exclude_recent: Annotated[bool, Query(description="leave out the user's last distinct items")] = False,
-        exclude_bought: Annotated[bool, Query(description="leave out the last items that the user bought")] = False,
-        scenario: ScenarioName = "home",
-        given: GivenItems = (),
+        user_id: UserId, wanted: Annotated[WantedItems, Depends(query_of(WantedItems))]
     ) -> Response:
         """The best available items for a user. A user without a row gets those of a new user, with fresh ones, or what
         goes with given items.
         """
         model = current()
-        context = indices_of(given, model)
+        context = indices_of(wanted.items, model)
         row = await model.row(user_id)
         query = _query(row, model) if row or context is None else await query_after(context, model)
         index = model.bundle.item_index
-        left_out = [*(context or ()), *(index[item] for item in exclude if item in index)]
-        if exclude_recent:
+        left_out = [*(context or ()), *(index[item] for item in wanted.exclude if item in index)]
+        if wanted.exclude_recent:
             left_out += model.scorer.recent(query)
-        if exclude_bought:
+        if wanted.exclude_bought:
             left_out += _bought(row, model)
-        if scenario == "new" and filters.new_days is None:
+        filters = wanted.filters()
+        if wanted.scenario == "new" and filters.new_days is None:
             filters = filters._replace(new_days=FRESH_DAYS)
-        allowed = catalogue.allowed(model.bundle, filters)
-        wanted = TopQuery(query, k, left_out, allowed, scenario, context)
-        scored = await model.top(wanted)
-        if row is None and scenario == "home" and context is None:
-            scored = await _with_fresh_items(scored, wanted, model, catalogue, filters)
+        asked = TopQuery(query, wanted.k, left_out, catalogue.allowed(model.bundle, filters), wanted.scenario, context)
+        scored = await model.top(asked)
+        if row is None and wanted.scenario == "home" and context is None:
+            scored = await _with_fresh_items(scored, asked, model, catalogue, filters)
         items = with_names(scored_items(scored, model.bundle), catalogue.names(model.bundle, scored.item))
         return json_answer({**_who(user_id, row, model), "items": items})
 

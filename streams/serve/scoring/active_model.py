@@ -107,7 +107,8 @@ class Model:
 async def _answered(reading: Awaitable[T]) -> T:
     """Wait for a read of Cassandra. Raises ProblemError where Cassandra does not answer."""
     try:
-        return await asyncio.wait_for(reading, READ_TIMEOUT_S)
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            return await reading
     except TimeoutError:
         raise unavailable(f"Cassandra did not answer within {READ_TIMEOUT_S:g} s; try again") from None
     except StoreError as error:

@@ -15,7 +15,7 @@ from export.runtime.bundle import Bundle
 from export.runtime.hybrid import HybridContext, HybridWeights
 from export.runtime.queries import recent_items
 from streams.serve.scoring.directions import directions
-from streams.serve.scoring.top_items import padded, top_items
+from streams.serve.scoring.pre_scores import PreScores, may_be_best
 
 SCENARIOS = {"home": "home", "cart": "cart", "new": "home"}  # scenario -> whose weights of the manifest count
 
@@ -32,6 +32,11 @@ class Scored(NamedTuple):
     def score(self) -> NDArray[np.float64]:
         """(n,) float64."""
         return self.dot.astype(np.float64) + self.repeat + self.co + self.content
+
+    def at(self, place: "slice | NDArray[np.int64]") -> "Scored":
+        """The items in these places."""
+        item, *parts = self
+        return Scored(item[place], *(part[place] for part in parts))
 
 
 class TopQuery(NamedTuple):
@@ -55,13 +60,13 @@ class Scorer:
         self._weights = {name: HybridWeights(**weights.get(of, {})) for name, of in SCENARIOS.items()}
         width = bundle.scoring_width
         self._vectors = np.array(bundle.item_vectors[:, :width], np.float32)  # (N + 1, at most R), in memory
-        self._directions: NDArray[np.float32] | None = None
+        self._pre_scores = PreScores(self._vectors)
+        self._directions: _Directions | None = None
 
     def top(self, queries: Sequence[TopQuery]) -> list[Scored]:
-        """The best items for each query. One pass over the vectors serves all queries."""
-        query = np.stack([one.query for one in queries])
-        dots = self._dots(query)
-        return [self._best(one, row) for one, row in zip(queries, dots, strict=True)]
+        """The best items for each query. One pass over the items serves all queries."""
+        scores, bound = self._pre_scores.of(np.stack([one.query[: self._vectors.shape[1]] for one in queries]))
+        return [self._best(*one) for one in zip(queries, scores, bound, strict=True)]
 
     def some(self, query: NDArray[np.float32], item: NDArray[np.int64]) -> Scored:
         """Score the items with these indices for one query, in the order of their scores."""
@@ -75,32 +80,22 @@ class Scorer:
         allowed: (N + 1,) by item index; an item that is False does not come. None: all may come.
         """
         if self._directions is None:
-            self._directions = directions(self._vectors)
-        scores = self._padded(1)
-        np.matmul(self._directions[1:], self._directions[item], out=scores[0, : len(self._vectors) - 1])
+            self._directions = _Directions.of(self._vectors)
+        vectors, pre_scores = self._directions
+        scores, bound = pre_scores.of(vectors[item : item + 1])
         scores[0, item - 1] = -np.inf
         _leave_out(scores[0], allowed)
-        found = top_items(scores[0], count)
-        return found + 1, scores[0, found]
+        found = may_be_best(scores[0], count, bound[0]) + 1
+        cosine = _dots(vectors[found], vectors[item])
+        order = np.argsort(-cosine, kind="stable")[:count]
+        return found[order], cosine[order]
 
     def recent(self, query: NDArray[np.float32]) -> list[int]:
         """The indices of the user's recent items, the newest first."""
         return [item for item, _ in self._repeats(query)]
 
-    def _dots(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, Q) -> (B, n) dot products with items 1 to N, and -inf up to a whole number of blocks."""
-        scores, width = self._padded(len(query)), self._vectors.shape[1]
-        np.matmul(query[:, :width], self._vectors[1:].T, out=scores[:, : len(self._vectors) - 1])
-        return scores
-
-    def _padded(self, rows: int) -> NDArray[np.float32]:
-        items = len(self._vectors) - 1
-        scores = np.empty((rows, padded(items)), np.float32)
-        scores[:, items:] = -np.inf
-        return scores
-
-    def _best(self, wanted: TopQuery, scores: NDArray[np.float32]) -> Scored:
-        """scores: (n,) dot products as of `_dots`, which are changed in place."""
+    def _best(self, wanted: TopQuery, scores: NDArray[np.float32], bound: np.float32) -> Scored:
+        """scores: (n,) and bound: of `PreScores.of`. The scores are changed in place."""
         context = self._context(wanted)
         for item, value in self._repeats(wanted.query):
             scores[item - 1] += value
@@ -109,17 +104,18 @@ class Scorer:
         _leave_out(scores, wanted.allowed)
         if wanted.left_out:
             scores[np.array(wanted.left_out) - 1] = -np.inf
-        return self._scored(wanted.query, context, top_items(scores, wanted.most) + 1)
+        scored = self._scored(wanted.query, context, may_be_best(scores, wanted.most, bound) + 1)
+        return scored.at(slice(wanted.most))
 
     def _scored(self, query: NDArray[np.float32], context: HybridContext | None, item: NDArray[np.int64]) -> Scored:
-        dot = self._vectors[item] @ query[: self._vectors.shape[1]]
-        repeat, none = np.zeros(len(item), np.float32), np.zeros(len(item), np.float32)
+        dot = _dots(self._vectors[item], query[: self._vectors.shape[1]])
+        none = np.zeros(len(item), np.float32)
+        repeat = none.copy()
         for one, value in self._repeats(query):
             repeat[item == one] += value
         co, content = (none, none) if context is None else (context.co_of(item), context.content_of(item))
         found = Scored(item, dot, repeat, co, content)
-        order = np.argsort(-found.score(), kind="stable")
-        return Scored(item[order], dot[order], repeat[order], co[order], content[order])
+        return found.at(np.argsort(-found.score(), kind="stable"))
 
     def _context(self, wanted: TopQuery) -> HybridContext | None:
         """None where nothing is added to the model's part."""
@@ -134,6 +130,24 @@ class Scorer:
             return []
         recent, added = recent_items(query[None], self._places)
         return [(item, value) for item, value in zip(recent[0].tolist(), added[0].tolist(), strict=True) if item > 0]
+
+
+class _Directions(NamedTuple):
+    """The directions of the items' vectors, for cosines."""
+
+    vectors: NDArray[np.float32]  # (N + 1, R)
+    pre_scores: PreScores
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.float32]) -> "_Directions":
+        found = directions(vectors)
+        return cls(found, PreScores(found))
+
+
+def _dots(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, R), (R,) -> (n,) dot products. A dot product does not depend on the other vectors, as it would with BLAS."""
+    found: NDArray[np.float32] = np.einsum("ij,j->i", vectors, query)
+    return found
 
 
 def _leave_out(scores: NDArray[np.float32], allowed: NDArray[np.bool_] | None) -> None:

@@ -193,3 +193,25 @@ def test_an_erased_user_is_forgotten_once_under_the_bundle_of_the_erasure() -> N
     boards.update(erasure, frozen)
     assert kept("gru-1") == (1, 1), "the user has come back, and a restarted monitor reads the topic again"
     assert frozen.forgotten == ["u", "u"]
+
+
+def test_the_id_of_a_record_stands_for_all_its_events_and_the_id_of_a_line_for_one_line(
+    predictions: Predictions,
+) -> None:
+    first = evaluation(2, "a")
+    lines = [msgspec.structs.replace(first, id=f"{first.id}.{line}") for line in (1, 2)]
+    predictions.add(predict(2, "z"))  # by an update, which names the record and follows all its events
+    for event in (first, *lines):
+        assert predictions.ranks(event) == {}
+    assert predictions.ranks(evaluation(3, "z")) == {"theirs": 1}
+    after_line = Prediction("theirs", "u", "events-0-0-4.1", ["y"])
+    predictions.add(after_line)
+    fourth = evaluation(4, "x")
+    for event in (fourth, msgspec.structs.replace(fourth, id=f"{fourth.id}.1")):
+        assert predictions.ranks(event) == {}
+    assert predictions.ranks(msgspec.structs.replace(fourth, id=f"{fourth.id}.2", item_id="y")) == {"theirs": 1}
+    predictions.add(predict(4, "w"))
+    assert predictions.unscored == []
+    predictions.add(Prediction("theirs", "u", "events-0-0-4.1", ["y"]))
+    assert predictions.unscored == [("theirs", "late")]
+    assert predictions.ranks(evaluation(5, "w")) == {"theirs": 1}

@@ -1,15 +1,21 @@
 """What the API says to requests that may not pass, and to requests when a service is away."""
 
 import json
+import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from encoder.data.contract.incoming_event import MAX_AHEAD_MS
 from streams.serve.http.middleware import Application
+from streams.serve.http.problems import ProblemError
 from streams.serve.http.tokens import Tokens
 from streams.serve.routes.answers import is_same
+from streams.serve.routes.bodies import Event
+from streams.serve.routes.session_step import judged
 from tests.tools.serving import DOCUMENT, application, ask
 
 READER, WRITER = "0123456789abcdef", "fedcba9876543210"
@@ -147,7 +153,38 @@ def test_half_a_surrogate_pair_in_an_attribute_is_refused() -> None:
     body = f'{{"events":[{event}]}}'
     answer = ask(application(), "POST", "/v1/step", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
-    assert "body.events.0.attributes.a" in answer.json()["detail"]
+    assert "body.events.0.attributes: Value error, 'a' is a text with half" in answer.json()["detail"]
+
+
+EVENT = {"item_id": "i", "action": "view", "event_time_ms": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "detail"),
+    [
+        ("/v1/rank", {"user_id": 1, "item_ids": [1] * 5_000}, "body.user_id: .*; body.item_ids.0: "),
+        ("/v1/representations", {"user_ids": [""] * 1_000}, "body.user_ids.0: "),
+        ("/v1/rank", {str(i): 1 for i in range(50_000)}, "body.value: .* 50000 fields, and the document names 2"),
+        ("/v1/step", {"events": [{}] * 1_000}, "body.events.0.item_id: Field required"),
+        ("/v1/explanation", {"events": [{"x": 1}] * 1_000}, "body.events.0.item_id: Field required"),
+        (
+            "/v1/step",
+            {"events": [{**EVENT, "attributes": {str(i): [] for i in range(50_000)}}]},
+            "body.events.0.attributes: Value error, '0' is neither a text nor a number",
+        ),
+        (
+            "/v1/step",
+            {"events": [{**EVENT, "attributes": {f"{i}{'n' * 512}": 1 for i in range(1_000)}}]},
+            "body.events.0.attributes: Value error, the name '0nnn.* is not a text of 1 to 512 characters",
+        ),
+        ("/v1/step", {"events": [{**EVENT, "attributes": {"a": True}}]}, "body.events.0.attributes: .*'a' is neither"),
+    ],
+)
+def test_a_body_with_thousands_of_errors_gets_a_short_answer(path: str, body: Any, detail: str) -> None:
+    answer = ask(application(), "POST", path, json=body)
+    assert (answer.status_code, answer.json()["type"]) == (422, "invalid-request")
+    assert re.match(detail, answer.json()["detail"])
+    assert len(answer.content) < 2_000
 
 
 def test_the_document_in_the_repository_is_that_of_the_code() -> None:
@@ -176,3 +213,14 @@ def test_a_body_without_a_content_type_is_told_which_header_is_missing() -> None
     answer = ask(application(), "POST", "/v1/rank", content=b'{"user_id": "u", "item_ids": ["i"]}')
     assert answer.status_code == 422
     assert answer.json()["detail"] == "body: send JSON with the header Content-Type: application/json"
+
+
+def test_an_event_that_a_worker_would_refuse_for_its_time_is_refused_and_others_are_not() -> None:
+    now_ms, minute_ms = int(time.time() * 1000), 60_000
+    times_ms = [0, now_ms, now_ms + MAX_AHEAD_MS - minute_ms]
+    allowed = [Event(item_id="i", action="view", event_time_ms=time_ms) for time_ms in times_ms]
+    assert [one.event_time_ms for one in judged(allowed)] == times_ms
+    future = Event(item_id="i", action="view", event_time_ms=now_ms + MAX_AHEAD_MS + minute_ms)
+    with pytest.raises(ProblemError, match=r"events\.3\.event_time_ms is \d+, \d+ ms after the server") as caught:
+        judged([*allowed, future])
+    assert (caught.value.status, caught.value.kind) == (409, "future-event")

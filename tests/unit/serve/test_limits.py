@@ -10,7 +10,7 @@ import pytest
 
 from streams.config.settings import Settings
 from streams.engine.codec import ContractDecoder
-from streams.serve import stopping
+from streams.serve import following
 from streams.serve.client import Client
 from streams.serve.explanations.history import HistoryError, HistoryReader
 from streams.serve.http.problems import ProblemError
@@ -22,9 +22,15 @@ from streams.serve.scoring import active_model
 from streams.store.held_rows import HeldRows
 
 
+class _SlowToEnd(LookalikeFollower):
+    async def _run(self) -> None:
+        await super()._run()
+        await asyncio.sleep(0.5)
+
+
 def test_the_end_of_the_lookalikes_leaves_the_event_loop_to_others() -> None:
     async def main() -> None:
-        follower, turns = LookalikeFollower(Settings(broker="127.0.0.1:1"), []), 0
+        follower, turns = _SlowToEnd(Settings(broker="127.0.0.1:1"), []), 0
 
         async def others() -> None:
             nonlocal turns
@@ -44,11 +50,11 @@ def test_the_end_of_the_lookalikes_leaves_the_event_loop_to_others() -> None:
 
 
 def test_a_consumer_that_does_not_stop_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping, "STOP_S", 0.05)
+    monkeypatch.setattr(following, "STOP_S", 0.05)
 
     async def main() -> None:
         began_s = time.monotonic()
-        await stopping.ended(asyncio.sleep(60))
+        await following.ended(asyncio.sleep(60))
         assert time.monotonic() - began_s < 10
 
     asyncio.run(main())
@@ -58,7 +64,7 @@ def test_a_stop_that_raises_cancelled_error_ends_nothing_else() -> None:
     async def stop() -> None:
         raise asyncio.CancelledError
 
-    asyncio.run(stopping.ended(stop()))
+    asyncio.run(following.ended(stop()))
 
 
 def test_a_call_that_takes_too_long_is_a_problem_and_an_error_of_the_call_is_not() -> None:
@@ -93,3 +99,31 @@ def test_a_row_that_has_gone_may_be_there_at_another_try(monkeypatch: pytest.Mon
         HistoryReader(Settings(), session, ContractDecoder()).read("u", "b", 1)
     assert caught.value.retryable
     assert not HistoryError("the topic holds no older ones").retryable
+
+
+def test_what_fails_is_tried_again_and_only_news_stand_in_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row of failures has one line, until the following ended well or had lasted for a while."""
+    monkeypatch.setattr(following, "HEALTHY_S", 0.2)
+    seconds, ends = iter([0, 0, None, 0, 0.3, 0]), 0
+
+    async def follow() -> None:
+        lasts_s = next(seconds, -1)
+        if lasts_s == -1:
+            await asyncio.sleep(60)
+        if lasts_s is not None:
+            await asyncio.sleep(lasts_s)
+            raise OSError(f"after {lasts_s} s")
+
+    def ended_once() -> None:
+        nonlocal ends
+        ends += 1
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(following.keep_following(follow, "it fails", 0.01, ended_once), 1)
+
+    asyncio.run(main())
+    assert ends == 6
+    assert [one.getMessage() for one in caplog.records] == ["it fails: after 0 s"] * 2 + ["it fails: after 0.3 s"]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from streams.serve.routes.bodies import Event, Id, Request
+from streams.serve.routes.bodies import FIRST_ERROR, Event, Id, Request
 
 MOST_LOOKALIKES = 100
 MOST_DAYS = 3_650
@@ -138,5 +138,5 @@ class SessionExplanation(Explained):
 class EventsToExplain(Request):
     """The events of a session, and the item whose score they explain."""
 
-    events: Annotated[list[Event], Field(min_length=1, max_length=1_000)]
+    events: Annotated[list[Event], FIRST_ERROR, Field(min_length=1, max_length=1_000)]
     item_id: Annotated[Id | None, Field(description="the item to explain; null: the first recommended one")] = None

@@ -13,6 +13,7 @@ from streams.config.errors import ThalwegError
 from streams.serve.catalogue.served import ServedCatalogue
 from streams.serve.explanations.effects import UserRecord, event_effects, explain_records, score_parts
 from streams.serve.explanations.history import HistoryReader
+from streams.serve.http.known_parameters import StrictRoute
 from streams.serve.http.problems import ProblemError
 from streams.serve.http.threads import called
 from streams.serve.routes.answers import json_answer
@@ -31,7 +32,7 @@ TOO_LATE = f"the explanation took more than {TIMEOUT_S:g} s; try again"
 
 def explanation_routes(current: Callable[[], Model], catalogue: ServedCatalogue, histories: HistoryReader) -> APIRouter:
     """current: the model that answers now."""
-    router = APIRouter(prefix="/v1", tags=["questions"])
+    router = APIRouter(prefix="/v1", tags=["questions"], route_class=StrictRoute)
     threads = ThreadPoolExecutor(1, "explanations")
 
     @router.get("/users/{user_id}/explanation", response_model=bodies.UserExplanation, responses=described(404, 503))
@@ -72,7 +73,7 @@ def explanation_routes(current: Callable[[], Model], catalogue: ServedCatalogue,
 def _add_session(
     router: APIRouter, current: Callable[[], Model], catalogue: ServedCatalogue, threads: Executor
 ) -> None:
-    @router.post("/explanation", response_model=bodies.SessionExplanation, responses=described(404, 413, 503))
+    @router.post("/explanation", response_model=bodies.SessionExplanation, responses=described(404, 409, 413, 503))
     async def session_explanation(wanted: bodies.EventsToExplain) -> Response:
         """What each event of a session without history did to the vector and an item's score. Nothing is stored."""
         model = current()

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from encoder.data.contract.incoming_event import MAX_TIME_MS
 from export.runtime.predictions import Predictions
+from streams.serve.http.known_parameters import StrictRoute
 from streams.serve.http.problems import ProblemError
 from streams.serve.routes.answers import json_answer
 from streams.serve.routes.questions import bodies
@@ -24,7 +25,7 @@ AtMs = Annotated[
 
 def forecast_routes(current: Callable[[], Model]) -> APIRouter:
     """current: the model that answers now."""
-    router = APIRouter(prefix="/v1", tags=["questions"])
+    router = APIRouter(prefix="/v1", tags=["questions"], route_class=StrictRoute)
 
     @router.get("/users/{user_id}/churn", response_model=bodies.Churn, responses=described(404, 503))
     async def churn(

@@ -9,6 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Response
 from numpy.typing import NDArray
 
+from streams.serve.http.known_parameters import StrictRoute
 from streams.serve.http.problems import ProblemError
 from streams.serve.lookalikes.follower import LookalikeFollower
 from streams.serve.lookalikes.index import LookalikeIndex
@@ -26,7 +27,7 @@ QUERIES_PER_SEARCH = 16
 
 def lookalike_routes(current: Callable[[], Model], follower: LookalikeFollower | None) -> APIRouter:
     """current: the model that answers now. follower: None where the server keeps no index."""
-    router = APIRouter(prefix="/v1", tags=["questions"])
+    router = APIRouter(prefix="/v1", tags=["questions"], route_class=StrictRoute)
     search = _Search()
 
     @router.get("/users/{user_id}/lookalikes", response_model=bodies.Lookalikes, responses=described(404, 503))

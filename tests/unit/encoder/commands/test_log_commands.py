@@ -179,3 +179,28 @@ def test_a_broken_price_costs_no_event_of_a_training_and_is_counted(
         *("train", log, "--columns", f"{COLUMNS},price=", "--out", tmp_path / "d", "--max-epochs", 1, "--width", 8)
     )
     assert "without price" not in without
+
+
+def test_a_log_of_a_foreign_topic_is_read_by_a_mapping(thalweg: Thalweg, tmp_path: Path) -> None:
+    records = [
+        {
+            "type": "track",
+            "messageId": f"m-{user}-{n}",
+            "userId": f"u{user}",
+            "event": "Product Viewed" if n % 5 else "Cart Viewed",
+            "timestamp": 1_772_359_200_000 + user * 100_000 + n * 7_200_000,
+            "properties": {"product_id": f"i{(user + n) % 7}"},
+        }
+        for user in range(40)
+        for n in range(10)
+    ]
+    log = tmp_path / "topic.jsonl"
+    log.write_text("".join(json.dumps(record) + "\n" for record in records))
+    out = tmp_path / "checkpoint"
+    printed = thalweg("train", log, "--mapping", "segment", "--out", out, "--max-epochs", 1, "--width", 8)
+    assert "320 rows: 320 kept, 0 duplicates, 0 unparsable, and 80 records that are no events by the mapping" in printed
+    assert 'skipped (action): 80 with "Cart Viewed"' in printed
+    rows = {"rows": 320, "kept": 320, "duplicates": 0, "unparsable": 0, "skipped": 80}
+    assert checkpoint.load(out).description.data["rows"] == rows
+    result = json.loads(thalweg("evaluate", out, log, "--mapping", "segment", "--json").splitlines()[-1])
+    assert result["warm"]["model"]["n"] + result["first"]["model"]["n"] == 320

@@ -27,6 +27,7 @@ whole = "page"
 "*" = "extra"
 """
 LISTS_IN_LISTS = PATHS.replace('"cart.lines"', '"carts[].lines"')
+HASHED_LINES = PATHS.replace("item =", 'event_id = { hash = ["cart.lines"] }\nitem =')
 HASHED = 'user = "who"\nitem = "sku"\naction = "what"\ntime = "at"'
 
 texts = st.sampled_from(["i1", "i2", "", '{"id": "i3"}', '[{"sku": "i4"}]', "view"])
@@ -65,7 +66,7 @@ def assert_same(text: str, value: Any) -> None:
 
 
 @given(st.one_of(shaped, values))
-@pytest.mark.parametrize("text", [PATHS, LISTS_IN_LISTS, HASHED])
+@pytest.mark.parametrize("text", [PATHS, LISTS_IN_LISTS, HASHED_LINES, HASHED])
 def test_the_part_has_the_outcome_of_the_whole(text: str, value: Any) -> None:
     assert_same(text, value)
 

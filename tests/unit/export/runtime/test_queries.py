@@ -43,6 +43,31 @@ def test_a_query_holds_the_items_and_scores_of_a_state() -> None:
     np.testing.assert_array_equal(scores, added)
 
 
+def test_a_query_that_was_split_is_joined_to_the_same_query(bundle: Bundle) -> None:
+    width, places = bundle.manifest.representation_width, bundle.manifest.recent_places
+    for query in random_queries(bundle, 5):
+        item, added = recent_items(query[None], places)
+        empty_as_published = np.where(item[0] > 0, item[0], -1).astype(np.int32)
+        joined = bundle.joined_query(query[:width], empty_as_published, added[0])
+        assert joined.dtype == np.float32
+        np.testing.assert_array_equal(joined, query)
+
+
+def test_parts_that_do_not_fit_the_bundle_are_refused(bundle: Bundle) -> None:
+    width, places, items = bundle.manifest.representation_width, bundle.manifest.recent_places, bundle.manifest.items
+    representation, item, added = np.zeros(width, np.float32), np.full(places, items), np.zeros(places, np.float32)
+    bundle.joined_query(representation, item, added)
+    for parts in (
+        (representation[1:], item, added),
+        (representation, item[1:], added),
+        (representation, item, added[1:]),
+    ):
+        with pytest.raises(ValueError, match="numbers for a representation"):
+            bundle.joined_query(*parts)
+    with pytest.raises(ValueError, match=f"recent item {items + 1} of {items} items"):
+        bundle.joined_query(representation, item + 1, added)
+
+
 def test_without_recent_items_a_query_is_the_representation() -> None:
     representation, state = np.ones((2, 3), np.float32), np.ones((2, 5), np.float32)
     assert make_queries(representation, state, 0) is representation

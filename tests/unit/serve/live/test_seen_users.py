@@ -83,8 +83,10 @@ def test_records_that_are_nothing_for_the_page_change_nothing(seen: SeenUsers, b
     assert seen.add_update(SimpleNamespace(value=b"not JSON", timestamp=2_000, key=b"u")) is None
     short = update(bundle, "u", 1, random_queries(bundle, 1)[0])
     value = msgspec.json.decode(short.value, type=RepresentationUpdate)
-    cut = msgspec.structs.replace(value, representation=value.representation[:-4])
-    assert seen.add_update(SimpleNamespace(value=msgspec.json.encode(cut), timestamp=2_000, key=short.key)) is None
+    unknown_item = np.full(bundle.manifest.recent_places, 61, "<i4").tobytes()
+    for fields in ({"representation": value.representation[:-4]}, {"recent_items": unknown_item}):
+        wrong = msgspec.json.encode(msgspec.structs.replace(value, **fields))
+        assert seen.add_update(SimpleNamespace(value=wrong, timestamp=2_000, key=short.key)) is None
     assert (seen.applied, list(seen.last), list(seen.of("u").places)) == (0, [], [])
 
 

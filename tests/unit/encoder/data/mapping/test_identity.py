@@ -52,6 +52,8 @@ def decoded(value: bytes) -> Any:
 @given(mutations=MUTATIONS, removed=st.sets(st.sampled_from(sorted(GOOD)), max_size=1))
 @example(mutations=[("attributes", {"brand": float("inf")})], removed=set())
 @example(mutations=[("price", float("nan"))], removed=set())
+@example(mutations=[("price", "-3")], removed=set())
+@example(mutations=[("attributes", float("inf"))], removed=set())
 @example(mutations=[("category", "\ud800")], removed=set())
 def test_the_mapping_of_the_contract_agrees_with_the_contract(
     mutations: list[tuple[str, Any]], removed: set[str]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from encoder.data.contract.rejection import Rejection
 from encoder.data.mapping import Mapping, SourceRecord, parse_mapping
-from encoder.data.mapping_proposals import Proposal, Reading, propose, read_sample
+from encoder.data.mapping.proposals import Proposal, Reading, propose, read_sample
+from encoder.data.mapping.proposals.toml_text import path_text, toml_key, toml_value
 
 TRACK = {
     "type": "track",
@@ -127,6 +128,26 @@ def test_a_proposed_path_reads_its_field(name: str) -> None:
     values = [{"sku": "p", "ts": 1_772_359_200, name: {"user_id": number}} for number in range(3)]
     _, _, reading = proposed(values)
     assert [event.user_id for event in reading.first_events] == ["0", "1", "2"]
+
+
+@settings(max_examples=60)
+@given(
+    names=st.lists(st.text(st.characters(exclude_characters='"', codec="utf-8"), min_size=1), min_size=1, max_size=4)
+)
+def test_every_name_without_a_quote_has_a_path(names: list[str]) -> None:
+    """Names of a record come from outside, and stand in the text of TOML and in the code of the mapping."""
+    path = toml_value(path_text(names))
+    text = f'user = {path}\nitem = "i"\naction = {{ const = "a" }}\ntime = "t"\n'
+    text += f"[attributes]\n{toml_key(names[0])} = {path}"
+    value: Any = "u"
+    for name in reversed(names):
+        value = {name: value}
+    mapping = parse_mapping(text, "f", "f")
+    judged = mapping.judge(SourceRecord({"i": "p", "t": 1_772_359_200_000, **value}))
+    if names[0] not in ("i", "t"):
+        assert isinstance(judged, tuple), judged
+        assert judged[0].user_id == "u"
+        assert names[0] == "*" or judged[0].attributes == {names[0]: "u"}
 
 
 def test_rejections_are_counted_by_kind() -> None:

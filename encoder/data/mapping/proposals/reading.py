@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from encoder.data.contract.incoming_event import IncomingEvent
 from encoder.data.contract.judge import DroppedField
 from encoder.data.contract.rejection import Rejection
-from encoder.data.mapping import Mapping, Skipped, SourceRecord
+from encoder.data.mapping.mapping import Mapping
+from encoder.data.mapping.records import Skipped, SourceRecord
 
 _KIND_CHARACTERS = 80  # of a reason without its values, which tell the kind of the reason
 _MOST_KINDS = 1_000  # of skipped records, whose values may be many
@@ -48,17 +49,24 @@ def read_sample(mapping: Mapping, sample: Iterable[SourceRecord | Rejection], sh
 
 def read_record(mapping: Mapping, record: SourceRecord | Rejection, reading: Reading) -> tuple[IncomingEvent, ...]:
     """The events of a record, which is counted in the reading."""
+    judged = judge_record(mapping, record, reading)
+    return judged if isinstance(judged, tuple) and not isinstance(judged, Skipped | Rejection) else ()
+
+
+def judge_record(
+    mapping: Mapping, record: SourceRecord | Rejection, reading: Reading
+) -> tuple[IncomingEvent, ...] | Skipped | Rejection:
+    """What the mapping makes of a record, which is counted in the reading."""
     reading.records += 1
     lost: list[DroppedField] = []
     judged = record if isinstance(record, Rejection) else mapping.judge(record, lost)
     if isinstance(judged, Rejection):
         reading.add_rejected(judged.reason)
-        return ()
-    if isinstance(judged, Skipped):
+    elif isinstance(judged, Skipped):
         is_known = judged in reading.skipped or len(reading.skipped) < _MOST_KINDS
         reading.skipped[judged if is_known else Skipped(judged.reason, "other values")] += 1
-        return ()
-    reading.read += 1
-    reading.events += len(judged)
-    reading.dropped.update(f"{one.path} ({one.reason.replace('_', ' ')})" for one in lost)
+    else:
+        reading.read += 1
+        reading.events += len(judged)
+        reading.dropped.update(f"{one.path} ({one.reason.replace('_', ' ')})" for one in lost)
     return judged

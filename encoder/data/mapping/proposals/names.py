@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from encoder.data.mapping_proposals.fields import Field, Names
+from encoder.data.mapping.proposals.fields import Field, Names
 
 # Names without capitals and signs. A name also matches with the name of its object before: `user.id` is `userid`.
 USUAL_NAMES = {

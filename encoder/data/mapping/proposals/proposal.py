@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from encoder.data.contract.rejection import Rejection
-from encoder.data.mapping import SkipReason, SourceRecord, load_mapping, preset_names
 from encoder.data.mapping.document import REQUIRED
-from encoder.data.mapping_proposals.by_fields import FieldsProposal, propose_by_fields
-from encoder.data.mapping_proposals.reading import Reading, read_sample
-from encoder.data.mapping_proposals.toml_text import comment, toml_value
+from encoder.data.mapping.loading import load_mapping, preset_names
+from encoder.data.mapping.proposals.by_fields import FieldsProposal, propose_by_fields
+from encoder.data.mapping.proposals.reading import Reading, read_sample
+from encoder.data.mapping.proposals.toml_text import comment, toml_value
+from encoder.data.mapping.records import SkipReason, SourceRecord
 
 _MOST_REJECTED = 0.05  # share of the records that a fitting preset may reject
 _FEWEST_READ = 0.01  # share of the records that a fitting preset must read as events

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from encoder.data.mapping import SourceRecord
+from encoder.data.mapping.proposals.fields import Field, Fields, Names
+from encoder.data.mapping.proposals.names import USUAL_NAMES, candidates, usual_action
+from encoder.data.mapping.proposals.toml_text import comment, path_text, toml_key, toml_value
+from encoder.data.mapping.records import SourceRecord
 from encoder.data.mapping.sources.paths import follow
-from encoder.data.mapping_proposals.fields import Field, Fields, Names
-from encoder.data.mapping_proposals.names import USUAL_NAMES, candidates, usual_action
-from encoder.data.mapping_proposals.toml_text import comment, path_text, toml_key, toml_value
 
 _OF_LINES = ("item", "category", "price", "brand", "item_name")  # keys that a line of an order may have
 _FIRST_OF = ("user", "item")  # keys for which a second field may stand in for the first

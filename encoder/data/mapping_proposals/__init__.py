@@ -1,6 +1,0 @@
-"""Proposes a mapping from a sample of a topic, and tells what a mapping makes of the sample. The package is pure."""
-
-from encoder.data.mapping_proposals.proposal import Proposal, propose
-from encoder.data.mapping_proposals.reading import Reading, read_record, read_sample
-
-__all__ = ["Proposal", "Reading", "propose", "read_record", "read_sample"]
