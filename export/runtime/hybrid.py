@@ -94,6 +94,10 @@ class HybridContext(NamedTuple):
             value += shares.of_code[feature.values[item]]
         return value
 
+    def most_content(self) -> float:
+        """A bound of what content adds to any item: an item that has the best value of each feature."""
+        return sum(float(shares.of_code.max()) for _, shares in self.shares)
+
     def add(self, scores: NDArray[np.float32]) -> None:
         """Add both parts to (at least N,) scores, where position p belongs to item p + 1."""
         np.add.at(scores, self.companions - 1, self.co.astype(np.float32))
