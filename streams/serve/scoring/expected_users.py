@@ -14,7 +14,7 @@ from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 
 MOST_EVENTS = 8
-GAPS_MS = (1e3, 86_400e3)  # a second to a day, all orders of magnitude alike
+LEAST_GAP_MS, MOST_GAP_MS = 1e3, 86_400e3  # a second to a day, all orders of magnitude alike
 TILE = 16  # users whose scores of all items are in memory together
 
 
@@ -29,9 +29,13 @@ def expected_queries(bundle: Bundle, stepper: Stepper, users: int, seed: int = 0
     query = np.repeat(bundle.initial_query[None], users, axis=0)
     for step in range(MOST_EVENTS):
         user = np.flatnonzero(events > step)
-        gap_ms = np.exp(rng.uniform(*np.log(GAPS_MS), len(user))).astype(np.int64) if step else np.full(len(user), -1)
+        gap_ms = (
+            LEAST_GAP_MS * (MOST_GAP_MS / LEAST_GAP_MS) ** rng.random(len(user)) if step else np.full(len(user), -1)
+        )
         action = rng.integers(1, bundle.manifest.actions + 1, len(user))
-        inputs = StepInputs(_next_items(bundle, query[user], rng), action, gap_ms, _no_features(bundle, len(user)))
+        inputs = StepInputs(
+            _next_items(bundle, query[user], rng), action, gap_ms.astype(np.int64), _no_features(bundle, len(user))
+        )
         state[user], representation = stepper.step(inputs, state[user])
         query[user] = bundle.queries(representation, state[user])
     return query

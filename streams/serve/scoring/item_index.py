@@ -1,7 +1,8 @@
-"""An index that finds the items with the highest dot products approximately, for catalogues that a pass is too slow for.
+"""An index that proposes the items with the highest dot products, for catalogues that are too large for exact passes.
 
-The index holds each component of a vector as one of 16 values, which are learned for each component. A search looks at
-all items in this form (faiss calls it fast scan), which is an eighth of the memory of the vectors. Figures: docs/decisions.md#approximate-candidates
+The index holds each component of a vector as one of 16 values, which are learned for each component, in an eighth of
+the memory of float32. A search looks at all items in this form, by the fast scan of faiss. So a search misses no item
+but by the rounding of the dot products: docs/decisions.md#approximate-candidates
 """
 
 from typing import Any
@@ -13,6 +14,9 @@ from threadpoolctl import threadpool_limits
 from streams.config.errors import SettingsError
 
 EXTRA = "faiss is missing: install thalweg with its extra, as in `pip install 'thalweg[approximate]'`"
+# Items of a catalogue up to which all answers are exact: the index costs as much there as a pass that several requests
+# share. The figures are in docs/decisions.md#approximate-candidates
+MOST_EXACT = 200_000
 BITS = 4  # of a component; the fast scan of faiss has no other number
 LEARNED_FROM = 65_536  # items from which the codes are learned
 ADDED_AT_ONCE = 65_536  # items, between which other threads of Python get a turn
@@ -28,6 +32,7 @@ class ItemIndex:
         """
         module = faiss()
         items, width = vectors[1:], vectors.shape[1]
+        self.size_bytes = len(items) * -(-width * BITS // 8)
         self._index = module.IndexPQFastScan(width, width, BITS, module.METRIC_INNER_PRODUCT)
         sample = np.random.default_rng(0).choice(len(items), min(len(items), LEARNED_FROM), replace=False)
         with threadpool_limits(1):  # Requests are answered meanwhile.
@@ -38,7 +43,7 @@ class ItemIndex:
     def nearest(self, query: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The `count` items with the highest dot products with a (W,) query: (n,) indices from 1, (n,) dot products.
 
-        Fewer items come where the cells of the search have fewer. The dot products are in descending order.
+        Fewer come where the index has fewer. The dot products are approximate and in descending order.
         """
         dot, place = self._index.search(query[None], count)
         is_found = place[0] >= 0

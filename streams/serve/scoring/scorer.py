@@ -73,22 +73,23 @@ class Scorer:
         weights = bundle.manifest.hybrid
         self._weights = {name: HybridWeights(**weights.get(of, {})) for name, of in SCENARIOS.items()}
         width = bundle.scoring_width
-        self._vectors = np.array(bundle.item_vectors[:, :width], np.float32)  # (N + 1, at most R), in memory
-        self._pre_scores = PreScores(self._vectors)
+        self.vectors = np.array(bundle.item_vectors[:, :width], np.float32)  # (N + 1, at most R), in memory
+        self._pre_scores = PreScores(self.vectors)
         self._directions: _Directions | None = None
 
     def top(self, queries: Sequence[TopQuery]) -> list[Scored]:
         """The best items for each query. One pass over the items serves all queries that an index does not answer."""
         index = self.index
         if index is None:
-            return self._exact(queries)
-        found = [self._indexed(one, index) for one in queries]
+            return self.exact(queries)
+        found = [self.indexed(one, index) for one in queries]
         left = [one for one, scored in zip(queries, found, strict=True) if scored is None]
-        exact = iter(self._exact(left) if left else ())
+        exact = iter(self.exact(left) if left else ())
         return [next(exact) if scored is None else scored for scored in found]
 
-    def _exact(self, queries: Sequence[TopQuery]) -> list[Scored]:
-        scores, bound = self._pre_scores.of(np.stack([one.query[: self._vectors.shape[1]] for one in queries]))
+    def exact(self, queries: Sequence[TopQuery]) -> list[Scored]:
+        """The result of `top` without an index."""
+        scores, bound = self._pre_scores.of(np.stack([one.query[: self.vectors.shape[1]] for one in queries]))
         return [self._best(*one) for one in zip(queries, scores, bound, strict=True)]
 
     def some(self, query: NDArray[np.float32], item: NDArray[np.int64]) -> Scored:
@@ -103,7 +104,7 @@ class Scorer:
         allowed: (N + 1,) by item index; an item that is False does not come. None: all may come.
         """
         if self._directions is None:
-            self._directions = _Directions.of(self._vectors)
+            self._directions = _Directions.of(self.vectors)
         vectors, pre_scores = self._directions
         scores, bound = pre_scores.of(vectors[item : item + 1])
         scores[0, item - 1] = -np.inf
@@ -130,7 +131,7 @@ class Scorer:
         scored = self._scored(wanted.query, context, may_be_best(scores, wanted.most, bound) + 1)
         return scored.at(slice(wanted.most))
 
-    def _indexed(self, wanted: TopQuery, index: Nearest) -> Scored | None:
+    def indexed(self, wanted: TopQuery, index: Nearest) -> Scored | None:
         """The best items among those that the index and the context propose. None where others may be better.
 
         All items with a part besides the dot product and the content are proposed. Every other item has at most the
@@ -139,7 +140,7 @@ class Scorer:
         context, allowed = self._context(wanted), wanted.allowed
         if allowed is not None and np.count_nonzero(allowed) <= len(allowed) // FEW_ALLOWED:
             return self._best_of(wanted, context, np.flatnonzero(allowed[1:]) + 1)
-        item, dot = index.nearest(wanted.query[: self._vectors.shape[1]], CANDIDATES)
+        item, dot = index.nearest(wanted.query[: self.vectors.shape[1]], CANDIDATES)
         companions = () if context is None else context.companions
         proposed = _distinct(np.concatenate([item, self.recent(wanted.query), companions]).astype(np.int64))
         found = self._best_of(wanted, context, proposed if allowed is None else proposed[allowed[proposed]])
@@ -155,7 +156,7 @@ class Scorer:
         return self._scored(wanted.query, context, item).at(slice(wanted.most))
 
     def _scored(self, query: NDArray[np.float32], context: HybridContext | None, item: NDArray[np.int64]) -> Scored:
-        dot = _dots(self._vectors[item], query[: self._vectors.shape[1]])
+        dot = _dots(self.vectors[item], query[: self.vectors.shape[1]])
         none = np.zeros(len(item), np.float32)
         repeat = none.copy()
         for one, value in self._repeats(query):
@@ -193,8 +194,9 @@ class _Directions(NamedTuple):
 
 def _distinct(item: NDArray[np.int64]) -> NDArray[np.int64]:
     """The distinct items in ascending order. `np.unique` takes four times as long for so few."""
-    item = np.sort(item)
-    return item[np.append(True, np.diff(item) > 0)]
+    ordered = np.sort(item)
+    found: NDArray[np.int64] = ordered[np.append(True, np.diff(ordered) > 0)]
+    return found
 
 
 def _dots(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
