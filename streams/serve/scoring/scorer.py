@@ -20,7 +20,7 @@ from streams.serve.scoring.pre_scores import PreScores, may_be_best
 SCENARIOS = {"home": "home", "cart": "cart", "new": "home"}  # scenario -> whose weights of the manifest count
 # The figures behind both are in docs/decisions.md#approximate-candidates
 CANDIDATES = 2_000  # items that an index proposes
-FEW_ALLOWED = 16  # where a filter leaves at most this part of the items, all of these are scored
+FEW_ALLOWED = 64  # where a filter leaves at most this part of the items, all of these are scored
 
 
 class Scored(NamedTuple):
