@@ -19,14 +19,13 @@ EXTRA = "faiss is missing: install thalweg with its extra, as in `pip install 't
 MOST_EXACT = 200_000
 BITS = 4  # of a component; the fast scan of faiss has no other number
 LEARNED_FROM = 65_536  # items from which the codes are learned
-ADDED_AT_ONCE = 65_536  # items, between which other threads of Python get a turn
 
 
 class ItemIndex:
     """The items of one bundle. A search changes nothing, so that several threads may search."""
 
     def __init__(self, vectors: NDArray[np.float32]) -> None:
-        """vectors: (N + 1, W) float32, where row 0 is no item.
+        """vectors: (N + 1, W) float32, where row 0 is no item. Other threads of Python run meanwhile.
 
         Raises SettingsError where faiss is not installed.
         """
@@ -37,8 +36,7 @@ class ItemIndex:
         sample = np.random.default_rng(0).choice(len(items), min(len(items), LEARNED_FROM), replace=False)
         with threadpool_limits(1):  # Requests are answered meanwhile.
             self._index.train(items[np.sort(sample)])
-            for start in range(0, len(items), ADDED_AT_ONCE):
-                self._index.add(items[start : start + ADDED_AT_ONCE])
+            self._index.add(items)
 
     def nearest(self, query: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The `count` items with the highest dot products with a (W,) query: (n,) indices from 1, (n,) dot products.
