@@ -2,7 +2,7 @@
 
 A score has four parts. The model's part is the dot product of an item's vector and the representation, and what the
 user's recent items have besides: docs/contracts.md#representations. Co-occurrence and content come from
-`export.runtime.hybrid`, and are 0 where the bundle has no file for them.
+`encoder.metrics.hybrid.scores`, and are 0 where the bundle has no file for them.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
-from export.runtime.hybrid import HybridContext, HybridWeights
+from encoder.metrics.hybrid.scores import HybridContext, HybridWeights
 from export.runtime.queries import recent_items
 from streams.serve.scoring.directions import directions
 from streams.serve.scoring.pre_scores import PreScores, may_be_best
