@@ -24,7 +24,8 @@ from encoder.training.evaluation import item_scores, scored_events
 
 MAX_QUESTIONS = 5_000  # of a scenario that are looked at
 MAX_SCORES = 200_000_000  # of all questions over the catalogue, above which fewer questions are looked at
-TILE_QUESTIONS = 64  # whose scores are in memory at a time
+LEAST_QUESTIONS = 500  # that are looked at in spite of MAX_SCORES
+TILE_SCORES = 1_000_000  # of the model that are in memory at a time
 SEED = 0
 
 
@@ -75,7 +76,7 @@ def choose_hybrid_weights(
 def _drawn(cases: Cases, is_asked: NDArray[np.bool_], items: int) -> Cases:
     """At most MAX_QUESTIONS of the questions before validation events, drawn at random with a fixed seed."""
     chosen = np.flatnonzero(is_asked[cases.position])
-    most = min(MAX_QUESTIONS, MAX_SCORES // items)
+    most = min(MAX_QUESTIONS, max(LEAST_QUESTIONS, MAX_SCORES // items))
     if len(chosen) > most:
         chosen = np.sort(np.random.default_rng(SEED).choice(chosen, most, replace=False))
     baskets = None if cases.baskets is None else [cases.baskets[number] for number in chosen.tolist()]
@@ -89,10 +90,10 @@ def _questions(
     is_question = np.zeros(len(sequences.item), bool)
     is_question[cases.position] = True
     baskets = dict(zip(cases.position.tolist(), cases.baskets or (), strict=False))
-    vectors = model.item_vectors().T.detach()
+    vectors, rows = model.item_vectors().T.detach(), max(1, TILE_SCORES // model.config.items)
     for position, events in scored_events(model, sequences, is_question):
-        for begin in range(0, len(position), TILE_QUESTIONS):
-            tile = slice(begin, begin + TILE_QUESTIONS)
+        for begin in range(0, len(position), rows):
+            tile = slice(begin, begin + rows)
             part, asked = events.at(tile), position[tile]
             with torch.no_grad():
                 scores = (item_scores(model, part, vectors) * scale).cpu().numpy()

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from export.runtime.bundle import Bundle
 from encoder.metrics.hybrid.scores import HybridContext, HybridWeights
+from export.runtime.bundle import Bundle
 from export.runtime.queries import recent_items
 from streams.serve.scoring.directions import directions
 from streams.serve.scoring.pre_scores import PreScores, may_be_best
