@@ -147,3 +147,21 @@ def test_a_checkpoint_of_an_earlier_version_gives_the_default_weights(
 def test_a_choice_without_questions_survives_its_checkpoint() -> None:
     empty = Choice({"co": 4.0, "content": 2.0}, False, {name: {"n": 0} for name in RANKINGS})
     assert msgspec.json.decode(msgspec.json.encode(empty), type=Choice) == empty
+
+
+def test_an_evaluation_tells_the_weights_and_the_figures_that_chose_them(
+    saved: Path, log: EventLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, history = export(saved), tmp_path / "history.jsonl"
+    names = ("event_id", "user_id", "item_id", "action", "event_time_ms")
+    begin_ms = int(log.time_ms[-1])
+    events = [(f"e{n}", f"user-{n % 5:05}", bundle.vocabulary.items[n % 9], "view", begin_ms + n) for n in range(60)]
+    history.write_text("".join(json.dumps(dict(zip(names, event, strict=True))) + "\n" for event in events))
+    capsys.readouterr()
+    arguments = ["--events", str(history), "--rest", "0.5", "--scenarios", "--report", str(tmp_path / "page.html")]
+    assert cli.main(["evaluate", "--bundle", str(bundle.path), *arguments]) == 0
+    home = bundle.manifest.hybrid["home"]
+    line = f"hybrid score, home: weights co {home['co']:g}, content {home['content']:g}; best on 300 questions of"
+    assert line in capsys.readouterr().out
+    assert line in (tmp_path / "page.html").read_text()
+    assert json.loads((tmp_path / "page.json").read_text())["scenarios"]["home"]["weights"] == home
