@@ -82,6 +82,6 @@ def _snapshot(content: Mapping[str, Any]) -> Snapshot:
     """The snapshot in a file's content. Raises KeyError where a version before wrote the file with fewer fields."""
     calibration = msgspec.convert(content["calibration"], Calibration | None)
     heads = msgspec.convert(content["heads"], HeadFit | None)
-    hybrid = msgspec.convert(content["hybrid"], HybridChoices)
+    hybrid = msgspec.convert(content["hybrid"], HybridChoices | None)
     validation = Validation(content["epochs"], calibration, content["ranks"].numpy(), heads, hybrid)
     return Snapshot(validation, content["passes"], content["fit"])

@@ -178,5 +178,5 @@ def train_on_all(
         validation.epochs,
         validation.epochs[best_epoch(validation.epochs)],
         offsets,
-        validation.hybrid,
+        validation.hybrid or {},
     )

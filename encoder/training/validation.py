@@ -1,7 +1,6 @@
 """What the first of the two trainings finds out on the validation part of a log."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +23,7 @@ class Validation(NamedTuple):
     # (m,) of the best epoch: the ranks of the items of the validation events, in the order of the sequences
     ranks: NDArray[np.int64] = np.empty(0, np.int64)
     heads: HeadFit | None = None  # of the last epoch; None without validation events
-    hybrid: HybridChoices = MappingProxyType({})  # of the last epoch; empty where nothing was chosen
+    hybrid: HybridChoices | None = None  # of the last epoch; None before its end
 
 
 def best_epoch(epochs: list[dict[str, float]]) -> int:

@@ -5,6 +5,7 @@ popularity know the training part alone.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -51,25 +52,25 @@ def choose_hybrid_weights(
     """
     if model.recent is None:
         return {}
-    is_asked = is_scored & (sequences.item > 0)
-    scenarios = {
-        "home": Cases(np.flatnonzero(is_asked & (sequences.history_lengths() > 0)), False),
-        "cart": cart_cases(sequences, np.flatnonzero(is_scored), vocabulary.actions),
-    }
-    is_trained = counts.popularity[1:] > 0
-    catalogues = {"trained": is_trained, "whole": np.ones(len(is_trained), bool)}
+    is_trained = counts.popularity > 0
+    # A bundle of the training takes the other items for the unknown item.
+    known = replace(sequences, item=np.where(is_trained[sequences.item], sequences.item, 0))
+    catalogues = {"trained": (known, is_trained[1:]), "whole": (sequences, np.ones(len(is_trained) - 1, bool))}
     hybrid = Hybrid(
         counts.companions.starts, counts.companions.items, counts.companions.similarities(), model.category_and_brand()
     )
     found: dict[str, dict[str, Choice]] = {name: {} for name in catalogues}
-    for scenario, cases in scenarios.items():
-        drawn = _drawn(cases, is_asked, model.config.items)
-        ranks: dict[str, list[_Ranks]] = {name: [] for name in catalogues}
-        for item, parts in _questions(model, sequences, drawn, hybrid, scale):
-            for name, is_in in catalogues.items():
-                ranks[name].append(_ranks(item, parts, is_in, counts.popularity[1:]))
-        for name, of_tiles in ranks.items():
-            found[name][scenario] = _choice(of_tiles, HybridWeights(**WEIGHTS[scenario]))
+    for name, (seen, is_in) in catalogues.items():
+        is_asked = is_scored & (seen.item > 0)
+        scenarios = {
+            "home": Cases(np.flatnonzero(is_asked & (seen.history_lengths() > 0)), False),
+            "cart": cart_cases(seen, np.flatnonzero(is_scored), vocabulary.actions),
+        }
+        for scenario, cases in scenarios.items():
+            drawn = _drawn(cases, is_asked, model.config.items)
+            questions = _questions(model, seen, drawn, hybrid, scale)
+            ranks = [_ranks(item, parts, is_in, counts.popularity[1:]) for item, parts in questions]
+            found[name][scenario] = _choice(ranks, HybridWeights(**WEIGHTS[scenario]))
     return found
 
 
@@ -113,10 +114,9 @@ class _Ranks(NamedTuple):
 
 
 def _ranks(item: NDArray[np.int64], parts: Parts, is_in: NDArray[np.bool_], popularity: NDArray[np.int64]) -> _Ranks:
-    """The ranks among the items of a catalogue. is_in: (N,). An item outside the catalogue is no question."""
-    asked: NDArray[np.bool_] = is_in[item - 1]
-    item = np.cumsum(is_in, dtype=np.int64)[item[asked] - 1]  # by their numbers in the catalogue, from 1
-    parts = Parts(*(scores[asked][:, is_in] for scores in parts))
+    """The ranks among the items of a catalogue, to which the items that came belong. is_in: (N,)."""
+    item = np.cumsum(is_in, dtype=np.int64)[item - 1]  # by their numbers in the catalogue, from 1
+    parts = Parts(*(scores[:, is_in] for scores in parts))
     is_left_out: NDArray[np.bool_] = np.isneginf(parts.model)
     alone = {}
     for name, of_ranking in parts.scores(HybridWeights(), popularity[is_in]).items():
