@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from encoder.metrics.hybrid.parts import RANKINGS
+from encoder.metrics.hybrid.scores import WEIGHTS
 
 CATALOGUES = {"trained": "items with training events", "whole": "all items"}
 
@@ -11,8 +12,10 @@ CATALOGUES = {"trained": "items with training events", "whole": "all items"}
 def weight_texts(weights: Mapping[str, Mapping[str, float]], metrics: Mapping[str, Any]) -> list[str]:
     """One line for each scenario. weights, metrics: `hybrid` and `metrics` of a manifest."""
     return [
-        f"hybrid score, {scenario}: weights {_weights(of)}; {_choice(of, metrics.get('hybrid', {}), scenario)}"
-        for scenario, of in weights.items()
+        f"hybrid score, {scenario}: weights {_weights(weights[scenario])}; "
+        + _choice(weights[scenario], metrics.get("hybrid", {}), scenario)
+        for scenario in WEIGHTS
+        if scenario in weights
     ]
 
 
