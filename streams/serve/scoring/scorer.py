@@ -2,7 +2,7 @@
 
 A score has four parts. The model's part is the dot product of an item's vector and the representation, and what the
 user's recent items have besides: docs/contracts.md#representations. Co-occurrence and content come from
-`export.runtime.hybrid`, and are 0 where the bundle has no file for them.
+`encoder.metrics.hybrid.scores`, and are 0 where the bundle has no file for them.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.metrics.hybrid.scores import HybridContext, HybridWeights
 from export.runtime.bundle import Bundle
-from export.runtime.hybrid import HybridContext, HybridWeights
+from export.runtime.pre_scores import PreScores, may_be_best
 from export.runtime.queries import recent_items
 from streams.serve.scoring.directions import directions
-from streams.serve.scoring.pre_scores import PreScores, may_be_best
 
 SCENARIOS = {"home": "home", "cart": "cart", "new": "home"}  # scenario -> whose weights of the manifest count
 # The figures behind both are in docs/decisions.md#approximate-candidates
