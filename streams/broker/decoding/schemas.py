@@ -38,14 +38,18 @@ class Schemas:
         self._unknown_since: dict[int, float] = {}  # when the registry did not know these ids
 
     def decoders(self, ids: AbstractSet[int]) -> Mapping[int, Decode | Rejected]:
-        """At least the decoders of these ids. Blocks while ids are asked for that nobody has prepared.
+        """The decoders of these ids. Blocks while ids are asked for that nobody has prepared.
 
         Raises SettingsError, and RegistryError after OUTAGE_LIMIT_S.
         """
-        if not ids <= self._known.keys():
-            for wait_s in self._ask(ids - self._known.keys(), 0.0, OUTAGE_LIMIT_S):
+        while len(found := self._found(ids)) < len(ids):
+            for wait_s in self._ask(ids - found.keys(), 0.0, OUTAGE_LIMIT_S):
                 time.sleep(wait_s)
-        return self._known
+        return found
+
+    def _found(self, ids: AbstractSet[int]) -> dict[int, Decode | Rejected]:
+        """What is known of these ids. Another thread may forget an unknown id meanwhile."""
+        return {one: decoder for one in ids if (decoder := self._known.get(one)) is not None}
 
     async def prepare(self, records: Iterable[Any]) -> None:
         """Get the schemas of these records. Waits for the registry as long as the registry does not answer.
@@ -74,7 +78,8 @@ class Schemas:
         if self._unknown_since:
             before_s = time.monotonic() - FORGOTTEN_AFTER_S
             for one in [one for one, since_s in self._unknown_since.items() if since_s < before_s]:
-                del self._unknown_since[one], self._known[one]
+                del self._unknown_since[one]
+                self._known.pop(one, None)
 
     def _ask(self, ids: AbstractSet[int], lag_s: float, outage_limit_s: float) -> Iterator[float]:
         """Ask until every id is known or given up. Yields the seconds to wait before the next question.

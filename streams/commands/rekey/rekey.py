@@ -19,6 +19,7 @@ from encoder.data.contract.rejection import Rejection, is_unicode
 from encoder.data.mapping import Mapping, Skipped
 from encoder.data.mapping.proposals import Reading, judge_record
 from streams.broker.clients import open_consumer, open_producer
+from streams.broker.decoding.record_decoder import open_payload
 from streams.broker.topics import describe_topic
 from streams.commands.map.sample import of_topic
 from streams.config.settings import Settings
@@ -38,8 +39,12 @@ class Rekey:
     def __init__(
         self, settings: Settings, source: str, target: str, mapping: Mapping, partition_of: Callable[[bytes], int]
     ) -> None:
-        """partition_of: the partition of a key in the target."""
+        """partition_of: the partition of a key in the target.
+
+        Raises SettingsError and RegistryError for a schema registry.
+        """
         self._settings = settings
+        self._payload = open_payload(settings)
         self._source = source
         self._target = target
         self._mapping = mapping
@@ -97,7 +102,8 @@ class Rekey:
         """What is written for a record (of aiokafka): its events, an erasure, a dead letter, or nothing."""
         user_id = self._mapping.erased_user(record.key) if record.value is None else None
         if user_id is None:
-            judged = judge_record(self._mapping, of_topic(record), self.counts)
+            [read] = of_topic([record], self._payload)
+            judged = judge_record(self._mapping, read, self.counts)
             if isinstance(judged, Skipped):
                 return []
             if not isinstance(judged, Rejection):

@@ -22,7 +22,7 @@ class SchemaSource(Protocol):
     """Gives the decoders of schemas."""
 
     def decoders(self, ids: AbstractSet[int]) -> Mapping[int, Decode | Rejected]:
-        """At least the decoders of these ids. An id has a `Rejected` where no value of its schema can be read."""
+        """The decoders of these ids. An id has a `Rejected` where no value of its schema can be read."""
         ...
 
 
