@@ -23,6 +23,7 @@ from streams.engine.payload.wire_format import schema_id
 logger = logging.getLogger(__name__)
 
 MIN_TRIES = 3
+MOST_LAGGING = 100  # So many unknown ids at a time are bytes that are no ids, and each question takes milliseconds.
 LAG_S = 10.0  # A registry may know an id so much later than the first record with the id was written.
 FORGOTTEN_AFTER_S = 60.0  # An unknown id is asked for again after this time.
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
@@ -77,9 +78,10 @@ class Schemas:
         """Forget that ids were unknown, so that they are asked for again."""
         if self._unknown_since:
             before_s = time.monotonic() - FORGOTTEN_AFTER_S
-            for one in [one for one, since_s in self._unknown_since.items() if since_s < before_s]:
-                del self._unknown_since[one]
-                self._known.pop(one, None)
+            for one, since_s in list(self._unknown_since.items()):  # Another thread may add an id meanwhile.
+                if since_s < before_s:
+                    del self._unknown_since[one]
+                    self._known.pop(one, None)
 
     def _ask(self, ids: AbstractSet[int], lag_s: float, outage_limit_s: float) -> Iterator[float]:
         """Ask until every id is known or given up. Yields the seconds to wait before the next question.
@@ -107,7 +109,8 @@ class Schemas:
                 tries += 1
                 if not missing:
                     return
-                if tries >= MIN_TRIES and time.monotonic() - started_s > lag_s:
+                has_waited = tries >= MIN_TRIES and time.monotonic() - started_s > lag_s
+                if has_waited or len(missing) > MOST_LAGGING:
                     self._give_up(missing, why, time.monotonic() - started_s)
                     return
             yield wait_s

@@ -247,3 +247,13 @@ def test_dead_letters_and_samples_are_read_by_the_registry(registry: Apicurio) -
     assert sample[0] == SourceRecord({"user_id": "ann"}, b"another", (), 5)
     assert sample[1] == SourceRecord(None, b"another", (), 5)
     assert isinstance(sample[2], Rejection)
+
+
+def test_bytes_that_are_no_ids_are_asked_for_once(registry: Apicurio, plain: Gateway) -> None:
+    schemas = opened(schema_registry=plain.address)
+    count = waiting.MOST_LAGGING + 1
+    records = [OfKafka(json_value(NEVER_REGISTERED - number, {}), int(time.time() * 1000)) for number in range(count)]
+    asyncio.run(schemas.prepare(records))
+    assert sum(path.startswith("/schemas/ids/") for path in plain.paths) == count
+    read = RegistryReader(schemas).read_batch([record.value for record in records if record.value is not None])
+    assert all(isinstance(one, Rejected) for one in read)
