@@ -1,5 +1,6 @@
 """A worker on a topic of Avro, Protobuf and JSON Schema: real Kafka, real Cassandra, real registry."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from export.runtime.bundle import Bundle
+from streams.broker.clients import open_producer
 from streams.broker.decoding.protoc import compile_proto
 from streams.commands.verify.recompute import TOLERANCE
 from streams.demo.worker_process import WorkerProcess
@@ -101,6 +103,14 @@ def steps(deployment: Deployment, user_id: str) -> int:
     return update.steps
 
 
+async def send_as_old(deployment: Deployment, key: bytes, values: list[bytes]) -> None:
+    """Send records with timestamps of a minute ago. A worker does not wait long for schemas of such records."""
+    topic, timestamp_ms = deployment.settings.behavior_topic, int(time.time() * 1000) - 60_000
+    async with open_producer(deployment.settings, f"{topic} could not be written") as producer:
+        for value in values:
+            await producer.send_and_wait(topic, value, key=key, timestamp_ms=timestamp_ms)
+
+
 def test_three_formats_and_their_evolution(deployment: Deployment, worker: WorkerProcess, ids: Ids) -> None:
     """Four users have the same events, each in another format, so their representations are the same."""
     records = []
@@ -136,7 +146,7 @@ def test_what_cannot_be_read_becomes_a_dead_letter(deployment: Deployment, worke
     whole = as_avro(ids.avro_1, AVRO_1, user | {"category": "a"})
     unknown = 1_999_999_999
     bad = [whole[:-1], whole + b"\0", prefix(ids.proto_1) + b"\0\xff", b"\0\0", b"Obj\1", prefix(unknown) + whole[5:]]
-    deployment.send([(b"bad", value) for value in bad] + [keyed(user, whole)])
+    asyncio.run(send_as_old(deployment, b"bad", [*bad, whole]))
     deployment.wait_until_committed()
     letters = deployment.dead_letters()[before:]
     assert [letter.value for letter in letters] == bad, "a dead letter has the original bytes"
