@@ -24,7 +24,7 @@ def rekey() -> Rekey:
 
 def sent(rekey: Rekey, key: bytes | None, value: Any) -> list[Sent]:
     encoded = None if value is None else json.dumps(value).encode()
-    record = Record(key, encoded, offset=3, timestamp=1_772_359_200_000)  # type: ignore[arg-type] # a key may be None
+    record = Record(key, encoded, offset=3, timestamp=1_772_359_200_000)
     (decoded,) = of_topic([record])
     return rekey.sent(record, decoded)
 
