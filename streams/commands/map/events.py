@@ -37,7 +37,7 @@ def write_events_of_topic(settings: Settings, topic: str, mapping: Mapping, out:
 
     async def write(target: IO[bytes]) -> None:
         async for records in read_topic(settings, topic):
-            _write(map(of_topic, records), mapping, target, counts)
+            _write(of_topic(records), mapping, target, counts)
 
     with _open(out) as target:
         asyncio.run(write(target))

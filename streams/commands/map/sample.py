@@ -46,7 +46,7 @@ def read_newest(settings: Settings, name: str, count: int) -> Sample:
     records = asyncio.run(_newest(settings, name, topic, count)) if topic.records else []
     if not records:
         raise InputError(f"topic {name} at {settings.broker} has no record: name a topic that producers write")
-    return Sample(f"topic {name}", [of_topic(record) for record in records], [record.partition for record in records])
+    return Sample(f"topic {name}", of_topic(records), [record.partition for record in records])
 
 
 async def _newest(settings: Settings, name: str, topic: Topic, count: int) -> list[Any]:
@@ -61,9 +61,9 @@ async def _newest(settings: Settings, name: str, topic: Topic, count: int) -> li
     return records
 
 
-def of_topic(record: Any) -> SourceRecord | Rejection:
-    """A record of aiokafka with its value decoded."""
-    return decoded(record.value, record.key, record.headers, record.timestamp)
+def of_topic(records: Sequence[Any]) -> list[SourceRecord | Rejection]:
+    """Records of aiokafka with their values decoded."""
+    return [decoded(record.value, record.key, record.headers, record.timestamp) for record in records]
 
 
 def decoded(
