@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from encoder.data.contract.incoming_event import MAX_TEXT
 from encoder.data.contract.quoting import quote
 from encoder.data.contract.rejection import Rejection, is_unicode
-from encoder.data.mapping import Mapping, Skipped
+from encoder.data.mapping import Mapping, Skipped, SourceRecord
 from encoder.data.mapping.proposals import Reading, judge_record
 from streams.broker.clients import open_consumer, open_producer
 from streams.broker.decoding.record_decoder import open_payload
@@ -91,19 +91,21 @@ class Rekey:
             answers = [
                 await producer.send(topic, value, key=key, headers=headers, partition=partition)
                 for records in batches.values()
-                for record in records
-                for topic, key, value, headers, partition in self.sent(record)
+                for record, decoded in zip(records, of_topic(records, self._payload), strict=True)
+                for topic, key, value, headers, partition in self.sent(record, decoded)
             ]
             await asyncio.gather(*answers)
             offsets = {tp: records[-1].offset + 1 for tp, records in batches.items()}
             await producer.send_offsets_to_transaction(offsets, self.group)
 
-    def sent(self, record: Any) -> list[Sent]:
-        """What is written for a record (of aiokafka): its events, an erasure, a dead letter, or nothing."""
+    def sent(self, record: Any, decoded: SourceRecord | Rejection) -> list[Sent]:
+        """What is written for a record (of aiokafka): its events, an erasure, a dead letter, or nothing.
+
+        decoded: the record with its value decoded.
+        """
         user_id = self._mapping.erased_user(record.key) if record.value is None else None
         if user_id is None:
-            [read] = of_topic([record], self._payload)
-            judged = judge_record(self._mapping, read, self.counts)
+            judged = judge_record(self._mapping, decoded, self.counts)
             if isinstance(judged, Skipped):
                 return []
             if not isinstance(judged, Rejection):

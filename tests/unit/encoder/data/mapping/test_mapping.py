@@ -1,7 +1,9 @@
 """What the keys of a mapping file do."""
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encoder.data.contract.rejection import Rejection
-from encoder.data.mapping import Skipped, SkipReason, SourceRecord, parse_mapping
+from encoder.data.mapping import Skipped, SkipReason, SourceRecord, parse_mapping, preset_names
+from encoder.data.mapping.document import KEYS
 from encoder.data.mapping.mapping import Mapping
 
 FLAT = {"user": '"user"', "item": '"item"', "action": '"action"', "time": '"time"', "event_id": '"id"'}
@@ -300,3 +303,15 @@ def test_the_fingerprint_is_that_of_the_meaning() -> None:
     (event,) = extended.judge(SourceRecord(record))
     assert (event.action, event.price) == ("wish", None)
     assert extended.judge(SourceRecord({**record, "event": "Product Viewed"}))[0].action == "view"
+
+
+def test_the_mappings_of_the_page_can_be_used() -> None:
+    text = (Path(__file__).parents[5] / "docs" / "mapping.md").read_text()
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        parse_mapping(block, "docs/mapping.md", "page")
+    named = {key for key, _ in re.findall(r"^\| (`[^|]*`) \| (.*)$", text, re.MULTILINE)}
+    keys = {key.strip("`[] ") for cell in named for key in cell.split(",")}
+    assert {*KEYS} <= keys
+    assert set(preset_names()) <= keys

@@ -1,0 +1,53 @@
+"""What `thalweg rekey` writes for a record. tests/integration/test_map_topic.py has the command on a real Kafka."""
+
+import json
+from typing import Any
+
+import pytest
+
+from encoder.data.mapping import parse_mapping
+from streams.commands.map.sample import of_topic
+from streams.commands.rekey.rekey import Rekey, Sent
+from streams.config.settings import Settings
+from streams.contracts.dead_letters import REASON_HEADER
+from streams.engine.codec import decode
+from tests.support.processing import Record
+
+KEYED = 'user = ["user", "key:"]\nitem = "item"\naction = { const = "view" }\ntime = "timestamp:"\n'
+
+
+@pytest.fixture
+def rekey() -> Rekey:
+    mapping = parse_mapping(KEYED + '[[where]]\nfrom = "kind"\nin = ["shop"]', "keyed.toml", "keyed")
+    return Rekey(Settings(), "tracking", "keyed", mapping, len)
+
+
+def sent(rekey: Rekey, key: bytes | None, value: Any) -> list[Sent]:
+    encoded = None if value is None else json.dumps(value).encode()
+    record = Record(key, encoded, offset=3, timestamp=1_772_359_200_000)
+    (decoded,) = of_topic([record])
+    return rekey.sent(record, decoded)
+
+
+def test_an_event_is_keyed_by_its_user(rekey: Rekey) -> None:
+    ((topic, key, value, headers, partition),) = sent(rekey, b"m-1", {"kind": "shop", "user": "u-42", "item": "p"})
+    assert (topic, key, headers, partition) == ("keyed", b"u-42", [], 4)
+    assert getattr(decode(key, value, 1_772_359_200_000), "item_id", None) == "p"
+
+
+def test_a_null_value_is_an_erasure_of_the_user_in_the_key(rekey: Rekey) -> None:
+    assert sent(rekey, b"u-1", None) == [("keyed", b"u-1", None, [], 3)]
+    assert sent(rekey, None, None) == []
+    for key in (b"\xff", b"x" * 600):
+        ((topic, kept, _, headers, _),) = sent(rekey, key, None)
+        assert (topic, kept) == ("tracking.dlq", key)
+        assert b"an erasure needs the user in the key" in dict(headers)[REASON_HEADER]
+    assert rekey.erasures == 1
+
+
+def test_other_records_are_skipped_or_dead_letters(rekey: Rekey) -> None:
+    assert sent(rekey, b"u", {"kind": "page"}) == []
+    ((topic, key, value, headers, _),) = sent(rekey, b"u", {"kind": "shop"})
+    assert (topic, key, value) == ("tracking.dlq", b"u", b'{"kind": "shop"}')
+    assert dict(headers)[REASON_HEADER].startswith(b"item_id is missing: no item in ")
+    assert (rekey.counts.records, rekey.counts.skipped.total(), rekey.counts.rejected.total()) == (2, 1, 1)
