@@ -11,6 +11,7 @@ from streams.commands.rekey.rekey import Rekey, Sent
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import REASON_HEADER
 from streams.engine.codec import decode
+from streams.engine.payload.reader import JsonReader
 from tests.support.processing import Record
 
 KEYED = 'user = ["user", "key:"]\nitem = "item"\naction = { const = "view" }\ntime = "timestamp:"\n'
@@ -25,7 +26,7 @@ def rekey() -> Rekey:
 def sent(rekey: Rekey, key: bytes | None, value: Any) -> list[Sent]:
     encoded = None if value is None else json.dumps(value).encode()
     record = Record(key, encoded, offset=3, timestamp=1_772_359_200_000)
-    (decoded,) = of_topic([record])
+    (decoded,) = of_topic([record], JsonReader())
     return rekey.sent(record, decoded)
 
 
