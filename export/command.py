@@ -3,7 +3,7 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
@@ -24,11 +24,13 @@ from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.item_embeddings.embeddings import ItemEmbeddings
 from encoder.training.checkpoints.checkpoint_files import check_checkpoint
+from export.evaluation.report.weight_texts import weight_texts
 from export.runtime.bundle import Manifest
+from export.weights import bundle_weights, parse_weights
 
 if TYPE_CHECKING:
     from encoder.model.user_model import UserModel
-    from encoder.training.checkpoints.checkpoint import Checkpoint
+    from encoder.training.checkpoints.checkpoint import Checkpoint, Description
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ACTION",
         help="actions that buy an item, whose last items stand in the row of a user (default: actions with a name such "
         "as purchase, buy, order or transaction; no name after the option: none)",
+    )
+    parser.add_argument(
+        "--hybrid-weights",
+        nargs="+",
+        default=(),
+        metavar="SCENARIO=CO,CONTENT",
+        help="weights of co-occurrence and content in the recommendations of `thalweg serve`, for home, cart or "
+        "both, such as home=1,2 (default: those that were best on the validation part of the training)",
     )
     parser.add_argument(
         "--gpu", action="store_true", help="also write the graphs with which a worker keeps the states on a GPU"
@@ -74,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--half is about ranks on a GPU: give --gpu as well")
     if args.item_embeddings and args.items is None:
         raise InputError("--item-embeddings is about unseen items of a log: give --items LOG as well")
+    given_weights = parse_weights(args.hybrid_weights)
     check_checkpoint(args.checkpoint)
     check_writable(Path(args.out).parent, f"--out {args.out}")
     embeddings = read_item_embeddings(args)
@@ -83,28 +94,27 @@ def run(args: argparse.Namespace) -> int:
     from export.exporter import export_model
 
     trained = checkpoint.load(args.checkpoint)
+    if given_weights and trained.companions is None:
+        raise InputError(
+            f"--hybrid-weights is about hybrid scores, and {args.checkpoint} has no counts for them, because an "
+            "earlier version trained it: train the model again, or leave the option out"
+        )
     description = trained.description
     model, vocabulary = trained.model, trained.vocabulary
     if log is not None:
         model, vocabulary = _extended(trained, log, embeddings, str(args.items), console)
+    has_untrained_items = len(vocabulary.items) > len(trained.vocabulary.items)
+    weights, choice = bundle_weights(description.hybrid, given_weights, has_untrained_items=has_untrained_items)
     manifest = export_model(
         model,
         vocabulary,
         args.out,
-        metrics={
-            "split": "last part of the training log, before the pass over all of it",
-            **description.metrics,
-            **({"baselines": description.baselines} if description.baselines else {}),
-        },
-        training={
-            "settings": msgspec.to_builtins(description.settings),
-            "data": description.data,
-            "epochs": description.epochs,
-        },
+        **_told(description, choice),
         action_offsets=description.action_offsets,
         purchases=args.purchase_actions,
         checkpoint=None if args.without_checkpoint else args.checkpoint,
         companions=None if trained.companions is None else trained.companions.widened(len(vocabulary.items)),
+        hybrid_weights=weights,
         for_gpu=args.gpu,
         in_float16=args.half,
         overwrite=args.overwrite,
@@ -114,6 +124,24 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(msgspec.to_builtins(manifest)))
     return 0
+
+
+def _told(description: "Description", choice: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the manifest tells of the training. choice: of the weights, from `bundle_weights`."""
+    metrics: dict[str, Any] = {
+        "split": "last part of the training log, before the pass over all of it",
+        **description.metrics,
+    }
+    if description.baselines:
+        metrics["baselines"] = description.baselines
+    if choice:
+        metrics["hybrid"] = choice
+    training = {
+        "settings": msgspec.to_builtins(description.settings),
+        "data": description.data,
+        "epochs": description.epochs,
+    }
+    return {"metrics": metrics, "training": training}
 
 
 def _extended(
@@ -151,6 +179,8 @@ def _print_manifest(console: Console, manifest: Manifest, folder: str, untrained
         f"{parity['state_max_abs_diff']:g}, representations within {parity['representation_max_abs_diff']:g}",
         soft_wrap=True,
     )
+    for text in weight_texts(manifest.hybrid, manifest.metrics):
+        console.print(text, markup=False, soft_wrap=True, highlight=False)
     for which, loss in parity.get("half_ranks", {}).items():
         console.print(
             f"ranks in float16 on a GPU, {which.replace('_', ' ')}: {loss['differ_share']:.1%} differ from float32, by "

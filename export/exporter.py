@@ -2,17 +2,17 @@
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from encoder.data.features import BRAND, CATEGORY
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import BundleError, InputError
 from encoder.metrics.followers.companions import Companions
+from encoder.metrics.hybrid.scores import HYBRID_FILE, WEIGHTS
 from encoder.model.user_model import UserModel
 from encoder.training.checkpoints.checkpoint_files import BUNDLE_SUBFOLDER, CHECKPOINT_FILES
 from export.graphs.bought_items import bought_places, exported_width
@@ -23,7 +23,6 @@ from export.graphs.step import step_graph
 from export.parity import check_parity, recent_places
 from export.purchases import purchase_indices
 from export.runtime.bundle import FILES, FORMAT, GPU_FILES, MANIFEST, Bundle, Manifest, bundle_id, hash_files
-from export.runtime.hybrid import HYBRID_FILE, WEIGHTS
 
 CHECKPOINT_IN_BUNDLE = tuple(f"{BUNDLE_SUBFOLDER}/{name}" for name in CHECKPOINT_FILES)
 
@@ -39,6 +38,7 @@ def export_model(
     purchases: Sequence[str] | None = None,
     checkpoint: Path | str | None = None,
     companions: Companions | None = None,
+    hybrid_weights: Mapping[str, Mapping[str, float]] = WEIGHTS,
     for_gpu: bool = False,
     in_float16: bool = False,
     overwrite: bool = True,
@@ -49,8 +49,9 @@ def export_model(
     times, which would give every export another id. action_offsets: those of the known actions, or none. purchases: the
     actions that buy an item, by default those with a name of `export.purchases.KNOWN_NAMES`. checkpoint: folder whose
     files the bundle carries, so that the training can continue (`thalweg train --from`). companions: for hybrid scores,
-    or None. for_gpu: also write the graphs of states that stay on a GPU, which repeat the model's tables. in_float16:
-    these graphs rank in float16, and the manifest tells the loss. overwrite: replace another bundle in `out`.
+    or None. hybrid_weights: scenario -> part -> weight. for_gpu: also write the graphs of states that stay on a GPU,
+    which repeat the model's tables. in_float16: these graphs rank in float16, and the manifest tells the loss.
+    overwrite: replace another bundle in `out`.
 
     Raises InputError where `out` exists and is not a bundle, or is another bundle that must stay, and where the model
     does not know a named action. Raises BundleError where the parity check fails.
@@ -68,19 +69,19 @@ def export_model(
             names += _copy_checkpoint(Path(checkpoint), draft)
         if for_gpu:
             names += _write_gpu_files(model, bought, draft, in_float16)
+        more_fields = _of_actions(model, vocabulary.actions, action_offsets, bought)
         if companions is not None:
             names += _write_hybrid_file(model, companions, draft)
+            more_fields["hybrid"] = {scenario: dict(parts) for scenario, parts in hybrid_weights.items()}
         parity = check_parity(model, draft, purchases=bought, in_float16=for_gpu and in_float16)
-        of_actions = _of_actions(model, vocabulary.actions, action_offsets, bought)
-        manifest = _manifest(model, of_actions, parity, metrics or {}, training or {}, hash_files(draft, names))
-        new_id = _write_manifest(manifest, draft)
-        if not overwrite:
-            _check_same(out, new_id)
-        _put_in_place(draft, out)
+        manifest = _manifest(model, more_fields, parity, metrics or {}, training or {}, hash_files(draft, names))
+        _put_in_place(draft, out, _write_manifest(manifest, draft), overwrite)
     return Bundle.load(out)
 
 
-def _put_in_place(draft: Path, out: Path) -> None:
+def _put_in_place(draft: Path, out: Path, new_id: str, overwrite: bool) -> None:
+    if not overwrite:
+        _check_same(out, new_id)
     if out.exists():
         shutil.rmtree(out)
     draft.replace(out)
@@ -115,7 +116,7 @@ def _copy_checkpoint(checkpoint: Path, folder: Path) -> tuple[str, ...]:
 
 def _manifest(
     model: UserModel,
-    of_actions: dict[str, Any],
+    more_fields: dict[str, Any],
     parity: dict[str, Any],
     metrics: dict[str, Any],
     training: dict[str, Any],
@@ -134,9 +135,8 @@ def _manifest(
         training=training,
         files=files,
         recent_places=recent_places(model),
-        hybrid=WEIGHTS if HYBRID_FILE in files else {},
         heads={} if model.heads is None else head_widths(model.heads),
-        **of_actions,
+        **more_fields,
     )
 
 
@@ -190,13 +190,8 @@ def _write_files(model: UserModel, vocabulary: Vocabulary, purchases: Sequence[i
 
 
 def _write_hybrid_file(model: UserModel, companions: Companions, folder: Path) -> tuple[str, ...]:
-    """Write what `export.runtime.hybrid` reads. A model without content has items of unknown category and brand."""
-    category, brand = (
-        getattr(model, f"item_{name}").numpy().astype(np.int32)
-        if name in model.config.content
-        else np.zeros(model.config.items + 1, np.int32)
-        for name in (CATEGORY, BRAND)
-    )
+    """Write what `encoder.metrics.hybrid.scores` reads."""
+    category, brand = model.category_and_brand()
     np.savez(
         folder / HYBRID_FILE,
         starts=companions.starts,

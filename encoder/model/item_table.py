@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -93,6 +95,15 @@ class ItemTable(nn.Module):
         """Store the features of all items. features: from `encoder.data.feature_extraction.item_features`."""
         for buffer, name in ((self.item_category, CATEGORY), (self.item_brand, BRAND), (self.item_price, PRICE)):
             buffer.copy_(torch.from_numpy(features[name]))
+
+    def category_and_brand(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """(N + 1,) category and (N + 1,) brand of each item. 0 is unknown, also where the model has no such content."""
+        nothing = np.zeros(self.config.items + 1, np.int32)
+        category, brand = (
+            getattr(self, f"item_{name}").cpu().numpy().astype(np.int32) if name in self.config.content else nothing
+            for name in (CATEGORY, BRAND)
+        )
+        return category, brand
 
     def set_item_embeddings(self, sources: Iterable[ItemEmbeddings], items: Sequence[str], first: int = 1) -> None:
         """Store the embeddings of the items whose indices begin with `first`. An item without one keeps what it has.

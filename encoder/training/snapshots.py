@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import torch
 
+from encoder.metrics.hybrid.choice import HybridChoices
 from encoder.training.calibration.head_fit import HeadFit
 from encoder.training.calibration.scores import Calibration
 from encoder.training.validation import Validation
@@ -62,6 +63,7 @@ class SnapshotFile:
                     "calibration": msgspec.to_builtins(snapshot.validation.calibration),
                     "ranks": torch.from_numpy(snapshot.validation.ranks),
                     "heads": msgspec.to_builtins(snapshot.validation.heads),
+                    "hybrid": msgspec.to_builtins(snapshot.validation.hybrid),
                     "passes": snapshot.passes,
                     "fit": snapshot.fit,
                 },
@@ -80,5 +82,6 @@ def _snapshot(content: Mapping[str, Any]) -> Snapshot:
     """The snapshot in a file's content. Raises KeyError where a version before wrote the file with fewer fields."""
     calibration = msgspec.convert(content["calibration"], Calibration | None)
     heads = msgspec.convert(content["heads"], HeadFit | None)
-    validation = Validation(content["epochs"], calibration, content["ranks"].numpy(), heads)
+    hybrid = msgspec.convert(content["hybrid"], HybridChoices | None)
+    validation = Validation(content["epochs"], calibration, content["ranks"].numpy(), heads, hybrid)
     return Snapshot(validation, content["passes"], content["fit"])

@@ -13,8 +13,10 @@ from encoder.errors import InputError
 from encoder.metrics.baselines import Baselines
 from encoder.metrics.followers.companions import Companions
 from encoder.metrics.followers.sequential_rules import SequentialRules
+from encoder.metrics.hybrid.choice import HybridChoices
 from encoder.metrics.ranking import ranking_metrics
 from encoder.model.user_model import UserModel
+from encoder.training.calibration.hybrid_fit import Counts, choose_hybrid_weights
 from encoder.training.compute import SINGLE_CPU, Compute
 from encoder.training.initialization import FromScratch, Initialization
 from encoder.training.settings import TrainingSettings
@@ -38,6 +40,7 @@ class Trained:
     metrics: dict[str, float]  # those of the best epoch, by a model that was not trained on the validation part
     # (A,) what to add to the logarithm of each known action's probability where one action is named; or empty
     action_offsets: list[float]
+    hybrid: HybridChoices  # weights of hybrid scores, as of `encoder.training.calibration.hybrid_fit`
 
 
 # A validation ranks the items of at most so many events. A share of a half then has a standard error of .001.
@@ -86,7 +89,14 @@ def validate(
         return snapshots.found.validation
     parts = _parts(log, settings, initialization)
     trainer = Trainer(log, parts.vocabulary, parts.training, settings, progress, initialization, compute, snapshots)
-    return trainer.validate_epochs(parts.whole, parts.is_scored)
+    validation = trainer.validate_epochs(parts.whole, parts.is_scored)
+    items = len(parts.vocabulary.items)
+    counts = Counts(
+        initialization.companions(parts.training, items), initialization.baselines(parts.training, items).popularity
+    )
+    scale = initialization.scale if validation.calibration is None else validation.calibration.scale
+    hybrid = choose_hybrid_weights(trainer.model, parts.vocabulary, parts.whole, parts.is_scored, counts, scale)
+    return validation._replace(hybrid=hybrid)
 
 
 def validate_baselines(
@@ -168,4 +178,5 @@ def train_on_all(
         validation.epochs,
         validation.epochs[best_epoch(validation.epochs)],
         offsets,
+        validation.hybrid or {},
     )

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.metrics.baselines import BASELINES
+from encoder.metrics.hybrid.choice import HybridChoices
 from encoder.training.calibration.head_fit import HeadFit
 from encoder.training.calibration.scores import Calibration
 
@@ -22,6 +23,7 @@ class Validation(NamedTuple):
     # (m,) of the best epoch: the ranks of the items of the validation events, in the order of the sequences
     ranks: NDArray[np.int64] = np.empty(0, np.int64)
     heads: HeadFit | None = None  # of the last epoch; None without validation events
+    hybrid: HybridChoices | None = None  # of the last epoch; None before its end
 
 
 def best_epoch(epochs: list[dict[str, float]]) -> int:

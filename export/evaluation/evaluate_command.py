@@ -96,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     from export.evaluation.report.page import write_report
     from export.evaluation.report.scenario_tables import print_scenarios
     from export.evaluation.report.text_tables import print_result
+    from export.evaluation.report.weight_texts import weight_texts
 
     with console.status("") as status:
         result = evaluate_bundle(
@@ -113,6 +114,8 @@ def run(args: argparse.Namespace) -> int:
     print_result(console, result)
     if result["scenarios"] is not None:
         print_scenarios(console, result["scenarios"])
+        for text in weight_texts(bundle.manifest.hybrid, bundle.manifest.metrics):
+            console.print(text, soft_wrap=True, highlight=False, markup=False)
     if args.report is not None:
         written = write_report(result, Path(args.report))
         console.print(

@@ -20,7 +20,7 @@ Files of a bundle folder:
                          but a worker does not read it
 
 A bundle of a checkpoint that has counts of items in visits also has the counts and the features of items with which a
-server makes hybrid scores (`export.runtime.hybrid`). A worker does not read them:
+server makes hybrid scores (`encoder.metrics.hybrid.scores`). A worker does not read them:
 
     hybrid.npz           starts (N + 2,) int64, items (m,) int32, similarity (m,) float32: the companions of item i
                          have the entries starts[i] to starts[i + 1] - 1; category and brand (N + 1,) int32: indices in
@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import BundleError
-from export.runtime.hybrid import HYBRID_FILE, Hybrid
+from encoder.metrics.hybrid.scores import HYBRID_FILE, Hybrid
 from export.runtime.queries import item_scores, joined_query, make_queries, recent_items
 
 FORMAT = 1

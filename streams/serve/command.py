@@ -7,6 +7,7 @@ import socket
 import ssl
 from pathlib import Path
 
+from encoder.console import open_console
 from encoder.errors import InputError
 from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError
@@ -35,12 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep all users of the updates topic in memory, about 0.5 kB each, and answer who is like whom",
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="measure how many of the best items the index of a large catalogue finds, and end without serving; fails "
+        "where a recall is below 0.95",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or Ctrl-C. Raises InputError, SettingsError, BundleError, StoreError."""
+    """Serve until SIGTERM or Ctrl-C, or check. Raises InputError, SettingsError, BundleError, StoreError."""
     try:
         from streams.serve.http.tokens import Tokens
+        from streams.serve.scoring.check import check
         from streams.serve.server import serve
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.partition(".")[0] in ("encoder", "export", "streams"):
@@ -49,6 +57,10 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     settings = load_settings()
     bundles = [Bundle.load(folder) for folder in args.bundle or [settings.bundle_folder(None)]]
+    if args.check:
+        console = open_console()
+        passed = [check(bundle, console) for bundle in bundles]
+        return 0 if all(passed) else 1
     tokens = None if args.tokens is None else Tokens(args.tokens)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("streams").setLevel(logging.INFO)

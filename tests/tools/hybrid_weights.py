@@ -14,6 +14,7 @@ import torch
 
 from encoder.data.sequences import Sequences
 from encoder.metrics.baselines import Baselines
+from encoder.metrics.hybrid.scores import HybridWeights
 from encoder.metrics.ranking import ranking_metrics
 from encoder.model.new_items import extend_catalogue
 from encoder.training.settings import TrainingSettings
@@ -22,7 +23,6 @@ from export.evaluation.scenarios.cases import first_times_ms, make_cases
 from export.evaluation.scenarios.ranks import ranks_of_cases
 from export.evaluation.scored_events import ScoredEvents
 from export.exporter import export_model
-from export.runtime.hybrid import HybridWeights
 from export.runtime.stepper import Stepper
 from tests.benchmarks.quality import DATASETS
 

@@ -24,6 +24,7 @@ from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.metrics.baselines import Baselines
 from encoder.metrics.followers.companions import Companions
+from encoder.metrics.hybrid.choice import HybridChoices
 from encoder.model.config import ModelConfig
 from encoder.model.user_model import UserModel
 from encoder.training.settings import TrainingSettings
@@ -45,6 +46,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     baselines: dict[str, dict[str, float | int]] = {}
     data: dict[str, Any]  # fingerprint of the training log, and the origin that `save` was given
     action_offsets: list[float] = []  # as of `encoder.training.train.Trained`; empty in older checkpoints
+    hybrid: HybridChoices = {}  # as of `encoder.training.train.Trained`; empty in older checkpoints
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ def save(
         baselines={name: dict(metrics) for name, metrics in (baselines or {}).items()},
         data={**fingerprint(log), **(origin or {})},
         action_offsets=trained.action_offsets,
+        hybrid=trained.hybrid,
     )
     torch.save(trained.model.state_dict(), path / "weights.pt")
     counts = {name: getattr(trained.baselines, name) for name in ("popularity", "pairs", "pair_counts")}

@@ -8,9 +8,12 @@ from typing import Any
 
 from rich.console import Console
 
+from encoder.metrics.hybrid.scores import WEIGHTS
 from encoder.metrics.leakage import leak_warnings
+from export.evaluation.report.scenario_tables import print_scenarios
 from export.evaluation.report.sections import sections
 from export.evaluation.report.text_tables import print_result
+from export.evaluation.report.weight_texts import weight_texts
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --panel: #f6f8fa; --text: #1c2733; --soft: #5b6977; --rule: #d9e0e6;
@@ -122,5 +125,11 @@ def _duration(seconds: float) -> str:
 
 def _text_tables(result: dict[str, Any]) -> str:
     text = io.StringIO()
-    print_result(Console(file=text, width=170, force_terminal=False, no_color=True), result)
+    console = Console(file=text, width=170, force_terminal=False, no_color=True)
+    print_result(console, result)
+    if result["scenarios"] is not None:
+        print_scenarios(console, result["scenarios"])
+        weights = {name: result["scenarios"][name]["weights"] for name in WEIGHTS}
+        for line in weight_texts(weights, result["training"]["metrics"]):
+            console.print(line, soft_wrap=True)
     return text.getvalue()

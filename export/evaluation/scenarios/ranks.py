@@ -1,7 +1,7 @@
 """Ranks of the items of scenarios, by a bundle's hybrid score and by each of its parts alone.
 
-    scenario -> {"ranked_by": ranking of RANKINGS -> `slices.summary`, "difference": ranking -> `bootstrap.difference`
-                 of the hybrid score minus this ranking}
+    scenario -> {"weights": part -> weight, "ranked_by": ranking of RANKINGS -> `slices.summary`, "difference": ranking
+                 -> `bootstrap.difference` of the hybrid score minus this ranking}
 
 Equal scores count against the item. Popularity orders the items that co-occurrence or content alone do not tell apart.
 """
@@ -15,22 +15,20 @@ from encoder.data.event_log import EventLog
 from encoder.data.sequences import Sequences
 from encoder.errors import InputError
 from encoder.metrics.baselines import Baselines
+from encoder.metrics.hybrid.parts import RANKINGS, Parts, Scores
+from encoder.metrics.hybrid.questions import Cases
+from encoder.metrics.hybrid.scores import HybridWeights
 from encoder.metrics.ranking import ranks_of
 from export.evaluation.bootstrap import difference
 from export.evaluation.queries import queries
-from export.evaluation.scenarios.cases import Cases, first_times_ms, make_cases
+from export.evaluation.scenarios.cases import first_times_ms, make_cases
 from export.evaluation.scored_events import ScoredEvents
 from export.evaluation.slices import summary
 from export.runtime.bundle import Bundle
-from export.runtime.hybrid import Hybrid, HybridWeights
 from export.runtime.queries import recent_items
 from export.runtime.stepper import Stepper
 
-RANKINGS = ("hybrid", "model", "co", "content", "popularity")
 TILE_EVENTS = 64  # events whose scores are in memory at a time
-TIE = 1e-6  # what the most popular item has besides where co-occurrence or content is alone
-
-Scores = NDArray[np.floating[Any]]
 
 
 def scenario_metrics(
@@ -57,6 +55,7 @@ def scenario_metrics(
         ranks = ranks_of_cases(bundle, stepper, scored, cases, weights, popularity)
         user = scored.event_user[cases.position]
         found[name] = {
+            "weights": weights._asdict(),
             "ranked_by": {ranking: summary(one, user) for ranking, one in ranks.items()},
             "difference": {
                 ranking: difference(user, ranks["hybrid"], one) for ranking, one in ranks.items() if ranking != "hybrid"
@@ -84,33 +83,11 @@ def ranks_of_cases(
             tile = slice(begin, min(begin + TILE_EVENTS, pairs.stop))
             asked = query[tile.start - pairs.start : tile.stop - pairs.start]
             contexts = _recent(bundle, asked) if cases.baskets is None else cases.baskets[tile]
-            parts = _parts(bundle.hybrid, bundle.scores(asked), contexts, weights, popularity)
-            for name, scores in parts.items():
+            parts = Parts.of(bundle.hybrid, bundle.scores(asked), contexts)
+            for name, scores in parts.scores(weights, popularity[1:]).items():
                 _leave_out(scores, scored, cases, position[tile])
                 ranks[name][tile] = ranks_of(scores, item[tile])
     return ranks
-
-
-def _parts(
-    hybrid: Hybrid,
-    model: NDArray[np.float32],
-    contexts: list[list[int]],
-    weights: HybridWeights,
-    popularity: NDArray[np.int64],
-) -> dict[str, Scores]:
-    """(k, N) scores of the model and the contexts of k questions -> ranking -> (k, N) scores."""
-    co, content = np.zeros_like(model), np.zeros_like(model)
-    for row, context in enumerate(contexts):
-        hybrid.context(context, HybridWeights(co=1.0)).add(co[row])
-        hybrid.context(context, HybridWeights(content=1.0)).add(content[row])
-    tie = TIE * popularity[1:] / max(1, int(popularity.max()))
-    return {
-        "hybrid": model + np.float32(weights.co) * co + np.float32(weights.content) * content,
-        "model": model,
-        "co": co + tie,
-        "content": content + tie,
-        "popularity": np.tile(popularity[1:].astype(np.float64), (len(model), 1)),
-    }
 
 
 def _leave_out(scores: Scores, scored: ScoredEvents, cases: Cases, position: NDArray[np.int64]) -> None:

@@ -28,6 +28,9 @@ from streams.engine.codec import (
 )
 from streams.engine.payload.reader import PayloadReader
 
+# Values that are read before their events are. More values would leave the processor's cache in between.
+READ_TOGETHER = 64
+
 
 class MappedDecoder:
     """Decodes the records of a topic whose values `payload` reads, by a mapping."""
@@ -45,6 +48,11 @@ class MappedDecoder:
 
     def decode_batch(self, records: Sequence[Any], dropped: list[DroppedField] | None = None) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        for start in range(0, len(records), READ_TOGETHER):
+            self._decode_some(records[start : start + READ_TOGETHER], outcomes, dropped)
+        return outcomes
+
+    def _decode_some(self, records: Sequence[Any], outcomes: list[Outcome], dropped: list[DroppedField] | None) -> None:
         append, read_at_once = outcomes.append, self._mapping.read_at_once
         for record, value in zip(records, read_values(self._payload, records), strict=True):
             timestamp_ms = record.timestamp
@@ -57,7 +65,6 @@ class MappedDecoder:
                 append(self._without_value(record))
             else:
                 append(self._finished(found, record, value, dropped))
-        return outcomes
 
     def _finished(self, found: Any, record: Any, value: Any, dropped: list[DroppedField] | None) -> Outcome:
         """The outcome of a record that is no plain event. found: what the mapping read at once."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from typing import NamedTuple, TypeVar
@@ -12,9 +14,10 @@ from numpy.typing import NDArray
 from export.runtime.bundle import Bundle
 from export.runtime.predictions import Predictions
 from export.runtime.stepper import Stepper
-from streams.config.errors import StoreError
+from streams.config.errors import SettingsError, StoreError
 from streams.serve.http.problems import ProblemError, unavailable
 from streams.serve.scoring.batcher import Batcher
+from streams.serve.scoring.item_index import MOST_EXACT, ItemIndex, faiss
 from streams.serve.scoring.scorer import Scored, Scorer, TopQuery
 from streams.store.registry import Registry
 from streams.store.served_rows import ServedRow, ServedRows
@@ -122,6 +125,40 @@ class _Given(NamedTuple):
     model: Model | None
 
 
+def make_index(model: Model) -> None:
+    """Make the index of a model's items. The model answers exactly until then, and also where the index fails."""
+    items, began_s = model.bundle.manifest.items, time.monotonic()
+    try:
+        model.scorer.index = ItemIndex(model.scorer.vectors)
+    except Exception:
+        logger.exception(
+            "the index of the %d items of %s cannot be made, and answers stay exact", items, model.bundle_id
+        )
+        return
+    took_s = time.monotonic() - began_s
+    logger.info(
+        "the index of the %d items of %s took %.1f s, and proposes items from now on", items, model.bundle_id, took_s
+    )
+
+
+def can_index(bundles: Sequence[Bundle]) -> bool:
+    """Whether faiss is installed, with a warning where a bundle needs faiss."""
+    largest = max((bundle.manifest.items for bundle in bundles), default=0)
+    if largest <= MOST_EXACT:
+        return False
+    try:
+        faiss()
+    except SettingsError as error:
+        logger.warning(
+            "a bundle has %d items, and an answer takes a pass over all of them; with over %d, an index is faster: %s",
+            largest,
+            MOST_EXACT,
+            error,
+        )
+        return False
+    return True
+
+
 class ActiveModel:
     """Follows the active bundle of a keyspace."""
 
@@ -132,6 +169,7 @@ class ActiveModel:
         self._threads = threads
         self._registry = Registry(session, keyspace)
         self._active_id: str | None = None
+        self._can_index = can_index(bundles)
 
     def current(self) -> Model:
         """The model that answers now. Raises ProblemError where no given bundle is the active one."""
@@ -161,6 +199,9 @@ class ActiveModel:
         if given is not None and given.model is None:
             made = await asyncio.to_thread(Model, given.bundle, self._session, self._keyspace, self._threads)
             self._given[given.bundle.bundle_id] = _Given(given.bundle, made)
+            if self._can_index and given.bundle.manifest.items > MOST_EXACT:
+                # A daemon, because the end of the server does not wait for an index.
+                threading.Thread(target=make_index, args=(made,), name="index", daemon=True).start()
         if active_id != self._active_id:
             logger.info("the active bundle is %s", active_id)
         self._active_id = active_id

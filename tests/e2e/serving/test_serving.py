@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from encoder.metrics.hybrid.scores import WEIGHTS, HybridWeights
 from export.runtime.bundle import Bundle
-from export.runtime.hybrid import WEIGHTS, HybridWeights
 from export.runtime.queries import recent_items
 from streams.local import LocalServices
 from streams.store.store import open_store

@@ -1,7 +1,9 @@
 """`thalweg serve` beside a real worker: churn, the next event, look-alikes and explanations of users."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,9 @@ from streams.engine.codec import ContractDecoder
 from streams.local import LocalServices
 from streams.serve.client import ApiError, Client
 from streams.serve.explanations import history
+from streams.serve.scoring import active_model
+from streams.serve.scoring.active_model import ActiveModel
+from streams.serve.scoring.scorer import TopQuery
 from streams.store.session import Session
 from streams.store.store import open_store
 from tests.support.deployment import Deployment, event, record, shopping
@@ -254,3 +259,30 @@ def test_until_the_index_is_complete_the_answer_says_when_to_come_back(served: t
     wait_until(lambda: server.client.get("/v1/users/user-4/lookalikes").status_code == 200, server)
     assert server.ask("/v1/users/user-4/lookalikes")["users"] == []
     server.stop()
+
+
+def test_the_active_bundle_of_a_large_catalogue_gets_an_index_beside_its_answers(
+    served: tuple[Deployment, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment, _ = served
+    monkeypatch.setattr(active_model, "MOST_EXACT", 100)
+    session = Session(deployment.settings)
+
+    async def main() -> None:
+        with ThreadPoolExecutor(1) as threads:
+            active = ActiveModel([deployment.bundle], session, deployment.settings.keyspace, threads)
+            await active.look()
+            model = active.current()
+            row = await model.row("user-4")
+            assert row is not None
+            wanted = TopQuery(row.query, 20)
+            before = await model.top(wanted)
+            deadline = time.monotonic() + SETTLED_WITHIN_S
+            while model.scorer.index is None:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+            # The bundle has fewer items than an index proposes, so the answer stays the exact one.
+            np.testing.assert_array_equal((await model.top(wanted)).item, before.item)
+
+    asyncio.run(main())
+    session.close()

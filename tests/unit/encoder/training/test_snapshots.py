@@ -60,6 +60,7 @@ def test_a_training_that_is_stopped_in_every_epoch_gives_the_same_model(
     trained = train(log, SETTINGS, snapshots=kept(tmp_path))
     assert trained.epochs == whole.epochs
     assert trained.action_offsets == whole.action_offsets != []
+    assert trained.hybrid == whole.hybrid != {}
     assert_same_weights(trained.model, whole.model)
 
 

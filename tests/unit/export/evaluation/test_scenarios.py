@@ -9,12 +9,12 @@ from encoder.data.event_log import EventLog
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.metrics.followers.companions import VISIT_GAP_MS
+from encoder.metrics.hybrid.scores import HybridWeights
 from encoder.metrics.ranking import mrr, recall
 from export.evaluation.scenarios.cases import DAY_MS, Cases, first_times_ms, make_cases
 from export.evaluation.scenarios.ranks import RANKINGS, scenario_metrics
 from export.evaluation.scored_events import ScoredEvents
 from export.runtime.bundle import Bundle
-from export.runtime.hybrid import HybridWeights
 from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 from tests.support.bundles import hybrid_bundle

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from encoder.metrics.hybrid.scores import HybridWeights
 from export.runtime.bundle import Bundle
-from export.runtime.hybrid import HybridWeights
 from streams.serve.scoring.scorer import Scorer, TopQuery
 from tests.support.bundles import hybrid_bundle, random_queries, tiny_bundle
 

@@ -1,4 +1,4 @@
-"""What a hybrid score has beside the model's part: co-occurrence with context items, and content. Does no I/O.
+"""What a hybrid score has beside the model's part: co-occurrence with context items, and content. This module is pure.
 
 The context is a list of items, the newest first: the user's recent items, or the items of a basket. The item in place p
 weighs DECAY ** p.
@@ -8,7 +8,8 @@ weighs DECAY ** p.
     content  the weight of content times the share of the context, by place weights, with the same category, plus the
              share with the same brand
 
-docs/decisions.md#hybrid-scores has the figures behind DECAY and WEIGHTS.
+docs/decisions.md#hybrid-scores has the figures behind DECAY and WEIGHTS. `encoder.metrics.hybrid.choice` chooses other
+weights for a log.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 HYBRID_FILE = "hybrid.npz"
 DECAY = 0.7
-# Scenario -> part -> weight. `new` is `home` over the items that are new.
+# Scenario -> part -> weight, where no validation part has chosen others. `new` is `home` over the items that are new.
 WEIGHTS = {"home": {"co": 1.0, "content": 2.0}, "cart": {"co": 4.0, "content": 2.0}}
 
 
@@ -93,6 +94,10 @@ class HybridContext(NamedTuple):
         for feature, shares in self.shares:
             value += shares.of_code[feature.values[item]]
         return value
+
+    def most_content(self) -> float:
+        """A bound of what content adds to any item: an item that has the best value of each feature."""
+        return sum(float(shares.of_code.max()) for _, shares in self.shares)
 
     def add(self, scores: NDArray[np.float32]) -> None:
         """Add both parts to (at least N,) scores, where position p belongs to item p + 1."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.serve.scoring.pre_scores import BLOCK, PreScores, may_be_best
+from export.runtime.pre_scores import BLOCK, PreScores, may_be_best
 
 
 @settings(max_examples=60, deadline=None)

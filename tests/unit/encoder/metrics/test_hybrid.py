@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from encoder.errors import BundleError
+from encoder.metrics.hybrid.scores import DECAY, HYBRID_FILE, WEIGHTS, Hybrid, HybridWeights
 from export.runtime.bundle import Bundle
-from export.runtime.hybrid import DECAY, HYBRID_FILE, WEIGHTS, Hybrid, HybridWeights
 from tests.support.bundles import hybrid_bundle, tiny_bundle
 
 ITEMS = 40
