@@ -16,8 +16,10 @@ POLL_RECORDS = 2000
 async def read_topic(settings: Settings, name: str) -> AsyncIterator[list[Any]]:
     """The records of the topic, partition after partition, in the batches of the polls. Raises BrokerError."""
     topic = await asyncio.to_thread(describe_topic, settings, name)
-    if not topic.records:
-        return  # The stop of a consumer without an assignment raises CancelledError (aiokafka 0.14.0).
+    # The stop of a consumer without an assignment raises CancelledError (aiokafka 0.14.0). All records of a topic may
+    # belong to an open transaction.
+    if not any(topic.start_offsets[partition] < end for partition, end in topic.stable_offsets.items()):
+        return
     failure = f"topic {name} at {settings.broker} could not be read"
     async with open_consumer(settings, failure, max_poll_records=POLL_RECORDS) as consumer:
         for partition in range(topic.partitions):

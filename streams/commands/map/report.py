@@ -50,7 +50,7 @@ def count_lines(reading: Reading) -> list[str]:
     by_value = [(f"skipped ({one.reason}), {one.value}", count) for one, count in reading.skipped.most_common()]
     lines += _counted(by_value)
     by_reason = [
-        (f"dead letter, for example: {reading.reasons[kind]}", n) for kind, n in reading.rejected.most_common()
+        (f"as dead letters, for example: {reading.reasons[kind]}", n) for kind, n in reading.rejected.most_common()
     ]
     lines += _counted(by_reason)
     lines += _counted((f"events without {path}", count) for path, count in reading.dropped.most_common())
