@@ -20,7 +20,7 @@ from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.topics import ensure_topics
 from streams.commands.replay.log_records import LogRecords
 from streams.commands.replay.producer import MAX_RECORD_BYTES, Replay
-from streams.config.settings import load_settings
+from streams.config.loading import load_settings
 
 PROGRESS_INTERVAL_S = 0.5
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from streams.config.errors import SettingsError
+from streams.config.loading import load_settings
 from streams.config.security import broker_arguments
-from streams.config.settings import Settings, load_settings
+from streams.config.settings import Settings
 
 SECRET = "Zx81-not-to-be-seen"
 
