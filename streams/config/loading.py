@@ -23,7 +23,7 @@ import msgspec
 from streams.config.errors import SettingsError
 from streams.config.local_state import local_settings
 from streams.config.service_links import is_service_link
-from streams.config.setting_checks import check_topics, check_user_and_password, check_value
+from streams.config.setting_checks import check_login, check_topics, check_value
 from streams.config.settings import PREFIX, SECRETS, SERVICES, Secret, Settings
 
 NOT_SETTINGS = {f"{PREFIX}{name}" for name in ("CONFIG", "HOME", "CACHE")}  # these variables name files and folders
@@ -41,6 +41,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         values.update(_from_file(Path(config)))
     values.update(_from_environment(environment))
     named_services = {service for service in SERVICES if service in values}
+    if "cassandra_secure_bundle" in values:  # the bundle holds the addresses
+        named_services.add("cassandra")
     # The file of the local services is read only for an address that no other source names.
     local = {} if named_services == set(SERVICES) else local_settings(environment)
     for field, value in local.items():
@@ -50,7 +52,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         check_value(field, value)
     settings = msgspec.convert(values, Settings, strict=False, dec_hook=Secret.read)
     for service in SERVICES:
-        check_user_and_password(settings, service)
+        check_login(settings, service)
     check_topics(settings)
     return settings
 

@@ -14,7 +14,11 @@ Text = Annotated[str, msgspec.Meta(min_length=1)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Compression = Literal["gzip", "lz4", "snappy", "zstd", "none"]
 Partitioner = Literal["murmur2", "crc32", "fnv1a"]
-CHOICES: dict[str, Any] = {"compression": Compression, "partitioner": Partitioner}  # settings with few values
+Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER", "AWS_MSK_IAM"]
+DEFAULT_MECHANISM = "SCRAM-SHA-512"
+TOKEN_MECHANISMS = ("OAUTHBEARER", "AWS_MSK_IAM")  # MSK takes its tokens by OAUTHBEARER
+# settings with few values
+CHOICES: dict[str, Any] = {"compression": Compression, "partitioner": Partitioner, "broker_mechanism": Mechanism}
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 _ADDRESS = re.compile(r"(?P<host>[^:/\s]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
 
@@ -37,11 +41,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses, names and limits. Port 0 means any free port."""
 
     broker: str = "127.0.0.1:9092"  # host:port, several separated by commas
-    broker_ca: str | None = None  # PEM file of the authority that signed the brokers' certificates; turns TLS on
-    broker_user: str | None = None  # turns SCRAM-SHA-512 on
-    broker_password: Secret | None = None
+    # PEM file of the authority that signed the brokers' certificates, or "system" for public ones; turns TLS on
+    broker_ca: str | None = None
+    broker_certificate: str | None = None  # PEM file of this client's certificate
+    broker_key: str | None = None  # PEM file of the certificate's key, where the key stands in a file of its own
+    broker_key_password: Secret | None = None
+    broker_mechanism: Mechanism | None = None  # SCRAM-SHA-512 where a user is set
+    broker_user: str | None = None  # or the id of the client whose tokens are sent
+    broker_password: Secret | None = None  # or the client's secret
+    broker_token_url: str | None = None  # OAUTHBEARER: the token endpoint of the issuer
+    broker_token_scope: str | None = None
+    broker_token_ca: str | None = None  # of the issuer; "system" by default
+    broker_token_extensions: str | None = None  # name=value, several separated by commas
     cassandra: str = "127.0.0.1:9042"  # host:port, several separated by commas
     cassandra_ca: str | None = None
+    cassandra_certificate: str | None = None
+    cassandra_key: str | None = None
+    cassandra_key_password: Secret | None = None
+    cassandra_secure_bundle: str | None = None  # Astra's file of this name, in place of addresses and certificates
+    cassandra_local_dc: str | None = None  # the data centre to ask; without a name, that of the node that answers first
     cassandra_user: str | None = None
     cassandra_password: Secret | None = None
     keyspace: Text = "thalweg"
@@ -94,9 +112,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             )
         for service in SERVICES:
             addresses(service, getattr(self, service))
-            password = getattr(self, f"{service}_password")
-            if password is not None:  # a caller may have given the password as plain text
-                msgspec.structs.force_setattr(self, f"{service}_password", Secret(password))
+        for field in SECRETS:
+            if getattr(self, field) is not None:  # a caller may have given the secret as plain text
+                msgspec.structs.force_setattr(self, field, Secret(getattr(self, field)))
+
+    @property
+    def mechanism(self) -> str | None:
+        """How clients log in to Kafka: the mechanism of SASL. None where clients log in without SASL."""
+        return self.broker_mechanism or (DEFAULT_MECHANISM if self.broker_user else None)
+
+    def place_of(self, service: str) -> str:
+        """Where a service is, in words for a message."""
+        if service == "cassandra" and self.cassandra_secure_bundle:
+            return f"the secure connect bundle {self.cassandra_secure_bundle}"
+        place: str = getattr(self, service)
+        return place
 
     def consumer_group_id(self, bundle_id: str) -> str:
         """The id of the consumer group that reads the behaviour topic for a bundle. Every bundle has its own group."""
