@@ -11,7 +11,7 @@ from streams.broker.compression import use_fastest_levels
 from streams.broker.error_codes import describe, learn_newer_codes
 from streams.broker.topics import NO_BROKER_REMEDY
 from streams.config.errors import BrokerError
-from streams.config.security import broker_arguments
+from streams.config.security import aiokafka_arguments
 from streams.config.settings import Settings
 
 learn_newer_codes()
@@ -77,10 +77,10 @@ def make_consumer(settings: Settings, **options: Any) -> AIOKafkaConsumer:
         isolation_level="read_committed",
         auto_offset_reset="earliest",
         **options,
-        **broker_arguments(settings),
+        **aiokafka_arguments(settings),
     )
 
 
 def make_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
     """A producer, not started, whose records are acknowledged by all in-sync replicas and written once."""
-    return AIOKafkaProducer(acks="all", enable_idempotence=True, **options, **broker_arguments(settings))
+    return AIOKafkaProducer(acks="all", enable_idempotence=True, **options, **aiokafka_arguments(settings))

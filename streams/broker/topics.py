@@ -26,7 +26,7 @@ from streams.broker.error_codes import describe
 from streams.broker.topic_settings import check_topic_settings, output_topics
 from streams.config.connection_faults import check_broker_login
 from streams.config.errors import BrokerError, SettingsError
-from streams.config.security import broker_arguments
+from streams.config.security import kafka_python_arguments
 from streams.config.settings import Settings
 
 CONNECT_TIMEOUT_MS = 5_000
@@ -80,9 +80,9 @@ def broker_admin(settings: Settings, **options: Any) -> Iterator[Any]:
     """
     admin = None
     try:
-        if settings.broker_user or settings.broker_ca:
+        if settings.mechanism or settings.broker_ca:
             check_broker_login(settings)  # The admin client would repeat a refused login for CONNECT_TIMEOUT_MS.
-        admin = KafkaAdminClient(bootstrap_timeout_ms=CONNECT_TIMEOUT_MS, **options, **broker_arguments(settings))
+        admin = KafkaAdminClient(bootstrap_timeout_ms=CONNECT_TIMEOUT_MS, **options, **kafka_python_arguments(settings))
         yield admin
     except KafkaError as error:
         why = describe(error)
@@ -229,7 +229,7 @@ class TopicIdReader:
                     self._admin = KafkaAdminClient(
                         bootstrap_timeout_ms=ID_TIMEOUT_MS,
                         request_timeout_ms=ID_TIMEOUT_MS,
-                        **broker_arguments(self._settings),
+                        **kafka_python_arguments(self._settings),
                     )
                 return uuid.UUID(str(_metadata(self._admin, self._name)["topic_id"]))
             except KafkaError as error:

@@ -1,41 +1,26 @@
-"""Every setting of the live system in one typed place.
+"""Every setting of the live system in one typed place. `streams.config.loading` says where the values come from."""
 
-A setting comes from these sources; a later source wins over an earlier one:
-
-1. the defaults below,
-2. the TOML file that `THALWEG_CONFIG` names,
-3. the environment (`THALWEG_<NAME>`), without the variables that Kubernetes sets for Services.
-
-What `thalweg up` wrote about a local service counts only when no source names an address of that service. A secret may
-stand in a file of its own, which `<name>_file` (`THALWEG_<NAME>_FILE`) names. `thalweg doctor` prints all settings and
-masks secrets.
-"""
-
-import difflib
-import os
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
 
 from streams.config.errors import SettingsError
-from streams.config.service_links import is_service_link
 
 PREFIX = "THALWEG_"
-NOT_SETTINGS = {f"{PREFIX}{name}" for name in ("CONFIG", "HOME", "CACHE")}  # these variables name files and folders
 SERVICES = ("broker", "cassandra")
 REGISTRY = "schema_registry"
-SECRETS = tuple(f"{service}_password" for service in (*SERVICES, REGISTRY))
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Compression = Literal["gzip", "lz4", "snappy", "zstd", "none"]
 Partitioner = Literal["murmur2", "crc32", "fnv1a"]
-CHOICES: dict[str, Any] = {"compression": Compression, "partitioner": Partitioner}  # settings with few values
+Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER", "AWS_MSK_IAM"]
+DEFAULT_MECHANISM = "SCRAM-SHA-512"
+TOKEN_MECHANISMS = ("OAUTHBEARER", "AWS_MSK_IAM")  # MSK takes its tokens by OAUTHBEARER
+# settings with few values
+CHOICES: dict[str, Any] = {"compression": Compression, "partitioner": Partitioner, "broker_mechanism": Mechanism}
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 _ADDRESS = re.compile(r"(?P<host>[^:/\s]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
 
@@ -54,21 +39,29 @@ class Secret(str):
         return cls(value)
 
 
-class _LocalState(msgspec.Struct):
-    """The part of the file of `thalweg up` that clients need."""
-
-    access: dict[str, Any]
-
-
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses, names and limits. Port 0 means any free port."""
 
     broker: str = "127.0.0.1:9092"  # host:port, several separated by commas
-    broker_ca: str | None = None  # PEM file of the authority that signed the brokers' certificates; turns TLS on
-    broker_user: str | None = None  # turns SCRAM-SHA-512 on
-    broker_password: Secret | None = None
+    # PEM file of the authority that signed the brokers' certificates, or "system" for public ones; turns TLS on
+    broker_ca: str | None = None
+    broker_certificate: str | None = None  # PEM file of this client's certificate
+    broker_key: str | None = None  # PEM file of the certificate's key, where the key stands in a file of its own
+    broker_key_password: Secret | None = None
+    broker_mechanism: Mechanism | None = None  # SCRAM-SHA-512 where a user is set
+    broker_user: str | None = None  # or the id of the client whose tokens are sent
+    broker_password: Secret | None = None  # or the client's secret
+    broker_token_url: str | None = None  # OAUTHBEARER: the token endpoint of the issuer
+    broker_token_scope: str | None = None
+    broker_token_ca: str | None = None  # of the issuer; "system" by default
+    broker_token_extensions: str | None = None  # name=value, several separated by commas
     cassandra: str = "127.0.0.1:9042"  # host:port, several separated by commas
     cassandra_ca: str | None = None
+    cassandra_certificate: str | None = None
+    cassandra_key: str | None = None
+    cassandra_key_password: Secret | None = None
+    cassandra_secure_bundle: str | None = None  # Astra's file of this name, in place of addresses and certificates
+    cassandra_local_dc: str | None = None  # the data centre to ask; without a name, that of the node that answers first
     cassandra_user: str | None = None
     cassandra_password: Secret | None = None
     # Address of a schema registry: the values of the behaviour topic then are Avro, Protobuf or JSON with a schema id.
@@ -129,9 +122,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             check_registry_address(self.schema_registry)
         for service in SERVICES:
             addresses(service, getattr(self, service))
-        for name in SECRETS:
-            if (secret := getattr(self, name)) is not None:  # a caller may have given the secret as plain text
-                msgspec.structs.force_setattr(self, name, Secret(secret))
+        for field in SECRETS:
+            if getattr(self, field) is not None:  # a caller may have given the secret as plain text
+                msgspec.structs.force_setattr(self, field, Secret(getattr(self, field)))
+
+    @property
+    def mechanism(self) -> str | None:
+        """How clients log in to Kafka: the mechanism of SASL. None where clients log in without SASL."""
+        return self.broker_mechanism or (DEFAULT_MECHANISM if self.broker_user else None)
+
+    def place_of(self, service: str) -> str:
+        """Where a service is, in words for a message."""
+        if service == "cassandra" and self.cassandra_secure_bundle:
+            return f"the secure connect bundle {self.cassandra_secure_bundle}"
+        place: str = getattr(self, service)
+        return place
 
     def consumer_group_id(self, bundle_id: str) -> str:
         """The id of the consumer group that reads the behaviour topic for a bundle. Every bundle has its own group."""
@@ -148,30 +153,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return folder
 
 
-def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from all sources.
-
-    Raises SettingsError that names the setting, its value (unless it is a secret) and where the value stood.
-    """
-    environment = os.environ if environment is None else environment
-    values: dict[str, Any] = {}
-    config = environment.get(PREFIX + "CONFIG")
-    if config:
-        values.update(_from_file(Path(config)))
-    values.update(_from_environment(environment))
-    named_services = {service for service in SERVICES if service in values}
-    # The file of the local services is read only for an address that no other source names.
-    local = {} if named_services == set(SERVICES) else local_settings(environment)
-    for field, value in local.items():
-        if field.partition("_")[0] not in named_services:  # a local password must not go to another server
-            values.setdefault(field, value)
-    for field, value in values.items():
-        _check_value(field, value)
-    settings = msgspec.convert(values, Settings, strict=False, dec_hook=Secret.read)
-    for service in (*SERVICES, REGISTRY):
-        _check_user_and_password(settings, service)
-    _check_topics(settings)
-    return settings
+SECRETS = tuple(name for name, kind in get_type_hints(Settings).items() if kind == Secret | None)
 
 
 def addresses(setting: str, value: str) -> list[tuple[str, int]]:
@@ -206,131 +188,3 @@ def check_registry_address(value: str) -> None:
 def setting_label(field: str) -> str:
     """A setting in a message: its name, and in brackets its environment variable."""
     return f"{field} ({PREFIX}{field.upper()})"
-
-
-def home(environment: Mapping[str, str]) -> Path:
-    """The data folder of the services that `thalweg up` starts: THALWEG_HOME, or ~/.local/share/thalweg."""
-    named = environment.get("THALWEG_HOME")
-    return Path(named) if named else Path.home() / ".local" / "share" / "thalweg"
-
-
-def local_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """The settings with which clients reach the services that `thalweg up` started. Empty when there are none.
-
-    Raises SettingsError when the file of `thalweg up` cannot be read.
-    """
-    try:
-        return dict(msgspec.json.decode(read_local_state(environment), type=_LocalState).access)
-    except msgspec.MsgspecError:
-        return {}
-
-
-def read_local_state(environment: Mapping[str, str]) -> bytes:
-    """The file in which `thalweg up` names its services. b"" when there is no such file.
-
-    Raises SettingsError when the file cannot be read.
-    """
-    file = home(environment) / "local.json"
-    try:
-        return file.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return b""
-    except OSError as error:
-        raise SettingsError(
-            f"{file}, the file of `thalweg up`, cannot be read: {error.strerror}; set THALWEG_HOME to a folder of your "
-            "own, or set THALWEG_BROKER and THALWEG_CASSANDRA"
-        ) from None
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, text in environment.items():
-        field = name[len(PREFIX) :].lower()
-        if not name.startswith(PREFIX) or name in NOT_SETTINGS:
-            continue
-        is_setting = field in _known_fields()
-        if is_service_link(name, environment, is_setting):
-            continue
-        if not is_setting:
-            other = sorted(variable.removeprefix(PREFIX).lower() for variable in NOT_SETTINGS)
-            raise SettingsError(f"{name}: there is no setting {field!r}; {_known_names(field, other)}")
-        values[field] = text
-    return _with_secrets_from_files(values, "the environment")
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    try:
-        values = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise SettingsError(f"{PREFIX}CONFIG names {path}, which does not exist") from None
-    except OSError as error:
-        raise SettingsError(f"{PREFIX}CONFIG names {path}, which cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}") from None
-    unknown = sorted(set(values) - _known_fields())
-    if unknown:
-        raise SettingsError(f"{path}: there is no setting {unknown[0]!r}; {_known_names(unknown[0])}")
-    return _with_secrets_from_files(values, str(path))
-
-
-def _known_fields() -> set[str]:
-    return {*Settings.__struct_fields__, *(f"{name}_file" for name in SECRETS)}
-
-
-def _known_names(field: str, other: Sequence[str] = ()) -> str:
-    """The known name that is closest to an unknown one, and all known settings. other: names of no settings."""
-    close = difflib.get_close_matches(field, [*_known_fields(), *other], n=1)
-    question = f"is {close[0]} ({PREFIX}{close[0].upper()}) meant? " if close else ""
-    return f"{question}known: {', '.join(sorted(_known_fields()))}"
-
-
-def _with_secrets_from_files(values: dict[str, Any], source: str) -> dict[str, Any]:
-    """The values of one source; each secret whose file the source names is read from the file."""
-    for name in SECRETS:
-        path = values.pop(f"{name}_file", None)
-        if path is not None and name in values:
-            raise SettingsError(f"{name} and {name}_file both stand in {source}: keep one")
-        if path is not None:
-            try:
-                values[name] = Path(path).read_text().removesuffix("\n")
-            except (OSError, UnicodeDecodeError, TypeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else error
-                raise SettingsError(
-                    f"{name}_file, {PREFIX}{name.upper()}_FILE in the environment ({source}) = {path!r} "
-                    f"cannot be read: {reason}"
-                ) from None
-        if isinstance(values.get(name), str):
-            values[name] = Secret(values[name])
-    return values
-
-
-def _check_user_and_password(settings: Settings, service: str) -> None:
-    """Raises SettingsError when only one of user and password is set. No server could explain this mistake better."""
-    user, password = getattr(settings, f"{service}_user"), getattr(settings, f"{service}_password")
-    if user and not password:
-        name = f"{PREFIX}{service.upper()}_PASSWORD"
-        raise SettingsError(f"{service}_user = {user!r} has no password: set {name}, or {name}_FILE to a file with it")
-    if password and not user:
-        raise SettingsError(f"{service}_password is set and {service}_user is not: set {PREFIX}{service.upper()}_USER")
-
-
-def _check_topics(settings: Settings) -> None:
-    """Raises SettingsError when two topics have one name. A worker would read its own dead letters for ever."""
-    field_of: dict[str, str] = {}
-    for field in (name for name in Settings.__struct_fields__ if name.endswith("_topic")):
-        topic = getattr(settings, field)
-        other = field_of.setdefault(topic, field)
-        if other != field:
-            raise SettingsError(
-                f"settings {setting_label(other)} and {setting_label(field)} are both {topic!r}: give each topic its "
-                "own name"
-            )
-
-
-def _check_value(field: str, value: object) -> None:
-    try:
-        msgspec.convert({field: value}, Settings, strict=False, dec_hook=Secret.read)
-    except msgspec.ValidationError as error:
-        shown = Secret() if field in SECRETS else value
-        known = f"; known: {', '.join(get_args(CHOICES[field]))}" if field in CHOICES else ""
-        raise SettingsError(f"setting {setting_label(field)} = {shown!r}: {error}{known}") from None

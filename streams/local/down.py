@@ -5,7 +5,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
-from streams.config.settings import home
+from streams.config.local_state import home
 from streams.local.credentials import CREDENTIALS_FOLDER
 from streams.local.process.process_ids import end_process
 from streams.local.services import SERVICE_FACTORIES

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from streams.config.settings import home, read_local_state
+from streams.config.local_state import home, read_local_state
 from streams.local.private_file import write_private_file
 from streams.local.process.process_ids import is_running
 

@@ -6,7 +6,7 @@ import sys
 import time
 
 from encoder.commands.preconditions import check_writable
-from streams.config.settings import home
+from streams.config.local_state import home
 from streams.local.services import prepare
 from streams.local.state_file import LocalState, delete_state, read_state, write_state
 

@@ -17,7 +17,9 @@ from encoder.commands.number_arguments import positive
 from encoder.console import open_console
 from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError
-from streams.config.settings import Settings, home, load_settings
+from streams.config.loading import load_settings
+from streams.config.local_state import home
+from streams.config.settings import Settings
 from streams.health.endpoints import Endpoints
 from streams.monitor.exposition import monitor_registry
 from streams.monitor.inputs import Extras

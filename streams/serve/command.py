@@ -11,7 +11,7 @@ from encoder.console import open_console
 from encoder.errors import InputError
 from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError
-from streams.config.settings import load_settings
+from streams.config.loading import load_settings
 
 HOST, PORT = "127.0.0.1", 8080
 EXTRA = "thalweg serve needs FastAPI and uvicorn: install thalweg with its extra, as in `pip install 'thalweg[serve]'`"

@@ -1,12 +1,14 @@
 """One session to Cassandra: connect, execute, and await requests until Cassandra confirms them."""
 
 import asyncio
+import contextlib
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 from cassandra import (
     AuthenticationFailed,
     ConsistencyLevel,
@@ -26,10 +28,11 @@ from cassandra.cluster import Session as DriverSession
 from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
 from cassandra.query import PreparedStatement, tuple_factory
 
-from streams.config.connection_faults import check_tls, refused_login
-from streams.config.errors import StoreError
-from streams.config.security import tls_context
-from streams.config.settings import Settings, addresses
+from streams.config.connection_faults import refused_login
+from streams.config.errors import SettingsError, StoreError
+from streams.config.logins.handshake import check_tls
+from streams.config.logins.tls import tls_context
+from streams.config.settings import Settings, addresses, setting_label
 from streams.store.protocol.encoded_rows import EncodedRows, StoreProtocolHandler
 from streams.store.rights import grant_text
 
@@ -38,6 +41,8 @@ logger = logging.getLogger(__name__)
 REQUESTS_IN_FLIGHT = 16
 REQUEST_TIMEOUT_S = 10.0
 RECONNECT_S = 1.0
+PROTOCOL_VERSION = 5
+ASTRA_PROTOCOL_VERSION = 4  # the newest that Astra speaks
 # The waits between tries of one request while Cassandra is away. They double from the first to the last.
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 5.0
 
@@ -59,7 +64,7 @@ class Session:
 
     def __init__(self, settings: Settings) -> None:
         """Connect. Blocks. Raises StoreError, SettingsError."""
-        self._address = settings.cassandra
+        self._address = settings.place_of("cassandra")
         self._cluster, self._session = connect(settings)
         self._slots = asyncio.Semaphore(REQUESTS_IN_FLIGHT)
         self.retries = 0  # requests that were sent again
@@ -112,47 +117,106 @@ class Session:
 
 def connect(settings: Settings) -> tuple[Cluster, DriverSession]:
     """A cluster and a session without a keyspace. Blocks. Raises StoreError, SettingsError."""
-    hosts = addresses("cassandra", settings.cassandra)
+    with _quiet_driver():
+        cluster = _make_cluster(settings)
+        try:
+            session = cluster.connect()
+        except (NoHostAvailable, DriverException, OSError) as error:
+            cluster.shutdown()
+            raise _connection_error(settings, error) from error
+    session.client_protocol_handler = StoreProtocolHandler
+    return cluster, session
+
+
+@contextlib.contextmanager
+def _quiet_driver() -> Iterator[None]:
+    """The driver would print tracebacks of the errors that become StoreErrors and SettingsErrors."""
+    logs = [logging.getLogger(name) for name in ("cassandra.cluster", "cassandra.datastax.cloud")]
+    levels = [log.level for log in logs]
+    try:
+        for log in logs:
+            log.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
+
+
+def _make_cluster(settings: Settings) -> Cluster:
+    """The driver's cluster, not connected. Raises SettingsError, and StoreError where Astra does not answer."""
     user = settings.cassandra_user
     profile = ExecutionProfile(
-        load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
+        load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.cassandra_local_dc or "")),
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         request_timeout=REQUEST_TIMEOUT_S,
         row_factory=tuple_factory,
     )
-    cluster = Cluster(
-        [host for host, _ in hosts],
-        # Without this option a request waits 40 ms for the acknowledgement of the request before.
-        sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        port=hosts[0][1],
-        auth_provider=PlainTextAuthProvider(user, settings.cassandra_password) if user else None,
-        ssl_context=tls_context(settings, "cassandra"),
-        protocol_version=5,
-        # The driver's default policy doubles its waits up to 10 minutes, and comes back minutes after an outage.
-        reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
-        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-        compression=False,
-        connection_class=_Connection,
-    )
-    driver_log = logging.getLogger("cassandra.cluster")
-    level = driver_log.level
-    driver_log.setLevel(logging.CRITICAL)  # The driver would print two tracebacks of the error that is raised below.
     try:
-        session = cluster.connect()
-    except (NoHostAvailable, DriverException, OSError) as error:
-        cluster.shutdown()
-        for problem in getattr(error, "errors", {}).values():
-            if isinstance(problem, AuthenticationFailed):
-                raise refused_login(settings, "cassandra", problem) from None
+        return Cluster(
+            **_nodes(settings),
+            # Without this option a request waits 40 ms for the acknowledgement of the request before.
+            sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            auth_provider=PlainTextAuthProvider(user, settings.cassandra_password) if user else None,
+            # The driver's default policy doubles its waits up to 10 minutes, and comes back minutes after an outage.
+            reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            compression=False,
+            connection_class=_Connection,
+        )
+    except DriverException as error:  # the metadata service of Astra
+        raise StoreError(f"{_text(error)}; the address stands in {settings.place_of('cassandra')}") from error
+    except (OSError, KeyError, ValueError) as error:
+        if not settings.cassandra_secure_bundle:
+            raise
+        label = f"{setting_label('cassandra_secure_bundle')} = {settings.cassandra_secure_bundle!r}"
+        remedy = "name the zip file that Astra calls the secure connect bundle"
+        raise SettingsError(f"{label} cannot be used: {error}; {remedy}") from None
+
+
+def _nodes(settings: Settings) -> dict[str, Any]:
+    """Where the nodes are and how they are reached, as arguments of the driver's cluster."""
+    if settings.cassandra_secure_bundle:
+        # By default, the driver unpacks the private key beside the file, where it may not be allowed to write.
+        cloud = {"secure_connect_bundle": settings.cassandra_secure_bundle, "use_default_tempdir": True}
+        return {"cloud": cloud, "protocol_version": ASTRA_PROTOCOL_VERSION}
+    hosts = addresses("cassandra", settings.cassandra)
+    return {
+        "contact_points": hosts,  # each with its own port; of further nodes, system.peers_v2 tells the port
+        "port": hosts[0][1],
+        "ssl_context": tls_context(settings, "cassandra"),
+        "protocol_version": PROTOCOL_VERSION,
+    }
+
+
+def _connection_error(settings: Settings, error: Exception) -> StoreError | SettingsError:
+    """The reason of a failed connection. Asks Cassandra again."""
+    problems = getattr(error, "errors", None)  # by node, or a list of the nodes where none was asked
+    for problem in problems.values() if isinstance(problems, dict) else ():
+        if isinstance(problem, AuthenticationFailed):
+            return refused_login(settings, "cassandra", problem)
+    if settings.cassandra_local_dc and (known := _data_centres(settings)) and settings.cassandra_local_dc not in known:
+        return SettingsError(
+            f"{setting_label('cassandra_local_dc')} = {settings.cassandra_local_dc!r} names no data centre of "
+            f"{settings.place_of('cassandra')}: known are {', '.join(sorted(known))}"
+        )
+    if not settings.cassandra_secure_bundle:
         check_tls(settings, "cassandra")
-        raise StoreError(
-            f"no Cassandra answers at {settings.cassandra}: {error}; "
-            "start one with `thalweg up` or set THALWEG_CASSANDRA"
-        ) from error
+    return StoreError(
+        f"no Cassandra answers at {settings.place_of('cassandra')}: {error}; "
+        "start one with `thalweg up` or set THALWEG_CASSANDRA"
+    )
+
+
+def _data_centres(settings: Settings) -> set[str]:
+    """The data centres of the nodes. Empty where no node answers."""
+    cluster = _make_cluster(msgspec.structs.replace(settings, cassandra_local_dc=None))
+    try:
+        cluster.connect()
+        return {host.datacenter for host in cluster.metadata.all_hosts() if host.datacenter}
+    except (NoHostAvailable, DriverException, OSError):
+        return set()
     finally:
-        driver_log.setLevel(level)
-    session.client_protocol_handler = StoreProtocolHandler
-    return cluster, session
+        cluster.shutdown()
 
 
 def _text(error: Exception) -> str:

@@ -12,7 +12,8 @@ import signal
 import msgspec
 
 from streams.config.errors import ThalwegError
-from streams.config.settings import Settings, load_settings
+from streams.config.loading import load_settings
+from streams.config.settings import Settings
 from streams.health.endpoints import HttpServer
 from streams.supervisor.answers import Answers
 from streams.supervisor.link import Link, Report

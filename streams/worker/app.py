@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import faust
 from aiokafka.errors import KafkaError
+from faust.auth import OAuthCredentials
 from faust.exceptions import ConsumerNotStarted
 from faust.tables.manager import TableManager
 from faust.types import TP
@@ -18,7 +19,7 @@ from streams.broker import transport
 from streams.broker.consumer import Opened
 from streams.broker.decoding.schemas import Schemas
 from streams.broker.publisher import Publisher
-from streams.config.security import SCRAM, tls_context
+from streams.config.security import aiokafka_arguments
 from streams.config.settings import Settings
 from streams.health.endpoints import Endpoints
 from streams.health.metrics import WorkerMetrics
@@ -206,9 +207,16 @@ def _options(settings: Settings) -> dict[str, Any]:
 
 
 def _credentials(settings: Settings) -> Any:
-    context = tls_context(settings, "broker")
-    if settings.broker_user:
-        return faust.SASLCredentials(
-            username=settings.broker_user, password=settings.broker_password, ssl_context=context, mechanism=SCRAM
-        )
-    return None if context is None else faust.SSLCredentials(context)
+    """The login as Faust's transport takes it."""
+    login = aiokafka_arguments(settings)
+    context, mechanism = login["ssl_context"], login.get("sasl_mechanism")
+    if mechanism is None:
+        return None if context is None else faust.SSLCredentials(context)
+    if "sasl_oauth_token_provider" in login:
+        return OAuthCredentials(oauth_cb=login["sasl_oauth_token_provider"], ssl_context=context)
+    return faust.SASLCredentials(
+        username=login["sasl_plain_username"],
+        password=login["sasl_plain_password"],
+        ssl_context=context,
+        mechanism=mechanism,
+    )

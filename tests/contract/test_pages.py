@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from streams.cli import COMMANDS
-from streams.config.settings import NOT_SETTINGS, PREFIX, Settings
+from streams.config.loading import NOT_SETTINGS
+from streams.config.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

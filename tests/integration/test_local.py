@@ -16,7 +16,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from streams.broker.topics import check_broker
-from streams.config.settings import load_settings
+from streams.config.loading import load_settings
 from streams.local import LocalServices, local_services
 from streams.local.errors import LocalServiceError
 from streams.local.process.process_ids import is_running

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from streams.config.errors import RegistryError, SettingsError
-from streams.config.security import tls_context
+from streams.config.logins.tls import SYSTEM, trusting_context
 from streams.config.settings import REGISTRY, Settings, setting_label
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class RegistryClient:
         assert settings.schema_registry is not None, "only a registry in the settings can be asked"
         self.address = settings.schema_registry.rstrip("/")
         self._settings = settings
-        context = tls_context(settings, REGISTRY) or ssl.create_default_context()
+        context = trusting_context(settings.schema_registry_ca or SYSTEM, f"{REGISTRY}_ca")
         self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
 
     def kinds(self) -> list[str]:

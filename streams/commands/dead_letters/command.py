@@ -12,7 +12,7 @@ from encoder.console import open_console, print_table
 from encoder.data.contract.quoting import quote_bytes
 from streams.commands.dead_letters.contents import Contents, read_contents
 from streams.commands.dead_letters.resend import ResendResult, resend
-from streams.config.settings import load_settings
+from streams.config.loading import load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

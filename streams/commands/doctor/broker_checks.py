@@ -9,6 +9,7 @@ from streams.broker.topics import broker_admin, describe_topic
 from streams.commands.doctor.event_checks import check_events
 from streams.commands.doctor.finding import Finding
 from streams.config.errors import SettingsError
+from streams.config.security import describe_login
 from streams.config.settings import Settings
 
 
@@ -19,6 +20,7 @@ def check_broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]
         brokers = admin.describe_cluster()["brokers"]
         topics = set(admin.list_topics())
         topic_settings = read_topic_settings(admin, [name for name in ours if name in topics])
+    yield Finding("ok", "broker login", describe_login(settings, "broker"))
     if len(brokers) < settings.replication:
         detail = f"{len(brokers)} at {settings.broker} and replication = {settings.replication}"
         yield Finding("failed", "broker", detail, "set THALWEG_REPLICATION to at most the number of brokers")

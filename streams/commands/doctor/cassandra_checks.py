@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from export.runtime.bundle import Bundle, Manifest
 from streams.commands.doctor.finding import Finding, State
 from streams.config.errors import SettingsError, StoreError
+from streams.config.security import describe_login
 from streams.config.settings import Settings
 from streams.store import cql_schema
 from streams.store.row_batches import row_bytes, rows_per_request
@@ -22,10 +23,12 @@ def check_cassandra(settings: Settings, bundle: Bundle | None) -> Iterator[Findi
     session = Session(settings)
     try:
         version = session.execute("tell its version", "SELECT release_version FROM system.local").one()[0]
-        if int(version.split(".")[0]) < 5:
+        # Astra names a version below 5 and has vectors.
+        if int(version.split(".")[0]) < 5 and not settings.cassandra_secure_bundle:
             yield Finding("failed", "cassandra", f"{version} has no vector type", "use Cassandra 5")
             return
-        yield Finding("ok", "cassandra", f"{version} at {settings.cassandra}")
+        yield Finding("ok", "cassandra", f"{version} at {settings.place_of('cassandra')}")
+        yield Finding("ok", "cassandra login", describe_login(settings, "cassandra"))
         yield _readable("durability", lambda: _check_durability(session, settings))
         if bundle is not None:
             yield _readable("batches", lambda: _check_batch_limits(session, bundle))

@@ -15,7 +15,8 @@ from streams.commands.doctor.installation_checks import check_codecs, check_pack
 from streams.commands.doctor.machine_checks import check_http_port, check_local_services
 from streams.commands.doctor.registry_checks import check_registry
 from streams.config.errors import ThalwegError
-from streams.config.settings import PREFIX, Settings, load_settings
+from streams.config.loading import load_settings
+from streams.config.settings import PREFIX, Settings
 
 STYLES = {"ok": "green", "note": "yellow", "failed": "bold red"}
 

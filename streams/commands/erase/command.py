@@ -4,7 +4,7 @@ import argparse
 
 from streams.commands.erase.erasure import Erasure, Sent
 from streams.config.errors import InputError
-from streams.config.settings import load_settings
+from streams.config.loading import load_settings
 from streams.store.session import Session
 
 TIMEOUT_S = 60.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from streams.commands.items.item_file import load_items
 from streams.commands.items.sending import send_items
-from streams.config.settings import load_settings
+from streams.config.loading import load_settings
 from streams.contracts.catalogue_items import FIELDS
 
 

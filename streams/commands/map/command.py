@@ -14,7 +14,7 @@ from streams.commands.map.events import write_events_of_file, write_events_of_to
 from streams.commands.map.report import count_lines, event_table, key_lines
 from streams.commands.map.sample import Sample, read_file, read_newest
 from streams.config.errors import InputError
-from streams.config.settings import load_settings
+from streams.config.loading import load_settings
 
 SAMPLE = 1_000  # records
 SHOWN = 10  # events

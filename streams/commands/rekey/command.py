@@ -11,7 +11,7 @@ from streams.broker.topics import describe_topic, ensure_topic
 from streams.commands.map.report import count_lines
 from streams.commands.rekey.rekey import Rekey, dead_letter_topic
 from streams.config.errors import InputError
-from streams.config.settings import load_settings
+from streams.config.loading import load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

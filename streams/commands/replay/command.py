@@ -21,7 +21,8 @@ from streams.broker.topics import ensure_topics
 from streams.commands.replay.log_records import LogRecords
 from streams.commands.replay.producer import MAX_RECORD_BYTES, Replay
 from streams.config.errors import SettingsError
-from streams.config.settings import load_settings, setting_label
+from streams.config.loading import load_settings
+from streams.config.settings import setting_label
 
 PROGRESS_INTERVAL_S = 0.5
 

@@ -7,7 +7,7 @@ import msgspec
 from export.runtime.bundle import Bundle
 from streams.commands.verify.result import Verification
 from streams.commands.verify.verification import verify
-from streams.config.settings import load_settings
+from streams.config.loading import load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from streams.config.errors import SettingsError
-from streams.config.security import broker_arguments
-from streams.config.settings import Settings, load_settings
+from streams.config.loading import load_settings
+from streams.config.security import aiokafka_arguments
+from streams.config.settings import Settings
 
 SECRET = "Zx81-not-to-be-seen"
 
@@ -132,7 +133,7 @@ def test_a_secret_from_the_environment_or_a_file_is_masked_in_every_output(tmp_p
     for given in ({"THALWEG_CASSANDRA_PASSWORD": SECRET}, {"THALWEG_CASSANDRA_PASSWORD_FILE": str(file)}):
         loaded = load_settings(environment | given)
         assert loaded.broker_password == loaded.cassandra_password == SECRET
-        shown = repr(loaded) + str(loaded) + repr(broker_arguments(loaded)) + repr(list(loaded.__rich_repr__()))
+        shown = repr(loaded) + str(loaded) + repr(aiokafka_arguments(loaded)) + repr(list(loaded.__rich_repr__()))
         assert SECRET not in shown
         assert "'***'" in shown
     assert SECRET not in repr(Settings(broker_user="anna", broker_password=SECRET))

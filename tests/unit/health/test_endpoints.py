@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from streams.config.errors import SettingsError
-from streams.config.settings import load_settings
+from streams.config.loading import load_settings
 from streams.health.endpoints import Endpoints
 
 

@@ -9,7 +9,7 @@ from kafka import KafkaProducer
 
 from export.runtime.bundle import Bundle
 from streams.broker.topics import ensure_monitor_topics
-from streams.config.security import broker_arguments
+from streams.config.security import kafka_python_arguments
 from streams.contracts.metrics_events import MetricsEvent
 from streams.local import LocalServices
 from tests.support.deployment import Deployment, shopping
@@ -36,7 +36,7 @@ def served(
 def write_metrics(deployment: Deployment) -> None:
     """Six windows of the deployment's bundle and of another one, and an alarm that fires."""
     now_ms, mine = int(time.time() * 1000), deployment.bundle.bundle_id
-    producer = KafkaProducer(**broker_arguments(deployment.settings))
+    producer = KafkaProducer(**kafka_python_arguments(deployment.settings))
     for bundle_id, recall in (("gru-0123456789ab", 0.2), (mine, 0.4)):
         for number in range(6):
             begin_ms = now_ms - 60_000 + number * 10_000

@@ -7,7 +7,8 @@ import pytest
 from streams.broker.decoding.opening import open_schemas
 from streams.broker.decoding.record_decoder import open_decoder
 from streams.config.errors import SettingsError
-from streams.config.settings import Settings, load_settings
+from streams.config.loading import load_settings
+from streams.config.settings import Settings
 from streams.engine.codec import ContractDecoder
 
 

@@ -65,6 +65,13 @@ def thalweg(environment: dict[str, str], *arguments: str) -> subprocess.Complete
     )
 
 
+def passwords(deployment: Deployment) -> list[str]:
+    """Return the secrets of a client. Services of `thalweg up` know passwords alone, and no keys of certificates."""
+    found = [getattr(deployment.settings, name) for name in SECRETS if getattr(deployment.settings, name) is not None]
+    assert len(found) == len(SERVICES)
+    return found
+
+
 def as_environment(settings: Settings) -> dict[str, str]:
     values = {name: getattr(settings, name) for name in settings.__struct_fields__}
     return {f"THALWEG_{name.upper()}": str(value) for name, value in values.items() if value is not None}
@@ -113,7 +120,7 @@ def test_a_worker_that_is_refused_names_the_setting(
     assert done.returncode == 1
     (error,) = [line for line in done.stdout.splitlines() if line.startswith("thalweg worker: ")]
     assert named in error
-    for secret in (WRONG_PASSWORD, *(getattr(deployment.settings, name) for name in SECRETS)):
+    for secret in (WRONG_PASSWORD, *passwords(deployment)):
         assert secret not in done.stdout
 
 
@@ -168,7 +175,7 @@ def test_the_controller_refuses_clients(
 
 
 def test_only_the_owner_can_read_secrets(deployment: Deployment, services: LocalServices) -> None:
-    secrets = [getattr(deployment.settings, name).encode() for name in SECRETS]
+    secrets = [password.encode() for password in passwords(deployment)]
     folder = services.data_dir
     assert folder.stat().st_mode & 0o077 == 0
     holders = [p for p in folder.rglob("*") if p.is_file() and any(secret in p.read_bytes() for secret in secrets)]
@@ -194,7 +201,7 @@ def test_doctor_finds_the_running_services_and_shows_no_password(
     done = thalweg({"THALWEG_HOME": str(tmp_path)}, "doctor", "--bundle", str(bundle.path))
     assert done.returncode == 0, done.stdout
     assert "THALWEG_BROKER_PASSWORD = '***'" in done.stdout
-    assert not any(getattr(deployment.settings, name) in done.stdout for name in SECRETS)
+    assert not any(password in done.stdout for password in passwords(deployment))
 
 
 def _connect(settings: Settings, service: str) -> None:

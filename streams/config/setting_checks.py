@@ -1,0 +1,115 @@
+"""Mistakes in single settings, and in settings that do not fit together. Pure."""
+
+import re
+from typing import get_args
+from urllib.parse import urlsplit
+
+import msgspec
+
+from streams.config.errors import SettingsError
+from streams.config.settings import CHOICES, PREFIX, REGISTRY, SECRETS, Secret, Settings, setting_label
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_EXTENSION = re.compile(r"[A-Za-z]+=[\x21-\x7e \t]+")  # RFC 7628, section 3.1
+
+
+def check_login(settings: Settings, service: str) -> None:
+    """Raises SettingsError when settings of a login do not fit together. No server could explain the mistake better."""
+    if service != REGISTRY:
+        _check_certificate(settings, service)
+    if service in ("cassandra", REGISTRY):
+        _check_user_and_password(settings, service)
+        return
+    if settings.broker_mechanism == "AWS_MSK_IAM":
+        _check_aws(settings)
+    else:
+        _check_user_and_password(settings, service)
+    _check_tokens(settings)
+
+
+def _check_user_and_password(settings: Settings, service: str) -> None:
+    user, password = getattr(settings, f"{service}_user"), getattr(settings, f"{service}_password")
+    prefix = f"{PREFIX}{service.upper()}"
+    if user and not password:
+        name = f"{prefix}_PASSWORD"
+        raise SettingsError(f"{service}_user = {user!r} has no password: set {name}, or {name}_FILE to a file with it")
+    if password and not user:
+        raise SettingsError(f"{service}_password is set and {service}_user is not: set {prefix}_USER")
+    if service == "broker" and settings.broker_mechanism and not user:
+        label = setting_label("broker_mechanism")
+        raise SettingsError(
+            f"{label} = {settings.broker_mechanism!r} has no user: set {prefix}_USER and {prefix}_PASSWORD"
+        )
+
+
+def _check_certificate(settings: Settings, service: str) -> None:
+    prefix = f"{PREFIX}{service.upper()}"
+    certificate, ca = getattr(settings, f"{service}_certificate"), getattr(settings, f"{service}_ca")
+    for field in (f"{service}_key", f"{service}_key_password"):
+        if getattr(settings, field) and not certificate:
+            raise SettingsError(f"{field} is set and {service}_certificate is not: set {prefix}_CERTIFICATE")
+    if certificate and not ca:
+        raise SettingsError(
+            f"{service}_certificate = {certificate!r} needs TLS: set {prefix}_CA to the PEM file of the server's "
+            "authority, or to 'system' for public authorities"
+        )
+    if service == "cassandra" and settings.cassandra_secure_bundle and ca:
+        raise SettingsError(
+            "cassandra_ca and cassandra_secure_bundle are both set: keep one; the secure connect bundle already holds "
+            "the authority and the certificate"
+        )
+
+
+def _check_aws(settings: Settings) -> None:
+    label = f"{setting_label('broker_mechanism')} = 'AWS_MSK_IAM'"
+    for field in ("broker_user", "broker_password"):
+        if getattr(settings, field):
+            raise SettingsError(f"{label} takes the credentials of AWS: leave out {setting_label(field)}")
+    if not settings.broker_ca:
+        raise SettingsError(f"{label} needs TLS: set {setting_label('broker_ca')} to 'system'")
+
+
+def _check_tokens(settings: Settings) -> None:
+    label = setting_label("broker_mechanism")
+    url_label = setting_label("broker_token_url")
+    url, mechanism = settings.broker_token_url, settings.broker_mechanism
+    if mechanism == "OAUTHBEARER" and not url:
+        raise SettingsError(f"{label} = 'OAUTHBEARER' needs {url_label}: the token endpoint of the issuer")
+    for field in ("broker_token_url", "broker_token_scope", "broker_token_ca", "broker_token_extensions"):
+        if getattr(settings, field) and mechanism != "OAUTHBEARER":
+            raise SettingsError(f"{setting_label(field)} is for tokens: set {label} to 'OAUTHBEARER', or leave it out")
+    if url is not None and not _keeps_secrets(url):
+        raise SettingsError(
+            f"{url_label} = {url!r} is no https address: the client's secret would be readable on the way"
+        )
+    for pair in filter(None, (settings.broker_token_extensions or "").split(",")):
+        if not _EXTENSION.fullmatch(pair.strip()):
+            label = setting_label("broker_token_extensions")
+            raise SettingsError(f"{label}: {pair.strip()!r} is not name=value, as in logicalCluster=lkc-1")
+
+
+def _keeps_secrets(url: str) -> bool:
+    parts = urlsplit(url)
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
+
+
+def check_topics(settings: Settings) -> None:
+    """Raises SettingsError when two topics have one name. A worker would read its own dead letters for ever."""
+    field_of: dict[str, str] = {}
+    for field in (name for name in Settings.__struct_fields__ if name.endswith("_topic")):
+        topic = getattr(settings, field)
+        other = field_of.setdefault(topic, field)
+        if other != field:
+            raise SettingsError(
+                f"settings {setting_label(other)} and {setting_label(field)} are both {topic!r}: give each topic its "
+                "own name"
+            )
+
+
+def check_value(field: str, value: object) -> None:
+    try:
+        msgspec.convert({field: value}, Settings, strict=False, dec_hook=Secret.read)
+    except msgspec.ValidationError as error:
+        shown = Secret() if field in SECRETS else value
+        known = f"; known: {', '.join(get_args(CHOICES[field]))}" if field in CHOICES else ""
+        raise SettingsError(f"setting {setting_label(field)} = {shown!r}: {error}{known}") from None
