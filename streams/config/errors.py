@@ -6,6 +6,7 @@ __all__ = [
     "BrokerError",
     "BundleError",
     "InputError",
+    "RightsError",
     "SettingsError",
     "StateFormatError",
     "StoreError",
@@ -17,6 +18,12 @@ __all__ = [
 
 class SettingsError(ThalwegError):
     """A setting is unknown, of the wrong type or out of range, or a server refuses a setting (user, password, CA)."""
+
+    retryable = False
+
+
+class RightsError(SettingsError):
+    """The user of Kafka or of Cassandra that the settings name lacks rights."""
 
     retryable = False
 

@@ -24,6 +24,8 @@ from streams.monitor.inputs import Extras
 from streams.monitor.monitor import Monitor
 from streams.monitor.saved_state import SavedState
 from streams.monitor.terminal_tables import TABLE_COLUMNS, snapshot_line, snapshot_tables
+from streams.rights.check import check_broker_rights
+from streams.rights.kafka_rights import FROZEN
 
 LINE_EVERY_S = 5.0
 REDRAW_S = 0.25
@@ -58,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         )
         monitor = Monitor(settings, settings.evaluation_topic, extras=Extras(bundle=bundle))
     else:
+        check_broker_rights(settings, "monitor", uses=[] if bundle is None else [FROZEN])
         extras = Extras(alarms=True, predictions=True, bundle=bundle, state=state)
         monitor = Monitor(settings, settings.evaluation_topic, settings.metrics_topic, extras=extras)
     endpoints = Endpoints(

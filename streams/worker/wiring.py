@@ -21,6 +21,7 @@ from streams.health.endpoints import Endpoints
 from streams.health.metrics import WorkerMetrics
 from streams.health.tracing import Tracing, open_tracing
 from streams.health.watchdog import Watchdog
+from streams.rights.check import check_broker_rights, check_store_rights
 from streams.store.store import Store, open_store
 from streams.worker.app import App, Parts
 from streams.worker.assignment import Assignment, Handover
@@ -43,9 +44,11 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     instance_id: makes the worker a static member of the group.
     """
     tracing = open_tracing()
+    check_broker_rights(settings, "worker", bundle.bundle_id)
     ensure_topics(settings)
     choose_partitioner(settings, settings.behavior_topic, PARTITIONER_LIMIT_S)  # says what producers do wrong
     store = open_store(settings, bundle)
+    check_store_rights(settings, store.session, "worker", [bundle])
     store.registry.claim(settings.behavior_topic)
     store.registry.announce(bundle)
     group_id = settings.consumer_group_id(bundle.bundle_id)

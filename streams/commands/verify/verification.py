@@ -31,6 +31,7 @@ from streams.contracts.dead_letters import (
 from streams.engine.arena import NO_OFFSET, Arena, StoredUser
 from streams.engine.epochs import EpochView
 from streams.engine.processor import Processor
+from streams.rights.check import check_broker_rights, check_store_rights
 from streams.store.cql_schema import HIGHEST_GENERATION
 from streams.store.store import Store, open_store
 from streams.store.user_rows import DamagedRow
@@ -40,15 +41,18 @@ def verify(settings: Settings, bundle: Bundle, repair: bool = False) -> Verifica
     """Recompute and compare every user. With `repair`, write the rows of users that differ, and verify again.
 
     A repair needs the topic from its beginning: rows of users whose first events are gone stay as they are. Raises
-    BrokerError, StoreError. Raises SettingsError where the keyspace belongs to another topic, and where workers run
-    during a repair.
+    RightsError, BrokerError, StoreError. Raises SettingsError where the keyspace belongs to another topic, and where
+    workers run during a repair.
     """
     group_id = settings.consumer_group_id(bundle.bundle_id)
     if repair and (members := count_members(settings, group_id)):
         raise SettingsError(f"{members} workers of group {group_id} are running: stop all of them before a repair")
+    # A dead-letter topic that the user may not see looks like a topic that is not there.
+    check_broker_rights(settings, "verify", bundle.bundle_id)
     topic = describe_topic(settings, settings.behavior_topic, group_id)
     store = open_store(settings, bundle)
     try:
+        check_store_rights(settings, store.session, "verify", [bundle])
         store.registry.check_topic(topic.name)
         found, recompute = _verify(settings, bundle, topic, store)
         if repair and recompute.wrong:
