@@ -112,9 +112,11 @@ def _serve(settings: Settings) -> list[KafkaRight]:
         *_topics("Read", settings.catalogue_topic, use=CATALOGUE),
         *_topics("Read", settings.updates_topic, use=LOOKALIKES),
         *_topics("Read", settings.behavior_topic, use=EXPLANATIONS),
+        *_topics("Read", settings.behavior_topic, use=ERASURES),
         *_topics("Write", settings.behavior_topic, use=ERASURES),
         *_topics("Read", *of_page, use=PAGE),
         _groups(settings, "Describe", use=PAGE),
+        _groups(settings, "Describe", use=ERASURES),
     ]
 
 

@@ -63,7 +63,7 @@ def make_acls(settings: Settings, plan: Plan) -> Iterator[Step]:
     """Give the user the rights of the plan. Raises BrokerError."""
     if plan.user is None:
         return
-    wanted = {_acl(right, plan.user): right for right in plan.acls}
+    wanted = {acl_of(right, plan.user): right for right in plan.acls}
     with broker_admin(settings) as admin:
         try:
             existing = set(admin.describe_acls(_all_acls(plan.user))[0])
@@ -78,7 +78,7 @@ def make_acls(settings: Settings, plan: Plan) -> Iterator[Step]:
         yield Step("exists" if acl in existing else "made", f"right of user {plan.user}", str(right))
 
 
-def _acl(right: KafkaRight, user: str) -> ACL:
+def acl_of(right: KafkaRight, user: str) -> ACL:
     pattern = ACLResourcePatternType.PREFIXED if right.is_prefix else ACLResourcePatternType.LITERAL
     resource = ResourcePattern(RESOURCES[right.resource], right.name, pattern)
     return ACL(f"User:{user}", "*", OPERATIONS[right.operation], ACLPermissionType.ALLOW, resource)

@@ -46,9 +46,8 @@ def _acl_commands(settings: Settings, rights: Sequence[KafkaRight], user: str) -
     """One command for all resources of a kind on which the user gets the same right."""
     ordered = sorted(rights, key=_kind)
     for (_, _, uses), group in groupby(ordered, key=_kind):
-        if uses:
-            yield f"# For {' and '.join(uses)}:"
-        yield acl_command(settings, group, shlex.quote(user), LOGIN)
+        note = f"  # for {' and '.join(uses)}" if uses else ""
+        yield acl_command(settings, group, shlex.quote(user), LOGIN) + note
 
 
 def _kind(right: KafkaRight) -> tuple[str, str, tuple[str, ...]]:
