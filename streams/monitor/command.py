@@ -19,13 +19,13 @@ from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError
 from streams.config.settings import Settings, home, load_settings
 from streams.health.endpoints import Endpoints
+from streams.health.rights.check import check_broker_rights
+from streams.health.rights.kafka_rights import FROZEN
 from streams.monitor.exposition import monitor_registry
 from streams.monitor.inputs import Extras
 from streams.monitor.monitor import Monitor
 from streams.monitor.saved_state import SavedState
 from streams.monitor.terminal_tables import TABLE_COLUMNS, snapshot_line, snapshot_tables
-from streams.rights.check import check_broker_rights
-from streams.rights.kafka_rights import FROZEN
 
 LINE_EVERY_S = 5.0
 REDRAW_S = 0.25

@@ -15,8 +15,8 @@ from export.runtime.bundle import Bundle
 from streams.commands.erase.erasure import Erasure
 from streams.config.errors import RightsError, ThalwegError
 from streams.config.settings import Settings
-from streams.rights.check import check_broker_rights, check_store_rights
-from streams.rights.kafka_rights import LOOKALIKES
+from streams.health.rights.check import check_broker_rights, check_store_rights
+from streams.health.rights.kafka_rights import LOOKALIKES
 from streams.serve.application import Sources, make_application
 from streams.serve.catalogue.follower import CatalogueFollower
 from streams.serve.catalogue.progress import Progress

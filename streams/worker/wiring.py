@@ -19,9 +19,9 @@ from streams.engine.processor import Processor
 from streams.engine.sampling import Sample
 from streams.health.endpoints import Endpoints
 from streams.health.metrics import WorkerMetrics
+from streams.health.rights.check import check_broker_rights, check_store_rights
 from streams.health.tracing import Tracing, open_tracing
 from streams.health.watchdog import Watchdog
-from streams.rights.check import check_broker_rights, check_store_rights
 from streams.store.store import Store, open_store
 from streams.worker.app import App, Parts
 from streams.worker.assignment import Assignment, Handover

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from export.runtime.bundle import Bundle
 from streams.commands.doctor.finding import Finding
 from streams.config.settings import Settings
-from streams.rights.check import lacking_in_store, lacking_on_broker
-from streams.rights.kafka_rights import acl_command, kafka_rights
+from streams.health.rights.check import lacking_in_store, lacking_on_broker
+from streams.health.rights.kafka_rights import acl_command, kafka_rights
 from streams.store.session import Session
 
 

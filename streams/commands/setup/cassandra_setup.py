@@ -8,7 +8,7 @@ from streams.commands.setup.plan import Plan
 from streams.commands.setup.step import Step
 from streams.config.errors import StoreError
 from streams.config.settings import Settings
-from streams.rights.cassandra_rights import not_granted, quoted
+from streams.health.rights.cassandra_rights import not_granted, quoted
 from streams.store import cql_schema
 from streams.store.schema_creation import create_missing
 from streams.store.session import Session

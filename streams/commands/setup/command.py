@@ -10,7 +10,7 @@ from streams.commands.setup.plan import Plan, make_plan, needs_cassandra
 from streams.commands.setup.script import script
 from streams.commands.setup.step import Step
 from streams.config.settings import Settings, load_settings
-from streams.rights.roles import ROLES
+from streams.health.rights.roles import ROLES
 from streams.store.session import Session
 
 

@@ -21,7 +21,7 @@ from streams.commands.setup.plan import Plan
 from streams.commands.setup.step import Step
 from streams.config.errors import BrokerError
 from streams.config.settings import Settings
-from streams.rights.kafka_rights import KafkaRight
+from streams.health.rights.kafka_rights import KafkaRight
 
 OPERATIONS = {
     "Read": ACLOperation.READ,

@@ -6,9 +6,9 @@ from typing import NamedTuple, TypeVar
 from export.runtime.bundle import Manifest
 from streams.broker.topic_settings import PlannedTopic, planned_topics
 from streams.config.settings import Settings
-from streams.rights.cassandra_rights import CassandraRight, cassandra_rights
-from streams.rights.kafka_rights import KafkaRight, joined_uses, kafka_rights
-from streams.rights.roles import Role
+from streams.health.rights.cassandra_rights import CassandraRight, cassandra_rights
+from streams.health.rights.kafka_rights import KafkaRight, joined_uses, kafka_rights
+from streams.health.rights.roles import Role
 from streams.store import cql_schema
 
 Right = TypeVar("Right", KafkaRight, CassandraRight)

@@ -7,8 +7,8 @@ from itertools import groupby
 from streams.broker.topic_settings import PlannedTopic
 from streams.commands.setup.plan import Plan
 from streams.config.settings import Settings, addresses
-from streams.rights.cassandra_rights import quoted
-from streams.rights.kafka_rights import KafkaRight, acl_command
+from streams.health.rights.cassandra_rights import quoted
+from streams.health.rights.kafka_rights import KafkaRight, acl_command
 
 LOGIN = ' --command-config "$KAFKA_LOGIN"'
 HEAD = """\

@@ -31,7 +31,7 @@ from streams.contracts.dead_letters import (
 from streams.engine.arena import NO_OFFSET, Arena, StoredUser
 from streams.engine.epochs import EpochView
 from streams.engine.processor import Processor
-from streams.rights.check import check_broker_rights, check_store_rights
+from streams.health.rights.check import check_broker_rights, check_store_rights
 from streams.store.cql_schema import HIGHEST_GENERATION
 from streams.store.store import Store, open_store
 from streams.store.user_rows import DamagedRow

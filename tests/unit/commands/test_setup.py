@@ -10,8 +10,8 @@ from export.runtime.bundle import Manifest
 from streams.commands.setup.plan import Plan, make_plan, needs_cassandra
 from streams.commands.setup.script import script
 from streams.config.settings import Settings
-from streams.rights.kafka_rights import KafkaRight
-from streams.rights.roles import ROLES, Role
+from streams.health.rights.kafka_rights import KafkaRight
+from streams.health.rights.roles import ROLES, Role
 from tests.support.bundles import tiny_bundle
 
 SETTINGS = Settings(broker="kafka-1:9092", cassandra="10.0.0.1:9042", group="shop", partitions=6, replication=3)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from streams.config.settings import Settings
-from streams.rights.roles import Role
+from streams.health.rights.roles import Role
 
 Operation = Literal["Read", "Write", "Describe", "DescribeConfigs"]
 Resource = Literal["topic", "group", "transactional-id"]

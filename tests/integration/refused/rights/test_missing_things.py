@@ -4,13 +4,13 @@ import msgspec
 import pytest
 
 from streams.demo.worker_process import WorkerProcess
+from streams.health.rights.kafka_rights import kafka_rights
 from streams.local import LocalServices
-from streams.rights.kafka_rights import kafka_rights
 from streams.store.schema_creation import create_missing
 from streams.store.session import Session
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, run_thalweg
-from tests.support.rights import as_user, cql, error_of, give_kafka_right, make_users, take_kafka_right
+from tests.tools.rights import as_user, cql, error_of, give_kafka_right, make_users, take_kafka_right
 
 USER = "limited"
 

@@ -13,9 +13,9 @@ from streams.commands.setup.command import make
 from streams.commands.setup.kafka_setup import acl_of
 from streams.commands.setup.plan import make_plan, needs_cassandra
 from streams.config.settings import Secret, Settings
-from streams.rights.cassandra_rights import CassandraRight
-from streams.rights.kafka_rights import KafkaRight
-from streams.rights.roles import Role
+from streams.health.rights.cassandra_rights import CassandraRight
+from streams.health.rights.kafka_rights import KafkaRight
+from streams.health.rights.roles import Role
 from streams.store.session import connect
 from tests.support.deployment import Deployment
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from streams.config.settings import Settings
-from streams.rights.cassandra_rights import cassandra_rights
-from streams.rights.kafka_rights import kafka_rights
-from streams.rights.roles import ROLES, Role
+from streams.health.rights.cassandra_rights import cassandra_rights
+from streams.health.rights.kafka_rights import kafka_rights
+from streams.health.rights.roles import ROLES, Role
 
-PAGE = Path(__file__).parents[3] / "docs" / "rights.md"
+PAGE = Path(__file__).parents[4] / "docs" / "rights.md"
 WIDTH = 7
 # The words of the page for resources, and the words of a right
 RESOURCES = {

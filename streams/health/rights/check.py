@@ -22,9 +22,9 @@ from streams.broker.topics import broker_admin
 from streams.broker.updates import transactional_id
 from streams.config.errors import RightsError, StoreError
 from streams.config.settings import Settings
-from streams.rights.cassandra_rights import CassandraRight, cassandra_rights, not_granted, quoted
-from streams.rights.kafka_rights import KafkaRight, Operation, acl_command, kafka_rights
-from streams.rights.roles import Role
+from streams.health.rights.cassandra_rights import CassandraRight, cassandra_rights, not_granted, quoted
+from streams.health.rights.kafka_rights import KafkaRight, Operation, acl_command, kafka_rights
+from streams.health.rights.roles import Role
 from streams.store.cql_schema import stored_name
 from streams.store.session import Session
 

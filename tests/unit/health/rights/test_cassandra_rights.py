@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.rights.cassandra_rights import CassandraRight, not_granted, quoted
+from streams.health.rights.cassandra_rights import CassandraRight, not_granted, quoted
 
 RIGHT = CassandraRight("SELECT", "Shop", "bundles")
 

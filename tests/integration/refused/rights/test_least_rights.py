@@ -10,14 +10,14 @@ from export.runtime.bundle import Bundle
 from streams.config.errors import RightsError, restart_helps
 from streams.config.settings import Settings
 from streams.demo.worker_process import WorkerProcess
+from streams.health.rights.cassandra_rights import CassandraRight, cassandra_rights
+from streams.health.rights.check import check_broker_rights, check_store_rights, lacking_in_store, lacking_on_broker
+from streams.health.rights.kafka_rights import CHECK_OF_SETTINGS, KafkaRight, kafka_rights
 from streams.local import LocalServices
-from streams.rights.cassandra_rights import CassandraRight, cassandra_rights
-from streams.rights.check import check_broker_rights, check_store_rights, lacking_in_store, lacking_on_broker
-from streams.rights.kafka_rights import CHECK_OF_SETTINGS, KafkaRight, kafka_rights
 from streams.store.session import Session
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, run_thalweg, shopping
-from tests.support.rights import (
+from tests.tools.rights import (
     as_user,
     cql,
     error_of,

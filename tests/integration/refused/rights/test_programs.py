@@ -8,15 +8,15 @@ import pytest
 
 from streams.config.errors import RightsError
 from streams.demo.worker_process import WorkerProcess
+from streams.health.rights.cassandra_rights import cassandra_rights
+from streams.health.rights.check import check_broker_rights, check_store_rights
+from streams.health.rights.kafka_rights import kafka_rights
+from streams.health.rights.roles import Role
 from streams.local import LocalServices
-from streams.rights.cassandra_rights import cassandra_rights
-from streams.rights.check import check_broker_rights, check_store_rights
-from streams.rights.kafka_rights import kafka_rights
-from streams.rights.roles import Role
 from streams.store.session import Session
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, event, run_thalweg, shopping
-from tests.support.rights import (
+from tests.tools.rights import (
     as_user,
     cql,
     error_of,

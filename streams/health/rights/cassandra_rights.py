@@ -8,8 +8,8 @@ below the resource (https://cassandra.apache.org/doc/5.0/cassandra/managing/oper
 from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
-from streams.rights.kafka_rights import ERASURES
-from streams.rights.roles import Role
+from streams.health.rights.kafka_rights import ERASURES
+from streams.health.rights.roles import Role
 from streams.store.cql_schema import item_vectors_table, representations_table, stored_name
 
 Permission = Literal["SELECT", "MODIFY"]
