@@ -2,7 +2,8 @@
 
 import pytest
 
-from streams.health.rights.cassandra_rights import CassandraRight, not_granted, quoted
+from streams.health.rights.cassandra_rights import CassandraRight, cassandra_rights, not_granted, quoted
+from streams.store.cql_schema import create_tables
 
 RIGHT = CassandraRight("SELECT", "Shop", "bundles")
 
@@ -25,3 +26,8 @@ def test_a_right_on_something_else_does_not_count(resource: str) -> None:
 def test_the_name_of_a_role_keeps_its_letters() -> None:
     assert RIGHT.grant('My"role') == 'GRANT SELECT ON TABLE Shop.bundles TO "My""role"'
     assert quoted("worker") == '"worker"'
+
+
+def test_a_worker_has_rights_on_every_table_and_on_no_other() -> None:
+    tables = create_tables("shop", 64, 10, 10)
+    assert {right.table for right in cassandra_rights("shop", "worker", 64)} == set(tables)
