@@ -1,8 +1,9 @@
 """Users with few rights on a secure Kafka and Cassandra."""
 
+import contextlib
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -67,12 +68,28 @@ def take_kafka_right(settings: Settings, name: str, right: KafkaRight) -> None:
         assert len(matching) == 1
 
 
-def give_cassandra_right(settings: Settings, name: str, right: CassandraRight) -> None:
-    cql(settings, right.grant(name))
+def take_cassandra_rights(settings: Settings, name: str, rights: Sequence[CassandraRight]) -> None:
+    cql(settings, *(right.grant(name).replace("GRANT", "REVOKE").replace(" TO ", " FROM ") for right in rights))
 
 
-def take_cassandra_right(settings: Settings, name: str, right: CassandraRight) -> None:
-    cql(settings, right.grant(name).replace("GRANT", "REVOKE").replace(" TO ", " FROM "))
+@contextlib.contextmanager
+def without_kafka_right(settings: Settings, name: str, right: KafkaRight) -> Iterator[None]:
+    """Take a right away inside the block."""
+    take_kafka_right(settings, name, right)
+    try:
+        yield
+    finally:
+        give_kafka_right(settings, name, right)
+
+
+@contextlib.contextmanager
+def without_cassandra_rights(settings: Settings, name: str, *rights: CassandraRight) -> Iterator[None]:
+    """Take rights away inside the block."""
+    take_cassandra_rights(settings, name, rights)
+    try:
+        yield
+    finally:
+        cql(settings, *(right.grant(name) for right in rights))
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:

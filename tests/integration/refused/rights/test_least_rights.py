@@ -21,13 +21,11 @@ from tests.tools.rights import (
     as_user,
     cql,
     error_of,
-    give_cassandra_right,
-    give_kafka_right,
     make_users,
     set_up,
-    take_cassandra_right,
-    take_kafka_right,
     wait_until,
+    without_cassandra_rights,
+    without_kafka_right,
 )
 
 USER = "worker_with_few_rights"
@@ -101,22 +99,19 @@ def test_each_right_on_kafka_that_is_taken_away_is_named(deployment: Deployment,
     taken, rights = here(deployment, right), kafka_rights(deployment.settings, "worker")
     lacking = partial(lacking_on_broker, limited, rights, deployment.bundle.bundle_id)
     check = partial(check_broker_rights, limited, "worker", deployment.bundle.bundle_id)
-    assert lacking() == []
-    check()
-    take_kafka_right(admin, USER, taken)
-    wait_until(lambda: lacking() == [taken])
-    if taken.uses:
-        assert taken.uses == (CHECK_OF_SETTINGS,)
-        check()  # A worker runs without this right.
-    else:
+    wait_until(lambda: lacking() == [])
+    with without_kafka_right(admin, USER, taken):
+        wait_until(lambda: lacking() == [taken])
+        if taken.uses:
+            assert taken.uses == (CHECK_OF_SETTINGS,)
+            check()  # A worker runs without this right.
+            return
         with pytest.raises(RightsError, match="lacks") as refused:
             check()
-        assert f"lacks {taken} [kafka-acls.sh " in str(refused.value)
-        assert f"--allow-principal User:{USER} --operation {taken.operation}" in str(refused.value)
-        assert f"--{taken.resource} {taken.name}]" in str(refused.value)
-        assert not restart_helps(refused.value)
-    give_kafka_right(admin, USER, taken)
-    wait_until(lambda: lacking() == [])
+    assert f"lacks {taken} [kafka-acls.sh " in str(refused.value)
+    assert f"--allow-principal User:{USER} --operation {taken.operation}" in str(refused.value)
+    assert f"--{taken.resource} {taken.name}]" in str(refused.value)
+    assert not restart_helps(refused.value)
 
 
 @pytest.mark.parametrize("right", CASSANDRA_RIGHTS, ids=str)
@@ -125,39 +120,30 @@ def test_each_right_in_cassandra_that_is_taken_away_is_named(
 ) -> None:
     admin, limited = deployment.settings, as_user(deployment.settings, USER)
     taken, width = here(deployment, right), width_of(deployment.bundle)
-    lacking = partial(lacking_in_store, limited, session, "worker", [width])
     check = partial(check_store_rights, limited, session, "worker", [deployment.bundle])
-    assert lacking() == []
     check()
-    take_cassandra_right(admin, USER, taken)
-    assert lacking() == [taken]
-    with pytest.raises(RightsError) as refused:
-        check()
+    with without_cassandra_rights(admin, USER, taken):
+        assert lacking_in_store(limited, session, "worker", [width]) == [taken]
+        with pytest.raises(RightsError) as refused:
+            check()
     assert f"lacks {taken}; run as an administrator: {taken.grant(USER)};" in str(refused.value)
     assert not restart_helps(refused.value)
-    give_cassandra_right(admin, USER, taken)
-    assert lacking() == []
 
 
 @pytest.mark.parametrize("place", [0, 2, 5, 6], ids=lambda place: str(KAFKA_RIGHTS[place]))
 def test_a_worker_that_lacks_a_right_on_kafka_ends_at_its_start(deployment: Deployment, place: int) -> None:
     taken = here(deployment, KAFKA_RIGHTS[place])
-    take_kafka_right(deployment.settings, USER, taken)
-    error = error_of(run_thalweg(as_user(deployment.settings, USER), "worker"))
-    give_kafka_right(deployment.settings, USER, taken)
+    with without_kafka_right(deployment.settings, USER, taken):
+        error = error_of(run_thalweg(as_user(deployment.settings, USER), "worker"))
     assert error.startswith(f"thalweg worker: user {USER} of Kafka at ")
     assert f" lacks {taken} [kafka-acls.sh " in error
 
 
 def test_a_worker_and_the_doctor_name_all_rights_that_are_missing_in_cassandra(deployment: Deployment) -> None:
     lost = [here(deployment, CASSANDRA_RIGHTS[place]) for place in (1, 2, 14)]
-    for right in lost:
-        take_cassandra_right(deployment.settings, USER, right)
-    ended = run_thalweg(as_user(deployment.settings, USER), "worker")
-    doctor = run_thalweg(as_user(deployment.settings, USER), "doctor")
-    for right in lost:
-        give_cassandra_right(deployment.settings, USER, right)
-    error = error_of(ended)
+    limited = as_user(deployment.settings, USER)
+    with without_cassandra_rights(deployment.settings, USER, *lost):
+        error, doctor = error_of(run_thalweg(limited, "worker")), run_thalweg(limited, "doctor")
     assert doctor.returncode == 1
     for right in lost:
         assert str(right) in error

@@ -22,7 +22,7 @@ from tests.tools.rights import (
     error_of,
     make_users,
     set_up,
-    take_cassandra_right,
+    take_cassandra_rights,
     take_kafka_right,
     wait_until,
 )
@@ -109,7 +109,7 @@ def test_each_right_of_a_program_that_is_taken_away_is_named(deployment: Deploym
     rights = cassandra_rights(admin.keyspace, program, bundle.manifest.representation_width)
     for right in [right for right in rights if not right.uses]:
         lost.append(str(right))
-        take_cassandra_right(admin, program, right)
+        take_cassandra_rights(admin, program, [right])
         text = refusal(lambda: check_store_rights(limited, session, program, [bundle]))
         assert text.count("GRANT ") == len(lost)
         assert [name for name in lost if name not in text] == []
