@@ -27,6 +27,14 @@ READ = (
 TopicSettings = Mapping[str, str]  # of one topic; empty where the broker does not show the settings
 
 
+class PlannedTopic(NamedTuple):
+    """How a missing topic is created. configs: the settings besides the broker's defaults."""
+
+    partitions: int
+    replication: int
+    configs: Mapping[str, str]
+
+
 class TopicFault(NamedTuple):
     """A setting of a topic that does not fit.
 
@@ -43,6 +51,23 @@ class TopicFault(NamedTuple):
 def output_topics(settings: Settings) -> tuple[str, str, str]:
     """The topics that a worker writes."""
     return settings.updates_topic, settings.evaluation_topic, settings.dead_letter_topic
+
+
+def planned_topics(settings: Settings, partitions: int) -> dict[str, PlannedTopic]:
+    """Every topic of Thalweg by its name, the behaviour topic first.
+
+    partitions: of the behaviour topic. Outputs of partition p go to partition p, so an output topic has as many. The
+    catalogue has one partition, so that all records of an item keep their order whatever rule a producer follows.
+    """
+    outputs = output_topics(settings)
+    counts = {settings.behavior_topic: partitions, **dict.fromkeys(outputs, partitions)}
+    counts |= {settings.metrics_topic: 1, settings.alarms_topic: 1, settings.catalogue_topic: 1}
+    counts[settings.predictions_topic] = settings.partitions
+    compacted = (settings.updates_topic, settings.catalogue_topic)
+    return {
+        name: PlannedTopic(count, settings.replication, {"cleanup.policy": "compact"} if name in compacted else {})
+        for name, count in counts.items()
+    }
 
 
 def read_topic_settings(admin: Any, names: Iterable[str]) -> dict[str, TopicSettings]:

@@ -4,14 +4,13 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import (
-    BrokerResponseError,
     ClusterAuthorizationFailedError,
     GroupIdNotFoundError,
     InvalidPartitionsError,
@@ -23,9 +22,9 @@ from kafka.errors import (
 )
 
 from streams.broker.error_codes import describe
-from streams.broker.topic_settings import check_topic_settings, output_topics
+from streams.broker.topic_settings import PlannedTopic, check_topic_settings, output_topics, planned_topics
 from streams.config.connection_faults import check_broker_login
-from streams.config.errors import BrokerError, SettingsError
+from streams.config.errors import BrokerError, RightsError, SettingsError
 from streams.config.security import kafka_python_arguments
 from streams.config.settings import Settings
 
@@ -107,16 +106,13 @@ def ensure_topics(settings: Settings) -> None:
     Outputs of partition p go to partition p, so an output topic has as many partitions as the behaviour topic. An
     output topic with fewer partitions gets more. `settings.partitions` counts only where the behaviour topic is created
     here. Raises SettingsError where an output topic has more partitions or the cleanup policy of a topic loses records,
-    and BrokerError where the broker does not answer or the user lacks a right.
+    RightsError where the user lacks a right, and BrokerError where the broker does not answer.
     """
     with broker_admin(settings) as admin:
-        _create(admin, {settings.behavior_topic: _options(settings, settings.partitions)})
+        _create(admin, settings, [settings.behavior_topic], settings.partitions)
         partitions = len(_metadata(admin, settings.behavior_topic)["partitions"])
         outputs = output_topics(settings)
-        missing = {name: _options(settings, partitions) for name in outputs}
-        missing[settings.updates_topic]["configs"] = {"cleanup.policy": "compact"}
-        missing[settings.metrics_topic] = _options(settings, 1)
-        _create(admin, missing)
+        _create(admin, settings, [*outputs, settings.metrics_topic], partitions)
         for name in outputs:
             count = len(_metadata(admin, name)["partitions"])
             if count > partitions:
@@ -132,12 +128,10 @@ def ensure_topics(settings: Settings) -> None:
 def ensure_catalogue_topic(settings: Settings) -> int:
     """Create the topic of the catalogue where it is missing, and return its number of partitions when it can be used.
 
-    A new topic has one partition, so that all records of an item keep their order whatever rule a producer follows.
-    Raises SettingsError where the cleanup policy loses items, and BrokerError as `ensure_topics` does.
+    Raises SettingsError where the cleanup policy loses items, and RightsError and BrokerError as `ensure_topics` does.
     """
     with broker_admin(settings) as admin:
-        options = {**_options(settings, 1), "configs": {"cleanup.policy": "compact"}}
-        _create(admin, {settings.catalogue_topic: options})
+        _create(admin, settings, [settings.catalogue_topic], settings.partitions)
         check_topic_settings(admin, settings, [settings.catalogue_topic])
         return len(_metadata(admin, settings.catalogue_topic)["partitions"])
 
@@ -145,19 +139,19 @@ def ensure_catalogue_topic(settings: Settings) -> int:
 def ensure_monitor_topics(settings: Settings) -> None:
     """Create the topics of alarms and of other systems' predictions where they are missing.
 
-    Raises SettingsError where the cleanup policy of one of these topics loses records, and BrokerError where the broker
-    does not answer or the user lacks a right.
+    Raises SettingsError where the cleanup policy of one of these topics loses records, and RightsError and BrokerError
+    as `ensure_topics` does.
     """
-    names = {settings.alarms_topic: 1, settings.predictions_topic: settings.partitions}
+    names = [settings.alarms_topic, settings.predictions_topic]
     with broker_admin(settings) as admin:
-        _create(admin, {name: _options(settings, partitions) for name, partitions in names.items()})
+        _create(admin, settings, names, settings.partitions)
         check_topic_settings(admin, settings, names)
 
 
 def ensure_topic(settings: Settings, name: str, partitions: int) -> None:
     """Create one topic where it is missing, and wait until the topic can be used. Raises BrokerError."""
     with broker_admin(settings) as admin:
-        _create(admin, {name: _options(settings, partitions)})
+        _create_planned(admin, {name: PlannedTopic(partitions, settings.replication, {})})
 
 
 def describe_topic(settings: Settings, name: str, group: str | None = None) -> Topic:
@@ -248,28 +242,36 @@ class TopicIdReader:
             admin.close()
 
 
-def _options(settings: Settings, partitions: int) -> dict[str, Any]:
-    return {"num_partitions": partitions, "replication_factor": settings.replication}
+def _create(admin: Any, settings: Settings, names: Sequence[str], partitions: int) -> None:
+    """Create those of Thalweg's topics that do not exist. partitions: of the behaviour topic, see `planned_topics`."""
+    planned = planned_topics(settings, partitions)
+    _create_planned(admin, {name: planned[name] for name in names})
 
 
-def _create(admin: Any, topics: dict[str, dict[str, Any]]) -> None:
+def _create_planned(admin: Any, planned: Mapping[str, PlannedTopic]) -> None:
     """Create the topics that do not exist. Another process may create them at the same time."""
-    existing = set(admin.list_topics())
-    missing = {name: options for name, options in topics.items() if name not in existing}
+    existing, names = set(admin.list_topics()), list(planned)
+    missing = {
+        name: {
+            "num_partitions": topic.partitions,
+            "replication_factor": topic.replication,
+            "configs": dict(topic.configs),
+        }
+        for name, topic in planned.items()
+        if name not in existing
+    }
     if missing:
         for answer in admin.create_topics(missing, raise_errors=False)["topics"]:
             error = for_code(answer["error_code"])
+            if error is TopicAuthorizationFailedError:
+                raise RightsError(
+                    f"topic {answer['name']} was not created: {error.__name__}; give the user Describe on the topic if "
+                    "it exists, or else Create; or run `thalweg setup` with an administrator's login"
+                )
             if answer["error_code"] and error is not TopicAlreadyExistsError:
-                raise BrokerError(f"topic {answer['name']} was not created: {_refusal(error, answer)}")
-    admin.wait_for_topics(list(topics), timeout_ms=READY_TIMEOUT_MS)
-
-
-def _refusal(error: type[BrokerResponseError], answer: dict[str, Any]) -> str:
-    """Why the broker created no topic. A topic that the user may not describe also looks like a missing topic."""
-    if error is TopicAuthorizationFailedError:
-        name = answer["name"]
-        return f"{error.__name__}; give the user Describe on topic {name} if it exists, or else Create on the topic"
-    return f"{describe(error())}; {answer['error_message']}"
+                why = f"{describe(error())}; {answer['error_message']}"
+                raise BrokerError(f"topic {answer['name']} was not created: {why}")
+    admin.wait_for_topics(list(names), timeout_ms=READY_TIMEOUT_MS)
 
 
 def _grow(admin: Any, name: str, partitions: int) -> None:
@@ -278,9 +280,9 @@ def _grow(admin: Any, name: str, partitions: int) -> None:
         with contextlib.suppress(InvalidPartitionsError):
             admin.create_partitions({name: partitions})
     except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError) as error:
-        raise BrokerError(
+        raise RightsError(
             f"topic {name} needs {partitions} partitions: {type(error).__name__}; give the user Alter on topic {name}, "
-            "or add the partitions with Kafka's own tools"
+            "or run `thalweg setup` with an administrator's login"
         ) from None
     give_up_at = time.monotonic() + READY_TIMEOUT_MS / 1000
     while len(_metadata(admin, name)["partitions"]) < partitions:

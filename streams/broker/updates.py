@@ -52,7 +52,10 @@ class Updates:
         every_s = transaction_every_s(len(owned))
         self._writers = {
             partition: PartitionWriter(
-                self._make_producer(f"{self._group_id}-{self._topic}-{partition}"), self._topic, partition, every_s
+                self._make_producer(transactional_id(self._group_id, self._topic, partition)),
+                self._topic,
+                partition,
+                every_s,
             )
             for partition in owned
         }
@@ -76,6 +79,11 @@ class Updates:
                     f"another worker has taken over partition {partition} of {self._topic}: "
                     "this worker was paused or cut off for too long"
                 ) from None
+
+
+def transactional_id(group_id: str, topic: str, partition: int) -> str:
+    """The id of the transactions of one partition. Each group writes under ids of its own."""
+    return f"{group_id}-{topic}-{partition}"
 
 
 def transaction_every_s(partitions: int) -> float:

@@ -7,6 +7,7 @@ __all__ = [
     "BundleError",
     "InputError",
     "RegistryError",
+    "RightsError",
     "SettingsError",
     "StateFormatError",
     "StoreError",
@@ -18,6 +19,12 @@ __all__ = [
 
 class SettingsError(ThalwegError):
     """A setting is unknown, of the wrong type or out of range, or a server refuses a setting (user, password, CA)."""
+
+    retryable = False
+
+
+class RightsError(SettingsError):
+    """The user of Kafka or of Cassandra that the settings name lacks rights."""
 
     retryable = False
 

@@ -21,6 +21,8 @@ from streams.config.loading import load_settings
 from streams.config.local_state import home
 from streams.config.settings import Settings
 from streams.health.endpoints import Endpoints
+from streams.health.rights.check import check_broker_rights
+from streams.health.rights.kafka_rights import FROZEN
 from streams.monitor.exposition import monitor_registry
 from streams.monitor.inputs import Extras
 from streams.monitor.monitor import Monitor
@@ -60,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
         )
         monitor = Monitor(settings, settings.evaluation_topic, extras=Extras(bundle=bundle))
     else:
+        check_broker_rights(settings, "monitor", uses=[] if bundle is None else [FROZEN])
         extras = Extras(alarms=True, predictions=True, bundle=bundle, state=state)
         monitor = Monitor(settings, settings.evaluation_topic, settings.metrics_topic, extras=extras)
     endpoints = Endpoints(

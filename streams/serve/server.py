@@ -14,7 +14,10 @@ from threadpoolctl import threadpool_limits
 from export.runtime.bundle import Bundle
 from streams.broker.decoding.record_decoder import open_decoder
 from streams.commands.erase.erasure import Erasure
+from streams.config.errors import RightsError, ThalwegError
 from streams.config.settings import Settings
+from streams.health.rights.check import check_broker_rights, check_store_rights
+from streams.health.rights.kafka_rights import LOOKALIKES
 from streams.serve.application import Sources, make_application
 from streams.serve.catalogue.follower import CatalogueFollower
 from streams.serve.catalogue.progress import Progress
@@ -29,6 +32,8 @@ from streams.serve.scoring.active_model import ActiveModel
 from streams.store.session import Session
 
 GRACE_S = 10  # for requests that are being answered when the server is asked to stop
+logger = logging.getLogger(__name__)
+
 BACKLOG = 2_048
 FIRST_READING_S = 10.0  # of the catalogue; afterwards, requests that need the catalogue are answered with 503
 
@@ -86,6 +91,7 @@ def serve(
         logging.getLogger(client).setLevel(logging.CRITICAL)
     session = Session(settings)
     try:
+        _check_rights(settings, session, bundles, has_lookalikes)
         with ThreadPoolExecutor(1, "scores") as threads, threadpool_limits(1, "blas"):
             followers = Followers(settings, bundles, session, threads, has_lookalikes)
             application = make_application(followers.sources, tokens, followers.following)
@@ -98,6 +104,21 @@ def serve(
             server.run([listening])
     finally:
         session.close()
+
+
+def _check_rights(settings: Settings, session: Session, bundles: Sequence[Bundle], has_lookalikes: bool) -> None:
+    """Raises RightsError for a missing right without which the server would have no answer, and StoreError.
+
+    A warning names missing rights of parts of the server. The server also starts while Kafka is away.
+    """
+    check_store_rights(settings, session, "serve", bundles)
+    try:
+        uses = [LOOKALIKES] if has_lookalikes else []
+        check_broker_rights(settings, "serve", bundles[0].bundle_id, uses)
+    except RightsError:
+        raise
+    except ThalwegError as error:
+        logger.warning("the rights on Kafka are not checked: %s", error)
 
 
 def _configuration(application: Application, certificate: Path | None, key: Path | None) -> uvicorn.Config:

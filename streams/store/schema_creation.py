@@ -6,8 +6,10 @@ Cassandra may read `system_schema`.
 """
 
 from export.runtime.bundle import Manifest
+from streams.config.errors import RightsError, StoreError
 from streams.config.settings import Settings
 from streams.store import cql_schema
+from streams.store.rights import grant_text
 from streams.store.session import Session
 
 _KEYSPACE_QUERY = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
@@ -20,8 +22,8 @@ def create_missing(session: Session, settings: Settings, manifest: Manifest) -> 
 
     A table of representations may come from a bundle without recent or bought items. Their columns are then added.
 
-    Raises StoreError that names the statement, and the GRANT where the user lacks a right. Raises SettingsError for a
-    keyspace name that Cassandra does not take.
+    Raises StoreError that names the statement, and RightsError that also names the GRANT where the user lacks a right.
+    Raises SettingsError for a keyspace name that Cassandra does not take.
     """
     keyspace = cql_schema.create_keyspace(settings.keyspace, settings.replication)
     width, places, bought = manifest.representation_width, manifest.recent_places, manifest.bought_places
@@ -43,4 +45,9 @@ def create_missing(session: Session, settings: Settings, manifest: Manifest) -> 
 
 def _create(session: Session, statement: str) -> None:
     # Another worker may create the same table or columns at this moment. IF NOT EXISTS in the statement allows this.
-    session.execute(f"run `{' '.join(statement.split())}`", statement)
+    try:
+        session.execute(f"run `{' '.join(statement.split())}`", statement)
+    except StoreError as error:
+        if grant_text(str(error)):
+            raise RightsError(f"{error}; or run `thalweg setup` with an administrator's login") from error
+        raise

@@ -24,6 +24,7 @@ from streams.engine.processor import Processor
 from streams.engine.sampling import Sample
 from streams.health.endpoints import Endpoints
 from streams.health.metrics import WorkerMetrics
+from streams.health.rights.check import check_broker_rights, check_store_rights
 from streams.health.tracing import Tracing, open_tracing
 from streams.health.watchdog import Watchdog
 from streams.store.store import Store, open_store
@@ -50,11 +51,13 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     instance_id: makes the worker a static member of the group.
     """
     tracing = open_tracing()
+    check_broker_rights(settings, "worker", bundle.bundle_id)
     schemas = open_schemas(settings)
     decoder = open_decoder(settings, schemas)
     ensure_topics(settings)
     choose_partitioner(settings, settings.behavior_topic, PARTITIONER_LIMIT_S)  # says what producers do wrong
     store = open_store(settings, bundle)
+    check_store_rights(settings, store.session, "worker", [bundle])
     store.registry.claim(settings.behavior_topic)
     store.registry.announce(bundle)
     store.registry.use_mapping(bundle.bundle_id, decoder.name)

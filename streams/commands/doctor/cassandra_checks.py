@@ -86,7 +86,7 @@ def _check_batch_limits(session: Session, bundle: Bundle) -> Finding:
 
 def _check_tables(session: Session, settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
     """Compare the columns that exist with the CREATE statements."""
-    existing = _existing_columns(session, settings.keyspace)
+    existing = existing_columns(session, settings.keyspace)
     if not existing:
         yield Finding("note", "schema", f"keyspace {settings.keyspace} has no table yet: the first worker creates them")
         return
@@ -100,8 +100,8 @@ def _check_tables(session: Session, settings: Settings, bundle: Bundle | None) -
         yield _check_item_vectors(session, settings, bundle)
 
 
-def _existing_columns(session: Session, keyspace: str) -> dict[str, dict[str, str]]:
-    """The type of each column, by table and column."""
+def existing_columns(session: Session, keyspace: str) -> dict[str, dict[str, str]]:
+    """The type of each column, by table and column. Raises StoreError."""
     query = "SELECT table_name, column_name, type FROM system_schema.columns WHERE keyspace_name = %s"
     tables: dict[str, dict[str, str]] = {}
     for table, column, kind in session.execute("show its schema", query, [cql_schema.stored_name(keyspace)]):

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from rich.console import Console
 from rich.text import Text
@@ -14,6 +15,7 @@ from streams.commands.doctor.finding import Finding
 from streams.commands.doctor.installation_checks import check_codecs, check_packages, python_finding
 from streams.commands.doctor.machine_checks import check_http_port, check_local_services
 from streams.commands.doctor.registry_checks import check_registry
+from streams.commands.doctor.rights_checks import check_cassandra_rights, check_kafka_rights
 from streams.config.errors import ThalwegError
 from streams.config.loading import load_settings
 from streams.config.settings import PREFIX, Settings
@@ -57,6 +59,9 @@ def examine(settings: Settings, bundle_argument: str | None) -> Iterator[Finding
     yield from _errors_as_findings("registry", lambda: check_registry(settings))
     yield from _errors_as_findings("broker", lambda: check_broker(settings, bundle))
     yield from _errors_as_findings("cassandra", lambda: check_cassandra(settings, bundle))
+    if bundle is not None:
+        yield from _errors_as_findings("rights", partial(check_kafka_rights, settings, bundle))
+        yield from _errors_as_findings("rights", partial(check_cassandra_rights, settings, bundle))
 
 
 def _errors_as_findings(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from encoder.commands.log_arguments import LOG_HELP
 from encoder.commands.number_arguments import positive, share
 from encoder.data.loaders import COLUMNS_HELP, FORMATS, MAPPING_HELP
 from streams.broker.partitioners.choice import choose_partitioner
-from streams.broker.topics import ensure_topics
+from streams.broker.topics import ensure_topics, topic_exists
 from streams.commands.replay.log_records import LogRecords
 from streams.commands.replay.producer import MAX_RECORD_BYTES, Replay
 from streams.config.errors import SettingsError
@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
             "events of the event contract: name another topic with --topic, or leave the setting out"
         )
     records = LogRecords(args.log, args.format, args.columns, first=args.first, rest=args.rest, mapping=args.mapping)
-    if args.topic is None:  # a topic that the user names must exist
+    # A topic that the user names must exist. A producer who may see the topic needs no right on the others.
+    if args.topic is None and not topic_exists(settings, settings.behavior_topic):
         ensure_topics(settings)
     partitioner = choose_partitioner(settings, settings.behavior_topic)
     replay = Replay(settings, settings.behavior_topic, args.rate, partitioner)

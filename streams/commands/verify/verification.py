@@ -34,6 +34,7 @@ from streams.engine.arena import NO_OFFSET, Arena, StoredUser
 from streams.engine.codec import RecordDecoder
 from streams.engine.epochs import EpochView
 from streams.engine.processor import Processor
+from streams.health.rights.check import check_broker_rights, check_store_rights
 from streams.store.cql_schema import HIGHEST_GENERATION
 from streams.store.store import Store, open_store
 from streams.store.user_rows import DamagedRow
@@ -43,16 +44,19 @@ def verify(settings: Settings, bundle: Bundle, repair: bool = False) -> Verifica
     """Recompute and compare every user. With `repair`, write the rows of users that differ, and verify again.
 
     A repair needs the topic from its beginning: rows of users whose first events are gone stay as they are. Raises
-    BrokerError, StoreError. Raises SettingsError where the keyspace belongs to another topic, and where workers run
-    during a repair.
+    RightsError, BrokerError, StoreError. Raises SettingsError where the keyspace belongs to another topic, and where
+    workers run during a repair.
     """
     group_id = settings.consumer_group_id(bundle.bundle_id)
     if repair and (members := count_members(settings, group_id)):
         raise SettingsError(f"{members} workers of group {group_id} are running: stop all of them before a repair")
     decoder = open_decoder(settings)
+    # A dead-letter topic that the user may not see looks like a topic that is not there.
+    check_broker_rights(settings, "verify", bundle.bundle_id)
     topic = describe_topic(settings, settings.behavior_topic, group_id)
     store = open_store(settings, bundle)
     try:
+        check_store_rights(settings, store.session, "verify", [bundle])
         store.registry.check_topic(topic.name)
         mappings = store.registry.check_mapping(bundle.bundle_id, decoder.name)
         found, recompute = _verify(settings, bundle, topic, store, decoder)

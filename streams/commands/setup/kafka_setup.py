@@ -1,0 +1,89 @@
+"""Makes topics and access rules that are missing, and says how existing topics differ from the plan. Blocks."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from kafka.admin import (
+    ACL,
+    ACLFilter,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePattern,
+    ResourcePatternFilter,
+    ResourceType,
+)
+from kafka.errors import SecurityDisabledError
+
+from streams.broker.topic_settings import planned_topics
+from streams.broker.topics import broker_admin, ensure_catalogue_topic, ensure_monitor_topics, ensure_topics
+from streams.commands.setup.plan import Plan
+from streams.commands.setup.step import Step
+from streams.config.errors import BrokerError
+from streams.config.settings import Settings
+from streams.health.rights.kafka_rights import KafkaRight
+
+OPERATIONS = {
+    "Read": ACLOperation.READ,
+    "Write": ACLOperation.WRITE,
+    "Describe": ACLOperation.DESCRIBE,
+    "DescribeConfigs": ACLOperation.DESCRIBE_CONFIGS,
+}
+RESOURCES = {
+    "topic": ResourceType.TOPIC,
+    "group": ResourceType.GROUP,
+    "transactional-id": ResourceType.TRANSACTIONAL_ID,
+}
+
+
+def make_topics(settings: Settings) -> Iterator[Step]:
+    """Create topics as the programs would. Raises SettingsError for a topic that the programs refuse, BrokerError."""
+    with broker_admin(settings) as admin:
+        before = set(admin.list_topics())
+    ensure_topics(settings)
+    ensure_monitor_topics(settings)
+    ensure_catalogue_topic(settings)
+    with broker_admin(settings) as admin:
+        names = list(planned_topics(settings, settings.partitions))
+        found = {topic["name"]: topic for topic in admin.describe_topics(names)}
+    planned = planned_topics(settings, len(found[settings.behavior_topic]["partitions"]))
+    for name, topic in planned.items():
+        partitions = found[name]["partitions"]
+        has = f"{len(partitions)} partitions, {len(partitions[0]['replica_nodes'])} replicas"
+        wanted = f"{topic.partitions} partitions, {topic.replication} replicas"
+        if name not in before:
+            yield Step("made", f"topic {name}", has)
+        elif has == wanted:
+            yield Step("exists", f"topic {name}", has)
+        else:
+            yield Step("differs", f"topic {name}", f"has {has}; planned are {wanted}")
+
+
+def make_acls(settings: Settings, plan: Plan) -> Iterator[Step]:
+    """Give the user the rights of the plan. Raises BrokerError."""
+    if plan.user is None:
+        return
+    wanted = {acl_of(right, plan.user): right for right in plan.acls}
+    with broker_admin(settings) as admin:
+        try:
+            existing = set(admin.describe_acls(_all_acls(plan.user))[0])
+        except SecurityDisabledError:
+            yield Step("skipped", f"rights of user {plan.user}", "the broker has no authorizer: every user may do all")
+            return
+        missing = [acl for acl in wanted if acl not in existing]
+        failed = admin.create_acls(missing)["failed"] if missing else []
+    if failed:
+        raise BrokerError(f"rights of user {plan.user} were not given: {failed[0].__name__}")
+    for acl, right in wanted.items():
+        yield Step("exists" if acl in existing else "made", f"right of user {plan.user}", str(right))
+
+
+def acl_of(right: KafkaRight, user: str) -> ACL:
+    pattern = ACLResourcePatternType.PREFIXED if right.is_prefix else ACLResourcePatternType.LITERAL
+    resource = ResourcePattern(RESOURCES[right.resource], right.name, pattern)
+    return ACL(f"User:{user}", "*", OPERATIONS[right.operation], ACLPermissionType.ALLOW, resource)
+
+
+def _all_acls(user: str) -> Any:
+    everything = ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY)
+    return ACLFilter(f"User:{user}", None, ACLOperation.ANY, ACLPermissionType.ANY, everything)

@@ -1,0 +1,75 @@
+"""What has to exist before the programs run with the least rights. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+from export.runtime.bundle import Manifest
+from streams.broker.topic_settings import PlannedTopic, planned_topics
+from streams.config.settings import Settings
+from streams.health.rights.cassandra_rights import CassandraRight, cassandra_rights
+from streams.health.rights.kafka_rights import KafkaRight, joined_uses, kafka_rights
+from streams.health.rights.roles import Role
+from streams.store import cql_schema
+
+Right = TypeVar("Right", KafkaRight, CassandraRight)
+
+
+class Plan(NamedTuple):
+    """Everything that `thalweg setup` makes.
+
+    acls: for the Kafka user `user`; empty without a user. schema: CQL statements, each of which changes nothing where
+    the keyspace, the table or the column exists; empty without a bundle. grants: for the Cassandra role `role`; empty
+    without a role or a bundle.
+    """
+
+    topics: Mapping[str, PlannedTopic]
+    user: str | None
+    acls: Sequence[KafkaRight]
+    schema: Sequence[str]
+    role: str | None
+    grants: Sequence[CassandraRight]
+
+
+def needs_cassandra(programs: Sequence[Role]) -> bool:
+    """Whether one of the programs needs rights on tables. The tables depend on the bundle."""
+    return any(cassandra_rights("any", program, 1) for program in programs)
+
+
+def make_plan(
+    settings: Settings,
+    programs: Sequence[Role],
+    manifest: Manifest | None,
+    user: str | None,
+    role: str | None,
+) -> Plan:
+    """The plan for these programs. manifest: of the bundle, whose widths the tables have; None leaves Cassandra out.
+
+    Raises SettingsError for a keyspace name that Cassandra does not take.
+    """
+    topics = planned_topics(settings, settings.partitions)
+    acls = _united(right for program in programs for right in kafka_rights(settings, program)) if user else []
+    if manifest is None:
+        return Plan(topics, user, acls, [], role, [])
+    width = manifest.representation_width
+    grants = _united(
+        right for program in programs for right in cassandra_rights(settings.keyspace, program, width) if role
+    )
+    return Plan(topics, user, acls, _schema(settings, manifest), role, grants)
+
+
+def _schema(settings: Settings, manifest: Manifest) -> list[str]:
+    width, places, bought = manifest.representation_width, manifest.recent_places, manifest.bought_places
+    statements = cql_schema.statements(settings.keyspace, settings.replication, width, places, bought)
+    columns = cql_schema.item_columns(places, bought)
+    if columns:  # The table may come from a bundle without recent or bought items.
+        statements.append(cql_schema.add_columns(settings.keyspace, width, columns))
+    return statements
+
+
+def _united(rights: Iterable[Right]) -> list[Right]:
+    """The rights of several programs, each once."""
+    found: dict[tuple[str, str, str], Right] = {}
+    for right in rights:
+        same = found.setdefault(right[:3], right)
+        found[right[:3]] = right._replace(uses=joined_uses(same.uses, right.uses))
+    return sorted(found.values(), key=lambda right: bool(right.uses))

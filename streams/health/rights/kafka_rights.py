@@ -1,0 +1,167 @@
+"""The least rights of each program on Kafka. Pure.
+
+`Read`, `Write` and `Alter` on a resource include `Describe` (Kafka's AclAuthorizer and StandardAuthorizer), so
+`Describe` stands here only where a program needs nothing else.
+"""
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from streams.config.settings import Settings
+from streams.health.rights.roles import Role
+
+Operation = Literal["Read", "Write", "Describe", "DescribeConfigs"]
+Resource = Literal["topic", "group", "transactional-id"]
+# Since Kafka 2.8, an idempotent producer that may write to a topic needs no right on the cluster (KIP-679).
+CHECK_OF_SETTINGS = "the check of topic settings"
+LOOKALIKES, FROZEN, PAGE, ERASURES, EXPLANATIONS = (
+    "--lookalikes",
+    "--bundle",
+    "the page",
+    "erasures",
+    "explanations of users",
+)
+CATALOGUE, RESEND = "filters by the catalogue", "--resend"
+
+
+class KafkaRight(NamedTuple):
+    """A right on one resource, or on all resources whose names begin with `name`.
+
+    uses: what alone needs the right. Empty where the program does not run without the right.
+    """
+
+    resource: Resource
+    name: str
+    operation: Operation
+    uses: tuple[str, ...] = ()
+
+    @property
+    def is_prefix(self) -> bool:
+        """Every bundle has its own group and transactional ids, so rights on these have a prefix as their name."""
+        return self.resource != "topic"
+
+    def __str__(self) -> str:
+        kind = {"topic": "topic", "group": "groups", "transactional-id": "transactional ids"}[self.resource]
+        return f"{self.operation} on {kind} {f'with the prefix {self.name}' if self.is_prefix else self.name}"
+
+
+def kafka_rights(settings: Settings, role: Role) -> list[KafkaRight]:
+    """The rights of a program, each once. The rights that the program does not run without come first."""
+    found: dict[tuple[str, str, str], KafkaRight] = {}
+    for right in _RIGHTS[role](settings):
+        same = found.setdefault(right[:3], right)
+        found[right[:3]] = right._replace(uses=joined_uses(same.uses, right.uses))
+    return sorted(found.values(), key=lambda right: bool(right.uses))
+
+
+def joined_uses(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    """What needs a right that two programs or two parts of a program have in common, see `KafkaRight.uses`."""
+    return tuple(dict.fromkeys(one + other)) if one and other else ()
+
+
+def acl_command(settings: Settings, rights: Iterable[KafkaRight], user: str, login: str = "") -> str:
+    """The command of Kafka's own tools that gives rights of one resource kind and one operation.
+
+    login: further options of the tool, with the login of an administrator.
+    """
+    rights = list(rights)
+    pattern = " --resource-pattern-type prefixed" if rights[0].is_prefix else ""
+    names = " ".join(f"--{right.resource} {right.name}" for right in rights)
+    return (
+        f"kafka-acls.sh --bootstrap-server {settings.broker}{login} --add --allow-principal User:{user} "
+        f"--operation {rights[0].operation}{pattern} {names}"
+    )
+
+
+def group_prefix(settings: Settings) -> str:
+    """The beginning of the group ids and the transactional ids of all bundles."""
+    return settings.consumer_group_id("")
+
+
+def _topics(operation: Operation, *names: str, use: str = "") -> list[KafkaRight]:
+    return [KafkaRight("topic", name, operation, (use,) if use else ()) for name in names]
+
+
+def _groups(settings: Settings, operation: Operation, use: str = "") -> KafkaRight:
+    return KafkaRight("group", group_prefix(settings), operation, (use,) if use else ())
+
+
+def _worker(settings: Settings) -> list[KafkaRight]:
+    written = (settings.updates_topic, settings.evaluation_topic, settings.dead_letter_topic)
+    checked = (settings.behavior_topic, *written, settings.metrics_topic)
+    return [
+        *_topics("Read", settings.behavior_topic),
+        *_topics("Write", *written),
+        *_topics("Describe", settings.metrics_topic),  # A worker looks whether the topic exists, and makes it if not.
+        _groups(settings, "Read"),
+        KafkaRight("transactional-id", group_prefix(settings), "Write"),
+        *_topics("DescribeConfigs", *checked, use=CHECK_OF_SETTINGS),
+    ]
+
+
+def _serve(settings: Settings) -> list[KafkaRight]:
+    of_page = (
+        settings.metrics_topic,
+        settings.alarms_topic,
+        settings.dead_letter_topic,
+        settings.evaluation_topic,
+        settings.updates_topic,
+        settings.behavior_topic,
+    )
+    return [
+        *_topics("Read", settings.catalogue_topic, use=CATALOGUE),
+        *_topics("Read", settings.updates_topic, use=LOOKALIKES),
+        *_topics("Read", settings.behavior_topic, use=EXPLANATIONS),
+        *_topics("Read", settings.behavior_topic, use=ERASURES),
+        *_topics("Write", settings.behavior_topic, use=ERASURES),
+        *_topics("Read", *of_page, use=PAGE),
+        _groups(settings, "Describe", use=PAGE),
+        _groups(settings, "Describe", use=ERASURES),
+    ]
+
+
+def _monitor(settings: Settings) -> list[KafkaRight]:
+    published = (settings.metrics_topic, settings.alarms_topic)
+    return [
+        *_topics("Read", settings.evaluation_topic, settings.predictions_topic, *published),
+        *_topics("Write", *published),
+        *_topics("Read", settings.updates_topic, use=FROZEN),
+        *_topics("DescribeConfigs", settings.alarms_topic, settings.predictions_topic, use=CHECK_OF_SETTINGS),
+    ]
+
+
+def _replay(settings: Settings) -> list[KafkaRight]:
+    return [*_topics("Read", settings.behavior_topic), *_topics("Write", settings.behavior_topic)]
+
+
+def _items(settings: Settings) -> list[KafkaRight]:
+    name = settings.catalogue_topic
+    return [*_topics("Read", name), *_topics("Write", name), *_topics("DescribeConfigs", name, use=CHECK_OF_SETTINGS)]
+
+
+def _verify(settings: Settings) -> list[KafkaRight]:
+    return [*_topics("Read", settings.behavior_topic, settings.dead_letter_topic), _groups(settings, "Describe")]
+
+
+def _dlq(settings: Settings) -> list[KafkaRight]:
+    return [
+        *_topics("Read", settings.dead_letter_topic),
+        *_topics("Read", settings.behavior_topic, use=RESEND),
+        *_topics("Write", settings.behavior_topic, settings.dead_letter_topic, use=RESEND),
+    ]
+
+
+def _erase(settings: Settings) -> list[KafkaRight]:
+    return [*_replay(settings), _groups(settings, "Describe")]
+
+
+_RIGHTS = {
+    "worker": _worker,
+    "serve": _serve,
+    "monitor": _monitor,
+    "replay": _replay,
+    "items": _items,
+    "verify": _verify,
+    "dlq": _dlq,
+    "erase": _erase,
+}

@@ -1,0 +1,6 @@
+"""The programs that need rights. Pure."""
+
+from typing import Literal, get_args
+
+Role = Literal["worker", "serve", "monitor", "replay", "items", "verify", "dlq", "erase"]
+ROLES: tuple[Role, ...] = get_args(Role)

@@ -1,0 +1,189 @@
+"""A worker runs with the rights of `thalweg setup`, and names every single one that is taken away at its start."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from export.runtime.bundle import Bundle
+from streams.config.errors import RightsError, restart_helps
+from streams.config.settings import Settings
+from streams.demo.worker_process import WorkerProcess
+from streams.health.rights.cassandra_rights import CassandraRight, cassandra_rights
+from streams.health.rights.check import check_broker_rights, check_store_rights, lacking_in_store, lacking_on_broker
+from streams.health.rights.kafka_rights import CHECK_OF_SETTINGS, KafkaRight, kafka_rights
+from streams.local import LocalServices
+from streams.store.session import Session
+from tests.support.bundles import tiny_bundle
+from tests.support.deployment import Deployment, run_thalweg, shopping
+from tests.tools.rights import (
+    as_user,
+    cql,
+    error_of,
+    make_users,
+    set_up,
+    wait_until,
+    without_cassandra_rights,
+    without_kafka_right,
+)
+
+USER = "worker_with_few_rights"
+DEFAULTS = Settings()
+WIDTH = 4
+KAFKA_RIGHTS = kafka_rights(DEFAULTS, "worker")
+CASSANDRA_RIGHTS = cassandra_rights("", "worker", WIDTH)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny_bundle(tmp_path_factory.mktemp("bundle"), items=20)
+
+
+@pytest.fixture(scope="module")
+def deployment(services: LocalServices, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """A user with exactly the rights of a worker, and everything that the worker needs made beforehand."""
+    made = Deployment(services, bundle, tmp_path_factory.mktemp("deployment"))
+    admin = made.settings
+    make_users(admin, USER)
+    first = set_up(made, USER, "worker")
+    rights = [*kafka_rights(admin, "worker"), *cassandra_rights(admin.keyspace, "worker", width_of(bundle))]
+    for right in rights:
+        assert sum(what.endswith(f": {right}") for what in first["made"]) == 1
+    assert f"keyspace {admin.keyspace}: replication 1" in first["made"]
+    assert f"topic {admin.alarms_topic}: 1 partitions, 1 replicas" in first["made"]
+    assert set(first) == {"made", "exists"}  # the deployment has made some topics
+    return made
+
+
+@pytest.fixture(scope="module")
+def session(deployment: Deployment) -> Iterator[Session]:
+    """A session of the user."""
+    opened = Session(as_user(deployment.settings, USER))
+    yield opened
+    opened.close()
+
+
+def width_of(bundle: Bundle) -> int:
+    return bundle.manifest.representation_width
+
+
+def here(deployment: Deployment, right: Any) -> Any:
+    """Return the right of a parameter with the names of this deployment."""
+    if isinstance(right, KafkaRight):
+        place = kafka_rights(DEFAULTS, "worker").index(right)
+        return kafka_rights(deployment.settings, "worker")[place]
+    place = CASSANDRA_RIGHTS.index(right)
+    return cassandra_rights(deployment.settings.keyspace, "worker", width_of(deployment.bundle))[place]
+
+
+def test_a_second_setup_finds_everything_and_tells_what_differs(deployment: Deployment) -> None:
+    arguments = ("setup", "--user", USER, "--cassandra-role", USER)
+    again = run_thalweg(deployment.settings, *arguments)
+    assert again.returncode == 0, again.stdout + again.stderr
+    *lines, last = again.stdout.splitlines()
+    assert {line.split()[0] for line in lines} == {"exists"}
+    assert last == f"setup: {len(lines)} exists"
+    other = run_thalweg(deployment.settings_with(replication=2), *arguments)
+    assert other.returncode == 1
+    keyspace, events = deployment.settings.keyspace, deployment.settings.behavior_topic
+    assert (
+        f"differs  topic {events}: has 4 partitions, 1 replicas; planned are 4 partitions, 2 replicas" in other.stdout
+    )
+    assert f"differs  keyspace {keyspace}: has replication 1; planned is 2 (THALWEG_REPLICATION)" in other.stdout
+
+
+@pytest.mark.parametrize("right", KAFKA_RIGHTS, ids=str)
+def test_each_right_on_kafka_that_is_taken_away_is_named(deployment: Deployment, right: KafkaRight) -> None:
+    admin, limited = deployment.settings, as_user(deployment.settings, USER)
+    taken, rights = here(deployment, right), kafka_rights(deployment.settings, "worker")
+    lacking = partial(lacking_on_broker, limited, rights, deployment.bundle.bundle_id)
+    check = partial(check_broker_rights, limited, "worker", deployment.bundle.bundle_id)
+    wait_until(lambda: lacking() == [])
+    with without_kafka_right(admin, USER, taken):
+        wait_until(lambda: lacking() == [taken])
+        if taken.uses:
+            assert taken.uses == (CHECK_OF_SETTINGS,)
+            check()  # A worker runs without this right.
+            return
+        with pytest.raises(RightsError, match="lacks") as refused:
+            check()
+    assert f"lacks {taken} [kafka-acls.sh " in str(refused.value)
+    assert f"--allow-principal User:{USER} --operation {taken.operation}" in str(refused.value)
+    assert f"--{taken.resource} {taken.name}]" in str(refused.value)
+    assert not restart_helps(refused.value)
+
+
+@pytest.mark.parametrize("right", CASSANDRA_RIGHTS, ids=str)
+def test_each_right_in_cassandra_that_is_taken_away_is_named(
+    deployment: Deployment, session: Session, right: CassandraRight
+) -> None:
+    admin, limited = deployment.settings, as_user(deployment.settings, USER)
+    taken, width = here(deployment, right), width_of(deployment.bundle)
+    check = partial(check_store_rights, limited, session, "worker", [deployment.bundle])
+    check()
+    with without_cassandra_rights(admin, USER, taken):
+        assert lacking_in_store(limited, session, "worker", [width]) == [taken]
+        with pytest.raises(RightsError) as refused:
+            check()
+    assert f"lacks {taken}; run as an administrator: {taken.grant(USER)};" in str(refused.value)
+    assert not restart_helps(refused.value)
+
+
+@pytest.mark.parametrize("place", [0, 2, 5, 6], ids=lambda place: str(KAFKA_RIGHTS[place]))
+def test_a_worker_that_lacks_a_right_on_kafka_ends_at_its_start(deployment: Deployment, place: int) -> None:
+    taken = here(deployment, KAFKA_RIGHTS[place])
+    with without_kafka_right(deployment.settings, USER, taken):
+        error = error_of(run_thalweg(as_user(deployment.settings, USER), "worker"))
+    assert error.startswith(f"thalweg worker: user {USER} of Kafka at ")
+    assert f" lacks {taken} [kafka-acls.sh " in error
+
+
+def test_a_worker_and_the_doctor_name_all_rights_that_are_missing_in_cassandra(deployment: Deployment) -> None:
+    lost = [here(deployment, CASSANDRA_RIGHTS[place]) for place in (1, 2, 14)]
+    limited = as_user(deployment.settings, USER)
+    with without_cassandra_rights(deployment.settings, USER, *lost):
+        error, doctor = error_of(run_thalweg(limited, "worker")), run_thalweg(limited, "doctor")
+    assert doctor.returncode == 1
+    for right in lost:
+        assert str(right) in error
+        assert right.grant(USER) in error
+        assert f"Cassandra does not give {right}" in doctor.stdout
+        assert right.grant(USER) in doctor.stdout
+
+
+def test_a_worker_runs_and_starts_again_with_exactly_these_rights(deployment: Deployment) -> None:
+    limited = as_user(deployment.settings, USER)
+    doctor = run_thalweg(limited, "doctor")
+    assert doctor.returncode == 0, doctor.stdout
+    assert "Kafka gives a worker's 7 rights" in doctor.stdout
+    for run in range(2):
+        worker = WorkerProcess(limited, deployment.folder / f"worker-{run}.log")
+        worker.start()
+        deployment.send([*shopping(300, 20, seed=run), (b"nobody", b"no event"), (b"user-1", None)])
+        deployment.wait_until_committed()
+        worker.stop()
+        assert not {"lacks", "DescribeConfigs"} & set(worker.log.read_text().split())
+    found = deployment.verify()
+    assert (found.mismatches, found.events, found.dead_letters, found.erasures) == ([], 600, 2, 2)
+    assert len({evaluation.id for evaluation in deployment.evaluations()}) == 600
+    updates = deployment.last_updates()
+    assert updates["user-2"] is not None
+    assert updates["user-1"] is None
+
+
+def test_rights_that_a_role_has_from_another_role_or_on_the_keyspace_count(deployment: Deployment) -> None:
+    admin, name, lead = deployment.settings, "member", "role_of_workers"
+    make_users(admin, name)
+    limited, width = as_user(admin, name), width_of(deployment.bundle)
+    opened = Session(limited)
+    assert len(lacking_in_store(limited, opened, "worker", [width])) == len(CASSANDRA_RIGHTS)
+    made = set_up(deployment, lead, "worker")["made"]
+    assert any(what.startswith(f"role {lead}: make it a login with ALTER ROLE") for what in made)
+    cql(admin, f"REVOKE SELECT ON TABLE {admin.keyspace}.bundles FROM {lead}", f"GRANT {lead} TO {name}")
+    assert [str(right) for right in lacking_in_store(limited, opened, "worker", [width])] == [
+        f"SELECT on table {admin.keyspace}.bundles"
+    ]
+    cql(admin, f"GRANT SELECT ON KEYSPACE {admin.keyspace} TO {name}")
+    assert lacking_in_store(limited, opened, "worker", [width]) == []
+    opened.close()
