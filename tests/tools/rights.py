@@ -69,27 +69,49 @@ def take_kafka_right(settings: Settings, name: str, right: KafkaRight) -> None:
 
 
 def take_cassandra_rights(settings: Settings, name: str, rights: Sequence[CassandraRight]) -> None:
-    cql(settings, *(right.grant(name).replace("GRANT", "REVOKE").replace(" TO ", " FROM ") for right in rights))
+    cql(settings, *(_revocation(right, name) for right in rights))
 
 
-@contextlib.contextmanager
-def without_kafka_right(settings: Settings, name: str, right: KafkaRight) -> Iterator[None]:
-    """Take a right away inside the block."""
-    take_kafka_right(settings, name, right)
-    try:
-        yield
-    finally:
-        give_kafka_right(settings, name, right)
+class Administrator:
+    """Takes rights away and gives them back, over connections that stay open inside a `with` block."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connections = contextlib.ExitStack()
+
+    def __enter__(self) -> "Administrator":
+        self._kafka = self._connections.enter_context(broker_admin(self._settings))
+        cluster, self._cassandra = connect(self._settings)
+        self._connections.callback(cluster.shutdown)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connections.close()
+
+    @contextlib.contextmanager
+    def without_kafka_right(self, name: str, right: KafkaRight) -> Iterator[None]:
+        """Take a right away from a user inside the block."""
+        ((_, matching, _),) = self._kafka.delete_acls([acl_of(right, name)])
+        assert len(matching) == 1
+        try:
+            yield
+        finally:
+            assert not self._kafka.create_acls([acl_of(right, name)])["failed"]
+
+    @contextlib.contextmanager
+    def without_cassandra_rights(self, name: str, *rights: CassandraRight) -> Iterator[None]:
+        """Take rights away from a role inside the block."""
+        for right in rights:
+            self._cassandra.execute(_revocation(right, name))
+        try:
+            yield
+        finally:
+            for right in rights:
+                self._cassandra.execute(right.grant(name))
 
 
-@contextlib.contextmanager
-def without_cassandra_rights(settings: Settings, name: str, *rights: CassandraRight) -> Iterator[None]:
-    """Take rights away inside the block."""
-    take_cassandra_rights(settings, name, rights)
-    try:
-        yield
-    finally:
-        cql(settings, *(right.grant(name) for right in rights))
+def _revocation(right: CassandraRight, name: str) -> str:
+    return right.grant(name).replace("GRANT", "REVOKE").replace(" TO ", " FROM ")
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
