@@ -1,5 +1,7 @@
 """Users who may not make what is missing: the error names the statement or the topic, and the right to make it."""
 
+import time
+
 import msgspec
 import pytest
 
@@ -13,6 +15,7 @@ from tests.support.deployment import Deployment, run_thalweg
 from tests.tools.rights import as_user, cql, error_of, give_kafka_right, make_users, take_kafka_right
 
 USER = "limited"
+PERMISSIONS_KEPT_S = 2.1  # Cassandra reads the permissions of a role again after 2 s (permissions_validity)
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +47,7 @@ def test_a_missing_right_in_cassandra_names_the_statement_and_the_grant(deployme
 def test_a_worker_without_the_right_to_see_settings_of_topics_starts_and_says_so(deployment: Deployment) -> None:
     admin = deployment.settings
     cql(admin, *(f"GRANT {right} ON KEYSPACE {admin.keyspace} TO {USER}" for right in ("SELECT", "MODIFY", "CREATE")))
+    time.sleep(PERMISSIONS_KEPT_S)
     worker = WorkerProcess(as_user(admin, USER), deployment.folder / "worker.log")
     worker.start()
     worker.stop()
