@@ -48,7 +48,7 @@ ANY_AGE = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(2**63 - 1
 NEAR = {"rtol": 1e-6, "atol": 1e-6}
 FORESEEN = {"rel": 1e-4, "abs": 1e-6}  # sums and exponentials of the heads' float32
 TIME_MS = "expected_gap_ms"  # a time that the heads foresee, rounded to whole milliseconds
-LATER_TABLES = {"behavior_topic", "pending_erasures"}  # A worker of this version adds them.
+LATER_TABLES = {"behavior_topic", "mappings", "pending_erasures"}  # A worker of this version adds them.
 
 
 @pytest.fixture(scope="module")
