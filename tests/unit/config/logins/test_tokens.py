@@ -6,6 +6,7 @@ import time
 import pytest
 
 from streams.config.errors import BrokerError
+from streams.config.logins import tokens
 from streams.config.logins.tokens import RenewedToken, Token
 from streams.config.settings import Secret
 
@@ -72,3 +73,14 @@ def test_the_error_of_the_first_request_reaches_the_client() -> None:
     with pytest.raises(BrokerError, match="does not answer"):
         token.current()
     assert token.current().text == "token 1"
+
+
+def test_the_renewal_ends_with_its_last_holder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "LONGEST_WAIT_S", 0.1)
+    before = set(threading.enumerate())
+    token = RenewedToken(Issuer().fetch)
+    token.current()
+    (renewal,) = set(threading.enumerate()) - before
+    del token
+    renewal.join(timeout=5)
+    assert not renewal.is_alive()
