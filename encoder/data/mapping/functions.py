@@ -146,7 +146,7 @@ def _write_optional(writer: Writer, source: Source) -> str:
 
 
 def _write_attributes(writer: Writer, attributes: tuple[tuple[str, Source], ...]) -> list[str]:
-    """Adds the attributes to `fields` and their numbers to `numbers`. Returns the variables that may be texts."""
+    """Adds the attributes to `fields` and their numbers to `numbers`. Returns what may hold texts."""
     writer.line("attributes = {}")
     found_texts = []
     for name, source in attributes:
@@ -162,7 +162,7 @@ def _write_attributes(writer: Writer, attributes: tuple[tuple[str, Source], ...]
             writer.line(f"attributes[{name!r}] = {found}")
             found_texts.append(found)
         writer.dedent()
-        found_texts += ["attributes"] if name == ALL_OF else []
+        found_texts += [f"{writer.constant(outcomes.texts_of)}(attributes)"] if name == ALL_OF else []
     writer.line(f"if attributes: fields[{ATTRIBUTES!r}] = attributes")
     return found_texts
 

@@ -87,3 +87,8 @@ def price(value: Any) -> Any:
 def has_surrogates(text: str) -> bool:
     """Whether a text holds half a surrogate pair, or a byte outside UTF-8."""
     return not is_unicode(text)
+
+
+def texts_of(attributes: dict[str, Any]) -> str:
+    """The names and the values as one text, with halves of surrogate pairs as they are."""
+    return "".join(attributes) + "".join(map(str, attributes.values()))

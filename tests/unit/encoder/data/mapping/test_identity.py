@@ -48,6 +48,11 @@ def decoded(value: bytes) -> Any:
         return read_object(value)
 
 
+def without_empty(event: IncomingEvent) -> IncomingEvent:
+    """No attributes are an empty object in an event that breaks no bound, and None in another event."""
+    return msgspec.structs.replace(event, attributes=event.attributes or None)
+
+
 @settings(max_examples=300, deadline=None)
 @given(mutations=MUTATIONS, removed=st.sets(st.sampled_from(sorted(GOOD)), max_size=1))
 @example(mutations=[("attributes", {"brand": float("inf")})], removed=set())
@@ -55,6 +60,9 @@ def decoded(value: bytes) -> Any:
 @example(mutations=[("price", "-3")], removed=set())
 @example(mutations=[("attributes", float("inf"))], removed=set())
 @example(mutations=[("category", "\ud800")], removed=set())
+@example(mutations=[("attributes", {"\ud800": 0})], removed=set())
+@example(mutations=[("attributes", {"brand": "\ud800"})], removed=set())
+@example(mutations=[("attributes", {}), ("price", "7")], removed=set())
 def test_the_mapping_of_the_contract_agrees_with_the_contract(
     mutations: list[tuple[str, Any]], removed: set[str]
 ) -> None:
@@ -70,10 +78,13 @@ def test_the_mapping_of_the_contract_agrees_with_the_contract(
         assert judged.field == by_contract.field or {judged.field, by_contract.field} <= set(GOOD)
         assert isinstance(read, Rejection) or isinstance(judge_fields(read[0]).outcome, Rejection)
         return
-    assert judged == (by_contract,)
+    assert isinstance(judged, tuple)
+    assert list(map(without_empty, judged)) == [without_empty(by_contract)]
     assert lost == list(lost_by_contract)
     assert isinstance(read, tuple)
-    assert judge_fields(read[0]).outcome == by_contract
+    again = judge_fields(read[0]).outcome
+    assert isinstance(again, IncomingEvent)
+    assert without_empty(again) == without_empty(by_contract)
 
 
 def test_an_event_that_is_too_large_is_rejected_as_in_the_contract() -> None:
