@@ -50,7 +50,8 @@ class Mapping:
             read = _of_lines(record, read, self._fields_of_line, lambda fields: fields)
         elif read.__class__ is dict:
             return (read,)
-        return read  # type: ignore[no-any-return]
+        whole: tuple[Fields, ...] | Skipped | Rejection = read
+        return whole
 
     def judge(
         self, record: SourceRecord, dropped: list[DroppedField] | None = None
@@ -82,7 +83,8 @@ class Mapping:
             read = _of_lines(record, read, self._event_of_line, judged)
         if dropped is not None and read.__class__ is tuple:
             dropped += lost
-        return read  # type: ignore[no-any-return]
+        whole: tuple[IncomingEvent, ...] | Skipped | Rejection = read
+        return whole
 
     def erased_user(self, key: bytes | None) -> str | None:
         """The user whom a record with this key and a null value erases. None where the user does not stand in the key.

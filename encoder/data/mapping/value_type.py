@@ -5,6 +5,7 @@ decoder of everything (docs/decisions.md#what-a-mapping-decodes).
 """
 
 from collections.abc import Iterable
+from types import GenericAlias
 from typing import Any, TypedDict
 
 from encoder.data.mapping.sources.paths import Step
@@ -35,7 +36,7 @@ class _Node:
         if self.is_whole or (self.lines is None) == (not self.names):
             return Any
         if self.lines is not None:
-            return list[self.lines.object_type()] | str | None  # type: ignore[misc]
+            return GenericAlias(list, (self.lines.object_type(),)) | str | None
         return self.object_type() | str | None
 
     def object_type(self) -> Any:

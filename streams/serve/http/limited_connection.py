@@ -26,7 +26,7 @@ class LimitedConnection(HttpToolsProtocol):
         self._is_in_head = True
         self._head_bytes = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._begin_deadline()
 

@@ -276,7 +276,7 @@ async def _logged(part: Coroutine[Any, Any, None]) -> None:
     """Run a part of the page. An error is a fault of this code: the log says so, and the other parts go on."""
     try:
         await part
-    except Exception:
+    except Exception:  # The API must not end with a fault of the page.
         logger.exception("a part of the page ended")
 
 

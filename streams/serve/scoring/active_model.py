@@ -130,7 +130,7 @@ def make_index(model: Model) -> None:
     items, began_s = model.bundle.manifest.items, time.monotonic()
     try:
         model.scorer.index = ItemIndex(model.scorer.vectors)
-    except Exception:
+    except Exception:  # An answer without an index is right, so no fault of the index may end the server.
         logger.exception(
             "the index of the %d items of %s cannot be made, and answers stay exact", items, model.bundle_id
         )
