@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -99,18 +98,7 @@ def item_columns(deployment: Deployment) -> dict[str, tuple[list[int], list[floa
 def test_a_worker_that_is_killed_under_load_loses_and_repeats_nothing(deployment: Deployment) -> None:
     log = shopping(9_000, 400, seed=1)
     for life in range(3):
-        worker = deployment.worker(f"worker-{life}")
-        worker.start()
-        sending = threading.Thread(target=deployment.send, args=(log[life * 3_000 : life * 3_000 + 3_000], 1_500.0))
-        sending.start()
-        applied = 0
-        while applied < 500:
-            time.sleep(0.02)
-            reading = worker.scrape()
-            applied = 0 if reading is None else reading.records("applied")
-        worker.kill()
-        assert sending.is_alive(), "the worker was killed after the load ended, so the test shows nothing"
-        sending.join()
+        deployment.kill_under_load(f"worker-{life}", log[life * 3_000 : life * 3_000 + 3_000], 1_500.0)
     worker = deployment.worker("last")
     worker.start()
     deployment.wait_until_committed()

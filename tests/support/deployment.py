@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -110,6 +111,23 @@ class Deployment:
         replay = Replay(self.settings, self.settings.behavior_topic, rate)
         replay.run(records)
         return replay.sent
+
+    def kill_under_load(
+        self, name: str, records: Iterable[tuple[bytes | None, bytes | None]], rate: float, applied: int = 500
+    ) -> None:
+        """Run a worker while records are sent, and kill the worker once so many records are applied."""
+        worker = self.worker(name)
+        worker.start()
+        sending = threading.Thread(target=self.send, args=(records, rate))
+        sending.start()
+        seen = 0.0
+        while seen < applied:
+            time.sleep(0.02)
+            reading = worker.scrape()
+            seen = 0 if reading is None else reading.records("applied")
+        worker.kill()
+        assert sending.is_alive(), "the worker was killed after the load ended, so the test shows nothing"
+        sending.join()
 
     def wait_until_committed(self) -> None:
         """Wait until the group has committed every record. Raises TimeoutError after APPLIED_WITHIN_S."""

@@ -1,7 +1,5 @@
 """A worker reads a topic of Segment's calls by a mapping, is killed, and loses and repeats nothing."""
 
-import threading
-import time
 from pathlib import Path
 
 import msgspec
@@ -36,7 +34,7 @@ def test_a_topic_of_segment_runs_through_a_kill_and_every_command_reads_it_by_th
     assert min(skipped, rejected) > 5
     assert events > COUNT
 
-    _run_with_a_kill(deployment, [*log[:-40], *log[-40:]])
+    deployment.kill_under_load("first", records(log), 2_000.0)
     worker = deployment.worker("last")
     worker.start()
     deployment.send(records(twice[-8:]))
@@ -65,21 +63,6 @@ def test_a_topic_of_segment_runs_through_a_kill_and_every_command_reads_it_by_th
     worker.stop()
     _check_repair(deployment)
     _check_commands(deployment)
-
-
-def _run_with_a_kill(deployment: Deployment, log: list[object]) -> None:
-    worker = deployment.worker("first")
-    worker.start()
-    sending = threading.Thread(target=deployment.send, args=(records(log), 2_000.0))  # type: ignore[arg-type]
-    sending.start()
-    applied = 0
-    while applied < 500:
-        time.sleep(0.02)
-        reading = worker.scrape()
-        applied = 0 if reading is None else reading.records("applied")
-    worker.kill()
-    assert sending.is_alive(), "the worker was killed after the load ended, so the test shows nothing"
-    sending.join()
 
 
 def _check_effects(deployment: Deployment) -> None:

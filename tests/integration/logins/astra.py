@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.integration.logins.json_answer import answer
+
 CHUNK_BYTES = 65536
 
 
@@ -66,11 +68,7 @@ class Astra:
                     "contact_points": [astra.host_id],
                     "sni_proxy_address": f"localhost:{astra._listener.getsockname()[1]}",
                 }
-                body = json.dumps({"version": 1, "contact_info": contact}).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                answer(self, 200, {"version": 1, "contact_info": contact})
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -11,6 +11,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from tests.integration.logins.json_answer import answer
+
 CLIENT, CLIENT_SECRET = "thalweg worker", "Zx81:client/secret not to be seen"
 SCOPE = "events"
 
@@ -83,22 +85,14 @@ class Issuer:
 def _handler(issuer: Issuer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._send(200, issuer.jwks())
+            answer(self, 200, issuer.jwks())
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             if self.path != "/token" or issuer.is_down:
-                self._send(503 if issuer.is_down else 404, {})
+                answer(self, 503 if issuer.is_down else 404, {})
                 return
-            self._send(*issuer.answer(self.headers["Authorization"], dict(urllib.parse.parse_qsl(body))))
-
-        def _send(self, status: int, value: dict[str, Any]) -> None:
-            body = json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            answer(self, *issuer.answer(self.headers["Authorization"], dict(urllib.parse.parse_qsl(body))))
 
         def log_message(self, *_: Any) -> None:
             pass
