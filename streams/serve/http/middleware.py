@@ -175,7 +175,7 @@ async def _read_body(receive: Receive, headers: dict[bytes, bytes]) -> Receive:
     length = headers.get(b"content-length", b"0")
     if length.isdigit() and int(length) > MAX_BODY_BYTES:
         raise problem
-    body, has_more = b"", True
+    body, has_more = bytearray(), True  # bytes would be copied whole for each part
     while has_more:
         message = await receive()
         if message["type"] != "http.request":  # The client has gone away, and the application finds out.
@@ -184,7 +184,7 @@ async def _read_body(receive: Receive, headers: dict[bytes, bytes]) -> Receive:
         has_more = message.get("more_body", False)
         if len(body) > MAX_BODY_BYTES:
             raise problem
-    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+    messages = iter([{"type": "http.request", "body": bytes(body), "more_body": False}])
 
     async def given() -> Message:
         return next(messages, None) or await receive()
