@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -65,12 +66,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         endings = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _end, signal.SIGHUP: _end}
         with _handled(endings), _lost_endings_repeated():
-            return int(args.run(args))
+            code = int(args.run(args))
+            sys.stdout.flush()
+            return code
     except ThalwegError as error:
         print(f"thalweg {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    except BrokenPipeError:  # The reader of the output, such as `head`, has ended, and wants no more.
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # Python flushes the output once more at its end.
+        return 128 + signal.SIGPIPE
 
 
 def command_list() -> str:

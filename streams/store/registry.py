@@ -53,8 +53,10 @@ class Registry:
             names = [name for (name,) in self._session.execute(what, query, [])]
         if names and topic not in names:
             raise SettingsError(
-                f"keyspace {self._keyspace} holds states of the topic {names[0]}, and behavior_topic is {topic}: set "
-                "THALWEG_KEYSPACE to a keyspace of this topic's own"
+                f"keyspace {self._keyspace} holds states of the topic {names[0]}, and behavior_topic is {topic}: give "
+                "this topic a keyspace of its own (THALWEG_KEYSPACE), a group of its own (THALWEG_GROUP) and output "
+                "topics of its own (THALWEG_UPDATES_TOPIC, THALWEG_EVALUATION_TOPIC, THALWEG_METRICS_TOPIC, "
+                "THALWEG_DEAD_LETTER_TOPIC)"
             )
 
     def use_mapping(self, bundle_id: str, name: str) -> None:
@@ -63,7 +65,7 @@ class Registry:
         name: of a `RecordDecoder`. A change is allowed, because a new action in a mapping is no reason to begin anew. A
         warning says what the change means.
         """
-        others = [one for one in self.mappings(bundle_id) if one != name]
+        others = [one for one in self.mappings(bundle_id) if _rules(one) != _rules(name)]
         if others:
             logger.warning(
                 "bundle %s: events are read by %s from now on, and earlier events were read by %s; rows keep the "
@@ -81,10 +83,11 @@ class Registry:
     def check_mapping(self, bundle_id: str, name: str) -> list[str]:
         """The names by which workers of the bundle have read, in order of time. Blocks. Raises StoreError.
 
-        Raises SettingsError where this name is not among them: all rows would differ from what this name gives.
+        A mapping whose file was renamed is the same mapping. Raises SettingsError where this mapping is not among them:
+        all rows would differ from what this mapping gives.
         """
-        names = self.mappings(bundle_id)
-        if names and name not in names:
+        names = list({_rules(one): one for one in self.mappings(bundle_id)}.values())
+        if names and _rules(name) not in map(_rules, names):
             raise SettingsError(
                 f"the workers of bundle {bundle_id} read the topic by {names[-1]}, and this command would read the "
                 f"topic by {name}: give this command the setting mapping (THALWEG_MAPPING) that the workers have"
@@ -130,3 +133,8 @@ class Registry:
         )
         row = [topic, epoch.number, epoch.topic_id, epoch.partitions, list(epoch.barrier)]
         self._session.execute(f"enter epoch {epoch.number} of topic {topic}", statement, row)
+
+
+def _rules(name: str) -> str:
+    """What decides the events of records, from the name of a `RecordDecoder`: a mapping's fingerprint, not its file."""
+    return name.rpartition("-")[2]

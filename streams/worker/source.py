@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 
 NO_ROWS = (
     "group %s has committed %d records and no user has a row: the rows were lost (or every record was rejected, or "
-    "every user erased); to restore the rows, stop all workers and run `thalweg verify --repair`"
+    "every user erased); to restore the rows, stop all workers and run `thalweg verify --repair`. A new keyspace needs "
+    "a group of its own: stop all workers and set THALWEG_GROUP"
 )
 
 

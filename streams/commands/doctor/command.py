@@ -72,7 +72,7 @@ def _errors_as_findings(subject: str, check: Callable[[], Iterator[Finding]]) ->
 
 
 def _print_finding(console: Console, finding: Finding) -> None:
-    line = Text.assemble((f"{finding.state:<7}", STYLES[finding.state]), f"{finding.subject:<14}{finding.detail}")
+    line = Text.assemble((f"{finding.state:<7}", STYLES[finding.state]), f"{finding.subject:<13} {finding.detail}")
     console.print(line, soft_wrap=True)
     if finding.remedy:
         console.print(Text(f"{'':<21}-> {finding.remedy}"), soft_wrap=True)

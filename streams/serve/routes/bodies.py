@@ -166,6 +166,7 @@ class Stepped(BaseModel):
     representation: list[float]
     steps: int
     unknown_items: Annotated[list[str], Field(description="items of the events that the bundle does not know")]
+    unknown_actions: Annotated[list[str], Field(description="actions of the events that the bundle does not know")]
     items: list[ScoredItem]
 
 

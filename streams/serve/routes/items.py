@@ -1,6 +1,6 @@
 """The routes about items, and about events that are not stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -45,20 +45,23 @@ def item_routes(current: Callable[[], Model], catalogue: ServedCatalogue) -> API
         model = current()
         query, steps = await model.compute_long(step_events, model.bundle, model.stepper, wanted.events)
         scored = await model.top(TopQuery(query, wanted.k, allowed=catalogue.allowed(model.bundle)))
-        index = model.bundle.item_index
         return json_answer(
             {
                 "bundle_id": model.bundle_id,
                 "representation": query[: model.bundle.manifest.representation_width].tolist(),
                 "steps": steps,
-                "unknown_items": [
-                    item for item in dict.fromkeys(event.item_id for event in wanted.events) if item not in index
-                ],
+                "unknown_items": _unknown((event.item_id for event in wanted.events), model.bundle.item_index),
+                "unknown_actions": _unknown((event.action for event in wanted.events), model.bundle.action_index),
                 "items": with_names(scored_items(scored, model.bundle), catalogue.names(model.bundle, scored.item)),
             }
         )
 
     return router
+
+
+def _unknown(names: Iterable[str], index: Mapping[str, int]) -> list[str]:
+    """The names that are not in the index, each once, in their order."""
+    return [name for name in dict.fromkeys(names) if name not in index]
 
 
 def item_index(item_id: str, model: Model) -> int:

@@ -209,3 +209,15 @@ def test_a_package_whose_first_file_was_deleted_or_overwritten_is_named(tmp_path
     assert run() == f"thalweg: the package `export` is missing or incomplete in {folder}: install Thalweg again\n"
     (folder / "export" / "__init__.py").write_text("")
     assert "is not that of Thalweg" in run()
+
+
+def test_output_whose_reader_has_ended_ends_the_command_without_a_traceback() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "streams.cli", "completion", "bash"], stdout=write_end, stderr=subprocess.PIPE
+        )
+    finally:
+        os.close(write_end)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")

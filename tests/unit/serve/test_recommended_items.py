@@ -119,3 +119,15 @@ def test_both_explanations_choose_the_first_recommended_item_by_the_whole_score(
     stepped = ask(app, "POST", "/v1/step", json={"events": EVENTS, "k": 1}).json()
     assert session["item_id"] == items_of(stepped)[0]
     assert session["rank"] > 1, "the model's part alone has another item first, so this test tells both apart"
+
+
+def test_a_step_names_items_and_actions_that_the_bundle_does_not_know(model: ModelOfOneRow) -> None:
+    app = with_available(model, 3)
+    event = {"item_id": "item-3", "action": "view", "event_time_ms": 1_000}
+    strange = [
+        {**event, "action": "Product Viewed"},
+        {**event, "item_id": "no item"},
+        {**event, "action": "Product Viewed"},
+    ]
+    answer = ask(app, "POST", "/v1/step", json={"events": [event, *strange]}).json()
+    assert (answer["steps"], answer["unknown_items"], answer["unknown_actions"]) == (4, ["no item"], ["Product Viewed"])
