@@ -136,7 +136,7 @@ class OutputEncoder:
         The marker tells `thalweg dlq` which dead letters belong to an erased user.
         """
         for record, rejected in scored.rejected:
-            letter = dead_letter(record, rejected.reason, rejected.field, self._incarnation)
+            letter = dead_letter(record, rejected.reason, rejected.field, self._incarnation, self.bundle_id)
             value = b"" if letter.key is None and letter.value is None else letter.value
             yield Letter(record.partition, letter.key, value, letter.headers)
         for user_id, partition, offset in scored.erased:

@@ -24,7 +24,7 @@ _MOST_BYTES = 16 * 1024 * 1024  # far above the largest schema that a registry t
 _NOT_FOUND = {40401: "subject", 40402: "version", 40403: "schema"}  # the error codes of a registry in a 404
 _REFUSED = (401, 403)
 _NOT_TAKEN = (409, 422)  # a schema that does not fit the versions before, and one that the registry cannot use
-_SENT = "application/vnd.schemaregistry.v1+json"
+CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -92,6 +92,10 @@ class RegistryClient:
         subject = quote(reference.subject, safe="")
         return self._read(f"/subjects/{subject}/versions/{reference.version}?deleted=true")
 
+    def latest(self, subject: str) -> Registered:
+        """The newest schema of a subject. Raises NotRegistered, SettingsError, RegistryError."""
+        return self._read(f"/subjects/{quote(subject, safe='')}/versions/latest")
+
     def id_of(self, subject: str, schema: Registered) -> int:
         """The id under which a subject holds this schema. Raises NotRegistered, SettingsError, RegistryError."""
         return self._send(f"/subjects/{quote(subject, safe='')}", schema)
@@ -105,9 +109,8 @@ class RegistryClient:
         return self._send(f"/subjects/{quote(subject, safe='')}/versions", schema)
 
     def _send(self, path: str, schema: Registered) -> int:
-        body = msgspec.json.encode({"schema": schema.schema, "schemaType": schema.kind})
         try:
-            return self._ask(path, _Id, body).id
+            return self._ask(path, _Id, msgspec.json.encode(registration_body(schema))).id
         except msgspec.MsgspecError as error:
             raise RegistryError(f"the schema registry at {self.address} answered {path} with no id: {error}") from None
 
@@ -121,7 +124,7 @@ class RegistryClient:
 
     def _ask(self, path: str, kind: type[T], body: bytes | None = None) -> T:
         """body: JSON that is sent to the path (POST); None where the path is read (GET)."""
-        headers = {"Accept": "application/json"} | ({} if body is None else {"Content-Type": _SENT})
+        headers = {"Accept": "application/json"} | ({} if body is None else {"Content-Type": CONTENT_TYPE})
         request = urllib.request.Request(self.address + path, body, headers)
         if self._settings.schema_registry_user:
             login = (
@@ -178,6 +181,11 @@ class RegistryClient:
 
     def _unanswered(self, path: str, reason: object) -> RegistryError:
         return RegistryError(f"the schema registry at {self.address} does not answer {path}: {reason}; is it running?")
+
+
+def registration_body(schema: Registered) -> dict[str, str]:
+    """What a registration of a schema without references sends."""
+    return {"schema": schema.schema, "schemaType": schema.kind}
 
 
 def _right_to(path: str) -> str:

@@ -37,23 +37,46 @@ def register_updates(settings: Settings, client: RegistryClient) -> tuple[int, b
     Raises SettingsError, RegistryError.
     """
     schema, subject = updates_schema(settings), updates_subject(settings)
-    try:
-        return client.id_of(subject, schema), False
-    except NotRegistered:
-        pass
+    kind = _kind_of(client, subject)
+    if kind not in (None, schema.kind):
+        # Apicurio would take the schema, and give its text out as a schema of the other kind.
+        raise _refused(settings, f"the subject holds schemas of the kind {kind}, and of no other kind")
+    found = _held(client, subject, schema)
+    if found is not None:
+        return found, False
     try:
         return client.register(subject, schema), True
     except NotRegistered as error:  # no answer that the API foresees
         raise RegistryError(f"the schema registry at {client.address} answered a registration with {error}") from None
     except SettingsError as error:
-        try:
-            return client.id_of(subject, schema), False  # Another worker may have registered the schema meanwhile.
-        except NotRegistered:
-            raise SettingsError(
-                f"the schema of {setting_label('updates_format')} = {settings.updates_format!r} cannot be registered "
-                f"under the subject {subject}: {error}; a restart alone does not help: change what the registry says "
-                f"about the subject, or {setting_label('updates_topic')}, or the format"
-            ) from None
+        found = _held(client, subject, schema)  # Another worker may have registered the schema meanwhile.
+        if found is None:
+            raise _refused(settings, str(error)) from None
+        return found, False
+
+
+def _kind_of(client: RegistryClient, subject: str) -> str | None:
+    """The kind of a subject's newest schema; None where there is no subject."""
+    try:
+        return client.latest(subject).kind
+    except NotRegistered:
+        return None
+
+
+def _held(client: RegistryClient, subject: str, schema: Registered) -> int | None:
+    """The id under which the subject holds the schema; None where the subject does not hold the schema."""
+    try:
+        return client.id_of(subject, schema)
+    except NotRegistered:
+        return None
+
+
+def _refused(settings: Settings, why: str) -> SettingsError:
+    return SettingsError(
+        f"the schema of {setting_label('updates_format')} = {settings.updates_format!r} cannot be registered under the "
+        f"subject {updates_subject(settings)}: {why}; a restart alone does not help: change the subject in the "
+        f"registry, or set another {setting_label('updates_topic')} or format"
+    )
 
 
 def updates_subject(settings: Settings) -> str:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
+from streams.broker.decoding.client import NotRegistered
 from streams.broker.decoding.opening import open_client
+from streams.broker.decoding.registration import updates_schema, updates_subject
 from streams.commands.doctor.finding import Finding
 from streams.config.settings import Settings
 
@@ -10,5 +12,13 @@ from streams.config.settings import Settings
 def check_registry(settings: Settings) -> Iterator[Finding]:
     """Ask the registry what it holds. Yields nothing without a registry. Raises SettingsError, RegistryError."""
     client = open_client(settings)
-    if client is not None:
-        yield Finding("ok", "registry", f"{client.address} holds schemas of {', '.join(sorted(client.kinds()))}")
+    if client is None:
+        return
+    yield Finding("ok", "registry", f"{client.address} holds schemas of {', '.join(sorted(client.kinds()))}")
+    if settings.updates_format != "json":
+        subject = updates_subject(settings)
+        try:
+            where = f"with schema {client.id_of(subject, updates_schema(settings))} of subject {subject}"
+        except NotRegistered:
+            where = f"subject {subject} does not hold the schema yet, and a worker or `thalweg setup` registers it"
+        yield Finding("ok", "updates", f"written as {settings.updates_format}: {where}")

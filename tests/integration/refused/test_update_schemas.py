@@ -1,6 +1,8 @@
 """The schema of updates in a real registry: looked up, registered, refused with a remedy, and read again."""
 
 import asyncio
+import re
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,10 @@ import pytest
 from encoder.errors import ThalwegError
 from streams.broker.decoding.registration import open_update_encoder
 from streams.broker.decoding.update_reader import UpdateReader
+from streams.commands.doctor.registry_checks import check_registry
+from streams.commands.setup.plan import make_plan
+from streams.commands.setup.registry_setup import make_update_schema
+from streams.commands.setup.script import script
 from streams.config.errors import RegistryError, SettingsError
 from streams.config.settings import Settings
 from streams.contracts.representation_updates import RepresentationUpdate
@@ -79,6 +85,48 @@ def test_an_incompatible_schema_is_refused_with_a_remedy(registry: Apicurio) -> 
     ) as refused:
         open_update_encoder(settings_of(registry, "taken"))
     assert not refused.value.retryable
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_the_script_of_setup_registers_the_schema_that_a_worker_looks_up(registry: Apicurio, name: str) -> None:
+    settings = settings_of(registry, f"by.script.{name}", name)
+    plan = make_plan(settings, ["worker"], None, None, None)
+    (state, _), *_ = _findings(settings)
+    assert state == "not there"
+    text = script(settings, plan)
+    command = text[text.index("curl ") :]
+    for _ in range(2):  # A second run changes nothing.
+        subprocess.run(["sh", "-euc", command], check=True, capture_output=True, timeout=60)
+    (step,) = make_update_schema(settings, plan)
+    assert step.state == "exists"
+    (state, found), *_ = _findings(settings)
+    assert (state, found) == ("there", step.detail.removeprefix("id "))
+    assert schema_id(opened(settings)([UPDATE])[0]) == int(found)
+
+
+def _findings(settings: Settings) -> list[tuple[str, str]]:
+    """What the doctor says about the schema of updates."""
+    details = [finding.detail for finding in check_registry(settings) if finding.subject == "updates"]
+    found = [re.search(r"with schema (\d+) of subject", detail) for detail in details]
+    return [("there", one[1]) if one else ("not there", "") for one in found]
+
+
+def test_setup_registers_the_schema_once(registry: Apicurio) -> None:
+    settings = settings_of(registry, "by.setup", "protobuf")
+    plan = make_plan(settings, ["worker", "serve"], None, None, None)
+    states = [step.state for _ in range(2) for step in make_update_schema(settings, plan)]
+    assert states == ["made", "exists"]
+    assert list(make_update_schema(settings, make_plan(settings, ["serve"], None, None, None))) == []
+    plain = settings_of(registry, "by.setup", "json")
+    assert "curl" not in script(plain, make_plan(plain, ["worker"], None, None, None))
+
+
+def test_a_subject_of_another_kind_is_refused_before_anything_is_registered(registry: Apicurio) -> None:
+    """The registry would take the schema, and give its text out as one of the other kind."""
+    opened(settings_of(registry, "kinds", "avro"))
+    with pytest.raises(SettingsError, match=r"the subject holds schemas of the kind AVRO.*set another updates_topic"):
+        open_update_encoder(settings_of(registry, "kinds", "protobuf"))
+    assert opened(settings_of(registry, "kinds", "avro"))([UPDATE]), "the subject is as it was"
 
 
 def test_refusals_say_whether_a_retry_helps(registry: Apicurio) -> None:
