@@ -37,11 +37,7 @@ def register_updates(settings: Settings, client: RegistryClient) -> tuple[int, b
     Raises SettingsError, RegistryError.
     """
     schema, subject = updates_schema(settings), updates_subject(settings)
-    kind = _kind_of(client, subject)
-    if kind not in (None, schema.kind):
-        # Apicurio would take the schema, and give its text out as a schema of the other kind.
-        raise _refused(settings, f"the subject holds schemas of the kind {kind}, and of no other kind")
-    found = _held(client, subject, schema)
+    found = held_schema(settings, client)
     if found is not None:
         return found, False
     try:
@@ -53,6 +49,19 @@ def register_updates(settings: Settings, client: RegistryClient) -> tuple[int, b
         if found is None:
             raise _refused(settings, str(error)) from None
         return found, False
+
+
+def held_schema(settings: Settings, client: RegistryClient) -> int | None:
+    """The id of the updates' schema; None where the schema is not registered yet.
+
+    Raises SettingsError where the subject holds schemas of another kind, and RegistryError.
+    """
+    schema, subject = updates_schema(settings), updates_subject(settings)
+    kind = _kind_of(client, subject)
+    if kind not in (None, schema.kind):
+        # Apicurio would take the schema, and give its text out as a schema of the other kind.
+        raise _refused(settings, f"the subject holds schemas of the kind {kind}, and of no other kind")
+    return _held(client, subject, schema)
 
 
 def _kind_of(client: RegistryClient, subject: str) -> str | None:

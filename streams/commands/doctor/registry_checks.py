@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from streams.broker.decoding.client import NotRegistered
 from streams.broker.decoding.opening import open_client
-from streams.broker.decoding.registration import updates_schema, updates_subject
+from streams.broker.decoding.registration import held_schema, updates_subject
 from streams.commands.doctor.finding import Finding
 from streams.config.settings import Settings
 
@@ -16,9 +15,8 @@ def check_registry(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("ok", "registry", f"{client.address} holds schemas of {', '.join(sorted(client.kinds()))}")
     if settings.updates_format != "json":
-        subject = updates_subject(settings)
-        try:
-            where = f"with schema {client.id_of(subject, updates_schema(settings))} of subject {subject}"
-        except NotRegistered:
+        subject, schema_id = updates_subject(settings), held_schema(settings, client)
+        where = f"with schema {schema_id} of subject {subject}"
+        if schema_id is None:
             where = f"subject {subject} does not hold the schema yet, and a worker or `thalweg setup` registers it"
         yield Finding("ok", "updates", f"written as {settings.updates_format}: {where}")

@@ -126,6 +126,8 @@ def test_a_subject_of_another_kind_is_refused_before_anything_is_registered(regi
     opened(settings_of(registry, "kinds", "avro"))
     with pytest.raises(SettingsError, match=r"the subject holds schemas of the kind AVRO.*set another updates_topic"):
         open_update_encoder(settings_of(registry, "kinds", "protobuf"))
+    with pytest.raises(SettingsError, match="the kind AVRO"):
+        list(check_registry(settings_of(registry, "kinds", "protobuf")))
     assert opened(settings_of(registry, "kinds", "avro"))([UPDATE]), "the subject is as it was"
 
 
