@@ -106,6 +106,15 @@ def check_topics(settings: Settings) -> None:
             )
 
 
+def check_updates_format(settings: Settings) -> None:
+    """Raises SettingsError for a format that needs a schema registry, where the settings name none."""
+    if settings.updates_format != "json" and settings.schema_registry is None:
+        raise SettingsError(
+            f"{setting_label('updates_format')} = {settings.updates_format!r} needs a schema registry: set "
+            f"{setting_label(REGISTRY)} to its address"
+        )
+
+
 def check_value(field: str, value: object) -> None:
     try:
         msgspec.convert({field: value}, Settings, strict=False, dec_hook=Secret.read)

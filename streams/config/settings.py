@@ -16,11 +16,17 @@ Text = Annotated[str, msgspec.Meta(min_length=1)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Compression = Literal["gzip", "lz4", "snappy", "zstd", "none"]
 Partitioner = Literal["murmur2", "crc32", "fnv1a"]
+UpdatesFormat = Literal["json", "avro", "protobuf", "json-schema"]
 Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER", "AWS_MSK_IAM"]
 DEFAULT_MECHANISM = "SCRAM-SHA-512"
 TOKEN_MECHANISMS = ("OAUTHBEARER", "AWS_MSK_IAM")  # MSK takes its tokens by OAUTHBEARER
 # settings with few values
-CHOICES: dict[str, Any] = {"compression": Compression, "partitioner": Partitioner, "broker_mechanism": Mechanism}
+CHOICES: dict[str, Any] = {
+    "compression": Compression,
+    "partitioner": Partitioner,
+    "broker_mechanism": Mechanism,
+    "updates_format": UpdatesFormat,
+}
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 _ADDRESS = re.compile(r"(?P<host>[^:/\s]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
 
@@ -78,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mapping: str | None = None  # preset or TOML file by which the behaviour topic is read; None: the event contract
     dead_letter_topic: Text = "behavior.events.v1.dlq"
     updates_topic: Text = "representations.updates.v1"
+    updates_format: UpdatesFormat = "json"  # the others have a schema in the schema registry
     evaluation_topic: Text = "evaluation.events.v1"
     metrics_topic: Text = "evaluation.metrics.v1"
     alarms_topic: Text = "evaluation.alarms.v1"

@@ -17,6 +17,8 @@ EPOCH_HEADER = "thalweg-epoch"  # the incarnation of the topic; a record without
 PARTITION_HEADER = "thalweg-partition"
 OFFSET_HEADER = "thalweg-offset"
 TIMESTAMP_HEADER = "thalweg-timestamp-ms"
+# The bundle whose worker rejected the record. Dead letters of earlier versions have no such header.
+BUNDLE_HEADER = "thalweg-bundle"
 # The field of a record whose schema could not be had. A registry that learns the schema later changes what the record
 # is, so `thalweg verify` believes the worker.
 SCHEMA_FIELD = "schema"
@@ -49,6 +51,9 @@ class DeadLetterHeaders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     timestamp_ms: Annotated[int, Meta(description="of the record; -1 where it had none")] = msgspec.field(
         name=TIMESTAMP_HEADER
     )
+    bundle_id: (
+        Annotated[str, Meta(description="bundle whose worker rejected the record; absent in older dead letters")] | None
+    ) = msgspec.field(name=BUNDLE_HEADER, default=None)
     key_bytes: Annotated[int, Meta(description="original size, only where the key was cut")] | None = msgspec.field(
         name=KEY_BYTES_HEADER, default=None
     )
@@ -75,10 +80,11 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     headers: list[tuple[str, bytes]]
 
 
-def dead_letter(record: Any, reason: str, field: str, epoch: int) -> DeadLetter:
+def dead_letter(record: Any, reason: str, field: str, epoch: int, bundle_id: str | None = None) -> DeadLetter:
     """Make the dead letter of a record (of aiokafka or kafka-python) that was rejected for `reason` at `field`.
 
-    epoch: the first epoch of the topic's incarnation (`EpochView.incarnation`).
+    epoch: the first epoch of the topic's incarnation (`EpochView.incarnation`). bundle_id: whose worker rejected the
+    record; None where no worker did.
     """
     key, value = record.key, record.value
     is_key_too_long = key is not None and len(key) > MAX_KEY_BYTES
@@ -93,6 +99,7 @@ def dead_letter(record: Any, reason: str, field: str, epoch: int) -> DeadLetter:
         partition=record.partition,
         offset=record.offset,
         timestamp_ms=record.timestamp,
+        bundle_id=bundle_id,
         key_bytes=len(key) if is_key_too_long else None,
         value_bytes=len(value) if is_value_too_long else None,
         headers_bytes=headers_bytes if headers_bytes > MAX_HEADERS_BYTES else None,

@@ -32,6 +32,10 @@ COMPRESSED = (
     f"Record batches are compressed with {Settings().compression}. The setting `compression` names another codec: "
     f"{', '.join(get_args(Compression))}."
 )
+FORMATS = (
+    "With another setting `updates_format` than json, a value is in the wire format of a schema registry: "
+    "representations.updates.v1.avsc, representations.updates.v1.proto, or this JSON behind the id of its schema."
+)
 UPDATE_KEY = {
     "type": "string",
     "description": "bundle_id/user_id; the user_id alone in older updates, and in a null value that erases these",
@@ -153,7 +157,7 @@ def _asyncapi(settings: Settings) -> Document:
 def _updates_channel(topic: str) -> Document:
     update = _message(_reference(topic), UPDATE_KEY)
     messages = {"RepresentationUpdate": update, "Erased": _message(NULL_VALUE, UPDATE_KEY)}
-    return _channel(topic, messages, COMPRESSED)
+    return _channel(topic, messages, f"{COMPRESSED} {FORMATS}")
 
 
 def _channel(address: str, messages: dict[str, Document], compression: str) -> Document:

@@ -44,6 +44,9 @@ class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False, omit_defaults=
     bought_items: Annotated[bytes, Meta(description=BOUGHT_ITEMS)] | None = None
 
 
+read_json_update = msgspec.json.Decoder(RepresentationUpdate).decode  # raises ValueError
+
+
 def update_keys(bundle_id: str, user_ids: Iterable[str]) -> list[bytes]:
     """The key of each user's update: `<bundle_id>/<user_id>` in UTF-8. A bundle id holds no slash."""
     prefix = f"{bundle_id}/"

@@ -1,6 +1,6 @@
 """What a scored micro-batch tells the outside, encoded: evaluation events, updates and dead letters. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from streams.contracts.fields import event_id, record_id
 from streams.contracts.representation_updates import RepresentationUpdate, tombstone_keys, update_keys
 from streams.engine.epochs import EpochView
 from streams.engine.foresight import SCORES
+from streams.engine.payload.update_encoders import Encode
 from streams.engine.stages import Scored
 from streams.engine.state_cell import bytes_of_rows
 
@@ -35,10 +36,18 @@ class OutputEncoder:
     """Encodes the outputs of one bundle's micro-batches."""
 
     def __init__(
-        self, behavior_topic: str, bundle_id: str, catalogue: int, places: int, share: float, bought_places: int = 0
+        self,
+        behavior_topic: str,
+        bundle_id: str,
+        catalogue: int,
+        places: int,
+        share: float,
+        bought_places: int = 0,
+        encode_updates: Encode | None = None,
     ) -> None:
         """catalogue: the number of ranked items. places, bought_places: the numbers of recent and of bought items that
-        the bundle knows of a user. share: the share of the events that is evaluated, above 0, up to 1.
+        the bundle knows of a user. share: the share of the events that is evaluated, above 0, up to 1. encode_updates:
+        encodes updates in another format than JSON.
         """
         self._topic = behavior_topic
         self.bundle_id = bundle_id
@@ -47,6 +56,7 @@ class OutputEncoder:
         self._share = share
         self._incarnation = 0
         self._encoder = msgspec.json.Encoder()
+        self._encode_updates: Callable[[list[RepresentationUpdate]], list[bytes]] = encode_updates or self._encode_each
 
     def use_epoch(self, view: EpochView) -> None:
         """Name the topic's incarnation in the ids of all outputs from now on."""
@@ -118,7 +128,7 @@ class OutputEncoder:
             columns.append(bytes_of_rows(bought.astype("<i4", copy=False)))
         updates = map(RepresentationUpdate, *columns)
         keys = update_keys(self.bundle_id, rows.user_id)
-        yield from zip(partitions, keys, self._encode_each(updates), strict=True)
+        yield from zip(partitions, keys, self._encode_updates(list(updates)), strict=True)
 
     def dead_letters(self, scored: Scored) -> Iterator[Letter]:
         """A dead letter for every rejected record, then a marker for every erasure.
@@ -126,7 +136,7 @@ class OutputEncoder:
         The marker tells `thalweg dlq` which dead letters belong to an erased user.
         """
         for record, rejected in scored.rejected:
-            letter = dead_letter(record, rejected.reason, rejected.field, self._incarnation)
+            letter = dead_letter(record, rejected.reason, rejected.field, self._incarnation, self.bundle_id)
             value = b"" if letter.key is None and letter.value is None else letter.value
             yield Letter(record.partition, letter.key, value, letter.headers)
         for user_id, partition, offset in scored.erased:

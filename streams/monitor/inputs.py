@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from export.runtime.bundle import Bundle
+from streams.broker.decoding.update_reader import UpdateReader
 from streams.broker.topics import describe_topic, ensure_monitor_topics
 from streams.config.settings import Settings
 from streams.contracts.metrics_events import MetricsEvent
@@ -50,6 +51,7 @@ class Inputs:
         if extras.predictions:
             topics.append(settings.predictions_topic)
         self._follower = TopicFollower(settings, topics)
+        self._updates = UpdateReader(settings)
         self._topic_id = ""
 
     @property
@@ -98,8 +100,14 @@ class Inputs:
             self._extras.state.release()
 
     async def poll(self) -> Sequence[Any]:
-        """The next records of all topics in order of time. Raises BrokerError."""
-        return await self._follower.poll(POLL_TIMEOUT_S)
+        """The next records of all topics in order of time. Waits for the schemas of updates.
+
+        Raises BrokerError, SettingsError.
+        """
+        records = await self._follower.poll(POLL_TIMEOUT_S)
+        if self._frozen is not None:
+            await self._updates.prepare([record for record in records if record.topic == self._settings.updates_topic])
+        return records
 
     def score(self, records: Sequence[Any], scoreboards: BundleScoreboards) -> list[MetricsEvent]:
         """Score the records. Returns the metrics of intervals that ended."""
@@ -112,7 +120,7 @@ class Inputs:
                     scoreboards.predict(record)
             elif self._frozen is not None:
                 for record in group:
-                    scoreboards.update(record, self._frozen)
+                    scoreboards.update(record, self._frozen, self._updates.decode)
         return ended
 
     def save(self, scoreboards: BundleScoreboards, now: bool = False) -> None:

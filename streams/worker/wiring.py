@@ -11,6 +11,7 @@ from export.runtime.resident_states import ResidentStates
 from export.runtime.stepper import Stepper
 from streams.broker.decoding.opening import open_schemas
 from streams.broker.decoding.record_decoder import open_decoder
+from streams.broker.decoding.registration import open_update_encoder
 from streams.broker.decoding.schemas import Schemas
 from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.publisher import Publisher
@@ -20,6 +21,7 @@ from streams.engine.arena import Arena
 from streams.engine.codec import RecordDecoder
 from streams.engine.device import ROWS_AN_EVENT, DeviceProcessor
 from streams.engine.outputs import OutputEncoder
+from streams.engine.payload.update_encoders import Encode
 from streams.engine.processor import Processor
 from streams.engine.sampling import Sample
 from streams.health.endpoints import Endpoints
@@ -54,6 +56,7 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     check_broker_rights(settings, "worker", bundle.bundle_id)
     schemas = open_schemas(settings)
     decoder = open_decoder(settings, schemas)
+    encode_updates = open_update_encoder(settings)
     ensure_topics(settings)
     choose_partitioner(settings, settings.behavior_topic, PARTITIONER_LIMIT_S)  # says what producers do wrong
     store = open_store(settings, bundle)
@@ -64,7 +67,7 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     group_id = settings.consumer_group_id(bundle.bundle_id)
 
     def make_parts(app: App) -> Parts:
-        return _parts(app, _Opened(settings, bundle, store, group_id, tracing, decoder, schemas))
+        return _parts(app, _Opened(settings, bundle, store, group_id, tracing, decoder, schemas, encode_updates))
 
     return App(settings, group_id, make_parts, announce, instance_id)
 
@@ -79,10 +82,11 @@ class _Opened(NamedTuple):
     tracing: Tracing | None
     decoder: RecordDecoder
     schemas: Schemas | None
+    encode_updates: Encode | None  # None: as JSON
 
 
 def _parts(app: App, opened: _Opened) -> Parts:
-    settings, bundle, store, group_id, tracing, decoder, schemas = opened
+    settings, bundle, store, group_id, tracing, decoder, schemas, encode_updates = opened
     metrics, in_flight, intake = WorkerMetrics(), InFlight(), Intake(settings.batch_max_events)
     publisher = Publisher(settings, group_id)
     assignment = Assignment(app, settings.behavior_topic)
@@ -92,7 +96,7 @@ def _parts(app: App, opened: _Opened) -> Parts:
     scorer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scorer")
     rebuilder = Rebuilder(settings, bundle, stepper, metrics, decoder)
     residency = Residency(processor, store.users, rebuilder, in_flight, metrics, processor_thread, decoder)
-    encoder = _output_encoder(settings, bundle)
+    encoder = _output_encoder(settings, bundle, encode_updates)
     pipeline = _pipeline_type(tracing, settings, group_id)(
         intake=intake,
         processor=processor,
@@ -138,7 +142,7 @@ def _endpoints(settings: Settings, metrics: WorkerMetrics, watchdog: Watchdog, a
     return Endpoints(host, port, metrics.registry, watchdog.health, assignment.is_settled)
 
 
-def _output_encoder(settings: Settings, bundle: Bundle) -> OutputEncoder:
+def _output_encoder(settings: Settings, bundle: Bundle, encode_updates: Encode | None) -> OutputEncoder:
     manifest = bundle.manifest
     return OutputEncoder(
         settings.behavior_topic,
@@ -147,6 +151,7 @@ def _output_encoder(settings: Settings, bundle: Bundle) -> OutputEncoder:
         manifest.recent_places,
         settings.evaluation_share,
         manifest.bought_places,
+        encode_updates,
     )
 
 

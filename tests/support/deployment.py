@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from export.runtime.bundle import Bundle
+from streams.broker.decoding.update_reader import UpdateReader
 from streams.broker.topic_reader import read_topic
 from streams.broker.topics import describe_topic, ensure_topics
 from streams.commands.replay.producer import Replay
@@ -164,7 +165,7 @@ class Deployment:
 
         A key without a bundle belongs to an update of an earlier version, which counts where there is no later one.
         """
-        decode = msgspec.json.Decoder(RepresentationUpdate).decode
+        decode = UpdateReader(self.settings).decode
         records = self.records(self.settings.updates_topic)
         last = {r.key.decode(): None if r.value is None else decode(r.value) for r in records}
         own = f"{self.bundle.bundle_id}/"

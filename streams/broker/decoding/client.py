@@ -9,7 +9,7 @@ import ssl
 import urllib.error
 import urllib.request
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -23,6 +23,8 @@ TIMEOUT_S = 5.0
 _MOST_BYTES = 16 * 1024 * 1024  # far above the largest schema that a registry takes
 _NOT_FOUND = {40401: "subject", 40402: "version", 40403: "schema"}  # the error codes of a registry in a 404
 _REFUSED = (401, 403)
+_NOT_TAKEN = (409, 422)  # a schema that does not fit the versions before, and one that the registry cannot use
+CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -39,6 +41,10 @@ class Registered(msgspec.Struct, frozen=True):
     schema: str  # JSON, or the text of a .proto file
     kind: str = msgspec.field(name="schemaType", default="AVRO")  # The registry leaves this type out.
     references: list[Reference] = []
+
+
+class _Id(msgspec.Struct):
+    id: int
 
 
 class NotRegistered(Exception):  # noqa: N818 - an answer of the registry, and not yet an error
@@ -67,7 +73,7 @@ class RegistryClient:
         Raises SettingsError, and RegistryError where the registry does not answer.
         """
         try:
-            return self._get("/schemas/types", list[str])
+            return self._ask("/schemas/types", list[str])
         except (NotRegistered, msgspec.MsgspecError) as error:
             raise SettingsError(
                 f"{setting_label(REGISTRY)} = {self.address!r} does not answer as a schema registry: {error}; name "
@@ -86,16 +92,40 @@ class RegistryClient:
         subject = quote(reference.subject, safe="")
         return self._read(f"/subjects/{subject}/versions/{reference.version}?deleted=true")
 
+    def latest(self, subject: str) -> Registered:
+        """The newest schema of a subject. Raises NotRegistered, SettingsError, RegistryError."""
+        return self._read(f"/subjects/{quote(subject, safe='')}/versions/latest")
+
+    def id_of(self, subject: str, schema: Registered) -> int:
+        """The id under which a subject holds this schema. Raises NotRegistered, SettingsError, RegistryError."""
+        return self._send(f"/subjects/{quote(subject, safe='')}", schema)
+
+    def register(self, subject: str, schema: Registered) -> int:
+        """Register the next version of a subject, and return the id of the schema.
+
+        Raises SettingsError for a schema that does not fit the versions before, or that the registry does not take, and
+        RegistryError.
+        """
+        return self._send(f"/subjects/{quote(subject, safe='')}/versions", schema)
+
+    def _send(self, path: str, schema: Registered) -> int:
+        try:
+            return self._ask(path, _Id, msgspec.json.encode(registration_body(schema))).id
+        except msgspec.MsgspecError as error:
+            raise RegistryError(f"the schema registry at {self.address} answered {path} with no id: {error}") from None
+
     def _read(self, path: str) -> Registered:
         try:
-            return self._get(path, Registered)
+            return self._ask(path, Registered)
         except msgspec.MsgspecError as error:
             raise RegistryError(
                 f"the schema registry at {self.address} answered {path} with no schema: {error}"
             ) from None
 
-    def _get(self, path: str, kind: type[T]) -> T:
-        request = urllib.request.Request(self.address + path, headers={"Accept": "application/json"})
+    def _ask(self, path: str, kind: type[T], body: bytes | None = None) -> T:
+        """body: JSON that is sent to the path (POST); None where the path is read (GET)."""
+        headers = {"Accept": "application/json"} | ({} if body is None else {"Content-Type": CONTENT_TYPE})
+        request = urllib.request.Request(self.address + path, body, headers)
         if self._settings.schema_registry_user:
             login = (
                 f"{self._settings.schema_registry_user}:{str.__str__(self._settings.schema_registry_password or '')}"
@@ -104,7 +134,7 @@ class RegistryClient:
             request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
         try:
             with self._opener.open(request, timeout=TIMEOUT_S) as answer:
-                body = answer.read(_MOST_BYTES)
+                answered = answer.read(_MOST_BYTES)
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refusal(path, error.code, _body(error)) from None
@@ -116,7 +146,7 @@ class RegistryClient:
             raise self._unanswered(path, error.reason) from None
         except (OSError, http.client.HTTPException) as error:
             raise self._unanswered(path, error) from None
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(answered, type=kind)
 
     def _refusal(self, path: str, status: int, body: bytes) -> Exception:
         if status in _REFUSED:
@@ -125,11 +155,14 @@ class RegistryClient:
             return SettingsError(
                 f"the schema registry at {self.address} refused {client} (HTTP {status}); look at "
                 f"{setting_label('schema_registry_user')} and {setting_label('schema_registry_password')}"
+                f"{_right_to(path)}"
             )
         refusal = _decoded(body)
         if status == http.HTTPStatus.NOT_FOUND and (refusal.error_code in _NOT_FOUND or path == "/schemas/types"):
             return NotRegistered(f"HTTP 404 {refusal.message}".rstrip())
         shown = refusal.message or f"{len(body)} bytes"
+        if status in _NOT_TAKEN and path.startswith("/subjects/"):
+            return SettingsError(f"the schema registry at {self.address} does not take the schema: {shown}")
         return RegistryError(f"the schema registry at {self.address} answered {path} with HTTP {status}: {shown}")
 
     def _tls_fault(self, error: ssl.SSLError) -> Exception:
@@ -148,6 +181,21 @@ class RegistryClient:
 
     def _unanswered(self, path: str, reason: object) -> RegistryError:
         return RegistryError(f"the schema registry at {self.address} does not answer {path}: {reason}; is it running?")
+
+
+def registration_body(schema: Registered) -> dict[str, str]:
+    """What a registration of a schema without references sends."""
+    return {"schema": schema.schema, "schemaType": schema.kind}
+
+
+def _right_to(path: str) -> str:
+    """The right that a request for a subject needs, as the end of a message."""
+    if not path.startswith("/subjects/"):
+        return ""
+    subject = unquote(path.split("/")[2])
+    if path.endswith("/versions"):
+        return f", or let an administrator register the schema of the subject {subject} (`thalweg setup`)"
+    return f", and give the user the right to read the subject {subject}"
 
 
 def _body(error: urllib.error.HTTPError) -> bytes:

@@ -9,7 +9,7 @@ import msgspec
 
 from streams.broker.topic_reader import read_topic
 from streams.commands.dead_letters.letter import Letter, letter_from_record
-from streams.commands.dead_letters.letter_users import user_ids_reader
+from streams.commands.dead_letters.letter_users import LetterUsers
 from streams.commands.dead_letters.markers import Markers
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import decode_headers
@@ -32,16 +32,18 @@ def read_contents(settings: Settings, reason: str = "", limit: int = 20) -> Cont
 
 async def matching_letters(settings: Settings, reason: str) -> tuple[list[Letter], int]:
     """All letters whose reason contains `reason`, and the number of letters of erased users. Raises BrokerError."""
-    markers = await _read_markers(settings)
-    letters = [letter async for letter in _read_letters(settings, markers) if letter.matches(reason)]
+    users = LetterUsers(settings)
+    markers = await _read_markers(settings, users)
+    letters = [letter async for letter in _read_letters(settings, markers, users) if letter.matches(reason)]
     return letters, markers.letters_of_erased_users
 
 
 async def _read_contents(settings: Settings, reason: str, limit: int) -> Contents:
-    markers = await _read_markers(settings)
+    users = LetterUsers(settings)
+    markers = await _read_markers(settings, users)
     fields: Counter[str] = Counter()
     newest: dict[int, deque[Letter]] = {}
-    async for letter in _read_letters(settings, markers):
+    async for letter in _read_letters(settings, markers, users):
         if letter.matches(reason):
             fields[letter.field] += 1
             newest.setdefault(letter.partition, deque(maxlen=limit)).append(letter)
@@ -55,16 +57,18 @@ async def _read_contents(settings: Settings, reason: str, limit: int) -> Content
     )
 
 
-async def _read_markers(settings: Settings) -> Markers:
-    markers = Markers(user_ids_reader(settings))
+async def _read_markers(settings: Settings, users: LetterUsers) -> Markers:
+    markers = Markers(users.of)
     async for records in read_topic(settings, settings.dead_letter_topic):
         for record in records:
             markers.add(record)
     return markers
 
 
-async def _read_letters(settings: Settings, markers: Markers) -> AsyncIterator[Letter]:
+async def _read_letters(settings: Settings, markers: Markers, users: LetterUsers) -> AsyncIterator[Letter]:
     async for records in read_topic(settings, settings.dead_letter_topic):
+        if markers.has_erasures:
+            users.prepare(records)
         for record in records:
             headers = decode_headers(record.headers)
             if not markers.hides(record, headers):

@@ -30,6 +30,11 @@ class Markers:
         self._erasures = Erasures()
         self._originals: set[tuple[str, SourcePosition]] = set()
 
+    @property
+    def has_erasures(self) -> bool:
+        """Whether a marker of an erasure was read. Only then the users of letters count."""
+        return bool(self._erasures)
+
     def add(self, record: Any) -> None:
         """Take in a record of the topic if the record is a marker."""
         headers = decode_headers(record.headers)

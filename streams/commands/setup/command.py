@@ -7,6 +7,7 @@ from export.runtime.bundle import Bundle, Manifest
 from streams.commands.setup.cassandra_setup import make_grants, make_schema
 from streams.commands.setup.kafka_setup import make_acls, make_topics
 from streams.commands.setup.plan import Plan, make_plan, needs_cassandra
+from streams.commands.setup.registry_setup import make_update_schema
 from streams.commands.setup.script import script
 from streams.commands.setup.step import Step
 from streams.config.loading import load_settings
@@ -52,9 +53,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def make(settings: Settings, plan: Plan, manifest: Manifest | None) -> Iterator[Step]:
-    """Make what is missing, one thing after the other. Raises BrokerError, StoreError, SettingsError."""
+    """Make what is missing, one thing after the other. Raises BrokerError, RegistryError, StoreError, SettingsError."""
     yield from make_topics(settings)
     yield from make_acls(settings, plan)
+    yield from make_update_schema(settings, plan)
     if manifest is None:
         return
     session = Session(settings)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from export.runtime.bundle import Manifest
+from streams.broker.decoding.client import Registered
+from streams.broker.decoding.registration import updates_schema
 from streams.broker.topic_settings import PlannedTopic, planned_topics
 from streams.config.settings import Settings
 from streams.health.rights.cassandra_rights import CassandraRight, cassandra_rights
@@ -19,7 +21,7 @@ class Plan(NamedTuple):
 
     acls: for the Kafka user `user`; empty without a user. schema: CQL statements, each of which changes nothing where
     the keyspace, the table or the column exists; empty without a bundle. grants: for the Cassandra role `role`; empty
-    without a role or a bundle.
+    without a role or a bundle. update_schema: of representation updates; None where no worker writes with a schema.
     """
 
     topics: Mapping[str, PlannedTopic]
@@ -28,6 +30,7 @@ class Plan(NamedTuple):
     schema: Sequence[str]
     role: str | None
     grants: Sequence[CassandraRight]
+    update_schema: Registered | None = None
 
 
 def needs_cassandra(programs: Sequence[Role]) -> bool:
@@ -48,13 +51,14 @@ def make_plan(
     """
     topics = planned_topics(settings, settings.partitions)
     acls = _united(right for program in programs for right in kafka_rights(settings, program)) if user else []
+    update_schema = updates_schema(settings) if "worker" in programs and settings.updates_format != "json" else None
     if manifest is None:
-        return Plan(topics, user, acls, [], role, [])
+        return Plan(topics, user, acls, [], role, [], update_schema)
     width = manifest.representation_width
     grants = _united(
         right for program in programs for right in cassandra_rights(settings.keyspace, program, width) if role
     )
-    return Plan(topics, user, acls, _schema(settings, manifest), role, grants)
+    return Plan(topics, user, acls, _schema(settings, manifest), role, grants, update_schema)
 
 
 def _schema(settings: Settings, manifest: Manifest) -> list[str]:

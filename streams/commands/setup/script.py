@@ -4,6 +4,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+import msgspec
+
+from streams.broker.decoding.client import CONTENT_TYPE, Registered, registration_body
+from streams.broker.decoding.registration import updates_subject
 from streams.broker.topic_settings import PlannedTopic
 from streams.commands.setup.plan import Plan
 from streams.config.settings import Settings, addresses
@@ -29,6 +33,8 @@ def script(settings: Settings, plan: Plan) -> str:
     parts = [HEAD, "# Topics", *(_topic_command(settings, name, topic) for name, topic in plan.topics.items())]
     if plan.user:
         parts += ["", f"# Rights of the Kafka user {plan.user}", *_acl_commands(settings, plan.acls, plan.user)]
+    if plan.update_schema is not None:
+        parts += ["", *_registration(settings, plan.update_schema)]
     if plan.schema:
         parts += ["", *_cql(settings, plan)]
     return "\n".join(parts) + "\n"
@@ -52,6 +58,14 @@ def _acl_commands(settings: Settings, rights: Sequence[KafkaRight], user: str) -
 
 def _kind(right: KafkaRight) -> tuple[str, str, tuple[str, ...]]:
     return right.resource, right.operation, right.uses
+
+
+def _registration(settings: Settings, schema: Registered) -> Iterator[str]:
+    url = shlex.quote(f"{(settings.schema_registry or '').rstrip('/')}/subjects/{updates_subject(settings)}/versions")
+    yield "# Schema of representation updates. CURL_ARGUMENTS may hold a login, such as --user NAME:PASSWORD."
+    yield f"curl -sS --fail ${{CURL_ARGUMENTS:-}} -H 'Content-Type: {CONTENT_TYPE}' --data-binary @- {url} <<'SCHEMA'"
+    yield msgspec.json.encode(registration_body(schema)).decode()
+    yield "SCHEMA"
 
 
 def _cql(settings: Settings, plan: Plan) -> Iterator[str]:

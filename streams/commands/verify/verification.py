@@ -22,6 +22,7 @@ from streams.commands.verify.result import Verification
 from streams.config.errors import SettingsError
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import (
+    BUNDLE_HEADER,
     FIELD_HEADER,
     OFFSET_HEADER,
     PARTITION_HEADER,
@@ -89,7 +90,7 @@ def _verify(
     # Partitions were added in every further epoch. A user's events in earlier partitions came before the events in the
     # partition where the user is stored.
     passes: list[Users] = ["away", "home"] if len(comparable) > 1 else ["all"]
-    set_aside = asyncio.run(_set_aside_records(settings, min(comparable, default=0)))
+    set_aside = asyncio.run(_set_aside_records(settings, bundle.bundle_id, min(comparable, default=0)))
     arena = Arena(max(1, topic.records), bundle.manifest.state_width, bundle.manifest.representation_width)
     recompute = Recompute(Processor(bundle, Stepper(bundle), arena), decoder, topic, stored, set_aside, found)
     asyncio.run(_step_all(settings, topic, passes, recompute))
@@ -110,7 +111,7 @@ async def _step_all(settings: Settings, topic: Topic, passes: list[Users], recom
                     recompute.step(partition, batch, users)
 
 
-async def _set_aside_records(settings: Settings, epoch: int) -> set[tuple[int, int]]:
+async def _set_aside_records(settings: Settings, bundle_id: str, epoch: int) -> set[tuple[int, int]]:
     """Partition and offset of the records for which `was_set_aside` holds.
 
     epoch: the topic's incarnation. At the same offset of a deleted topic stood another record.
@@ -121,20 +122,22 @@ async def _set_aside_records(settings: Settings, epoch: int) -> set[tuple[int, i
     async for batch in read_topic(settings, settings.dead_letter_topic):
         for record in batch:
             headers = decode_headers(record.headers)
-            if was_set_aside(headers, settings.behavior_topic) and epoch_of(headers) == epoch:
+            if was_set_aside(headers, settings.behavior_topic, bundle_id) and epoch_of(headers) == epoch:
                 found.add((int(headers[PARTITION_HEADER]), int(headers[OFFSET_HEADER])))
     return found
 
 
-def was_set_aside(headers: Mapping[str, str], behavior_topic: str) -> bool:
-    """Whether the record of a dead letter was rejected for a reason that the record itself does not tell.
+def was_set_aside(headers: Mapping[str, str], behavior_topic: str, bundle_id: str) -> bool:
+    """Whether a worker of the bundle rejected a dead letter's record for a reason that the record does not tell.
 
     headers: the headers of the dead letter. A user may belong to another partition. A schema registry may know a
     schema later. A broken optional field was a reason for earlier versions of the worker, and today's codec would take
-    the record for an event.
+    the record for an event. A worker of another bundle may have applied the record, because the worker read the record
+    at another time. Earlier versions named no bundle, and their dead letters count for every bundle.
     """
     is_untold = headers.get(FIELD_HEADER) in ("partition", SCHEMA_FIELD, *DROPPABLE_FIELDS)
-    return is_untold and headers.get(TOPIC_HEADER) == behavior_topic
+    is_of_bundle = headers.get(BUNDLE_HEADER, bundle_id) == bundle_id
+    return is_untold and is_of_bundle and headers.get(TOPIC_HEADER) == behavior_topic
 
 
 def _report_rows_without_events(

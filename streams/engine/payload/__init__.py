@@ -1,1 +1,4 @@
-"""What the bytes of a record hold: readers of payloads, and the events that a mapping makes of what they read. Pure."""
+"""What the bytes of a record hold. Pure.
+
+Readers of payloads, the events that a mapping makes of what they read, and encoders of updates with a schema id.
+"""

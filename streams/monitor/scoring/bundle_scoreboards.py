@@ -1,6 +1,6 @@
 """Records of the monitored topics into one scoreboard for each bundle. No I/O, no clock."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 import msgspec
@@ -9,7 +9,7 @@ from streams.contracts.alarm_events import AlarmEvent
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.metrics_events import MetricsEvent
 from streams.contracts.predictions import Prediction
-from streams.contracts.representation_updates import RepresentationUpdate
+from streams.contracts.representation_updates import RepresentationUpdate, read_json_update
 from streams.monitor.scoring.scoreboard import OtherRank, Scoreboard
 from streams.monitor.scoring.scores import Snapshot
 
@@ -81,8 +81,10 @@ class BundleScoreboards:
         for board in self._boards.values():
             board.predict(prediction)
 
-    def update(self, record: Any, frozen: Frozen) -> None:
-        """Take a record of the updates topic.
+    def update(
+        self, record: Any, frozen: Frozen, decode: Callable[[bytes], RepresentationUpdate] = read_json_update
+    ) -> None:
+        """Take a record of the updates topic. decode: reads its value, and raises ValueError.
 
         A restarted monitor reads the topic again. The length of a representation is watched once, and a user is erased
         once from the predictions, because the user may have come back since.
@@ -93,11 +95,11 @@ class BundleScoreboards:
             self._forget(record, frozen, is_new)
             return
         try:
-            update = _UPDATE(record.value)
+            update = decode(record.value)
             if update.bundle_id != frozen.bundle_id:
                 return
             norm = frozen.update(update)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except ValueError as error:
             self._count_undecodable(record, error, "an update")
             return
         if is_new:
@@ -167,4 +169,3 @@ class BundleScoreboards:
 
 _EVALUATION = msgspec.json.Decoder(EvaluationEvent).decode
 _PREDICTION = msgspec.json.Decoder(Prediction).decode
-_UPDATE = msgspec.json.Decoder(RepresentationUpdate).decode

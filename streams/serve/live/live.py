@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from streams.broker.decoding.update_reader import UpdateReader
 from streams.broker.topics import Topic, TopicWatch
 from streams.config.errors import ThalwegError
 from streams.config.settings import Settings
@@ -48,6 +49,7 @@ class Live:
         self.is_ending: Callable[[], bool] = lambda: False  # whether the server stops, which ends the streams
         self._settings = settings
         self._current = current
+        self._updates = UpdateReader(settings)
         self._pages = 0
         self._reserved: set[object] = set()  # one for each page whose messages were not begun yet
         self._following: asyncio.Task[None] | None = None
@@ -176,10 +178,16 @@ class Live:
             model = self._model()
             if model is not None:
                 projection = await asyncio.to_thread(project, model.bundle)
-                self.seen = SeenUsers(model.bundle, projection, int(time.time() * 1000))
+                self.seen = SeenUsers(model.bundle, projection, int(time.time() * 1000), self._updates.decode)
                 await _until_first(
                     follow_tail(self._settings, self._settings.evaluation_topic, LAST_EVENTS, self._take_events),
-                    follow_tail(self._settings, self._settings.updates_topic, LAST_UPDATES, self._take_updates),
+                    follow_tail(
+                        self._settings,
+                        self._settings.updates_topic,
+                        LAST_UPDATES,
+                        self._take_updates,
+                        self._updates.prepare,
+                    ),
                     self._until_other(model),
                 )
             await asyncio.sleep(END_CHECK_S)

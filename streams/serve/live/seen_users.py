@@ -5,6 +5,7 @@ forgotten, and an event from before is then not taken in any more.
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,13 +14,12 @@ from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
 from streams.contracts.evaluation_events import EvaluationEvent
-from streams.contracts.representation_updates import RepresentationUpdate, decode_items, decode_vector
+from streams.contracts.representation_updates import RepresentationUpdate, decode_items, decode_vector, read_json_update
 from streams.serve.live.projection import Projection, turn_degrees
 
 USERS, EVENTS_OF_USER, PLACES_OF_USER = 5_000, 30, 30
 LAST_EVENTS = 12
 _evaluation = msgspec.json.Decoder(EvaluationEvent)
-_update = msgspec.json.Decoder(RepresentationUpdate)
 
 
 class Place(NamedTuple):
@@ -49,13 +49,22 @@ class SeenUser:
 class SeenUsers:
     """The users of one bundle. The users seen last are kept."""
 
-    def __init__(self, bundle: Bundle, projection: Projection, since_ms: int) -> None:
-        """since_ms: `applied` counts the events of records from this time."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        projection: Projection,
+        since_ms: int,
+        decode: Callable[[bytes], RepresentationUpdate] = read_json_update,
+    ) -> None:
+        """since_ms: `applied` counts the events of records from this time. decode: reads the value of an update, and
+        raises ValueError.
+        """
         self.bundle_id = bundle.bundle_id
         self.projection = projection
         self.applied = 0.0  # events applied since then; an event of a sample stands for several
         self.last: deque[EvaluationEvent] = deque(maxlen=LAST_EVENTS)
         self._bundle = bundle
+        self._decode = decode
         self.since_ms = since_ms
         self._users: OrderedDict[str, SeenUser] = OrderedDict()
         self._erased_ms: OrderedDict[str, int] = (
@@ -88,8 +97,8 @@ class SeenUsers:
             self._forget((record.key or b"").decode("utf-8", "replace"), record.timestamp)
             return None
         try:
-            update = _update.decode(record.value)
-        except msgspec.MsgspecError:
+            update = self._decode(record.value)
+        except ValueError:
             return None
         if update.bundle_id != self.bundle_id or record.timestamp <= self._erased_ms.get(update.user_id, -1):
             return None

@@ -1,7 +1,7 @@
 """Follows a topic from near its end, for as long as somebody wants to know."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -15,23 +15,33 @@ POLL_TIMEOUT_MS = 1_000
 RETRY_S = 5.0
 
 
-async def follow_tail(settings: Settings, topic: str, last_records: int, take: Callable[[Sequence[Any]], None]) -> None:
+Take = Callable[[Sequence[Any]], None]
+Prepare = Callable[[Sequence[Any]], Awaitable[None]]
+
+
+async def _nothing(records: Sequence[Any]) -> None:
+    """Prepare records that need nothing."""
+
+
+async def follow_tail(
+    settings: Settings, topic: str, last_records: int, take: Take, prepare: Prepare = _nothing
+) -> None:
     """Give the last records of each partition to `take`, and then every new record, until cancelled.
 
-    last_records: of each partition. A topic that does not exist yet is waited for. Kafka may be away for a while: the
-    log says so once, and reading goes on where it stopped.
+    last_records: of each partition. prepare: is awaited with the records before `take` gets them. A topic that does not
+    exist yet is waited for. Kafka may be away for a while: the log says so once, and reading goes on where it stopped.
     """
     positions: dict[int, int] = {}
 
     async def follow() -> None:
         if await asyncio.to_thread(topic_exists, settings, topic):
-            await _read(settings, topic, last_records, positions, take)
+            await _read(settings, topic, last_records, positions, take, prepare)
 
     await keep_following(follow, f"the page cannot read topic {topic}", RETRY_S)
 
 
 async def _read(
-    settings: Settings, name: str, last_records: int, positions: dict[int, int], take: Callable[[Sequence[Any]], None]
+    settings: Settings, name: str, last_records: int, positions: dict[int, int], take: Take, prepare: Prepare
 ) -> None:
     """Read until partitions are added. `positions` holds the next offset of each partition, and is kept up to date.
 
@@ -48,6 +58,7 @@ async def _read(
         while len(consumer.partitions_for_topic(name) or partitions) <= topic.partitions:
             found = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS)
             for tp, records in found.items():
+                await prepare(records)
                 take(records)
                 positions[tp.partition] = records[-1].offset + 1
             await asyncio.sleep(0)  # where the consumer holds many records, other requests get their turn

@@ -12,12 +12,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry, Gauge
 
 from export.runtime.bundle import Bundle
+from streams.broker.decoding.update_reader import UpdateReader
 from streams.config.settings import Settings
 from streams.contracts.representation_updates import decode_vector
 from streams.serve.following import connected, keep_following, subscribe_when_there
@@ -30,13 +30,6 @@ RETRY_S = 1.0
 ENDS_WITHIN_S = 3.0  # after the stop; a client of Kafka that takes longer is left alone
 
 
-class _Update(msgspec.Struct, frozen=True, gc=False):
-    """What the index needs of a `streams.contracts.representation_updates.RepresentationUpdate`."""
-
-    user_id: str
-    representation: bytes
-
-
 class LookalikeFollower:
     """The look-alike indexes of the given bundles, by bundle id, and how old they are."""
 
@@ -46,7 +39,7 @@ class LookalikeFollower:
         self._vector_bytes = {one.bundle_id: 4 * one.manifest.representation_width for one in bundles}
         self._settings = settings
         self._complete_at_ms: int | None = None
-        self._decode = msgspec.json.Decoder(_Update).decode
+        self._updates = UpdateReader(settings)
         self._stop = threading.Event()
 
     @property
@@ -97,8 +90,8 @@ class LookalikeFollower:
                 index.remove(user.decode("utf-8", "replace"))  # another program may have written any bytes
                 continue
             try:
-                update = self._decode(record.value)
-            except (ValueError, msgspec.MsgspecError):
+                update = self._updates.decode(record.value)
+            except ValueError:
                 continue
             if len(update.representation) == self._vector_bytes[name]:
                 user_ids.append(update.user_id)
@@ -129,6 +122,7 @@ class LookalikeFollower:
             while True:
                 fetched = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS)
                 for records in fetched.values():
+                    await self._updates.prepare(records)
                     self.apply(records)
                 await self._look(consumer)
                 await asyncio.sleep(0)  # A fetch that is there already gives no other task a turn, so none to the stop.

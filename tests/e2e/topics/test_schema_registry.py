@@ -14,9 +14,11 @@ import pytest
 from export.runtime.bundle import Bundle
 from streams.broker.clients import open_producer
 from streams.broker.decoding.protoc import compile_proto
+from streams.commands.dead_letters.resend import resend
 from streams.commands.verify.recompute import TOLERANCE
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
+from tests.support.bundles import tiny_bundle
 from tests.support.deployment import ENDED_WITHIN_S, Deployment, event, record
 from tests.tools.schema_registry.apicurio import Apicurio
 from tests.tools.schema_registry.gateway import gateway
@@ -166,6 +168,32 @@ def test_what_cannot_be_read_becomes_a_dead_letter(deployment: Deployment, worke
         assert expected in reason
     assert steps(deployment, "bad") == 1, "the records behind go on"
     assert deployment.verify().mismatches == []
+
+
+def test_a_bundle_that_reads_later_applies_what_another_bundle_set_aside(
+    deployment: Deployment, worker: WorkerProcess, registry: Apicurio, ids: Ids, tmp_path: Path
+) -> None:
+    """The registry learns the schema between the workers of the two bundles."""
+    user = fields("between", 0, category="a")
+    late = registry.register("between-before", {**AVRO_1, "doc": "before"}) + 1
+    schema = {**AVRO_1, "doc": "late"}
+    asyncio.run(send_as_old(deployment, b"between", [as_avro(late, schema, user)]))
+    deployment.wait_until_committed()
+    assert registry.register("between-value", schema) == late
+    other = deployment.with_bundle(tiny_bundle(tmp_path / "other", seed=9))
+    late_worker = other.worker("later")
+    late_worker.start()
+    other.wait_until_committed()
+    assert steps(other, "between") == 1
+    assert (other.verify().mismatches, deployment.verify().mismatches) == ([], [])
+    resent = resend(deployment.settings, f"schema {late}")
+    assert (resent.sent, resent.not_whole) == (1, [])
+    # The worker of the first bundle takes the schema for unknown for a minute, and writes another dead letter.
+    deployment.wait_until_committed()
+    other.wait_until_committed()
+    assert steps(other, "between") == 1, "the worker has seen the event id"
+    assert (other.verify().mismatches, deployment.verify().mismatches) == ([], [])
+    late_worker.stop()
 
 
 def test_a_registry_that_is_down_loses_nothing(

@@ -23,7 +23,7 @@ from streams.broker.decoding.opening import open_schemas
 from streams.broker.decoding.protoc import compile_proto
 from streams.broker.decoding.record_decoder import open_payload
 from streams.broker.decoding.schemas import Schemas
-from streams.commands.dead_letters.letter_users import user_ids_reader
+from streams.commands.dead_letters.letter_users import LetterUsers
 from streams.commands.doctor.registry_checks import check_registry
 from streams.commands.map.sample import of_topic
 from streams.config.errors import RegistryError, SettingsError
@@ -241,8 +241,8 @@ def test_dead_letters_and_samples_are_read_by_the_registry(registry: Apicurio) -
     written_by = registry.register("named-value", event)
     settings = Settings(schema_registry=registry.address)
     record = OfKafka(avro(written_by, event, {"user_id": "ann"}), 5, b"another")
-    assert {b"ann", b"another"} <= set(user_ids_reader(settings)(record)), "an erasure covers both"
-    assert user_ids_reader(settings)(record._replace(value=b"\0\0\0\0\0")) >= {b"another"}
+    assert {b"ann", b"another"} <= set(LetterUsers(settings).of(record)), "an erasure covers both"
+    assert LetterUsers(settings).of(record._replace(value=b"\0\0\0\0\0")) >= {b"another"}
     sample = of_topic([record, record._replace(value=None), record._replace(value=b"no")], open_payload(settings))
     assert sample[0] == SourceRecord({"user_id": "ann"}, b"another", (), 5)
     assert sample[1] == SourceRecord(None, b"another", (), 5)
@@ -257,3 +257,21 @@ def test_bytes_that_are_no_ids_are_asked_for_once(registry: Apicurio, plain: Gat
     assert sum(path.startswith("/schemas/ids/") for path in plain.paths) == count
     read = RegistryReader(schemas).read_batch([record.value for record in records if record.value is not None])
     assert all(isinstance(one, Rejected) for one in read)
+
+
+def test_dead_letters_with_many_unknown_schemas_are_asked_for_together(plain: Gateway) -> None:
+    """Each question about an unknown schema waits almost a second, and bytes that are no ids are all different."""
+    users = LetterUsers(Settings(schema_registry=plain.address))
+    letters = [OfKafka(json_value(NEVER_REGISTERED + number, {"a": 1}), 5, b"ann") for number in range(30)]
+    started_s = time.monotonic()
+    users.prepare([*letters, OfKafka(None, 5), OfKafka(b"{}", 5)])
+    assert all(users.of(letter) >= {b"ann"} for letter in letters)
+    assert time.monotonic() - started_s < 10.0
+    assert plain.paths.count(f"/schemas/ids/{NEVER_REGISTERED}") == waiting.MIN_TRIES
+
+
+def test_dead_letters_without_erasures_need_no_registry() -> None:
+    users = LetterUsers(Settings(schema_registry="http://127.0.0.1:1"))
+    assert users.of(OfKafka(b'{"user_id": "ann"}', 5, b"bob")) == {b"ann", b"bob"}
+    with pytest.raises(RegistryError, match="does not answer"):
+        users.prepare([OfKafka(json_value(1, {}), 5)])

@@ -46,13 +46,23 @@ class Apicurio:
             "schemaType": kind,
             "references": [dict(zip(("name", "subject", "version"), one, strict=True)) for one in references],
         }
-        request = urllib.request.Request(
-            f"{self.address}/subjects/{subject}/versions",
-            json.dumps(body).encode(),
-            {"Content-Type": "application/vnd.schemaregistry.v1+json"},
-        )
+        return int(self._send(f"/subjects/{subject}/versions", body, "POST")["id"])
+
+    def keep_compatible(self, subject: str, level: str = "BACKWARD") -> None:
+        """Let the registry refuse versions of a subject that are not compatible with the versions before."""
+        self._send(f"/config/{subject}", {"compatibility": level}, "PUT")
+
+    def schema(self, schema_id: int) -> tuple[str, str]:
+        """Return the kind and the text of a schema, as a program in another language would ask for it."""
+        with urllib.request.urlopen(f"{self.address}/schemas/ids/{schema_id}", timeout=ANSWER_S) as answer:
+            found = json.load(answer)
+            return found.get("schemaType", "AVRO"), found["schema"]
+
+    def _send(self, path: str, body: Any, method: str) -> Any:
+        headers = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
+        request = urllib.request.Request(self.address + path, json.dumps(body).encode(), headers, method=method)
         with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
-            return int(json.load(answer)["id"])
+            return json.load(answer)
 
 
 @contextmanager

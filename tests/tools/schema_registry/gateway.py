@@ -17,13 +17,23 @@ class Gateway:
     def __init__(self, target: str, login: str, tls: ssl.SSLContext | None) -> None:
         """login: `user:password`, or an empty text where the gateway asks for none."""
         self.fails_with: HTTPStatus | None = None
+        self.fails_at = ""  # only requests whose path has this end fail
         self.paths: list[str] = []  # of the requests that came
         gateway = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                self.pass_on(None)
+
+            def do_POST(self) -> None:
+                self.pass_on(self.rfile.read(int(self.headers["Content-Length"])))
+
+            def pass_on(self, sent: bytes | None) -> None:
                 gateway.paths.append(self.path)
-                status, body = gateway.answer(target + self.path, self.headers.get("Authorization", ""), login)
+                request = urllib.request.Request(target + self.path, sent)
+                if sent is not None:
+                    request.add_header("Content-Type", self.headers["Content-Type"])
+                status, body = gateway.answer(request, self.headers.get("Authorization", ""), login)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -39,13 +49,13 @@ class Gateway:
             scheme = "https"
         self.address = f"{scheme}://localhost:{self.server.server_port}"
 
-    def answer(self, url: str, authorization: str, login: str) -> tuple[int, bytes]:
-        if self.fails_with is not None:
+    def answer(self, request: urllib.request.Request, authorization: str, login: str) -> tuple[int, bytes]:
+        if self.fails_with is not None and request.selector.endswith(self.fails_at):
             return self.fails_with, b"the gateway fails"
         if login and authorization != "Basic " + base64.b64encode(login.encode()).decode():
             return HTTPStatus.UNAUTHORIZED, b"who are you?"
         try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:

@@ -7,7 +7,7 @@ import pytest
 
 from streams import cli
 from streams.commands.dead_letters.letter import letter_from_record
-from streams.commands.dead_letters.letter_users import user_ids_reader
+from streams.commands.dead_letters.letter_users import LetterUsers
 from streams.commands.doctor.event_checks import sample_finding, users_finding
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import dead_letter, decode_headers
@@ -33,14 +33,14 @@ def letter(record: Record) -> Record:
 
 
 def test_a_letter_names_its_user_by_the_mapping_and_every_text_of_a_broken_one(mapping: str) -> None:
-    user_ids = user_ids_reader(Settings(mapping=mapping))
+    user_ids = LetterUsers(Settings(mapping=mapping)).of
     whole = user_ids(letter(shop_record(0, shop="s", who="u", sku="i1")))
     assert b"s:u" in whole, "the user is made of two fields"
     assert {b"u", b"i1", b"a key of its own"} <= whole
     assert b"u-7" in user_ids(letter(Record(b"k", BROKEN, 0, 5)))
     with_header = Record(b"k", None, 0, 5, headers=(("subject", b"u-8"),))
     assert b"u-8" in user_ids(letter(with_header))
-    assert b"u-7" not in user_ids_reader(Settings())(letter(Record(b"k", b'{"who": "u-7"}', 0, 5)))
+    assert b"u-7" not in LetterUsers(Settings()).of(letter(Record(b"k", b'{"who": "u-7"}', 0, 5)))
 
 
 def test_a_letter_keeps_the_headers_of_its_record_up_to_a_limit() -> None:
@@ -85,4 +85,4 @@ def test_a_replay_into_a_mapped_topic_is_refused(
 
 def test_an_unknown_mapping_is_an_error_with_a_remedy() -> None:
     with pytest.raises(Exception, match='did you mean "segment"'):
-        user_ids_reader(Settings(mapping="segmnt"))
+        LetterUsers(Settings(mapping="segmnt"))
