@@ -1,15 +1,15 @@
 """What it costs to read a topic with aiokafka, through Faust by record batches, and with librdkafka.
 
-`python -m tests.benchmarks.scale.transports [--records N] [--rounds N]`: the CPU time that a process takes for each record,
-over all threads, from the making of the consumer to the last record. Every reader reads the key, the value, the
+`python -m tests.benchmarks.scale.transports [--records N] [--rounds N]`: the CPU time that a process takes for each
+record, over all threads, from the making of the consumer to the last record. Every reader reads the key, the value, the
 timestamp, the offset, the partition and the headers of every record, of committed records alone, and checks checksums.
 Each reading is a process of its own with the settings of a worker's process. The readers take turns in each round.
 
 - `aiokafka`: the client's own lists of records
 - `faust`: `streams.broker.transport`, as a worker has it, with an agent that acknowledges every batch at once
-- `messages`: librdkafka (confluent-kafka) with KIP-848 and static membership; the fields by the methods of its messages
-- `records`: the same, made to lists of objects with attributes by partition, which the rest of a worker reads
-- `agent`: the same lists from a thread of their own, through a Faust channel to an agent
+- `messages`: librdkafka (confluent-kafka) with KIP-848 and static membership, as lists of its messages by partition
+- `records`: the same, made to lists of objects with attributes, which the rest of a worker reads
+- `agent_messages`, `agent_records`: the same lists from a thread of their own, through a Faust channel to an agent
 """
 
 import argparse
@@ -24,6 +24,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import confluent_kafka
@@ -75,7 +76,7 @@ def main() -> int:
             {name: _in_process(name, services.bootstrap, args.records) for name in READERS} for _ in range(args.rounds)
         ]
     for name in READERS:
-        print(f"{name:<10}", *(_summary(key, [found[name][key] for found in rounds]) for key in rounds[0][name]))
+        print(f"{name:<14}", *(_summary(key, [found[name][key] for found in rounds]) for key in rounds[0][name]))
     return 0
 
 
@@ -121,22 +122,17 @@ def read_by_aiokafka(broker: str, count: int) -> int:
     return asyncio.run(run())
 
 
-class FaustApp(faust.App):
-    """A Faust application with the transport of a worker, and nothing that a worker asks before a partition is read."""
+async def _begin_assignment(_: Any) -> Opened:
+    return Opened("", {}, (), ())
 
-    async def begin_assignment(self, _: Any) -> Opened:
-        return Opened("", {}, (), ())
 
-    async def confirm_topic(self) -> None:
-        """Return at once: nobody makes the topic again."""
-
-    def _create_directories(self) -> None:
-        """Create no folder."""
+async def _confirm_topic() -> None:
+    """Return at once: nobody makes the topic again."""
 
 
 def read_by_faust(broker: str, count: int) -> int:
     transport.deliver_as_batches(TOPIC)
-    app = FaustApp(
+    app = faust.App(
         uuid.uuid4().hex,
         broker=f"{transport.URL_SCHEME}://{broker}",
         store="memory://",
@@ -150,6 +146,8 @@ def read_by_faust(broker: str, count: int) -> int:
         broker_max_poll_records=POLL_RECORDS,
         broker_commit_interval=1.0,
     )
+    app.begin_assignment, app.confirm_topic = _begin_assignment, _confirm_topic  # what a worker asks the store
+    app._create_directories = lambda: None
     topic = app.topic(TOPIC, schema=transport.BatchSchema(key_type=bytes, value_type=bytes), maxsize=2)
     read, done = [0, 0], asyncio.Event()
 
@@ -185,61 +183,79 @@ def _librdkafka(broker: str) -> confluent_kafka.Consumer:
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",
             "check.crcs": True,
+            "fetch.queue.backoff.ms": 10,  # By default, the fetcher rests a second whenever 100,000 messages wait.
         }
     )
     consumer.subscribe([TOPIC])
     return consumer
 
 
-def read_messages(broker: str, count: int) -> int:
-    consumer, size = _librdkafka(broker), 0
-    while count > 0:
-        messages: list[Any] = consumer.consume(POLL_RECORDS, POLL_S)
-        count -= len(messages)
-        for message in messages:
-            assert message.error() is None
-            size += len(message.key()) + len(message.value())
-            _ = (message.partition(), message.offset(), message.timestamp(), message.headers())
+def messages_by_partition(messages: Iterable[Any]) -> dict[int, list[Any]]:
+    found: defaultdict[int, list[Any]] = defaultdict(list)
+    for message in messages:
+        assert message.error() is None
+        found[message.partition()].append(message)
+    return found
+
+
+def records_by_partition(messages: Iterable[Any]) -> dict[int, list[Any]]:
+    found: defaultdict[int, list[Any]] = defaultdict(list)
+    for message in messages:
+        assert message.error() is None
+        partition, (_, timestamp_ms) = message.partition(), message.timestamp()
+        fields = (message.offset(), timestamp_ms, message.key(), message.value(), message.headers())
+        found[partition].append(Record(TOPIC, partition, *fields))
+    return found
+
+
+def size_of_messages(messages: Iterable[Any]) -> int:
+    """The same as `size_of`, by the methods of librdkafka's messages."""
+    size = 0
+    for message in messages:
+        size += len(message.key()) + len(message.value())
+        _ = (message.partition(), message.offset(), message.timestamp(), message.headers())
     return size
 
 
-def read_records(broker: str, count: int) -> int:
-    return sum(size_of(records) for batch in _batches(broker, count) for records in batch.values())
+ByPartition = Callable[[Iterable[Any]], dict[int, list[Any]]]
+WAYS: dict[str, tuple[ByPartition, Callable[[Iterable[Any]], int]]] = {
+    "messages": (messages_by_partition, size_of_messages),
+    "records": (records_by_partition, size_of),
+}
 
 
-def _batches(broker: str, count: int) -> Iterator[dict[int, list[Record]]]:
-    """Yield what a call of librdkafka returns as records by partition."""
+def _batches(broker: str, count: int, by_partition: ByPartition) -> Iterator[list[Any]]:
+    """Yield what librdkafka returns, as a list for each partition of each call."""
     consumer = _librdkafka(broker)
     while count > 0:
-        messages: list[Any] = consumer.consume(POLL_RECORDS, POLL_S)
+        messages = consumer.consume(POLL_RECORDS, POLL_S)
         count -= len(messages)
-        by_partition: defaultdict[int, list[Record]] = defaultdict(list)
-        for message in messages:
-            assert message.error() is None
-            partition, (_, timestamp_ms) = message.partition(), message.timestamp()
-            fields = (message.offset(), timestamp_ms, message.key(), message.value(), message.headers())
-            by_partition[partition].append(Record(TOPIC, partition, *fields))
-        yield by_partition
+        yield from by_partition(messages).values()
 
 
-def read_by_agent(broker: str, count: int) -> int:
-    app = FaustApp(uuid.uuid4().hex, broker=f"kafka://{broker}", store="memory://", web_enabled=False)
+def read_by_librdkafka(way: str, broker: str, count: int) -> int:
+    by_partition, size = WAYS[way]
+    return sum(map(size, _batches(broker, count, by_partition)))
+
+
+def read_by_agent(way: str, broker: str, count: int) -> int:
+    by_partition, size = WAYS[way]
+    app = faust.App(uuid.uuid4().hex, broker=f"kafka://{broker}", store="memory://", web_enabled=False)
     channel = app.channel(maxsize=2)
     read, done = [0, 0], asyncio.Event()
 
     async def agent(stream: Any) -> None:
-        async for records in stream:
-            read[0] += len(records)
-            read[1] += size_of(records)
+        async for batch in stream:
+            read[0] += len(batch)
+            read[1] += size(batch)
             if read[0] >= count:
                 done.set()
 
     reader = app.agent(channel, name="reader", concurrency=1)(agent)
 
     def consume(loop: asyncio.AbstractEventLoop) -> None:
-        for batch in _batches(broker, count):
-            for records in batch.values():
-                asyncio.run_coroutine_threadsafe(channel.send(value=records), loop).result()
+        for batch in _batches(broker, count, by_partition):
+            asyncio.run_coroutine_threadsafe(channel.send(value=batch), loop).result()
 
     async def run() -> int:
         app.flow_control.resume()  # Faust holds all channels until a consumer has started.
@@ -254,9 +270,10 @@ def read_by_agent(broker: str, count: int) -> int:
 READERS: dict[str, Callable[[str, int], int]] = {
     "aiokafka": read_by_aiokafka,
     "faust": read_by_faust,
-    "messages": read_messages,
-    "records": read_records,
-    "agent": read_by_agent,
+    "messages": partial(read_by_librdkafka, "messages"),
+    "records": partial(read_by_librdkafka, "records"),
+    "agent_messages": partial(read_by_agent, "messages"),
+    "agent_records": partial(read_by_agent, "records"),
 }
 
 
