@@ -1,8 +1,8 @@
 """The features of the local Kafka: what the broker offers to clients, each at a level that the cluster has agreed on.
 
 A storage that Thalweg formats has only a metadata version. The features of clients then stand at level 0: such a broker
-refuses a consumer with `group.protocol=consumer` (KIP-848), for example. The features are therefore raised at a start, by
-a request to the running broker (docs/decisions.md#features-of-the-local-kafka).
+refuses a consumer with `group.protocol=consumer` (KIP-848), for example. So a start raises the features by a request to
+the running broker (docs/decisions.md#features-of-the-local-kafka).
 """
 
 from collections.abc import Mapping
