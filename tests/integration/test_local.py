@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 from cassandra.cluster import Cluster, Session
+from confluent_kafka import Consumer
 from kafka import KafkaConsumer, KafkaProducer
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.admin import KafkaAdminClient, NewTopic, UpdateFeatureType
 
 from streams.broker.topics import check_broker
 from streams.config.loading import load_settings
 from streams.local import LocalServices, local_services
 from streams.local.errors import LocalServiceError
+from streams.local.jvm.jars import cache_dir, classpaths
+from streams.local.jvm.java_runtime import java_command, java_environment
 from streams.local.process.process_ids import is_running
 
 THALWEG = [sys.executable, "-m", "streams.cli"]
@@ -97,6 +100,64 @@ def test_a_record_and_a_vector_can_be_written_and_read(services: LocalServices) 
     assert read_record(services.bootstrap, "local.record") == (b"anna", b"view")
     write_row(services.cassandra.address, "local_row")
     assert read_row(services.cassandra.address, "local_row") == [1, -2, 0.5, 4]
+
+
+def levels_of(services: LocalServices) -> dict[str, int]:
+    """Return by feature the level that the cluster has agreed on, without the features at level 0."""
+    admin = KafkaAdminClient(bootstrap_servers=services.bootstrap)
+    features = admin.describe_features()
+    admin.close()
+    return {name: levels["finalized"][1] for name, levels in features.items() if "finalized" in levels}
+
+
+def levels_of_the_release() -> dict[str, int]:
+    """Return by feature the level that Kafka's own tool says of its newest release."""
+    jars = classpaths(["kafka"], cache_dir(os.environ))["kafka"]
+    command = java_command(["-Xmx64m"], jars, "kafka.tools.StorageTool", ["version-mapping"])
+    told = subprocess.run(command, env=java_environment(), capture_output=True, text=True, timeout=60, check=True)
+    lines = (line.split()[0].split("=") for line in told.stdout.splitlines() if "=" in line)
+    return {name: int(level) for name, level in lines}
+
+
+def test_kafka_has_all_features_of_its_release(services: LocalServices) -> None:
+    expected = levels_of_the_release()
+    assert expected["group.version"] >= 1
+    assert expected["transaction.version"] >= 2
+    del expected["kraft.version"]  # how controllers vote, which does not concern clients
+    assert levels_of(services) == expected
+
+
+def test_a_kafka_that_is_started_on_older_data_gets_the_features(services: LocalServices) -> None:
+    expected = levels_of(services)
+    admin = KafkaAdminClient(bootstrap_servers=services.bootstrap)
+    admin.update_features({"streams.version": (UpdateFeatureType.SAFE_DOWNGRADE, 0)})
+    admin.close()
+    services.kafka.wait_until_ready(limit_s=20)
+    assert levels_of(services) == expected
+
+
+def test_a_consumer_of_the_new_group_protocol_joins_and_reads(services: LocalServices) -> None:
+    write_record(services.bootstrap, "local.protocol")
+    consumer = Consumer(
+        {
+            "bootstrap.servers": services.bootstrap,
+            "group.id": "local.protocol",
+            "group.protocol": "consumer",  # KIP-848
+            "auto.offset.reset": "earliest",
+        }
+    )
+    try:
+        consumer.subscribe(["local.protocol"])
+        message = consumer.poll(20)
+        assert message is not None
+        assert message.error() is None, message.error()
+        assert (message.key(), message.value()) == (b"anna", b"view")
+        admin = KafkaAdminClient(bootstrap_servers=services.bootstrap)
+        groups = {group["group_id"]: group["group_type"] for group in admin.list_groups()}
+        admin.close()
+        assert groups["local.protocol"] == "consumer"
+    finally:
+        consumer.close()
 
 
 def test_a_crash_and_an_orderly_restart_keep_data_and_ports(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import struct
 from streams.broker.topics import broker_admin
 from streams.config.errors import BrokerError, SettingsError
 from streams.config.settings import Settings
+from streams.local.kafka.features import has_newest_features
 
 PROBE_LIMIT_S = 2.0
 METADATA_KEY, METADATA_VERSION, CORRELATION_ID = 3, 4, 1
@@ -31,10 +32,13 @@ def has_live_broker(host: str, port: int) -> bool:
     return False
 
 
-def accepts_login(settings: Settings) -> bool:
-    """True when a secure Kafka accepts the user of the settings and has at least one live broker."""
+def serves_clients(settings: Settings) -> bool:
+    """True when Kafka accepts the user of the settings, has a live broker, and has all features of its release.
+
+    The call raises features that are below their newest level. Raises LocalServiceError where Kafka refuses.
+    """
     try:
         with broker_admin(settings) as admin:
-            return bool(admin.describe_cluster()["brokers"])
-    except (BrokerError, SettingsError):  # the port is open, and authentication does not work yet
+            return bool(admin.describe_cluster()["brokers"]) and has_newest_features(admin)
+    except (BrokerError, SettingsError):  # the port is open, and Kafka does not work yet
         return False

@@ -10,7 +10,7 @@ from streams.config.settings import Secret, Settings
 from streams.local.credentials import Credentials
 from streams.local.jvm.java_runtime import java_command, java_environment
 from streams.local.kafka.configuration import LOG4J_YAML, server_properties
-from streams.local.kafka.readiness import accepts_login, has_live_broker
+from streams.local.kafka.readiness import has_live_broker, serves_clients
 from streams.local.kafka.storage import format_storage, format_storage_with_user
 from streams.local.private_file import write_private_file
 from streams.local.process.ports import HOST
@@ -55,8 +55,8 @@ def kafka_service(
 
 
 def _readiness_probe(port: int, credentials: Credentials | None) -> Callable[[], bool]:
-    if credentials is None:
-        return lambda: has_live_broker(HOST, port)
-    values = {"broker": f"{HOST}:{port}", **credentials.client_settings("broker")}
-    settings = msgspec.convert(values, Settings, dec_hook=Secret.read)
-    return lambda: accepts_login(settings)
+    login = {} if credentials is None else credentials.client_settings("broker")
+    settings = msgspec.convert({"broker": f"{HOST}:{port}", **login}, Settings, dec_hook=Secret.read)
+    if credentials is not None:
+        return lambda: serves_clients(settings)
+    return lambda: has_live_broker(HOST, port) and serves_clients(settings)

@@ -17,7 +17,8 @@ FORMAT_LIMIT_S = 60.0  # takes a second of Java on an idle machine
 def format_storage(log_dir: Path) -> None:
     """Write what `kafka-storage.sh format` would write, without the second of Java that the tool takes.
 
-    A controller without a `bootstrap.checkpoint` starts with its newest production metadata version.
+    A controller without a `bootstrap.checkpoint` starts with its newest production metadata version, and with all other
+    features at level 0 (`streams.local.kafka.features`).
     """
     log_dir.mkdir(parents=True, exist_ok=True)
     text = f"version=1\nnode.id=1\ncluster.id={_random_id()}\ndirectory.id={_random_id()}\n"
