@@ -1,7 +1,7 @@
 """Events, the records that the broker confirmed, and the rules by which producers choose a partition."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -37,6 +37,15 @@ class Sent(NamedTuple):
     position: Position
     user_id: str
     event: Event | None
+
+
+def ends_of(sent: Iterable[Sent], incarnation: int) -> dict[int, int]:
+    """By partition, the offset behind the last record of this incarnation of the topic."""
+    ends: dict[int, int] = {}
+    for position in (record.position for record in sent):
+        if position.incarnation == incarnation:
+            ends[position.partition] = max(ends.get(position.partition, 0), position.offset + 1)
+    return ends
 
 
 def murmur2_partition(key: bytes, partitions: int) -> int:

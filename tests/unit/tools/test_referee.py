@@ -23,7 +23,7 @@ from streams.engine.state_cell import bytes_of_rows, encode_states
 from tests.referee.judgement import SCORE_TOLERANCE, Findings, Outputs, RecordIds, judge
 from tests.referee.model import Model
 from tests.referee.recompute import Expected, recompute
-from tests.referee.records import Position, Sent, Shop, crc32_partition, fnv1a_partition, murmur2_partition
+from tests.referee.records import Position, Sent, Shop, crc32_partition, ends_of, fnv1a_partition, murmur2_partition
 from tests.referee.rows import Row, decode_row
 
 BUNDLES = [Path(__file__).parents[3] / path for path in ("streams/demo/bundle", "tests/e2e/before_rooms/bundle")]
@@ -118,6 +118,11 @@ def encode(value: Any) -> bytes:
 
 def judged(model: Model, records: list[Sent], outputs: Outputs) -> Findings:
     return judge(model, recompute(model, records), outputs, IDS)
+
+
+def test_records_of_another_incarnation_do_not_count_as_the_end_of_a_partition(records: list[Sent]) -> None:
+    assert ends_of(records, 0) == {0: 81}
+    assert ends_of(records, 1) == {0: 5}
 
 
 def test_right_outputs_have_no_problem(model: Model, records: list[Sent]) -> None:
