@@ -114,18 +114,23 @@ class Shop:
         An order that comes twice is longer than the ids that a worker remembers, now and then.
         """
         draw = self.draw
+        decided: set[str] = set()  # A repetition is the same object as the event before, which has been sent.
         for user_id, event in self.events(users, count):
-            if LINES not in event and event["action"] != SKIPPED_ACTION:
+            if event["event_id"] not in decided:
+                decided.add(event["event_id"])
                 kind = draw.random()
                 if kind < 0.02:
                     event["action"] = SKIPPED_ACTION
                 elif kind < 0.3:
-                    event[LINES] = [
-                        {"item_id": self._pick("items"), "price": 2.5} for _ in range(draw.randrange(1, 13))
-                    ]
-                    if kind < 0.04:
-                        event[LINES].append({"price": 1})
+                    self._make_order(event, is_broken=kind < 0.04)
             yield user_id, event
+
+    def _make_order(self, event: Event, is_broken: bool) -> None:
+        """Give the event lines in the place of its item. The mapping would read a broken line's item in the event."""
+        lines = [{"item_id": self._pick("items"), "price": 2.5} for _ in range(self.draw.randrange(1, 13))]
+        event.pop("item_id")
+        event.pop("price", None)
+        event[LINES] = [*lines, {"price": 1}] if is_broken else lines
 
     def one_each(self, users: Sequence[str], count: int = 1) -> Iterator[tuple[str, Event]]:
         """So many new events of every user, in turn."""

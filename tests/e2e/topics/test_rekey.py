@@ -1,0 +1,163 @@
+"""`thalweg rekey` is killed and stopped while a producer writes, and every line stands once in the topic by user."""
+
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from export.runtime.bundle import Bundle
+from streams.broker.topics import describe_topic, ensure_topic
+from streams.health.rights.kafka_rights import dead_letter_topic, rekey_id
+from streams.local import LocalServices
+from tests.support.deployment import Deployment, environment_of
+from tests.support.mapped.segment import Call, calls, records
+
+COUNT, USERS, RATE = 24_000, 40, 3_000.0
+KILLS = 4
+SEEN_WITHIN_S, ENDS_WITHIN_S = 20.0, 5.0
+
+
+@pytest.fixture
+def deployment(services: LocalServices, bundle: Bundle, tmp_path: Path) -> Deployment:
+    made = Deployment(services, bundle, tmp_path)
+    ensure_topic(made.settings, target_of(made), 3)  # the source has 4 partitions
+    return made
+
+
+class Run:
+    """A process of the command."""
+
+    def __init__(self, deployment: Deployment, *options: str) -> None:
+        self._source, self._target = deployment.settings.behavior_topic, target_of(deployment)
+        self._settings = deployment.settings
+        command = [sys.executable, "-m", "streams.cli", "rekey", self._source, "--mapping", "segment"]
+        self.process = subprocess.Popen(
+            [*command, "--to", self._target, *options],
+            env=environment_of(deployment.settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def lag(self) -> int:
+        return describe_topic(self._settings, self._source, rekey_id(self._source, self._target)).lag
+
+    def end(self, number: signal.Signals, code: int) -> tuple[str, str, float]:
+        """Send a signal. Return what the process wrote, and how long the end took, in seconds."""
+        begun_s = time.monotonic()
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=SEEN_WITHIN_S)
+        assert self.process.returncode == code, out + err
+        return out, err, time.monotonic() - begun_s
+
+
+@pytest.fixture
+def start(deployment: Deployment) -> Iterator[Callable[..., Run]]:
+    """Return a function that starts a run. The runs end with the test."""
+    runs: list[Run] = []
+
+    def started(*options: str) -> Run:
+        runs.append(Run(deployment, *options))
+        return runs[-1]
+
+    yield started
+    for run in runs:
+        run.process.kill()
+        run.process.wait()
+
+
+def target_of(deployment: Deployment) -> str:
+    return f"{deployment.settings.behavior_topic}.keyed"
+
+
+def written(deployment: Deployment) -> int:
+    """Return the end of the target, with the records of transactions that are open or aborted."""
+    return sum(describe_topic(deployment.settings, target_of(deployment)).end_offsets.values())
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    give_up_at_s = time.monotonic() + SEEN_WITHIN_S
+    while not holds():
+        assert time.monotonic() < give_up_at_s, f"not so after {SEEN_WITHIN_S} s"
+        time.sleep(0.02)
+
+
+def test_no_line_is_lost_or_written_twice_when_the_command_is_killed(
+    deployment: Deployment, start: Callable[..., Run]
+) -> None:
+    log, draw = calls(COUNT, USERS, 500, foreign=0.02), random.Random(7)
+    sending = threading.Thread(target=deployment.send, args=(records(log), RATE))
+    sending.start()
+    for _ in range(KILLS):
+        before, run = written(deployment), start("--follow")
+        wait_until(lambda: written(deployment) > before)  # noqa: B023
+        time.sleep(draw.uniform(0, 0.3))
+        run.end(signal.SIGKILL, -signal.SIGKILL)
+    assert sending.is_alive(), "the last kill came after the load, so the test shows nothing"
+    run = start("--follow")
+    sending.join()
+    wait_until(lambda: run.lag() == 0)
+    out, err, took_s = run.end(signal.SIGTERM, 0)
+    assert "records: " in out
+    assert err == ""
+    assert took_s < ENDS_WITHIN_S
+    check_target(deployment, log)
+
+
+def check_target(deployment: Deployment, log: list[Call]) -> None:
+    """Every user has the lines of the user's records once, in their order, under the user's key."""
+    wanted: dict[str, list[tuple[str, str]]] = {}
+    for call in log:
+        if call.events:
+            wanted.setdefault(call.user, []).extend(lines_of(call.value))
+    found: dict[str, list[tuple[str, str]]] = {}
+    for record in deployment.records(target_of(deployment)):
+        event = msgspec.json.decode(record.value)
+        assert record.key == event["user_id"].encode()
+        found.setdefault(event["user_id"], []).append((event["event_id"], event["item_id"]))
+    repeated = [one for one, times in Counter(pair for pairs in found.values() for pair in pairs).items() if times > 1]
+    assert repeated == []
+    assert found == wanted
+    letters = Counter(
+        record.value for record in deployment.records(dead_letter_topic(deployment.settings.behavior_topic))
+    )
+    assert letters == Counter(call.value for call in log if call.events is None)
+
+
+def lines_of(value: bytes) -> list[tuple[str, str]]:
+    """Return the id of the event and the product of each line of a call."""
+    call = msgspec.json.decode(value)
+    products = call["properties"].get("products")
+    if products is None:
+        return [(call["messageId"], call["properties"]["product_id"])]
+    return [(f"{call['messageId']}#{n}", line["product_id"]) for n, line in enumerate(products, 1)]
+
+
+def test_a_second_process_ends_the_first_one(deployment: Deployment, start: Callable[..., Run]) -> None:
+    """The second one begins at once. The first one ends at its next record, and nothing is written twice."""
+    log = calls(900, USERS, 500)
+    first = start("--follow")
+    deployment.send(records(log[:300]))
+    wait_until(lambda: written(deployment) > 0 and first.lag() == 0)
+    second = start()  # without --follow, it ends when it has read what is there
+    out, err = second.process.communicate(timeout=SEEN_WITHIN_S)
+    assert second.process.returncode == 0, err
+    assert "0 records" in out
+    deployment.send(records(log[300:600]))
+    out, err = first.process.communicate(timeout=SEEN_WITHIN_S)
+    assert first.process.returncode == 1
+    assert "another `thalweg rekey` of these topics has begun" in err
+    assert len(err.splitlines()) == 1, err[:6000]
+    last = start("--follow")
+    deployment.send(records(log[600:]))
+    wait_until(lambda: last.lag() == 0)
+    assert last.end(signal.SIGINT, 0)[1] == ""
+    check_target(deployment, log)
