@@ -85,7 +85,7 @@ async def _run(rekey: Rekey, follow: bool) -> int | None:
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Leave out errors of Kafka that nobody awaits. The first one is raised, and all records of a batch have the same."""
+    """Leave out errors of Kafka that nobody awaits. The first one is raised, and every record of a batch has one."""
     if not isinstance(context.get("exception"), KafkaError):
         loop.default_exception_handler(context)
 

@@ -1,4 +1,4 @@
-"""The script of `thalweg setup --print` runs whole: Kafka's own tools make topics and rights, the driver runs the CQL."""
+"""The script of `thalweg setup --print` runs whole: Kafka's tools make topics and rights, the driver runs the CQL."""
 
 import os
 import subprocess
