@@ -116,7 +116,7 @@ class Rekey:
         check_at_s = time.monotonic() + CHECK_S
         while not self._stop.is_set():
             batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS)
-            for events, offsets, counts in self._transactions(batches):
+            for events, offsets, counts in self.transactions(batches):
                 await self._write(producer, events, offsets)
                 self._count(events, counts)
                 if self._stop.is_set():
@@ -144,7 +144,7 @@ class Rekey:
         if added:
             _assign(consumer, self._source, dict.fromkeys(added, 0) | {tp.partition: at for tp, at in held.items()})
 
-    def _transactions(
+    def transactions(
         self, batches: Mapping[TopicPartition, Sequence[Any]]
     ) -> Iterator[tuple[list[Sent], dict[TopicPartition, int], Reading]]:
         """What each transaction writes, the offsets behind it, and the counts of its records."""
