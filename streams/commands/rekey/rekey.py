@@ -114,13 +114,15 @@ class Rekey:
     async def _carry_on(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, until: Topic | None) -> None:
         """until: the topic up to whose present end records are carried; None goes on until `stop`."""
         check_at_s = time.monotonic() + CHECK_S
-        while not self._stop.is_set():
+        while True:  # A stop of the consumer right after an assignment would never return, so one poll comes first.
             batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS)
             for events, offsets, counts in self.transactions(batches):
                 await self._write(producer, events, offsets)
                 self._count(events, counts)
                 if self._stop.is_set():
                     return
+            if self._stop.is_set():
+                return
             if until is not None and await self._is_at(consumer, until.stable_offsets):
                 return
             if time.monotonic() > check_at_s:

@@ -1,5 +1,6 @@
 """`thalweg rekey` is killed and stopped while a producer writes, and every line stands once in the topic by user."""
 
+import asyncio
 import random
 import signal
 import subprocess
@@ -13,8 +14,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from encoder.data.mapping import load_mapping
 from export.runtime.bundle import Bundle
-from streams.broker.topics import describe_topic, ensure_topic
+from streams.broker.partitioners.rules import PARTITIONERS
+from streams.broker.topics import broker_admin, describe_topic, ensure_topic
+from streams.commands.rekey import rekey
 from streams.health.rights.kafka_rights import dead_letter_topic, rekey_id
 from streams.local import LocalServices
 from tests.support.deployment import Deployment, environment_of
@@ -161,3 +165,35 @@ def test_a_second_process_ends_the_first_one(deployment: Deployment, start: Call
     wait_until(lambda: last.lag() == 0)
     assert last.end(signal.SIGINT, 0)[1] == ""
     check_target(deployment, log)
+
+
+def test_added_partitions_are_read_and_written(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle command also commits now and then, and so keeps its offsets."""
+    monkeypatch.setattr(rekey, "CHECK_S", 0.5)
+    source, target, log = deployment.settings.behavior_topic, target_of(deployment), calls(400, USERS, 500)
+    ensure_topic(deployment.settings, dead_letter_topic(source), 1)
+    rule, places = PARTITIONERS["murmur2"], rekey.Places(3, 1)
+    command = rekey.Rekey(deployment.settings, source, target, load_mapping("segment"), rule, places)
+
+    def events() -> int:
+        return len(deployment.records(target))
+
+    async def run() -> None:
+        running = asyncio.create_task(command.run(follow=True))
+        with broker_admin(deployment.settings) as admin:
+            admin.create_partitions({source: 6, target: 5})
+        await asyncio.sleep(2.5)
+        await asyncio.to_thread(deployment.send, records(log))
+        give_up_at_s = time.monotonic() + SEEN_WITHIN_S
+        while await asyncio.to_thread(events) < sum(call.events or 0 for call in log):
+            assert time.monotonic() < give_up_at_s, running
+            await asyncio.sleep(0.2)
+        command.stop()
+        await running
+
+    asyncio.run(run())
+    check_target(deployment, log)
+    described = describe_topic(deployment.settings, source, command.group)
+    assert described.lag == 0
+    assert set(described.committed) == set(range(6))
+    assert {record.partition for record in deployment.records(target)} == set(range(5))
