@@ -24,7 +24,7 @@ from streams.local import LocalServices
 from tests.support.deployment import Deployment, environment_of
 from tests.support.mapped.segment import Call, calls, records
 
-COUNT, USERS, RATE = 24_000, 40, 3_000.0
+MOST, PART, USERS, RATE = 60_000, 1_000, 40, 2_000.0
 KILLS = 4
 SEEN_WITHIN_S, ENDS_WITHIN_S = 20.0, 5.0
 
@@ -97,8 +97,16 @@ def wait_until(holds: Callable[[], bool]) -> None:
 def test_no_line_is_lost_or_written_twice_when_the_command_is_killed(
     deployment: Deployment, start: Callable[..., Run]
 ) -> None:
-    log, draw = calls(COUNT, USERS, 500, foreign=0.02), random.Random(7)
-    sending = threading.Thread(target=deployment.send, args=(records(log), RATE))
+    log, draw, killed = calls(MOST, USERS, 500, foreign=0.02), random.Random(7), threading.Event()
+    sent: list[Call] = []
+
+    def send() -> None:
+        while not killed.is_set() and len(sent) < MOST:
+            part = log[len(sent) : len(sent) + PART]
+            deployment.send(records(part), RATE)
+            sent.extend(part)
+
+    sending = threading.Thread(target=send)
     sending.start()
     for _ in range(KILLS):
         before, run = written(deployment), start("--follow")
@@ -107,13 +115,14 @@ def test_no_line_is_lost_or_written_twice_when_the_command_is_killed(
         run.end(signal.SIGKILL, -signal.SIGKILL)
     assert sending.is_alive(), "the last kill came after the load, so the test shows nothing"
     run = start("--follow")
+    killed.set()
     sending.join()
     wait_until(lambda: run.lag() == 0)
     out, err, took_s = run.end(signal.SIGTERM, 0)
     assert "records: " in out
     assert err == ""
     assert took_s < ENDS_WITHIN_S
-    check_target(deployment, log)
+    check_target(deployment, sent)
 
 
 def check_target(deployment: Deployment, log: list[Call]) -> None:
