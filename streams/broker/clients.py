@@ -1,5 +1,6 @@
 """Opening the Kafka clients of aiokafka, and turning their errors into BrokerErrors. The only place that does so."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -50,7 +51,17 @@ async def open_consumer(settings: Settings, failure: str, **options: Any) -> Asy
             await consumer.start()
             yield consumer
     finally:
+        await stop_consumer(consumer)
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Stop the consumer. A fetch that waits for a lost broker raises CancelledError (aiokafka 0.14.0)."""
+    try:
         await consumer.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
 
 
 @contextlib.asynccontextmanager

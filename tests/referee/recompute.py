@@ -1,5 +1,6 @@
 """What must be stored and published after the records that were sent. Everything is computed with ONNX and numpy."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -40,6 +41,7 @@ class Expected:
     evaluated: dict[Position, Evaluated] = field(default_factory=dict)
     repeated: int = 0  # records that a producer sent twice
     rejected: int = 0  # orders with a broken line
+    rejected_and_erased: int = 0  # those of them whose users were erased later: their dead letters are not listed
     skipped: int = 0  # records without an event
     erasures: int = 0
 
@@ -51,11 +53,13 @@ def recompute(model: Model, records: Iterable[Sent]) -> Expected:
     positions is the order of each user's events.
     """
     found = Expected()
+    letters: Counter[str] = Counter()  # of each user who was not erased since
     state, outlook = model.initial()
     for record in sorted(records, key=lambda one: one.position):
         if record.event is None:
             found.users.pop(record.user_id, None)
             found.erased.add(record.user_id)
+            found.rejected_and_erased += letters.pop(record.user_id, 0)
             found.erasures += 1
             continue
         if record.event["action"] == SKIPPED_ACTION:
@@ -64,6 +68,7 @@ def recompute(model: Model, records: Iterable[Sent]) -> Expected:
         lines = events_of(record.event)
         if any("item_id" not in line for line in lines):
             found.rejected += 1
+            letters[record.user_id] += 1
             continue
         user = found.users.get(record.user_id)
         if user is not None and record.event["event_id"] in user.recent:

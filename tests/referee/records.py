@@ -1,7 +1,7 @@
 """Events, the records that the broker confirmed, and the rules by which producers choose a partition."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -37,6 +37,15 @@ class Sent(NamedTuple):
     position: Position
     user_id: str
     event: Event | None
+
+
+def ends_of(sent: Iterable[Sent], incarnation: int) -> dict[int, int]:
+    """By partition, the offset behind the last record of this incarnation of the topic."""
+    ends: dict[int, int] = {}
+    for position in (record.position for record in sent):
+        if position.incarnation == incarnation:
+            ends[position.partition] = max(ends.get(position.partition, 0), position.offset + 1)
+    return ends
 
 
 def murmur2_partition(key: bytes, partitions: int) -> int:
@@ -105,18 +114,23 @@ class Shop:
         An order that comes twice is longer than the ids that a worker remembers, now and then.
         """
         draw = self.draw
+        decided: set[str] = set()  # A repetition is the same object as the event before, which has been sent.
         for user_id, event in self.events(users, count):
-            if LINES not in event and event["action"] != SKIPPED_ACTION:
+            if event["event_id"] not in decided:
+                decided.add(event["event_id"])
                 kind = draw.random()
                 if kind < 0.02:
                     event["action"] = SKIPPED_ACTION
                 elif kind < 0.3:
-                    event[LINES] = [
-                        {"item_id": self._pick("items"), "price": 2.5} for _ in range(draw.randrange(1, 13))
-                    ]
-                    if kind < 0.04:
-                        event[LINES].append({"price": 1})
+                    self._make_order(event, is_broken=kind < 0.04)
             yield user_id, event
+
+    def _make_order(self, event: Event, is_broken: bool) -> None:
+        """Give the event lines in the place of its item. The mapping would read a broken line's item in the event."""
+        lines = [{"item_id": self._pick("items"), "price": 2.5} for _ in range(self.draw.randrange(1, 13))]
+        event.pop("item_id")
+        event.pop("price", None)
+        event[LINES] = [*lines, {"price": 1}] if is_broken else lines
 
     def one_each(self, users: Sequence[str], count: int = 1) -> Iterator[tuple[str, Event]]:
         """So many new events of every user, in turn."""

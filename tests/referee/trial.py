@@ -12,7 +12,7 @@ from tests.referee.judgement import Findings, Outputs, RecordIds, judge
 from tests.referee.model import VOCABULARIES, Model
 from tests.referee.product import POLL_S, PREFIX, READY_LIMIT_S, Finished, Services, Worker, run
 from tests.referee.recompute import recompute
-from tests.referee.records import RULES, Event, Rule, Sent, Shop
+from tests.referee.records import RULES, Event, Rule, Sent, Shop, ends_of
 from tests.referee.registry import SIZES, Scenario
 from tests.referee.rows import Row, Rows
 from tests.referee.topics import Broker, Producer
@@ -187,10 +187,7 @@ class Trial:
     def drain(self, model: Model | None = None, limit_s: float = DRAIN_LIMIT_S) -> bool:
         """Wait until the bundle's group has committed every record, and every applied event is evaluated."""
         one = model or self.models[0]
-        ends: dict[int, int] = {}
-        for incarnation, partition, offset in (record.position for record in self.sent):
-            if incarnation == self.topic.incarnation:
-                ends[partition] = max(ends.get(partition, 0), offset + 1)
+        ends = ends_of(self.sent, self.topic.incarnation)
         due = {self.ids.of(position) for position in recompute(one, self.sent).evaluated}
 
         def is_drained() -> bool:

@@ -47,12 +47,15 @@ def as_user(settings: Settings, name: str) -> Settings:
     return msgspec.structs.replace(settings, **changed, **passwords)
 
 
-def set_up(deployment: Deployment, name: str, *programs: Role) -> dict[str, list[str]]:
-    """Do for a user what `thalweg setup` does. Return what was made, what existed and what differs."""
+def set_up(deployment: Deployment, name: str, *programs: Role, source: str | None = None) -> dict[str, list[str]]:
+    """Do for a user what `thalweg setup` does. Return what was made, what existed and what differs.
+
+    source: the topic that `thalweg rekey` reads.
+    """
     settings, manifest = deployment.settings, deployment.bundle.manifest
-    plan = make_plan(settings, programs, manifest if needs_cassandra(programs) else None, name, name)
+    plan = make_plan(settings, programs, manifest if needs_cassandra(programs) else None, name, name, source)
     found: dict[str, list[str]] = {}
-    for step in make(settings, plan, manifest if plan.schema else None):
+    for step in make(settings, plan, manifest if plan.schema else None, source):
         found.setdefault(step.state, []).append(f"{step.what}: {step.detail}")
     return found
 

@@ -10,6 +10,7 @@ from streams.commands.setup.plan import Plan, make_plan, needs_cassandra
 from streams.commands.setup.registry_setup import make_update_schema
 from streams.commands.setup.script import script
 from streams.commands.setup.step import Step
+from streams.config.errors import InputError
 from streams.config.loading import load_settings
 from streams.config.settings import Settings
 from streams.health.rights.roles import ROLES
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PROGRAM",
         help=f"programs that get rights, of {', '.join(ROLES)} (default: worker)",
     )
+    parser.add_argument("--source", metavar="TOPIC", help="topic that `thalweg rekey` reads (with --for rekey)")
     parser.add_argument("--bundle", metavar="DIR", help="bundle whose tables are made (default: the setting `bundle`)")
     parser.add_argument("--user", metavar="NAME", help="user of Kafka who gets the rights of the programs")
     parser.add_argument("--cassandra-role", metavar="NAME", help="role of Cassandra that gets the rights")
@@ -35,26 +37,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make everything, or print the script. Returns 1 where something exists with other settings than planned."""
+    """Make everything, or print the script. Returns 1 where something exists with other settings than planned.
+
+    Raises InputError, SettingsError, BrokerError and StoreError.
+    """
+    if ("rekey" in args.programs) != (args.source is not None):
+        raise InputError("--for rekey and --source TOPIC belong together: name the topic that `thalweg rekey` reads")
     settings = load_settings()
     manifest = None
     if needs_cassandra(args.programs):
         manifest = Bundle.load(settings.bundle_folder(args.bundle)).manifest
-    plan = make_plan(settings, args.programs, manifest, args.user, args.cassandra_role)
+    plan = make_plan(settings, args.programs, manifest, args.user, args.cassandra_role, args.source)
     if args.print:
         print(script(settings, plan), end="")
         return 0
     counts = {"made": 0, "exists": 0, "differs": 0, "skipped": 0}
-    for step in make(settings, plan, manifest):
+    for step in make(settings, plan, manifest, args.source):
         counts[step.state] += 1
         print(f"{step.state:<8} {step.what}{f': {step.detail}' if step.detail else ''}", flush=True)
     print(f"setup: {', '.join(f'{count} {state}' for state, count in counts.items() if count)}")
     return 1 if counts["differs"] else 0
 
 
-def make(settings: Settings, plan: Plan, manifest: Manifest | None) -> Iterator[Step]:
-    """Make what is missing, one thing after the other. Raises BrokerError, RegistryError, StoreError, SettingsError."""
-    yield from make_topics(settings)
+def make(settings: Settings, plan: Plan, manifest: Manifest | None, source: str | None = None) -> Iterator[Step]:
+    """Make what is missing, one thing after the other. Raises BrokerError, RegistryError, StoreError, SettingsError.
+
+    source: the topic that `thalweg rekey` reads.
+    """
+    yield from make_topics(settings, source)
     yield from make_acls(settings, plan)
     yield from make_update_schema(settings, plan)
     if manifest is None:

@@ -15,13 +15,20 @@ from kafka.admin import (
 )
 from kafka.errors import SecurityDisabledError
 
-from streams.broker.topic_settings import planned_topics
-from streams.broker.topics import broker_admin, ensure_catalogue_topic, ensure_monitor_topics, ensure_topics
+from streams.broker.topic_settings import PlannedTopic, planned_topics
+from streams.broker.topics import (
+    broker_admin,
+    describe_topic,
+    ensure_catalogue_topic,
+    ensure_monitor_topics,
+    ensure_topic,
+    ensure_topics,
+)
 from streams.commands.setup.plan import Plan
 from streams.commands.setup.step import Step
 from streams.config.errors import BrokerError
 from streams.config.settings import Settings
-from streams.health.rights.kafka_rights import KafkaRight
+from streams.health.rights.kafka_rights import KafkaRight, dead_letter_topic
 
 OPERATIONS = {
     "Read": ACLOperation.READ,
@@ -36,17 +43,25 @@ RESOURCES = {
 }
 
 
-def make_topics(settings: Settings) -> Iterator[Step]:
-    """Create topics as the programs would. Raises SettingsError for a topic that the programs refuse, BrokerError."""
+def make_topics(settings: Settings, source: str | None = None) -> Iterator[Step]:
+    """Create topics as the programs would. Raises SettingsError for a topic that the programs refuse, BrokerError.
+
+    source: the topic that `thalweg rekey` reads, whose dead-letter topic is made with as many partitions.
+    """
     with broker_admin(settings) as admin:
         before = set(admin.list_topics())
     ensure_topics(settings)
     ensure_monitor_topics(settings)
     ensure_catalogue_topic(settings)
+    planned = {}
+    if source:
+        name, partitions = dead_letter_topic(source), describe_topic(settings, source).partitions
+        ensure_topic(settings, name, partitions)
+        planned[name] = PlannedTopic(partitions, settings.replication, {})
     with broker_admin(settings) as admin:
-        names = list(planned_topics(settings, settings.partitions))
+        names = [*planned, *planned_topics(settings, settings.partitions)]
         found = {topic["name"]: topic for topic in admin.describe_topics(names)}
-    planned = planned_topics(settings, len(found[settings.behavior_topic]["partitions"]))
+    planned = planned_topics(settings, len(found[settings.behavior_topic]["partitions"])) | planned
     for name, topic in planned.items():
         partitions = found[name]["partitions"]
         has = f"{len(partitions)} partitions, {len(partitions[0]['replica_nodes'])} replicas"

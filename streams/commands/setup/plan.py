@@ -9,7 +9,7 @@ from streams.broker.decoding.registration import updates_schema
 from streams.broker.topic_settings import PlannedTopic, planned_topics
 from streams.config.settings import Settings
 from streams.health.rights.cassandra_rights import CassandraRight, cassandra_rights
-from streams.health.rights.kafka_rights import KafkaRight, joined_uses, kafka_rights
+from streams.health.rights.kafka_rights import SOURCE, KafkaRight, dead_letter_topic, joined_uses, kafka_rights
 from streams.health.rights.roles import Role
 from streams.store import cql_schema
 
@@ -44,13 +44,17 @@ def make_plan(
     manifest: Manifest | None,
     user: str | None,
     role: str | None,
+    source: str | None = None,
 ) -> Plan:
     """The plan for these programs. manifest: of the bundle, whose widths the tables have; None leaves Cassandra out.
 
-    Raises SettingsError for a keyspace name that Cassandra does not take.
+    source: the topic that `thalweg rekey` reads. Raises SettingsError for a keyspace name that Cassandra does not take.
     """
     topics = planned_topics(settings, settings.partitions)
-    acls = _united(right for program in programs for right in kafka_rights(settings, program)) if user else []
+    if source:
+        topics[dead_letter_topic(source)] = PlannedTopic(settings.partitions, settings.replication, {})
+    acls = [right for program in programs for right in kafka_rights(settings, program, source or SOURCE)]
+    acls = _united(acls) if user else []
     update_schema = updates_schema(settings) if "worker" in programs and settings.updates_format != "json" else None
     if manifest is None:
         return Plan(topics, user, acls, [], role, [], update_schema)

@@ -51,13 +51,13 @@ def _topic_command(settings: Settings, name: str, topic: PlannedTopic) -> str:
 def _acl_commands(settings: Settings, rights: Sequence[KafkaRight], user: str) -> Iterator[str]:
     """One command for all resources of a kind on which the user gets the same right."""
     ordered = sorted(rights, key=_kind)
-    for (_, _, uses), group in groupby(ordered, key=_kind):
+    for (*_, uses), group in groupby(ordered, key=_kind):
         note = f"  # for {' and '.join(uses)}" if uses else ""
         yield acl_command(settings, group, shlex.quote(user), LOGIN) + note
 
 
-def _kind(right: KafkaRight) -> tuple[str, str, tuple[str, ...]]:
-    return right.resource, right.operation, right.uses
+def _kind(right: KafkaRight) -> tuple[str, bool, str, tuple[str, ...]]:
+    return right.resource, right.is_prefix, right.operation, right.uses
 
 
 def _registration(settings: Settings, schema: Registered) -> Iterator[str]:

@@ -35,14 +35,22 @@ OPERATION_NAMES = {"Read": "READ", "Write": "WRITE", "Describe": "DESCRIBE", "De
 _TABLES_QUERY = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
 
 
-def check_broker_rights(settings: Settings, role: Role, bundle_id: str = "", uses: Collection[str] = ()) -> None:
+def check_broker_rights(
+    settings: Settings,
+    role: Role,
+    bundle_id: str = "",
+    uses: Collection[str] = (),
+    rights: Sequence[KafkaRight] | None = None,
+) -> None:
     """Raises RightsError that names every right which the program needs and this client lacks on Kafka.
 
-    uses: parts of the program that are wanted; a warning names the missing rights of all others. Raises BrokerError.
+    uses: parts of the program that are wanted; a warning names the missing rights of all others. rights: instead of the
+    program's rights by the settings. Raises BrokerError.
     """
     if not _has_login(settings):
         return
-    needed, optional = _divided(lacking_on_broker(settings, kafka_rights(settings, role), bundle_id), uses)
+    wanted = kafka_rights(settings, role) if rights is None else rights
+    needed, optional = _divided(lacking_on_broker(settings, wanted, bundle_id), uses)
     if needed:
         raise RightsError(
             f"{broker_user(settings)} at {settings.broker} lacks {broker_remedies(settings, needed)}; "
@@ -122,9 +130,10 @@ def _has(admin: Any, right: KafkaRight, topics: dict[str, Any], settings: Settin
     if right.resource == "topic":
         return _allows(topics[right.name], right.operation)
     if right.resource == "transactional-id":
-        # Without a producer id the request fails in any case. The id is the one of partition 0.
+        # Without a producer id the request fails in any case. A worker's id is the one of partition 0.
+        of_worker = transactional_id(group_id, settings.updates_topic, 0)
         request = EndTxnRequest(
-            transactional_id=transactional_id(group_id, settings.updates_topic, 0),
+            transactional_id=of_worker if right.is_prefix else right.name,
             producer_id=-1,
             producer_epoch=-1,
             committed=False,
@@ -132,7 +141,8 @@ def _has(admin: Any, right: KafkaRight, topics: dict[str, Any], settings: Settin
         )
         return bool(_send(admin, request).error_code != TransactionalIdAuthorizationFailedError.errno)
     if right.operation == "Read":
-        request = HeartbeatRequest(group_id=group_id, generation_id=-1, member_id="nobody")
+        name = group_id if right.is_prefix else right.name
+        request = HeartbeatRequest(group_id=name, generation_id=-1, member_id="nobody")
         return bool(_send(admin, request).error_code != GroupAuthorizationFailedError.errno)
     answer = _send(admin, DescribeGroupsRequest(groups=[group_id]))
     return bool(answer.groups[0].error_code != GroupAuthorizationFailedError.errno)
@@ -174,4 +184,5 @@ def _listed(uses: Sequence[str]) -> str:
 
 
 def _setup_hint(role: Role, option: str, user: str | None) -> str:
-    return f"`thalweg setup --for {role} {option} {user or 'NAME'}` with an administrator's login gives all of them"
+    program = f"{role} --source TOPIC" if role == "rekey" else role
+    return f"`thalweg setup --for {program} {option} {user or 'NAME'}` with an administrator's login gives all of them"

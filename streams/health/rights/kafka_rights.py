@@ -22,33 +22,35 @@ LOOKALIKES, FROZEN, PAGE, ERASURES, EXPLANATIONS = (
     "explanations of users",
 )
 CATALOGUE, RESEND = "filters by the catalogue", "--resend"
+SOURCE = "<source>"  # stands for the topic that `thalweg rekey` reads
 
 
 class KafkaRight(NamedTuple):
     """A right on one resource, or on all resources whose names begin with `name`.
 
-    uses: what alone needs the right. Empty where the program does not run without the right.
+    uses: what alone needs the right. Empty where the program does not run without the right. is_prefix: every bundle
+    has its own group and transactional ids, so rights of a worker on these have a prefix as their name.
     """
 
     resource: Resource
     name: str
     operation: Operation
     uses: tuple[str, ...] = ()
-
-    @property
-    def is_prefix(self) -> bool:
-        """Every bundle has its own group and transactional ids, so rights on these have a prefix as their name."""
-        return self.resource != "topic"
+    is_prefix: bool = False
 
     def __str__(self) -> str:
-        kind = {"topic": "topic", "group": "groups", "transactional-id": "transactional ids"}[self.resource]
-        return f"{self.operation} on {kind} {f'with the prefix {self.name}' if self.is_prefix else self.name}"
+        kind = {"topic": "topic", "group": "group", "transactional-id": "transactional id"}[self.resource]
+        return f"{self.operation} on {kind}{f's with the prefix {self.name}' if self.is_prefix else f' {self.name}'}"
 
 
-def kafka_rights(settings: Settings, role: Role) -> list[KafkaRight]:
-    """The rights of a program, each once. The rights that the program does not run without come first."""
+def kafka_rights(settings: Settings, role: Role, source: str = SOURCE) -> list[KafkaRight]:
+    """The rights of a program, each once. The rights that the program does not run without come first.
+
+    source: the topic that `thalweg rekey` reads.
+    """
     found: dict[tuple[str, str, str], KafkaRight] = {}
-    for right in _RIGHTS[role](settings):
+    rights = rekey_rights(source, settings.behavior_topic) if role == "rekey" else _RIGHTS[role](settings)
+    for right in rights:
         same = found.setdefault(right[:3], right)
         found[right[:3]] = right._replace(uses=joined_uses(same.uses, right.uses))
     return sorted(found.values(), key=lambda right: bool(right.uses))
@@ -78,12 +80,33 @@ def group_prefix(settings: Settings) -> str:
     return settings.consumer_group_id("")
 
 
+def rekey_id(source: str, target: str) -> str:
+    """The group and the transactional id of `thalweg rekey`. No topic has a colon in its name."""
+    return f"thalweg-rekey-{source}:{target}"
+
+
+def dead_letter_topic(source: str) -> str:
+    """The dead-letter topic of a topic that `thalweg rekey` reads."""
+    return f"{source}.dlq"
+
+
+def rekey_rights(source: str, target: str) -> list[KafkaRight]:
+    """The rights of `thalweg rekey` for these two topics."""
+    name = rekey_id(source, target)
+    return [
+        *_topics("Read", source, target),  # a sample of the target tells the rule of the partitions
+        *_topics("Write", target, dead_letter_topic(source)),
+        KafkaRight("group", name, "Read"),
+        KafkaRight("transactional-id", name, "Write"),
+    ]
+
+
 def _topics(operation: Operation, *names: str, use: str = "") -> list[KafkaRight]:
     return [KafkaRight("topic", name, operation, (use,) if use else ()) for name in names]
 
 
 def _groups(settings: Settings, operation: Operation, use: str = "") -> KafkaRight:
-    return KafkaRight("group", group_prefix(settings), operation, (use,) if use else ())
+    return KafkaRight("group", group_prefix(settings), operation, (use,) if use else (), is_prefix=True)
 
 
 def _worker(settings: Settings) -> list[KafkaRight]:
@@ -94,7 +117,7 @@ def _worker(settings: Settings) -> list[KafkaRight]:
         *_topics("Write", *written),
         *_topics("Describe", settings.metrics_topic),  # A worker looks whether the topic exists, and makes it if not.
         _groups(settings, "Read"),
-        KafkaRight("transactional-id", group_prefix(settings), "Write"),
+        KafkaRight("transactional-id", group_prefix(settings), "Write", is_prefix=True),
         *_topics("DescribeConfigs", *checked, use=CHECK_OF_SETTINGS),
     ]
 

@@ -35,7 +35,8 @@ def mapped_orders(trial: Trial) -> None:
     ):
         trial.expect(found[name] == wanted > 0, f"verify counts {found[name]} as {name}, and {wanted} are due")
     listed = trial.command("dlq", "--json").json()
-    letters = listed["dead_letters"]
-    trial.expect(letters == expected.rejected, f"dlq shows {letters} letters, and {expected.rejected} are due")
+    letters, erased = listed["dead_letters"], listed["erased"]
+    due = (expected.rejected - expected.rejected_and_erased, expected.rejected_and_erased)
+    trial.expect((letters, erased) == due, f"dlq shows {letters} letters and hides {erased}, and {due} are due")
     reasons = {letter["reason"].partition(":")[2].strip().partition(" ")[0] for letter in listed["newest"]}
     trial.expect(reasons == {"item_id"}, f"the letters name {reasons} and not the broken line's item_id")

@@ -36,6 +36,22 @@ class Reading:
         self.rejected[kind] += 1
         self.reasons.setdefault(kind, reason)
 
+    def add_skipped(self, skipped: Skipped, count: int = 1) -> None:
+        """Count so many skipped records."""
+        is_known = skipped in self.skipped or len(self.skipped) < _MOST_KINDS
+        self.skipped[skipped if is_known else Skipped(skipped.reason, "other values")] += count
+
+    def add(self, other: "Reading") -> None:
+        """Add the records of another reading. The first events and the users stay as they are."""
+        self.records += other.records
+        self.read += other.read
+        self.events += other.events
+        for skipped, count in other.skipped.items():
+            self.add_skipped(skipped, count)
+        self.rejected.update(other.rejected)
+        self.reasons = other.reasons | self.reasons
+        self.dropped.update(other.dropped)
+
 
 def read_sample(mapping: Mapping, sample: Iterable[SourceRecord | Rejection], shown: int = 0) -> Reading:
     """Read a sample by a mapping. shown: how many events to keep. A rejection stands for a value that is unreadable."""
@@ -63,8 +79,7 @@ def judge_record(
     if isinstance(judged, Rejection):
         reading.add_rejected(judged.reason)
     elif isinstance(judged, Skipped):
-        is_known = judged in reading.skipped or len(reading.skipped) < _MOST_KINDS
-        reading.skipped[judged if is_known else Skipped(judged.reason, "other values")] += 1
+        reading.add_skipped(judged)
     else:
         reading.read += 1
         reading.events += len(judged)

@@ -157,7 +157,7 @@ def join_source(sources: Sequence[Source], separator: str) -> Source:
 
 def hash_source(sources: Sequence[Source], shown: str) -> Source:
     """A hash of the values of the sources: 24 hexadecimal digits of BLAKE2b over their canonical JSON."""
-    return _composed(shown, sources, _never, _call(_hash, sources))
+    return _composed(shown, sources, _never, _call(_LastHash(), sources))
 
 
 def _call(function: Callable[..., Any], sources: Sequence[Source]) -> Callable[[Writer], str]:
@@ -176,6 +176,25 @@ def _composed(
 ) -> Source:
     places = frozenset(place for source in sources for place in source.places)
     return Source(shown, places, is_absent, tuple(one for source in sources for one in source.objects), write)
+
+
+class _LastHash:
+    """The hash of values. The lines of a record share the hash of the record, which is computed for the first line."""
+
+    def __init__(self) -> None:
+        self._last: tuple[tuple[Any, ...], str] = ((), _hash())
+
+    def __call__(self, *values: Any) -> str:
+        before, found = self._last
+        if len(before) != len(values) or not all(map(_is_same, before, values)):
+            found = _hash(*values)
+            self._last = values, found  # in one assignment, because threads share a mapping
+        return found
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """True for the same object and for equal texts. A key becomes a text of its own for each line."""
+    return one is other or (one.__class__ is str and other.__class__ is str and one == other)
 
 
 def _hash(*values: Any) -> str:

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from export.runtime.bundle import Bundle
-from streams.config.errors import RightsError, restart_helps
+from streams.config.errors import RightsError, StoreError, restart_helps
 from streams.config.settings import Settings
 from streams.demo.worker_process import WorkerProcess
 from streams.health.rights.cassandra_rights import CassandraRight, cassandra_rights
 from streams.health.rights.check import check_broker_rights, check_store_rights, lacking_in_store, lacking_on_broker
 from streams.health.rights.kafka_rights import CHECK_OF_SETTINGS, KafkaRight, kafka_rights
 from streams.local import LocalServices
+from streams.store.registry import Registry
 from streams.store.session import Session
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, run_thalweg, shopping
@@ -135,6 +136,31 @@ def test_each_right_in_cassandra_that_is_taken_away_is_named(
             check()
     assert f"lacks {taken}; run as an administrator: {taken.grant(USER)};" in str(refused.value)
     assert not restart_helps(refused.value)
+
+
+@pytest.mark.parametrize("permission", ["SELECT", "MODIFY"])
+def test_a_worker_that_asked_for_no_rights_ends_where_it_may_not_enter_its_mapping(
+    deployment: Deployment, administrator: Administrator, session: Session, permission: str
+) -> None:
+    """Every right of the worker but this one is there, so the statement of `Registry.use_mapping` needs this right."""
+    (taken,) = (
+        right
+        for right in cassandra_rights(deployment.settings.keyspace, "worker", width_of(deployment.bundle))
+        if (right.table, right.permission) == ("mappings", permission)
+    )
+    registry = Registry(session, deployment.settings.keyspace)
+
+    def is_refused() -> bool:
+        try:
+            registry.use_mapping(deployment.bundle.bundle_id, "the event contract")
+        except StoreError as error:
+            return f"no {permission} permission on <table {deployment.settings.keyspace}.mappings>" in str(error)
+        return False
+
+    wait_until(lambda: not is_refused())
+    with administrator.without_cassandra_rights(USER, taken):
+        wait_until(is_refused)
+    wait_until(lambda: not is_refused())
 
 
 @pytest.mark.parametrize("place", [2, 5], ids=lambda place: str(KAFKA_RIGHTS[place]))

@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 
 from encoder.data.mapping import parse_mapping
+from encoder.data.mapping.proposals import Reading
 from streams.commands.map.sample import of_topic
-from streams.commands.rekey.rekey import Rekey, Sent
+from streams.commands.rekey.rekey import EVENTS, Places, Rekey, Sent
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import REASON_HEADER
 from streams.engine.codec import decode
@@ -16,18 +18,25 @@ from tests.support.processing import Record
 
 KEYED = 'user = ["user", "key:"]\nitem = "item"\naction = { const = "view" }\ntime = "timestamp:"\n'
 
+LINES = 'each = "lines"\nuser = "user"\nitem = "line:sku"\naction = { const = "view" }\ntime = "timestamp:"\n'
+
 
 @pytest.fixture
 def rekey() -> Rekey:
     mapping = parse_mapping(KEYED + '[[where]]\nfrom = "kind"\nin = ["shop"]', "keyed.toml", "keyed")
-    return Rekey(Settings(), "tracking", "keyed", mapping, len)
+    return Rekey(Settings(), "tracking", "keyed", mapping, lambda key, places: len(key) % places, Places(8, 1))
 
 
-def sent(rekey: Rekey, key: bytes | None, value: Any) -> list[Sent]:
+@pytest.fixture
+def counts() -> Reading:
+    return Reading()
+
+
+def sent(rekey: Rekey, key: bytes | None, value: Any, counts: Reading | None = None) -> list[Sent]:
     encoded = None if value is None else json.dumps(value).encode()
     record = Record(key, encoded, offset=3, timestamp=1_772_359_200_000)
     (decoded,) = of_topic([record], JsonReader())
-    return rekey.sent(record, decoded)
+    return rekey.sent(record, decoded, Reading() if counts is None else counts)
 
 
 def test_an_event_is_keyed_by_its_user(rekey: Rekey) -> None:
@@ -43,12 +52,42 @@ def test_a_null_value_is_an_erasure_of_the_user_in_the_key(rekey: Rekey) -> None
         ((topic, kept, _, headers, _),) = sent(rekey, key, None)
         assert (topic, kept) == ("tracking.dlq", key)
         assert b"an erasure needs the user in the key" in dict(headers)[REASON_HEADER]
-    assert rekey.erasures == 1
 
 
-def test_other_records_are_skipped_or_dead_letters(rekey: Rekey) -> None:
-    assert sent(rekey, b"u", {"kind": "page"}) == []
-    ((topic, key, value, headers, _),) = sent(rekey, b"u", {"kind": "shop"})
+def test_other_records_are_skipped_or_dead_letters(rekey: Rekey, counts: Reading) -> None:
+    assert sent(rekey, b"u", {"kind": "page"}, counts) == []
+    ((topic, key, value, headers, _),) = sent(rekey, b"u", {"kind": "shop"}, counts)
     assert (topic, key, value) == ("tracking.dlq", b"u", b'{"kind": "shop"}')
     assert dict(headers)[REASON_HEADER].startswith(b"item_id is missing: no item in ")
-    assert (rekey.counts.records, rekey.counts.skipped.total(), rekey.counts.rejected.total()) == (2, 1, 1)
+    assert (counts.records, counts.skipped.total(), counts.rejected.total()) == (2, 1, 1)
+
+
+def order(offset: int, lines: list[dict[str, Any]]) -> Record:
+    value = {"kind": "shop", "user": "u", "lines": lines}
+    return Record(b"k", json.dumps(value).encode(), offset=offset, timestamp=1_772_359_200_000)
+
+
+def test_long_orders_end_a_transaction_and_every_record_is_counted_once() -> None:
+    """Also an order without lines, an order of five with a broken line, and a tombstone in a compacted topic."""
+    mapping = parse_mapping(LINES, "lines.toml", "lines")
+    rekey = Rekey(Settings(), "tracking", "keyed", mapping, lambda key, places: 0, Places(1, 1))
+    long = [{"sku": f"p-{line}"} for line in range(EVENTS)]
+    tombstone = Record(b"k", None, offset=9, timestamp=0)
+    first, second = TopicPartition("tracking", 0), TopicPartition("tracking", 1)
+    batches = {
+        first: [order(3, long), order(5, []), order(8, [*long[:4], {}]), tombstone],
+        second: [order(2, long), order(4, long[:3])],
+    }
+    found = list(rekey.transactions(batches))
+    written = [(len(sent), offsets) for sent, offsets, _ in found]
+    assert written == [(EVENTS, {first: 4}), (1 + EVENTS, {first: 10, second: 3}), (3, {second: 5})]
+    total = Reading()
+    for _, _, counts in found:
+        total.add(counts)
+    assert (total.records, total.read, total.events) == (6, 3, 2 * EVENTS + 3)
+    assert (total.skipped.total(), total.rejected.total()) == (2, 1)
+    ids = [json.loads(value)["event_id"] for _, _, value, _, _ in found[0][0] if value]
+    assert ids[0].endswith("#1")
+    assert ids[-1].endswith(f"#{EVENTS}")
+    (letter,) = (one for one in found[1][0] if one[0] == "tracking.dlq")
+    assert dict(letter[3])[REASON_HEADER].startswith(b"line 5: item_id is missing")

@@ -17,6 +17,8 @@ WIDTH = 7
 RESOURCES = {
     "topic": "topic ",
     "topics": "topic ",
+    "group": "group ",
+    "transactional id": "transactional id ",
     "groups with the prefix": "groups with the prefix ",
     "transactional ids with the prefix": "transactional ids with the prefix ",
     "table": "table thalweg.",
