@@ -50,7 +50,7 @@ def test_a_topic_of_tracked_events_is_read_by_its_preset(
     out, err = capsys.readouterr()
     assert 'extends = "segment"' in out
     assert "the first 10 of 117 events" in err
-    assert "122 records: 117 give 117 events, 4 are skipped, 1 would become dead letters" in err
+    assert "122 records: 117 give 117 events, 4 are skipped, 1 would become a dead letter" in err
     assert '3 skipped (filter), type is "identify"' in err
     assert "the key of 117 of 117 records with events is not the user, and the records of 4 of 4 users stand in" in err
     assert thalweg("map", settings.behavior_topic, "--mapping", "segment", "--sample", 30) == 0
@@ -102,7 +102,7 @@ def test_a_topic_with_other_keys_becomes_a_topic_keyed_by_user(
     producer.send(source, b"no JSON", key=b"m-x").get()
     assert thalweg("rekey", source, "--mapping", "segment", "--to", target) == 0
     out = capsys.readouterr().out
-    assert "51 records: 50 give 100 events, 0 are skipped, 1 would become dead letters" in out
+    assert "51 records: 50 give 100 events, 0 are skipped, 1 would become a dead letter" in out
     assert f"the dead letters stand in {source}.dlq" in out
     (letter,) = read_committed(settings, f"{source}.dlq", 1)
     assert (letter.key, letter.value) == (b"m-x", b"no JSON")
@@ -133,7 +133,7 @@ def test_an_erasure_of_a_mapped_topic_becomes_an_erasure(
     target = f"{settings.behavior_topic}.keyed"
     assert thalweg("rekey", settings.behavior_topic, "--mapping", mapping, "--to", target) == 0
     out = capsys.readouterr().out
-    assert "2 records: 1 give 1 events, 0 are skipped, 1 would become dead letters" in out
+    assert "2 records: 1 give 1 events, 0 are skipped, 1 would become a dead letter" in out
     assert "1 erasures" in out
     seen, erased = read_committed(settings, target, 2)
     assert (seen.key, erased.key, erased.value) == (b"u-1", b"u-1", None)

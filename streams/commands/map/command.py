@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole_number(1),
         default=SAMPLE,
         metavar="N",
-        help=f"read the newest N records of the topic, or the first N lines of the file (default {SAMPLE})",
+        help="read the newest N records of the topic, as many of each partition, or the first N lines of the file "
+        f"(default {SAMPLE})",
     )
 
 
@@ -116,15 +117,19 @@ def _write_events(args: argparse.Namespace) -> int:
 
 
 def _about(proposal: Proposal, out: Path | None) -> str:
-    where = "standard output" if out is None else str(out)
+    named = "the proposed mapping" if out is None else f"the mapping in {out}"
     if proposal.missing:
         missing = ", ".join(proposal.missing)
         return (
-            f"the mapping in {where} is not complete, because no field looks like {missing}: name the fields, then run "
+            f"{named} is not complete, because no field looks like {missing}: name the fields, then run "
             "`thalweg map` with --mapping FILE"
         )
-    by = "by the names and values of fields" if proposal.preset is None else f"by the preset {proposal.preset}"
-    return f"the mapping in {where} reads the records {by}: check the mapping and the events"
+    does = (
+        "reads fields that were found by their names and values"
+        if proposal.preset is None
+        else f"extends the preset {proposal.preset}, because the records have its form"
+    )
+    return f"{named} {does}: check the mapping and the events"
 
 
 def _show(sample: Sample, counts: Counts, console: Console) -> int:

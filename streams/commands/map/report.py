@@ -53,7 +53,7 @@ def count_lines(reading: Reading) -> list[str]:
     skipped, rejected = reading.skipped.total(), reading.rejected.total()
     lines = [
         f"{reading.records:,} records: {reading.read:,} give {reading.events:,} events, {skipped:,} are skipped, "
-        f"{rejected:,} would become dead letters"
+        + (f"{rejected:,} would become dead letters" if rejected != 1 else "1 would become a dead letter")
     ]
     by_value = [(f"skipped ({one.reason}), {one.value}", count) for one, count in reading.skipped.most_common()]
     lines += _counted(by_value)
@@ -95,7 +95,7 @@ def _where_in_sample(counts: UserCounts) -> str:
             "no user has several records in this sample, so the sample does not tell whether the records of a user "
             "stand in one partition: a larger --sample shows more"
         )
-    of = f"of the {counts.with_several_records:,} users with several records in this sample"
+    of = f"of the {_users(counts.with_several_records)} with several records in this sample"
     if not counts.scattered:
         return f"the records of each {of} stand in one partition; a larger --sample shows more"
     return f"the records of {counts.scattered:,} {of} stand in several partitions; a larger --sample shows more"
@@ -105,11 +105,15 @@ def _where_in_topic(counts: UserCounts, records: int) -> str:
     if not counts.scattered:
         return "the records of each user stand in one partition"
     return (
-        f"the records of {counts.scattered:,} of {counts.users:,} users stand in several partitions: "
+        f"the records of {counts.scattered:,} of {_users(counts.users)} stand in several partitions: "
         f"{counts.records_of_scattered:,} of {records:,} records with events "
-        f"({counts.records_of_scattered / records:.1%}), of which at least {counts.outside:,} "
-        f"({counts.outside / records:.1%}) would become dead letters"
+        f"({counts.records_of_scattered / records:.1%}), and {counts.outside:,} "
+        f"({counts.outside / records:.1%}) are outside the partition with most records of their user"
     )
+
+
+def _users(count: int) -> str:
+    return f"{count:,} user" if count == 1 else f"{count:,} users"
 
 
 def usage_lines(usage: Usage, reading: Reading, records: Sequence[SourceRecord | Rejection] = ()) -> list[str]:

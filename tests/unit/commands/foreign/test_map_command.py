@@ -25,10 +25,10 @@ def test_the_proposal_is_on_standard_output_and_all_else_on_standard_error(
     out, err = capsys.readouterr()
     assert out.startswith("# Proposed by `thalweg map` from 13 records of ")
     assert 'user = "customer"' in out
-    assert "the mapping in standard output reads the records by the names and values of fields" in err
+    assert "the proposed mapping reads fields that were found by their names and values: check the mapping" in err
     assert "the first 10 of 12 events" in err
     assert "2026-03-01 10:00:00.000" in err
-    assert "13 records: 12 give 12 events, 0 are skipped, 1 would become dead letters" in err
+    assert "13 records: 12 give 12 events, 0 are skipped, 1 would become a dead letter" in err
     mapping = tmp_path / "shop.toml"
     mapping.write_text(out)
     assert cli.main(["map", str(log), "--mapping", str(mapping)]) == 0
@@ -42,7 +42,7 @@ def test_out_is_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     log.write_bytes(gzip.compress(json.dumps(RECORD).encode()))
     out = tmp_path / "shop.toml"
     assert cli.main(["map", str(log), "--out", str(out)]) == 0
-    assert f"the mapping in {out} reads" in capsys.readouterr().out
+    assert f"the mapping in {out} reads fields" in capsys.readouterr().out
     assert 'item = "sku"' in out.read_text()
     assert cli.main(["map", str(log), "--out", str(out)]) == 1
     assert "exists: name another file, or replace the file with --overwrite" in capsys.readouterr().err
@@ -56,7 +56,7 @@ def test_a_sample_without_an_event_is_a_failure(tmp_path: Path, capsys: pytest.C
     assert cli.main(["map", str(log)]) == 1
     out, err = capsys.readouterr()
     assert '# item = "PATH", but no field looks like the item' in out
-    assert "is not complete, because no field looks like user, item, time" in err
+    assert "the proposed mapping is not complete, because no field looks like user, item, time" in err
     assert cli.main(["map", str(log), "--mapping", "segment"]) == 1
     assert "2 skipped (filter), type is null" in capsys.readouterr().out
 

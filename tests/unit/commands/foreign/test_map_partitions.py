@@ -3,7 +3,7 @@
 from encoder.data.mapping import SourceRecord, parse_mapping
 from streams.commands.map.counts import Counts, UserPartitions, count_sample
 from streams.commands.map.report import key_lines
-from streams.commands.map.sample import Sample
+from streams.commands.map.sample import Sample, newest_starts
 
 MAPPING = parse_mapping('user = "u"\nitem = "i"\naction = { const = "view" }\ntime = "timestamp:"\n', "f", "f")
 
@@ -31,7 +31,7 @@ def test_a_sample_without_a_user_of_several_records_tells_nothing() -> None:
     (line,) = key_lines(partitions_of(("a", 0), ("b", 1), key=b"m"), is_sample=True)
     assert "no user has several records in this sample, so the sample does not tell" in line
     (line,) = key_lines(partitions_of(("a", 0), ("a", 0), key=b"m"), is_sample=True)
-    assert "the records of each of the 1 users with several records in this sample stand in one partition" in line
+    assert "the records of each of the 1 user with several records in this sample stand in one partition" in line
 
 
 def test_a_whole_topic_is_counted_exactly() -> None:
@@ -39,7 +39,8 @@ def test_a_whole_topic_is_counted_exactly() -> None:
     first, remedy = key_lines(partitions_of(*places, key=b"m"), is_sample=False)
     assert first == (
         "the key of 10 of 10 records with events is not the user; the records of 2 of 4 users stand in several "
-        "partitions: 7 of 10 records with events (70.0%), of which at least 3 (30.0%) would become dead letters"
+        "partitions: 7 of 10 records with events (70.0%), and 3 (30.0%) are outside the partition with most records of "
+        "their user"
     )
     assert "`thalweg rekey`" in remedy
     (line,) = key_lines(partitions_of(("a", 0), ("b", 1), ("b", 1), key=b"m"), is_sample=False)
@@ -48,7 +49,7 @@ def test_a_whole_topic_is_counted_exactly() -> None:
 
 def test_records_with_the_user_as_key_are_scattered_by_a_producer_that_chooses_partitions() -> None:
     first, _ = key_lines(partitions_of(("a", 0), ("a", 1)), is_sample=False)
-    assert first.startswith("the key of each record with events is the user; the records of 1 of 1 users stand in sev")
+    assert first.startswith("the key of each record with events is the user; the records of 1 of 1 user stand in sev")
     assert key_lines(partitions_of(("a", 0), ("a", 0)), is_sample=False) == []
     assert key_lines(UserPartitions(), is_sample=True) == []
 
@@ -61,3 +62,13 @@ def test_records_of_a_topic_are_counted_with_events_alone_and_records_of_a_file_
     counts = Counts(MAPPING)
     assert len(counts.add(records[0])) == 1
     assert counts.partitions.records == 0
+
+
+def test_a_sample_takes_from_full_partitions_what_short_ones_lack() -> None:
+    first, ends = {0: 100, 1: 0, 2: 50, 3: 0}, {0: 1100, 1: 10, 2: 50, 3: 2000}
+    starts = newest_starts(first, ends, 1_000)
+    assert starts == {0: 605, 1: 0, 2: 50, 3: 1505}
+    assert sum(ends[partition] - start for partition, start in starts.items()) == 1_000
+    assert newest_starts(first, ends, 5_000) == first
+    starts = newest_starts(first, {partition: start + 9 for partition, start in first.items()}, 10)
+    assert sorted(first[partition] + 9 - start for partition, start in starts.items()) == [2, 2, 3, 3]
