@@ -52,12 +52,19 @@ def test_a_topic_of_tracked_events_is_read_by_its_preset(
     assert "the first 10 of 117 events" in err
     assert "122 records: 117 give 117 events, 4 are skipped, 1 would become a dead letter" in err
     assert '3 skipped (filter), type is "identify"' in err
-    assert "the key of 117 of 117 records with events is not the user, and the records of 4 of 4 users stand in" in err
+    key = "the key of 117 of 117 records with events is not the user; the records of 4 of"
+    assert f"{key} the 4 users with several records in this sample stand in several partitions" in err
     assert thalweg("map", settings.behavior_topic, "--mapping", "segment", "--sample", 30) == 0
-    assert "30 records: " in capsys.readouterr().out  # ten of each partition
+    out = capsys.readouterr().out
+    assert "30 records: " in out  # ten of each partition
+    assert '5 of the 6 actions in the mapping do not occur in these records: "Product Clicked", ' in out
+    assert "no event has the field price: nothing stands at line:price or properties.price\n" in out
     history = tmp_path / "history.jsonl.gz"
     assert thalweg("map", settings.behavior_topic, "--mapping", "segment", "--events", history) == 0
-    assert "122 records: 117 give 117 events" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "122 records: 117 give 117 events" in out
+    assert f"{key} 4 users stand in several partitions: 117 of 117 records with events (100.0%), and " in out
+    assert "`thalweg rekey`" in out
     assert len(load_log(history)[0]) == 117
 
 
