@@ -39,7 +39,7 @@ from encoder.data.preparation import MAX_EVENTS_PER_DAY, Preparation
 from encoder.errors import InputError
 from encoder.item_embeddings.embeddings import ItemEmbeddings
 from encoder.training.checkpoints.checkpoint_files import checkpoint_folder, trained_settings
-from encoder.training.settings import SEARCH_SPACE, TrainingSettings
+from encoder.training.settings import CONTINUED_MAX_EPOCHS, SEARCH_SPACE, TrainingSettings
 
 if TYPE_CHECKING:
     from encoder.training.initialization import Initialization
@@ -218,7 +218,10 @@ def fit(
                 compute=compute,
                 snapshots=snapshots,
             )
-    return Fitted(trained, baselines, counting_warning(trained.metrics, baselines), search, snapshots, origin)
+    default = TrainingSettings().max_epochs if base is None else CONTINUED_MAX_EPOCHS
+    lowered = settings.max_epochs if settings.max_epochs < default else None
+    warning = counting_warning(trained.metrics, baselines, is_searched=search is not None, lowered_epochs=lowered)
+    return Fitted(trained, baselines, warning, search, snapshots, origin)
 
 
 def make_initialization(

@@ -36,18 +36,40 @@ def best_epoch(epochs: list[dict[str, float]]) -> int:
     return max(epoch for epoch, score in enumerate(scores) if score >= max(scores) * (1 - NEAR))
 
 
-def counting_warning(metrics: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]]) -> str | None:
+def counting_warning(
+    metrics: Mapping[str, float],
+    baselines: Mapping[str, Mapping[str, float]],
+    *,
+    is_searched: bool = False,
+    lowered_epochs: int | None = None,
+) -> str | None:
     """A warning that the model is below a ranking which only counts, or None.
 
     MRR@20 decides, because it also chooses the epoch. Recall@20 counts where the model is more than NEAR below. The
     warning names the best ranking. metrics: of the best epoch. baselines: a key of BASELINES -> the ranking's metrics.
+    is_searched: the settings come from a search. lowered_epochs: the value of --max-epochs where that is below the
+    default.
     """
     for metric, tolerance in ((SELECTION_METRIC, 0.0), ("recall@20", NEAR)):
         best = max(baselines, key=lambda name: baselines[name][metric])
         if metrics[metric] < baselines[best][metric] * (1 - tolerance):
             return (
                 f"On the validation part, the model's {metric} of {metrics[metric]:.4f} is below the "
-                f"{baselines[best][metric]:.4f} that counting alone reaches ({BASELINES[best]}): train a new model on "
-                "more events, or give a search for settings (--tune MINUTES) more time"
+                f"{baselines[best][metric]:.4f} that counting alone reaches ({BASELINES[best]}): "
+                f"{_remedy(is_searched, lowered_epochs)}"
             )
     return None
+
+
+def _remedy(is_searched: bool, lowered_epochs: int | None) -> str:
+    if lowered_epochs is not None:
+        return (
+            f"--max-epochs {lowered_epochs} has ended the training early, so train a new model without this option; "
+            "where that does not suffice, train on more events"
+        )
+    search = (
+        "give the search for settings (--tune MINUTES) more time"
+        if is_searched
+        else "let --tune MINUTES search for settings"
+    )
+    return f"train a new model on more events, or {search}"

@@ -50,14 +50,21 @@ def test_a_topic_of_tracked_events_is_read_by_its_preset(
     out, err = capsys.readouterr()
     assert 'extends = "segment"' in out
     assert "the first 10 of 117 events" in err
-    assert "122 records: 117 give 117 events, 4 are skipped, 1 would become dead letters" in err
+    assert "122 records: 117 give 117 events, 4 are skipped, 1 would become a dead letter" in err
     assert '3 skipped (filter), type is "identify"' in err
-    assert "the key of 117 of 117 records with events is not the user, and the records of 4 of 4 users stand in" in err
+    key = "the key of 117 of 117 records with events is not the user; the records of 4 of"
+    assert f"{key} the 4 users with several records in this sample stand in several partitions" in err
     assert thalweg("map", settings.behavior_topic, "--mapping", "segment", "--sample", 30) == 0
-    assert "30 records: " in capsys.readouterr().out  # ten of each partition
+    out = capsys.readouterr().out
+    assert "30 records: " in out  # ten of each partition
+    assert '5 of the 6 actions in the mapping do not occur in these records: "Product Clicked", ' in out
+    assert "no event has the field price: nothing stands at line:price or properties.price\n" in out
     history = tmp_path / "history.jsonl.gz"
     assert thalweg("map", settings.behavior_topic, "--mapping", "segment", "--events", history) == 0
-    assert "122 records: 117 give 117 events" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "122 records: 117 give 117 events" in out
+    assert f"{key} 4 users stand in several partitions: 117 of 117 records with events (100.0%), and " in out
+    assert "`thalweg rekey`" in out
     assert len(load_log(history)[0]) == 117
 
 
@@ -102,7 +109,7 @@ def test_a_topic_with_other_keys_becomes_a_topic_keyed_by_user(
     producer.send(source, b"no JSON", key=b"m-x").get()
     assert thalweg("rekey", source, "--mapping", "segment", "--to", target) == 0
     out = capsys.readouterr().out
-    assert "51 records: 50 give 100 events, 0 are skipped, 1 would become dead letters" in out
+    assert "51 records: 50 give 100 events, 0 are skipped, 1 would become a dead letter" in out
     assert f"the dead letters stand in {source}.dlq" in out
     (letter,) = read_committed(settings, f"{source}.dlq", 1)
     assert (letter.key, letter.value) == (b"m-x", b"no JSON")
@@ -133,7 +140,7 @@ def test_an_erasure_of_a_mapped_topic_becomes_an_erasure(
     target = f"{settings.behavior_topic}.keyed"
     assert thalweg("rekey", settings.behavior_topic, "--mapping", mapping, "--to", target) == 0
     out = capsys.readouterr().out
-    assert "2 records: 1 give 1 events, 0 are skipped, 1 would become dead letters" in out
+    assert "2 records: 1 give 1 events, 0 are skipped, 1 would become a dead letter" in out
     assert "1 erasures" in out
     seen, erased = read_committed(settings, target, 2)
     assert (seen.key, erased.key, erased.value) == (b"u-1", b"u-1", None)

@@ -4,8 +4,10 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
+import msgspec
+
 from encoder.data.contract.judge import DroppedField
-from encoder.data.contract.quoting import without_controls
+from encoder.data.contract.quoting import quote_json, without_controls
 from encoder.data.mapping import Skipped
 
 _MAX_EXAMPLES = 5
@@ -52,7 +54,9 @@ class LogReport:
         kind = _VALUES.sub("", reason)[:_KIND_LENGTH]
         is_new = kind not in self.reasons
         if is_new or len(self.examples) < _MAX_EXAMPLES:
-            example = f"{self._place(line)}: {reason}: {without_controls(raw[:120].decode(errors='replace'))}"
+            example = f"{self._place(line)}: {reason}"
+            if not _shows(reason, raw):
+                example += f": {without_controls(raw[:120].decode(errors='replace'))}"
             if len(self.examples) < _MAX_EXAMPLES:
                 self.examples.append(example)
             self.reasons.setdefault(kind, _Kind(0, example))
@@ -104,3 +108,12 @@ class LogReport:
         ]
         others = sum(kind.count for _, kind in kinds[_MAX_KINDS:])
         return [*lines, f"  and {others:,} fields of other names or reasons"] if others else lines
+
+
+def _shows(reason: str, raw: bytes) -> bool:
+    """Whether the reason already shows the row, as a mapping's reason of a missing field does."""
+    try:
+        value = msgspec.json.decode(raw)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and quote_json(value) in reason

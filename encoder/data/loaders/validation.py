@@ -15,6 +15,8 @@ from encoder.data.loaders.row_batches import JudgedBatch, LogFormat, RawEvent, R
 from encoder.errors import InputError
 
 _USER_ID = re.compile(rb'"user_id"\s*:\s*"([^"\\]+)"')  # finds the user id in a line that is not valid JSON
+# How the names of logs end. Another name may be that of a topic, which may have dots.
+_LOG_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".txt", ".dat", ".parquet", ".gz", ".gzip", ".zst")
 
 
 def validated_batches(log_format: LogFormat, path: Path) -> Iterator[JudgedBatch]:
@@ -43,6 +45,13 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path} is a folder, and a log is one file: name a file, or join the files of the folder")
     try:
         yield
+    except FileNotFoundError as error:
+        if len(path.parts) > 1 or path.suffix in _LOG_SUFFIXES:
+            raise InputError(f"cannot read the event log {path}: {error}; check the path") from None
+        raise InputError(
+            f"cannot read the event log {path}: there is no such file; where {path} is a topic, write its events to a "
+            f"file with `thalweg map {path} --mapping PRESET|FILE --events FILE`"
+        ) from None
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"cannot read the event log {path}: {error}; check the path and that the file is whole"

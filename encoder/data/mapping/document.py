@@ -11,7 +11,7 @@ from encoder.data.mapping.mapping import Mapping
 from encoder.data.mapping.plan import ALL_OF, Plan
 from encoder.data.mapping.sources.source import Source
 from encoder.data.mapping.sources.specs import SourceError, read_source
-from encoder.data.mapping.sources.times import PER_SECOND, ToMs, time_reader
+from encoder.data.mapping.sources.times import PER_SECOND, time_reader
 
 REQUIRED = {"user": "user_id", "item": "item_id", "action": "action", "time": "event_time_ms"}
 OPTIONAL = {"session": "session_id", "category": "category", "price": "price"}
@@ -50,7 +50,7 @@ def compile_mapping(document: dict[str, Any], file: str, name: str) -> Mapping:
     lines = _at(file, "each", lambda: Lines(document["each"])) if "each" in document else None
     user, item, action = (_source(document[key], key, file) for key in ("user", "item", "action"))
     event_id = _source(document.get("event_id", _RECORD_HASH), "event_id", file)
-    time, to_ms = _time(document["time"], file)
+    time, unit = _time(document["time"], file)
     session, category, price = (_optional(document, key, file) for key in OPTIONAL)
     renamed, drops_other_actions = _actions(document, file)
     attributes = _attributes(document, file)
@@ -61,8 +61,8 @@ def compile_mapping(document: dict[str, Any], file: str, name: str) -> Mapping:
     for source, _ in filters:
         _check_no_line({"where": source}, file)
     plan = Plan(
-        event_id, user, item, action, renamed, drops_other_actions, time, to_ms, session, category, price, attributes,
-        _skipped_without(document.get("skip_without", []), file), filters, lines,
+        event_id, user, item, action, renamed, drops_other_actions, time, time_reader(unit), unit, session, category,
+        price, attributes, _skipped_without(document.get("skip_without", []), file), filters, lines,
     )  # fmt: skip
     return Mapping(name, _fingerprint(document), plan)
 
@@ -85,7 +85,8 @@ def _optional(document: dict[str, Any], key: str, file: str) -> Source | None:
     return None if spec is False else _source(spec, key, file)
 
 
-def _time(spec: Any, file: str) -> tuple[Source, ToMs]:
+def _time(spec: Any, file: str) -> tuple[Source, str | None]:
+    """The source of the time, and the unit that the mapping names."""
     unit = None
     if isinstance(spec, dict) and "unit" in spec:
         unit = spec["unit"]
@@ -95,7 +96,7 @@ def _time(spec: Any, file: str) -> tuple[Source, ToMs]:
                 f'{file}: the key "time": unknown unit {unit!r}: use one of {", ".join(PER_SECOND)}, or leave the '
                 "unit out for dates and times of ISO 8601"
             )
-    return _source(spec, "time", file), time_reader(unit)
+    return _source(spec, "time", file), unit
 
 
 def _actions(document: dict[str, Any], file: str) -> tuple[dict[str, str | None], bool]:

@@ -34,6 +34,7 @@ class Mapping:
         """
         self.name = name
         self.fingerprint = fingerprint
+        self.plan = plan
         self._fields_of_record = record_function(plan, is_judged=False)
         paths: ReadPaths = set()
         self.read_at_once = record_function(plan, is_judged=True, paths=paths)

@@ -21,6 +21,7 @@ class Plan(NamedTuple):
     drops_other_actions: bool
     time: Source
     to_ms: ToMs
+    unit: str | None  # of the time, where the mapping names one
     session: Source | None
     category: Source | None
     price: Source | None

@@ -9,9 +9,10 @@ from encoder.commands.number_arguments import whole_number
 from encoder.commands.preconditions import check_writable_file
 from encoder.console import open_console, print_table
 from encoder.data.mapping import load_mapping, parse_mapping, preset_names
-from encoder.data.mapping.proposals import Proposal, Reading, propose, read_sample
+from encoder.data.mapping.proposals import Proposal, propose
+from streams.commands.map.counts import Counts, count_sample
 from streams.commands.map.events import write_events_of_file, write_events_of_topic
-from streams.commands.map.report import count_lines, event_table, key_lines
+from streams.commands.map.report import count_lines, event_table, key_lines, usage_lines
 from streams.commands.map.sample import Sample, read_file, read_newest
 from streams.config.errors import InputError
 from streams.config.loading import load_settings
@@ -46,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole_number(1),
         default=SAMPLE,
         metavar="N",
-        help=f"read the newest N records of the topic, or the first N lines of the file (default {SAMPLE})",
+        help="read the newest N records of the topic, as many of each partition, or the first N lines of the file "
+        f"(default {SAMPLE})",
     )
 
 
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         return _write_events(args)
     sample = _sample(args.source, args.sample)
     if args.mapping is not None:
-        return _show(sample, read_sample(load_mapping(args.mapping), sample.records, SHOWN), open_console())
+        return _show(sample, count_sample(load_mapping(args.mapping), sample, SHOWN), open_console())
     proposal = propose(sample.records, sample.of)
     if args.out is None:
         print(proposal.text, end="", flush=True)
@@ -71,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if proposal.missing:
         return 1
     mapping = parse_mapping(proposal.text, "the proposed mapping", "proposed")
-    return _show(sample, read_sample(mapping, sample.records, SHOWN), console)
+    return _show(sample, count_sample(mapping, sample, SHOWN), console)
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
@@ -108,28 +110,34 @@ def _write_events(args: argparse.Namespace) -> int:
         counts = write_events_of_file(Path(args.source), mapping, args.events)
     else:
         counts = write_events_of_topic(load_settings(), args.source, mapping, args.events)
-    for line in count_lines(counts):
+    about = [*usage_lines(counts.usage, counts.reading), *key_lines(counts.partitions, is_sample=False)]
+    for line in [*count_lines(counts.reading), *about]:
         _print(open_console(), line)
-    return 0 if counts.events else 1
+    return 0 if counts.reading.events else 1
 
 
 def _about(proposal: Proposal, out: Path | None) -> str:
-    where = "standard output" if out is None else str(out)
+    named = "the proposed mapping" if out is None else f"the mapping in {out}"
     if proposal.missing:
         missing = ", ".join(proposal.missing)
         return (
-            f"the mapping in {where} is not complete, because no field looks like {missing}: name the fields, then run "
+            f"{named} is not complete, because no field looks like {missing}: name the fields, then run "
             "`thalweg map` with --mapping FILE"
         )
-    by = "by the names and values of fields" if proposal.preset is None else f"by the preset {proposal.preset}"
-    return f"the mapping in {where} reads the records {by}: check the mapping and the events"
+    does = (
+        "reads fields that were found by their names and values"
+        if proposal.preset is None
+        else f"extends the preset {proposal.preset}, because the records have its form"
+    )
+    return f"{named} {does}: check the mapping and the events"
 
 
-def _show(sample: Sample, reading: Reading, console: Console) -> int:
+def _show(sample: Sample, counts: Counts, console: Console) -> int:
+    reading = counts.reading
     if reading.first_events:
         print_table(console, event_table(reading))
-    keys = key_lines(reading, sample.records, sample.partitions) if sample.partitions else []
-    for line in [*count_lines(reading), *keys]:
+    about = [*usage_lines(counts.usage, reading, sample.records), *key_lines(counts.partitions, is_sample=True)]
+    for line in [*count_lines(reading), *about]:
         _print(console, line)
     return 0 if reading.events else 1
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,7 +40,7 @@ def read_file(path: Path, count: int) -> Sample:
 
 
 def read_newest(settings: Settings, name: str, count: int) -> Sample:
-    """The newest records of each partition of a topic.
+    """The newest records of a topic, as many of each partition where the partitions are long enough.
 
     Raises BrokerError, InputError for an empty topic, and SettingsError and RegistryError for a schema registry.
     """
@@ -53,15 +53,28 @@ def read_newest(settings: Settings, name: str, count: int) -> Sample:
 
 
 async def _newest(settings: Settings, name: str, topic: Topic, count: int) -> list[Any]:
-    each = math.ceil(count / topic.partitions)
+    starts = newest_starts(topic.start_offsets, topic.stable_offsets, count)
     records: list[Any] = []
     failure = f"topic {name} at {settings.broker} could not be read"
     async with open_consumer(settings, failure) as consumer:
         for partition, end in topic.stable_offsets.items():
-            start = max(topic.start_offsets[partition], end - each)
-            async for batch in read_partition(consumer, name, partition, start, end):
+            async for batch in read_partition(consumer, name, partition, starts[partition], end):
                 records += batch
     return records
+
+
+def newest_starts(first_offsets: Mapping[int, int], ends: Mapping[int, int], count: int) -> dict[int, int]:
+    """For each partition, the offset from which a sample of `count` offsets reads up to the end of the partition.
+
+    Every partition gives the same number. What a short partition lacks is taken from the others.
+    """
+    lengths = {partition: end - first_offsets[partition] for partition, end in ends.items()}
+    starts, left = {}, count
+    for done, partition in enumerate(sorted(lengths, key=lambda one: lengths[one])):
+        taken = min(lengths[partition], math.ceil(left / (len(lengths) - done)))
+        starts[partition] = ends[partition] - taken
+        left -= taken
+    return starts
 
 
 def of_topic(records: Sequence[Any], payload: PayloadReader) -> list[SourceRecord | Rejection]:

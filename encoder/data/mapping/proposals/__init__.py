@@ -2,5 +2,6 @@
 
 from encoder.data.mapping.proposals.proposal import Proposal, propose
 from encoder.data.mapping.proposals.reading import Reading, judge_record, read_record, read_sample
+from encoder.data.mapping.proposals.usage import Usage, closest_paths
 
-__all__ = ["Proposal", "Reading", "judge_record", "propose", "read_record", "read_sample"]
+__all__ = ["Proposal", "Reading", "Usage", "closest_paths", "judge_record", "propose", "read_record", "read_sample"]

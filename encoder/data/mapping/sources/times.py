@@ -11,7 +11,7 @@ _parse_iso = datetime.fromisoformat
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _MS_PER_DAY, _MS_PER_SECOND, _US_PER_MS = 86_400_000, 1_000, 1_000
 # An earlier time in milliseconds is almost surely a time in seconds: the seconds of today have ten digits.
-_FIRST_PLAUSIBLE_MS = 1_000_000_000_000  # 2001-09-09
+FIRST_PLAUSIBLE_MS = 1_000_000_000_000  # 2001-09-09
 
 ToMs = Callable[[Any], int]
 
@@ -28,7 +28,7 @@ def time_reader(unit: str | None) -> ToMs:
     dates and times of ISO 8601, and a text without a zone is UTC.
     """
     per_second = PER_SECOND[unit or "ms"]
-    first_ms = 0 if unit else _FIRST_PLAUSIBLE_MS
+    first_ms = 0 if unit else FIRST_PLAUSIBLE_MS
 
     def read(value: Any) -> int:
         if value.__class__ is str:

@@ -25,10 +25,10 @@ def test_the_proposal_is_on_standard_output_and_all_else_on_standard_error(
     out, err = capsys.readouterr()
     assert out.startswith("# Proposed by `thalweg map` from 13 records of ")
     assert 'user = "customer"' in out
-    assert "the mapping in standard output reads the records by the names and values of fields" in err
+    assert "the proposed mapping reads fields that were found by their names and values: check the mapping" in err
     assert "the first 10 of 12 events" in err
     assert "2026-03-01 10:00:00.000" in err
-    assert "13 records: 12 give 12 events, 0 are skipped, 1 would become dead letters" in err
+    assert "13 records: 12 give 12 events, 0 are skipped, 1 would become a dead letter" in err
     mapping = tmp_path / "shop.toml"
     mapping.write_text(out)
     assert cli.main(["map", str(log), "--mapping", str(mapping)]) == 0
@@ -42,7 +42,7 @@ def test_out_is_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     log.write_bytes(gzip.compress(json.dumps(RECORD).encode()))
     out = tmp_path / "shop.toml"
     assert cli.main(["map", str(log), "--out", str(out)]) == 0
-    assert f"the mapping in {out} reads" in capsys.readouterr().out
+    assert f"the mapping in {out} reads fields" in capsys.readouterr().out
     assert 'item = "sku"' in out.read_text()
     assert cli.main(["map", str(log), "--out", str(out)]) == 1
     assert "exists: name another file, or replace the file with --overwrite" in capsys.readouterr().err
@@ -56,7 +56,7 @@ def test_a_sample_without_an_event_is_a_failure(tmp_path: Path, capsys: pytest.C
     assert cli.main(["map", str(log)]) == 1
     out, err = capsys.readouterr()
     assert '# item = "PATH", but no field looks like the item' in out
-    assert "is not complete, because no field looks like user, item, time" in err
+    assert "the proposed mapping is not complete, because no field looks like user, item, time" in err
     assert cli.main(["map", str(log), "--mapping", "segment"]) == 1
     assert "2 skipped (filter), type is null" in capsys.readouterr().out
 
@@ -93,3 +93,46 @@ def test_all_events_are_written_in_the_contract(tmp_path: Path, capsys: pytest.C
     assert "--events needs --mapping" in capsys.readouterr().err
     assert cli.main(["map", str(log), "--mapping", "segment", "--events", str(out)]) == 1
     assert "exists: name another file" in capsys.readouterr().err
+
+
+TYPING_ERRORS = """
+user = "userId"
+item = "properties.product_id"
+action = "event"
+time = { from = "at", unit = "ms" }
+category = "properties.categry"
+
+[actions]
+"Product Veiwed" = "view"
+"Order Completed" = "purchase"
+Refund = "refund"
+"""
+
+
+def test_typing_errors_and_a_wrong_unit_of_a_mapping_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = {"userId": "u", "event": "Order Completed", "at": 1_772_359_200}
+    order |= {"properties": {"product_id": "p", "category": "c"}}
+    log = written(tmp_path / "shop.jsonl", order, {**order, "event": "Product Viewed"})
+    mapping = tmp_path / "shop.toml"
+    mapping.write_text(TYPING_ERRORS)
+    warning = (
+        "warning: 1 of 1 events have a time before 2001-09-09, the first is 1970-01-21 12:19:19.200: "
+        'check unit = "ms" of the key "time" in the mapping'
+    )
+    actions = (
+        "2 of the 3 actions in the mapping do not occur in these records: "
+        '"Product Veiwed" (did you mean "Product Viewed"?), "Refund"'
+    )
+    assert cli.main(["map", str(log), "--mapping", str(mapping)]) == 0
+    out = capsys.readouterr().out
+    field = "no event has the field category: nothing stands at properties.categry"
+    assert f"{warning}\n{field}; did you mean properties.category?\n{actions}\n" in out
+    assert cli.main(["map", str(log), "--mapping", str(mapping), "--events", str(tmp_path / "e.jsonl")]) == 0
+    assert f"{warning}\n{field}\n{actions}\n" in capsys.readouterr().out
+    mapping.write_text(TYPING_ERRORS.replace("categry", "category").replace('"ms"', '"s"').replace("Veiwed", "Viewed"))
+    log = written(tmp_path / "shop.jsonl", order, *({**order, "event": name} for name in ("Product Viewed", "Refund")))
+    assert cli.main(["map", str(log), "--mapping", str(mapping)]) == 0
+    out = capsys.readouterr().out
+    assert not any(text in out for text in ("warning", "nothing stands", "do not occur"))

@@ -111,6 +111,20 @@ def test_a_missing_log_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFi
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("topic", ["tracking", "behavior.events.v1"])
+def test_a_topic_in_the_place_of_a_log_is_told_how_to_become_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, topic: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", topic, "--mapping", "segment", "--out", "model"]) == 1
+    printed = capsys.readouterr().err
+    assert f"write its events to a file with `thalweg map {topic} --mapping PRESET|FILE --events FILE`" in printed
+    assert "Errno" not in printed
+    for file in ("tracking.csv.gz", "logs/tracking"):
+        assert cli.main(["train", file, "--out", "model"]) == 1
+        assert "thalweg map" not in capsys.readouterr().err
+
+
 def test_a_finished_checkpoint_is_replaced_only_on_request(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,7 @@
 """The comparison of a validation with rankings that only count."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -76,3 +78,21 @@ def test_a_model_below_counting_is_named_with_both_figures(recall: float, mrr: f
     assert (warning is None) == (not parts)
     for part in parts:
         assert part in (warning or "")
+
+
+@pytest.mark.parametrize(
+    ("known", "remedy"),
+    [
+        ({}, "train a new model on more events, or let --tune MINUTES search for settings"),
+        ({"is_searched": True}, "on more events, or give the search for settings (--tune MINUTES) more time"),
+        (
+            {"lowered_epochs": 2},
+            "--max-epochs 2 has ended the training early, so train a new model without this option",
+        ),
+    ],
+)
+def test_the_warning_names_a_remedy_that_the_training_has_not_used(known: dict[str, Any], remedy: str) -> None:
+    warning = counting_warning({"recall@20": 0.1, "mrr@20": 0.01}, COUNTED, **known)
+    assert remedy in (warning or "")
+    assert ("--max-epochs" in (warning or "")) == ("lowered_epochs" in known)
+    assert ("more time" in (warning or "")) == ("is_searched" in known)

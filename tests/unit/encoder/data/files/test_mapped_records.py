@@ -53,6 +53,16 @@ def test_each_event_of_a_line_is_a_row_and_skipped_lines_are_counted(tmp_path: P
     assert "without price (negative): 1 events, first line 7: -1" in text
 
 
+def test_an_example_of_an_unparsable_row_shows_the_record_once(tmp_path: Path) -> None:
+    nobody = {name: value for name, value in TRACK.items() if name != "userId"}
+    _, report = load_log(written(tmp_path, [nobody, {**TRACK, "timestamp": "never"}]), mapping="segment")
+    missing, no_time, no_json = report.examples
+    assert missing.startswith('line 1: user_id is missing: no userId or anonymousId in {"type":"track"')
+    assert missing.count('"type"') == 1
+    assert no_time.count('{"type":"track"') == 1
+    assert no_json.endswith(": no JSON")
+
+
 def test_many_values_of_skipped_records_are_counted_together(tmp_path: Path) -> None:
     others = [{**TRACK, "event": f"Other {number}"} for number in range(50)]
     _, report = load_log(written(tmp_path, [TRACK, *others]), mapping="segment")
