@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka import KafkaProducer
 
 from export.runtime.bundle import Bundle
 from streams.broker.partitioners.rules import murmur2_partition
@@ -20,6 +21,7 @@ from tests.tools.clients import TOOLS, Programs, missing_tools, prepare, wait_fo
 
 NAMES = ["plain", "zoë", "用户", "a/b", "😀", 'quo"ted \\', "x" * 300, *(f"{number:03}" for number in range(30))]
 EVENTS = 3  # of each user
+ABORTED_STEPS = 999
 LONG_TEXT = "ü" * 60_000  # in one event of each language: a record may have up to 256 KiB
 
 Vectors = dict[str, tuple[int, bytes]]  # by user id, the steps and the little-endian floating-point numbers
@@ -80,11 +82,29 @@ def live(services: LocalServices, bundle: Bundle, tmp_path_factory: pytest.TempP
         printed = dict(zip(languages, pool.map(produce, languages), strict=True))
     assert printed == {language: f"{EVENTS * len(NAMES)} events sent\n" for language in languages}
     live.deployment.wait_until_committed()
+    send_and_abort_updates(live)
     live.deployment.send([(erased_user(language).encode(), None) for language in languages])
     live.deployment.wait_until_committed()
     live.stored = stored_vectors(live.deployment)
     yield live
     worker.stop()
+
+
+def send_and_abort_updates(live: Live) -> None:
+    """Write updates in a transaction that is aborted, to the partitions where the erasures' null values will follow."""
+    settings, bundle_id = live.deployment.settings, live.deployment.bundle.bundle_id
+    producer = KafkaProducer(bootstrap_servers=settings.broker, transactional_id=f"{settings.group}-aborted")
+    producer.init_transactions()
+    producer.begin_transaction()
+    for language in live.programs:
+        user = erased_user(language)
+        partition = murmur2_partition(user.encode(), settings.partitions)
+        update = {"user_id": user, "bundle_id": bundle_id, "steps": ABORTED_STEPS, "representation": "AAAAAA=="}
+        key, value = f"{bundle_id}/{user}".encode(), json.dumps(update).encode()
+        producer.send(settings.updates_topic, key=key, value=value, partition=partition)
+    producer.flush()
+    producer.abort_transaction()
+    producer.close()
 
 
 def stored_vectors(deployment: Deployment) -> Vectors:
@@ -134,7 +154,9 @@ def test_updates_give_the_stored_vectors_to_the_last_bit(live: Live, language: s
 
     to = (settings.broker, settings.updates_topic)
     with programs.following("updates", *to, log=live.folder / f"{language}.updates") as lines:
-        last = table(wait_for(lines, is_complete))
+        read = wait_for(lines, is_complete)
+    assert all(line["steps"] != ABORTED_STEPS for line in read if line["vector"]), "a transaction was aborted"
+    last = table(read)
     found = {line["user_id"]: (line["steps"], packed(line["vector"])) for line in last.values() if line["vector"]}
     assert found == live.stored
     assert {line["bundle_id"] for line in last.values() if line["vector"]} == {bundle}
