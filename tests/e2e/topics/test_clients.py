@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from kafka import KafkaProducer
+from kafka.record.memory_records import MemoryRecords
 
 from export.runtime.bundle import Bundle
 from streams.broker.partitioners.rules import murmur2_partition
@@ -21,6 +22,7 @@ from tests.tools.clients import TOOLS, Programs, missing_tools, prepare, wait_fo
 
 NAMES = ["plain", "zoë", "用户", "a/b", "😀", 'quo"ted \\', "x" * 300, *(f"{number:03}" for number in range(30))]
 EVENTS = 3  # of each user
+NOT_COMPRESSED, GZIP = 0, 1  # the codec in the attributes of a record batch
 ABORTED_STEPS = 999
 LONG_TEXT = "ü" * 60_000  # in one event of each language: a record may have up to 256 KiB
 
@@ -134,6 +136,25 @@ def test_events_come_to_the_partition_of_their_user_and_are_applied(live: Live, 
     assert [letter for letter in live.deployment.dead_letters() if letter.key.decode() in users_of(language)] == []
     for user in expected:  # a user's events keep the order in which they were sent
         assert [json.loads(r.value)["event_id"] for r in sent if r.key.decode() == user] == ["e0", "e1", "e2"]
+
+
+@pytest.mark.parametrize("language", TOOLS)
+def test_batches_are_compressed_by_gzip_and_from_a_producer_with_idempotence(
+    live: Live, services: LocalServices, language: str
+) -> None:
+    """A client may leave a batch as it is where gzip does not make the batch smaller."""
+    require(live, language)
+    settings, users, codecs = live.deployment.settings, set(users_of(language)), set()
+    records = live.deployment.records(settings.behavior_topic)
+    erasures = {(r.partition, r.offset) for r in records if r.value is None}  # by Thalweg, which has another codec
+    for path in services.data_dir.rglob(f"{settings.behavior_topic}-*/*.log"):
+        partition = int(path.parent.name.rpartition("-")[2])
+        for batch in MemoryRecords(path.read_bytes()):
+            if (partition, batch.base_offset) not in erasures and next(iter(batch)).key.decode() in users:
+                codecs.add(batch.compression_type)
+                assert batch.producer_id >= 0
+    assert GZIP in codecs
+    assert codecs <= {NOT_COMPRESSED, GZIP}
 
 
 @pytest.mark.parametrize("language", TOOLS)
