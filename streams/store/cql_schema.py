@@ -31,9 +31,15 @@ def item_vectors_table(width: int) -> str:
     return f"item_vectors_{width}"
 
 
+def item_vectors_index(width: int) -> str:
+    """The index by which readers find all item vectors of a bundle in the table of `width` dimensions."""
+    return f"{item_vectors_table(width)}_by_bundle"
+
+
 def statements(keyspace: str, replication: int, width: int, places: int, bought: int) -> list[str]:
     """CREATE statements, in order. Raises SettingsError for a keyspace name that Cassandra does not take."""
-    return [create_keyspace(keyspace, replication), *create_tables(keyspace, width, places, bought).values()]
+    tables = create_tables(keyspace, width, places, bought)
+    return [create_keyspace(keyspace, replication), *tables.values(), create_item_vectors_index(keyspace, width)]
 
 
 def stored_name(keyspace: str) -> str:
@@ -58,6 +64,15 @@ def create_tables(keyspace: str, width: int, places: int, bought: int) -> dict[s
     texts = _create_table_texts(keyspace, width, item_columns(places, bought))
     names = (match[1] for match in map(_TABLE.match, texts) if match is not None)
     return dict(zip(names, texts, strict=True))
+
+
+def create_item_vectors_index(keyspace: str, width: int) -> str:
+    """The CREATE statement of the index. The rows of a bundle stay spread over all nodes, one partition each.
+
+    A table of earlier versions gets the index as well, and Cassandra then indexes the rows that exist.
+    """
+    table = f"{keyspace}.{item_vectors_table(width)}"
+    return f"CREATE INDEX IF NOT EXISTS {item_vectors_index(width)} ON {table} (bundle_id) USING 'sai'"
 
 
 def item_columns(places: int, bought: int) -> dict[str, str]:

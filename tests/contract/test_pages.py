@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -18,10 +19,26 @@ from streams.config.settings import PREFIX, Settings
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 DECISIONS = ROOT / "docs" / "decisions.md"
+CLIENTS = ROOT / "docs" / "clients"
 MAX_README_BYTES = 8 * 1024
 FOREIGN_VARIABLES = "OTEL_"  # The SDK of OpenTelemetry reads these variables.
 # First words of commands that are not ours. The test does not look at what follows them.
-FOREIGN_COMMANDS = {"cd", "curl", "docker", "git", "kill", "npm", "npx", "pip", "source", "torchrun"}
+FOREIGN_COMMANDS = {
+    "cd",
+    "curl",
+    "docker",
+    "git",
+    "go",
+    "java",
+    "kill",
+    "mvn",
+    "node",
+    "npm",
+    "npx",
+    "pip",
+    "source",
+    "torchrun",
+}
 
 FENCE = re.compile(r"^ *```(\w*)")
 LINK = re.compile(r"\]\(([^)\s]+)[^)]*\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
@@ -150,6 +167,34 @@ def check_settings(assignments: list[str]) -> None:
         assert name in known, f"{name} is no setting"
 
 
+def test_the_page_of_clients_shows_every_program_as_the_file_is() -> None:
+    page = CLIENTS.with_name("kafka-clients.md").read_text()
+    shown = re.findall(r"\]\(clients/([\w./-]+)\):\n\n```\w+\n(.*?\n)```\n", page, re.DOTALL)
+    programs = {path for kind in ("*.py", "*.js", "*.go", "*.java") for path in CLIENTS.rglob(kind)}
+    files = {path.relative_to(CLIENTS).as_posix(): path.read_text() for path in programs if not is_installed(path)}
+    assert len(files) == len(shown) == 12
+    assert dict(shown) == files
+
+
+def is_installed(path: Path) -> bool:
+    """Whether a command of the page put the file there."""
+    return not {"node_modules", "lib"}.isdisjoint(path.relative_to(CLIENTS).parts)
+
+
+def test_the_locks_of_clients_name_no_registry() -> None:
+    """A lock with addresses would send every reader to the registry of the person who wrote the lock."""
+    packages = json.loads((CLIENTS / "node" / "package-lock.json").read_text())["packages"]
+    assert [name for name, package in packages.items() if "resolved" in package] == []
+    assert all("integrity" in package for name, package in packages.items() if name)
+
+
+def test_the_python_programs_of_clients_have_the_versions_of_our_lock() -> None:
+    lock = (ROOT / "uv.lock").read_text()
+    for line in (CLIENTS / "python" / "requirements.txt").read_text().splitlines():
+        name, version = line.split("==")
+        assert f'name = "{name}"\nversion = "{version}"' in lock
+
+
 def makefile_targets() -> set[str]:
     return set(re.findall(r"^([\w./-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
@@ -168,6 +213,8 @@ def test_every_command_is_accepted(page: str, command: str) -> None:
     elif first == "make":
         targets = [word for word in rest if "=" not in word]
         assert set(targets) <= makefile_targets(), page
+    elif first == "python" and rest[0].endswith(".py"):
+        assert (ROOT / rest[0]).is_file(), page
     elif first in ("python", "python3") and rest[0] == "-m":
         assert importlib.util.find_spec(rest[1]) is not None, page
     elif first == "export":

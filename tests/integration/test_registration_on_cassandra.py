@@ -1,6 +1,7 @@
 """Item vectors in a real Cassandra, as readers find them during and after the registration."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from cassandra import InvalidRequest, ReadFailure
+from cassandra.query import SimpleStatement
 
 from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError
@@ -28,6 +31,7 @@ from streams.worker.registration import Registration
 from tests.support.bundles import tiny_bundle
 
 ITEMS = 250
+INDEXED_WITHIN_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +93,54 @@ def test_a_bundle_is_announced_at_once_and_its_item_vectors_when_they_are_regist
     assert found.keys() == set(bundle.vocabulary.items)
     for position, item in enumerate(bundle.vocabulary.items, 1):
         np.testing.assert_array_equal(found[item], bundle.item_vectors[position])
+
+
+def vectors_of_bundle(reader: Any, settings: Settings, bundle: Bundle) -> dict[str, bytes]:
+    """Return what one query for all item vectors of a bundle gives, in several pages."""
+    table = item_vectors_table(bundle.manifest.representation_width)
+    query = f"SELECT item_id, vector FROM {settings.keyspace}.{table} WHERE bundle_id = %s"
+    rows = reader.execute(SimpleStatement(query, fetch_size=60), [bundle.bundle_id])
+    found = list(rows)
+    assert len({item for item, _ in found}) == len(found)
+    return {item: bytes(vector) for item, vector in found}
+
+
+def expected_vectors(bundle: Bundle) -> dict[str, bytes]:
+    named = zip(bundle.vocabulary.items, bundle.item_vectors[1:], strict=True)
+    return {item: vector.astype(">f4").tobytes() for item, vector in named}
+
+
+def test_one_query_gives_all_item_vectors_of_a_bundle_and_of_no_other(
+    settings: Settings, bundle: Bundle, reader: Any, tmp_path: Path
+) -> None:
+    other = tiny_bundle(tmp_path / "other", items=70, seed=1)
+    for one in (bundle, other):
+        store = open_store(settings, one)
+        asyncio.run(store.items.write(0, len(one.vocabulary.items)))
+        store.close()
+    for one in (bundle, other):
+        assert vectors_of_bundle(reader, settings, one) == expected_vectors(one)
+
+
+def test_a_table_of_an_earlier_version_gets_the_index_with_the_rows_that_it_holds(
+    settings: Settings, bundle: Bundle, reader: Any
+) -> None:
+    store = open_store(settings, bundle)
+    index = cql_schema.item_vectors_index(bundle.manifest.representation_width)
+    reader.execute(f"DROP INDEX {settings.keyspace}.{index}")
+    asyncio.run(store.items.write(0, ITEMS))
+    with pytest.raises(InvalidRequest, match="ALLOW FILTERING"):
+        vectors_of_bundle(reader, settings, bundle)
+    store.close()
+    open_store(settings, bundle).close()
+    deadline_s = time.monotonic() + INDEXED_WITHIN_S
+    while True:
+        try:
+            assert vectors_of_bundle(reader, settings, bundle) == expected_vectors(bundle)
+            return
+        except ReadFailure:  # Cassandra is still indexing the rows.
+            assert time.monotonic() < deadline_s, "the rows are not indexed"
+            time.sleep(0.1)
 
 
 def test_vectors_without_a_mark_after_a_crash_are_written_again(

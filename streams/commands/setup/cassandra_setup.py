@@ -10,7 +10,7 @@ from streams.config.errors import StoreError
 from streams.config.settings import Settings
 from streams.health.rights.cassandra_rights import not_granted, quoted
 from streams.store import cql_schema
-from streams.store.schema_creation import create_missing
+from streams.store.schema_creation import create_missing, has_item_vectors_index
 from streams.store.session import Session
 
 Columns = dict[str, str]  # the type of each column, by the name of the column
@@ -21,6 +21,8 @@ def make_schema(settings: Settings, session: Session, manifest: Manifest) -> Ite
     """Create what a worker with this bundle would create. Raises StoreError, SettingsError."""
     before = _keyspace_replication(session, settings)
     columns_before = existing_columns(session, settings.keyspace)
+    width = manifest.representation_width
+    had_index = has_item_vectors_index(session, settings.keyspace, width)
     create_missing(session, settings, manifest)
     name = f"keyspace {settings.keyspace}"
     if before is None:
@@ -33,6 +35,11 @@ def make_schema(settings: Settings, session: Session, manifest: Manifest) -> Ite
     existing = existing_columns(session, settings.keyspace)
     for table, expected in expected_columns(settings.keyspace, manifest).items():
         yield _table_step(f"table {settings.keyspace}.{table}", expected, columns_before.get(table), existing[table])
+    index = f"index {settings.keyspace}.{cql_schema.item_vectors_index(width)}"
+    if has_item_vectors_index(session, settings.keyspace, width):
+        yield Step("exists" if had_index else "made", index, "item vectors by bundle")
+    else:
+        yield Step("differs", index, "is missing, and was not made: the warning says why")
 
 
 def make_grants(session: Session, plan: Plan) -> Iterator[Step]:

@@ -8,6 +8,7 @@ import pytest
 from streams.demo.worker_process import WorkerProcess
 from streams.health.rights.kafka_rights import kafka_rights
 from streams.local import LocalServices
+from streams.store.cql_schema import item_vectors_index
 from streams.store.schema_creation import create_missing
 from streams.store.session import Session
 from tests.support.bundles import tiny_bundle
@@ -71,6 +72,28 @@ def test_a_missing_right_to_add_columns_is_named(deployment: Deployment) -> None
     error = error_of(run_thalweg(as_user(admin, USER), "worker"))
     assert f"`ALTER TABLE {table} ADD IF NOT EXISTS (recent_items vector<int, 10>," in error
     assert f"GRANT ALTER ON TABLE {table} TO {USER}" in error
+
+
+def test_a_worker_without_the_right_to_make_the_index_of_item_vectors_starts_and_names_the_right(
+    deployment: Deployment,
+) -> None:
+    """A table of an earlier version has no index. Only readers of all item vectors need the index."""
+    admin, manifest = (
+        deployment.settings_with(keyspace=f"{deployment.settings.keyspace}_index"),
+        deployment.bundle.manifest,
+    )
+    session = Session(admin)
+    create_missing(session, admin, manifest)
+    session.close()
+    width = manifest.representation_width
+    cql(admin, f"DROP INDEX {admin.keyspace}.{item_vectors_index(width)}")
+    cql(admin, *(f"GRANT {right} ON KEYSPACE {admin.keyspace} TO {USER}" for right in ("SELECT", "MODIFY")))
+    worker = WorkerProcess(as_user(admin, USER), deployment.folder / "index.log")
+    worker.start()
+    worker.stop()
+    said = worker.log.read_text()
+    assert "readers cannot ask for all item vectors of a bundle in one query yet" in said
+    assert f"GRANT ALTER ON TABLE {admin.keyspace}.item_vectors_{width} TO {USER}" in said
 
 
 def test_a_topic_that_is_missing_and_may_not_be_created_is_named(deployment: Deployment) -> None:
