@@ -18,7 +18,7 @@ from streams.store.registry import Registry
 from streams.store.session import Session
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, run_thalweg, shopping
-from tests.tools.rights import (
+from tests.tools.rights.users import (
     Administrator,
     as_user,
     cql,

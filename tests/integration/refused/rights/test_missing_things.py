@@ -13,7 +13,7 @@ from streams.store.schema_creation import create_missing
 from streams.store.session import Session
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, run_thalweg
-from tests.tools.rights import as_user, cql, error_of, give_kafka_right, make_users, take_kafka_right
+from tests.tools.rights.users import as_user, cql, error_of, give_kafka_right, make_users, take_kafka_right
 
 USER = "limited"
 PERMISSIONS_KEPT_S = 2.1  # Cassandra reads the permissions of a role again after 2 s (permissions_validity)

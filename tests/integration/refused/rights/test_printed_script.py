@@ -12,7 +12,7 @@ from streams.health.rights.kafka_rights import dead_letter_topic
 from streams.local import LocalServices
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import environment_of, run_thalweg
-from tests.tools.setup_script.programs import write_login, write_programs
+from tests.tools.rights.programs import write_login, write_programs
 
 ENDED_WITHIN_S = 120.0
 SOURCE = "script.tracking"

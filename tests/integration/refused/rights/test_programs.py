@@ -16,7 +16,7 @@ from streams.local import LocalServices
 from streams.store.session import Session
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, event, run_thalweg, shopping
-from tests.tools.rights import (
+from tests.tools.rights.users import (
     as_user,
     cql,
     error_of,

@@ -15,7 +15,7 @@ from streams.local import LocalServices
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, environment_of
 from tests.support.mapped.segment import calls, records
-from tests.tools.rights import Administrator, as_user, make_users, set_up, wait_until
+from tests.tools.rights.users import Administrator, as_user, make_users, set_up, wait_until
 
 USER = "rekey"
 COUNT = 400

@@ -31,7 +31,7 @@ def write_programs(folder: Path) -> None:
     jars = [*classpaths(["kafka"], cache)["kafka"], tools]
     for name, main in CLASSES.items():
         _write(folder / name, java_command([], jars, f"org.apache.kafka.tools.{main}", ()))
-    _write(folder / "cqlsh", [sys.executable, "-m", "tests.tools.setup_script.cqlsh"])
+    _write(folder / "cqlsh", [sys.executable, "-m", "tests.tools.rights.cqlsh"])
 
 
 def write_login(settings: Settings, path: Path) -> None:
