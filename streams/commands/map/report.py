@@ -48,12 +48,16 @@ def _time_text(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(sep=" ", timespec="milliseconds")[:23]
 
 
-def count_lines(reading: Reading) -> list[str]:
-    """How many records become events, are skipped, and are rejected, with reasons."""
+def count_lines(reading: Reading, *, are_written: bool = False) -> list[str]:
+    """How many records become events, are skipped, and are rejected, with reasons.
+
+    are_written: the rejected records became dead letters. False: they would.
+    """
     skipped, rejected = reading.skipped.total(), reading.rejected.total()
+    become = "became" if are_written else "would become"
     lines = [
         f"{reading.records:,} records: {reading.read:,} give {reading.events:,} events, {skipped:,} are skipped, "
-        + (f"{rejected:,} would become dead letters" if rejected != 1 else "1 would become a dead letter")
+        + (f"{rejected:,} {become} dead letters" if rejected != 1 else f"1 {become} a dead letter")
     ]
     by_value = [(f"skipped ({one.reason}), {one.value}", count) for one, count in reading.skipped.most_common()]
     lines += _counted(by_value)

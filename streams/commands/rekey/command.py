@@ -10,17 +10,22 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from encoder.data.mapping import load_mapping
+from encoder.data.contract.quoting import without_controls
+from encoder.data.mapping import Mapping, load_mapping
+from encoder.data.mapping.proposals import read_sample
 from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.partitioners.rules import PARTITIONERS
 from streams.broker.topics import describe_topic, ensure_topic
 from streams.commands.map.report import count_lines
+from streams.commands.map.sample import Sample, read_newest
 from streams.commands.rekey.rekey import Places, Rekey
 from streams.config.errors import InputError
 from streams.config.loading import load_settings
+from streams.config.settings import Settings, setting_label
 from streams.health.rights.check import check_broker_rights
 from streams.health.rights.kafka_rights import dead_letter_topic, rekey_rights
 
+SAMPLE = 1_000  # records by which the mapping is checked
 STOP_LIMIT_S = 8.0  # A transaction takes less than a second where Kafka answers.
 
 
@@ -38,15 +43,17 @@ def run(args: argparse.Namespace) -> int:
 
     The command begins where the last one with the same topics ended. Returns 0 when all records are carried, and with
     `--follow` also after a signal. Without `--follow`, a signal gives 128 and its number. Raises InputError,
-    BrokerError, SettingsError and RightsError.
+    BrokerError, SettingsError, RegistryError and RightsError.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # aiokafka logs every retry; a final failure is raised
-    if args.source == args.to:
-        raise InputError(f"--to {args.to} is the topic to read: name another topic")
     mapping = load_mapping(args.mapping)
     settings = load_settings()
+    check_target(settings, args.source, args.to)
     check_broker_rights(settings, "rekey", rights=rekey_rights(args.source, args.to))
-    partitions = describe_topic(settings, args.source).partitions
+    topic = describe_topic(settings, args.source)
+    if topic.records:
+        check_mapping(mapping, read_newest(settings, args.source, SAMPLE))
+    partitions = topic.partitions
     letters = dead_letter_topic(args.source)
     ensure_topic(settings, args.to, partitions)
     ensure_topic(settings, letters, partitions)
@@ -56,13 +63,39 @@ def run(args: argparse.Namespace) -> int:
     try:
         ended_by = asyncio.run(_run(rekey, args.follow))
     finally:
-        for line in count_lines(rekey.counts):
+        for line in count_lines(rekey.counts, are_written=True):
             print(line)
         if rekey.erasures:
             print(f"{rekey.erasures:,} erasures")
         if rekey.counts.rejected:
             print(f"the dead letters stand in {rekey.dead_letters}")
     return 0 if args.follow or ended_by is None else 128 + ended_by
+
+
+def check_target(settings: Settings, source: str, target: str) -> None:
+    """Raises InputError where the target is the source, or a topic that Thalweg writes for another purpose."""
+    if source == target:
+        raise InputError(f"--to {target} is the topic to read: name another topic")
+    if target == dead_letter_topic(source):
+        raise InputError(f"--to {target} is the topic of rejected records: name another topic")
+    for field in (name for name in Settings.__struct_fields__ if name.endswith("_topic")):
+        if field != "behavior_topic" and getattr(settings, field) == target:
+            raise InputError(f"--to {target} is the {setting_label(field)}: name the topic that a worker reads")
+
+
+def check_mapping(mapping: Mapping, sample: Sample) -> None:
+    """Raises InputError where the mapping rejects records of the sample and gives no event.
+
+    All records would become dead letters, and the next run would begin behind them.
+    """
+    reading = read_sample(mapping, sample.records)
+    if reading.events or not reading.rejected:
+        return
+    reason = reading.reasons[reading.rejected.most_common(1)[0][0]]
+    raise InputError(
+        f"mapping {mapping.name} gives no event for the newest {reading.records:,} records of {sample.of}, and nothing "
+        f"is written: {without_controls(reason)}; see `thalweg map` with --mapping"
+    )
 
 
 async def _run(rekey: Rekey, follow: bool) -> int | None:
@@ -80,8 +113,13 @@ async def _run(rekey: Rekey, follow: bool) -> int | None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, stop, number)
-    await rekey.run(follow)
+    await rekey.run(follow, lambda: _tell(rekey))
     return signals[0] if signals else None
+
+
+def _tell(rekey: Rekey) -> None:
+    """Tell that new records are waited for."""
+    print(f"rekey: {rekey.counts.records:,} records are carried, and new ones follow as they come", flush=True)
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

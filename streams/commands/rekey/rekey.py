@@ -10,7 +10,7 @@ events whose records stand in several partitions of the source.
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -89,8 +89,11 @@ class Rekey:
         """End `run` after the transaction under way."""
         self._stop.set()
 
-    async def run(self, follow: bool) -> None:
-        """Carry all records up to the present end, or go on with new records until `stop`. Raises BrokerError."""
+    async def run(self, follow: bool, caught_up: Callable[[], None] = lambda: None) -> None:
+        """Carry all records up to the present end, or go on with new records until `stop`. Raises BrokerError.
+
+        caught_up: called where the records up to the present end are carried, and new ones are waited for.
+        """
         failure = f"rekey of {self._source} to {self._target} at {self._settings.broker}"
         options: dict[str, Any] = {"metadata_max_age_ms": int(CHECK_S * 1000)}
         async with open_producer(
@@ -104,7 +107,10 @@ class Rekey:
             async with open_consumer(self._settings, failure, **options) as consumer:
                 _assign(consumer, self._source, topic.passed)
                 try:
-                    await self._carry_on(producer, consumer, None if follow else topic)
+                    await self._carry_on(producer, consumer, topic)
+                    if follow and not self._stop.is_set():
+                        caught_up()
+                        await self._carry_on(producer, consumer, None)
                 except ProducerFenced as error:
                     raise BrokerError(
                         f"{failure} ended: another `thalweg rekey` of these topics has begun, or a transaction took "

@@ -24,7 +24,6 @@ class Reading:
     read: int = 0  # records that became one event or more
     events: int = 0
     first_events: list[IncomingEvent] = field(default_factory=list)
-    users: list[str | None] = field(default_factory=list)  # of each record; None where the record is no event
     skipped: Counter[Skipped] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)  # the kind of the reason -> records
     reasons: dict[str, str] = field(default_factory=dict)  # the kind of a reason -> the first such reason
@@ -42,7 +41,7 @@ class Reading:
         self.skipped[skipped if is_known else Skipped(skipped.reason, "other values")] += count
 
     def add(self, other: "Reading") -> None:
-        """Add the records of another reading. The first events and the users stay as they are."""
+        """Add the records of another reading. The first events stay as they are."""
         self.records += other.records
         self.read += other.read
         self.events += other.events
@@ -58,7 +57,6 @@ def read_sample(mapping: Mapping, sample: Iterable[SourceRecord | Rejection], sh
     reading = Reading()
     for record in sample:
         events = read_record(mapping, record, reading)
-        reading.users.append(events[0].user_id if events else None)
         reading.first_events += events[: shown - len(reading.first_events)]
     return reading
 

@@ -73,7 +73,7 @@ def test_the_command_runs_with_its_rights(
     assert rekey() == 0
     out, err = capsys.readouterr()
     assert f"{COUNT} records: " in out
-    assert "would become dead letters" in out
+    assert "became dead letters" in out
     assert err == ""
 
 

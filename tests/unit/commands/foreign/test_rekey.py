@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from encoder.data.mapping import parse_mapping
+from encoder.data.mapping import SourceRecord, parse_mapping
 from encoder.data.mapping.proposals import Reading
-from streams.commands.map.sample import of_topic
+from streams.commands.map.report import count_lines
+from streams.commands.map.sample import Sample, of_topic
+from streams.commands.rekey.command import check_mapping, check_target
 from streams.commands.rekey.rekey import EVENTS, Places, Rekey, Sent
+from streams.config.errors import InputError
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import REASON_HEADER
 from streams.engine.codec import decode
@@ -91,3 +94,37 @@ def test_long_orders_end_a_transaction_and_every_record_is_counted_once() -> Non
     assert ids[-1].endswith(f"#{EVENTS}")
     (letter,) = (one for one in found[1][0] if one[0] == "tracking.dlq")
     assert dict(letter[3])[REASON_HEADER].startswith(b"line 5: item_id is missing")
+
+
+@pytest.mark.parametrize("target", ["tracking", "tracking.dlq", "representations.updates.v1", "evaluation.events.v1"])
+def test_a_topic_with_another_purpose_is_no_target(target: str) -> None:
+    with pytest.raises(InputError, match=f"--to {target} is the .*: name "):
+        check_target(Settings(), "tracking", target)
+
+
+def test_the_topic_of_a_worker_and_topics_of_no_setting_are_targets() -> None:
+    check_target(Settings(), "tracking", Settings().behavior_topic)
+    check_target(Settings(), "tracking", "other")
+
+
+def sample_of(*values: dict[str, Any]) -> Sample:
+    return Sample("topic tracking", [SourceRecord(value, b"m-1", (), 1_772_359_200_000) for value in values], [])
+
+
+def test_a_mapping_that_rejects_and_gives_no_event_is_refused_before_anything_is_written() -> None:
+    mapping = parse_mapping(
+        KEYED.replace('"item"', '"itme"') + '[[where]]\nfrom = "kind"\nin = ["shop"]', "k.toml", "k"
+    )
+    shop, page = {"kind": "shop", "user": "u", "item": "p"}, {"kind": "page"}
+    with pytest.raises(InputError, match=r"no event for the newest 3 records of topic tracking.*itme"):
+        check_mapping(mapping, sample_of(shop, page, shop))
+    check_mapping(mapping, sample_of(page))  # nothing is rejected, and events may come
+    check_mapping(parse_mapping(KEYED, "k.toml", "k"), sample_of(shop, {"item": None}))
+
+
+def test_the_counts_tell_what_was_written() -> None:
+    counts = Reading(records=2)
+    counts.add_rejected("no item")
+    assert count_lines(counts, are_written=True)[0].endswith("1 became a dead letter")
+    counts.add_rejected("no item")
+    assert count_lines(counts, are_written=True)[0].endswith("2 became dead letters")
