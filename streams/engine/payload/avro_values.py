@@ -5,14 +5,16 @@ date becomes its ISO text, and a UUID becomes a text. An enum becomes its symbol
 https://avro.apache.org/docs/1.12.0/specification/#logical-types
 """
 
+import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
 from uuid import UUID
 
 import fastavro
+from fastavro._read_py import schemaless_reader as read_in_python
 from fastavro.read import LOGICAL_READERS
 from msgspec import json
 
@@ -32,6 +34,14 @@ _FAULTS = (
     struct.error,
     StopIteration,
 )
+_SCHEMA_FAULTS = (
+    fastavro.schema.SchemaParseException,
+    fastavro.schema.UnknownType,
+    KeyError,
+    TypeError,
+    RecursionError,
+)
+_COMPILED_DEPTH = 100
 _OWN = "thalweg-"  # fastavro's table of readers belongs to the process, so our readers have names of their own
 _NUMBERS_PER_MS = {"micros": 1_000, "nanos": 1_000_000}
 _EPOCH = datetime.fromtimestamp(0, UTC).date()
@@ -47,9 +57,12 @@ def avro_decoder(schemas: Sequence[str]) -> Decode:
     try:
         for text in schemas:
             schema = fastavro.parse_schema(_with_own_types(json.decode(text)), named_schemas=named)
-    except (fastavro.schema.SchemaParseException, fastavro.schema.UnknownType, KeyError, TypeError) as error:
+        depth = _depth(schema, named)
+    except _SCHEMA_FAULTS as error:
         raise ValueError(f"the Avro schema cannot be used: {type(error).__name__}: {error}") from None
-    read = fastavro.schemaless_reader
+    # fastavro's compiled reader knows no limit of depth, and may end the process. The reader in Python raises
+    # RecursionError.
+    read = fastavro.schemaless_reader if depth <= _COMPILED_DEPTH else read_in_python
 
     def decode(value: bytes) -> Any:
         stream = BytesIO(value)
@@ -81,6 +94,28 @@ def _with_own_types(schema: Any) -> Any:
     if isinstance(logical, str) and f"{changed.get('type')}-{_OWN}{logical}" in LOGICAL_READERS:
         changed["logicalType"] = _OWN + logical
     return changed
+
+
+def _depth(schema: Any, named: Mapping[str, Any]) -> float:
+    """How deep a value of the schema may be nested; infinity where a record may hold a record of its own type.
+
+    schema: as fastavro has parsed it. named: its types by name. Raises RecursionError for types that are nested too
+    deep.
+    """
+    depths: dict[str, float] = {}
+
+    def of(one: Any) -> float:
+        if isinstance(one, list):
+            return 1 + max(map(of, one), default=0)
+        if isinstance(one, str):
+            return 0 if one not in named else depths[one] if one in depths else of(named[one])
+        if "fields" not in one:
+            return 1 + of(one.get("items", one.get("values", one["type"])))
+        depths[one["name"]] = math.inf  # for a field that names the record
+        depths[one["name"]] = 1 + max((of(field["type"]) for field in one["fields"]), default=0)
+        return depths[one["name"]]
+
+    return of(schema)
 
 
 def _decimal(data: bytes, schema: Any, _: Any) -> float:

@@ -118,3 +118,28 @@ def test_a_broken_schema_is_refused() -> None:
     for schema in ("{", '{"type":"record"}', '"shop.Nowhere"', "5"):
         with pytest.raises(ValueError, match=r"."):
             avro_decoder([schema])
+
+
+CHAIN = record(next=["null", "Event"], at={"type": "long", "logicalType": "timestamp-micros"})
+MUTUAL = record(
+    shops={"type": "map", "values": {"type": "array", "items": record(shop=["null", "Event"]) | {"name": "Shop"}}}
+)
+
+
+def test_a_recursive_schema_is_read() -> None:
+    value = {"next": {"next": None, "at": datetime(2026, 1, 2, tzinfo=UTC)}, "at": datetime(2026, 1, 2, tzinfo=UTC)}
+    assert read(CHAIN, value) == {"next": {"next": None, "at": 1767312000000}, "at": 1767312000000}
+    assert read(MUTUAL, {"shops": {"a": [{"shop": {"shops": {}}}]}}) == {"shops": {"a": [{"shop": {"shops": {}}}]}}
+
+
+@pytest.mark.parametrize(("schema", "level"), [(CHAIN, b"\2"), (MUTUAL, b"\2\2a\2\2")])
+def test_a_value_that_is_nested_too_deep_is_refused(schema: Any, level: bytes) -> None:
+    """400 levels do no harm to fastavro's compiled reader, and are too many for the reader in Python."""
+    decode = avro_decoder([json.dumps(schema)])
+    with pytest.raises(ValueError, match="RecursionError"):
+        decode(b"\0\0\0\0\7" + level * 400 + b"\0")
+
+
+def test_a_schema_that_is_nested_too_deep_is_refused() -> None:
+    with pytest.raises(ValueError, match="the Avro schema cannot be used: RecursionError"):
+        avro_decoder(['{"type": "array", "items": ' * 5_000 + '"int"' + "}" * 5_000])
