@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from encoder.data.contract.quoting import quote
 from streams.engine.codec import Rejected
 from streams.engine.payload.reader import JsonReader
-from streams.engine.payload.wire_format import schema_id
+from streams.engine.payload.wire_format import HIGHEST_ID, schema_id
 
 # Decodes a whole value, which begins with the wire format's bytes. Raises ValueError with what is wrong.
 Decode = Callable[[bytes], Any]
@@ -58,7 +58,8 @@ class RegistryReader:
     def _read_without_id(self, value: bytes) -> Any:
         if value[:1] == b"\0":
             return Rejected(
-                f"value has {len(value)} bytes, {quote(value)}: the byte 0 and a schema id of 4 bytes are expected",
+                f"value has {len(value)} bytes, {quote(value)}: the byte 0 and a schema id of 4 bytes are expected, "
+                f"and an id is at most {HIGHEST_ID}",
                 "value",
             )
         read = self._read_json([value])[0]

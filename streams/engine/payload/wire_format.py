@@ -7,15 +7,21 @@ https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-d
 
 MAGIC = 0
 PREFIX_BYTES = 5
+HIGHEST_ID = 2**31 - 1  # Registries keep an id as a number of 32 bits with a sign.
 _LONGEST_PATH = 100  # Protobuf's parsers nest messages up to this depth.
 _LONGEST_VARINT_BYTES = 10
 
 
 def schema_id(value: bytes) -> int | None:
-    """The id of the schema with which a value was written; None for a value without such an id."""
+    """The id of the schema with which a value was written; None for a value without such an id.
+
+    A number above HIGHEST_ID is no id. Confluent's registry answers a question for such a number as if its API had no
+    such path, and a reader would wait for the registry for ever.
+    """
     if len(value) < PREFIX_BYTES or value[0] != MAGIC:
         return None
-    return int.from_bytes(value[1:PREFIX_BYTES], "big")
+    found = int.from_bytes(value[1:PREFIX_BYTES], "big")
+    return found if found <= HIGHEST_ID else None
 
 
 def message_indexes(value: bytes) -> tuple[tuple[int, ...], int]:

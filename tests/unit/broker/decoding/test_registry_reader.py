@@ -47,8 +47,18 @@ def test_a_value_without_an_id_is_json_or_is_rejected() -> None:
 @given(st.binary(max_size=12))
 def test_only_the_byte_0_and_four_bytes_are_an_id(value: bytes) -> None:
     found = schema_id(value)
-    assert (found is not None) == (len(value) >= 5 and value[0] == 0)
-    assert schema_id(json_value(2**32 - 1, {})) == 2**32 - 1
+    assert (found is not None) == (len(value) >= 5 and value[0] == 0 and value[1] < 0x80)
+    assert schema_id(json_value(2**31 - 1, {})) == 2**31 - 1
+
+
+def test_a_number_that_no_registry_gives_is_no_id() -> None:
+    """Confluent's registry answers 404 without the code of an unknown id, and a worker waited without end."""
+    known = Known()
+    for number in (2**31, 2**32 - 1):
+        (read,) = RegistryReader(known).read_batch([json_value(number, {})])
+        assert isinstance(read, Rejected)
+        assert "the byte 0 and a schema id of 4 bytes are expected, and an id is at most 2147483647" in read.reason
+    assert known.asked == [set(), set()]
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=5))

@@ -33,7 +33,7 @@ def test_json_is_read_and_a_value_with_a_schema_names_the_setting_once(caplog: p
     (message,) = caplog.messages
     assert "set schema_registry (THALWEG_SCHEMA_REGISTRY)" in message
     assert reader.decode(plain) == UPDATE
-    for value in (b"", b"\0", b"no update", b"{}"):
+    for value in (b"", b"\0", b"no update", b"{}", b"\0\xff\xff\xff\xff{}"):
         with pytest.raises(ValueError):  # noqa: PT011 - the words are those of msgspec
             reader.decode(value)
 
