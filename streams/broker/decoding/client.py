@@ -8,14 +8,16 @@ import http.client
 import ssl
 import urllib.error
 import urllib.request
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, unquote
 
 import msgspec
+from msgspec import Meta
 
 from streams.config.errors import RegistryError, SettingsError
 from streams.config.logins.tls import SYSTEM, trusting_context
 from streams.config.settings import REGISTRY, Settings, setting_label
+from streams.engine.payload.wire_format import HIGHEST_ID
 
 T = TypeVar("T")
 
@@ -23,6 +25,7 @@ TIMEOUT_S = 5.0
 _MOST_BYTES = 16 * 1024 * 1024  # far above the largest schema that a registry takes
 _NOT_FOUND = {40401: "subject", 40402: "version", 40403: "schema"}  # the error codes of a registry in a 404
 _REFUSED = (401, 403)
+_REDIRECTIONS = range(300, 400)
 _NOT_TAKEN = (409, 422)  # a schema that does not fit the versions before, and one that the registry cannot use
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 
@@ -44,7 +47,7 @@ class Registered(msgspec.Struct, frozen=True):
 
 
 class _Id(msgspec.Struct):
-    id: int
+    id: Annotated[int, Meta(ge=0, le=HIGHEST_ID)]
 
 
 class NotRegistered(Exception):  # noqa: N818 - an answer of the registry, and not yet an error
@@ -56,6 +59,13 @@ class _Refusal(msgspec.Struct):
     message: str = ""
 
 
+class _Redirections(urllib.request.HTTPRedirectHandler):
+    """Follows what is only read. urllib would send a schema on as a request without the schema."""
+
+    def redirect_request(self, req: urllib.request.Request, *answer: Any) -> urllib.request.Request | None:
+        return None if req.data is not None else super().redirect_request(req, *answer)
+
+
 class RegistryClient:
     """Blocks while the registry answers. Several threads may ask at once."""
 
@@ -65,7 +75,7 @@ class RegistryClient:
         self.address = settings.schema_registry.rstrip("/")
         self._settings = settings
         context = trusting_context(settings.schema_registry_ca or SYSTEM, f"{REGISTRY}_ca")
-        self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+        self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _Redirections)
 
     def kinds(self) -> list[str]:
         """The kinds of schemas that the registry holds, such as AVRO. Checks address, TLS and login on the way.
@@ -137,6 +147,8 @@ class RegistryClient:
                 answered = answer.read(_MOST_BYTES)
         except urllib.error.HTTPError as error:
             with error:
+                if body is not None and error.code in _REDIRECTIONS:
+                    raise self._redirected(path, error) from None
                 raise self._refusal(path, error.code, _body(error)) from None
         except ssl.SSLError as error:
             raise self._unanswered(path, error) from None
@@ -146,7 +158,13 @@ class RegistryClient:
             raise self._unanswered(path, error.reason) from None
         except (OSError, http.client.HTTPException) as error:
             raise self._unanswered(path, error) from None
-        return msgspec.json.decode(answered, type=kind)
+        return _read_json(answered, kind)
+
+    def _redirected(self, path: str, error: urllib.error.HTTPError) -> SettingsError:
+        return SettingsError(
+            f"the schema registry at {self.address} answered {path} with HTTP {error.code}, a redirection to "
+            f"{error.headers.get('Location')!r}: name the address that takes schemas in {setting_label(REGISTRY)}"
+        )
 
     def _refusal(self, path: str, status: int, body: bytes) -> Exception:
         if status in _REFUSED:
@@ -205,8 +223,16 @@ def _body(error: urllib.error.HTTPError) -> bytes:
         return b""
 
 
+def _read_json(answered: bytes, kind: type[T]) -> T:
+    """Raises MsgspecError."""
+    try:
+        return msgspec.json.decode(answered, type=kind)
+    except RecursionError as error:
+        raise msgspec.DecodeError(str(error)) from None
+
+
 def _decoded(body: bytes) -> _Refusal:
     try:
-        return msgspec.json.decode(body, type=_Refusal)
+        return _read_json(body, _Refusal)
     except msgspec.MsgspecError:
         return _Refusal()
