@@ -28,7 +28,7 @@ _FAULTS = (
     IndexError,
     KeyError,
     TypeError,
-    OverflowError,
+    ArithmeticError,  # also a decimal whose scale is negative
     MemoryError,
     RecursionError,
     struct.error,

@@ -120,6 +120,13 @@ def test_a_broken_schema_is_refused() -> None:
             avro_decoder([schema])
 
 
+def test_a_decimal_with_a_negative_scale_is_refused() -> None:
+    """A registry takes the schema, because Avro says to ignore a logical type that is not valid."""
+    decode = avro_decoder(['{"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": -1}'])
+    with pytest.raises(ValueError, match="ZeroDivisionError"):
+        decode(b"\0\0\0\0\7\2\1")
+
+
 CHAIN = record(next=["null", "Event"], at={"type": "long", "logicalType": "timestamp-micros"})
 MUTUAL = record(
     shops={"type": "map", "values": {"type": "array", "items": record(shop=["null", "Event"]) | {"name": "Shop"}}}
