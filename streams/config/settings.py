@@ -180,7 +180,10 @@ def addresses(setting: str, value: str) -> list[tuple[str, int]]:
 
 def check_registry_address(value: str) -> None:
     """Raises SettingsError for an address that is not http(s)://host, or that holds a user and a password."""
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+    except ValueError:  # a bracket without the other one
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(
             f"setting {setting_label(REGISTRY)} = {value!r} is not an address such as http://localhost:8081"

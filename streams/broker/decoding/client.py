@@ -158,6 +158,10 @@ class RegistryClient:
             raise self._unanswered(path, error.reason) from None
         except (OSError, http.client.HTTPException) as error:
             raise self._unanswered(path, error) from None
+        except UnicodeError as error:
+            raise SettingsError(
+                f"{setting_label(REGISTRY)} = {self.address!r} is no address that can be asked: {error}"
+            ) from None
         return _read_json(answered, kind)
 
     def _redirected(self, path: str, error: urllib.error.HTTPError) -> SettingsError:

@@ -89,3 +89,9 @@ def test_a_schema_is_read_where_a_registry_redirects() -> None:
 
     with answering(answer) as settings:
         assert RegistryClient(settings).schema(7) == Registered("x")
+
+
+@pytest.mark.parametrize("address", ["http://a..b:8081", "http://localhost:1/\u00fc"])
+def test_an_address_that_cannot_be_asked_names_the_setting(address: str) -> None:
+    with pytest.raises(SettingsError, match=r"schema_registry .* is no address that can be asked"):
+        RegistryClient(Settings(schema_registry=address)).kinds()

@@ -31,6 +31,7 @@ def test_without_a_registry_the_contract_decodes() -> None:
     [
         ("localhost:8081", "is not an address such as http://localhost:8081"),
         ("ftp://localhost", "is not an address such as"),
+        ("http://[::1:8081", "is not an address such as"),
         ("http://user:Zx81@localhost:8081", "set THALWEG_SCHEMA_REGISTRY_USER and THALWEG_SCHEMA_REGISTRY_PASSWORD"),
     ],
 )
