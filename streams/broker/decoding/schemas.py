@@ -27,6 +27,7 @@ MOST_LAGGING = 100  # So many unknown ids at a time are bytes that are no ids, a
 LAG_S = 10.0  # A registry may know an id so much later than the first record with the id was written.
 FORGOTTEN_AFTER_S = 60.0  # An unknown id is asked for again after this time.
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
+MOST_CHARACTERS = 1_000  # of a reason; a compiler may name thousands of lines, and each dead letter holds the reason
 OUTAGE_LIMIT_S = 30.0  # A command, other than a worker, waits so long for a registry that does not answer.
 
 
@@ -123,7 +124,7 @@ class Schemas:
             try:
                 self._known[one] = self._decoder(one)
             except NotRegistered as answer:
-                why = str(answer)
+                why = _cut(str(answer))
             else:
                 missing.discard(one)
         return why
@@ -133,8 +134,9 @@ class Schemas:
         try:
             return make_decoder(registered, self._client.referenced)
         except ValueError as error:
-            logger.error("schema %d of %s: %s; its records become dead letters", one, self._client.address, error)
-            return Rejected(f"schema {one} of {self._client.address}: {error}", SCHEMA_FIELD)
+            why = _cut(f"schema {one} of {self._client.address}: {error}")
+            logger.error("%s; its records become dead letters", why)
+            return Rejected(why, SCHEMA_FIELD)
 
     def _give_up(self, missing: AbstractSet[int], why: str, after_s: float) -> None:
         now_s = time.monotonic()
@@ -151,6 +153,10 @@ class Schemas:
             )
             self._known[one] = Rejected(reason, SCHEMA_FIELD)
             self._unknown_since[one] = now_s
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"
 
 
 def _shown(ids: AbstractSet[int]) -> str:
