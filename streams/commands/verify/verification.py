@@ -7,6 +7,7 @@ row ahead of the commit belongs to a worker that has written and not committed y
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 
@@ -114,7 +115,8 @@ async def _step_all(settings: Settings, topic: Topic, passes: list[Users], recom
 async def _set_aside_records(settings: Settings, bundle_id: str, epoch: int) -> set[tuple[int, int]]:
     """Partition and offset of the records for which `was_set_aside` holds.
 
-    epoch: the topic's incarnation. At the same offset of a deleted topic stood another record.
+    epoch: the topic's incarnation. At the same offset of a deleted topic stood another record. Any program may write to
+    the dead-letter topic. A letter that names no position says nothing about a record.
     """
     found: set[tuple[int, int]] = set()
     if not topic_exists(settings, settings.dead_letter_topic):  # A worker creates the topic.
@@ -122,8 +124,11 @@ async def _set_aside_records(settings: Settings, bundle_id: str, epoch: int) -> 
     async for batch in read_topic(settings, settings.dead_letter_topic):
         for record in batch:
             headers = decode_headers(record.headers)
-            if was_set_aside(headers, settings.behavior_topic, bundle_id) and epoch_of(headers) == epoch:
-                found.add((int(headers[PARTITION_HEADER]), int(headers[OFFSET_HEADER])))
+            if not was_set_aside(headers, settings.behavior_topic, bundle_id):
+                continue
+            with contextlib.suppress(KeyError, ValueError):
+                if epoch_of(headers) == epoch:
+                    found.add((int(headers[PARTITION_HEADER]), int(headers[OFFSET_HEADER])))
     return found
 
 
