@@ -4,6 +4,7 @@ Confluent's registry can give a descriptor instead of a text (`format=serialized
 with the text too: docs/decisions.md#protobuf-schemas-are-compiled-by-protoc
 """
 
+import errno
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from streams.config.errors import RegistryError
 
 LIMIT_S = 60.0
+_NO_NAME = (errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 
 
 def compile_proto(file: str, texts: Mapping[str, str]) -> bytes:
@@ -25,9 +27,7 @@ def compile_proto(file: str, texts: Mapping[str, str]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         sources, descriptors = Path(folder) / "sources", Path(folder) / "descriptors"
         for name, text in texts.items():
-            path = sources / _inside(name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            _write(sources / _inside(name), text)
         # A process of its own, because the compiler writes what it has to say to standard error.
         command = [sys.executable, "-P", "-m", "grpc_tools.protoc", f"--proto_path={sources}", "--include_imports"]
         try:
@@ -44,6 +44,17 @@ def compile_proto(file: str, texts: Mapping[str, str]) -> bytes:
             said = " ".join(done.stderr.replace(f"{sources}/", "").split())
             raise ValueError(f"the Protobuf schema cannot be compiled: {said}")
         return descriptors.read_bytes()
+
+
+def _write(path: Path, text: str) -> None:
+    """Raises ValueError for a name that no file can have beside the others. Another fault of the disk may pass."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        if error.errno not in _NO_NAME:
+            raise
+        raise ValueError(f"the Protobuf schema cannot be compiled: {path.name!r}: {error.strerror}") from None
 
 
 def _inside(name: str) -> PurePosixPath:

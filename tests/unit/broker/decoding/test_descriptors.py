@@ -45,3 +45,9 @@ def test_a_reference_may_have_the_name_of_our_file() -> None:
 def test_another_text_is_refused(schema: str) -> None:
     with pytest.raises(ValueError, match=r"the (Protobuf )?schema (cannot be|has no)"):
         protobuf_decoder(*descriptors_of(schema, {}))(VALUE)
+
+
+@pytest.mark.parametrize("name", ["", ".", "a" * 300, "schema.proto/x.proto"])
+def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be compiled"):
+        compile_proto("schema.proto", {"schema.proto": ITEM, name: ITEM})
