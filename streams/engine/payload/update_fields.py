@@ -28,6 +28,8 @@ def update_of(fields: Any) -> RepresentationUpdate:
                 raise ValueError(f"{name} holds no numbers: {error}") from None
             known[name] = vector.tobytes() if items else None
     try:
-        return msgspec.convert(known, RepresentationUpdate)
+        update = msgspec.convert(known, RepresentationUpdate)
+        (update.user_id + update.bundle_id + update.source).encode()  # JSON may hold half a character
+        return update
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None

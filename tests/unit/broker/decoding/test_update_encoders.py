@@ -146,6 +146,7 @@ def test_the_setting_knows_each_format() -> None:
         ({"user_id": "a", "representation": [[1.0], []]}, "representation holds no numbers"),
         ({"user_id": "a", "representation": [1.0], "source": "s"}, "bundle_id"),
         ({"user_id": "a", "bundle_id": "b", "source": "s", "representation": [1.0], "steps": -1}, "steps"),
+        ({"user_id": "a\udcff", "bundle_id": "b", "source": "s", "representation": [1.0]}, "surrogates not allowed"),
     ],
 )
 def test_other_fields_are_no_update(fields: Any, why: str) -> None:
