@@ -34,8 +34,10 @@ OUTAGE_LIMIT_S = 30.0  # A command, other than a worker, waits so long for a reg
 class Schemas:
     """The schemas of one registry. `decoders` and `prepare` may run in different threads."""
 
-    def __init__(self, client: RegistryClient) -> None:
+    def __init__(self, client: RegistryClient, fate: str = "the records become dead letters") -> None:
+        """fate: what becomes of values whose schema cannot be had, for the log."""
         self._client = client
+        self._fate = fate
         self._known: dict[int, Decode | Rejected] = {}
         self._unknown_since: dict[int, float] = {}  # when the registry did not know these ids
 
@@ -135,16 +137,17 @@ class Schemas:
             return make_decoder(registered, self._client.referenced)
         except ValueError as error:
             why = _cut(f"schema {one} of {self._client.address}: {error}")
-            logger.error("%s; its records become dead letters", why)
+            logger.error("%s; %s", why, self._fate)
             return Rejected(why, SCHEMA_FIELD)
 
     def _give_up(self, missing: AbstractSet[int], why: str, after_s: float) -> None:
         now_s = time.monotonic()
         logger.error(
-            "the schema registry at %s does not know the schemas %s (%s); their records become dead letters",
+            "the schema registry at %s does not know the schemas %s (%s); %s",
             self._client.address,
             _shown(missing),
             why,
+            self._fate,
         )
         for one in missing:
             reason = (

@@ -56,7 +56,7 @@ class UpdateReader:
 
     def _open(self) -> Schemas | None:
         if self._schemas is None and (client := open_client(self._settings)) is not None:
-            self._schemas = Schemas(client)
+            self._schemas = Schemas(client, "the updates are left out")
         if self._schemas is None and not self._is_told:
             self._is_told = True
             logger.warning(

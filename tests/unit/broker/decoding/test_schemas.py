@@ -1,5 +1,7 @@
 """The reasons of dead letters whose schema cannot be had."""
 
+import logging
+
 import msgspec
 import pytest
 
@@ -18,6 +20,17 @@ class Answering(RegistryClient):
             raise NotRegistered("no such schema " * 100_000)
         types = [{"name": f"x{number}", "type": f"Nowhere{number}"} for number in range(3)]
         return Registered(msgspec.json.encode({"type": "record", "name": "A" * 100_000, "fields": types}).decode())
+
+
+@pytest.mark.parametrize("fate", ["the records become dead letters", "the updates are left out"])
+def test_the_log_says_what_becomes_of_the_values(
+    fate: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "FIRST_WAIT_S", 0.001)
+    with caplog.at_level(logging.ERROR):
+        Schemas(Answering(Settings(schema_registry="http://localhost:1")), fate).decoders({1, 2})
+    assert len(caplog.messages) == 2
+    assert all(message.endswith(f"; {fate}") for message in caplog.messages)
 
 
 def test_a_reason_stays_short_whatever_a_registry_says(monkeypatch: pytest.MonkeyPatch) -> None:
