@@ -278,7 +278,7 @@ def _compare_evaluations(restored: Restored) -> None:
 
 
 def _compare_dead_letters(restored: Restored) -> None:
-    """The dead-letter topic holds what that commit put there, but for reasons in other words, the epoch and the bundle."""
+    """The dead-letter topic holds what that commit put there, apart from reasons, epochs and bundles."""
     found = [_content(letter) for letter in restored.dead_letters()]
     expected = [_made(letter) for letter in EXPECTED["dead_letters"]]
     assert sorted(map(_comparable, found)) == sorted(map(_comparable, expected))
