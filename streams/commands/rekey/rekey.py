@@ -29,6 +29,7 @@ from streams.broker.decoding.record_decoder import open_payload
 from streams.broker.partitioners.rules import Rule
 from streams.broker.topics import Topic, describe_topic
 from streams.commands.map.sample import of_topic
+from streams.commands.rekey.source import Source
 from streams.config.errors import BrokerError
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import dead_letter
@@ -70,8 +71,8 @@ class Rekey:
         self._mapping = mapping
         self._rule = rule
         self._places = places
-        self._topic_id = ""
         self._stop = asyncio.Event()
+        self._reading = Source(settings, source, self._stop)
         self.counts = Reading()
         self.erasures = 0
 
@@ -101,11 +102,11 @@ class Rekey:
         ) as producer:
             # The start of the producer has ended an open transaction of an earlier process, so the offsets are final.
             topic = await asyncio.to_thread(describe_topic, self._settings, self._source, self.group)
-            self._topic_id = str(topic.topic_id)
+            positions = self._reading.open(topic)
             if not follow and topic.lag == 0:
                 return  # A stop right after an assignment would never return (aiokafka 0.14.0).
-            async with open_consumer(self._settings, failure, **options) as consumer:
-                _assign(consumer, self._source, topic.passed)
+            async with open_consumer(self._settings, failure, auto_offset_reset="none", **options) as consumer:
+                _assign(consumer, self._source, positions)
                 try:
                     await self._carry_on(producer, consumer, topic)
                     if follow and not self._stop.is_set():
@@ -116,12 +117,14 @@ class Rekey:
                         f"{failure} ended: another `thalweg rekey` of these topics has begun, or a transaction took "
                         "too long; run one process, which goes on behind the last transaction"
                     ) from error
+                finally:
+                    self._reading.close()
 
     async def _carry_on(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, until: Topic | None) -> None:
         """until: the topic up to whose present end records are carried; None goes on until `stop`."""
         check_at_s = time.monotonic() + CHECK_S
         while True:  # A stop of the consumer right after an assignment would never return, so one poll comes first.
-            batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS)
+            batches = await self._reading.poll(consumer, POLL_MS, RECORDS)
             for events, offsets, counts in self.transactions(batches):
                 await self._write(producer, events, offsets)
                 self._count(events, counts)
@@ -143,6 +146,8 @@ class Rekey:
 
     async def _check(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
         """Commit where the partitions are read, and take up added partitions of all three topics."""
+        if not await self._reading.is_same():
+            return
         held = {tp: await consumer.position(tp) for tp in consumer.assignment()}
         await self._write(producer, [], held)
         target, letters = [await producer.partitions_for(name) for name in (self._target, self.dead_letters)]
@@ -179,7 +184,7 @@ class Rekey:
                 for topic, key, value, headers, partition in events
             ]
             await asyncio.gather(*answers)
-            commits = {tp: OffsetAndMetadata(offset, self._topic_id) for tp, offset in offsets.items()}
+            commits = {tp: OffsetAndMetadata(offset, self._reading.topic_id) for tp, offset in offsets.items()}
             await producer.send_offsets_to_transaction(commits, self.group)
 
     def _count(self, events: Sequence[Sent], counts: Reading) -> None:
