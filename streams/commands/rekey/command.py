@@ -6,18 +6,20 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from aiokafka.errors import KafkaError
 
 from encoder.data.contract.quoting import without_controls
-from encoder.data.mapping import Mapping, load_mapping
+from encoder.data.mapping import Mapping, SourceRecord, load_mapping
 from encoder.data.mapping.proposals import read_sample
 from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.partitioners.rules import PARTITIONERS
 from streams.broker.topics import describe_topic, ensure_topic
 from streams.commands.map.report import count_lines
-from streams.commands.map.sample import Sample, read_newest
+from streams.commands.map.sample import Sample, read_part
 from streams.commands.rekey.rekey import Places, Rekey
 from streams.config.errors import InputError
 from streams.config.loading import load_settings
@@ -51,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
     check_target(settings, args.source, args.to)
     check_broker_rights(settings, "rekey", rights=rekey_rights(args.source, args.to))
     topic = describe_topic(settings, args.source)
-    if topic.records:
-        check_mapping(mapping, read_newest(settings, args.source, SAMPLE))
+    check_mapping(mapping, *(partial(read_part, settings, args.source, SAMPLE, of_oldest=one) for one in (False, True)))
     partitions = topic.partitions
     letters = dead_letter_topic(args.source)
     ensure_topic(settings, args.to, partitions)
@@ -83,18 +84,20 @@ def check_target(settings: Settings, source: str, target: str) -> None:
             raise InputError(f"--to {target} is the {setting_label(field)}: name the topic that a worker reads")
 
 
-def check_mapping(mapping: Mapping, sample: Sample) -> None:
-    """Raises InputError where the mapping rejects records of the sample and gives no event.
+def check_mapping(mapping: Mapping, read_newest: Callable[[], Sample], read_oldest: Callable[[], Sample]) -> None:
+    """Raises InputError where the mapping rejects newest records and gives no event for newest and oldest records.
 
-    All records would become dead letters, and the next run would begin behind them.
+    All records would become dead letters, and the next run would begin behind them. Records that are unreadable say
+    nothing about the mapping, unless all are. The oldest records tell where a producer has begun to send other records.
     """
-    reading = read_sample(mapping, sample.records)
-    if reading.events or not reading.rejected:
+    sample = read_newest()
+    reading = read_sample(mapping, [one for one in sample.records if isinstance(one, SourceRecord)] or sample.records)
+    if reading.events or not reading.rejected or read_sample(mapping, read_oldest().records).events:
         return
     reason = reading.reasons[reading.rejected.most_common(1)[0][0]]
     raise InputError(
-        f"mapping {mapping.name} gives no event for the newest {reading.records:,} records of {sample.of}, and nothing "
-        f"is written: {without_controls(reason)}; see `thalweg map` with --mapping"
+        f"mapping {mapping.name} gives no event for the newest {len(sample.records):,} records of {sample.of}, nor for "
+        f"the oldest ones, and nothing is written: {without_controls(reason)}; see `thalweg map` with --mapping"
     )
 
 
