@@ -88,6 +88,8 @@ def _check_arguments(args: argparse.Namespace) -> None:
             check_writable_file(path, f"{option} {path}")
             if path.exists() and not args.overwrite:
                 raise InputError(f"{option} {path} exists: name another file, or replace the file with --overwrite")
+            if path.exists() and Path(args.source).exists() and path.samefile(args.source):
+                raise InputError(f"{option} {path} is the file to read: name another file")
 
 
 def _is_file(source: str) -> bool:
