@@ -17,7 +17,7 @@ from encoder.data.mapping import Mapping, SourceRecord, load_mapping
 from encoder.data.mapping.proposals import read_sample
 from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.partitioners.rules import PARTITIONERS
-from streams.broker.topics import describe_topic, ensure_topic
+from streams.broker.topics import Topic, describe_topic, ensure_topic, topic_exists
 from streams.commands.map.report import count_lines
 from streams.commands.map.sample import Sample, read_part
 from streams.commands.rekey.rekey import Places, Rekey
@@ -25,7 +25,7 @@ from streams.config.errors import InputError
 from streams.config.loading import load_settings
 from streams.config.settings import Settings, setting_label
 from streams.health.rights.check import check_broker_rights
-from streams.health.rights.kafka_rights import dead_letter_topic, rekey_rights
+from streams.health.rights.kafka_rights import dead_letter_topic, rekey_id, rekey_rights
 
 SAMPLE = 1_000  # records by which the mapping is checked
 STOP_LIMIT_S = 8.0  # A transaction takes less than a second where Kafka answers.
@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     check_target(settings, args.source, args.to)
     check_broker_rights(settings, "rekey", rights=rekey_rights(args.source, args.to))
-    topic = describe_topic(settings, args.source)
+    topic = describe_topic(settings, args.source, rekey_id(args.source, args.to))
+    check_offsets(topic, args.to, topic_exists(settings, args.to))
     check_mapping(mapping, *(partial(read_part, settings, args.source, SAMPLE, of_oldest=one) for one in (False, True)))
     partitions = topic.partitions
     letters = dead_letter_topic(args.source)
@@ -82,6 +83,20 @@ def check_target(settings: Settings, source: str, target: str) -> None:
     for field in (name for name in Settings.__struct_fields__ if name.endswith("_topic")):
         if field != "behavior_topic" and getattr(settings, field) == target:
             raise InputError(f"--to {target} is the {setting_label(field)}: name the topic that a worker reads")
+
+
+def check_offsets(source: Topic, target: str, is_there: bool) -> None:
+    """Raises InputError where the target was deleted and the records up to the group's offsets would be missing in it.
+
+    source: with the commits of the command's group. is_there: whether the target exists.
+    """
+    if not is_there and any(source.committed.values()):
+        group = rekey_id(source.name, target)
+        raise InputError(
+            f"there is no topic {target}, and group {group} has offsets of an earlier one, behind which the command "
+            "would begin: name another topic, or delete the group with `kafka-consumer-groups.sh --delete --group "
+            f"{group}`, and the command writes all records"
+        )
 
 
 def check_mapping(mapping: Mapping, read_newest: Callable[[], Sample], read_oldest: Callable[[], Sample]) -> None:

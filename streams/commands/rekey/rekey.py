@@ -178,6 +178,9 @@ class Rekey:
         self, producer: AIOKafkaProducer, events: Sequence[Sent], offsets: Mapping[TopicPartition, int]
     ) -> None:
         """One transaction. A commit names the topic's id, so that it does not count for a topic that is made again."""
+        for name, count in zip((self._target, self.dead_letters), self._places, strict=True):
+            if len(await producer.partitions_for(name)) < count:
+                raise BrokerError(f"topic {name} has fewer than {count} partitions now: start the command again")
         async with producer.transaction():
             answers = [
                 await producer.send(topic, value, key=key, headers=headers, partition=partition)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
@@ -15,7 +16,8 @@ from kafka.errors import KafkaConnectionError, TopicAuthorizationFailedError, Un
 from encoder.data.mapping import parse_mapping
 from streams.broker.topics import Topic
 from streams.commands.rekey import rekey, source
-from streams.config.errors import BrokerError
+from streams.commands.rekey.command import check_offsets
+from streams.config.errors import BrokerError, InputError
 from streams.config.settings import Settings
 from tests.support.processing import Record
 
@@ -73,13 +75,17 @@ class Consumer:
 class Producer:
     """Keeps the values and the commits."""
 
-    def __init__(self) -> None:
+    def __init__(self, partitions: int = 2) -> None:
+        self.partitions = partitions  # of each topic
         self.items: list[str] = []
         self.commits: list[tuple[int, str]] = []
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         yield
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        return set(range(self.partitions))
 
     async def send(self, topic: str, value: bytes, **where: Any) -> Any:
         self.items.append(json.loads(value)["item_id"])
@@ -118,7 +124,7 @@ def carry(monkeypatch: pytest.MonkeyPatch) -> Carry:
         monkeypatch.setattr(rekey, "describe_topic", lambda *_: topic)
         monkeypatch.setattr(source, "TopicIdReader", lambda *_: ids)
         monkeypatch.setattr(source, "RETRY_S", 0.0)
-        command = rekey.Rekey(Settings(), "tracking", "keyed", MAPPING, lambda key, places: 0, rekey.Places(1, 1))
+        command = rekey.Rekey(Settings(), "tracking", "keyed", MAPPING, lambda key, places: 0, rekey.Places(2, 1))
         asyncio.run(command.run(follow=False))
         return written
 
@@ -182,3 +188,25 @@ def test_records_that_were_deleted_before_the_start_are_told(caplog: pytest.LogC
     assert [record.getMessage() for record in caplog.records] == [
         "2 records of tracking partition 0 (offsets 3 to 4) were deleted by retention before they were read"
     ]
+
+
+def test_a_target_with_fewer_partitions_ends_the_command_with_a_remedy(carry: Carry) -> None:
+    """aiokafka would end the command by an AssertionError for a partition that is not there any more."""
+    with pytest.raises(BrokerError, match="topic keyed has fewer than 2 partitions now: start the command again"):
+        carry(Consumer(0, 6), Ids(OLD), Producer(partitions=1))
+
+
+def test_a_deleted_target_is_not_made_again_without_the_earlier_events() -> None:
+    topic = Topic(
+        name="tracking",
+        topic_id=OLD,
+        partitions=1,
+        start_offsets={0: 0},
+        stable_offsets={0: 6},
+        end_offsets={0: 6},
+        committed={0: 2},
+    )
+    with pytest.raises(InputError, match="--delete --group thalweg-rekey-tracking:keyed"):
+        check_offsets(topic, "keyed", is_there=False)
+    check_offsets(topic, "keyed", is_there=True)
+    check_offsets(msgspec.structs.replace(topic, committed={0: 0}), "keyed", is_there=False)
