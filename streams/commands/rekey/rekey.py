@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import ProducerFenced
+from aiokafka.errors import IllegalOperation, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from encoder.data.contract.incoming_event import MAX_TEXT
@@ -182,11 +182,7 @@ class Rekey:
             if len(await producer.partitions_for(name)) < count:
                 raise BrokerError(f"topic {name} has fewer than {count} partitions now: start the command again")
         async with producer.transaction():
-            answers = [
-                await producer.send(topic, value, key=key, headers=headers, partition=partition)
-                for topic, key, value, headers, partition in events
-            ]
-            await asyncio.gather(*answers)
+            await send_all(producer, events)
             commits = {tp: OffsetAndMetadata(offset, self._reading.topic_id) for tp, offset in offsets.items()}
             await producer.send_offsets_to_transaction(commits, self.group)
 
@@ -222,6 +218,19 @@ class Rekey:
     def _keyed(self, user_id: str, value: bytes | None) -> Sent:
         key = user_id.encode()
         return self._target, key, value, [], self._rule(key, self._places.target)
+
+
+async def send_all(producer: AIOKafkaProducer, events: Sequence[Sent]) -> None:
+    """Send the records in their order, and wait until all are written."""
+    answers: list[Any] = []
+    try:
+        for topic, key, value, headers, partition in events:
+            answers.append(await producer.send(topic, value, key=key, headers=headers, partition=partition))
+    except (AssertionError, IllegalOperation):
+        # The broker has refused an earlier record, and so ended the transaction. The answer has the broker's error.
+        await asyncio.gather(*answers)
+        raise
+    await asyncio.gather(*answers)
 
 
 def _assign(consumer: AIOKafkaConsumer, topic: str, positions: Mapping[int, int]) -> None:
