@@ -93,8 +93,13 @@ def _check_arguments(args: argparse.Namespace) -> None:
 
 
 def _is_file(source: str) -> bool:
-    """Whether the source is a file and no topic. Raises InputError where the name is that of a missing file."""
+    """Whether the source is a file and no topic. Raises InputError where the name is that of a missing file.
+
+    A folder may have the name of a topic.
+    """
     path = Path(source)
+    if path.is_dir() and path.name == source:
+        return False
     if path.exists():
         return True
     if path.suffix in (".jsonl", ".json", ".gz", ".zst") or len(path.parts) > 1:

@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     `--follow` also after a signal. Without `--follow`, a signal gives 128 and its number. Raises InputError,
     BrokerError, SettingsError, RegistryError and RightsError.
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # aiokafka logs every retry; a final failure is raised
+    for name in ("aiokafka", "kafka"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # Both log every retry. A final failure is raised.
     mapping = load_mapping(args.mapping)
     settings = load_settings()
     check_target(settings, args.source, args.to)

@@ -71,6 +71,7 @@ class Source:
 
         Waits while no broker answers. Raises BrokerError where the topic was deleted or made again.
         """
+        is_told = False
         while not self._stop.is_set():
             try:
                 found = await asyncio.to_thread(self._ids.read)
@@ -83,6 +84,9 @@ class Source:
                     ) from error
                 if not isinstance(cause, KafkaError) or not cause.retriable:
                     raise
+                if not is_told:
+                    logger.warning("%s; the command waits for a broker", error)
+                is_told = True
                 await asyncio.sleep(RETRY_S)
                 continue
             if found != self._topic_id:

@@ -162,3 +162,16 @@ def test_the_file_to_read_is_not_replaced(
     assert cli.main(["map", str(log), *options, str(log), "--overwrite"]) == 1
     assert "is the file to read: name another file" in capsys.readouterr().err
     assert json.loads(log.read_text()) == RECORD
+
+
+def test_a_folder_does_not_hide_the_topic_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("THALWEG_BROKER", "127.0.0.1:9")
+    monkeypatch.setattr(topics, "CONNECT_TIMEOUT_MS", 100)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tracking").mkdir()
+    assert cli.main(["map", "tracking"]) == 1
+    assert "no broker answers at 127.0.0.1:9" in capsys.readouterr().err
+    assert cli.main(["map", str(tmp_path / "tracking")]) == 1
+    assert "tracking is a folder" in capsys.readouterr().err

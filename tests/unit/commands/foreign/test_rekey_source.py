@@ -157,9 +157,11 @@ def test_a_deleted_topic_ends_the_command(carry: Carry) -> None:
         carry(Consumer(0, 6), Ids(UnknownTopicOrPartitionError()))
 
 
-def test_the_command_waits_for_a_broker_and_not_for_a_right(carry: Carry) -> None:
+def test_the_command_waits_for_a_broker_and_not_for_a_right(carry: Carry, caplog: pytest.LogCaptureFixture) -> None:
     lost = KafkaConnectionError()
     assert carry(Consumer(0, 6), Ids(lost, lost, OLD)).items == ["p-2", "p-3", "p-4", "p-5"]
+    (said,) = caplog.records
+    assert said.getMessage() == "the id could not be read; the command waits for a broker"
     with pytest.raises(BrokerError, match="the id could not be read"):
         carry(Consumer(0, 6), Ids(TopicAuthorizationFailedError()))
 
