@@ -9,13 +9,14 @@ events whose records stand in several partitions of the source.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, ProducerFenced
+from aiokafka.errors import IllegalOperation, MessageSizeTooLargeError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from encoder.data.contract.incoming_event import MAX_TEXT
@@ -41,6 +42,7 @@ POLL_MS = 500
 # Brokers forget a group's offsets and a transactional id after days without a commit. An idle process commits now and
 # then, and so ends soon after another process has begun. Added partitions are found in the same rhythm.
 CHECK_S = 30.0
+MAX_RECORD_BYTES = 1024 * 1024  # Events and dead letters have bounds below, and Kafka's default takes them.
 EPOCH = 0  # The ids of dead letters name an incarnation of the topic, and this command knows of one.
 _encode = msgspec.json.encode
 
@@ -107,18 +109,27 @@ class Rekey:
                 return  # A stop right after an assignment would never return (aiokafka 0.14.0).
             async with open_consumer(self._settings, failure, auto_offset_reset="none", **options) as consumer:
                 _assign(consumer, self._source, positions)
-                try:
+                with self._remedies(failure), contextlib.closing(self._reading):
                     await self._carry_on(producer, consumer, topic)
                     if follow and not self._stop.is_set():
                         caught_up()
                         await self._carry_on(producer, consumer, None)
-                except ProducerFenced as error:
-                    raise BrokerError(
-                        f"{failure} ended: another `thalweg rekey` of these topics has begun, or a transaction took "
-                        "too long; run one process, which goes on behind the last transaction"
-                    ) from error
-                finally:
-                    self._reading.close()
+
+    @contextlib.contextmanager
+    def _remedies(self, failure: str) -> Iterator[None]:
+        """Say what to do about errors of Kafka that an operator ends."""
+        try:
+            yield
+        except ProducerFenced as error:
+            raise BrokerError(
+                f"{failure} ended: another `thalweg rekey` of these topics has begun, or a transaction took "
+                "too long; run one process, which goes on behind the last transaction"
+            ) from error
+        except MessageSizeTooLargeError as error:
+            raise BrokerError(
+                f"{failure} ended: a record is larger than topic {self._target} or {self.dead_letters} takes; set "
+                f"max.message.bytes of both topics to {MAX_RECORD_BYTES}, and start the command again"
+            ) from error
 
     async def _carry_on(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, until: Topic | None) -> None:
         """until: the topic up to whose present end records are carried; None goes on until `stop`."""

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import MessageSizeTooLargeError, OffsetOutOfRangeError
 from kafka.errors import KafkaConnectionError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
 from encoder.data.mapping import parse_mapping
@@ -212,3 +212,12 @@ def test_a_deleted_target_is_not_made_again_without_the_earlier_events() -> None
         check_offsets(topic, "keyed", is_there=False)
     check_offsets(topic, "keyed", is_there=True)
     check_offsets(msgspec.structs.replace(topic, committed={0: 0}), "keyed", is_there=False)
+
+
+def test_a_topic_that_takes_no_large_records_is_named_with_its_setting(carry: Carry) -> None:
+    class Small(Producer):
+        async def send(self, topic: str, value: bytes, **where: Any) -> Any:
+            raise MessageSizeTooLargeError
+
+    with pytest.raises(BrokerError, match=r"larger than topic keyed or tracking.dlq takes; set max\.message\.bytes"):
+        carry(Consumer(0, 6), Ids(OLD), Small())
