@@ -76,17 +76,18 @@ async def open_producer(settings: Settings, failure: str, **options: Any) -> Asy
         await producer.stop()
 
 
-def make_consumer(settings: Settings, **options: Any) -> AIOKafkaConsumer:
+def make_consumer(settings: Settings, auto_offset_reset: str = "earliest", **options: Any) -> AIOKafkaConsumer:
     """A consumer of committed records, not started, that commits nothing.
 
     Records of an aborted transaction never happened, and records of an open transaction have not happened yet. Where
     retention deletes records before they are read, the consumer goes on at the first record that is left. aiokafka's
-    default goes on at the end, and would skip the records between without an error.
+    default goes on at the end, and would skip the records between without an error. auto_offset_reset: "none" raises an
+    OffsetOutOfRangeError instead.
     """
     return AIOKafkaConsumer(
         enable_auto_commit=False,
         isolation_level="read_committed",
-        auto_offset_reset="earliest",
+        auto_offset_reset=auto_offset_reset,
         **options,
         **aiokafka_arguments(settings),
     )

@@ -88,11 +88,18 @@ def _check_arguments(args: argparse.Namespace) -> None:
             check_writable_file(path, f"{option} {path}")
             if path.exists() and not args.overwrite:
                 raise InputError(f"{option} {path} exists: name another file, or replace the file with --overwrite")
+            if path.exists() and Path(args.source).exists() and path.samefile(args.source):
+                raise InputError(f"{option} {path} is the file to read: name another file")
 
 
 def _is_file(source: str) -> bool:
-    """Whether the source is a file and no topic. Raises InputError where the name is that of a missing file."""
+    """Whether the source is a file and no topic. Raises InputError where the name is that of a missing file.
+
+    A folder may have the name of a topic.
+    """
     path = Path(source)
+    if path.is_dir() and path.name == source:
+        return False
     if path.exists():
         return True
     if path.suffix in (".jsonl", ".json", ".gz", ".zst") or len(path.parts) > 1:

@@ -1,8 +1,9 @@
 """Writes all events of a topic or file as JSON Lines of the event contract."""
 
 import asyncio
+import contextlib
 import gzip
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
@@ -48,8 +49,22 @@ def write_events_of_topic(settings: Settings, topic: str, mapping: Mapping, out:
     return counts
 
 
-def _open(out: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(out, "wb", compresslevel=1)) if out.suffix == ".gz" else out.open("wb")
+@contextlib.contextmanager
+def _open(out: Path) -> Iterator[IO[bytes]]:
+    """A file that gets the name when all events are written. Until then, an earlier file with this name stays."""
+    path = out.resolve()  # the file and not a link to the file
+    draft = path.with_name(f"{path.name}.part") if path.is_file() or not path.exists() else path  # no part of a pipe
+    try:
+        with (
+            cast(IO[bytes], gzip.open(draft, "wb", compresslevel=1)) if out.suffix == ".gz" else draft.open("wb")
+        ) as file:
+            yield file
+    except BaseException:
+        if draft != path:
+            draft.unlink(missing_ok=True)
+        raise
+    if draft != path:
+        draft.replace(path)
 
 
 def _write(events: Iterable[IncomingEvent], target: IO[bytes]) -> None:

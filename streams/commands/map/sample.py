@@ -14,7 +14,7 @@ from encoder.data.mapping import SourceRecord
 from streams.broker.clients import open_consumer
 from streams.broker.decoding.record_decoder import open_payload
 from streams.broker.topic_reader import read_partition
-from streams.broker.topics import Topic, describe_topic
+from streams.broker.topics import describe_topic
 from streams.config.errors import InputError
 from streams.config.settings import Settings
 from streams.engine.codec import Rejected
@@ -44,37 +44,56 @@ def read_newest(settings: Settings, name: str, count: int) -> Sample:
 
     Raises BrokerError, InputError for an empty topic, and SettingsError and RegistryError for a schema registry.
     """
-    topic = describe_topic(settings, name)
-    records = asyncio.run(_newest(settings, name, topic, count)) if topic.records else []
-    if not records:
+    sample = read_part(settings, name, count)
+    if not sample.records:
         raise InputError(f"topic {name} at {settings.broker} has no record: name a topic that producers write")
+    return sample
+
+
+def read_part(settings: Settings, name: str, count: int, *, of_oldest: bool = False) -> Sample:
+    """The newest or the oldest records of a topic, `count` offsets in all. Empty where these offsets hold no records.
+
+    Raises BrokerError, and SettingsError and RegistryError for a schema registry.
+    """
+    topic = describe_topic(settings, name)
+    lengths = {partition: end - topic.start_offsets[partition] for partition, end in topic.stable_offsets.items()}
+    if of_oldest:
+        begins = topic.start_offsets
+        ends = {partition: begins[partition] + taken for partition, taken in shares(lengths, count).items()}
+    else:
+        begins, ends = newest_starts(topic.start_offsets, topic.stable_offsets, count), topic.stable_offsets
+    # The stop of a consumer without an assignment raises CancelledError (aiokafka 0.14.0).
+    records = asyncio.run(_part(settings, name, begins, ends)) if any(lengths.values()) else []
     payload = open_payload(settings)
     return Sample(f"topic {name}", of_topic(records, payload), [record.partition for record in records])
 
 
-async def _newest(settings: Settings, name: str, topic: Topic, count: int) -> list[Any]:
-    starts = newest_starts(topic.start_offsets, topic.stable_offsets, count)
+async def _part(settings: Settings, name: str, begins: Mapping[int, int], ends: Mapping[int, int]) -> list[Any]:
     records: list[Any] = []
     failure = f"topic {name} at {settings.broker} could not be read"
     async with open_consumer(settings, failure) as consumer:
-        for partition, end in topic.stable_offsets.items():
-            async for batch in read_partition(consumer, name, partition, starts[partition], end):
+        for partition, end in ends.items():
+            async for batch in read_partition(consumer, name, partition, begins[partition], end):
                 records += batch
     return records
 
 
 def newest_starts(first_offsets: Mapping[int, int], ends: Mapping[int, int], count: int) -> dict[int, int]:
-    """For each partition, the offset from which a sample of `count` offsets reads up to the end of the partition.
+    """For each partition, the offset from which a sample of `count` offsets reads up to the end of the partition."""
+    lengths = {partition: end - first_offsets[partition] for partition, end in ends.items()}
+    return {partition: ends[partition] - taken for partition, taken in shares(lengths, count).items()}
+
+
+def shares(lengths: Mapping[int, int], count: int) -> dict[int, int]:
+    """For each partition, the number of offsets in a sample of `count` offsets. lengths: offsets of each partition.
 
     Every partition gives the same number. What a short partition lacks is taken from the others.
     """
-    lengths = {partition: end - first_offsets[partition] for partition, end in ends.items()}
-    starts, left = {}, count
+    taken, left = {}, count
     for done, partition in enumerate(sorted(lengths, key=lambda one: lengths[one])):
-        taken = min(lengths[partition], math.ceil(left / (len(lengths) - done)))
-        starts[partition] = ends[partition] - taken
-        left -= taken
-    return starts
+        taken[partition] = min(lengths[partition], math.ceil(left / (len(lengths) - done)))
+        left -= taken[partition]
+    return taken
 
 
 def of_topic(records: Sequence[Any], payload: PayloadReader) -> list[SourceRecord | Rejection]:

@@ -6,24 +6,26 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from aiokafka.errors import KafkaError
 
 from encoder.data.contract.quoting import without_controls
-from encoder.data.mapping import Mapping, load_mapping
+from encoder.data.mapping import Mapping, SourceRecord, load_mapping
 from encoder.data.mapping.proposals import read_sample
 from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.partitioners.rules import PARTITIONERS
-from streams.broker.topics import describe_topic, ensure_topic
+from streams.broker.topics import Topic, describe_topic, ensure_topic, topic_exists
 from streams.commands.map.report import count_lines
-from streams.commands.map.sample import Sample, read_newest
+from streams.commands.map.sample import Sample, read_part
 from streams.commands.rekey.rekey import Places, Rekey
 from streams.config.errors import InputError
 from streams.config.loading import load_settings
 from streams.config.settings import Settings, setting_label
 from streams.health.rights.check import check_broker_rights
-from streams.health.rights.kafka_rights import dead_letter_topic, rekey_rights
+from streams.health.rights.kafka_rights import dead_letter_topic, rekey_id, rekey_rights
 
 SAMPLE = 1_000  # records by which the mapping is checked
 STOP_LIMIT_S = 8.0  # A transaction takes less than a second where Kafka answers.
@@ -45,14 +47,15 @@ def run(args: argparse.Namespace) -> int:
     `--follow` also after a signal. Without `--follow`, a signal gives 128 and its number. Raises InputError,
     BrokerError, SettingsError, RegistryError and RightsError.
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # aiokafka logs every retry; a final failure is raised
+    for name in ("aiokafka", "kafka"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # Both log every retry. A final failure is raised.
     mapping = load_mapping(args.mapping)
     settings = load_settings()
     check_target(settings, args.source, args.to)
     check_broker_rights(settings, "rekey", rights=rekey_rights(args.source, args.to))
-    topic = describe_topic(settings, args.source)
-    if topic.records:
-        check_mapping(mapping, read_newest(settings, args.source, SAMPLE))
+    topic = describe_topic(settings, args.source, rekey_id(args.source, args.to))
+    check_offsets(topic, args.to, topic_exists(settings, args.to))
+    check_mapping(mapping, *(partial(read_part, settings, args.source, SAMPLE, of_oldest=one) for one in (False, True)))
     partitions = topic.partitions
     letters = dead_letter_topic(args.source)
     ensure_topic(settings, args.to, partitions)
@@ -83,18 +86,34 @@ def check_target(settings: Settings, source: str, target: str) -> None:
             raise InputError(f"--to {target} is the {setting_label(field)}: name the topic that a worker reads")
 
 
-def check_mapping(mapping: Mapping, sample: Sample) -> None:
-    """Raises InputError where the mapping rejects records of the sample and gives no event.
+def check_offsets(source: Topic, target: str, is_there: bool) -> None:
+    """Raises InputError where the target was deleted and the records up to the group's offsets would be missing in it.
 
-    All records would become dead letters, and the next run would begin behind them.
+    source: with the commits of the command's group. is_there: whether the target exists.
     """
-    reading = read_sample(mapping, sample.records)
-    if reading.events or not reading.rejected:
+    if not is_there and any(source.committed.values()):
+        group = rekey_id(source.name, target)
+        raise InputError(
+            f"there is no topic {target}, and group {group} has offsets of an earlier one, behind which the command "
+            "would begin: name another topic, or delete the group with `kafka-consumer-groups.sh --delete --group "
+            f"{group}`, and the command writes all records"
+        )
+
+
+def check_mapping(mapping: Mapping, read_newest: Callable[[], Sample], read_oldest: Callable[[], Sample]) -> None:
+    """Raises InputError where the mapping rejects newest records and gives no event for newest and oldest records.
+
+    All records would become dead letters, and the next run would begin behind them. Records that are unreadable say
+    nothing about the mapping, unless all are. The oldest records tell where a producer has begun to send other records.
+    """
+    sample = read_newest()
+    reading = read_sample(mapping, [one for one in sample.records if isinstance(one, SourceRecord)] or sample.records)
+    if reading.events or not reading.rejected or read_sample(mapping, read_oldest().records).events:
         return
     reason = reading.reasons[reading.rejected.most_common(1)[0][0]]
     raise InputError(
-        f"mapping {mapping.name} gives no event for the newest {reading.records:,} records of {sample.of}, and nothing "
-        f"is written: {without_controls(reason)}; see `thalweg map` with --mapping"
+        f"mapping {mapping.name} gives no event for the newest {len(sample.records):,} records of {sample.of}, nor for "
+        f"the oldest ones, and nothing is written: {without_controls(reason)}; see `thalweg map` with --mapping"
     )
 
 

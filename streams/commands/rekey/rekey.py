@@ -9,13 +9,14 @@ events whose records stand in several partitions of the source.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import ProducerFenced
+from aiokafka.errors import IllegalOperation, MessageSizeTooLargeError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from encoder.data.contract.incoming_event import MAX_TEXT
@@ -29,6 +30,7 @@ from streams.broker.decoding.record_decoder import open_payload
 from streams.broker.partitioners.rules import Rule
 from streams.broker.topics import Topic, describe_topic
 from streams.commands.map.sample import of_topic
+from streams.commands.rekey.source import Source
 from streams.config.errors import BrokerError
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import dead_letter
@@ -40,6 +42,7 @@ POLL_MS = 500
 # Brokers forget a group's offsets and a transactional id after days without a commit. An idle process commits now and
 # then, and so ends soon after another process has begun. Added partitions are found in the same rhythm.
 CHECK_S = 30.0
+MAX_RECORD_BYTES = 1024 * 1024  # Events and dead letters have bounds below, and Kafka's default takes them.
 EPOCH = 0  # The ids of dead letters name an incarnation of the topic, and this command knows of one.
 _encode = msgspec.json.encode
 
@@ -70,8 +73,8 @@ class Rekey:
         self._mapping = mapping
         self._rule = rule
         self._places = places
-        self._topic_id = ""
         self._stop = asyncio.Event()
+        self._reading = Source(settings, source, self._stop)
         self.counts = Reading()
         self.erasures = 0
 
@@ -101,27 +104,38 @@ class Rekey:
         ) as producer:
             # The start of the producer has ended an open transaction of an earlier process, so the offsets are final.
             topic = await asyncio.to_thread(describe_topic, self._settings, self._source, self.group)
-            self._topic_id = str(topic.topic_id)
+            positions = self._reading.open(topic)
             if not follow and topic.lag == 0:
                 return  # A stop right after an assignment would never return (aiokafka 0.14.0).
-            async with open_consumer(self._settings, failure, **options) as consumer:
-                _assign(consumer, self._source, topic.passed)
-                try:
+            async with open_consumer(self._settings, failure, auto_offset_reset="none", **options) as consumer:
+                _assign(consumer, self._source, positions)
+                with self._remedies(failure), contextlib.closing(self._reading):
                     await self._carry_on(producer, consumer, topic)
                     if follow and not self._stop.is_set():
                         caught_up()
                         await self._carry_on(producer, consumer, None)
-                except ProducerFenced as error:
-                    raise BrokerError(
-                        f"{failure} ended: another `thalweg rekey` of these topics has begun, or a transaction took "
-                        "too long; run one process, which goes on behind the last transaction"
-                    ) from error
+
+    @contextlib.contextmanager
+    def _remedies(self, failure: str) -> Iterator[None]:
+        """Say what to do about errors of Kafka that an operator ends."""
+        try:
+            yield
+        except ProducerFenced as error:
+            raise BrokerError(
+                f"{failure} ended: another `thalweg rekey` of these topics has begun, or a transaction took "
+                "too long; run one process, which goes on behind the last transaction"
+            ) from error
+        except MessageSizeTooLargeError as error:
+            raise BrokerError(
+                f"{failure} ended: a record is larger than topic {self._target} or {self.dead_letters} takes; set "
+                f"max.message.bytes of both topics to {MAX_RECORD_BYTES}, and start the command again"
+            ) from error
 
     async def _carry_on(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, until: Topic | None) -> None:
         """until: the topic up to whose present end records are carried; None goes on until `stop`."""
         check_at_s = time.monotonic() + CHECK_S
         while True:  # A stop of the consumer right after an assignment would never return, so one poll comes first.
-            batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS)
+            batches = await self._reading.poll(consumer, POLL_MS, RECORDS)
             for events, offsets, counts in self.transactions(batches):
                 await self._write(producer, events, offsets)
                 self._count(events, counts)
@@ -143,6 +157,8 @@ class Rekey:
 
     async def _check(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
         """Commit where the partitions are read, and take up added partitions of all three topics."""
+        if not await self._reading.is_same():
+            return
         held = {tp: await consumer.position(tp) for tp in consumer.assignment()}
         await self._write(producer, [], held)
         target, letters = [await producer.partitions_for(name) for name in (self._target, self.dead_letters)]
@@ -173,13 +189,12 @@ class Rekey:
         self, producer: AIOKafkaProducer, events: Sequence[Sent], offsets: Mapping[TopicPartition, int]
     ) -> None:
         """One transaction. A commit names the topic's id, so that it does not count for a topic that is made again."""
+        for name, count in zip((self._target, self.dead_letters), self._places, strict=True):
+            if len(await producer.partitions_for(name)) < count:
+                raise BrokerError(f"topic {name} has fewer than {count} partitions now: start the command again")
         async with producer.transaction():
-            answers = [
-                await producer.send(topic, value, key=key, headers=headers, partition=partition)
-                for topic, key, value, headers, partition in events
-            ]
-            await asyncio.gather(*answers)
-            commits = {tp: OffsetAndMetadata(offset, self._topic_id) for tp, offset in offsets.items()}
+            await send_all(producer, events)
+            commits = {tp: OffsetAndMetadata(offset, self._reading.topic_id) for tp, offset in offsets.items()}
             await producer.send_offsets_to_transaction(commits, self.group)
 
     def _count(self, events: Sequence[Sent], counts: Reading) -> None:
@@ -214,6 +229,19 @@ class Rekey:
     def _keyed(self, user_id: str, value: bytes | None) -> Sent:
         key = user_id.encode()
         return self._target, key, value, [], self._rule(key, self._places.target)
+
+
+async def send_all(producer: AIOKafkaProducer, events: Sequence[Sent]) -> None:
+    """Send the records in their order, and wait until all are written."""
+    answers: list[Any] = []
+    try:
+        for topic, key, value, headers, partition in events:
+            answers.append(await producer.send(topic, value, key=key, headers=headers, partition=partition))
+    except (AssertionError, IllegalOperation):
+        # The broker has refused an earlier record, and so ended the transaction. The answer has the broker's error.
+        await asyncio.gather(*answers)
+        raise
+    await asyncio.gather(*answers)
 
 
 def _assign(consumer: AIOKafkaConsumer, topic: str, positions: Mapping[int, int]) -> None:

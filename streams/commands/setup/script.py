@@ -43,7 +43,8 @@ def script(settings: Settings, plan: Plan) -> str:
 def _topic_command(settings: Settings, name: str, topic: PlannedTopic) -> str:
     configs = "".join(f" --config {key}={value}" for key, value in topic.configs.items())
     return (
-        f"kafka-topics.sh --bootstrap-server {settings.broker}{LOGIN} --create --if-not-exists --topic {name} "
+        f"kafka-topics.sh --bootstrap-server {shlex.quote(settings.broker)}{LOGIN} --create --if-not-exists "
+        f"--topic {shlex.quote(name)} "
         f"--partitions {topic.partitions} --replication-factor {topic.replication}{configs}"
     )
 

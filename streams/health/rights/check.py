@@ -184,5 +184,8 @@ def _listed(uses: Sequence[str]) -> str:
 
 
 def _setup_hint(role: Role, option: str, user: str | None) -> str:
-    program = f"{role} --source TOPIC" if role == "rekey" else role
-    return f"`thalweg setup --for {program} {option} {user or 'NAME'}` with an administrator's login gives all of them"
+    program, where = str(role), ""
+    if role == "rekey":
+        program, where = "rekey --source TOPIC", ", where the setting behavior_topic is the topic to write"
+    command = f"`thalweg setup --for {program} {option} {user or 'NAME'}`"
+    return f"{command} with an administrator's login gives all of them{where}"

@@ -4,6 +4,7 @@
 `Describe` stands here only where a program needs nothing else.
 """
 
+import shlex
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
@@ -68,9 +69,9 @@ def acl_command(settings: Settings, rights: Iterable[KafkaRight], user: str, log
     """
     rights = list(rights)
     pattern = " --resource-pattern-type prefixed" if rights[0].is_prefix else ""
-    names = " ".join(f"--{right.resource} {right.name}" for right in rights)
+    names = " ".join(f"--{right.resource} {shlex.quote(right.name)}" for right in rights)
     return (
-        f"kafka-acls.sh --bootstrap-server {settings.broker}{login} --add --allow-principal User:{user} "
+        f"kafka-acls.sh --bootstrap-server {shlex.quote(settings.broker)}{login} --add --allow-principal User:{user} "
         f"--operation {rights[0].operation}{pattern} {names}"
     )
 

@@ -117,3 +117,10 @@ def test_only_programs_with_rows_need_a_bundle(program: Role) -> None:
     assert plan.acls
     assert (plan.schema, plan.grants) == ([], [])
     assert KafkaRight("topic", SETTINGS.behavior_topic, "Alter") not in plan.acls  # type: ignore[arg-type]
+
+
+def test_a_name_with_signs_of_the_shell_is_one_word_of_the_script() -> None:
+    text = script(SETTINGS, make_plan(SETTINGS, ["rekey"], None, "shop", None, "tracking; echo $HOME"))
+    assert {words[0] for words in commands(text)} == {"kafka-topics.sh", "kafka-acls.sh"}
+    topics = [topic for words in commands(text) for topic in options(words).get("--topic", [])]
+    assert {"tracking; echo $HOME", "tracking; echo $HOME.dlq"} <= set(topics)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from encoder.data.mapping.proposals.fields import Field, Fields, Names
 from encoder.data.mapping.proposals.names import USUAL_NAMES, candidates, usual_action
-from encoder.data.mapping.proposals.toml_text import comment, path_text, toml_key, toml_value
+from encoder.data.mapping.proposals.toml_text import comment, path_text, plain_path, toml_key, toml_value
 from encoder.data.mapping.records import SourceRecord
 from encoder.data.mapping.sources.paths import follow
 
@@ -87,7 +87,7 @@ def _written(
     sources: dict[str, Any],
     each: Names | None,
 ) -> FieldsProposal:
-    lines = [f"each = {toml_value(path_text(each))}"] if each else []
+    lines = [f"each = {toml_value(plain_path(each))}"] if each else []
     missing = []
     for key in found:
         if key in sources:

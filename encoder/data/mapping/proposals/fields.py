@@ -46,12 +46,17 @@ class Field:
             self.prices += price_from_text(value) is not None
         elif number is not None:
             self.prices += 1
-            self.whole_numbers += number == number // 1
+            self.whole_numbers += _is_whole(number)
         if unit := _unit_of(value, number):
             self.units[unit] = self.units.get(unit, 0) + 1
         text = str(value)
         if text in self.values or len(self.values) < _MOST_VALUES:
             self.values[text] = self.values.get(text, 0) + 1
+
+
+def _is_whole(number: int | float | Decimal) -> bool:
+    """Whether the number has no fraction. A `Decimal` of a schema may have more digits than a division takes."""
+    return number == number.to_integral_value() if isinstance(number, Decimal) else number == number // 1
 
 
 def _unit_of(value: Any, number: int | float | Decimal | None) -> str:

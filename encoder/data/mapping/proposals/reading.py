@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from encoder.data.contract.incoming_event import IncomingEvent
 from encoder.data.contract.judge import DroppedField
@@ -11,9 +12,11 @@ from encoder.data.contract.rejection import Rejection
 from encoder.data.mapping.mapping import Mapping
 from encoder.data.mapping.records import Skipped, SourceRecord
 
+Kind = TypeVar("Kind", str, Skipped)
 _KIND_CHARACTERS = 80  # of a reason without its values, which tell the kind of the reason
-_MOST_KINDS = 1_000  # of skipped records, whose values may be many
-_VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\d+| in [{\[].*", re.DOTALL)
+_MOST_KINDS = 1_000  # of each outcome, because a topic may have many values and a command may run for months
+_OTHERS = "other values"
+_VALUES = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d+| in [{\[].*", re.DOTALL)
 
 
 @dataclass
@@ -31,14 +34,15 @@ class Reading:
 
     def add_rejected(self, reason: str) -> None:
         """Count a record that would become a dead letter."""
-        kind = _VALUES.sub("", reason)[:_KIND_CHARACTERS]
-        self.rejected[kind] += 1
-        self.reasons.setdefault(kind, reason)
+        self._add_rejected(_VALUES.sub("", reason)[:_KIND_CHARACTERS], reason)
+
+    def add_dropped(self, path_and_reason: str, count: int = 1) -> None:
+        """Count so many events without an optional field."""
+        self.dropped[_kept(self.dropped, path_and_reason, _OTHERS)] += count
 
     def add_skipped(self, skipped: Skipped, count: int = 1) -> None:
         """Count so many skipped records."""
-        is_known = skipped in self.skipped or len(self.skipped) < _MOST_KINDS
-        self.skipped[skipped if is_known else Skipped(skipped.reason, "other values")] += count
+        self.skipped[_kept(self.skipped, skipped, Skipped(skipped.reason, _OTHERS))] += count
 
     def add(self, other: "Reading") -> None:
         """Add the records of another reading. The first events stay as they are."""
@@ -47,9 +51,20 @@ class Reading:
         self.events += other.events
         for skipped, count in other.skipped.items():
             self.add_skipped(skipped, count)
-        self.rejected.update(other.rejected)
-        self.reasons = other.reasons | self.reasons
-        self.dropped.update(other.dropped)
+        for kind, count in other.rejected.items():
+            self._add_rejected(kind, other.reasons[kind], count)
+        for path_and_reason, count in other.dropped.items():
+            self.add_dropped(path_and_reason, count)
+
+    def _add_rejected(self, kind: str, reason: str, count: int = 1) -> None:
+        kind = _kept(self.rejected, kind, _OTHERS)
+        self.rejected[kind] += count
+        self.reasons.setdefault(kind, reason)
+
+
+def _kept(counts: Counter[Kind], kind: Kind, others: Kind) -> Kind:
+    """The kind, or `others` where the counts have as many kinds as they may have."""
+    return kind if kind in counts or len(counts) < _MOST_KINDS else others
 
 
 def read_sample(mapping: Mapping, sample: Iterable[SourceRecord | Rejection], shown: int = 0) -> Reading:
@@ -81,5 +96,6 @@ def judge_record(
     else:
         reading.read += 1
         reading.events += len(judged)
-        reading.dropped.update(f"{one.path} ({one.reason.replace('_', ' ')})" for one in lost)
+        for one in lost:
+            reading.add_dropped(f"{one.path} ({one.reason.replace('_', ' ')})")
     return judged

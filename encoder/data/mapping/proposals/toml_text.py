@@ -9,11 +9,16 @@ _PATH_SIGNS = frozenset('."[]')
 
 
 def path_text(names: Sequence[str], place: str = "") -> str:
-    """The path of names below a place, as a mapping file writes the path. place: "line" or "" for the value."""
-    path = ".".join(f'"{name}"' if _PATH_SIGNS & set(name) else name for name in names)
+    """The source of names below a place, as a mapping file writes the source. place: "line" or "" for the value."""
+    path = plain_path(names)
     if not place and ":" in path:
         place = "value"  # so that a name such as `key:id` is not read as a place
     return f"{place}:{path}" if place else path
+
+
+def plain_path(names: Sequence[str]) -> str:
+    """The path of names without a place, as the key `each` takes the path."""
+    return ".".join(f'"{name}"' if _PATH_SIGNS & set(name) else name for name in names)
 
 
 def toml_value(value: Any) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from encoder.data.loaders import load_log
 from streams import cli
+from streams.broker import topics
 
 RECORD = {"customer": "u-1", "sku": "p-1", "event_type": "seen", "ts": 1_772_359_200, "id": "e-1"}
 
@@ -136,3 +137,41 @@ def test_typing_errors_and_a_wrong_unit_of_a_mapping_are_shown(
     assert cli.main(["map", str(log), "--mapping", str(mapping)]) == 0
     out = capsys.readouterr().out
     assert not any(text in out for text in ("warning", "nothing stands", "do not occur"))
+
+
+def test_a_failure_leaves_the_file_of_events_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the broker does not answer, or the source is a file that ends too early."""
+    out = tmp_path / "history.jsonl.gz"
+    out.write_bytes(b"the history of before")
+    monkeypatch.setenv("THALWEG_BROKER", "127.0.0.1:9")
+    monkeypatch.setattr(topics, "CONNECT_TIMEOUT_MS", 100)
+    arguments = ["--mapping", "segment", "--events", str(out), "--overwrite"]
+    assert cli.main(["map", "tracking", *arguments]) == 1
+    cut = tmp_path / "cut.jsonl.gz"
+    cut.write_bytes(gzip.compress(json.dumps(RECORD).encode() * 1_000)[:-20])
+    assert cli.main(["map", str(cut), *arguments]) == 1
+    assert out.read_bytes() == b"the history of before"
+    assert sorted(tmp_path.iterdir()) == [cut, out]
+
+
+@pytest.mark.parametrize("options", [("--mapping", "segment", "--events"), ("--out",)])
+def test_the_file_to_read_is_not_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    log = written(tmp_path / "shop.jsonl", RECORD)
+    assert cli.main(["map", str(log), *options, str(log), "--overwrite"]) == 1
+    assert "is the file to read: name another file" in capsys.readouterr().err
+    assert json.loads(log.read_text()) == RECORD
+
+
+def test_a_folder_does_not_hide_the_topic_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("THALWEG_BROKER", "127.0.0.1:9")
+    monkeypatch.setattr(topics, "CONNECT_TIMEOUT_MS", 100)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tracking").mkdir()
+    assert cli.main(["map", "tracking"]) == 1
+    assert "no broker answers at 127.0.0.1:9" in capsys.readouterr().err
+    assert cli.main(["map", str(tmp_path / "tracking")]) == 1
+    assert "tracking is a folder" in capsys.readouterr().err

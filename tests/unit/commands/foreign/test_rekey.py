@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
+from encoder.data.contract.rejection import Rejection
 from encoder.data.mapping import SourceRecord, parse_mapping
 from encoder.data.mapping.proposals import Reading
 from streams.commands.map.report import count_lines
@@ -116,10 +117,27 @@ def test_a_mapping_that_rejects_and_gives_no_event_is_refused_before_anything_is
         KEYED.replace('"item"', '"itme"') + '[[where]]\nfrom = "kind"\nin = ["shop"]', "k.toml", "k"
     )
     shop, page = {"kind": "shop", "user": "u", "item": "p"}, {"kind": "page"}
+    newest = sample_of(shop, page, shop)
     with pytest.raises(InputError, match=r"no event for the newest 3 records of topic tracking.*itme"):
-        check_mapping(mapping, sample_of(shop, page, shop))
-    check_mapping(mapping, sample_of(page))  # nothing is rejected, and events may come
-    check_mapping(parse_mapping(KEYED, "k.toml", "k"), sample_of(shop, {"item": None}))
+        check_mapping(mapping, lambda: newest, lambda: newest)
+    check_mapping(mapping, lambda: sample_of(page), none)  # nothing is rejected, and events may come
+    check_mapping(parse_mapping(KEYED, "k.toml", "k"), lambda: sample_of(shop, {"item": None}), none)
+    check_mapping(mapping, sample_of, none)  # a topic without records, or with an open transaction alone
+
+
+def none() -> Sample:
+    raise AssertionError("the newest records are enough")
+
+
+def test_a_right_mapping_is_taken_where_the_newest_records_are_broken() -> None:
+    mapping = parse_mapping(KEYED + '[[where]]\nfrom = "kind"\nin = ["shop"]', "k.toml", "k")
+    shop, foreign, page = {"kind": "shop", "user": "u", "item": "p"}, {"kind": "shop"}, {"kind": "page"}
+    check_mapping(mapping, lambda: sample_of(foreign, foreign), lambda: sample_of(page, shop))
+    broken = Rejection("value is not JSON", "value")
+    check_mapping(mapping, lambda: Sample("topic tracking", [*sample_of(page).records, broken], []), none)
+    unreadable = Sample("topic tracking", [broken, broken], [])
+    with pytest.raises(InputError, match=r"the newest 2 records of topic tracking.*value is not JSON"):
+        check_mapping(mapping, lambda: unreadable, lambda: unreadable)
 
 
 def test_the_counts_tell_what_was_written() -> None:

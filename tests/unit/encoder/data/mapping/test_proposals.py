@@ -1,5 +1,6 @@
 """Proposals of mappings from samples: every proposal is a file that loads, and reads the sample."""
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -161,3 +162,16 @@ def test_rejections_are_counted_by_kind() -> None:
     assert reading.records == reading.read + reading.skipped.total() + reading.rejected.total() == 7
     assert dict(reading.dropped) == {"price (negative)": 1}
     assert msgspec.json.encode(reading.first_events) == b"[]"
+
+
+def test_lines_below_a_name_with_a_colon_are_read() -> None:
+    value = {"user": "u", "ts": 1_772_359_200, "shop:order": {"shop:lines": [{"sku": "p-1"}, {"sku": "p-2"}]}}
+    _, _, reading = proposed([value])
+    assert [event.item_id for event in reading.first_events] == ["p-1", "p-2"]
+
+
+def test_a_decimal_with_many_digits_is_a_number() -> None:
+    values = [{"user": "u", "ts": 1_772_359_200, "sku": Decimal("1" + 30 * "0"), "price": Decimal("1.50")}]
+    _, _, reading = proposed(values)
+    ((item, price),) = [(event.item_id, event.price) for event in reading.first_events]
+    assert (item, price) == (str(10**30), 1.5)
