@@ -31,15 +31,15 @@ class ItemFilters(BaseModel):
 class Item(BaseModel):
     """What the catalogue says of an item. A field that the catalogue lacks is null."""
 
-    item_id: str
-    name: str | None
-    category: str | None
-    brand: str | None
-    price: float | None
-    image_url: str | None
+    item_id: Annotated[str, Field(description="the item")]
+    name: Annotated[str | None, Field(description="null: the catalogue has none")]
+    category: Annotated[str | None, Field(description="null: the catalogue has none")]
+    brand: Annotated[str | None, Field(description="null: the catalogue has none")]
+    price: Annotated[float | None, Field(description="null: the catalogue has none")]
+    image_url: Annotated[str | None, Field(description="null: the catalogue has none")]
     available: Annotated[bool, Field(description="false: the item is never recommended")]
-    first_seen_ms: int | None
-    bundle_id: str
+    first_seen_ms: Annotated[int | None, Field(description="milliseconds since 1970; null: the catalogue has none")]
+    bundle_id: Annotated[str, Field(description="the bundle that the answer is from")]
     known_to_bundle: Annotated[bool, Field(description="false: the model does not know the item and leaves it out")]
 
 
@@ -50,6 +50,6 @@ class CatalogueStatus(BaseModel):
         Literal["starting", "absent", "loading", "following", "unreachable"],
         Field(description="absent: there is no topic; unreachable: Kafka does not answer, and the items are older"),
     ]
-    items: int
+    items: Annotated[int, Field(description="items of the catalogue that were read")]
     lag_records: Annotated[int, Field(description="records that are not read yet")]
     broken: Annotated[int, Field(description="records that were ignored, because they are no items")]

@@ -193,6 +193,17 @@ def test_the_document_in_the_repository_is_that_of_the_code() -> None:
     assert json.loads(DOCUMENT.read_text()) == document, "write it again with `python -m tests.tools.write_openapi`"
 
 
+def test_every_field_of_a_body_is_described() -> None:
+    schemas = ask(application(), "GET", "/openapi.json").json()["components"]["schemas"]
+    bare = [
+        f"{name}.{field}"
+        for name, schema in schemas.items()
+        for field, shape in schema.get("properties", {}).items()
+        if not shape.get("description")
+    ]
+    assert bare == []
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/v1/items/i/similar", "/v1/nothing"])
 def test_head_is_answered_as_get_without_a_body(tokens: Tokens, path: str) -> None:
     app = application(tokens)

@@ -17,12 +17,12 @@ WaitedMs = Annotated[int, Field(description="time without an event, from `last_t
 class Churn(BaseModel):
     """The risk that the user has no event."""
 
-    user_id: str
-    bundle_id: str
-    days: float
+    user_id: Annotated[str, Field(description="the user")]
+    bundle_id: Annotated[str, Field(description="the bundle that the answer is from")]
+    days: Annotated[float, Field(description="as in the request")]
     probability: Annotated[float, Field(description="of no event within `days` from `at_ms`")]
-    steps: int
-    last_time_ms: int
+    steps: Annotated[int, Field(description="events applied so far")]
+    last_time_ms: Annotated[int, Field(description="latest event time seen")]
     at_ms: AtMs
     waited_ms: WaitedMs
 
@@ -30,8 +30,8 @@ class Churn(BaseModel):
 class ActionProbability(BaseModel):
     """How probable it is that the next event has this action."""
 
-    action: str
-    probability: float
+    action: Annotated[str, Field(description="the next event's action")]
+    probability: Annotated[float, Field(description="between 0 and 1")]
 
 
 class TimeQuantile(BaseModel):
@@ -44,14 +44,14 @@ class TimeQuantile(BaseModel):
 class NextEvent(BaseModel):
     """What the bundle predicts of the user's next event."""
 
-    user_id: str
-    bundle_id: str
+    user_id: Annotated[str, Field(description="the user")]
+    bundle_id: Annotated[str, Field(description="the bundle that the answer is from")]
     action: Annotated[str, Field(description="the action to name where one is wanted")]
     actions: Annotated[list[ActionProbability], Field(description="known actions, the most probable first")]
     other_action: Annotated[float, Field(description="probability of an action that the bundle does not know")]
-    times: list[TimeQuantile]
-    steps: int
-    last_time_ms: int
+    times: Annotated[list[TimeQuantile], Field(description="shares from the lowest to the highest")]
+    steps: Annotated[int, Field(description="events applied so far")]
+    last_time_ms: Annotated[int, Field(description="latest event time seen")]
     at_ms: AtMs
     waited_ms: WaitedMs
 
@@ -59,15 +59,15 @@ class NextEvent(BaseModel):
 class Lookalike(BaseModel):
     """A user and the cosine of both representations."""
 
-    user_id: str
-    cosine: float
+    user_id: Annotated[str, Field(description="the other user")]
+    cosine: Annotated[float, Field(description="1: the same direction; 0: no relation; -1: opposite")]
 
 
 class Lookalikes(BaseModel):
     """The users whose representations point most nearly the same way."""
 
-    user_id: str
-    bundle_id: str
+    user_id: Annotated[str, Field(description="the user")]
+    bundle_id: Annotated[str, Field(description="the bundle that the answer is from")]
     users: Annotated[list[Lookalike], Field(description="the highest cosine first")]
     index_age_ms: Annotated[int, Field(description="time since the index had every update of the topic")]
     index_records_behind: Annotated[int, Field(description="updates of the topic that the index has not read yet")]
@@ -78,7 +78,7 @@ class Lookalikes(BaseModel):
 class RecentItem(BaseModel):
     """One of the user's last distinct items."""
 
-    item_id: str
+    item_id: Annotated[str, Field(description="the recent item")]
     repeat: Annotated[float, Field(description="what the item's score has besides its dot product")]
     cosine: Annotated[float, Field(description="of the vectors of this item and the explained item")]
 
@@ -86,9 +86,9 @@ class RecentItem(BaseModel):
 class EventEffect(BaseModel):
     """What the history has by this event: the whole history beside the history without the event."""
 
-    item_id: str
-    action: str
-    event_time_ms: int
+    item_id: Annotated[str, Field(description="the item")]
+    action: Annotated[str, Field(description="the action of the event")]
+    event_time_ms: Annotated[int, Field(description="milliseconds since 1970")]
     is_known_item: Annotated[bool, Field(description="false: the bundle does not know the item")]
     moved_cosine: Annotated[float, Field(description="1 - cosine of the representations with and without the event")]
     moved_l2: Annotated[float, Field(description="distance of the representations with and without the event")]
@@ -101,25 +101,25 @@ class EventEffect(BaseModel):
 class Explained(BaseModel):
     """The parts of an item's score."""
 
-    bundle_id: str
+    bundle_id: Annotated[str, Field(description="the bundle that the answer is from")]
     item_id: Annotated[str, Field(description="the explained item")]
     score: Annotated[float, Field(description="in the scenario home: the sum of dot, repeat, co and content")]
-    dot: float
-    repeat: float
-    co: float
-    content: float
+    dot: Annotated[float, Field(description="dot product of the item's vector and the representation")]
+    repeat: Annotated[float, Field(description="what one of the user's recent items has besides")]
+    co: Annotated[float, Field(description="how often the item stands in visits with recent items")]
+    content: Annotated[float, Field(description="category and brand in common with recent items")]
     model_score: Annotated[float, Field(description="the model's part: the sum of dot and repeat")]
     rank: Annotated[
         int, Field(description="by the model's part, over all items of the bundle, with ties against the item")
     ]
     recent_items: Annotated[list[RecentItem], Field(description="the newest first")]
-    steps: int
+    steps: Annotated[int, Field(description="events applied so far")]
 
 
 class UserExplanation(Explained):
     """What moved the vector of a stored user, and the score of an item."""
 
-    user_id: str
+    user_id: Annotated[str, Field(description="the user")]
     events: Annotated[
         list[EventEffect] | None,
         Field(description=f"the newest {MOST_EXPLAINED} events, the oldest first; null: see `events_missing`"),
@@ -138,5 +138,7 @@ class SessionExplanation(Explained):
 class EventsToExplain(Request):
     """The events of a session, and the item whose score they explain."""
 
-    events: Annotated[list[Event], FIRST_ERROR, Field(min_length=1, max_length=1_000)]
+    events: Annotated[
+        list[Event], FIRST_ERROR, Field(description="the events in their order", min_length=1, max_length=1_000)
+    ]
     item_id: Annotated[Id | None, Field(description="the item to explain; null: the first recommended one")] = None
