@@ -78,9 +78,14 @@ class ChildProcess:
         return Ending(code, self._last.error, self._last.may_restart)
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Does nothing where the process has ended."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
+        """Does nothing where the process has ended.
+
+        `Process.send_signal` would look whether the process has ended, and so take the exit code away from the thread
+        of asyncio that waits for the code. The code would then be 255.
+        """
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     def terminate(self) -> None:
         """Ask the process to stop in order, also where it is paused."""
