@@ -59,7 +59,7 @@ def _open(out: Path) -> Iterator[IO[bytes]]:
             cast(IO[bytes], gzip.open(draft, "wb", compresslevel=1)) if out.suffix == ".gz" else draft.open("wb")
         ) as file:
             yield file
-    except BaseException:
+    except BaseException:  # also Ctrl-C: no half of the events stays
         if draft != path:
             draft.unlink(missing_ok=True)
         raise

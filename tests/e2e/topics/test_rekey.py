@@ -110,7 +110,7 @@ def test_no_line_is_lost_or_written_twice_when_the_command_is_killed(
     sending.start()
     for _ in range(KILLS):
         before, run = written(deployment), start("--follow")
-        wait_until(lambda: written(deployment) > before)  # noqa: B023
+        wait_until(lambda before=before: written(deployment) > before)
         time.sleep(draw.uniform(0, 0.3))
         run.end(signal.SIGKILL, -signal.SIGKILL)
     assert sending.is_alive(), "the last kill came after the load, so the test shows nothing"

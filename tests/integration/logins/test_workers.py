@@ -34,7 +34,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 def deploy(logins: Logins, bundle: Bundle, folder: Path, settings: dict[str, Any]) -> tuple[Deployment, WorkerProcess]:
     folder.mkdir()
-    deployment = Deployment(Login(settings), bundle, folder)  # type: ignore[arg-type]
+    deployment = Deployment(Login(settings), bundle, folder)  # type: ignore[arg-type]  # reads these settings alone
     command = (*WORKER_COMMAND, "--log-level", "DEBUG")
     return deployment, WorkerProcess(deployment.settings, folder / "worker.log", command)
 
