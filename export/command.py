@@ -25,7 +25,7 @@ from encoder.errors import InputError
 from encoder.item_embeddings.embeddings import ItemEmbeddings
 from encoder.training.checkpoints.checkpoint_files import check_checkpoint
 from export.evaluation.report.weight_texts import weight_texts
-from export.runtime.bundle import Manifest
+from export.runtime.bundle import Bundle, Manifest
 from export.weights import bundle_weights, parse_weights
 
 if TYPE_CHECKING:
@@ -61,6 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "both, such as home=1,2 (default: those that were best on the validation part of the training)",
     )
     parser.add_argument(
+        "--aligned-to",
+        metavar="BUNDLE",
+        help="rotate the vectors into the space of this bundle, so that what was learnt from its vectors reads the new "
+        "ones as well; scores and ranks stay as they are",
+    )
+    parser.add_argument(
         "--gpu", action="store_true", help="also write the graphs with which a worker keeps the states on a GPU"
     )
     parser.add_argument(
@@ -87,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     given_weights = parse_weights(args.hybrid_weights)
     check_checkpoint(args.checkpoint)
     check_writable(Path(args.out).parent, f"--out {args.out}")
+    older = None if args.aligned_to is None else Bundle.load(args.aligned_to)
     embeddings = read_item_embeddings(args)
     log = None if args.items is None else read_whole_log(args, args.items, console)[0]
     # These are imported only here, because torch takes seconds to load.
@@ -117,6 +124,7 @@ def run(args: argparse.Namespace) -> int:
         hybrid_weights=weights,
         for_gpu=args.gpu,
         in_float16=args.half,
+        aligned_to=older,
         overwrite=args.overwrite,
     ).manifest
     untrained = None if log is None else manifest.items - len(trained.vocabulary.items)
@@ -169,6 +177,14 @@ def _print_manifest(console: Console, manifest: Manifest, folder: str, untrained
     if manifest.purchase_actions:
         console.print(
             f"a row lists the last {manifest.bought_places} items of {', '.join(manifest.purchase_actions)}",
+            markup=False,
+            soft_wrap=True,
+        )
+    if aligned := manifest.aligned_to:
+        console.print(
+            f"aligned to {aligned['bundle_id']} over {aligned['shared_items']:,} shared items: their vectors differ by "
+            f"{aligned['residual']:.1%} of their length, by {aligned['residual_before']:.1%} without the rotation; "
+            f"scores stay within {parity['aligned_score_max_rel_diff']:g} of the largest",
             markup=False,
             soft_wrap=True,
         )

@@ -15,6 +15,7 @@ from encoder.metrics.followers.companions import Companions
 from encoder.metrics.hybrid.scores import HYBRID_FILE, WEIGHTS
 from encoder.model.user_model import UserModel
 from encoder.training.checkpoints.checkpoint_files import BUNDLE_SUBFOLDER, CHECKPOINT_FILES
+from export.alignment import align
 from export.graphs.bought_items import bought_places, exported_width
 from export.graphs.heads import head_widths
 from export.graphs.predict import FLOAT_INTEGERS, predict_graph
@@ -41,6 +42,7 @@ def export_model(
     hybrid_weights: Mapping[str, Mapping[str, float]] = WEIGHTS,
     for_gpu: bool = False,
     in_float16: bool = False,
+    aligned_to: Bundle | None = None,
     overwrite: bool = True,
 ) -> Bundle:
     """Write `model` as a bundle into the folder `out`, completely or not at all, and load it from there.
@@ -51,15 +53,19 @@ def export_model(
     files the bundle carries, so that the training can continue (`thalweg train --from`). companions: for hybrid scores,
     or None. hybrid_weights: scenario -> part -> weight. for_gpu: also write the graphs of states that stay on a GPU,
     which repeat the model's tables. in_float16: these graphs rank in float16, and the manifest tells the loss.
-    overwrite: replace another bundle in `out`.
+    aligned_to: the bundle whose vector space the new bundle shall have, as of `export.alignment`. overwrite: replace
+    another bundle in `out`.
 
-    Raises InputError where `out` exists and is not a bundle, or is another bundle that must stay, and where the model
-    does not know a named action. Raises BundleError where the parity check fails.
+    Raises InputError where `out` exists and is not a bundle, or is another bundle that must stay, where the model does
+    not know a named action, and where the model cannot be aligned. Raises BundleError where the parity check fails.
     """
     out = Path(out)
     bought = purchase_indices(vocabulary.actions, purchases)
     _check_outputs(model, bought, out)
     model.eval()
+    unaligned = None
+    if aligned_to is not None:
+        unaligned, (model, alignment) = model, align(model, vocabulary, aligned_to)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
         draft = Path(temporary) / "bundle"
@@ -73,7 +79,10 @@ def export_model(
         if companions is not None:
             names += _write_hybrid_file(model, companions, draft)
             more_fields["hybrid"] = {scenario: dict(parts) for scenario, parts in hybrid_weights.items()}
-        parity = check_parity(model, draft, purchases=bought, in_float16=for_gpu and in_float16)
+        in_half = for_gpu and in_float16
+        parity = check_parity(model, draft, purchases=bought, in_float16=in_half, unaligned=unaligned)
+        if aligned_to is not None:
+            more_fields["aligned_to"] = alignment
         manifest = _manifest(model, more_fields, parity, metrics or {}, training or {}, hash_files(draft, names))
         _put_in_place(draft, out, _write_manifest(manifest, draft), overwrite)
     return Bundle.load(out)

@@ -45,12 +45,19 @@ class RandomSequences(NamedTuple):
 
 
 def check_parity(
-    model: UserModel, path: Path, seed: int = 0, *, purchases: Sequence[int] = (), in_float16: bool = False
+    model: UserModel,
+    path: Path,
+    seed: int = 0,
+    *,
+    purchases: Sequence[int] = (),
+    in_float16: bool = False,
+    unaligned: UserModel | None = None,
 ) -> dict[str, Any]:
     """Compare the graphs in `path` with the model, over random sequences that end at different lengths.
 
     purchases: the indices of the actions that buy an item. in_float16: also compare ranks in float16 with ranks in
-    float32, without a limit. Returns the result for the manifest. Raises BundleError where a difference exceeds its
+    float32, without a limit. unaligned: the model before its vectors were rotated, whose scores the graphs must give as
+    well. Returns the result for the manifest. Raises BundleError where a difference exceeds its
     tolerance.
     """
     sequences = random_sequences(model, seed)
@@ -90,6 +97,10 @@ def check_parity(
         result |= {"recent_max_rel_diff": _rounded(recent_difference), "recent_tolerance": TOLERANCE}
     if model.heads is not None:
         result |= {"head_max_rel_diff": _rounded(head_difference), "head_tolerance": TOLERANCE}
+    if unaligned is not None:
+        difference = _score_difference(model, unaligned, sequences, queries)
+        _require("scores after the alignment", difference, TOLERANCE)
+        result |= {"aligned_score_max_rel_diff": _rounded(difference), "aligned_score_tolerance": TOLERANCE}
     if in_float16:
         scoring, vectors = sample[:, : model.config.width], model.item_vectors().detach().numpy()
         result["half_ranks"] = float16_rank_differences(scoring, vectors, seed)
@@ -188,6 +199,29 @@ def _sequence_form(model: UserModel, sequences: RandomSequences) -> tuple[NDArra
         )
         begin = end
     return states.numpy(), representations.numpy()
+
+
+@torch.no_grad()
+def _score_difference(
+    model: UserModel, unaligned: UserModel, sequences: RandomSequences, queries: NDArray[np.float32]
+) -> float:
+    """The largest difference between a score by the graph and a score of the model before its rotation.
+
+    The difference is relative to the largest score where that is above 1. queries: (64, 1000, Q) of the graph.
+    """
+    _, representations = _sequence_form(unaligned, sequences)
+    is_event, width = np.arange(STEPS) < sequences.lengths[:, None], model.config.width
+    every = max(1, int(is_event.sum()) // SAMPLE)
+    sides = [
+        (vectors[is_event][::every, :width].astype(np.float64), of.item_vectors().double().numpy().T)
+        for vectors, of in ((queries, model), (representations, unaligned))
+    ]
+    difference, largest = np.float64(0), np.float64(1)
+    for tile in _tiles(len(sides[0][0]), model.config.items):
+        actual, expected = (vectors[tile] @ items for vectors, items in sides)
+        difference = np.maximum(difference, np.abs(actual - expected).max())  # keeps a value that is not a number
+        largest = np.maximum(largest, np.abs(expected).max())
+    return float(difference / largest)
 
 
 @torch.no_grad()

@@ -75,6 +75,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # known action -> what to add to the logarithm of its probability where a reader names one action; often empty
     action_offsets: dict[str, float] = {}
     hybrid: dict[str, dict[str, float]] = {}  # scenario -> part of a hybrid score -> weight; {} without hybrid.npz
+    # of a bundle in the vector space of an older one: its bundle_id, and what `export.alignment` tells
+    aligned_to: dict[str, Any] = {}
     features: tuple[str, ...] = ()  # of encoder.data.features.EVENT_FEATURES: inputs besides item, action and gap
 
 
