@@ -182,8 +182,8 @@ def _print_manifest(console: Console, manifest: Manifest, folder: str, untrained
         )
     if aligned := manifest.aligned_to:
         console.print(
-            f"aligned to {aligned['bundle_id']} over {aligned['shared_items']:,} shared items: their vectors differ by "
-            f"{aligned['residual']:.1%} of their length, by {aligned['residual_before']:.1%} without the rotation; "
+            f"aligned to {aligned['bundle_id']} over {aligned['shared_items']:,} shared items: the mean cosine of "
+            f"representations is {aligned['cosine']:g}, and was {aligned['cosine_before']:g} before the rotation; "
             f"scores stay within {parity['aligned_score_max_rel_diff']:g} of the largest",
             markup=False,
             soft_wrap=True,

@@ -1,7 +1,7 @@
 """Measures what `thalweg export --aligned-to` keeps alive: a model that learnt from the vectors of an older bundle.
 
-`python -m tests.benchmarks.alignment --data DIR --seeds N`, where DIR holds `rees46/2019-Oct.csv.gz`. The other log is a
-simulated shop. The first 70% of a log in time are for training: the older bundle is trained on the first 80% of these
+`python -m tests.benchmarks.alignment --data DIR --seeds N`, where DIR holds `rees46/2019-Oct.csv.gz`. The other log is
+a simulated shop. The first 70% of a log in time are for training: the older bundle is trained on the first 80% of these
 events, and the newer bundle on all of them, with another seed. A linear probe predicts the category of a user's next
 item from the user's vector. It learns from the older bundle's vectors of one half of the users, and is judged on the
 other half of the users, both over the last 30% of the log. `--validation` takes the last fifth of the first 70% for
@@ -90,7 +90,9 @@ def cosine(one: Vectors, other: Vectors) -> float:
 
 def compare(older: Questions, newer: dict[str, Questions]) -> dict[str, float]:
     """The accuracy of the probe, and the cosine of vectors, for each way to make the newer bundle."""
-    half = dict(zip(users := sorted(set(older.users)), np.random.default_rng(0).permutation(len(users)) % 2, strict=True))
+    half = dict(
+        zip(users := sorted(set(older.users)), np.random.default_rng(0).permutation(len(users)) % 2, strict=True)
+    )
     is_taught = np.array([half[user] == 0 for user in older.users])
     asked = older.category[~is_taught]
     probe = Probe(older.vectors[is_taught], older.category[is_taught])
