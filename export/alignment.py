@@ -111,8 +111,8 @@ def _representations(model: UserModel, older: Bundle, shared: _Shared) -> tuple[
     gap_ms[:, 0] = -1
     events = StepInputs(item[..., 0], of_model, gap_ms, _no_features(model.config.features))
     tensors = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in events.by_name().items()}
-    of_event = [tensors.pop(name) for name in ("item", "action", "gap_ms")]
-    new, _ = model.sequence(*of_event, model.initial_recurrent_state(HISTORIES), tensors)
+    items, actions, gaps_ms = (tensors.pop(name) for name in ("item", "action", "gap_ms"))
+    new, _ = model.sequence(items, actions, gaps_ms, model.initial_recurrent_state(HISTORIES), tensors)
 
     stepper, old = Stepper(older, on_cpu=True), np.empty((*shape, width))
     state = np.tile(older.initial_state, (HISTORIES, 1))

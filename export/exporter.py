@@ -17,13 +17,15 @@ from encoder.model.user_model import UserModel
 from encoder.training.checkpoints.checkpoint_files import BUNDLE_SUBFOLDER, CHECKPOINT_FILES
 from export.alignment import align
 from export.graphs.bought_items import bought_places, exported_width
+from export.graphs.builder import OPSET
 from export.graphs.heads import head_widths
 from export.graphs.predict import FLOAT_INTEGERS, predict_graph
 from export.graphs.resident_states import read_graph, resident_step_graph, write_graph
 from export.graphs.step import step_graph
 from export.parity import check_parity, recent_places
 from export.purchases import purchase_indices
-from export.runtime.bundle import FILES, FORMAT, GPU_FILES, MANIFEST, Bundle, Manifest, bundle_id, hash_files
+from export.runtime.bundle import FILES, FORMAT, GPU_FILES, GRAPH, MANIFEST, Bundle, Manifest, bundle_id, hash_files
+from export.runtime.graph_properties import serialized_properties
 
 CHECKPOINT_IN_BUNDLE = tuple(f"{BUNDLE_SUBFOLDER}/{name}" for name in CHECKPOINT_FILES)
 
@@ -145,8 +147,22 @@ def _manifest(
         files=files,
         recent_places=recent_places(model),
         heads={} if model.heads is None else head_widths(model.heads),
+        graph_properties=_graph_properties(parity, training),
         **more_fields,
     )
+
+
+def _graph_properties(parity: dict[str, Any], training: dict[str, Any]) -> dict[str, str]:
+    """What each graph says beside the id of its bundle, so that a graph that was taken from its bundle can be judged.
+
+    training: as of `export_model`. The source is the SHA-256 of the training log, as the checkpoint has it.
+    """
+    source = training.get("data", {}).get("sha256")
+    return {
+        "thalweg.opset": str(OPSET),
+        "thalweg.parity": msgspec.json.encode(parity, order="deterministic").decode(),
+        **({"thalweg.source": f"log of events, SHA-256 {source}"} if source else {}),
+    }
 
 
 def _of_actions(
@@ -173,8 +189,13 @@ def _stored_id(folder: Path) -> str | None:
 
 
 def _write_manifest(manifest: Manifest, folder: Path) -> str:
-    """Write the manifest with the id of its bundle, and return this id."""
+    """Write the manifest with the id of its bundle and the properties of its graphs, and return this id."""
     manifest = msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest))
+    properties = serialized_properties(manifest.graph_properties, manifest.bundle_id)
+    for name in manifest.files:
+        if name.endswith(GRAPH):
+            with (folder / name).open("ab") as graph:
+                graph.write(properties)
     text = msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2)
     (folder / MANIFEST).write_bytes(text + b"\n")
     return manifest.bundle_id
