@@ -22,6 +22,7 @@ from export.graphs.heads import head_widths
 from export.graphs.predict import FLOAT_INTEGERS, predict_graph
 from export.graphs.resident_states import read_graph, resident_step_graph, write_graph
 from export.graphs.step import step_graph
+from export.model_card import MODEL_CARD, model_card
 from export.parity import check_parity, recent_places
 from export.purchases import purchase_indices
 from export.runtime.bundle import FILES, FORMAT, GPU_FILES, GRAPH, MANIFEST, Bundle, Manifest, bundle_id, hash_files
@@ -189,7 +190,7 @@ def _stored_id(folder: Path) -> str | None:
 
 
 def _write_manifest(manifest: Manifest, folder: Path) -> str:
-    """Write the manifest with the id of its bundle and the properties of its graphs, and return this id."""
+    """Write the manifest with the id of its bundle, the properties of the graphs and the model card; return the id."""
     manifest = msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest))
     properties = serialized_properties(manifest.graph_properties, manifest.bundle_id)
     for name in manifest.files:
@@ -198,6 +199,7 @@ def _write_manifest(manifest: Manifest, folder: Path) -> str:
                 graph.write(properties)
     text = msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2)
     (folder / MANIFEST).write_bytes(text + b"\n")
+    (folder / MODEL_CARD).write_text(model_card(manifest), encoding="utf-8")
     return manifest.bundle_id
 
 

@@ -29,6 +29,8 @@ server makes hybrid scores (`encoder.metrics.hybrid.scores`). A worker does not 
 A bundle that was exported for a GPU also has the graphs of `export.runtime.resident_states`: gpu_step.onnx,
 gpu_predict.onnx, gpu_read.onnx and gpu_write.onnx.
 
+README.md is a model card (`export.model_card`). The card is no part of the content that the id stands for.
+
 Each graph says in its properties which bundle it belongs to (`export.runtime.graph_properties`).
 """
 
