@@ -25,6 +25,7 @@ from encoder.errors import InputError
 from encoder.item_embeddings.embeddings import ItemEmbeddings
 from encoder.training.checkpoints.checkpoint_files import check_checkpoint
 from export.evaluation.report.weight_texts import weight_texts
+from export.mlflow_registry import check_mlflow, fetch_bundle, register
 from export.runtime.bundle import Bundle, Manifest
 from export.weights import bundle_weights, parse_weights
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder that `thalweg train` wrote")
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="folder that `thalweg train` wrote")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the bundle to write")
     parser.add_argument(
         "--items",
@@ -79,13 +80,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write a smaller bundle, from which `thalweg train --from` cannot continue",
     )
+    parser.add_argument(
+        "--to-mlflow",
+        metavar="models:/NAME",
+        help="also register the bundle as a version of this model in MLflow; MLFLOW_TRACKING_URI names the server",
+    )
+    parser.add_argument(
+        "--from-mlflow",
+        metavar="URI",
+        help="instead of CHECKPOINT: bring a registered bundle back, models:/NAME/VERSION, models:/NAME@ALIAS or "
+        "runs:/RUN/bundle",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace another bundle in the folder of --out")
     parser.add_argument("--json", action="store_true", help="print the manifest as one JSON object on the last line")
 
 
 def run(args: argparse.Namespace) -> int:
-    check_torch("an export")
+    if (args.checkpoint is None) == (args.from_mlflow is None):
+        raise InputError("give CHECKPOINT to export a model, or --from-mlflow URI to bring a bundle back")
     console = open_console(stderr=args.json)
+    if args.from_mlflow is not None:
+        return _bring_back(args, console)
+    check_torch("an export")
+    if args.to_mlflow is not None:
+        check_mlflow(args.to_mlflow, "--to-mlflow")
     if args.half and not args.gpu:
         raise InputError("--half is about ranks on a GPU: give --gpu as well")
     if args.item_embeddings and args.items is None:
@@ -112,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
         model, vocabulary = _extended(trained, log, embeddings, str(args.items), console)
     has_untrained_items = len(vocabulary.items) > len(trained.vocabulary.items)
     weights, choice = bundle_weights(description.hybrid, given_weights, has_untrained_items=has_untrained_items)
-    manifest = export_model(
+    bundle = export_model(
         model,
         vocabulary,
         args.out,
@@ -126,9 +144,30 @@ def run(args: argparse.Namespace) -> int:
         in_float16=args.half,
         aligned_to=older,
         overwrite=args.overwrite,
-    ).manifest
+    )
+    manifest = bundle.manifest
     untrained = None if log is None else manifest.items - len(trained.vocabulary.items)
     _print_manifest(console, manifest, args.out, untrained)
+    if args.to_mlflow is not None:
+        name, version, is_new = register(bundle, args.to_mlflow)
+        console.print(
+            f"{'registered as' if is_new else 'already registered:'} version {version} of {name}",
+            markup=False,
+            soft_wrap=True,
+        )
+    if args.json:
+        print(json.dumps(msgspec.to_builtins(manifest)))
+    return 0
+
+
+def _bring_back(args: argparse.Namespace, console: Console) -> int:
+    """Run `thalweg export --from-mlflow`, which needs no torch."""
+    for name in ("items", "item_embeddings", "hybrid_weights", "aligned_to", "gpu", "to_mlflow", "without_checkpoint"):
+        if getattr(args, name):
+            raise InputError(f"--{name.replace('_', '-')} is about an export, and --from-mlflow copies: leave one out")
+    check_mlflow(args.from_mlflow, "--from-mlflow", is_source=True)
+    manifest = fetch_bundle(args.from_mlflow, Path(args.out), overwrite=args.overwrite).manifest
+    _print_manifest(console, manifest, args.out, None)
     if args.json:
         print(json.dumps(msgspec.to_builtins(manifest)))
     return 0

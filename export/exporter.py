@@ -10,12 +10,13 @@ import msgspec
 import numpy as np
 
 from encoder.data.vocabulary import Vocabulary
-from encoder.errors import BundleError, InputError
+from encoder.errors import BundleError
 from encoder.metrics.followers.companions import Companions
 from encoder.metrics.hybrid.scores import HYBRID_FILE, WEIGHTS
 from encoder.model.user_model import UserModel
 from encoder.training.checkpoints.checkpoint_files import BUNDLE_SUBFOLDER, CHECKPOINT_FILES
 from export.alignment import align
+from export.bundle_folder import check_out, put_in_place
 from export.graphs.bought_items import bought_places, exported_width
 from export.graphs.builder import OPSET
 from export.graphs.heads import head_widths
@@ -87,36 +88,20 @@ def export_model(
         if aligned_to is not None:
             more_fields["aligned_to"] = alignment
         manifest = _manifest(model, more_fields, parity, metrics or {}, training or {}, hash_files(draft, names))
-        _put_in_place(draft, out, _write_manifest(manifest, draft), overwrite)
+        put_in_place(draft, out, _write_manifest(manifest, draft), overwrite)
     return Bundle.load(out)
-
-
-def _put_in_place(draft: Path, out: Path, new_id: str, overwrite: bool) -> None:
-    if not overwrite:
-        _check_same(out, new_id)
-    if out.exists():
-        shutil.rmtree(out)
-    draft.replace(out)
 
 
 def _check_outputs(model: UserModel, purchases: Sequence[int], out: Path) -> None:
     """Raise InputError where `out` holds something else than a bundle, and BundleError where states cannot hold the
     numbers of the model's items.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / MANIFEST).is_file():
-        raise InputError(f"{out} exists and is not a bundle: name another folder")
+    check_out(out)
     if (model.recent is not None or purchases) and model.config.items > FLOAT_INTEGERS:
         raise BundleError(
             f"{model.config.items} items: a state names items in float32, which has whole numbers up to "
             f"{FLOAT_INTEGERS}; train on fewer items, with a larger --min-support"
         )
-
-
-def _check_same(folder: Path, new_id: str) -> None:
-    """Raise InputError where the folder holds a bundle with another id."""
-    found = _stored_id(folder)
-    if found not in (None, new_id):
-        raise InputError(f"{folder} holds another bundle, {found}: name another folder, or add --overwrite")
 
 
 def _copy_checkpoint(checkpoint: Path, folder: Path) -> tuple[str, ...]:
@@ -176,17 +161,6 @@ def _of_actions(
         "bought_places": bought_places(purchases),
         "purchase_actions": tuple(actions[index - 1] for index in purchases),
     }
-
-
-def _stored_id(folder: Path) -> str | None:
-    """The id of the bundle in the folder, or None where the folder has no manifest."""
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
-        return None
-    try:
-        return str(msgspec.json.decode(manifest.read_bytes(), type=dict[str, Any]).get("bundle_id"))
-    except (ValueError, OSError):
-        return "with a manifest that cannot be read"
 
 
 def _write_manifest(manifest: Manifest, folder: Path) -> str:

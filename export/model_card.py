@@ -16,6 +16,7 @@ from export.runtime.bundle import Manifest
 
 MODEL_CARD = "README.md"
 METRICS = ("recall@20", "mrr@20", "ndcg@20")
+_SPAN = {"events", "first_ms", "last_ms"}  # of `Manifest.training` under `data`; an exporter need not give them
 Z_95 = 1.959964  # of the normal distribution, for 95%
 
 
@@ -108,14 +109,13 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
         ("actions", f"{manifest.actions}"),
         ("state of a user", f"{manifest.state_width} numbers of float32"),
     ]
-    if data:
+    if data.keys() >= _SPAN:
         facts += [
-            ("training events", f"{data['events']:,} of {data['users']:,} users"),
+            ("training events", f"{data['events']:,}"),
             ("first and last event", f"{_date(data['first_ms'])} and {_date(data['last_ms'])}"),
-            ("SHA-256 of the training log", f"`{data['sha256']}`"),
         ]
-    if settings:
-        facts.append(("seed", str(settings["seed"])))
+    more = {"users": data.get("users"), "SHA-256 of the training log": data.get("sha256"), "seed": settings.get("seed")}
+    facts += [(name, str(value)) for name, value in more.items() if value is not None]
     if manifest.features:
         facts.append(("inputs beside item, action and gap", ", ".join(manifest.features)))
     if manifest.purchase_actions:
@@ -168,7 +168,7 @@ def _parity(parity: Mapping[str, Any]) -> str:
 
 def _dataset(manifest: Manifest) -> str:
     data = manifest.training.get("data", {})
-    if not data:
+    if not data.keys() >= _SPAN:
         return "a log of events"
     return f"a log of {data['events']} events from {_date(data['first_ms'])} to {_date(data['last_ms'])}"
 
