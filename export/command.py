@@ -23,6 +23,7 @@ from encoder.data.event_log import EventLog
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.item_embeddings.embeddings import ItemEmbeddings
+from encoder.lineage import Dataset, lineage
 from encoder.training.checkpoints.checkpoint_files import check_checkpoint
 from export.evaluation.report.weight_texts import weight_texts
 from export.mlflow_registry import check_mlflow, fetch_bundle, register
@@ -96,14 +97,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run `thalweg export`. Returns the exit code."""
     if (args.checkpoint is None) == (args.from_mlflow is None):
         raise InputError("give CHECKPOINT to export a model, or --from-mlflow URI to bring a bundle back")
     console = open_console(stderr=args.json)
-    if args.from_mlflow is not None:
-        return _bring_back(args, console)
+    bundle = _bring_back(args, console) if args.from_mlflow is not None else _export_and_register(args, console)
+    if args.json:
+        print(json.dumps(msgspec.to_builtins(bundle.manifest)))
+    return 0
+
+
+def _bring_back(args: argparse.Namespace, console: Console) -> Bundle:
+    """The bundle of --from-mlflow. This needs no torch."""
+    for name in ("items", "item_embeddings", "hybrid_weights", "aligned_to", "gpu", "to_mlflow", "without_checkpoint"):
+        if getattr(args, name):
+            raise InputError(f"--{name.replace('_', '-')} is about an export, and --from-mlflow copies: leave one out")
+    check_mlflow(args.from_mlflow, "--from-mlflow", is_source=True)
+    bundle = fetch_bundle(args.from_mlflow, Path(args.out), overwrite=args.overwrite)
+    _print_manifest(console, bundle.manifest, args.out, None)
+    return bundle
+
+
+def _export_and_register(args: argparse.Namespace, console: Console) -> Bundle:
     check_torch("an export")
     if args.to_mlflow is not None:
         check_mlflow(args.to_mlflow, "--to-mlflow")
+    inputs = [Dataset.at(path) for path in (args.checkpoint, *(args.items or ()))]
+    with lineage("export", inputs, [Dataset.at(args.out)]) as told:
+        older = None if args.aligned_to is None else Bundle.load(args.aligned_to)
+        if older is not None:
+            told.inputs.append(Dataset.at(args.aligned_to, version=older.bundle_id))
+        bundle = _export(args, older, console)
+        told.outputs = [Dataset.at(args.out, version=bundle.bundle_id)]
+    if args.to_mlflow is not None:
+        name, version, is_new = register(bundle, args.to_mlflow)
+        text = f"{'registered as' if is_new else 'already registered:'} version {version} of {name}"
+        console.print(text, markup=False, soft_wrap=True)
+    return bundle
+
+
+def _export(args: argparse.Namespace, older: Bundle | None, console: Console) -> Bundle:
+    """older: the bundle of --aligned-to."""
     if args.half and not args.gpu:
         raise InputError("--half is about ranks on a GPU: give --gpu as well")
     if args.item_embeddings and args.items is None:
@@ -111,7 +145,6 @@ def run(args: argparse.Namespace) -> int:
     given_weights = parse_weights(args.hybrid_weights)
     check_checkpoint(args.checkpoint)
     check_writable(Path(args.out).parent, f"--out {args.out}")
-    older = None if args.aligned_to is None else Bundle.load(args.aligned_to)
     embeddings = read_item_embeddings(args)
     log = None if args.items is None else read_whole_log(args, args.items, console)[0]
     # These are imported only here, because torch takes seconds to load.
@@ -145,32 +178,9 @@ def run(args: argparse.Namespace) -> int:
         aligned_to=older,
         overwrite=args.overwrite,
     )
-    manifest = bundle.manifest
-    untrained = None if log is None else manifest.items - len(trained.vocabulary.items)
-    _print_manifest(console, manifest, args.out, untrained)
-    if args.to_mlflow is not None:
-        name, version, is_new = register(bundle, args.to_mlflow)
-        console.print(
-            f"{'registered as' if is_new else 'already registered:'} version {version} of {name}",
-            markup=False,
-            soft_wrap=True,
-        )
-    if args.json:
-        print(json.dumps(msgspec.to_builtins(manifest)))
-    return 0
-
-
-def _bring_back(args: argparse.Namespace, console: Console) -> int:
-    """Run `thalweg export --from-mlflow`, which needs no torch."""
-    for name in ("items", "item_embeddings", "hybrid_weights", "aligned_to", "gpu", "to_mlflow", "without_checkpoint"):
-        if getattr(args, name):
-            raise InputError(f"--{name.replace('_', '-')} is about an export, and --from-mlflow copies: leave one out")
-    check_mlflow(args.from_mlflow, "--from-mlflow", is_source=True)
-    manifest = fetch_bundle(args.from_mlflow, Path(args.out), overwrite=args.overwrite).manifest
-    _print_manifest(console, manifest, args.out, None)
-    if args.json:
-        print(json.dumps(msgspec.to_builtins(manifest)))
-    return 0
+    untrained = None if log is None else bundle.manifest.items - len(trained.vocabulary.items)
+    _print_manifest(console, bundle.manifest, args.out, untrained)
+    return bundle
 
 
 def _told(description: "Description", choice: dict[str, Any]) -> dict[str, dict[str, Any]]:
