@@ -81,6 +81,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write a smaller bundle, from which `thalweg train --from` cannot continue",
     )
+    _add_registry_arguments(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace another bundle in the folder of --out")
+    parser.add_argument("--json", action="store_true", help="print the manifest as one JSON object on the last line")
+
+
+def _add_registry_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to-mlflow",
         metavar="models:/NAME",
@@ -92,8 +98,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="instead of CHECKPOINT: bring a registered bundle back, models:/NAME/VERSION, models:/NAME@ALIAS or "
         "runs:/RUN/bundle",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace another bundle in the folder of --out")
-    parser.add_argument("--json", action="store_true", help="print the manifest as one JSON object on the last line")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from encoder.model.user_model import UserModel
 from encoder.training.checkpoints.checkpoint_files import BUNDLE_SUBFOLDER, CHECKPOINT_FILES
 from export.alignment import align
 from export.bundle_folder import check_out, put_in_place
+from export.graph_properties import serialized_properties
 from export.graphs.bought_items import bought_places, exported_width
 from export.graphs.builder import OPSET
 from export.graphs.heads import head_widths
@@ -27,7 +28,6 @@ from export.model_card import MODEL_CARD, model_card
 from export.parity import check_parity, recent_places
 from export.purchases import purchase_indices
 from export.runtime.bundle import FILES, FORMAT, GPU_FILES, GRAPH, MANIFEST, Bundle, Manifest, bundle_id, hash_files
-from export.runtime.graph_properties import serialized_properties
 
 CHECKPOINT_IN_BUNDLE = tuple(f"{BUNDLE_SUBFOLDER}/{name}" for name in CHECKPOINT_FILES)
 
@@ -57,39 +57,39 @@ def export_model(
     files the bundle carries, so that the training can continue (`thalweg train --from`). companions: for hybrid scores,
     or None. hybrid_weights: scenario -> part -> weight. for_gpu: also write the graphs of states that stay on a GPU,
     which repeat the model's tables. in_float16: these graphs rank in float16, and the manifest tells the loss.
-    aligned_to: the bundle whose vector space the new bundle shall have, as of `export.alignment`. overwrite: replace
-    another bundle in `out`.
+    aligned_to: the bundle whose vector space the new one gets. overwrite: replace another bundle in `out`.
 
-    Raises InputError where `out` exists and is not a bundle, or is another bundle that must stay, where the model does
-    not know a named action, and where the model cannot be aligned. Raises BundleError where the parity check fails.
+    Raises InputError where `out` must stay as it is, where the model does not know a named action, and where it cannot
+    be aligned. Raises BundleError where the parity check fails.
     """
     out = Path(out)
     bought = purchase_indices(vocabulary.actions, purchases)
     _check_outputs(model, bought, out)
-    model.eval()
-    unaligned = None
-    if aligned_to is not None:
-        unaligned, (model, alignment) = model, align(model, vocabulary, aligned_to)
+    model, more_fields = _aligned(unaligned := model.eval(), vocabulary, aligned_to)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
         draft = Path(temporary) / "bundle"
         draft.mkdir()
-        names = _write_files(model, vocabulary, bought, draft)
-        if checkpoint is not None:
-            names += _copy_checkpoint(Path(checkpoint), draft)
+        names = _write_files(model, vocabulary, bought, draft) + _copy_checkpoint(checkpoint, draft)
         if for_gpu:
             names += _write_gpu_files(model, bought, draft, in_float16)
-        more_fields = _of_actions(model, vocabulary.actions, action_offsets, bought)
+        more_fields |= _of_actions(model, vocabulary.actions, action_offsets, bought)
+        names += _write_hybrid_file(model, companions, draft)
         if companions is not None:
-            names += _write_hybrid_file(model, companions, draft)
             more_fields["hybrid"] = {scenario: dict(parts) for scenario, parts in hybrid_weights.items()}
-        in_half = for_gpu and in_float16
-        parity = check_parity(model, draft, purchases=bought, in_float16=in_half, unaligned=unaligned)
-        if aligned_to is not None:
-            more_fields["aligned_to"] = alignment
+        is_half, before = for_gpu and in_float16, unaligned if aligned_to else None
+        parity = check_parity(model, draft, purchases=bought, in_float16=is_half, unaligned=before)
         manifest = _manifest(model, more_fields, parity, metrics or {}, training or {}, hash_files(draft, names))
         put_in_place(draft, out, _write_manifest(manifest, draft), overwrite)
     return Bundle.load(out)
+
+
+def _aligned(model: UserModel, vocabulary: Vocabulary, older: Bundle | None) -> tuple[UserModel, dict[str, Any]]:
+    """The model in the space of the older bundle, and the manifest's field about it; without a bundle, the model."""
+    if older is None:
+        return model, {}
+    alignment = align(model, vocabulary, older)
+    return alignment.model, {"aligned_to": alignment.told}
 
 
 def _check_outputs(model: UserModel, purchases: Sequence[int], out: Path) -> None:
@@ -104,10 +104,12 @@ def _check_outputs(model: UserModel, purchases: Sequence[int], out: Path) -> Non
         )
 
 
-def _copy_checkpoint(checkpoint: Path, folder: Path) -> tuple[str, ...]:
+def _copy_checkpoint(checkpoint: Path | str | None, folder: Path) -> tuple[str, ...]:
+    if checkpoint is None:
+        return ()
     (folder / BUNDLE_SUBFOLDER).mkdir()
     for name in CHECKPOINT_FILES:
-        shutil.copyfile(checkpoint / name, folder / BUNDLE_SUBFOLDER / name)
+        shutil.copyfile(Path(checkpoint) / name, folder / BUNDLE_SUBFOLDER / name)
     return CHECKPOINT_IN_BUNDLE
 
 
@@ -195,8 +197,10 @@ def _write_files(model: UserModel, vocabulary: Vocabulary, purchases: Sequence[i
     return FILES
 
 
-def _write_hybrid_file(model: UserModel, companions: Companions, folder: Path) -> tuple[str, ...]:
-    """Write what `encoder.metrics.hybrid.scores` reads."""
+def _write_hybrid_file(model: UserModel, companions: Companions | None, folder: Path) -> tuple[str, ...]:
+    """Write what `encoder.metrics.hybrid.scores` reads, where the checkpoint has counts."""
+    if companions is None:
+        return ()
     category, brand = model.category_and_brand()
     np.savez(
         folder / HYBRID_FILE,

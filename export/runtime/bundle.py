@@ -31,7 +31,7 @@ gpu_predict.onnx, gpu_read.onnx and gpu_write.onnx.
 
 README.md is a model card (`export.model_card`). The card is no part of the content that the id stands for.
 
-Each graph says in its properties which bundle it belongs to (`export.runtime.graph_properties`).
+Each graph says in its properties which bundle it belongs to (`export.graph_properties`).
 """
 
 import hashlib
@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import BundleError
 from encoder.metrics.hybrid.scores import HYBRID_FILE, Hybrid
-from export.runtime.graph_properties import content_hash, serialized_properties
+from export.graph_properties import content_hash, serialized_properties
 from export.runtime.queries import item_scores, joined_query, make_queries, recent_items
 
 FORMAT = 1
@@ -83,7 +83,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hybrid: dict[str, dict[str, float]] = {}  # scenario -> part of a hybrid score -> weight; {} without hybrid.npz
     # of a bundle in the vector space of an older one: its bundle_id, and what `export.alignment` tells
     aligned_to: dict[str, Any] = {}
-    graph_properties: dict[str, str] = {}  # of each graph beside the bundle's id: `export.runtime.graph_properties`
+    graph_properties: dict[str, str] = {}  # of each graph beside the bundle's id: `export.graph_properties`
     features: tuple[str, ...] = ()  # of encoder.data.features.EVENT_FEATURES: inputs besides item, action and gap
 
 

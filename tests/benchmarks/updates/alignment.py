@@ -1,11 +1,11 @@
 """Measures what `thalweg export --aligned-to` keeps alive: a model that learnt from the vectors of an older bundle.
 
-`python -m tests.benchmarks.alignment --data DIR --seeds N`, where DIR holds `rees46/2019-Oct.csv.gz`. The other log is
-a simulated shop. The first 70% of a log in time are for training: the older bundle is trained on the first 80% of these
-events, and the newer bundle on all of them, with another seed. A linear probe predicts the category of a user's next
-item from the user's vector. It learns from the older bundle's vectors of one half of the users, and is judged on the
-other half of the users, both over the last 30% of the log. `--validation` takes the last fifth of the first 70% for
-the probe instead, so that the rotation can be chosen. Prints one JSON object on the last line.
+`python -m tests.benchmarks.updates.alignment --data DIR --seeds N`, where DIR holds `rees46/2019-Oct.csv.gz`. The other
+log is a simulated shop. The first 70% of a log in time are for training: the older bundle is trained on the first 80%
+of these events, and the newer bundle on all of them, with another seed. A linear probe predicts the category of a
+user's next item from the user's vector. It learns from the older bundle's vectors of one half of the users, and is
+judged on the other half of the users, both over the last 30% of the log. `--validation` takes the last fifth of the
+first 70% for the probe instead, so that the rotation can be chosen. Prints one JSON object on the last line.
 """
 
 import argparse
@@ -135,7 +135,7 @@ def run(log: EventLog, seed: int, epochs: int, *, is_validation: bool) -> dict[s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.alignment", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.updates.alignment", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=2, metavar="N")
     parser.add_argument("--epochs", type=int, default=10, metavar="N", help="at most so many passes (default 10)")
