@@ -19,9 +19,11 @@ from export.alignment import align, procrustes
 from export.exporter import export_model
 from export.runtime.bundle import Bundle
 from export.runtime.inputs import StepInputs
+from export.runtime.resident_states import ResidentStates
 from export.runtime.stepper import Stepper
 from tests.support.bundles import tiny_bundle, tiny_model, vocabulary_of
 from tests.support.models import assert_same_weights
+from tests.tools import gpu_check
 
 ITEMS, WIDTH = 100, 32
 
@@ -55,7 +57,7 @@ def pair(older: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundl
     model = tiny_model(ITEMS, seed=5)
     return (
         export_model(model, older.vocabulary, folder / "plain"),
-        export_model(model, older.vocabulary, folder / "aligned", aligned_to=older),
+        export_model(model, older.vocabulary, folder / "aligned", aligned_to=older, for_gpu=True),
     )
 
 
@@ -108,6 +110,14 @@ def test_scores_ranks_and_heads_of_an_aligned_bundle_stay(pair: tuple[Bundle, Bu
     np.testing.assert_allclose(aligned, plain, atol=1e-5 * np.abs(plain).max())
     np.testing.assert_array_equal(predictions[0].rank, predictions[1].rank)
     np.testing.assert_allclose(predictions[0].action_probability, predictions[1].action_probability, atol=1e-5)
+
+
+def test_states_on_a_device_give_the_same_as_the_plain_graphs(pair: tuple[Bundle, Bundle]) -> None:
+    aligned = pair[1]
+    found = gpu_check.parity(aligned, ResidentStates(aligned, ITEMS, on_cpu=True), ITEMS, 10)
+    assert found.steps > 100
+    assert max(found.state, found.representation, found.heads) <= 1e-5
+    assert found.ranks_differing == 0
 
 
 def test_the_manifest_tells_of_the_alignment(older: Bundle, pair: tuple[Bundle, Bundle]) -> None:
