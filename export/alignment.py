@@ -63,8 +63,8 @@ def align(model: UserModel, vocabulary: Vocabulary, older: Bundle) -> Alignment:
             f"--aligned-to {older.path}: the model shares {len(shared.items)} items with {older.bundle_id}, and a "
             f"rotation of {width} components needs {width}: align to a bundle of the same catalogue"
         )
-    new_items = model.item_table().detach().double().numpy()[shared.items[:, 0]]
-    old_items = older.item_vectors[shared.items[:, 1], :width].astype(np.float64)
+    new_items = model.item_table().detach().numpy()[shared.items[:, 0]]
+    old_items = older.item_vectors[shared.items[:, 1], :width]
     if np.array_equal(new_items, old_items):
         raise InputError(
             f"--aligned-to {older.path}: {older.bundle_id} has the vectors of this model already: leave the option out"
@@ -78,7 +78,9 @@ def align(model: UserModel, vocabulary: Vocabulary, older: Bundle) -> Alignment:
         "cosine": _mean_cosine(new @ rotation.T, old),
         # the length of what differs, relative to the length of the older vectors
         "residual": _rounded(np.linalg.norm(new @ rotation.T - old) / np.linalg.norm(old)),
-        "item_residual": _rounded(np.linalg.norm(new_items @ rotation.T - old_items) / np.linalg.norm(old_items)),
+        "item_residual": _rounded(
+            np.linalg.norm(new_items @ rotation.T.astype(np.float32) - old_items) / np.linalg.norm(old_items)
+        ),
     }
     return Alignment(rotated(model, torch.from_numpy(rotation)), told)
 
