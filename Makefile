@@ -8,7 +8,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 SYNC := $(UV) sync --frozen --quiet
 RUN := .venv/bin
 
-.PHONY: demo help test faults bench serve-bench bench-quick unit check gpu-check format bundle clean
+.PHONY: demo help test faults bench serve-bench bench-quick unit check gpu-check format bundle sbom clean
 
 demo: .venv/run ## the whole loop on a simulated shop, with a page (ARGS=--stay keeps everything up until Ctrl-C)
 	@$(RUN)/thalweg demo $(ARGS)
@@ -47,6 +47,10 @@ format: .venv/test ## format the code, and mend what the linter can mend
 bundle: .venv/test ## train and export the demo's bundle again, from the simulator
 	@$(RUN)/thalweg demo --rebuild-bundle
 
+sbom: .venv/test $(UV) ## what Thalweg consists of, with hashes and licences: thalweg.cdx.json (CycloneDX)
+	@$(UV) export --frozen --quiet --format cyclonedx1.5 --all-extras --no-dev \
+		| $(RUN)/python -m tests.tools.sbom > thalweg.cdx.json
+
 clean: ## delete the environments and the caches of the tools
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
@@ -58,13 +62,13 @@ clean: ## delete the environments and the caches of the tools
 
 .venv/test: uv.lock pyproject.toml | $(UV)
 	@echo "Installing the packages of uv.lock into .venv, with those for training and tests (6 GB on disk) ..."
-	@$(SYNC) --python $(PYTHON) --extra train --extra serve --extra approximate --extra trace --extra registry --extra msk $(if $(wildcard .venv/gpu),--extra gpu)
+	@$(SYNC) --python $(PYTHON) --extra train --extra serve --extra approximate --extra trace --extra registry --extra msk --extra mlflow --extra lineage $(if $(wildcard .venv/gpu),--extra gpu)
 	@touch $@ .venv/run
 
 # the libraries of CUDA for ONNX Runtime besides
 .venv/gpu: .venv/test
 	@echo "Installing the libraries of CUDA into .venv ..."
-	@$(SYNC) --python $(PYTHON) --extra train --extra serve --extra approximate --extra trace --extra registry --extra msk --extra gpu
+	@$(SYNC) --python $(PYTHON) --extra train --extra serve --extra approximate --extra trace --extra registry --extra msk --extra mlflow --extra lineage --extra gpu
 	@touch $@
 
 .uv/bin/uv:

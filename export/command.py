@@ -23,9 +23,11 @@ from encoder.data.event_log import EventLog
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import InputError
 from encoder.item_embeddings.embeddings import ItemEmbeddings
+from encoder.lineage import Dataset, lineage
 from encoder.training.checkpoints.checkpoint_files import check_checkpoint
 from export.evaluation.report.weight_texts import weight_texts
-from export.runtime.bundle import Manifest
+from export.mlflow_registry import check_mlflow, fetch_bundle, register
+from export.runtime.bundle import Bundle, Manifest
 from export.weights import bundle_weights, parse_weights
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder that `thalweg train` wrote")
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="folder that `thalweg train` wrote")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the bundle to write")
     parser.add_argument(
         "--items",
@@ -61,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "both, such as home=1,2 (default: those that were best on the validation part of the training)",
     )
     parser.add_argument(
+        "--aligned-to",
+        metavar="BUNDLE",
+        help="rotate the vectors into the space of this bundle, so that what was learnt from its vectors reads the new "
+        "ones as well; scores and ranks stay as they are",
+    )
+    parser.add_argument(
         "--gpu", action="store_true", help="also write the graphs with which a worker keeps the states on a GPU"
     )
     parser.add_argument(
@@ -73,13 +81,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write a smaller bundle, from which `thalweg train --from` cannot continue",
     )
+    _add_registry_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace another bundle in the folder of --out")
     parser.add_argument("--json", action="store_true", help="print the manifest as one JSON object on the last line")
 
 
+def _add_registry_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--to-mlflow",
+        metavar="models:/NAME",
+        help="also register the bundle as a version of this model in MLflow; MLFLOW_TRACKING_URI names the server",
+    )
+    parser.add_argument(
+        "--from-mlflow",
+        metavar="URI",
+        help="instead of CHECKPOINT: bring a registered bundle back, models:/NAME/VERSION, models:/NAME@ALIAS or "
+        "runs:/RUN/bundle",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
-    check_torch("an export")
+    """Run `thalweg export`. Returns the exit code."""
+    if (args.checkpoint is None) == (args.from_mlflow is None):
+        raise InputError("give CHECKPOINT to export a model, or --from-mlflow URI to bring a bundle back")
     console = open_console(stderr=args.json)
+    bundle = _bring_back(args, console) if args.from_mlflow is not None else _export_and_register(args, console)
+    if args.json:
+        print(json.dumps(msgspec.to_builtins(bundle.manifest)))
+    return 0
+
+
+def _bring_back(args: argparse.Namespace, console: Console) -> Bundle:
+    """The bundle of --from-mlflow. This needs no torch."""
+    for name in ("items", "item_embeddings", "hybrid_weights", "aligned_to", "gpu", "to_mlflow", "without_checkpoint"):
+        if getattr(args, name):
+            raise InputError(f"--{name.replace('_', '-')} is about an export, and --from-mlflow copies: leave one out")
+    check_mlflow(args.from_mlflow, "--from-mlflow", is_source=True)
+    bundle = fetch_bundle(args.from_mlflow, Path(args.out), overwrite=args.overwrite)
+    _print_manifest(console, bundle.manifest, args.out, None)
+    return bundle
+
+
+def _export_and_register(args: argparse.Namespace, console: Console) -> Bundle:
+    check_torch("an export")
+    if args.to_mlflow is not None:
+        check_mlflow(args.to_mlflow, "--to-mlflow")
+    inputs = [Dataset.at(path) for path in (args.checkpoint, *(args.items or ()))]
+    with lineage("export", inputs, [Dataset.at(args.out)]) as told:
+        older = None if args.aligned_to is None else Bundle.load(args.aligned_to)
+        if older is not None:
+            told.inputs.append(Dataset.at(args.aligned_to, version=older.bundle_id))
+        bundle = _export(args, older, console)
+        told.outputs = [Dataset.at(args.out, version=bundle.bundle_id)]
+    if args.to_mlflow is not None:
+        name, version, is_new = register(bundle, args.to_mlflow)
+        text = f"{'registered as' if is_new else 'already registered:'} version {version} of {name}"
+        console.print(text, markup=False, soft_wrap=True)
+    return bundle
+
+
+def _export(args: argparse.Namespace, older: Bundle | None, console: Console) -> Bundle:
+    """older: the bundle of --aligned-to."""
     if args.half and not args.gpu:
         raise InputError("--half is about ranks on a GPU: give --gpu as well")
     if args.item_embeddings and args.items is None:
@@ -105,7 +167,7 @@ def run(args: argparse.Namespace) -> int:
         model, vocabulary = _extended(trained, log, embeddings, str(args.items), console)
     has_untrained_items = len(vocabulary.items) > len(trained.vocabulary.items)
     weights, choice = bundle_weights(description.hybrid, given_weights, has_untrained_items=has_untrained_items)
-    manifest = export_model(
+    bundle = export_model(
         model,
         vocabulary,
         args.out,
@@ -117,13 +179,12 @@ def run(args: argparse.Namespace) -> int:
         hybrid_weights=weights,
         for_gpu=args.gpu,
         in_float16=args.half,
+        aligned_to=older,
         overwrite=args.overwrite,
-    ).manifest
-    untrained = None if log is None else manifest.items - len(trained.vocabulary.items)
-    _print_manifest(console, manifest, args.out, untrained)
-    if args.json:
-        print(json.dumps(msgspec.to_builtins(manifest)))
-    return 0
+    )
+    untrained = None if log is None else bundle.manifest.items - len(trained.vocabulary.items)
+    _print_manifest(console, bundle.manifest, args.out, untrained)
+    return bundle
 
 
 def _told(description: "Description", choice: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -169,6 +230,14 @@ def _print_manifest(console: Console, manifest: Manifest, folder: str, untrained
     if manifest.purchase_actions:
         console.print(
             f"a row lists the last {manifest.bought_places} items of {', '.join(manifest.purchase_actions)}",
+            markup=False,
+            soft_wrap=True,
+        )
+    if aligned := manifest.aligned_to:
+        console.print(
+            f"aligned to {aligned['bundle_id']} over {aligned['shared_items']:,} shared items: the mean cosine of "
+            f"representations is {aligned['cosine']:g}, and was {aligned['cosine_before']:g} before the rotation; "
+            f"scores stay within {parity['aligned_score_max_rel_diff']:g} of the largest",
             markup=False,
             soft_wrap=True,
         )

@@ -10,19 +10,24 @@ import msgspec
 import numpy as np
 
 from encoder.data.vocabulary import Vocabulary
-from encoder.errors import BundleError, InputError
+from encoder.errors import BundleError
 from encoder.metrics.followers.companions import Companions
 from encoder.metrics.hybrid.scores import HYBRID_FILE, WEIGHTS
 from encoder.model.user_model import UserModel
 from encoder.training.checkpoints.checkpoint_files import BUNDLE_SUBFOLDER, CHECKPOINT_FILES
+from export.alignment import align
+from export.bundle_folder import check_out, put_in_place
+from export.graph_properties import serialized_properties
 from export.graphs.bought_items import bought_places, exported_width
+from export.graphs.builder import OPSET
 from export.graphs.heads import head_widths
 from export.graphs.predict import FLOAT_INTEGERS, predict_graph
 from export.graphs.resident_states import read_graph, resident_step_graph, write_graph
 from export.graphs.step import step_graph
+from export.model_card import MODEL_CARD, model_card
 from export.parity import check_parity, recent_places
 from export.purchases import purchase_indices
-from export.runtime.bundle import FILES, FORMAT, GPU_FILES, MANIFEST, Bundle, Manifest, bundle_id, hash_files
+from export.runtime.bundle import FILES, FORMAT, GPU_FILES, GRAPH, MANIFEST, Bundle, Manifest, bundle_id, hash_files
 
 CHECKPOINT_IN_BUNDLE = tuple(f"{BUNDLE_SUBFOLDER}/{name}" for name in CHECKPOINT_FILES)
 
@@ -41,6 +46,7 @@ def export_model(
     hybrid_weights: Mapping[str, Mapping[str, float]] = WEIGHTS,
     for_gpu: bool = False,
     in_float16: bool = False,
+    aligned_to: Bundle | None = None,
     overwrite: bool = True,
 ) -> Bundle:
     """Write `model` as a bundle into the folder `out`, completely or not at all, and load it from there.
@@ -51,48 +57,46 @@ def export_model(
     files the bundle carries, so that the training can continue (`thalweg train --from`). companions: for hybrid scores,
     or None. hybrid_weights: scenario -> part -> weight. for_gpu: also write the graphs of states that stay on a GPU,
     which repeat the model's tables. in_float16: these graphs rank in float16, and the manifest tells the loss.
-    overwrite: replace another bundle in `out`.
+    aligned_to: the bundle whose vector space the new one gets. overwrite: replace another bundle in `out`.
 
-    Raises InputError where `out` exists and is not a bundle, or is another bundle that must stay, and where the model
-    does not know a named action. Raises BundleError where the parity check fails.
+    Raises InputError where `out` must stay as it is, where the model does not know a named action, and where it cannot
+    be aligned. Raises BundleError where the parity check fails.
     """
     out = Path(out)
     bought = purchase_indices(vocabulary.actions, purchases)
     _check_outputs(model, bought, out)
-    model.eval()
+    model, more_fields = _aligned(unaligned := model.eval(), vocabulary, aligned_to)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
         draft = Path(temporary) / "bundle"
         draft.mkdir()
-        names = _write_files(model, vocabulary, bought, draft)
-        if checkpoint is not None:
-            names += _copy_checkpoint(Path(checkpoint), draft)
+        names = _write_files(model, vocabulary, bought, draft) + _copy_checkpoint(checkpoint, draft)
         if for_gpu:
             names += _write_gpu_files(model, bought, draft, in_float16)
-        more_fields = _of_actions(model, vocabulary.actions, action_offsets, bought)
+        more_fields |= _of_actions(model, vocabulary.actions, action_offsets, bought)
+        names += _write_hybrid_file(model, companions, draft)
         if companions is not None:
-            names += _write_hybrid_file(model, companions, draft)
             more_fields["hybrid"] = {scenario: dict(parts) for scenario, parts in hybrid_weights.items()}
-        parity = check_parity(model, draft, purchases=bought, in_float16=for_gpu and in_float16)
+        is_half, before = for_gpu and in_float16, unaligned if aligned_to else None
+        parity = check_parity(model, draft, purchases=bought, in_float16=is_half, unaligned=before)
         manifest = _manifest(model, more_fields, parity, metrics or {}, training or {}, hash_files(draft, names))
-        _put_in_place(draft, out, _write_manifest(manifest, draft), overwrite)
+        put_in_place(draft, out, _write_manifest(manifest, draft), overwrite)
     return Bundle.load(out)
 
 
-def _put_in_place(draft: Path, out: Path, new_id: str, overwrite: bool) -> None:
-    if not overwrite:
-        _check_same(out, new_id)
-    if out.exists():
-        shutil.rmtree(out)
-    draft.replace(out)
+def _aligned(model: UserModel, vocabulary: Vocabulary, older: Bundle | None) -> tuple[UserModel, dict[str, Any]]:
+    """The model in the space of the older bundle, and the manifest's field about it; without a bundle, the model."""
+    if older is None:
+        return model, {}
+    alignment = align(model, vocabulary, older)
+    return alignment.model, {"aligned_to": alignment.told}
 
 
 def _check_outputs(model: UserModel, purchases: Sequence[int], out: Path) -> None:
     """Raise InputError where `out` holds something else than a bundle, and BundleError where states cannot hold the
     numbers of the model's items.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / MANIFEST).is_file():
-        raise InputError(f"{out} exists and is not a bundle: name another folder")
+    check_out(out)
     if (model.recent is not None or purchases) and model.config.items > FLOAT_INTEGERS:
         raise BundleError(
             f"{model.config.items} items: a state names items in float32, which has whole numbers up to "
@@ -100,17 +104,12 @@ def _check_outputs(model: UserModel, purchases: Sequence[int], out: Path) -> Non
         )
 
 
-def _check_same(folder: Path, new_id: str) -> None:
-    """Raise InputError where the folder holds a bundle with another id."""
-    found = _stored_id(folder)
-    if found not in (None, new_id):
-        raise InputError(f"{folder} holds another bundle, {found}: name another folder, or add --overwrite")
-
-
-def _copy_checkpoint(checkpoint: Path, folder: Path) -> tuple[str, ...]:
+def _copy_checkpoint(checkpoint: Path | str | None, folder: Path) -> tuple[str, ...]:
+    if checkpoint is None:
+        return ()
     (folder / BUNDLE_SUBFOLDER).mkdir()
     for name in CHECKPOINT_FILES:
-        shutil.copyfile(checkpoint / name, folder / BUNDLE_SUBFOLDER / name)
+        shutil.copyfile(Path(checkpoint) / name, folder / BUNDLE_SUBFOLDER / name)
     return CHECKPOINT_IN_BUNDLE
 
 
@@ -136,8 +135,22 @@ def _manifest(
         files=files,
         recent_places=recent_places(model),
         heads={} if model.heads is None else head_widths(model.heads),
+        graph_properties=_graph_properties(parity, training),
         **more_fields,
     )
+
+
+def _graph_properties(parity: dict[str, Any], training: dict[str, Any]) -> dict[str, str]:
+    """What each graph says beside the id of its bundle, so that a graph that was taken from its bundle can be judged.
+
+    training: as of `export_model`. The source is the SHA-256 of the training log, as the checkpoint has it.
+    """
+    source = training.get("data", {}).get("sha256")
+    return {
+        "thalweg.opset": str(OPSET),
+        "thalweg.parity": msgspec.json.encode(parity, order="deterministic").decode(),
+        **({"thalweg.source": f"log of events, SHA-256 {source}"} if source else {}),
+    }
 
 
 def _of_actions(
@@ -152,22 +165,17 @@ def _of_actions(
     }
 
 
-def _stored_id(folder: Path) -> str | None:
-    """The id of the bundle in the folder, or None where the folder has no manifest."""
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
-        return None
-    try:
-        return str(msgspec.json.decode(manifest.read_bytes(), type=dict[str, Any]).get("bundle_id"))
-    except (ValueError, OSError):
-        return "with a manifest that cannot be read"
-
-
 def _write_manifest(manifest: Manifest, folder: Path) -> str:
-    """Write the manifest with the id of its bundle, and return this id."""
+    """Write the manifest with the id of its bundle, the properties of the graphs and the model card; return the id."""
     manifest = msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest))
+    properties = serialized_properties(manifest.graph_properties, manifest.bundle_id)
+    for name in manifest.files:
+        if name.endswith(GRAPH):
+            with (folder / name).open("ab") as graph:
+                graph.write(properties)
     text = msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2)
     (folder / MANIFEST).write_bytes(text + b"\n")
+    (folder / MODEL_CARD).write_text(model_card(manifest), encoding="utf-8")
     return manifest.bundle_id
 
 
@@ -189,8 +197,10 @@ def _write_files(model: UserModel, vocabulary: Vocabulary, purchases: Sequence[i
     return FILES
 
 
-def _write_hybrid_file(model: UserModel, companions: Companions, folder: Path) -> tuple[str, ...]:
-    """Write what `encoder.metrics.hybrid.scores` reads."""
+def _write_hybrid_file(model: UserModel, companions: Companions | None, folder: Path) -> tuple[str, ...]:
+    """Write what `encoder.metrics.hybrid.scores` reads, where the checkpoint has counts."""
+    if companions is None:
+        return ()
     category, brand = model.category_and_brand()
     np.savez(
         folder / HYBRID_FILE,

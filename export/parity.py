@@ -45,38 +45,64 @@ class RandomSequences(NamedTuple):
 
 
 def check_parity(
-    model: UserModel, path: Path, seed: int = 0, *, purchases: Sequence[int] = (), in_float16: bool = False
+    model: UserModel,
+    path: Path,
+    seed: int = 0,
+    *,
+    purchases: Sequence[int] = (),
+    in_float16: bool = False,
+    unaligned: UserModel | None = None,
 ) -> dict[str, Any]:
     """Compare the graphs in `path` with the model, over random sequences that end at different lengths.
 
     purchases: the indices of the actions that buy an item. in_float16: also compare ranks in float16 with ranks in
-    float32, without a limit. Returns the result for the manifest. Raises BundleError where a difference exceeds its
+    float32, without a limit. unaligned: the model before its vectors were rotated, whose scores the graphs must give as
+    well. Returns the result for the manifest. Raises BundleError where a difference exceeds its
     tolerance.
     """
     sequences = random_sequences(model, seed)
-    lengths = sequences.lengths
     exported, queries = _step_graph(model, path, purchases, sequences)
     bought, states = np.split(exported, [bought_places(purchases)], axis=1)
     _require("bought items", _bought_errors(purchases, sequences, bought), 0)
+    is_event = np.arange(STEPS) < sequences.lengths[:, None]
+    sample = queries[is_event][:: max(1, int(is_event.sum()) // SAMPLE)]
+    result = _check_recurrence(model, sequences, states, queries)
+    result["rank_errors"] = _rank_errors(model, path, sample, seed)
+    _require("ranks", result["rank_errors"], 0)
+    differences: dict[str, tuple[str, float]] = {}
+    if model.recent is not None:
+        differences["recent"] = "recent items", _recent_difference(model, sequences, states)
+    if model.heads is not None:
+        differences["head"] = "heads", _head_difference(model, path, sample)
+    if unaligned is not None:
+        difference = _score_difference(model, unaligned, sequences, queries)
+        differences["aligned_score"] = "scores after the alignment", difference
+    for name, (what, difference) in differences.items():
+        _require(what, difference, TOLERANCE)
+        result |= {f"{name}_max_rel_diff": _rounded(difference), f"{name}_tolerance": TOLERANCE}
+    if in_float16:
+        scoring, vectors = sample[:, : model.config.width], model.item_vectors().detach().numpy()
+        result["half_ranks"] = float16_rank_differences(scoring, vectors, seed)
+    return result
+
+
+def _check_recurrence(
+    model: UserModel, sequences: RandomSequences, states: NDArray[np.float32], queries: NDArray[np.float32]
+) -> dict[str, Any]:
+    """Compare the recurrent states (64, S) after the sequences, and the representations after each event."""
+    lengths = sequences.lengths
     expected_states, expected = _sequence_form(model, sequences)
     is_event = np.arange(STEPS) < lengths[:, None]
     representations = queries[..., : model.representation_width]
     representation_difference = float(np.abs(representations - expected)[is_event].max())
     state_difference = float(np.abs(states[:, : model.recurrent_width] - expected_states).max())
-    recent_difference = _recent_difference(model, sequences, states)
-    sample = queries[is_event][:: max(1, int(is_event.sum()) // SAMPLE)]
-    rank_errors = _rank_errors(model, path, sample, seed)
-    head_difference = _head_difference(model, path, sample)
     # An LSTM's memory counts without bound, and the rounding of float32 grows with it, in the graph as in torch. See
     # docs/decisions.md#parity-relative-to-the-largest-component
     state_tolerance = TOLERANCE * max(1.0, float(np.abs(expected_states).max()))
     tolerance = TOLERANCE * max(1.0, float(np.abs(expected[is_event]).max()))
     _require("states", state_difference, state_tolerance)
     _require("representations", representation_difference, tolerance)
-    _require("recent items", recent_difference, TOLERANCE)
-    _require("ranks", rank_errors, 0)
-    _require("heads", head_difference, TOLERANCE)
-    result: dict[str, Any] = {
+    return {
         "sequences": SEQUENCES,
         "steps": int(lengths.sum()),
         "longest": int(lengths.max()),
@@ -84,16 +110,7 @@ def check_parity(
         "state_tolerance": _rounded(state_tolerance),
         "representation_max_abs_diff": _rounded(representation_difference),
         "representation_tolerance": _rounded(tolerance),
-        "rank_errors": rank_errors,
     }
-    if model.recent is not None:
-        result |= {"recent_max_rel_diff": _rounded(recent_difference), "recent_tolerance": TOLERANCE}
-    if model.heads is not None:
-        result |= {"head_max_rel_diff": _rounded(head_difference), "head_tolerance": TOLERANCE}
-    if in_float16:
-        scoring, vectors = sample[:, : model.config.width], model.item_vectors().detach().numpy()
-        result["half_ranks"] = float16_rank_differences(scoring, vectors, seed)
-    return result
 
 
 def random_sequences(model: UserModel, seed: int) -> RandomSequences:
@@ -191,14 +208,36 @@ def _sequence_form(model: UserModel, sequences: RandomSequences) -> tuple[NDArra
 
 
 @torch.no_grad()
+def _score_difference(
+    model: UserModel, unaligned: UserModel, sequences: RandomSequences, queries: NDArray[np.float32]
+) -> float:
+    """The largest difference between a score by the graph and a score of the model before its rotation.
+
+    The difference is relative to the largest score where that is above 1. queries: (64, 1000, Q) of the graph.
+    """
+    _, representations = _sequence_form(unaligned, sequences)
+    is_event, width = np.arange(STEPS) < sequences.lengths[:, None], model.config.width
+    every = max(1, int(is_event.sum()) // SAMPLE)
+    sides = [
+        (vectors[is_event][::every, :width].astype(np.float64), of.item_vectors().double().numpy().T)
+        for vectors, of in ((queries, model), (representations, unaligned))
+    ]
+    difference, largest = np.float64(0), np.float64(1)
+    for tile in _tiles(len(sides[0][0]), model.config.items):
+        actual, expected = (vectors[tile] @ items for vectors, items in sides)
+        difference = np.maximum(difference, np.abs(actual - expected).max())  # keeps a value that is not a number
+        largest = np.maximum(largest, np.abs(expected).max())
+    return float(difference / largest)
+
+
+@torch.no_grad()
 def _recent_difference(model: UserModel, sequences: RandomSequences, states: NDArray[np.float32]) -> float:
     """The largest difference of a number of the recent items, relative to the number where it is above 1.
 
     states: (64, S) after each sequence's last event. The expected items come from the form of training and evaluation,
     which finds the items for all events at once.
     """
-    if model.recent is None:
-        return 0.0
+    assert model.recent is not None
     events, lengths = sequences.events, sequences.lengths
     # Another event follows each sequence. The items before this event are those after the sequence.
     item, action, gap_ms = (np.pad(part, ((0, 0), (0, 1))) for part in (events.item, events.action, events.gap_ms))
@@ -254,9 +293,8 @@ def _rank_errors(model: UserModel, path: Path, queries: NDArray[np.float32], see
 
 @torch.no_grad()
 def _head_difference(model: UserModel, path: Path, queries: NDArray[np.float32]) -> float:
-    """The largest difference of a number of the heads, relative to the number where it is above 1; 0 without heads."""
-    if model.heads is None:
-        return 0.0
+    """The largest difference of a number of the heads, relative to the number where it is above 1."""
+    assert model.heads is not None
     session, largest = _open(path / "predict.onnx"), np.float32(0)
     # The run computes the ranks as well, whether they are asked for or not. So the tiles are those of ranks.
     for tile in _tiles(len(queries), model.config.items):

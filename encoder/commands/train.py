@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,6 +39,7 @@ from encoder.data.event_log import EventLog
 from encoder.data.preparation import MAX_EVENTS_PER_DAY, Preparation
 from encoder.errors import InputError
 from encoder.item_embeddings.embeddings import ItemEmbeddings
+from encoder.lineage import Dataset, lineage
 from encoder.training.checkpoints.checkpoint_files import checkpoint_folder, trained_settings
 from encoder.training.settings import CONTINUED_MAX_EPOCHS, SEARCH_SPACE, TrainingSettings
 
@@ -87,13 +89,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `thalweg train`. Returns the exit code."""
+    inputs = [Dataset.at(path) for path in (*args.log, *([] if args.base is None else [args.base]))]
+    with lineage("train", inputs, [Dataset.at(args.out)]) if _is_first() else nullcontext():
+        return _train(args)
+
+
+def _is_first() -> bool:
+    """Whether this is the first of torchrun's processes, which alone prints, writes and tells."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def _train(args: argparse.Namespace) -> int:
     check_torch("training")
     if args.tune is not None and "WORLD_SIZE" in os.environ:
         raise InputError("--tune depends on the clock, which several processes do not share: start it without torchrun")
     base = None if args.base is None else base_folder(args)
     check_output(args)
-    is_first = int(os.environ.get("RANK", 0)) == 0  # only the first of torchrun's processes prints and writes
-    console = open_console(stderr=args.json, quiet=not is_first)
+    console = open_console(stderr=args.json, quiet=not _is_first())
     embeddings = read_item_embeddings(args)
     log, rows = read_training_log(args, console)
     settings = requested_settings(args, TrainingSettings() if base is None else trained_settings(base))
@@ -105,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         fitted = fit(args, log, settings, base, embeddings, console)
         train_s = time.perf_counter() - started
-        if not is_first:
+        if not _is_first():
             return 0
         from encoder.training.checkpoints import checkpoint  # loads torch
 

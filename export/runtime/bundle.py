@@ -4,7 +4,7 @@ Bundles are written by `export.exporter` and read here. This module does not nee
 
 Files of a bundle folder:
 
-    manifest.json        `Manifest` as JSON; `bundle_id` is a hash of everything else
+    manifest.json        `Manifest` as JSON; `bundle_id` is a hash of everything else except the properties of graphs
     step.onnx            (item, action, gap_ms, features of the manifest, state) -> (next_state, representation); with
                          recent items also recent_items, rows of item_vectors.npy or -1, and recent_scores, which are
                          added to the dot products of these items; with purchase actions, a state begins with the
@@ -28,6 +28,10 @@ server makes hybrid scores (`encoder.metrics.hybrid.scores`). A worker does not 
 
 A bundle that was exported for a GPU also has the graphs of `export.runtime.resident_states`: gpu_step.onnx,
 gpu_predict.onnx, gpu_read.onnx and gpu_write.onnx.
+
+README.md is a model card (`export.model_card`). The card is no part of the content that the id stands for.
+
+Each graph says in its properties which bundle it belongs to (`export.graph_properties`).
 """
 
 import hashlib
@@ -43,9 +47,11 @@ from numpy.typing import NDArray
 from encoder.data.vocabulary import Vocabulary
 from encoder.errors import BundleError
 from encoder.metrics.hybrid.scores import HYBRID_FILE, Hybrid
+from export.graph_properties import content_hash, serialized_properties
 from export.runtime.queries import item_scores, joined_query, make_queries, recent_items
 
 FORMAT = 1
+GRAPH = ".onnx"  # how the name of a graph ends
 MANIFEST = "manifest.json"
 FILES = ("step.onnx", "predict.onnx", "vocabulary.json", "item_vectors.npy", "initial.npz")
 GPU_FILES = ("gpu_step.onnx", "gpu_predict.onnx", "gpu_read.onnx", "gpu_write.onnx")
@@ -67,7 +73,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parity: dict[str, Any]  # result of the parity check at the export: sequences, steps, tolerances, differences
     metrics: dict[str, Any]  # offline metrics on the validation split, and how they were computed
     training: dict[str, Any]  # settings of the training, and the fingerprint of its data
-    files: dict[str, str]  # file name -> SHA-256, hexadecimal
+    files: dict[str, str]  # file name -> SHA-256, hexadecimal; of a graph without its properties
     heads: dict[str, int] = {}  # output of predict.onnx besides the rank -> number of its columns
     recent_places: int = 0  # K recent items, whose fields are the last 5 K numbers of a state; 0: none
     bought_places: int = 0  # items that the user bought last, which are the first numbers of a state; 0: none
@@ -75,6 +81,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # known action -> what to add to the logarithm of its probability where a reader names one action; often empty
     action_offsets: dict[str, float] = {}
     hybrid: dict[str, dict[str, float]] = {}  # scenario -> part of a hybrid score -> weight; {} without hybrid.npz
+    # of a bundle in the vector space of an older one: its bundle_id, and what `export.alignment` tells
+    aligned_to: dict[str, Any] = {}
+    graph_properties: dict[str, str] = {}  # of each graph beside the bundle's id: `export.graph_properties`
     features: tuple[str, ...] = ()  # of encoder.data.features.EVENT_FEATURES: inputs besides item, action and gap
 
 
@@ -193,7 +202,8 @@ class Bundle:
         has_gpu_graphs = any(name in manifest.files for name in GPU_FILES)
         names = FILES + (GPU_FILES if has_gpu_graphs else ())
         names += (HYBRID_FILE,) if HYBRID_FILE in manifest.files else ()
-        actual = hash_files(path, names)  # not those of the checkpoint
+        properties = serialized_properties(manifest.graph_properties, manifest.bundle_id)
+        actual = hash_files(path, names, properties)  # not those of the checkpoint
         changed = sorted(name for name in actual if manifest.files.get(name) != actual[name])
         if changed or manifest.bundle_id != bundle_id(manifest):
             what = ", ".join(changed) or MANIFEST
@@ -202,16 +212,15 @@ class Bundle:
         return cls(path, manifest, vocabulary)
 
 
-def hash_files(path: Path, names: tuple[str, ...] = FILES) -> dict[str, str]:
-    """The SHA-256 of these files of a bundle folder, hexadecimal.
+def hash_files(path: Path, names: tuple[str, ...] = FILES, properties: bytes = b"") -> dict[str, str]:
+    """The SHA-256 of these files of a bundle folder, hexadecimal. properties: those behind the content of graphs.
 
     Raises BundleError where a file is missing or cannot be read.
     """
     hashes = {}
     for name in names:
         try:
-            with (path / name).open("rb") as file:
-                hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
+            hashes[name] = content_hash(path / name, properties if name.endswith(GRAPH) else b"")
         except FileNotFoundError:
             raise BundleError(f"bundle {path} is incomplete: {name} is missing; export it again") from None
         except OSError as error:

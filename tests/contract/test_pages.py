@@ -21,11 +21,12 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *s
 DECISIONS = ROOT / "docs" / "decisions.md"
 CLIENTS = ROOT / "docs" / "clients"
 MAX_README_BYTES = 8 * 1024
-FOREIGN_VARIABLES = "OTEL_"  # The SDK of OpenTelemetry reads these variables.
+FOREIGN_VARIABLES = ("OTEL_", "MLFLOW_", "OPENLINEAGE_")  # The clients of these systems read their own variables.
 # First words of commands that are not ours. The test does not look at what follows them.
 FOREIGN_COMMANDS = {
     "cd",
     "curl",
+    "uv",
     "docker",
     "git",
     "go",

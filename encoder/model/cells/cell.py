@@ -19,6 +19,11 @@ class Cell(nn.Module, ABC):
         """(batch, S) float32 state of users without history."""
         return torch.zeros(batch, self.state_width, device=next(self.parameters()).device)
 
+    @property
+    @abstractmethod
+    def input_weight(self) -> Tensor:
+        """(P, E) weight of the linear map by which the cell reads its inputs. The cell reads them nowhere else."""
+
     @abstractmethod
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B, E) inputs of one event, (B, S) states -> (B, H) outputs, (B, S) next states."""

@@ -31,6 +31,10 @@ class MinGRUCell(Cell):
         with torch.no_grad():
             self.map.bias[:hidden] = torch.linspace(0.0, -LONGEST_MEMORY, hidden)
 
+    @property
+    def input_weight(self) -> Tensor:
+        return self.map.weight
+
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         update, new = self.map(inputs).chunk(2, dim=-1)
         state = state + torch.sigmoid(update) * (new - state)
@@ -64,6 +68,10 @@ class HGRN2Cell(Cell):
         self.map = nn.Linear(input_width, sum(self.widths))
         with torch.no_grad():
             self.map.bias[: KEYS * HEADS] = torch.linspace(0.0, LONGEST_MEMORY, KEYS).repeat_interleave(HEADS)
+
+    @property
+    def input_weight(self) -> Tensor:
+        return self.map.weight
 
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         outputs, state = self.sequence(inputs.unsqueeze(1), state)

@@ -22,6 +22,10 @@ class RNNCell(Cell):
         """(H, E) input weights, (H, H) state weights, (H,) input biases and (H,) state biases."""
         return _weights(self.rnn)
 
+    @property
+    def input_weight(self) -> Tensor:
+        return self.weights()[0]
+
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         state = torch.rnn_tanh_cell(inputs, state, *self.weights())
         return state, state
@@ -50,6 +54,10 @@ class LSTMCell(Cell):
         """
         return _weights(self.lstm)
 
+    @property
+    def input_weight(self) -> Tensor:
+        return self.weights()[0]
+
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         output, memory = torch.lstm_cell(inputs, state.chunk(2, dim=1), *self.weights())
         return output, torch.cat([output, memory], dim=1)
@@ -73,6 +81,10 @@ class GRUCell(Cell):
         The rows belong to the reset gate, the update gate and the new value.
         """
         return _weights(self.gru)
+
+    @property
+    def input_weight(self) -> Tensor:
+        return self.weights()[0]
 
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         state = torch.gru_cell(inputs, state, *self.weights())

@@ -27,6 +27,10 @@ class Stack(Cell):
         """The cells from the first to the last."""
         return cast(list[Cell], list(self.cells))
 
+    @property
+    def input_weight(self) -> Tensor:
+        return self.layers[0].input_weight
+
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         return self._run(lambda layer: layer.step, inputs, state)
 

@@ -13,7 +13,7 @@ from export.runtime.bundle import Bundle
 from streams.demo.worker_process import WORKER_COMMAND, WorkerProcess
 from streams.local import LocalServices
 from tests.support.deployment import Deployment, event, record, shopping
-from tests.tools.trace_collector import TraceCollector, attributes
+from tests.tools.receivers.trace_collector import TraceCollector, attributes
 
 STEPS = ["draw", "restore", "process", "score", "publish", "write", "update", "ack"]
 STOPS_WITHIN_S = 10.0  # far below the 15 s after which the watchdog ends a worker

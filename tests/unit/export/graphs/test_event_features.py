@@ -106,7 +106,7 @@ def test_a_bundle_without_features_in_its_manifest_still_loads(tmp_path: Path) -
     names = msgspec.to_builtins(made.vocabulary)
     del names["categories"], names["brands"]
     (made.path / "vocabulary.json").write_bytes(msgspec.json.encode(names))
-    manifest = msgspec.convert({**content, "files": hash_files(made.path)}, Manifest)
+    manifest = msgspec.convert({**content, "files": hash_files(made.path), "graph_properties": {}}, Manifest)
     manifest = msgspec.structs.replace(manifest, bundle_id=bundle_id(manifest))
     (made.path / MANIFEST).write_bytes(msgspec.json.encode(manifest))
     assert Bundle.load(made.path).features == ()

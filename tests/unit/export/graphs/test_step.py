@@ -69,6 +69,6 @@ def test_a_thousand_steps_of_the_graph_are_one_pass_of_the_sequence_form(cell: s
 
 def test_a_cell_without_a_graph_is_named() -> None:
     model = tiny_model(100)
-    model.cell = type("OtherCell", (Cell,), {"step": None, "sequence": None})(32, 40, 40)
+    model.cell = type("OtherCell", (Cell,), {"step": None, "sequence": None, "input_weight": None})(32, 40, 40)
     with pytest.raises(BundleError, match="no graph is known for cell OtherCell"):
         step_graph(model)

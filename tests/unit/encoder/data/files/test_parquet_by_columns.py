@@ -14,7 +14,7 @@ from encoder.data.loaders import load_log, log_files
 from encoder.data.loaders.arrow import parquet_columns
 from encoder.data.loaders.assembly.growing_column import GrowingColumn
 from encoder.data.loaders.tables.parquet import ParquetColumns
-from tests.tools.log_contents import contents
+from tests.tools.logs.log_contents import contents
 
 TIME_MS = 1_700_000_000_000
 TEXT = st.sampled_from(

@@ -14,7 +14,7 @@ from encoder.data.loaders.assembly import log_builder
 from encoder.data.loaders.text import lines
 from encoder.errors import InputError
 from streams.commands.replay.log_records import LogRecords
-from tests.tools.log_contents import contents
+from tests.tools.logs.log_contents import contents
 
 HEADER = "user_id,item_id,action,event_time_ms,event_id"
 TIME_MS = 1_700_000_000_000

@@ -13,7 +13,7 @@ from encoder.data.loaders.arrow import arrow_column, delimited_columns
 from encoder.data.loaders.assembly.growing_column import GrowingColumn
 from encoder.data.loaders.row_batches import UnusableRow
 from encoder.errors import InputError
-from tests.tools.log_contents import contents
+from tests.tools.logs.log_contents import contents
 
 TIME = "1700000000000"
 TEXTS = [

@@ -1,11 +1,11 @@
 """Compares three ways to use newer events: to continue training on them, to train anew on all events, or neither.
 
-`python -m tests.benchmarks.incremental --data DIR`, where DIR holds `yoochoose/train_full.tsv.gz`, `test.tsv.gz` and
-`rees46/2019-Oct.csv.gz`. The training part of the latter is its first 70%. The training part is cut at 80% of its
-events in time. A model is trained on the first part ("none": no update), continues on the rest ("incremental"), or is
-trained on both ("full"). Each model is scored on the test part, over events of users with history. An item that a model
-does not know is a miss. Costs are CPU seconds of the process and include validation. Prints one JSON object on the last
-line.
+`python -m tests.benchmarks.updates.incremental --data DIR`, where DIR holds `yoochoose/train_full.tsv.gz`,
+`test.tsv.gz` and `rees46/2019-Oct.csv.gz`. The training part of the latter is its first 70%. The training part is cut
+at 80% of its events in time. A model is trained on the first part ("none": no update), continues on the rest
+("incremental"), or is trained on both ("full"). Each model is scored on the test part, over events of users with
+history. An item that a model does not know is a miss. Costs are CPU seconds of the process and include validation.
+Prints one JSON object on the last line.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def compare(training: EventLog, test: EventLog, settings: TrainingSettings) -> d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.incremental", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.updates.incremental", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--dataset", choices=("yoochoose", "rees46"), action="append", help="default: both")
     parser.add_argument("--seeds", type=int, default=1, metavar="N")

