@@ -49,7 +49,7 @@ def check_setting(settings: Settings, topic: str, judgement: Judgement) -> None:
     if named is not None and proven is not None and named != proven:
         raise SettingsError(
             f"setting {setting_label('partitioner')} is {named!r}, and the last {judgement.keys} keys of topic {topic} "
-            f"follow {proven!r}: {judgement.against(named)}; set THALWEG_PARTITIONER to {proven}, or leave the setting "
+            f"follow {proven!r}: {judgement.against(named, settings.pseudonym_key is None)}; set THALWEG_PARTITIONER to {proven}, or leave the setting "
             "out"
         )
 
@@ -64,7 +64,8 @@ def doubt_of(settings: Settings, topic: str, judgement: Judgement) -> str | None
     else:
         found = f"none of {', '.join(PARTITIONERS)} explains"
     return (
-        f"{found} the partitions of the last {judgement.keys} keys of topic {topic}: {judgement.against(rule)}; "
+        f"{found} the partitions of the last {judgement.keys} keys of topic {topic}: "
+        f"{judgement.against(rule, settings.pseudonym_key is None)}; "
         "all producers must use the user id as the key and choose the partition by one rule, see docs/contracts.md"
     )
 
