@@ -40,7 +40,7 @@ class Model:
     def __init__(
         self, bundle: Bundle, session: Session, keyspace: str, threads: Executor, stored_id: StoredId = str
     ) -> None:
-        """stored_id: the id under which a user is stored, from the id that a caller gives. Blocks. Raises StoreError."""
+        """stored_id: the id under which a user is stored, by the id that a caller gives. Blocks. Raises StoreError."""
         self.stored_id = stored_id
         self.bundle = bundle
         self.bundle_id = bundle.bundle_id
