@@ -4,15 +4,16 @@ The decoder inside has compared the key of a record with the plain id. Behind th
 reasons, skipped values and dropped fields show no values, because a value of any field may be an id.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from encoder.data.contract.judge import DroppedField
 from encoder.data.contract.quoting import NOT_SHOWN
+from encoder.data.events import BehaviorEvent
 from streams.contracts.pseudonyms import Pseudonyms
-from streams.engine.codec import Erasure, Outcome, RecordDecoder, Rejected, Several, Skipped
+from streams.engine.codec import Erasure, Outcome, RecordDecoder, Rejected, Several, Skipped, WithoutUser
 
 WITH_PSEUDONYMS = " with pseudonyms "  # in the name of a decoder, before the fingerprint of the key
 _replace = msgspec.structs.replace
@@ -30,29 +31,33 @@ class PseudonymDecoder:
 
     def decode_batch(self, records: Sequence[Any], dropped: list[DroppedField] | None = None) -> list[Outcome]:
         lost: list[DroppedField] | None = None if dropped is None else []
+        outcomes: list[Outcome] = []
+        append, of = outcomes.append, self._pseudonyms.of
         known: dict[str, str] = {}  # A user often has several records in a batch. Nothing keeps ids beyond the batch.
-        of = self._pseudonyms.of
-
-        def pseudonym(user_id: str) -> str:
-            found = known.get(user_id)
-            if found is None:
-                found = known[user_id] = of(user_id)
-            return found
-
-        outcomes = [_hidden(outcome, pseudonym) for outcome in self._decoder.decode_batch(records, lost)]
+        for outcome in self._decoder.decode_batch(records, lost):
+            if isinstance(outcome, WithoutUser):
+                append(_without_values(outcome))
+                continue
+            user_id = outcome.user_id
+            pseudonym = known.get(user_id)
+            if pseudonym is None:
+                pseudonym = known[user_id] = of(user_id)
+            append(_with_user(outcome, pseudonym))
         if dropped is not None and lost:
             dropped += [DroppedField(one.field, one.reason, NOT_SHOWN, NOT_SHOWN) for one in lost]
         return outcomes
 
 
-def _hidden(outcome: Outcome, pseudonym: Callable[[str], str]) -> Outcome:
+def _without_values(outcome: WithoutUser) -> Rejected | Skipped:
     if isinstance(outcome, Rejected):
         reason = f"{outcome.field} is refused: the reason with its values is kept from readers without the key"
         return Rejected(reason, outcome.field, outcome.reason)
-    if isinstance(outcome, Skipped):
-        return Skipped(outcome.reason, NOT_SHOWN)
-    user_id = pseudonym(outcome.user_id)
+    assert isinstance(outcome, Skipped), "a record without a user is rejected or skipped"
+    return Skipped(outcome.reason, NOT_SHOWN)
+
+
+def _with_user(outcome: BehaviorEvent | Several | Erasure, user_id: str) -> BehaviorEvent | Several | Erasure:
     if isinstance(outcome, Several):
         events = tuple(_replace(event, user_id=user_id) for event in outcome.events)
         return Several(outcome.event_id, user_id, events)
-    return Erasure(user_id) if isinstance(outcome, Erasure) else _replace(outcome, user_id=user_id)
+    return _replace(outcome, user_id=user_id)

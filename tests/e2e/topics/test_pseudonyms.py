@@ -125,16 +125,19 @@ def test_a_program_without_the_key_or_with_another_is_refused_or_sees_pseudonyms
     other = tmp_path / "other.key"
     other.write_bytes(os.urandom(32))
     other.chmod(0o600)
-    for settings in (deployment.settings_with(pseudonym_key=None), deployment.settings_with(pseudonym_key=str(other))):
-        for command in (("worker",), ("verify",), ("erase", user(5))):
-            refused = run_thalweg(settings, *command)
-            assert refused.returncode == 1, refused.stdout
-            assert "holds pseudonyms of the key with the fingerprint" in refused.stderr, refused.stderr
-        sent = run_thalweg(settings, "dlq", "--resend")
-        assert "encrypted with the key" in sent.stdout, sent.stdout + sent.stderr
-        assert not _is_plain(run_thalweg(settings, "dlq", "--json").stdout.encode())
-    refused = run_thalweg(deployment.settings_with(pseudonym_key=str(other)), "serve", "--port", "0")
-    assert "holds pseudonyms of the key" in refused.stderr
+    without, with_other = (deployment.settings_with(pseudonym_key=one) for one in (None, str(other)))
+    for settings, *command in (
+        (without, "worker"),
+        (without, "erase", user(5)),
+        (with_other, "verify"),
+        (with_other, "serve", "--port", "0"),
+    ):
+        refused = run_thalweg(settings, *command)
+        assert refused.returncode == 1, refused.stdout
+        assert "holds pseudonyms of the key with the fingerprint" in refused.stderr, refused.stderr
+    assert not _is_plain(run_thalweg(with_other, "dlq", "--json").stdout.encode())
+    sent = run_thalweg(without, "dlq", "--resend")
+    assert "encrypted with the key" in sent.stdout, sent.stdout + sent.stderr
 
 
 def _ask(deployment: Deployment, server: Server) -> None:
