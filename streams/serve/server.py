@@ -47,7 +47,6 @@ class Followers:
         self, settings: Settings, bundles: Sequence[Bundle], session: Session, threads: Executor, has_lookalikes: bool
     ) -> None:
         pseudonyms = open_pseudonyms(settings)
-        key = None if pseudonyms is None else pseudonyms.fingerprint
         stored_id = str if pseudonyms is None else pseudonyms.stored
         self._progress = Progress()
         self._active = ActiveModel(bundles, session, settings.keyspace, threads, stored_id)
@@ -59,7 +58,7 @@ class Followers:
             lambda user_id: Erasure(settings, session, user_id, pseudonyms),
             ServedCatalogue(self._progress),
             self.live,
-            HistoryReader(settings, session, open_decoder(settings), key),
+            HistoryReader(settings, session, open_decoder(settings)),
             self._lookalikes,
         )
 

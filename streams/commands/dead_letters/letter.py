@@ -70,7 +70,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
             return "the dead letter holds only the beginning of the record"
         if (key := key_of_content({CONTENT_HEADER: self.content})) is None:
             return "the dead letter holds nothing of the record"
-        return f"the dead letter is encrypted with the key {key}, which the setting pseudonym_key does not name"
+        return f"the dead letter is encrypted with the key {key}, and was not decrypted"
 
     @property
     def reason_without_values(self) -> str:

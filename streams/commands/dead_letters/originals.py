@@ -27,17 +27,22 @@ class Originals:
         self._pseudonyms = pseudonyms
 
     def read(self, record: Any) -> Any:
-        """The record, with the key, the value, the headers and the reason of its original where the key fits."""
+        """The record, with the key, the value, the headers and the reason of its original where the key fits.
+
+        A record that stays encrypted has an empty value, so that nobody takes its bytes for text or for a schema id.
+        """
         headers = decode_headers(record.headers)
-        pseudonyms = self._pseudonyms
-        if pseudonyms is None or key_of_content(headers) != pseudonyms.fingerprint:
+        key = key_of_content(headers)
+        if key is None:
             return record
-        ours = [(name, value) for name, value in record.headers if name.startswith(OUR_HEADERS)]
+        if self._pseudonyms is None or key != self._pseudonyms.fingerprint:
+            return _record(record, record.key, b"", record.headers)
         try:
-            original = read_original(pseudonyms, record.value, headers)
+            original = read_original(self._pseudonyms, record.value, headers)
         except ValueError as error:  # Any program may write to the topic.
             reason = f"{headers.get(REASON_HEADER, '')}; the content was changed, and cannot be decrypted: {error}"
-            return _record(record, record.key, record.value, [*ours, (REASON_HEADER, reason.encode())])
+            return _record(record, record.key, b"", [*record.headers, (REASON_HEADER, reason.encode())])
+        ours = [(name, value) for name, value in record.headers if name.startswith(OUR_HEADERS)]
         kept = [one for one in ours if one[0] not in (REASON_HEADER, CONTENT_HEADER)]
         reason_header = (REASON_HEADER, original.reason.encode())
         return _record(record, original.key, original.value, [*kept, reason_header, *original.headers])

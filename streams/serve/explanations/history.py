@@ -39,10 +39,8 @@ class HistoryError(ThalwegError):
 class HistoryReader:
     """Reads the events that rows are made of."""
 
-    def __init__(self, settings: Settings, session: Session, decoder: RecordDecoder, key: str | None = None) -> None:
-        """key: the fingerprint of the key of pseudonyms, None where the decoder gives plain ids."""
+    def __init__(self, settings: Settings, session: Session, decoder: RecordDecoder) -> None:
         self._settings = settings
-        self._key = key
         self._decoder = decoder
         self._held = HeldRows(session, settings.keyspace)
 
@@ -50,10 +48,8 @@ class HistoryReader:
         """At least `steps` events of the user, the oldest first, up to the last event of the row.
 
         user_id: as the row has it. steps: the number of events that the row of this bundle has applied. Raises
-        HistoryError where the topic does not show so many within the bounds. Raises BrokerError, StoreError, and
-        SettingsError where the rows hold pseudonyms of another key.
+        HistoryError where the topic does not show so many within the bounds. Raises BrokerError, StoreError.
         """
-        self._held.check_key(self._key)
         position = next((row.position for row in self._held.rows(user_id) if row.bundle_id == bundle_id), None)
         if position is None:
             raise HistoryError("the row has gone, or does not say where its events are; ask again", retryable=True)

@@ -94,7 +94,6 @@ def test_the_client_waits_longer_than_the_server() -> None:
 def test_a_row_that_has_gone_may_be_there_at_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HeldRows, "__init__", lambda *_: None)
     monkeypatch.setattr(HeldRows, "rows", lambda *_: ())
-    monkeypatch.setattr(HeldRows, "check_key", lambda *_: None)
     session: Any = None
     with pytest.raises(HistoryError, match="the row has gone") as caught:
         HistoryReader(Settings(), session, ContractDecoder()).read("u", "b", 1)

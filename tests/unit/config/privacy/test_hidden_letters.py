@@ -88,7 +88,7 @@ def test_the_content_is_aes_gcm_under_a_key_of_hkdf_and_bound_to_its_place() -> 
 @pytest.mark.parametrize("key", [None, OTHER])
 def test_a_program_without_the_key_shows_the_letter_and_says_why_it_cannot_be_sent(key: bytes | None) -> None:
     letter = shown(letters([BROKEN])[0], key)
-    assert not letter.whole
+    assert (letter.whole, letter.value) == (False, b"")
     assert f"encrypted with the key {Pseudonyms(KEY).fingerprint}" in letter.why_not_whole
     assert letter.reason.startswith("value is refused")
 
