@@ -17,6 +17,7 @@ Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Compression = Literal["gzip", "lz4", "snappy", "zstd", "none"]
 Partitioner = Literal["murmur2", "crc32", "fnv1a"]
 UpdatesFormat = Literal["json", "avro", "protobuf", "json-schema"]
+DeadLetterContent = Literal["encrypted", "dropped"]
 Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER", "AWS_MSK_IAM"]
 DEFAULT_MECHANISM = "SCRAM-SHA-512"
 TOKEN_MECHANISMS = ("OAUTHBEARER", "AWS_MSK_IAM")  # MSK takes its tokens by OAUTHBEARER
@@ -26,6 +27,7 @@ CHOICES: dict[str, Any] = {
     "partitioner": Partitioner,
     "broker_mechanism": Mechanism,
     "updates_format": UpdatesFormat,
+    "dead_letter_content": DeadLetterContent,
 }
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 _ADDRESS = re.compile(r"(?P<host>[^:/\s]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
@@ -82,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     behavior_topic: Text = "behavior.events.v1"
     mapping: str | None = None  # preset or TOML file by which the behaviour topic is read; None: the event contract
+    pseudonym_key: str | None = None  # file of the key that turns user ids into pseudonyms; None: ids stay as they are
+    dead_letter_content: DeadLetterContent = "encrypted"  # what becomes of the original where a pseudonym_key is set
     dead_letter_topic: Text = "behavior.events.v1.dlq"
     updates_topic: Text = "representations.updates.v1"
     updates_format: UpdatesFormat = "json"  # the others have a schema in the schema registry

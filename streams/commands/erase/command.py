@@ -2,6 +2,7 @@
 
 import argparse
 
+from streams.broker.decoding.pseudonym_key import open_pseudonyms
 from streams.commands.erase.erasure import Erasure, Sent
 from streams.config.errors import InputError
 from streams.config.loading import load_settings
@@ -26,9 +27,10 @@ def run(args: argparse.Namespace) -> int:
     if not args.timeout >= 0:
         raise InputError(f"--timeout is {args.timeout}: give a number of seconds, 0 or more")
     settings = load_settings()
+    pseudonyms = open_pseudonyms(settings)
     session = Session(settings)
     try:
-        erasure = Erasure(settings, session, args.user)
+        erasure = Erasure(settings, session, args.user, pseudonyms)
         sent = erasure.send()
         _print_sent(args.user, settings.behavior_topic, sent)
         verdict = erasure.wait(sent, args.timeout)
