@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("export.evaluation.evaluate_command", "compute offline metrics of a bundle or of a trained model"),
     "export": ("export.command", "export a trained model as a bundle"),
     "explain": ("export.evaluation.explain_command", "show what each event of a user did to the representation"),
+    "represent": ("streams.commands.represent.command", "compute the vectors that users had at moments of the past"),
     "worker": ("streams.supervisor.command", "follow the behaviour topic and keep representations current"),
     "map": ("streams.commands.map.command", "propose how a topic is read as events, and show its events"),
     "rekey": ("streams.commands.rekey.command", "write the events of a foreign topic with their users as keys"),

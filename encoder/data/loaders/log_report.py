@@ -8,6 +8,7 @@ import msgspec
 
 from encoder.data.contract.judge import DroppedField
 from encoder.data.contract.quoting import quote_json, without_controls
+from encoder.data.loaders.row_batches import JudgedBatch, UnusableRow
 from encoder.data.mapping import Skipped
 
 _MAX_EXAMPLES = 5
@@ -47,6 +48,18 @@ class LogReport:
     def unparsable_share(self) -> float:
         """The share of the rows that are no events, from 0 to 1."""
         return self.unparsable / self.rows if self.rows else 0.0
+
+    def count_unused(self, rows: JudgedBatch | None) -> None:
+        """Count what a part of a file holds beside events: rows that are no events, lost fields, skipped records."""
+        if rows is None:
+            return
+        for line, raw, event in zip(rows.lines, rows.raw, rows.events, strict=True):
+            if isinstance(event, UnusableRow):
+                self.add_unparsable(line, raw, event.reason)
+        for line, one in rows.dropped:
+            self.add_dropped(line, one)
+        for skipped in rows.skipped:
+            self.add_skipped(skipped)
 
     def add_unparsable(self, line: int, raw: bytes, reason: str) -> None:
         """Count a row that is not an event, and keep the first such rows as examples."""
