@@ -1,5 +1,6 @@
 """Records that are divided by a number into files of a folder, so that one file at a time is in memory."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,10 @@ class RecordFiles:
         """Add (n,) records, each to the file with its number."""
         order = np.argsort(number, kind="stable")
         number, records = number[order], records[order]
-        begins = np.flatnonzero(np.diff(number, prepend=-1))
-        for begin, part in zip(begins.tolist(), np.split(records, begins[1:]), strict=True):
+        bounds = [*np.flatnonzero(np.diff(number, prepend=-1)).tolist(), len(records)]
+        for begin, end in pairwise(bounds):
             with self._path(int(number[begin])).open("ab") as file:
-                part.tofile(file)
+                records[begin:end].tofile(file)
 
     def take(self, number: int) -> Records:
         """The records of a file, which is deleted. A file without records is empty."""
