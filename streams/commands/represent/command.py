@@ -23,12 +23,13 @@ from encoder.commands.preconditions import check_writable_file
 from encoder.console import open_console
 from encoder.data.loaders import LogReport, log_parts
 from export.runtime.bundle import Bundle
-from streams.commands.represent.archive_files import is_archive, read_archive
 from streams.config.errors import InputError
 
 if TYPE_CHECKING:
     from export.point_in_time.records import Records
     from export.point_in_time.represent import Counts
+
+_ARCHIVE_ROWS = 1 << 16  # that are read from an archive at a time
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="LOG",
         action=TakeLog,
-        help=f"event log of the users: {LOG_HELP}; or the folder of one archive",
+        help=f"event log of the users: {LOG_HELP}; or one archive of `thalweg archive`",
     )
     parser.add_argument(
         "--at",
@@ -100,7 +101,7 @@ def _check_arguments(args: argparse.Namespace) -> bool:
         raise InputError(f"--out {args.out} cannot be written: name a file in an existing folder")
     if args.out.exists() and not args.overwrite:
         raise InputError(f"--out {args.out} exists: name another file, or replace the file with --overwrite")
-    archives = [log for log in args.events if is_archive(log)]
+    archives = [log for log in args.events if _is_archive(log)]
     if not archives:
         return False
     if len(args.events) > 1:
@@ -109,6 +110,10 @@ def _check_arguments(args: argparse.Namespace) -> bool:
         if getattr(args, name) is not None:
             raise InputError(f"--{name} is for logs, and an archive has one format: leave --{name} out")
     return True
+
+
+def _is_archive(log: str) -> bool:
+    return log.startswith("s3://") or (Path(log) / "archive.json").is_file()
 
 
 def _logged(args: argparse.Namespace, bundle: Bundle, console: Console) -> "Iterator[Records]":
@@ -124,9 +129,20 @@ def _logged(args: argparse.Namespace, bundle: Bundle, console: Console) -> "Iter
 def _archived(args: argparse.Namespace, bundle: Bundle, console: Console) -> "Iterator[Records]":
     """The events and erasures of the archive. At its end, prints the counts."""
     from export.point_in_time.archive_events import events_of_archive
+    from streams.archive.reader import ArchiveReader
 
+    archive = ArchiveReader.open(args.events[0])
+    for partition in archive.partitions:
+        if first := archive.complete_from(partition):
+            console.print(
+                f"partition {partition} lacks records before offset {first}: the vectors of users with such records "
+                "are not those that were stored",
+                highlight=False,
+                soft_wrap=True,
+            )
+    batches = (batch for partition in archive.partitions for batch in archive.read(partition, rows=_ARCHIVE_ROWS))
     kinds: Counter[str] = Counter()
-    yield from events_of_archive(read_archive(Path(args.events[0])), bundle, kinds)
+    yield from events_of_archive(batches, bundle, kinds)
     text = ", ".join(f"{count:,} of kind {kind}" for kind, count in sorted(kinds.items()))
     console.print(f"{kinds.total():,} rows of the archive: {text or 'none'}", highlight=False, soft_wrap=True)
 

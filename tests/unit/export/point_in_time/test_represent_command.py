@@ -16,6 +16,8 @@ from encoder.data.loaders import load_log
 from export.point_in_time import represent
 from export.runtime.bundle import Bundle
 from streams.cli import main
+from streams.engine.codec import Erasure
+from tests.support.archives import write_segment
 from tests.support.bundles import hybrid_bundle
 from tests.support.stream.moments import Stream, read_features, write_labels
 
@@ -72,46 +74,12 @@ def write_parquet(events: list[BehaviorEvent], path: Path) -> Path:
 
 def write_archive(events: list[BehaviorEvent], path: Path) -> Path:
     """Write the events of three partitions as an archive whose records have the times of the events."""
-    path.mkdir()
-    about = {"format": 1, "topic": "events", "topic_id": "id", "decoder": "the event contract"}
-    (path / "archive.json").write_text(json.dumps(about))
     for partition in range(3):
         own = [event for event in events if int(event.user_id[1:]) % 3 == partition]
         half = len(own) // 2
-        for first, last in ((0, half - 1), (half, len(own) - 1)):
-            write_segment(path, partition, first, own[first : last + 1])
+        for first, part in ((0, own[:half]), (half, own[half:])):
+            write_segment(path, partition, first, [event.event_time_ms for event in part], part)
     return path
-
-
-def write_segment(path: Path, partition: int, first: int, events: list[BehaviorEvent]) -> None:
-    rows = [
-        {
-            **{name: getattr(event, name) for name in ("event_id", "user_id", "item_id", "action", "event_time_ms")},
-            "kind": "event",
-            "category": event.category,
-            "price": event.price,
-            "attributes": None,
-            "partition": partition,
-            "offset": first + at,
-            "line": 0,
-            "record_timestamp_ms": event.event_time_ms,
-        }
-        for at, event in enumerate(events)
-    ]
-    table = pyarrow.Table.from_pylist(rows)
-    for name in ("kind", "action"):
-        at = table.schema.get_field_index(name)
-        table = table.set_column(at, name, table[name].dictionary_encode())
-    at = table.schema.get_field_index("attributes")
-    table = table.set_column(at, "attributes", table["attributes"].cast(pyarrow.string()))
-    name = f"{first:020d}-{first + len(events) - 1:020d}"
-    file = path / "events" / "day=2001-09-09" / f"partition={partition}" / f"{name}.parquet"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(table, file)
-    segment = path / "segments" / f"partition={partition}" / f"{name}.json"
-    segment.parent.mkdir(parents=True, exist_ok=True)
-    of_file = {"path": str(file.relative_to(path)), "rows": len(events), "bytes": file.stat().st_size}
-    segment.write_text(json.dumps({"first": first, "last": first + len(events) - 1, "files": [of_file]}))
 
 
 @pytest.mark.parametrize("write", [write_jsonl, write_parquet, write_archive])
@@ -226,20 +194,18 @@ def test_a_result_is_replaced_only_on_request_and_only_by_a_whole_one(
     assert load_log(log)[1].unparsable == 100
 
 
-def test_an_archive_that_lacks_a_segment_is_refused(
+def test_an_archive_stands_alone_and_has_all_records_of_its_users(
     events: list[BehaviorEvent], bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    archive = write_archive(events, tmp_path / "archive")
-    write_segment(archive, 1, 5_000, events[:1])
-    write_labels(tmp_path / "labels.parquet", [("u1", START_MS)])
-    of = [
-        "--bundle",
-        str(bundle.path),
-        "--at",
-        str(tmp_path / "labels.parquet"),
-        "--out",
-        str(tmp_path / "out.parquet"),
-    ]
-    assert "to 4999 of partition 1" in refusal([*of, "--events", str(archive)], capsys)
+    archive = tmp_path / "archive"
+    write_segment(archive, 1, 5, [START_MS, START_MS + 1], [events[0], Erasure(events[0].user_id)])
+    write_labels(tmp_path / "labels.parquet", [(events[0].user_id, START_MS + after) for after in (0, 1, 2)])
+    files = ["--at", str(tmp_path / "labels.parquet"), "--out", str(tmp_path / "out.parquet")]
+    of = ["--bundle", str(bundle.path), *files]
     assert "name the archive alone" in refusal([*of, "--events", str(archive), str(archive)], capsys)
     assert "leave --columns out" in refusal([*of, "--events", str(archive), "--columns", "user_id=u"], capsys)
+    assert main(["represent", *of, "--events", str(archive)]) == 0
+    printed = capsys.readouterr().out
+    assert "partition 1 lacks records before offset 5" in printed
+    assert "2 rows of the archive: 1 of kind erasure, 1 of kind event" in printed
+    assert [one.steps for one in read_features(tmp_path / "out.parquet")] == [0, 1, 0]
