@@ -1,6 +1,7 @@
 """The file of labels: its check, its users and moments, and the same file with the vectors beside its columns."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,8 @@ class LabelFile:
     def __init__(self, path: Path) -> None:
         """Raises InputError where the file cannot be read, or lacks a column, or has a column of the result."""
         self.path = path
-        try:
+        with _reading(path):
             self._file = pyarrow.parquet.ParquetFile(path)
-        except (OSError, pyarrow.ArrowException) as error:
-            raise InputError(f"cannot read the labels {path}: {error}; name a Parquet file with --at") from None
         schema = self._file.schema_arrow
         for name in (USER_COLUMN, TIME_COLUMN):
             if schema.names.count(name) != 1:
@@ -58,11 +57,11 @@ class LabelFile:
                 if batch.column(name).null_count:
                     row = first + int(np.flatnonzero(np.asarray(batch.column(name).is_null()))[0])
                     raise InputError(f"{name} of row {row} of the labels {self.path} is null: leave the row out")
-            users = batch.column(USER_COLUMN)
-            users = users if _types.is_dictionary(users.type) else users.dictionary_encode()
             labels = np.zeros(len(batch), LABEL)
-            labels["user"] = user_keys(users.dictionary.cast(pyarrow.string()).to_pylist())[users.indices.to_numpy()]
-            labels["time_ms"] = batch.column(TIME_COLUMN).cast(pyarrow.int64()).to_numpy()
+            with _reading(self.path):
+                users = batch.column(USER_COLUMN).cast(pyarrow.string()).dictionary_encode()
+                labels["time_ms"] = batch.column(TIME_COLUMN).cast(pyarrow.int64()).to_numpy()
+            labels["user"] = user_keys(users.dictionary.to_pylist())[users.indices.to_numpy()]
             labels["row"] = first + np.arange(len(batch))
             first += len(batch)
             yield labels
@@ -92,7 +91,17 @@ class LabelFile:
                 writer.write_batch(pyarrow.RecordBatch.from_arrays([*batch.columns, *added], schema=schema))
 
     def _batches(self, columns: list[str]) -> Iterator[Any]:
-        yield from self._file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
+        with _reading(self.path):
+            yield from self._file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raise InputError in the place of an error of reading."""
+    try:
+        yield
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InputError(f"cannot read the labels {path}: {error}; name a Parquet file with --at") from None
 
 
 def _columns(found: Records, vector: Any) -> list[Any]:

@@ -101,6 +101,8 @@ def _check_arguments(args: argparse.Namespace) -> bool:
         raise InputError(f"--out {args.out} cannot be written: name a file in an existing folder")
     if args.out.exists() and not args.overwrite:
         raise InputError(f"--out {args.out} exists: name another file, or replace the file with --overwrite")
+    if args.out.exists() and args.at.exists() and args.out.samefile(args.at):
+        raise InputError(f"--out {args.out} is the file of --at: name another file")
     archives = [log for log in args.events if _is_archive(log)]
     if not archives:
         return False
@@ -157,10 +159,10 @@ def _report(args: argparse.Namespace, console: Console, bundle: Bundle, counts: 
         soft_wrap=True,
     )
     if counts.without_history:
-        every = "every label" if counts.without_history == counts.labels else f"{counts.without_history:,} labels"
         hint = ": check that user_id and time_ms fit the events" if counts.without_history == counts.labels else ""
         console.print(
-            f"{every} has no event before its moment, and so the vector of a user without history{hint}",
+            f"{counts.without_history:,} labels have no event before their moment, and so the vector of a user without "
+            f"history{hint}",
             highlight=False,
             soft_wrap=True,
         )

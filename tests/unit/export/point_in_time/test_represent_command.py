@@ -159,6 +159,7 @@ def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ({"user_id": [1.5], "time_ms": [1]}, "user_id of the labels"),
         ({"user_id": ["u1", None], "time_ms": [1, 2]}, "user_id of row 1"),
         ({"user_id": ["u1"], "time_ms": [1], "steps": [2]}, "have a column steps"),
+        ({"user_id": ["u1"], "time_ms": pyarrow.array([2**63], pyarrow.uint64())}, "cannot read the labels"),
     ],
 )
 def test_labels_that_cannot_be_used_are_refused(
@@ -183,6 +184,9 @@ def test_a_result_is_replaced_only_on_request_and_only_by_a_whole_one(
     write_labels(tmp_path / "labels.parquet", [("u1", START_MS)])
     of = ["--bundle", str(bundle.path), "--at", str(tmp_path / "labels.parquet"), "--out", str(out), "--events"]
     out.write_bytes(b"before")
+    labels = str(tmp_path / "labels.parquet")
+    own = ["--bundle", str(bundle.path), "--at", labels, "--out", labels, "--events", str(log), "--overwrite"]
+    assert "is the file of --at" in refusal(own, capsys)
     assert "replace the file with --overwrite" in refusal([*of, str(log)], capsys)
     with log.open("ab") as file:
         file.write(b"broken\n" * 100)
@@ -190,7 +194,7 @@ def test_a_result_is_replaced_only_on_request_and_only_by_a_whole_one(
     assert out.read_bytes() == b"before"
     assert main(["represent", *of, str(log), "--overwrite", "--max-unparsable", "0.1"]) == 0
     assert [one.steps for one in read_features(out)] == [0]
-    assert "every label has no event before its moment" in capsys.readouterr().out
+    assert "without history: check that user_id and time_ms fit" in capsys.readouterr().out
     assert load_log(log)[1].unparsable == 100
 
 
