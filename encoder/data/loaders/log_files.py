@@ -63,7 +63,7 @@ def log_parts(
     """Yield the parts of a log one after another, for a reader that does not keep the whole log in memory.
 
     The arguments and the errors are those of `load_log` with `for_model`. A part holds the events of consecutive rows,
-    and no event is left out as a duplicate. report: counts the rows. Rows that would be duplicates count as kept.
+    and no event is left out as a duplicate. report: counts the rows, without `counts_duplicates`.
     """
     paths = log_paths(logs)
     log_format = choose_format(paths[0], common_format(paths, format), columns, mapping)

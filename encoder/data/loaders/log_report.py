@@ -33,6 +33,7 @@ class LogReport:
     duplicates: int = 0  # rows with the user id and event id of an earlier row
     unparsable: int = 0
     not_sampled: int = 0  # events of users outside the sample
+    counts_duplicates: bool = True  # False: duplicates count as kept, because the reader recognises them later
     file: str = ""  # the file that is read, for the examples; "" where a log is one file
     examples: list[str] = field(default_factory=list)  # the first unparsable lines, each with its number and the reason
     dropped: dict[tuple[str, str], _Kind] = field(default_factory=dict)  # (field or attributes.NAME, reason) -> kind
@@ -105,7 +106,8 @@ class LogReport:
         return {**counts, **{name: count for name, count in further.items() if count}}
 
     def __str__(self) -> str:
-        text = f"{self.rows:,} rows: {self.kept:,} kept, {self.duplicates:,} duplicates, {self.unparsable:,} unparsable"
+        duplicates = f"{self.duplicates:,} duplicates, " if self.counts_duplicates else ""
+        text = f"{self.rows:,} rows: {self.kept:,} kept, {duplicates}{self.unparsable:,} unparsable"
         if self.not_sampled:
             text += f", {self.not_sampled:,} of users outside the sample"
         if self.skipped:

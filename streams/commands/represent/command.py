@@ -122,7 +122,7 @@ def _logged(args: argparse.Namespace, bundle: Bundle, console: Console) -> "Iter
     """The events of the log. At its end, prints what became of the rows, and checks --max-unparsable."""
     from export.point_in_time.log_events import events_of_log
 
-    report = LogReport()
+    report = LogReport(counts_duplicates=False)
     parts = log_parts(args.events, report, args.format, args.columns, args.mapping)
     yield from events_of_log(parts, bundle, by_lines=args.mapping is not None)
     check_unparsable(report, args.max_unparsable, args.events, console)
