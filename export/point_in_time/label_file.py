@@ -11,6 +11,7 @@ import pyarrow.compute
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from encoder.data.loaders.tables.parquet_files import open_parquet
 from encoder.errors import InputError
 from export.point_in_time.records import LABEL, Records, user_keys
 
@@ -27,7 +28,7 @@ class LabelFile:
         """Raises InputError where the file cannot be read, or lacks a column, or has a column of the result."""
         self.path = path
         with _reading(path):
-            self._file = pyarrow.parquet.ParquetFile(path)
+            self._file = open_parquet(path, "name a Parquet file with --at")
         schema = self._file.schema_arrow
         for name in (USER_COLUMN, TIME_COLUMN):
             if schema.names.count(name) != 1:
@@ -84,13 +85,13 @@ class LabelFile:
         schema = schema.with_metadata({**(own.metadata or {}), **metadata})
         first = 0
         with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd", use_dictionary=own.names) as writer:
-            for batch in self._batches(own.names):
+            for batch in self._batches(None):
                 found = vectors(first, first + len(batch))
                 first += len(batch)
                 added = _columns(found, vector)
                 writer.write_batch(pyarrow.RecordBatch.from_arrays([*batch.columns, *added], schema=schema))
 
-    def _batches(self, columns: list[str]) -> Iterator[Any]:
+    def _batches(self, columns: list[str] | None) -> Iterator[Any]:
         with _reading(self.path):
             yield from self._file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
 

@@ -34,7 +34,7 @@ class Run:
     """Vectors of the labels of one file, in a temporary folder until `write`."""
 
     def __init__(self, bundle: Bundle, stepper: Stepper, labels: LabelFile, folder: Path) -> None:
-        """folder: an empty folder, which gets about 75 bytes for each event of a user with a label."""
+        """folder: an empty folder, which gets 77 bytes for each event of a user with a label."""
         self._bundle, self._stepper, self._labels = bundle, stepper, labels
         self._width = bundle.manifest.representation_width
         self._label_files = RecordFiles(folder / "labels", LABEL)

@@ -1,6 +1,7 @@
 """`thalweg represent`: the arguments, the run in a temporary folder, and the counts."""
 
 import argparse
+import importlib.util
 import json
 import tempfile
 import time
@@ -96,6 +97,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_arguments(args: argparse.Namespace) -> bool:
     """Whether --events names an archive. Raises InputError where arguments contradict each other."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise InputError("labels need pyarrow: install Thalweg with its `train` extra or its `archive` extra")
     check_writable_file(args.out, f"--out {args.out}")
     if not args.out.parent.is_dir():
         raise InputError(f"--out {args.out} cannot be written: name a file in an existing folder")
