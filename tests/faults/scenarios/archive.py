@@ -40,4 +40,5 @@ def archive_killed(trial: Trial) -> None:
     last = run_thalweg(trial.settings, "archive", "--to", str(folder))
     if last.returncode:
         trial.problems.append(f"the archive was not completed: {last.stderr}")
+    trial.problems += [f"{path} is left" for path in folder.rglob("*.part")]
     trial.problems += differences(trial.settings, str(folder))
