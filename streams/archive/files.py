@@ -22,7 +22,10 @@ _PART = ".part"  # of a local file that is not written to its end
 
 
 class ArchiveFiles(Protocol):
-    """All paths are relative to the archive, with `/` between their parts. Every method raises ArchiveError."""
+    """All paths are relative to the archive, with `/` between their parts.
+
+    Every method raises ArchiveError, also for a bucket that is missing.
+    """
 
     @property
     def address(self) -> str: ...
@@ -53,18 +56,19 @@ class ArchiveFiles(Protocol):
         """The files below a folder at any depth, by their paths relative to the folder, sorted."""
         ...
 
-    def lock(self) -> contextlib.AbstractContextManager[None]:
-        """Keep other processes from changing the archive, where that is possible. Raises InputError."""
+    def lock(self, of_removal: bool = False) -> contextlib.AbstractContextManager[None]:
+        """Keep other processes from changing the archive. Raises InputError where another process does so.
+
+        of_removal: files are replaced. A second process that only adds files needs no lock where `create` excludes it.
+        """
         ...
 
 
 def open_files(address: str) -> ArchiveFiles:
     """The files at an address: a folder, or `s3://BUCKET/PREFIX`.
 
-    Raises SettingsError where a package is missing, and InputError for an address of another kind.
+    Raises SettingsError where s3fs is missing for a bucket, and InputError for an address of another kind.
     """
-    if find_spec("pyarrow") is None:
-        raise SettingsError("an archive needs the package pyarrow: install thalweg[archive]")
     if address.startswith(S3):
         return ObjectFiles(address)
     if "://" in address.removeprefix("file://"):
@@ -132,7 +136,7 @@ class LocalFiles:
             return sorted(path.relative_to(root).as_posix() for path in found)
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, of_removal: bool = False) -> Iterator[None]:
         """The lock ends with its process, also where the process is killed."""
         with self._errors():
             self._root.mkdir(parents=True, exist_ok=True)
@@ -182,14 +186,15 @@ class ObjectFiles:
         self._store: Any = s3fs.S3FileSystem(use_listings_cache=False)
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self, reads: bool = False) -> Iterator[None]:
+        """reads: the object may be missing, and its reader is told so. Otherwise the bucket is missing."""
         from botocore.exceptions import BotoCoreError
 
         try:
             yield
-        except FileNotFoundError:
-            raise
         except (OSError, BotoCoreError) as error:
+            if reads and isinstance(error, FileNotFoundError):
+                raise
             raise ArchiveError(f"archive {self.address}: {error}") from error
 
     def _path(self, path: str) -> str:
@@ -197,11 +202,11 @@ class ObjectFiles:
 
     @contextlib.contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
-        with self._errors(), self._store.open(self._path(path), "rb") as file:
+        with self._errors(reads=True), self._store.open(self._path(path), "rb") as file:
             yield file
 
     def read(self, path: str) -> bytes:
-        with self._errors():
+        with self._errors(reads=True):
             return bytes(self._store.cat_file(self._path(path)))
 
     def write(self, path: str, data: bytes) -> None:
@@ -213,7 +218,7 @@ class ObjectFiles:
             return _is_written(lambda: self._store.pipe_file(self._path(path), data, mode="create"))
 
     def replace(self, path: str, data: bytes, before: bytes) -> bool:
-        with self._errors():
+        with self._errors(reads=True):
             tag = self._store.info(self._path(path))["ETag"]
             if self.read(path) != before:
                 return False
@@ -229,9 +234,18 @@ class ObjectFiles:
             return sorted(found.removeprefix(prefix) for found in self._store.find(prefix))
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """An object store has no locks. Conditional writes keep a second process from changing what the first wrote."""
-        yield
+    def lock(self, of_removal: bool = False) -> Iterator[None]:
+        """For a removal, an object that only one process can create. A process that is killed leaves this object."""
+        if of_removal and not self.create(LOCK, b""):
+            raise InputError(
+                f"archive {self.address} has the object {LOCK}: another removal changes the archive, or was killed; "
+                f"where no removal runs, delete {S3}{self._path(LOCK)}, and start the removal again"
+            )
+        try:
+            yield
+        finally:
+            if of_removal:
+                self.delete(LOCK)
 
 
 def _is_written(write: Any) -> bool:

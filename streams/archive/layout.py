@@ -6,7 +6,7 @@ events/day=YYYY-MM-DD/partition=N/FIRST-LAST.parquet     rows of a segment whose
 segments/partition=N/FIRST-LAST.json                     commit of a segment, written after all files of the segment
 claims/partition=N/FIRST.json                            where the segment from FIRST ends, decided before it is written
 gaps/partition=N/FIRST-LAST.json                         offsets that retention deleted before they were archived
-lock                                                     held by the process that changes an archive in a local folder
+lock                                                     held by the process that changes the archive
 ```
 
 Offsets in names have 20 digits. A segment covers the offsets from FIRST to LAST, both included, and the segments of a
@@ -26,6 +26,7 @@ LOCK = "lock"
 EVENTS, SEGMENTS, CLAIMS, GAPS = "events", "segments", "claims", "gaps"
 DAY_MS = 86_400_000
 
+_CLAIM = re.compile(r"^partition=(\d+)/(\d{20})\.json$")
 _SPAN = re.compile(r"^partition=(\d+)/(\d{20})-(\d{20})\.json$")
 _EVENT_FILE = re.compile(r"^day=[^/]+/partition=(\d+)/(\d{20})-(\d{20})(?:\.\d+)?\.parquet$")
 
@@ -98,6 +99,12 @@ def next_revision(path: str) -> str:
     whole, _, _ = path.rpartition(".parquet")
     name, _, revision = whole.rpartition(".")
     return f"{name}.{int(revision) + 1}.parquet" if name and revision.isdigit() else f"{whole}.1.parquet"
+
+
+def parse_claim(name: str) -> tuple[int, int] | None:
+    """Partition and first offset from a name below `claims`; None for another file."""
+    found = _CLAIM.match(name)
+    return found and (int(found[1]), int(found[2]))
 
 
 def parse_span(name: str) -> tuple[int, Span] | None:

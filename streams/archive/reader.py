@@ -62,6 +62,19 @@ class ArchiveReader:
         """
         check_description(self.files.address, self.description, topic, topic_id, decoder)
 
+    def check_end(self, partition: int, stable: int) -> None:
+        """Raises InputError where the archive covers offsets that the topic has not reached.
+
+        stable: the last stable offset of the partition in the topic.
+        """
+        end = self.end(partition)
+        if end is not None and end > stable:
+            raise InputError(
+                f"archive {self.files.address} covers partition {partition} of topic {self.description.topic} up to "
+                f"offset {end - 1}, and the partition ends before offset {stable}: the partition was cut, so name "
+                "another archive"
+            )
+
     def refresh(self) -> None:
         """Read again which segments there are. Raises ArchiveError where segments do not join."""
         self._spans, self._gaps = _spans(self.files, SEGMENTS), _spans(self.files, GAPS)
@@ -93,9 +106,13 @@ class ArchiveReader:
         begin = self.begin(partition)
         return None if begin is None else max([begin, *(gap.last + 1 for gap in self._gaps.get(partition, ()))])
 
+    def spans(self, partition: int) -> list[Span]:
+        """The offsets of each segment of a partition, in order."""
+        return self._spans.get(partition, [])
+
     def segments(self, partition: int) -> Iterator[Segment]:
         """The segments of a partition, in order. Raises ArchiveError."""
-        for span in self._spans.get(partition, ()):
+        for span in self.spans(partition):
             yield self.segment(partition, span)
 
     def segment(self, partition: int, span: Span) -> Segment:
@@ -114,7 +131,7 @@ class ArchiveReader:
         rows: of a batch. A batch holds more where a record has more, since a batch holds all rows of its records. One
         segment at a time is in memory. Raises ArchiveError.
         """
-        for span in self._spans.get(partition, ()):
+        for span in self.spans(partition):
             if span.last < first or (last is not None and span.first > last):
                 continue
             table = self._load(partition, span)

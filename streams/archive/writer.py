@@ -8,7 +8,7 @@ write the same rows too, and the slower one is refused at `create`.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -19,8 +19,10 @@ import pyarrow.parquet as pq
 from streams.archive.columns import to_batch
 from streams.archive.files import ArchiveFiles
 from streams.archive.layout import (
+    CLAIMS,
     DAY_MS,
     DESCRIPTION,
+    EVENTS,
     Claim,
     Description,
     Segment,
@@ -29,6 +31,8 @@ from streams.archive.layout import (
     claim_path,
     events_path,
     gap_path,
+    parse_claim,
+    parse_events_path,
     segment_path,
 )
 from streams.archive.reader import ArchiveReader, check_description, read_description
@@ -59,6 +63,14 @@ def open_archive(files: ArchiveFiles, description: Description) -> ArchiveReader
     return ArchiveReader(files, found)
 
 
+def first_claims(files: ArchiveFiles) -> dict[int, int]:
+    """By partition, the offset of the first claim. An archive begins there, also where no segment is written yet."""
+    found: dict[int, int] = {}
+    for partition, first in filter(None, map(parse_claim, files.names(CLAIMS))):
+        found[partition] = min(first, found.get(partition, first))
+    return found
+
+
 class SegmentWriter:
     """Collects the rows of one segment, and writes the segment."""
 
@@ -66,7 +78,7 @@ class SegmentWriter:
         """first: the offset that follows the archive's last segment of the partition. Raises ArchiveError."""
         self._files = files
         self._topic = topic
-        self._partition = partition
+        self.partition = partition
         self._first = first
         self._batches: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
@@ -82,35 +94,42 @@ class SegmentWriter:
         """records: the next ones of the partition, with `.offset` and `.timestamp` (ms). outcomes: what each is."""
         if not records:
             return
-        batch = to_batch(self._topic, self._partition, records, outcomes)
+        batch = to_batch(self._topic, self.partition, records, outcomes)
         self._batches.append(batch)
         self._rows += batch.num_rows
         self._bytes += batch.nbytes
         self.records += len(records)
 
-    def add_gap(self, first: int, last: int) -> None:
-        """Note that the topic does not hold these offsets any more, both included. Raises ArchiveError."""
-        span = Span(first, last)
-        self._files.create(gap_path(self._partition, span), _encode({"first": first, "last": last}))
+    def add_gap(self, gap: Span) -> None:
+        """Note that the topic does not hold these offsets any more. Raises ArchiveError."""
+        self._files.create(gap_path(self.partition, gap), _encode(gap._asdict()))
 
     def commit(self, last: int) -> Segment:
         """Write the segment, which covers the offsets up to `last`. Raises ArchiveError.
 
         Raises InputError where another process writes the same segment.
         """
-        path = claim_path(self._partition, self._first)
+        path = claim_path(self.partition, self._first)
         if self.claimed is None and not self._files.create(path, _encode(Claim(last=last))):
             raise self._refusal()
         span = Span(self._first, last)
         segment = Segment(first=span.first, last=last, files=tuple(self._write_files(span)))
-        if not self._files.create(segment_path(self._partition, span), _encode(segment)):
+        if not self._files.create(segment_path(self.partition, span), _encode(segment)):
             raise self._refusal()
+        if self.claimed is not None:
+            self._delete_leftovers(span, {file.path for file in segment.files})
         return segment
+
+    def _delete_leftovers(self, span: Span, listed: Collection[str]) -> None:
+        """Delete the files of a process that was killed, and has read records that retention has deleted since then."""
+        for name in self._files.names(EVENTS):
+            if parse_events_path(name) == (self.partition, span) and f"{EVENTS}/{name}" not in listed:
+                self._files.delete(f"{EVENTS}/{name}")
 
     def _claim(self) -> int | None:
         """Where the segment ends, if that is decided."""
         try:
-            content = self._files.read(claim_path(self._partition, self._first))
+            content = self._files.read(claim_path(self.partition, self._first))
         except FileNotFoundError:
             return None
         return msgspec.json.decode(content, type=Claim).last
@@ -132,14 +151,14 @@ class SegmentWriter:
         ]
 
     def _write_file(self, span: Span, day: int, table: pa.Table) -> SegmentFile:
-        path = events_path(day, self._partition, span)
+        path = events_path(day, self.partition, span)
         data = parquet(table)
         self._files.write(path, data)
         return SegmentFile(path=path, rows=table.num_rows, bytes=len(data))
 
     def _refusal(self) -> InputError:
         return InputError(
-            f"another process has written the segment of partition {self._partition} from offset {self._first} to "
+            f"another process has written the segment of partition {self.partition} from offset {self._first} to "
             f"archive {self._files.address} at the same time: run one `thalweg archive` for an archive; nothing is "
             "lost or written twice, and the next run goes on"
         )
