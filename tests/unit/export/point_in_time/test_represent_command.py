@@ -13,7 +13,7 @@ import pytest
 
 from encoder.data.events import BehaviorEvent
 from encoder.data.loaders import load_log
-from export.point_in_time import represent
+from export.point_in_time import represent, stepping
 from export.runtime.bundle import Bundle
 from streams.cli import main
 from streams.engine.codec import Erasure
@@ -92,6 +92,8 @@ def test_every_kind_of_source_gives_the_rows_of_the_stream(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(represent, "BATCH_ROWS", 100)  # several files of vectors
+    monkeypatch.setattr(represent, "PARTS", 2)
+    monkeypatch.setattr(stepping, "LANES", 5)  # several groups of lives in a part
     stream = Stream(bundle)
     for offset, event in enumerate(events):
         stream.apply(offset, event, event.event_time_ms)
