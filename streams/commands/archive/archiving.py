@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import closing
-from functools import partial
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -67,11 +66,12 @@ class Archiving:
         self._name = settings.behavior_topic
         self._ids = TopicIdReader(settings, self._name)
         self.archived = Archived()
+        self.read = self.total = 0
 
-    def run(self, tell: Callable[[int, int], None] = lambda *_: None) -> None:
+    def run(self, tell: Callable[[], None] = lambda: None) -> None:
         """Copy all partitions up to their present end.
 
-        tell: called as records are read, with the numbers of offsets that are read and that this run reads in all.
+        tell: called as records are read, when `read` of `total` offsets of this run are read.
         Raises InputError where the archive belongs to another topic or decoder, where another process changes it, and
         where records are gone that the archive lacks. Raises ArchiveError and BrokerError.
         """
@@ -118,13 +118,12 @@ class Archiving:
             )
         return text
 
-    async def _copy(self, topic: Topic, begins: dict[int, int], tell: Callable[[int, int], None]) -> None:
+    async def _copy(self, topic: Topic, begins: dict[int, int], tell: Callable[[], None]) -> None:
         ends = topic.stable_offsets
-        total = sum(ends[partition] - begin for partition, begin in begins.items())
-        if not total:
+        self.total = sum(ends[partition] - begin for partition, begin in begins.items())
+        if not self.total:
             return  # A stop of the consumer right after an assignment would never return (aiokafka 0.14.0).
         failure = f"topic {self._name} at {self._settings.broker} could not be archived"
-        read = 0
         async with open_consumer(
             self._settings,
             failure,
@@ -135,15 +134,12 @@ class Archiving:
             for partition, begin in begins.items():
                 while begin < ends[partition]:
                     segment = SegmentWriter(self._files, self._name, partition, begin)
-                    before = read - begin  # offsets of this run in other partitions and segments
-                    told = partial(_tell_sum, tell, before, total)
-                    end = await self._fill(consumer, segment, Span(begin, ends[partition] - 1), told)
-                    await asyncio.to_thread(self._commit, topic, segment, end - 1)
-                    read, begin = before + end, end
-                    self.archived.positions[partition] = end
+                    begin = await self._fill(consumer, segment, Span(begin, ends[partition] - 1), tell)
+                    await asyncio.to_thread(self._commit, topic, segment, begin - 1)
+                    self.archived.positions[partition] = begin
 
     async def _fill(
-        self, consumer: AIOKafkaConsumer, segment: SegmentWriter, span: Span, tell: Callable[[int], None]
+        self, consumer: AIOKafkaConsumer, segment: SegmentWriter, span: Span, tell: Callable[[], None]
     ) -> int:
         """Read records into a segment. span: what is left of the partition. Returns the offset behind the segment."""
         at, end = span.first, (span.last if segment.claimed is None else segment.claimed) + 1
@@ -154,13 +150,15 @@ class Archiving:
                 gap = Span(at, min(start, end) - 1)
                 logger.warning(self._check_gap(segment.partition, gap))
                 segment.add_gap(gap)
-                self.archived.deleted += gap.last + 1 - gap.first
+                self.archived.deleted += gap.last + 1 - at
+                self.read += gap.last + 1 - at
                 at = gap.last + 1
             try:
                 async for position, records in read_positions(consumer, self._name, segment.partition, at, end):
                     segment.add(records, self._decoder.decode_batch(records))
+                    self.read += position - at
                     at = position
-                    tell(at)
+                    tell()
                     if segment.claimed is None and segment.is_full:
                         return at
             except OffsetOutOfRangeError as error:
@@ -178,7 +176,3 @@ class Archiving:
                 f"topic {self._name} was deleted and made again while this command read the topic; name another archive"
             )
         self.archived.add(segment.commit(last), segment.records)
-
-
-def _tell_sum(tell: Callable[[int, int], None], before: int, total: int, at: int) -> None:
-    tell(before + at, total)

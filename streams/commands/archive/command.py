@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,6 +15,9 @@ from streams.archive.opening import check_packages
 from streams.broker.decoding.record_decoder import open_decoder
 from streams.config.loading import load_settings
 from streams.health.rights.check import check_broker_rights
+
+if TYPE_CHECKING:
+    from streams.commands.archive.archiving import Archiving
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     check_broker_rights(settings, "archive")
     archiving = Archiving(settings, open_files(args.to), open_decoder(settings), args.accept_gaps)
     began_s = time.monotonic()
-    with _progress_line() as tell:
+    with _progress_line(archiving) as tell:
         archiving.run(tell)
     elapsed_s, archived = time.monotonic() - began_s, archiving.archived
     if args.json:
@@ -58,13 +62,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _progress_line() -> Iterator[Callable[[int, int], None]]:
-    """Show a line on the terminal that follows what is read while the block runs."""
+def _progress_line(archiving: "Archiving") -> Iterator[Callable[[], None]]:
+    """Show a line on the terminal while the block runs. The function that the block gets brings the line up to date."""
     began_s = time.monotonic()
     with open_console(stderr=True).status("reading the topic …") as status:
 
-        def tell(read: int, total: int) -> None:
-            offsets_per_s = read / (time.monotonic() - began_s)
-            status.update(f"{read:,} of {total:,} offsets archived, {offsets_per_s:,.0f}/s")
+        def tell() -> None:
+            offsets_per_s = archiving.read / (time.monotonic() - began_s)
+            status.update(f"{archiving.read:,} of {archiving.total:,} offsets read, {offsets_per_s:,.0f}/s")
 
         yield tell
