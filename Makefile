@@ -7,6 +7,7 @@ ARGS ?=
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 SYNC := $(UV) sync --frozen --quiet
 RUN := .venv/bin
+EXTRAS := $(foreach name,train serve approximate trace registry msk archive s3 mlflow lineage,--extra $(name))
 
 .PHONY: demo help test faults bench serve-bench bench-quick unit check gpu-check format bundle sbom clean
 
@@ -62,13 +63,13 @@ clean: ## delete the environments and the caches of the tools
 
 .venv/test: uv.lock pyproject.toml | $(UV)
 	@echo "Installing the packages of uv.lock into .venv, with those for training and tests (6 GB on disk) ..."
-	@$(SYNC) --python $(PYTHON) --extra train --extra serve --extra approximate --extra trace --extra registry --extra msk --extra mlflow --extra lineage $(if $(wildcard .venv/gpu),--extra gpu)
+	@$(SYNC) --python $(PYTHON) $(EXTRAS) $(if $(wildcard .venv/gpu),--extra gpu)
 	@touch $@ .venv/run
 
 # the libraries of CUDA for ONNX Runtime besides
 .venv/gpu: .venv/test
 	@echo "Installing the libraries of CUDA into .venv ..."
-	@$(SYNC) --python $(PYTHON) --extra train --extra serve --extra approximate --extra trace --extra registry --extra msk --extra mlflow --extra lineage --extra gpu
+	@$(SYNC) --python $(PYTHON) $(EXTRAS) --extra gpu
 	@touch $@
 
 .uv/bin/uv:

@@ -120,6 +120,12 @@ def read_whole_log(
     log, report = load_log(
         paths, args.format, args.columns, for_model=for_model, sample_users=sampled, mapping=args.mapping
     )
+    check_unparsable(report, limit, paths, console)
+    return log, report
+
+
+def check_unparsable(report: LogReport, limit: float, paths: LogPaths, console: Console) -> None:
+    """Print the report on the rows of a log. Raises InputError when a larger share than `limit` are no events."""
     console.print(str(report), highlight=False, soft_wrap=True, markup=False)
     if report.unparsable > limit * report.rows:
         count, example = report.most_frequent_reason()
@@ -129,7 +135,6 @@ def read_whole_log(
             f"most frequent reason, first {example}; check --format, --columns and --mapping, or leave these rows out "
             "with a larger --max-unparsable SHARE"
         )
-    return log, report
 
 
 def read_log(args: argparse.Namespace, console: Console, *, for_model: bool = True) -> tuple[EventLog, LogReport]:

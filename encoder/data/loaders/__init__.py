@@ -6,8 +6,17 @@ The package imports only `encoder.data` and `encoder.errors`. The package neithe
 """
 
 from encoder.data.loaders.formats import COLUMNS_HELP, FORMATS, MAPPING_HELP, format_from_name
-from encoder.data.loaders.log_files import load_log
+from encoder.data.loaders.log_files import load_log, log_parts
 from encoder.data.loaders.log_paths import LogPaths
 from encoder.data.loaders.log_report import LogReport
 
-__all__ = ["COLUMNS_HELP", "FORMATS", "MAPPING_HELP", "LogPaths", "LogReport", "format_from_name", "load_log"]
+__all__ = [
+    "COLUMNS_HELP",
+    "FORMATS",
+    "MAPPING_HELP",
+    "LogPaths",
+    "LogReport",
+    "format_from_name",
+    "load_log",
+    "log_parts",
+]

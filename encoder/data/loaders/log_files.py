@@ -48,13 +48,39 @@ def load_log(
     source = common_format(paths, format)
     log_format = choose_format(paths[0], source, columns, mapping)
     builder = EventLogBuilder(source, _column_kind(log_format), for_model=for_model, sample_users=sample_users)
+    for part in _parts(paths, log_format, builder.report, for_model):
+        builder.add(part)
+    return builder.log(), builder.report
+
+
+def log_parts(
+    logs: Path | str | Sequence[Path | str],
+    report: LogReport,
+    format: str | None = None,
+    columns: str | None = None,
+    mapping: str | None = None,
+) -> Iterator[EventBatch]:
+    """Yield the parts of a log one after another, for a reader that does not keep the whole log in memory.
+
+    The arguments and the errors are those of `load_log` with `for_model`. A part holds the events of consecutive rows,
+    and no event is left out as a duplicate. report: counts the rows, without `counts_duplicates`.
+    """
+    paths = log_paths(logs)
+    log_format = choose_format(paths[0], common_format(paths, format), columns, mapping)
+    for part in _parts(paths, log_format, report, for_model=True):
+        unparsable = report.unparsable
+        report.count_unused(part.rows)
+        rows = 0 if part.rows is None else len(part.rows.events)
+        report.kept += len(part.columns) + rows - (report.unparsable - unparsable)
+        yield part
+
+
+def _parts(paths: Sequence[Path], log_format: LogFormat, report: LogReport, for_model: bool) -> Iterator[EventBatch]:
     for path in paths:
-        builder.report.file = path.name if len(paths) > 1 else ""
+        report.file = path.name if len(paths) > 1 else ""
         with reading(path):
             parts = _column_batches(log_format, path, for_model)
-            for part in _row_batches(log_format, path) if parts is None else parts:
-                builder.add(part)
-    return builder.log(), builder.report
+            yield from _row_batches(log_format, path) if parts is None else parts
 
 
 def _column_kind(log_format: LogFormat) -> type[GrowingColumn]:

@@ -8,6 +8,7 @@ import msgspec
 
 from encoder.data.contract.judge import DroppedField
 from encoder.data.contract.quoting import quote_json, without_controls
+from encoder.data.loaders.row_batches import JudgedBatch, UnusableRow
 from encoder.data.mapping import Skipped
 
 _MAX_EXAMPLES = 5
@@ -32,6 +33,7 @@ class LogReport:
     duplicates: int = 0  # rows with the user id and event id of an earlier row
     unparsable: int = 0
     not_sampled: int = 0  # events of users outside the sample
+    counts_duplicates: bool = True  # False: duplicates count as kept, because the reader recognises them later
     file: str = ""  # the file that is read, for the examples; "" where a log is one file
     examples: list[str] = field(default_factory=list)  # the first unparsable lines, each with its number and the reason
     dropped: dict[tuple[str, str], _Kind] = field(default_factory=dict)  # (field or attributes.NAME, reason) -> kind
@@ -47,6 +49,18 @@ class LogReport:
     def unparsable_share(self) -> float:
         """The share of the rows that are no events, from 0 to 1."""
         return self.unparsable / self.rows if self.rows else 0.0
+
+    def count_unused(self, rows: JudgedBatch | None) -> None:
+        """Count what a part of a file holds beside events: rows that are no events, lost fields, skipped records."""
+        if rows is None:
+            return
+        for line, raw, event in zip(rows.lines, rows.raw, rows.events, strict=True):
+            if isinstance(event, UnusableRow):
+                self.add_unparsable(line, raw, event.reason)
+        for line, one in rows.dropped:
+            self.add_dropped(line, one)
+        for skipped in rows.skipped:
+            self.add_skipped(skipped)
 
     def add_unparsable(self, line: int, raw: bytes, reason: str) -> None:
         """Count a row that is not an event, and keep the first such rows as examples."""
@@ -92,7 +106,8 @@ class LogReport:
         return {**counts, **{name: count for name, count in further.items() if count}}
 
     def __str__(self) -> str:
-        text = f"{self.rows:,} rows: {self.kept:,} kept, {self.duplicates:,} duplicates, {self.unparsable:,} unparsable"
+        duplicates = f"{self.duplicates:,} duplicates, " if self.counts_duplicates else ""
+        text = f"{self.rows:,} rows: {self.kept:,} kept, {duplicates}{self.unparsable:,} unparsable"
         if self.not_sampled:
             text += f", {self.not_sampled:,} of users outside the sample"
         if self.skipped:

@@ -179,6 +179,10 @@ def _erase(settings: Settings) -> list[KafkaRight]:
     return [*_replay(settings), _groups(settings, "Describe")]
 
 
+def _archive(settings: Settings) -> list[KafkaRight]:
+    return _topics("Read", settings.behavior_topic)
+
+
 _RIGHTS = {
     "worker": _worker,
     "serve": _serve,
@@ -188,4 +192,5 @@ _RIGHTS = {
     "verify": _verify,
     "dlq": _dlq,
     "erase": _erase,
+    "archive": _archive,
 }

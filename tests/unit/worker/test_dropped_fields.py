@@ -7,7 +7,7 @@ import pytest
 from encoder.data.contract.judge import DroppedField, DropReason
 from streams.health.metrics import WorkerMetrics
 from tests.support.processing import Record, record
-from tests.support.running_pipeline import Running, SlowStore, run_pipeline
+from tests.support.stream.running_pipeline import Running, SlowStore, run_pipeline
 
 METRIC = "thalweg_dropped_fields_total"
 

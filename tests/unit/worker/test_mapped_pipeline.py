@@ -12,7 +12,7 @@ from streams.engine.codec import ContractDecoder, Skipped
 from streams.health.metrics import WorkerMetrics
 from tests.support.mapped.records import MAPPING, order, shop_decoder, shop_record
 from tests.support.processing import Record
-from tests.support.running_pipeline import Running, SlowPublisher, SlowStore, run_pipeline
+from tests.support.stream.running_pipeline import Running, SlowPublisher, SlowStore, run_pipeline
 
 OUTCOMES = ("applied", "already_applied", "dead_letter", "erased", "skipped")
 

@@ -14,7 +14,7 @@ from streams.engine.arena import StoredUser
 from streams.worker.intake import Batch, Delivery
 from streams.worker.pipeline import DRAW_INTERVAL_S
 from tests.support.processing import record
-from tests.support.running_pipeline import Running, SlowPublisher, SlowStore, run_pipeline
+from tests.support.stream.running_pipeline import Running, SlowPublisher, SlowStore, run_pipeline
 
 
 def test_an_event_right_after_an_erasure_finds_no_history() -> None:

@@ -14,7 +14,7 @@ from streams.health.tracing import Tracing
 from streams.worker.intake import Delivery
 from streams.worker.traced_pipeline import Places, TracedPipeline
 from tests.support.processing import record
-from tests.support.running_pipeline import Running, SlowPublisher, SlowStore, run_pipeline
+from tests.support.stream.running_pipeline import Running, SlowPublisher, SlowStore, run_pipeline
 
 STEPS = ["draw", "restore", "process", "score", "publish evaluations", "write", "update updates", "ack"]
 

@@ -21,7 +21,6 @@ from encoder.data.loaders.assembly.growing_column import GrowingColumn
 from encoder.data.loaders.assembly.user_sample import is_sampled
 from encoder.data.loaders.columns.mapping import ATTRIBUTE_PREFIX
 from encoder.data.loaders.log_report import LogReport
-from encoder.data.loaders.row_batches import UnusableRow
 
 ITEM_NAME = ATTRIBUTE_PREFIX + "item_name"  # the attribute with the name of an item that people read
 
@@ -60,14 +59,7 @@ class EventLogBuilder:
 
     def add(self, batch: EventBatch) -> None:
         """Add the events of a part, and count the rows that are no events in the report."""
-        if batch.rows is not None:
-            for line, raw, event in zip(batch.rows.lines, batch.rows.raw, batch.rows.events, strict=True):
-                if isinstance(event, UnusableRow):
-                    self.report.add_unparsable(line, raw, event.reason)
-            for line, one in batch.rows.dropped:
-                self.report.add_dropped(line, one)
-            for skipped in batch.rows.skipped:
-                self.report.add_skipped(skipped)
+        self.report.count_unused(batch.rows)
         self._append(self._sampled(batch.accepted()))
 
     def _sampled(self, events: EventColumns) -> EventColumns:

@@ -19,6 +19,7 @@ def open_parquet(path: Path, remedy: str, dictionaries: Sequence[str] = ()) -> A
     except ModuleNotFoundError:
         raise InputError(f"reading {path} needs pyarrow: install Thalweg with its `train` extra") from None
     try:
-        return pyarrow.parquet.ParquetFile(path, read_dictionary=list(dictionaries))
+        # With pre_buffer, pyarrow keeps everything that it has read of the file until the file is closed.
+        return pyarrow.parquet.ParquetFile(path, read_dictionary=list(dictionaries), pre_buffer=False)
     except pyarrow.ArrowInvalid as error:
         raise InputError(f"{path} is not a Parquet file: {error}; {remedy}") from None
