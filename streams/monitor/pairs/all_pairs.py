@@ -1,0 +1,87 @@
+"""Every pair of bundles that score the same events. Pure: no I/O, no clock."""
+
+from streams.contracts.comparisons import BundleComparison
+from streams.contracts.evaluation_events import EvaluationEvent
+from streams.monitor.pairs.matching import Scored, Slices, WaitingEvents
+from streams.monitor.pairs.pair import Pair
+
+MAX_BUNDLES = 4  # so six pairs; a further bundle is compared when one of these is gone
+
+
+class AllPairs:
+    """Of two bundles, the one that was seen first is the champion, unless the pair was chosen.
+
+    Nothing waits while there is one bundle alone. Events are compared from the first record of the second bundle on.
+    """
+
+    def __init__(self) -> None:
+        self._chosen: tuple[str, str] | None = None
+        self._bundles: list[str] = []  # in the order in which they were seen
+        self._pairs: list[Pair] = []
+        self._waiting = WaitingEvents()
+
+    def choose(self, champion: str, challenger: str) -> None:
+        """Compare these two bundles alone. What is known of the pair stays when the pair was compared before."""
+        self._chosen = (champion, challenger)
+        for bundle_id in self._bundles:
+            if bundle_id not in self._chosen:
+                self._waiting.drop(bundle_id)
+        self._bundles = [bundle_id for bundle_id in self._bundles if bundle_id in self._chosen]
+        self._pairs = [pair for pair in self._pairs if (pair.champion, pair.challenger) == self._chosen]
+        if len(self._bundles) == 2 and not self._pairs:
+            self._pairs = [Pair(champion, challenger)]
+
+    def observe(self, event: EvaluationEvent, record_ms: int, slices: Slices) -> None:
+        """Take an event that a bundle scored with the user's history, once for each bundle and id.
+
+        record_ms: timestamp of the evaluation record.
+        """
+        if event.bundle_id not in self._bundles and not self._admit(event.bundle_id):
+            return
+        if len(self._bundles) < 2:
+            return
+        scored = Scored(event.bundle_id, event.rank, record_ms, slices)
+        others = {other.bundle_id: other for other in self._waiting.match(event.id, scored, len(self._bundles))}
+        for pair in self._pairs if others else ():
+            other = others.get(_partner(pair, event.bundle_id))
+            if other is not None:
+                pair.observe(event, scored, other)
+        for overdue in self._waiting.overdue():
+            names = {one.bundle_id for one in overdue}
+            for pair in self._pairs:
+                pair.unmatched_events += (pair.champion in names) != (pair.challenger in names)
+
+    def forget(self, bundle_id: str, user_id: str) -> None:
+        """Drop the open visits of a user whom a bundle has erased."""
+        for pair in self._pairs:
+            if bundle_id in (pair.champion, pair.challenger):
+                pair.forget(user_id)
+
+    def drop(self, bundle_id: str) -> None:
+        """Compare a bundle no longer."""
+        if bundle_id in self._bundles:
+            self._bundles.remove(bundle_id)
+            self._waiting.drop(bundle_id)
+            self._pairs = [pair for pair in self._pairs if bundle_id not in (pair.champion, pair.challenger)]
+
+    def reports(self, published_at_ms: int) -> tuple[BundleComparison, ...]:
+        """The comparison of each pair as of now."""
+        return tuple(pair.report(published_at_ms) for pair in self._pairs)
+
+    def _admit(self, bundle_id: str) -> bool:
+        """Begin to compare a bundle. Returns False when the bundle is not to be compared, or when there are too many."""
+        if len(self._bundles) >= MAX_BUNDLES or (self._chosen is not None and bundle_id not in self._chosen):
+            return False
+        if self._chosen is None:
+            self._pairs += [Pair(champion, bundle_id) for champion in self._bundles]
+        elif self._bundles:
+            self._pairs = [Pair(*self._chosen)]
+        self._bundles.append(bundle_id)
+        return True
+
+
+def _partner(pair: Pair, bundle_id: str) -> str:
+    """The other bundle of a pair; "" where the bundle is not in the pair."""
+    if bundle_id == pair.champion:
+        return pair.challenger
+    return pair.champion if bundle_id == pair.challenger else ""
