@@ -52,7 +52,7 @@ class AllPairs:
                 pair.unmatched_events += (pair.champion in names) != (pair.challenger in names)
 
     def forget(self, bundle_id: str, user_id: str) -> None:
-        """Drop the open visits of a user whom a bundle has erased."""
+        """Drop the open blocks of a user whom a bundle has erased."""
         for pair in self._pairs:
             if bundle_id in (pair.champion, pair.challenger):
                 pair.forget(user_id)

@@ -2,46 +2,48 @@
 
 import msgspec
 
-from streams.contracts.comparisons import BundleComparison, ComparedVisits
+from streams.contracts.comparisons import BundleComparison, ComparedEvents
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.monitor.pairs.betting_sequence import LEVEL, BettingSequence, intervals
 from streams.monitor.pairs.distinct_users import DistinctUsers
 from streams.monitor.pairs.matching import Scored
-from streams.monitor.pairs.visits import EVERYTHING, OpenVisits, Sums, Visit
+from streams.monitor.pairs.user_blocks import BLOCK_EVENTS, EVERYTHING, OpenBlocks, Sums, UserBlock
 
 LARGEST_RANK = 20
 DELAY_EVENTS = 1_000  # the mean delay is over about so many events
 
 
 class Compared:
-    """The visits that are over, or their parts in one slice."""
+    """The blocks that are over, or their parts in one slice."""
 
     __slots__ = ("challenger", "champion", "events", "sequence")
 
     def __init__(self) -> None:
         self.events = 0
-        self.champion = 0.0  # sum over visits of the mean reciprocal rank
+        self.champion = 0.0  # sum of the reciprocal ranks
         self.challenger = 0.0
-        self.sequence = BettingSequence()  # of the challenger's mean minus the champion's
+        self.sequence = BettingSequence()  # of the blocks' differences, each divided by BLOCK_EVENTS
 
     def add(self, sums: Sums) -> None:
-        """Add a visit."""
+        """Add a block."""
         self.events += sums.events
-        self.champion += sums.champion / sums.events
-        self.challenger += sums.challenger / sums.events
-        self.sequence.add((sums.challenger - sums.champion) / sums.events)
+        self.champion += sums.champion
+        self.challenger += sums.challenger
+        self.sequence.add((sums.challenger - sums.champion) / BLOCK_EVENTS)
 
-    def report(self, low: float, high: float) -> ComparedVisits:
-        """The means beside their interval."""
-        visits = self.sequence.n
-        return ComparedVisits(
-            visits=visits,
-            events=self.events,
-            mean_difference=self.sequence.mean if visits else None,
-            low=low,
-            high=high,
-            champion_mean=self.champion / visits if visits else None,
-            challenger_mean=self.challenger / visits if visits else None,
+    def report(self, low: float, high: float) -> ComparedEvents:
+        """low, high: the interval of the mean of the sequence."""
+        blocks, events = self.sequence.n, self.events
+        scale = BLOCK_EVENTS * blocks / events if events else 1.0  # from the mean of a block to that of an event
+        champion, challenger = self.champion / max(1, events), self.challenger / max(1, events)
+        return ComparedEvents(
+            user_blocks=blocks,
+            events=events,
+            mean_difference=challenger - champion if events else None,
+            low=max(-1.0, scale * low),
+            high=min(1.0, scale * high),
+            champion_mean=champion if events else None,
+            challenger_mean=challenger if events else None,
         )
 
 
@@ -52,7 +54,7 @@ class Pair:
         self.champion = champion
         self.challenger = challenger
         self.unmatched_events = 0
-        self._open = OpenVisits()
+        self._open = OpenBlocks()
         self._users = DistinctUsers()
         self._compared: dict[str, Compared] = {EVERYTHING: Compared()}  # and one for each slice
         self._unknown_items = [0, 0]  # of the champion and of the challenger
@@ -74,11 +76,11 @@ class Pair:
         ended = self._open.add(
             event.user_id, time_ms, reciprocal(champion.rank), reciprocal(challenger.rank), champion.slices
         )
-        for visit in ended:
-            self._count(visit)
+        for block in ended:
+            self._count(block)
 
     def forget(self, user_id: str) -> None:
-        """Drop what is kept about a user who was erased. Sums over visits that are over name nobody."""
+        """Drop what is kept about a user who was erased. Sums over blocks that are over name nobody."""
         self._open.forget(user_id)
 
     def report(self, published_at_ms: int) -> BundleComparison:
@@ -103,9 +105,9 @@ class Pair:
             slices=slices,
         )
 
-    def _count(self, visit: Visit) -> None:
-        self._users.add(visit.user_id)
-        for name, sums in visit.sums.items():
+    def _count(self, block: UserBlock) -> None:
+        self._users.add(block.user_id)
+        for name, sums in block.sums.items():
             compared = self._compared.get(name)
             if compared is None:
                 compared = self._compared[name] = Compared()
