@@ -27,9 +27,9 @@ class Extras:
     """What a monitor does besides scores and metrics events.
 
     alarms: publish alarm events, and tell the setting `alarms_webhook`. predictions: score other systems. bundle: score
-    frozen representations of this bundle's users, and watch the length of the vectors. comparisons: publish how pairs of
-    bundles compare. pair: compare this champion and this challenger alone. state: go on where the last monitor stopped;
-    the state must be acquired.
+    frozen representations of this bundle's users, and watch the length of the vectors. comparisons: publish how pairs
+    of bundles compare. pair: compare this champion and this challenger alone. state: go on where the last monitor
+    stopped; the state must be acquired.
     """
 
     alarms: bool = False
@@ -92,8 +92,7 @@ class Inputs:
                 scoreboards, positions = state
             else:
                 logger.log(level, "the monitor reads the evaluation topic from its beginning: %s", state)
-        if self._extras.pair is not None:
-            scoreboards.pairs.choose(*self._extras.pair)
+        scoreboards.pairs.choose(self._extras.pair)
         # Representations are not in the state, so the updates topic is read again.
         positions.pop(self._settings.updates_topic, None)
         self._follower.follow(positions)

@@ -1,5 +1,7 @@
 """Every pair of bundles that score the same events. Pure: no I/O, no clock."""
 
+from itertools import combinations
+
 from streams.contracts.comparisons import BundleComparison
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.monitor.pairs.matching import Scored, Slices, WaitingEvents
@@ -20,16 +22,14 @@ class AllPairs:
         self._pairs: list[Pair] = []
         self._waiting = WaitingEvents()
 
-    def choose(self, champion: str, challenger: str) -> None:
-        """Compare these two bundles alone. What is known of the pair stays when the pair was compared before."""
-        self._chosen = (champion, challenger)
-        for bundle_id in self._bundles:
-            if bundle_id not in self._chosen:
-                self._waiting.drop(bundle_id)
-        self._bundles = [bundle_id for bundle_id in self._bundles if bundle_id in self._chosen]
-        self._pairs = [pair for pair in self._pairs if (pair.champion, pair.challenger) == self._chosen]
-        if len(self._bundles) == 2 and not self._pairs:
-            self._pairs = [Pair(champion, challenger)]
+    def choose(self, pair: tuple[str, str] | None) -> None:
+        """Compare this champion and this challenger alone; None: every pair. What is known of a pair stays."""
+        self._chosen = pair
+        if pair is not None:
+            for bundle_id in [each for each in self._bundles if each not in pair]:
+                self.drop(bundle_id)
+            self._pairs = [each for each in self._pairs if (each.champion, each.challenger) == pair]
+        self._complete()
 
     def observe(self, event: EvaluationEvent, record_ms: int, slices: Slices) -> None:
         """Take an event that a bundle scored with the user's history, once for each bundle and id.
@@ -69,15 +69,19 @@ class AllPairs:
         return tuple(pair.report(published_at_ms) for pair in self._pairs)
 
     def _admit(self, bundle_id: str) -> bool:
-        """Begin to compare a bundle. Returns False when the bundle is not to be compared, or when there are too many."""
+        """Begin to compare a bundle. Returns False for a bundle that was not chosen, or when there are too many."""
         if len(self._bundles) >= MAX_BUNDLES or (self._chosen is not None and bundle_id not in self._chosen):
             return False
-        if self._chosen is None:
-            self._pairs += [Pair(champion, bundle_id) for champion in self._bundles]
-        elif self._bundles:
-            self._pairs = [Pair(*self._chosen)]
         self._bundles.append(bundle_id)
+        self._complete()
         return True
+
+    def _complete(self) -> None:
+        """Add the pairs that are missing."""
+        known = [{pair.champion, pair.challenger} for pair in self._pairs]
+        for champion, challenger in combinations(self._bundles, 2):
+            if {champion, challenger} not in known:
+                self._pairs.append(Pair(*(self._chosen or (champion, challenger))))
 
 
 def _partner(pair: Pair, bundle_id: str) -> str:

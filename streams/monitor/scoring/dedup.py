@@ -8,9 +8,10 @@ _BYTE_MASK = _CHUNK_BYTES - 1
 class SeenPositions:
     """The source positions that were seen, as one bit for each offset of each source partition.
 
-    An id is `<topic>-<epoch>-<partition>-<offset>`, with `.<line>` behind it for the further events of a record. Earlier
-    versions wrote `<topic>-<partition>-<offset>`, which counts as another id. Offsets may come in any order and with any gaps: a dead letter and a duplicate have no evaluation
-    event. Memory: 4 KiB for each chunk of 32,768 offsets that has an event, which is 12.5 MB for 100 million events.
+    An id is `<topic>-<epoch>-<partition>-<offset>`, with `.<line>` behind it for the further events of a record.
+    Earlier versions wrote `<topic>-<partition>-<offset>`, which counts as another id. Offsets may come in any order and
+    with any gaps: a dead letter and a duplicate have no evaluation event. Memory: 4 KiB for each chunk of 32,768
+    offsets that has an event, which is 12.5 MB for 100 million events.
     """
 
     def __init__(self) -> None:
