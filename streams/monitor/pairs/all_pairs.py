@@ -13,7 +13,7 @@ MAX_BUNDLES = 4  # so six pairs; a further bundle is compared when one of these 
 class AllPairs:
     """Of two bundles, the one that was seen first is the champion, unless the pair was chosen.
 
-    Nothing waits while there is one bundle alone. Events are compared from the first record of the second bundle on.
+    A bundle that begins is also compared on the events of others that still wait.
     """
 
     def __init__(self) -> None:
@@ -38,15 +38,13 @@ class AllPairs:
         """
         if event.bundle_id not in self._bundles and not self._admit(event.bundle_id):
             return
-        if len(self._bundles) < 2:
-            return
         scored = Scored(event.bundle_id, event.rank, record_ms, slices)
         others = {other.bundle_id: other for other in self._waiting.match(event.id, scored, len(self._bundles))}
         for pair in self._pairs if others else ():
             other = others.get(_partner(pair, event.bundle_id))
             if other is not None:
                 pair.observe(event, scored, other)
-        for overdue in self._waiting.overdue():
+        for overdue in self._waiting.overdue(len(self._bundles)):
             names = {one.bundle_id for one in overdue}
             for pair in self._pairs:
                 pair.unmatched_events += (pair.champion in names) != (pair.challenger in names)

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from xxhash import xxh3_64_intdigest
 
 Slices = tuple[str, ...]
-# Events that wait for another bundle, at about 300 bytes each: at 1,000 events/s, a bundle may lag by eight minutes.
+# Events that wait for another bundle, at about 330 bytes each: at 1,000 events/s, a bundle may lag by eight minutes.
 MAX_WAITING = 500_000
+MAX_WAITING_ALONE = 100_000  # while there is one bundle alone, in case another one begins
 
 
 class Scored(NamedTuple):
@@ -27,8 +28,7 @@ class WaitingEvents:
     3e-14.
     """
 
-    def __init__(self, most: int = MAX_WAITING) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._waiting: OrderedDict[int, tuple[Scored, ...]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -41,13 +41,14 @@ class WaitingEvents:
         """
         name = xxh3_64_intdigest(event_id.encode())
         others = self._waiting.pop(name, ())
-        if len(others) + 1 < bundles:
+        if len(others) + 1 < max(2, bundles):
             self._waiting[name] = (*others, scored)
         return others
 
-    def overdue(self) -> Iterable[tuple[Scored, ...]]:
+    def overdue(self, bundles: int) -> Iterable[tuple[Scored, ...]]:
         """Take out the oldest events above the limit."""
-        while len(self._waiting) > self._most:
+        most = MAX_WAITING if bundles > 1 else MAX_WAITING_ALONE
+        while len(self._waiting) > most:
             yield self._waiting.popitem(last=False)[1]
 
     def drop(self, bundle_id: str) -> None:

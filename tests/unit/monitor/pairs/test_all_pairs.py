@@ -34,10 +34,9 @@ def observed(*events: EvaluationEvent, pairs: AllPairs | None = None) -> AllPair
 
 
 def both(first: list[EvaluationEvent], second: list[EvaluationEvent], lag: int = 0) -> list[EvaluationEvent]:
-    """The events of both bundles, the second one so many events behind, and one event of each at the begin."""
-    late = [*[None] * lag, *second[1:]]
-    rest = [event for pair in zip([*first[1:], *[None] * lag], late, strict=True) for event in pair if event]
-    return [first[0], second[0], *rest]
+    """The events of both bundles, the second one so many events behind."""
+    late = [*[None] * lag, *second]
+    return [event for pair in zip([*first, *[None] * lag], late, strict=True) for event in pair if event]
 
 
 def only(pairs: AllPairs) -> BundleComparison:
@@ -47,21 +46,20 @@ def only(pairs: AllPairs) -> BundleComparison:
 
 @pytest.mark.parametrize("lag", [0, 3, 19])
 def test_both_bundles_are_compared_on_the_events_that_both_have_scored_however_late_one_is(lag: int) -> None:
-    first, second = [1, 2, None, 30] * 5, [2, 2, 1, 10] * 5
+    first, second = [1, 2, None, 30] * 5 + [1, 1], [2, 2, 1, 10] * 5 + [1, 1]
     found = only(observed(*both(scores("a", first), scores("b", second), lag)))
-    events = 19  # the first event of the first bundle came before the second bundle was known
-    blocks = events // BLOCK_EVENTS
-    counted = range(1, 1 + blocks * BLOCK_EVENTS)
+    blocks = 22 // BLOCK_EVENTS
+    counted = range(blocks * BLOCK_EVENTS)
     expected = [sum(1 / r if r and r <= 20 else 0 for r in (ranks[n] for n in counted)) for ranks in (first, second)]
     assert (found.champion, found.challenger, found.published_at_ms) == ("a", "b", 7)
     assert (found.events, found.user_blocks, found.users) == (len(counted), blocks, 1)
-    assert found.open_events == events - len(counted)
+    assert found.open_events == 22 - len(counted)
     assert found.champion_mean == pytest.approx(expected[0] / len(counted))
     assert found.challenger_mean == pytest.approx(expected[1] / len(counted))
     assert found.mean_difference == pytest.approx((expected[1] - expected[0]) / len(counted))
     assert found.low < 0 < found.mean_difference < found.high
     assert (found.champion_unknown_items, found.challenger_unknown_items) == (5, 0)
-    assert (found.first_time_ms, found.last_time_ms) == (1, 19)
+    assert (found.first_time_ms, found.last_time_ms) == (0, 21)
     assert set(found.slices) == set(SLICES)
     assert {(part.events, part.mean_difference) for part in found.slices.values()} == {
         (found.events, found.mean_difference)
@@ -74,43 +72,48 @@ def test_the_delay_is_that_of_the_records_of_the_same_event() -> None:
         pairs.observe(evaluation(offset, bundle_id="b"), 5_000, SLICES)
         pairs.observe(evaluation(offset, bundle_id="a"), 2_000, SLICES)
     delay_ms = only(pairs).challenger_delay_ms
-    assert delay_ms == pytest.approx(3_000 * 27 / 29)
+    assert delay_ms == pytest.approx(3_000 * 27 / 30)
 
 
 def test_events_that_one_bundle_alone_has_scored_do_not_count_and_are_counted_as_unmatched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(matching.WaitingEvents.__init__, "__defaults__", (10,))
+    monkeypatch.setattr(matching, "MAX_WAITING", 10)
+    monkeypatch.setattr(matching, "MAX_WAITING_ALONE", 3)
     first, second = scores("a", [1] * 100), scores("b", [2] * 100)[::4]
-    pairs = observed(first[0], second[0], *first[1:50], *second[10:])
+    pairs = observed(*first[:20])
+    assert len(pairs._waiting) == 3, "the memory is bounded"
+    observed(second[0], *first[20:50], *second[10:], pairs=pairs)
     found = only(pairs)
     matched = [40, 44, 48]
     assert found.events + found.open_events == len(matched)
-    assert len(pairs._waiting) == 10, "the memory is bounded"
-    assert found.unmatched_events == (1 + 49 + 15) - 2 * len(matched) - 10
+    assert len(pairs._waiting) == 10
+    assert found.unmatched_events == (3 + 1 + 30 + 15) - 2 * len(matched) - 10
 
 
-def test_events_in_any_order_give_the_same_sums() -> None:
+def test_events_in_any_order_give_the_same_numbers() -> None:
     choose = random.Random(4)
     ranks = [[choose.choice([1, 2, 5, 40, None]) for _ in range(60)] for _ in range(2)]
-    events = [*scores("a", ranks[0], step_ms=0)[1:], *scores("b", ranks[1], step_ms=0)]
-    begin = [evaluation(0, bundle_id="a", event_time_ms=0), evaluation(0, bundle_id="b", event_time_ms=0)]
-    first = only(observed(*begin, *(event for event in events if event.id != begin[0].id)))
-    choose.shuffle(events)
-    second = only(observed(*begin, *(event for event in events if event.id != begin[0].id)))
-    assert (first.events, first.open_events) == (second.events, second.open_events) == (55, 4)
+    events = [*scores("a", ranks[0], step_ms=0), *scores("b", ranks[1], step_ms=0)]
+    first = only(observed(*events))
+    rest = events[1:]
+    choose.shuffle(rest)
+    second = only(observed(events[0], *rest))
+    assert (first.events, first.open_events) == (second.events, second.open_events) == (60, 0)
+    assert first.mean_difference == pytest.approx(second.mean_difference)
+    assert (first.low, first.high) != (second.low, second.high), "the blocks are others"
 
 
 def test_a_block_ends_with_its_last_event_or_an_hour_after_its_first_one() -> None:
     pairs = observed(*both(scores("a", [1] * 2), scores("b", [2] * 2)))
-    later = [evaluation(9, bundle_id=b, user_id="other", event_time_ms=1 + BLOCK_MS) for b in "ab"]
+    later = [evaluation(9, bundle_id=b, user_id="other", event_time_ms=BLOCK_MS) for b in "ab"]
     assert only(observed(*later[:1], pairs=pairs)).events == 0
     found = only(observed(*later[1:], pairs=pairs))
-    assert (found.user_blocks, found.events, found.open_events) == (1, 1, 1)
+    assert (found.user_blocks, found.events, found.open_events) == (1, 2, 1)
     assert found.mean_difference == -0.5
-    own = [evaluation(10, bundle_id=b, user_id="other", event_time_ms=1 + 2 * BLOCK_MS) for b in "ab"]
+    own = [evaluation(10, bundle_id=b, user_id="other", event_time_ms=2 * BLOCK_MS) for b in "ab"]
     found = only(observed(*own, pairs=pairs))
-    assert (found.user_blocks, found.events, found.open_events) == (2, 2, 1)
+    assert (found.user_blocks, found.events, found.open_events) == (2, 3, 1)
     assert found.users == 2
 
 
@@ -124,7 +127,7 @@ def test_a_clock_that_is_ahead_ends_no_later_block_early() -> None:
 
 def test_open_blocks_are_bounded_and_an_erased_user_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(user_blocks, "MAX_OPEN", 3)
-    pairs = observed(evaluation(0, bundle_id="a"), evaluation(0, bundle_id="b"))
+    pairs = AllPairs()
     for offset in range(1, 6):
         observed(*(evaluation(offset, bundle_id=b, user_id=f"u{offset}") for b in "ab"), pairs=pairs)
     assert (only(pairs).events, only(pairs).open_events) == (2, 3)
@@ -142,12 +145,14 @@ def test_every_pair_is_compared_with_the_first_seen_as_champion_up_to_a_number_o
     assert [(one.champion, one.challenger) for one in reports] == [
         ("b0", "b1"), ("b0", "b2"), ("b1", "b2"), ("b0", "b3"), ("b1", "b3"), ("b2", "b3"),
     ]  # fmt: skip
-    assert [one.events // BLOCK_EVENTS for one in reports] == [1, 1, 2, 1, 2, 2], "b0 scored an event when alone"
-    assert len(pairs._waiting) == 1, "an event that all have scored waits no longer"
+    found = [one.events + one.open_events for one in reports]
+    whole = 2 * BLOCK_EVENTS
+    assert found == [whole, whole - 1, whole - 1, whole - 1, whole - 1, whole], "b0 and b1 were alone at first"
+    assert len(pairs._waiting) == 1, "an event that all known bundles have scored waits no longer"
     pairs.drop("b1")
     observed(evaluation(99, bundle_id="b4"), pairs=pairs)
-    found = {(one.champion, one.challenger) for one in pairs.reports(0)}
-    assert found == {("b0", "b2"), ("b0", "b3"), ("b2", "b3"), ("b0", "b4"), ("b2", "b4"), ("b3", "b4")}
+    left = {(one.champion, one.challenger) for one in pairs.reports(0)}
+    assert left == {("b0", "b2"), ("b0", "b3"), ("b2", "b3"), ("b0", "b4"), ("b2", "b4"), ("b3", "b4")}
 
 
 def test_a_chosen_pair_is_compared_alone_in_its_order_and_keeps_what_is_known() -> None:
@@ -165,12 +170,6 @@ def test_a_chosen_pair_is_compared_alone_in_its_order_and_keeps_what_is_known() 
     assert pairs.reports(7)[0] == found
     pairs.choose(("a", "b"))
     assert (only(pairs).champion, only(pairs).events) == ("a", 0)
-
-
-def test_one_bundle_alone_is_not_kept_waiting() -> None:
-    pairs = observed(*scores("a", [1] * 50))
-    assert pairs.reports(0) == ()
-    assert len(pairs._waiting) == 0
 
 
 def test_a_bundle_that_is_dropped_waits_no_longer() -> None:
