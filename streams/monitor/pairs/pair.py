@@ -16,25 +16,26 @@ DELAY_EVENTS = 1_000  # the mean delay is over about so many events
 class Compared:
     """The blocks that are over, or their parts in one slice."""
 
-    __slots__ = ("challenger", "champion", "events", "sequence")
+    __slots__ = ("_block_events", "challenger", "champion", "events", "sequence")
 
-    def __init__(self) -> None:
+    def __init__(self, block_events: int = BLOCK_EVENTS) -> None:
+        self._block_events = block_events
         self.events = 0
         self.champion = 0.0  # sum of the reciprocal ranks
         self.challenger = 0.0
-        self.sequence = BettingSequence()  # of the blocks' differences, each divided by BLOCK_EVENTS
+        self.sequence = BettingSequence()  # of the blocks' differences, each divided by the largest number of events
 
     def add(self, sums: Sums) -> None:
         """Add a block."""
         self.events += sums.events
         self.champion += sums.champion
         self.challenger += sums.challenger
-        self.sequence.add((sums.challenger - sums.champion) / BLOCK_EVENTS)
+        self.sequence.add((sums.challenger - sums.champion) / self._block_events)
 
     def report(self, low: float, high: float) -> ComparedEvents:
         """low, high: the interval of the mean of the sequence."""
         blocks, events = self.sequence.n, self.events
-        scale = BLOCK_EVENTS * blocks / events if events else 1.0  # from the mean of a block to that of an event
+        scale = self._block_events * blocks / events if events else 1.0  # from the mean of a block to that of an event
         champion, challenger = self.champion / max(1, events), self.challenger / max(1, events)
         return ComparedEvents(
             user_blocks=blocks,

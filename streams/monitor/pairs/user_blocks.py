@@ -55,8 +55,9 @@ class UserBlock:
 class OpenBlocks:
     """The blocks that are not over. When a block is over depends on times and numbers of events, and on no rank."""
 
-    def __init__(self) -> None:
+    def __init__(self, block_events: int = BLOCK_EVENTS) -> None:
         self.events = 0
+        self._block_events = block_events
         self._open: OrderedDict[str, UserBlock] = OrderedDict()  # by user, the oldest first
 
     def add(self, user_id: str, time_ms: int, champion: float, challenger: float, slices: Slices) -> list[UserBlock]:
@@ -66,7 +67,7 @@ class OpenBlocks:
         if block is None:
             block = self._open[user_id] = UserBlock(user_id, time_ms)
         block.add(champion, challenger, slices)
-        if block.events == BLOCK_EVENTS:
+        if block.events == self._block_events:
             ended.append(self._open.pop(user_id))
         if len(self._open) > MAX_OPEN:
             ended.append(self._open.popitem(last=False)[1])

@@ -1,9 +1,11 @@
 """False promotions and power of the comparison of two bundles, on simulated streams.
 
-`python -m tests.benchmarks.drift.comparison --work FOLDER [--pairs N] [--streams N] [--json]`: models are trained on
-the demo's shop with the seeds 1, 2 and 3 and three epochs, unless FOLDER has their bundles. The worker's own processor
-scores each stream of the simulated shop with each bundle. Everything after that is the monitor's own code: blocks of a
-user's events, the sequence and its intervals, looked at after every 1,000 events until the end of the stream.
+`python -m tests.benchmarks.drift.comparison --work FOLDER [--pairs N] [--streams N] [--block-events N ...] [--json]`:
+models are trained on the demo's shop with the seeds 1, 2 and 3 and three epochs, unless FOLDER has their bundles. The
+worker's own processor scores each stream of the simulated shop with each bundle. Everything after that is the monitor's
+own code: blocks of a user's events, the sequence and its intervals, looked at after every 1,000 events until the end of
+the stream. Two other intervals of the same blocks stand beside: one that holds for one look, and the empirical
+Bernstein sequence.
 
 Equal pairs: for each user, a coin decides which of two bundles is the champion. So the pair is equal in expectation
 over the coins, while the events of a user keep their dependence. A promotion is an interval above 0. Pairs with a
@@ -16,10 +18,10 @@ import argparse
 import json
 import math
 import random
+import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,12 +29,13 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from encoder.metrics.confidence_sequence import RunningSums, confidence_interval
 from export.runtime.bundle import Bundle
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.demo import shop
 from streams.monitor.pairs.betting_sequence import intervals
 from streams.monitor.pairs.pair import Compared, reciprocal
-from streams.monitor.pairs.user_blocks import EVERYTHING, OpenBlocks
+from streams.monitor.pairs.user_blocks import BLOCK_EVENTS, EVERYTHING, OpenBlocks
 from tests.support.monitoring.simulated_stream import scored, simulated_stream
 
 SEEDS, EPOCHS = (1, 2, 3), 3
@@ -53,14 +56,13 @@ class Event(NamedTuple):
 class Watched(NamedTuple):
     """What somebody saw who looked at a pair after every LOOK_EVERY events.
 
-    above, below: events at the first look with an interval above 0 or below 0. naive_above: the same for an interval
-    that holds for one look.
+    Events at the first look with an interval above 0, or below 0; infinity without such a look.
     """
 
     above: float
     below: float
-    naive_above: float
-    events: int
+    one_look_above: float
+    bernstein_above: float
 
 
 def main() -> int:
@@ -68,24 +70,33 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, metavar="FOLDER", help="has or gets the bundles")
     parser.add_argument("--pairs", type=int, default=200, metavar="N")
     parser.add_argument("--streams", type=int, default=4, metavar="N")
+    parser.add_argument("--block-events", type=int, nargs="+", default=[BLOCK_EVENTS], metavar="N")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     streams = [stream for run in range(1, args.streams + 1) for stream in paired(run, bundles(args.work))]
-    equal = [watched(labelled(streams[n % len(streams)], n)) for n in range(args.pairs)]
-    planted = [watched(labelled(streams[n % len(streams)], n, PLANTED)) for n in range(args.pairs)]
-    found = {
-        "events_of_a_stream": [len(stream) for stream in streams],
-        "equal_pairs": args.pairs,
-        "false_promotions": share(equal, lambda one: one.above < math.inf),
-        "false_demotions": share(equal, lambda one: one.below < math.inf),
-        "false_promotions_of_an_interval_for_one_look": share(equal, lambda one: one.naive_above < math.inf),
+    found = [judged(streams, args.pairs, block_events) for block_events in args.block_events]
+    seeds = [real(streams[place :: len(SEEDS)]) for place in range(len(SEEDS))]
+    result = {"events_of_a_stream": sorted({len(stream) for stream in streams}), "blocks": found, "real_seeds": seeds}
+    print(json.dumps(result, indent=None if args.json else 2))
+    return 0 if all(each["false_promotions"] <= 0.05 for each in found) else 1
+
+
+def judged(streams: list[list[Event]], pairs: int, block_events: int) -> dict[str, Any]:
+    """False promotions and power with blocks of at most so many events."""
+    equal = [watched(labelled(streams[n % len(streams)], n), block_events) for n in range(pairs)]
+    planted = [watched(labelled(streams[n % len(streams)], n, PLANTED), block_events) for n in range(pairs)]
+    return {
+        "block_events": block_events,
+        "equal_pairs": pairs,
+        "false_promotions": share([one.above for one in equal]),
+        "false_demotions": share([one.below for one in equal]),
+        "false_promotions_of_one_look": share([one.one_look_above for one in equal]),
+        "false_promotions_of_bernstein": share([one.bernstein_above for one in equal]),
         "planted": PLANTED,
-        "found_after": {events: share(planted, partial(is_found, events)) for events in AFTER},
-        "median_events_to_find": sorted(one.above for one in planted)[len(planted) // 2],
-        "real_seeds": [real(streams[place :: len(streams) // args.streams]) for place in range(len(SEEDS))],
+        "found_after": {events: share([one.above for one in planted], events) for events in AFTER},
+        "median_events": statistics.median(one.above for one in planted),
+        "median_events_of_bernstein": statistics.median(one.bernstein_above for one in planted),
     }
-    print(json.dumps(found, indent=None if args.json else 2))
-    return 0 if found["false_promotions"] <= 0.05 else 1
 
 
 def bundles(work: Path) -> list[Bundle]:
@@ -136,33 +147,34 @@ def labelled(events: list[Event], seed: int, planted: float = 0.0) -> Iterator[E
         yield event._replace(first=0.0 if is_missed else one, second=other)
 
 
-def watched(events: Iterable[Event]) -> Watched:
+def watched(events: Iterable[Event], block_events: int) -> Watched:
     """Look at a pair after every LOOK_EVERY events."""
-    blocks, compared = OpenBlocks(), Compared()
-    above = below = naive_above = math.inf
-    squares, count = 0.0, 0
+    blocks, compared = OpenBlocks(block_events), Compared(block_events)
+    above = below = one_look_above = bernstein_above = math.inf
+    bernstein, values = RunningSums(), []
+    squares = 0.0
     for count, event in enumerate(events, 1):
         for block in blocks.add(event.user_id, event.time_ms, event.first, event.second, ()):
             sums = block.sums[EVERYTHING]
             compared.add(sums)
+            values.append((sums.challenger - sums.champion) / block_events)
             squares += (sums.challenger - sums.champion) ** 2
         if count % LOOK_EVERY == 0:
             report = compared.report(*intervals([compared.sequence])[0])
             above = min(above, count if report.low > 0 else math.inf)
             below = min(below, count if report.high < 0 else math.inf)
-            is_naive = compared.challenger - compared.champion > 1.96 * math.sqrt(squares)
-            naive_above = min(naive_above, count if is_naive else math.inf)
-    return Watched(above, below, naive_above, count)
-
-
-def is_found(events: int, one: Watched) -> bool:
-    return one.above <= events
+            is_above = compared.challenger - compared.champion > 1.96 * math.sqrt(squares)
+            one_look_above = min(one_look_above, count if is_above else math.inf)
+            bernstein, values = bernstein.followed_by(np.array(values)), []
+            is_above = confidence_interval(bernstein)[0] > 0
+            bernstein_above = min(bernstein_above, count if is_above else math.inf)
+    return Watched(above, below, one_look_above, bernstein_above)
 
 
 def real(streams: list[list[Event]]) -> dict[str, Any]:
     """Two seeds as they are: their difference over all streams, and how often one of both was promoted."""
     first, second = (np.mean([event[place] for stream in streams for event in stream]) for place in (2, 3))
-    found = [watched(stream) for stream in streams]
+    found = [watched(stream, BLOCK_EVENTS) for stream in streams]
     return {
         "relative_difference": round(float(second / first - 1), 5),
         "streams": len(found),
@@ -171,8 +183,9 @@ def real(streams: list[list[Event]]) -> dict[str, Any]:
     }
 
 
-def share(found: list[Watched], holds: Callable[[Watched], bool]) -> float:
-    return sum(map(holds, found)) / len(found)
+def share(found: list[float], events: float = sys.float_info.max) -> float:
+    """The share of the pairs that were found within so many events."""
+    return sum(each <= events for each in found) / len(found)
 
 
 if __name__ == "__main__":

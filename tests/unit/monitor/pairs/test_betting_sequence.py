@@ -105,3 +105,10 @@ def test_the_largest_values_break_no_bet(value: float) -> None:
     [(low, high)] = intervals([sequence_of(np.full(2_000, value))])
     assert (low > 0.99) if value > 0 else (high < -0.99)
     assert low <= value <= high
+
+
+def test_events_that_depend_on_each_other_within_a_user_need_blocks() -> None:
+    """Each user's five events in a row have one and the same difference, and the mean over users is 0."""
+    differences = np.random.default_rng(5).choice([-0.5, 0.5], size=(PATHS, VALUES // 5))
+    assert is_left(np.repeat(differences, 5, axis=1), 0.0).any(axis=1).mean() > 0.2
+    assert is_left(differences, 0.0).any(axis=1).mean() <= 0.05
