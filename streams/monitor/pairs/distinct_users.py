@@ -11,7 +11,7 @@ class DistinctUsers:
     """Linear counting (Whang, Vander-Zanden and Taylor, A linear-time probabilistic counting algorithm, 1990).
 
     A user sets one of 2^21 bits (256 KB). The share of bits that are still 0 tells the number of users, with a standard
-    error below 0.1% up to a million users and below 0.3% up to five millions.
+    error below 0.1% up to five million users.
     """
 
     def __init__(self) -> None:
