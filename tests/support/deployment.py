@@ -84,6 +84,7 @@ class Deployment:
             metrics_topic=f"{name}.metrics",
             alarms_topic=f"{name}.alarms",
             predictions_topic=f"{name}.predictions",
+            comparisons_topic=f"{name}.comparisons",
             catalogue_topic=f"{name}.catalogue",
             **settings,
         )

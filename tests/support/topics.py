@@ -21,6 +21,7 @@ TOPIC_SETTINGS = [
     "metrics_topic",
     "alarms_topic",
     "predictions_topic",
+    "comparisons_topic",
 ]
 Pair = tuple[bytes | None, bytes | None]  # key and value
 NOW_MS = int(time.time() * 1000)
