@@ -2,14 +2,37 @@
 
 import logging
 from datetime import UTC, datetime
-from operator import itemgetter
+from operator import attrgetter, itemgetter
+
+import msgspec
 
 from export.runtime.bundle import Bundle
-from streams.config.errors import SettingsError
+from streams.config.errors import SettingsError, StoreError
+from streams.config.settings import Settings
 from streams.engine.epochs import Epoch
 from streams.store.session import Session
 
 logger = logging.getLogger(__name__)
+
+
+class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table `bundles`. Times are texts as of Cassandra's JSON, such as 2026-11-29 08:00:00.000Z.
+
+    updates_topic: None where only an earlier version has served the bundle.
+    """
+
+    bundle_id: str
+    width: int
+    items: int
+    first_served_at: str
+    updates_topic: str | None = None
+    retirement_began_at: str | None = None
+    retired_at: str | None = None
+
+    @property
+    def age_s(self) -> float:
+        """The time since a worker first served the bundle."""
+        return (datetime.now(UTC) - datetime.fromisoformat(self.first_served_at)).total_seconds()
 
 
 class Registry:
@@ -19,18 +42,66 @@ class Registry:
         self._session = session
         self._keyspace = keyspace
 
-    def announce(self, bundle: Bundle) -> None:
-        """Enter the bundle, so that readers find its tables. Blocks. Raises StoreError.
+    def announce(self, bundle: Bundle, updates_topic: str) -> None:
+        """Enter the bundle, so that readers find its tables and its updates. Blocks.
 
         The item vectors follow, and then the bundle may become the active one: see `streams.worker.registration`.
+
+        updates_topic: of `settings_of`, to which the bundle's workers publish from now on. Raises StoreError, also where
+        another bundle has become the first of the keyspace meanwhile. Raises SettingsError for a retired bundle.
         """
-        row = [bundle.bundle_id, bundle.manifest.representation_width, bundle.manifest.items, datetime.now(UTC)]
+        bundle_id = bundle.bundle_id
+        known = self.records()
+        check_not_retired(known.get(bundle_id), self._keyspace)
+        if not known:
+            first = f"INSERT INTO {self._keyspace}.active_bundle (name, bundle_id) VALUES ('first', %s) IF NOT EXISTS"
+            self._session.execute(f"enter {bundle_id} as the first bundle", first, [bundle_id])
+        if bundle_id not in known and self._is_first(bundle_id) == has_own_topic(updates_topic, bundle_id):
+            raise StoreError(
+                f"another bundle than {bundle_id} has become the first of keyspace {self._keyspace} in this moment, "
+                f"so updates do not go to {updates_topic}: start the worker again"
+            )
+        row = [bundle_id, bundle.manifest.representation_width, bundle.manifest.items, datetime.now(UTC), updates_topic]
         self._session.execute(
-            f"enter bundle {bundle.bundle_id}",
-            f"INSERT INTO {self._keyspace}.bundles (bundle_id, width, items, first_served_at) "
-            "VALUES (%s, %s, %s, %s) IF NOT EXISTS",
+            f"enter bundle {bundle_id}",
+            f"INSERT INTO {self._keyspace}.bundles (bundle_id, width, items, first_served_at, updates_topic) "
+            "VALUES (%s, %s, %s, %s, %s) IF NOT EXISTS",
             row,
         )
+        if bundle_id in known and known[bundle_id].updates_topic != updates_topic:
+            statement = f"UPDATE {self._keyspace}.bundles SET updates_topic = %s WHERE bundle_id = %s IF EXISTS"
+            self._session.execute(f"enter the updates topic of {bundle_id}", statement, [updates_topic, bundle_id])
+
+    def settings_of(self, settings: Settings, bundle_id: str) -> Settings:
+        """The settings with the topic of this bundle's updates in place of the first bundle's. Blocks.
+
+        settings: as they were loaded. A bundle that no worker has served yet gets the topic that its workers would
+        publish to. Raises StoreError.
+        """
+        topic = settings.bundle_updates_topic(bundle_id, self._is_first(bundle_id))
+        return msgspec.structs.replace(settings, updates_topic=topic)
+
+    def _is_first(self, bundle_id: str) -> bool:
+        """Whether the bundle publishes to the topic of the first bundle.
+
+        All bundles that an earlier version has served publish there.
+        """
+        known = self.records()
+        if bundle_id in known:
+            topic = known[bundle_id].updates_topic
+            return topic is None or not has_own_topic(topic, bundle_id)
+        query = f"SELECT bundle_id FROM {self._keyspace}.active_bundle WHERE name = 'first'"
+        claimed = {one for (one,) in self._session.execute("read the first bundle", query)}
+        return claimed == {bundle_id} or not (known or claimed)
+
+    def records(self) -> dict[str, BundleRecord]:
+        """The row of each bundle that a worker has ever served, by bundle id. Blocks. Raises StoreError.
+
+        The rows are read as JSON, because a table of an earlier version lacks columns.
+        """
+        rows = self._session.execute("read the bundles", f"SELECT JSON * FROM {self._keyspace}.bundles")
+        found = [msgspec.json.decode(row, type=BundleRecord) for (row,) in rows]
+        return {one.bundle_id: one for one in sorted(found, key=attrgetter("first_served_at"))}
 
     def claim(self, topic: str) -> None:
         """Bind the keyspace to this behaviour topic for ever. Blocks. Raises what `check_topic` raises."""
@@ -65,7 +136,7 @@ class Registry:
         name: of a `RecordDecoder`. A change is allowed, because a new action in a mapping is no reason to begin anew. A
         warning says what the change means.
         """
-        others = [one for one in self.mappings(bundle_id) if _rules(one) != _rules(name)]
+        others = [one for one in self.mappings(bundle_id) if rules_of(one) != rules_of(name)]
         if others:
             logger.warning(
                 "bundle %s: events are read by %s from now on, and earlier events were read by %s; rows keep the "
@@ -86,8 +157,8 @@ class Registry:
         A mapping whose file was renamed is the same mapping. Raises SettingsError where this mapping is not among them:
         all rows would differ from what this mapping gives.
         """
-        names = list({_rules(one): one for one in self.mappings(bundle_id)}.values())
-        if names and _rules(name) not in map(_rules, names):
+        names = list({rules_of(one): one for one in self.mappings(bundle_id)}.values())
+        if names and rules_of(name) not in map(rules_of, names):
             raise SettingsError(
                 f"the workers of bundle {bundle_id} read the topic by {names[-1]}, and this command would read the "
                 f"topic by {name}: give this command the setting mapping (THALWEG_MAPPING) that the workers have"
@@ -105,8 +176,7 @@ class Registry:
 
     def bundle_ids(self) -> list[str]:
         """The bundles that a worker has ever served. Blocks. Raises StoreError."""
-        rows = self._session.execute("read the bundles", f"SELECT bundle_id FROM {self._keyspace}.bundles")
-        return sorted(bundle_id for (bundle_id,) in rows)
+        return sorted(self.records())
 
     async def activate(self, bundle_id: str) -> None:
         """Make the bundle the active one, where no bundle is active. Raises StoreError."""
@@ -135,6 +205,25 @@ class Registry:
         self._session.execute(f"enter epoch {epoch.number} of topic {topic}", statement, row)
 
 
-def _rules(name: str) -> str:
+def has_own_topic(updates_topic: str, bundle_id: str) -> bool:
+    """Whether this is the topic that `Settings.bundle_updates_topic` gives to a bundle that is not the first."""
+    return updates_topic.endswith(f".{bundle_id}")
+
+
+def check_not_retired(record: BundleRecord | None, keyspace: str) -> None:
+    """Raises SettingsError for a bundle whose rows were deleted.
+
+    A bundle that begins anew writes its rows with the timestamps of the positions from before, and the deletion of the
+    earlier rows would hide the new rows.
+    """
+    if record is not None and record.retirement_began_at is not None:
+        raise SettingsError(
+            f"bundle {record.bundle_id} was retired from keyspace {keyspace} at {record.retirement_began_at}, and its "
+            "deleted rows would hide new rows: serve the bundle with another keyspace (THALWEG_KEYSPACE) and another "
+            "group (THALWEG_GROUP), or export the model again with other options, which gives another bundle id"
+        )
+
+
+def rules_of(name: str) -> str:
     """What decides the events of records, from the name of a `RecordDecoder`: a mapping's fingerprint, not its file."""
     return name.rpartition("-")[2]

@@ -53,16 +53,17 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     instance_id: makes the worker a static member of the group.
     """
     tracing = open_tracing()
-    check_broker_rights(settings, "worker", bundle.bundle_id)
     schemas = open_schemas(settings)
     decoder = open_decoder(settings, schemas)
+    store = open_store(settings, bundle)
+    check_store_rights(settings, store.session, "worker", [bundle])
+    settings = store.registry.settings_of(settings, bundle.bundle_id)
+    check_broker_rights(settings, "worker", bundle.bundle_id)
     encode_updates = open_update_encoder(settings)
     ensure_topics(settings)
     choose_partitioner(settings, settings.behavior_topic, PARTITIONER_LIMIT_S)  # says what producers do wrong
-    store = open_store(settings, bundle)
-    check_store_rights(settings, store.session, "worker", [bundle])
     store.registry.claim(settings.behavior_topic)
-    store.registry.announce(bundle)
+    store.registry.announce(bundle, settings.updates_topic)
     store.registry.use_mapping(bundle.bundle_id, decoder.name)
     group_id = settings.consumer_group_id(bundle.bundle_id)
 

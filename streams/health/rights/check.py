@@ -31,7 +31,13 @@ from streams.store.session import Session
 logger = logging.getLogger(__name__)
 
 UNKNOWN_TOPIC, TOPIC_REFUSED = 3, 29  # error codes of the protocol
-OPERATION_NAMES = {"Read": "READ", "Write": "WRITE", "Describe": "DESCRIBE", "DescribeConfigs": "DESCRIBE_CONFIGS"}
+OPERATION_NAMES = {
+    "Read": "READ",
+    "Write": "WRITE",
+    "Describe": "DESCRIBE",
+    "DescribeConfigs": "DESCRIBE_CONFIGS",
+    "Delete": "DELETE",
+}
 _TABLES_QUERY = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
 
 

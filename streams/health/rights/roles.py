@@ -2,5 +2,19 @@
 
 from typing import Literal, get_args
 
-Role = Literal["worker", "serve", "monitor", "replay", "items", "verify", "dlq", "erase", "rekey"]
+Role = Literal[
+    "worker",
+    "serve",
+    "monitor",
+    "replay",
+    "items",
+    "verify",
+    "dlq",
+    "erase",
+    "rekey",
+    "bundles",
+    "promote",
+    "rollback",
+    "retire",
+]
 ROLES: tuple[Role, ...] = get_args(Role)
