@@ -62,8 +62,9 @@ def planned_topics(settings: Settings, partitions: int) -> dict[str, PlannedTopi
     outputs = output_topics(settings)
     counts = {settings.behavior_topic: partitions, **dict.fromkeys(outputs, partitions)}
     counts |= {settings.metrics_topic: 1, settings.alarms_topic: 1, settings.catalogue_topic: 1}
+    counts[settings.comparisons_topic] = 1
     counts[settings.predictions_topic] = settings.partitions
-    compacted = (settings.updates_topic, settings.catalogue_topic)
+    compacted = (settings.updates_topic, settings.catalogue_topic, settings.comparisons_topic)
     return {
         name: PlannedTopic(count, settings.replication, {"cleanup.policy": "compact"} if name in compacted else {})
         for name, count in counts.items()
@@ -120,7 +121,11 @@ def _cleanup_faults(settings: Settings, name: str, values: TopicSettings) -> Ite
     if not policies:
         return
     has = f"{name} has cleanup.policy {','.join(sorted(policies))!r}"
-    lost = {settings.updates_topic: "representations", settings.catalogue_topic: "items"}.get(name)
+    lost = {
+        settings.updates_topic: "representations",
+        settings.catalogue_topic: "items",
+        settings.comparisons_topic: "comparisons",
+    }.get(name)
     if lost is not None and policies != {"compact"}:
         text = f"{has}: {lost} would be lost with their retention"
         yield TopicFault(name, text, "set it to 'compact' or name another topic", "loses")

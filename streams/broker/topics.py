@@ -137,12 +137,12 @@ def ensure_catalogue_topic(settings: Settings) -> int:
 
 
 def ensure_monitor_topics(settings: Settings) -> None:
-    """Create the topics of alarms and of other systems' predictions where they are missing.
+    """Create the topics of alarms, of other systems' predictions and of comparisons where they are missing.
 
     Raises SettingsError where the cleanup policy of one of these topics loses records, and RightsError and BrokerError
     as `ensure_topics` does.
     """
-    names = [settings.alarms_topic, settings.predictions_topic]
+    names = [settings.alarms_topic, settings.predictions_topic, settings.comparisons_topic]
     with broker_admin(settings) as admin:
         _create(admin, settings, names, settings.partitions)
         check_topic_settings(admin, settings, names)

@@ -89,6 +89,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_topic: Text = "evaluation.metrics.v1"
     alarms_topic: Text = "evaluation.alarms.v1"
     predictions_topic: Text = "evaluation.predictions.v1"
+    comparisons_topic: Text = "evaluation.comparisons.v1"
     catalogue_topic: Text = "catalogue.items.v1"
     partitions: PositiveInt = 4  # partitions of the topics that Thalweg creates
     # Codec of the topics that a worker writes. Every Kafka client reads gzip without a further package:

@@ -16,6 +16,7 @@ from streams.config.settings import Compression, Settings
 from streams.contracts.alarm_events import AlarmEvent
 from streams.contracts.behavior_events import IncomingEvent
 from streams.contracts.catalogue_items import CatalogueItem
+from streams.contracts.comparisons import BundleComparison
 from streams.contracts.dead_letters import EPOCH_HEADER, ERASED_HEADER, OFFSET_HEADER, RESENT_HEADER, DeadLetterHeaders
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import MAX_VALUE_BYTES
@@ -41,6 +42,7 @@ UPDATE_KEY = {
     "description": "bundle_id/user_id; the user_id alone in older updates, and in a null value that erases these",
 }
 BUNDLE_KEY = {"type": "string", "description": "bundle_id"}
+PAIR_KEY = {"type": "string", "description": "champion|challenger, each a bundle_id"}
 PLAIN = "Record batches are not compressed."
 ANY_CODEC = "Record batches may be compressed with gzip, lz4, snappy or zstd, or not at all."
 NULL_VALUE = {"type": "null", "description": "a record without a value"}
@@ -57,6 +59,7 @@ def documents() -> dict[str, Document]:
         f"{settings.evaluation_topic}.json": _json_schema(EvaluationEvent),
         f"{settings.metrics_topic}.json": _json_schema(MetricsEvent),
         f"{settings.alarms_topic}.json": _json_schema(AlarmEvent),
+        f"{settings.comparisons_topic}.json": _json_schema(BundleComparison),
         f"{settings.predictions_topic}.json": _json_schema(Prediction),
         f"{settings.catalogue_topic}.json": _json_schema(CatalogueItem),
         f"{settings.dead_letter_topic}.headers.json": _json_schema(DeadLetterHeaders),
@@ -106,6 +109,11 @@ def _channels(settings: Settings) -> dict[str, Document]:
         "alarms": _channel(
             settings.alarms_topic, {"AlarmEvent": _message(_reference(settings.alarms_topic), BUNDLE_KEY)}, PLAIN
         ),
+        "comparisons": _channel(
+            settings.comparisons_topic,
+            {"BundleComparison": _message(_reference(settings.comparisons_topic), PAIR_KEY)},
+            PLAIN,
+        ),
         "predictions": _channel(
             settings.predictions_topic, {"Prediction": _message(_reference(settings.predictions_topic))}, ANY_CODEC
         ),
@@ -149,6 +157,7 @@ def _asyncapi(settings: Settings) -> Document:
             "measure": _operation("send", "metrics", "windowed metrics of the model beside baselines"),
             "alarm": _operation("send", "alarms", "a monitored figure has left its reference, or is back"),
             "compare": _operation("receive", "predictions", "score other systems beside the model"),
+            "compareBundles": _operation("send", "comparisons", "two bundles on the same events, valid at every look"),
             "setAside": _operation("send", "deadLetters", "what could not be applied, with its reason"),
         },
     }

@@ -154,11 +154,12 @@ def _serve(settings: Settings) -> list[KafkaRight]:
 
 def _monitor(settings: Settings) -> list[KafkaRight]:
     published = (settings.metrics_topic, settings.alarms_topic)
+    created = (settings.alarms_topic, settings.predictions_topic, settings.comparisons_topic)
     return [
         *_topics("Read", settings.evaluation_topic, settings.predictions_topic, *published),
-        *_topics("Write", *published),
+        *_topics("Write", *published, settings.comparisons_topic),
         *_topics("Read", settings.updates_topic, use=FROZEN),
-        *_topics("DescribeConfigs", settings.alarms_topic, settings.predictions_topic, use=CHECK_OF_SETTINGS),
+        *_topics("DescribeConfigs", *created, use=CHECK_OF_SETTINGS),
     ]
 
 
