@@ -47,8 +47,8 @@ class Registry:
 
         The item vectors follow, and then the bundle may become the active one: see `streams.worker.registration`.
 
-        updates_topic: of `settings_of`, to which the bundle's workers publish from now on. Raises StoreError, also where
-        another bundle has become the first of the keyspace meanwhile. Raises SettingsError for a retired bundle.
+        updates_topic: of `settings_of`, to which the bundle's workers publish from now on. Raises StoreError, also
+        where another bundle has become the first of the keyspace meanwhile. Raises SettingsError for a retired bundle.
         """
         bundle_id = bundle.bundle_id
         known = self.records()

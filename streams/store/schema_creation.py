@@ -26,8 +26,8 @@ def create_missing(session: Session, settings: Settings, manifest: Manifest) -> 
     """Create what the bundle with this manifest needs and what is missing. Blocks.
 
     A table of representations may come from a bundle without recent or bought items, and a table of bundles from an
-    earlier version. The missing columns are then added. A table of item vectors may come from a version without its index. The index is then added, or a warning says why not:
-    only readers use the index.
+    earlier version. The missing columns are then added. A table of item vectors may come from a version without its
+    index. The index is then added, or a warning says why not: only readers use the index.
 
     Raises StoreError that names the statement, and RightsError that also names the GRANT where the user lacks a right.
     Raises SettingsError for a keyspace name that Cassandra does not take.

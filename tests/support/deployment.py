@@ -30,7 +30,8 @@ from streams.contracts.representation_updates import RepresentationUpdate
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
 from streams.store.cql_schema import representations_table
-from streams.store.session import connect
+from streams.store.registry import Registry
+from streams.store.session import Session, connect
 
 APPLIED_WITHIN_S = 90.0
 ENDED_WITHIN_S = 120.0
@@ -84,6 +85,7 @@ class Deployment:
             metrics_topic=f"{name}.metrics",
             alarms_topic=f"{name}.alarms",
             predictions_topic=f"{name}.predictions",
+            comparisons_topic=f"{name}.comparisons",
             catalogue_topic=f"{name}.catalogue",
             **settings,
         )
@@ -166,11 +168,20 @@ class Deployment:
         A key without a bundle belongs to an update of an earlier version, which counts where there is no later one.
         """
         decode = UpdateReader(self.settings).decode
-        records = self.records(self.settings.updates_topic)
+        records = self.records(self.updates_topic())
         last = {r.key.decode(): None if r.value is None else decode(r.value) for r in records}
         own = f"{self.bundle.bundle_id}/"
         older = {key: update for key, update in last.items() if "/" not in key}
         return older | {key.removeprefix(own): update for key, update in last.items() if key.startswith(own)}
+
+    def updates_topic(self) -> str:
+        """Return the topic to which the workers of the bundle publish updates."""
+        session = Session(self.settings)
+        try:
+            registry = Registry(session, self.settings.keyspace)
+            return registry.settings_of(self.settings, self.bundle.bundle_id).updates_topic
+        finally:
+            session.close()
 
     def dead_letters(self) -> list[Any]:
         return self.records(self.settings.dead_letter_topic)

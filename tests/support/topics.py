@@ -16,6 +16,7 @@ TOPIC_SETTINGS = [
     "metrics_topic",
     "alarms_topic",
     "predictions_topic",
+    "comparisons_topic",
 ]
 NOW_MS = int(time.time() * 1000)
 
