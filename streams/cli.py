@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export.command", "export a trained model as a bundle"),
     "explain": ("export.evaluation.explain_command", "show what each event of a user did to the representation"),
     "worker": ("streams.supervisor.command", "follow the behaviour topic and keep representations current"),
-    "shadow": ("streams.supervisor.shadow", "run workers of a new bundle beside those of the active one, for a trial"),
+    "shadow": ("streams.supervisor.shadow", "run workers of a new bundle beside the active one, for a trial"),
     "bundles": ("streams.commands.bundles.command", "list the bundles of the keyspace and which one answers"),
     "promote": ("streams.commands.bundles.promote", "make a bundle the active one, where the evidence is there"),
     "rollback": ("streams.commands.bundles.rollback", "make the bundle before the active one again"),

@@ -129,12 +129,13 @@ def _create_table_texts(keyspace: str, width: int, columns: dict[str, str]) -> l
     vector vector<float, {width}>,
     PRIMARY KEY ((bundle_id, item_id))
 )""",
-        *_shared_tables(keyspace),
+        *_bundle_tables(keyspace),
+        *_topic_tables(keyspace),
     ]
 
 
-def _shared_tables(keyspace: str) -> list[str]:
-    """CREATE statements of the tables that bundles of every width share."""
+def _bundle_tables(keyspace: str) -> list[str]:
+    """CREATE statements of the tables about bundles of every width."""
     return [
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.item_vectors_stored (
     bundle_id text,
@@ -171,6 +172,12 @@ def _shared_tables(keyspace: str) -> list[str]:
     evidence text,
     PRIMARY KEY (name, switched_at)
 ) WITH CLUSTERING ORDER BY (switched_at DESC)""",
+    ]
+
+
+def _topic_tables(keyspace: str) -> list[str]:
+    """CREATE statements of the tables about the behaviour topic."""
+    return [
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.sources (
     topic text,
     epoch int,               -- counts the topic's incarnations and partition counts

@@ -176,7 +176,8 @@ class Registry:
 
     def bundle_ids(self) -> list[str]:
         """The bundles that a worker has ever served. Blocks. Raises StoreError."""
-        return sorted(self.records())
+        rows = self._session.execute("read the bundles", f"SELECT bundle_id FROM {self._keyspace}.bundles")
+        return sorted(bundle_id for (bundle_id,) in rows)
 
     async def activate(self, bundle_id: str) -> None:
         """Make the bundle the active one, where no bundle is active. Raises StoreError."""

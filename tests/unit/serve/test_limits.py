@@ -30,7 +30,7 @@ class _SlowToEnd(LookalikeFollower):
 
 def test_the_end_of_the_lookalikes_leaves_the_event_loop_to_others() -> None:
     async def main() -> None:
-        follower, turns = _SlowToEnd(Settings(broker="127.0.0.1:1"), []), 0
+        follower, turns = _SlowToEnd(Settings(broker="127.0.0.1:1"), [], str), 0
 
         async def others() -> None:
             nonlocal turns
