@@ -13,7 +13,7 @@ from streams.contracts.comparisons import BundleComparison, comparison_key
 def latest_comparison(settings: Settings, champion: str, challenger: str) -> BundleComparison | None:
     """The last comparison of this pair; None where no monitor has published one. Blocks. Raises BrokerError.
 
-    A record that is no comparison is left out: a later version may write another form.
+    None also where this version cannot read the last one: an older one would not say how the bundles compare now.
     """
     if not topic_exists(settings, settings.comparisons_topic):
         return None
@@ -28,5 +28,5 @@ async def _last(settings: Settings, key: bytes) -> BundleComparison | None:
                 try:
                     last = msgspec.json.decode(record.value, type=BundleComparison)
                 except msgspec.MsgspecError:
-                    continue
+                    last = None
     return last

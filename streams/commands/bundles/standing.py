@@ -1,6 +1,7 @@
 """Where each bundle stands: its alias, its rows, its workers and how far they have read."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,6 +148,8 @@ def state_of(record: BundleRecord, is_active: bool) -> State:
 @contextlib.contextmanager
 def open_bundles(settings: Settings) -> Iterator[Bundles]:
     """Connect to Cassandra. Raises StoreError, and SettingsError where the keyspace belongs to another topic."""
+    # The client warns about each member of a group whose metadata Faust has written.
+    logging.getLogger("kafka.admin").setLevel(logging.ERROR)
     session = Session(settings)
     try:
         bundles = Bundles(settings, session)

@@ -11,7 +11,7 @@ import pytest
 
 from export.runtime.bundle import Bundle
 from streams.broker.clients import open_producer
-from streams.broker.topics import ensure_topics, topic_exists
+from streams.broker.topics import describe_topic, ensure_topics, topic_exists
 from streams.commands.bundles.kafka_deletion import delete_group, delete_topic, forget_updates
 from streams.config.errors import SettingsError, StoreError
 from streams.config.settings import Settings
@@ -248,4 +248,5 @@ def test_the_updates_of_one_bundle_are_forgotten_in_a_topic_that_bundles_share(s
     assert delete_topic(settings, settings.updates_topic)
     assert not delete_topic(settings, settings.updates_topic)
     assert not topic_exists(settings, settings.updates_topic)
-    assert not delete_group(settings, "nobody-has-this-group")
+    describe_topic(settings, settings.behavior_topic, "nobody")  # waits until the broker knows groups
+    assert not delete_group(settings, "nobody")
