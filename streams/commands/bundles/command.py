@@ -75,10 +75,11 @@ def rows_text(rows: int, error: int) -> str:
 
 
 def bytes_text(count: int) -> str:
-    """A number of bytes with three digits and a decimal unit."""
+    """A number of bytes with at least three digits and a decimal unit."""
     for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if count >= factor:
-            return f"{count / factor:,.3g} {unit}" if count < 1e3 * factor else f"{count / factor:,.0f} {unit}"
+            value = count / factor
+            return f"{value:,.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
     return f"{count} B"
 
 
