@@ -71,14 +71,13 @@ def cassandra_rights(keyspace: str, role: Role, width: int) -> list[CassandraRig
         return select(rows, "mappings", "sources", "behavior_topic")
     if role == "erase":
         return select(rows, *of_history)
-    of_bundles = (rows, "bundles", "item_vectors_stored", "mappings", "sources", "behavior_topic")
     if role == "bundles":
-        return select(*of_bundles, "active_bundle", "promotions")
+        return select(rows, *of_history, "item_vectors_stored", "active_bundle", "promotions")
     if role in ("promote", "rollback"):
-        return [*select(*of_bundles), *both("active_bundle", "promotions")]
+        return [*select(*of_history, "item_vectors_stored", "mappings"), *both("active_bundle", "promotions")]
     if role == "retire":
         changed = ("bundles", "active_bundle", "item_vectors_stored", "mappings", "pending_erasures")
-        return [*both(rows, item_vectors_table(width), *changed), *select("sources", "behavior_topic", "promotions")]
+        return [*both(rows, item_vectors_table(width), *changed), *select("sources", "behavior_topic")]
     return []
 
 
