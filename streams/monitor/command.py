@@ -15,6 +15,7 @@ from rich.live import Live
 
 from encoder.commands.number_arguments import positive
 from encoder.console import open_console
+from encoder.errors import InputError
 from export.runtime.bundle import Bundle
 from streams.broker.topics import topic_exists
 from streams.config.errors import SettingsError
@@ -41,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also score representations of this bundle that are an hour and a day old, and watch the vectors",
     )
     parser.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("CHAMPION", "CHALLENGER"),
+        help="compare these two bundles alone (default: every pair of bundles that score the same events, and the one "
+        "that was seen first is the champion)",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print the final numbers as one JSON object on the last line"
     )
     parser.add_argument(
@@ -57,16 +65,17 @@ def run(args: argparse.Namespace) -> int:
     if bundle is not None:
         settings = _settings_of(settings, bundle.bundle_id)
     console = open_console(stderr=args.json)
+    pair = _pair(args.compare)
     state = _open_state(settings)
     if state is None:
         console.print(
             "Another monitor keeps the state of this topic. This monitor reads the topic from its beginning and "
             "publishes nothing."
         )
-        monitor = Monitor(settings, settings.evaluation_topic, extras=Extras(bundle=bundle))
+        monitor = Monitor(settings, settings.evaluation_topic, extras=Extras(bundle=bundle, pair=pair))
     else:
         check_broker_rights(settings, "monitor", uses=[] if bundle is None else [FROZEN])
-        extras = Extras(alarms=True, predictions=True, bundle=bundle, state=state)
+        extras = Extras(alarms=True, predictions=True, bundle=bundle, comparisons=True, pair=pair, state=state)
         monitor = Monitor(settings, settings.evaluation_topic, settings.metrics_topic, extras=extras)
     endpoints = Endpoints(
         settings.http_host, settings.http_port, monitor_registry(monitor.snapshot), lambda: "ok", lambda: True
@@ -88,6 +97,16 @@ def _settings_of(settings: Settings, bundle_id: str) -> Settings:
     """
     own = settings.bundle_updates_topic(bundle_id, is_first=False)
     return msgspec.structs.replace(settings, updates_topic=own) if topic_exists(settings, own) else settings
+
+
+def _pair(names: list[str] | None) -> tuple[str, str] | None:
+    """The pair of --compare. Raises InputError where both are the same bundle."""
+    if names is None:
+        return None
+    champion, challenger = names
+    if champion == challenger:
+        raise InputError(f"--compare {champion} {challenger}: name two different bundles by their ids")
+    return champion, challenger
 
 
 def _open_state(settings: Settings) -> SavedState | None:

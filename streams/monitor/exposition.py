@@ -64,6 +64,7 @@ class MonitorCollector(Collector):
         yield from _head_gauges(snapshot)
         yield from _slice_gauges(snapshot)
         yield from _comparison_gauges(snapshot)
+        yield from _pair_gauges(snapshot)
         yield _alarm_gauge(snapshot)
 
 
@@ -196,6 +197,40 @@ def _comparison_gauges(snapshot: Snapshot) -> Iterator[Metric]:
             for reason, count in reasons.items():
                 unscored.add_metric([bundle_id, system, reason], count)
     yield from (events, gain, distance, unscored)
+
+
+def _pair_gauges(snapshot: Snapshot) -> Iterator[Metric]:
+    """Pairs of bundles on the events that both have scored: at most six pairs, and 29 slices of a pair."""
+    labels = ["champion", "challenger"]
+    texts = {
+        "mrr_difference": "The challenger's MRR@20 minus the champion's over the same events",
+        "mrr_difference_low": "Lower bound of the mean difference, which holds at every scrape with 95%",
+        "mrr_difference_high": "Upper bound of the mean difference, which holds at every scrape with 95%",
+        "events": "Events that both bundles have scored, in blocks of a user that are over",
+    }
+    families = {
+        name: GaugeMetricFamily(f"thalweg_online_pair_{name}", text, labels=[*labels, "slice"])
+        for name, text in texts.items()
+    }
+    delay = GaugeMetricFamily(
+        "thalweg_online_pair_delay_seconds",
+        "Mean time from the champion's to the challenger's evaluation of an event, over the last events",
+        labels=labels,
+    )
+    unmatched = CounterMetricFamily(
+        "thalweg_monitor_pair_unmatched_events", "Events that one bundle of the pair has scored alone", labels=labels
+    )
+    for pair in snapshot.comparisons:
+        names = [pair.champion, pair.challenger]
+        for name, part in {"all": pair, **pair.slices}.items():
+            values = (part.mean_difference, part.low, part.high, part.events)
+            for family, value in zip(families.values(), values, strict=True):
+                if value is not None:
+                    family.add_metric([*names, name], value)
+        if pair.challenger_delay_ms is not None:
+            delay.add_metric(names, pair.challenger_delay_ms / 1000)
+        unmatched.add_metric(names, pair.unmatched_events)
+    yield from (*families.values(), delay, unmatched)
 
 
 def _alarm_gauge(snapshot: Snapshot) -> Metric:

@@ -27,13 +27,16 @@ class Extras:
     """What a monitor does besides scores and metrics events.
 
     alarms: publish alarm events, and tell the setting `alarms_webhook`. predictions: score other systems. bundle: score
-    frozen representations of this bundle's users, and watch the length of the vectors. state: go on where the last
-    monitor stopped; the state must be acquired.
+    frozen representations of this bundle's users, and watch the length of the vectors. comparisons: publish how pairs
+    of bundles compare. pair: compare this champion and this challenger alone. state: go on where the last monitor
+    stopped; the state must be acquired.
     """
 
     alarms: bool = False
     predictions: bool = False
     bundle: Bundle | None = None
+    comparisons: bool = False
+    pair: tuple[str, str] | None = None
     state: SavedState | None = None
 
 
@@ -76,7 +79,7 @@ class Inputs:
 
     async def start(self, empty: BundleScoreboards) -> BundleScoreboards:
         """Connect. Returns the scoreboards to go on with: those of the state, or `empty`. Raises BrokerError."""
-        if self._extras.alarms or self._extras.predictions:
+        if self._extras.alarms or self._extras.predictions or self._extras.comparisons:
             await asyncio.to_thread(ensure_monitor_topics, self._settings)
         await self._follower.connect()
         scoreboards, positions = empty, Positions()
@@ -89,6 +92,7 @@ class Inputs:
                 scoreboards, positions = state
             else:
                 logger.log(level, "the monitor reads the evaluation topic from its beginning: %s", state)
+        scoreboards.pairs.choose(self._extras.pair)
         # Representations are not in the state, so the updates topic is read again.
         positions.pop(self._settings.updates_topic, None)
         self._follower.follow(positions)

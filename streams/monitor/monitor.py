@@ -35,7 +35,7 @@ class Monitor:
         extras: Extras = SCORES_ALONE,
     ) -> None:
         self._inputs = Inputs(settings, topic, extras)
-        self._outputs = Outputs(settings, metrics_topic, extras.alarms)
+        self._outputs = Outputs(settings, metrics_topic, extras.alarms, extras.comparisons)
         self._scoreboards = BundleScoreboards(int(window_s * 1000), rolling_events)
         self._last_record_s = time.monotonic()
         self._snapshot = Snapshot()
@@ -61,6 +61,8 @@ class Monitor:
                 if not has_records or time.monotonic() - snapshot_s > SNAPSHOT_EVERY_S:
                     self._update_snapshot()
                     snapshot_s = time.monotonic()
+            if self._inputs.is_past_start:
+                await self._outputs.publish_last(self._scoreboards, int(time.time() * 1000))
             self._inputs.save(self._scoreboards, now=True)
         finally:
             self._update_snapshot()
@@ -106,4 +108,5 @@ class Monitor:
 
     def _update_snapshot(self) -> None:
         idle_s = time.monotonic() - self._last_record_s if self._inputs.is_caught_up else 0.0
-        self._snapshot = self._scoreboards.snapshot(self._inputs.lag, idle_s, self._inputs.expired)
+        now_ms = int(time.time() * 1000)
+        self._snapshot = self._scoreboards.snapshot(self._inputs.lag, idle_s, self._inputs.expired, now_ms)

@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from encoder.console import uncut
+from streams.contracts.comparisons import BundleComparison
 from streams.monitor.exposition import HEAD_METRICS
 from streams.monitor.scoring.scores import BundleScores, Scores, Snapshot
 from streams.monitor.scoring.window_counts import CUTOFFS, SCORERS
@@ -21,9 +22,10 @@ def format_score(value: float) -> str:
 
 
 def snapshot_tables(snapshot: Snapshot) -> RenderableType:
-    """One table for each bundle, the bundle of the latest event first."""
+    """One table for each bundle, the bundle of the latest event first, and some lines for each pair of bundles."""
     parts: list[RenderableType] = [_record_counts(snapshot)]
     parts += [_bundle_table(bundle_id, scores) for bundle_id, scores in reversed(snapshot.bundles.items())]
+    parts += [Text(_pair_text(pair)) for pair in snapshot.comparisons]
     return Group(*parts)
 
 
@@ -41,7 +43,8 @@ def snapshot_line(snapshot: Snapshot) -> str:
     ]
     return (
         f"{snapshot.read:,} records read, {snapshot.lag:,} left to read; "
-        f"last {latest.rolling.events:,} events{estimated}: " + "; ".join(parts)
+        f"last {latest.rolling.events:,} events{estimated}: "
+        + "; ".join([*parts, *map(_difference, snapshot.comparisons)])
     )
 
 
@@ -128,3 +131,26 @@ def _alarms_caption(scores: BundleScores) -> str:
     """A line about the alarms that fire."""
     firing = [key.removesuffix("/all").replace("/", " of ") for key, fires in scores.alarms.items() if fires]
     return f"\nALARM: {', '.join(firing)}." if firing else ""
+
+
+def _difference(pair: BundleComparison) -> str:
+    """The difference of a pair with its interval, in one line."""
+    if pair.mean_difference is None:
+        return f"{pair.challenger} minus {pair.champion}: no event counts yet"
+    return (
+        f"{pair.challenger} minus {pair.champion}: MRR@20 {pair.mean_difference:+.4f} "
+        f"({pair.low:+.4f} to {pair.high:+.4f})"
+    )
+
+
+def _pair_text(pair: BundleComparison) -> str:
+    """A pair: the difference, what it is made of, and the slices whose interval lies on one side of 0."""
+    text = (
+        f"\n{_difference(pair)}, at every look with {pair.level:.0%}\n"
+        f"  {pair.events:,} events of about {pair.users:,} users in {pair.user_blocks:,} blocks, {pair.open_events:,} "
+        f"events in blocks that are not over, {pair.unmatched_events:,} events of one bundle alone\n"
+    )
+    for name, part in pair.slices.items():
+        if part.low > 0 or part.high < 0:
+            text += f"  {name}: {part.mean_difference:+.4f} ({part.low:+.4f} to {part.high:+.4f})\n"
+    return text

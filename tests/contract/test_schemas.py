@@ -47,7 +47,7 @@ def test_every_reference_in_the_asyncapi_document_has_a_target() -> None:
         return []
 
     found = references(root)
-    assert len(found) == 16
+    assert len(found) == 18
     for reference in found:
         if reference.startswith("#/"):
             node = root

@@ -26,6 +26,9 @@ from tests.support.topics import TOPIC_SETTINGS, keyed_event
 def test_topics_are_created_once_and_outputs_follow_the_behaviour_topic(settings: Settings) -> None:
     ensure_topics(settings)
     ensure_monitor_topics(settings)
+    with broker_admin(settings) as admin:
+        name = settings.comparisons_topic
+        assert read_topic_settings(admin, [name])[name]["cleanup.policy"] == "compact"
     before = {name: describe_topic(settings, getattr(settings, name)) for name in TOPIC_SETTINGS}
     more = msgspec.structs.replace(settings, partitions=7)
     ensure_topics(more)
@@ -33,7 +36,9 @@ def test_topics_are_created_once_and_outputs_follow_the_behaviour_topic(settings
     after = {name: describe_topic(settings, getattr(settings, name)) for name in TOPIC_SETTINGS}
     assert after == before
     partitions = {name: topic.partitions for name, topic in before.items()}
-    assert {name for name, number in partitions.items() if number == 1} == {"metrics_topic", "alarms_topic"}
+    assert {name for name, number in partitions.items() if number == 1} == {
+        "metrics_topic", "alarms_topic", "comparisons_topic",
+    }  # fmt: skip
     assert set(partitions.values()) == {1, 3}
 
 

@@ -22,12 +22,20 @@ class TopicOutput:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
 
-    async def start(self) -> list[Any]:
-        """Connect and return the values that are in the topic. Raises BrokerError."""
+    async def connect(self) -> None:
+        """Connect. Raises BrokerError."""
         self._producer = make_producer(self._settings)
         try:
             with kafka_errors(f"no producer for topic {self.topic} on {self._settings.broker}"):
                 await self._producer.start()
+        except BrokerError:
+            await self.stop()
+            raise
+
+    async def start(self) -> list[Any]:
+        """Connect and return the values that are in the topic. Raises BrokerError."""
+        await self.connect()
+        try:
             return await self._read()
         except BrokerError:
             await self.stop()

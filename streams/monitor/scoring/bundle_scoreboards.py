@@ -10,6 +10,7 @@ from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.metrics_events import MetricsEvent
 from streams.contracts.predictions import Prediction
 from streams.contracts.representation_updates import RepresentationUpdate, read_json_update
+from streams.monitor.pairs.all_pairs import AllPairs
 from streams.monitor.scoring.scoreboard import OtherRank, Scoreboard
 from streams.monitor.scoring.scores import Snapshot
 
@@ -36,6 +37,7 @@ class BundleScoreboards:
         self._window_ms = window_ms
         self._rolling_events = rolling_events
         self._boards: dict[str, Scoreboard] = {}  # by bundle id; the bundle of the latest event is last
+        self.pairs = AllPairs()
         self._records = 0
         self._read = 0  # records of all topics
         self._undecodable = 0
@@ -56,6 +58,8 @@ class BundleScoreboards:
                 board = self._board(event.bundle_id)
                 is_compared = frozen is not None and frozen.bundle_id == event.bundle_id
                 metrics = board.observe(event, record.timestamp, frozen.ranks(event) if frozen and is_compared else ())
+                if board.slices is not None:
+                    self.pairs.observe(event, record.timestamp, board.slices)
             except (msgspec.MsgspecError, ValueError, TypeError) as error:
                 self._count_undecodable(record, error, "an evaluation event")
                 continue
@@ -123,11 +127,11 @@ class BundleScoreboards:
         """Bundle -> "name/slice" of each figure that has a reference -> whether its alarm fires."""
         return {bundle_id: board.alarm_states() for bundle_id, board in self._boards.items()}
 
-    def snapshot(self, lag: int = 0, idle_s: float = 0.0, expired: int = 0) -> Snapshot:
+    def snapshot(self, lag: int = 0, idle_s: float = 0.0, expired: int = 0, now_ms: int = 0) -> Snapshot:
         """All counts and scores.
 
-        The caller knows how many records are left to read, how long none came, and how many expired before they were
-        read.
+        The caller knows how many records are left to read, how long none came, how many expired before they were read,
+        and the time.
         """
         return Snapshot(
             records=self._records,
@@ -138,6 +142,7 @@ class BundleScoreboards:
             expired=expired,
             idle_s=idle_s,
             bundles={bundle_id: board.scores() for bundle_id, board in self._boards.items()},
+            comparisons=self.pairs.reports(now_ms),
         )
 
     def _board(self, bundle_id: str) -> Scoreboard:
@@ -154,12 +159,14 @@ class BundleScoreboards:
             self._measured[record.partition] = record.offset + 1
             if bundle_id in self._boards:
                 self._boards[bundle_id].forget(user_id)
+                self.pairs.forget(bundle_id, user_id)
 
     def _drop_unused(self, time_ms: int) -> None:
         """Drop the boards whose last record is older than `time_ms`, except for alarms that nobody has taken yet."""
         for bundle_id, board in list(self._boards.items()):
             if board.last_ms < time_ms and not board.alarms:
                 del self._boards[bundle_id]
+                self.pairs.drop(bundle_id)
 
     def _count_undecodable(self, record: Any, error: Exception, kind: str) -> None:
         self._undecodable += 1

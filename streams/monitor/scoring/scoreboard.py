@@ -38,6 +38,8 @@ class Scoreboard:
         self.duplicates = 0
         self.last_ms = 0  # timestamp of the latest record; the caller sets it
         self.alarms: list[AlarmEvent] = []  # alarms that began or ended; the caller takes them out
+        # Slices of the event that `observe` scored last; None after a duplicate and after a user's first event.
+        self.slices: tuple[str, ...] | None = None
         self._windows = Windows(window_ms, rolling_events)
         self._seen = SeenPositions()
         self._popularity = RankedCounts()
@@ -52,6 +54,7 @@ class Scoreboard:
         others: the ranks of further scorers. Raises ValueError when the event's id has another form than
         `<topic>-<epoch>-<partition>-<offset>`.
         """
+        self.slices = None
         if not self._seen.add(event.id):
             self.duplicates += 1
             return None
@@ -129,7 +132,8 @@ class Scoreboard:
         self, event: EvaluationEvent, popularity_rank: int, weight: float, others: Iterable[OtherRank]
     ) -> None:
         parts = self._windows.open_parts
-        for name in self._slicer.names(event, popularity_rank, len(self._popularity)):
+        self.slices = self._slicer.names(event, popularity_rank, len(self._popularity))
+        for name in self.slices:
             parts.slices[name].add(event.rank, popularity_rank, weight)
         for scorer, rank, distance in others:
             parts.compared[scorer].add(event.rank, rank, weight)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from streams.contracts.comparisons import BundleComparison
 from streams.contracts.metrics_events import Comparison, SliceMetrics
 from streams.monitor.scoring.parts import Parts
 from streams.monitor.scoring.window_counts import WindowCounts
@@ -58,6 +59,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     expired: int = 0  # records that retention deleted while no monitor ran
     idle_s: float = 0.0  # time since the last record, while no record is left to read
     bundles: dict[str, BundleScores] = {}  # by bundle id; the bundle of the latest event is last
+    comparisons: tuple[BundleComparison, ...] = ()
 
     @property
     def latest(self) -> BundleScores | None:

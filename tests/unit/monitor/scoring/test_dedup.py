@@ -28,7 +28,16 @@ def test_late_smaller_offsets_are_new_and_bits_do_not_change_their_neighbours() 
         assert seen.add(f"t-0-0-{offset}") is (offset % 7 != 0)
 
 
-@pytest.mark.parametrize("event_id", ["", "5", "-5", "t-0-", "t-0-x", "t-0-1_0", "t-0- 1", "t-0-٣"])
+@pytest.mark.parametrize(
+    "event_id", ["", "5", "-5", "t-0-", "t-0-x", "t-0-1_0", "t-0- 1", "t-0-٣", "t-0-1.", "t-0-1.x", "t-0-.1", "1.1"]
+)
 def test_an_id_of_another_form_is_refused_by_name(event_id: str) -> None:
     with pytest.raises(ValueError, match="is not <topic>-<epoch>-<partition>-<offset>"):
         SeenPositions().add(event_id)
+
+
+def test_each_event_of_a_record_has_its_own_place() -> None:
+    seen = SeenPositions()
+    names = [f"t-0-0-{offset}{line}" for offset in (5, 6) for line in ("", ".1", ".2", ".12")]
+    assert all(map(seen.add, names))
+    assert not any(map(seen.add, names))
