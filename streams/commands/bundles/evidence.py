@@ -53,8 +53,8 @@ def lacking_comparison(found: BundleComparison | None, active: str, new: str, no
     """
     if found is None:
         yield (
-            f"no comparison of {active} with {new} is published: run `thalweg monitor` while the workers of both "
-            "bundles run"
+            f"no comparison of {active} with {new} is published: run `thalweg monitor --compare {active} {new}` while "
+            "the workers of both bundles run"
         )
         return
     age_ms = now_ms - found.published_at_ms

@@ -111,11 +111,11 @@ def standing(settings: Settings, bundle_id: str) -> dict[str, Any]:
 
 
 def publish_comparison(settings: Settings, champion: str, challenger: str, low: float, age_s: float = 0) -> None:
-    """Publish what a monitor finds on 900 visits, `age_s` ago."""
+    """Publish what a monitor finds on 900 blocks of events, `age_s` ago."""
     ensure_monitor_topics(settings)
     now_ms = int((time.time() - age_s) * 1000)
     found = BundleComparison(
-        **{"champion": champion, "challenger": challenger, "users": 800, "visits": 900, "events": 4_000},
+        **{"champion": champion, "challenger": challenger, "users": 800, "user_blocks": 900, "events": 4_000},
         **{"mean_difference": low + 0.01, "low": low, "high": low + 0.02, "champion_mean": 0.79},
         **{"challenger_mean": 0.8 + low, "open_events": 0, "unmatched_events": 0, "challenger_delay_ms": 0.0},
         **{"champion_unknown_items": 0, "challenger_unknown_items": 0},
@@ -178,7 +178,7 @@ def test_a_promotion_without_evidence_is_refused_and_says_what_lacks(
         assert f"promote: refused, and {old} stays active" in text
         return text
 
-    assert f"no comparison of {old} with {new} is published: run `thalweg monitor`" in refusal()
+    assert f"no comparison of {old} with {new} is published: run `thalweg monitor --compare {old} {new}`" in refusal()
     publish_comparison(settings, new, old, low=0.1)
     assert "no comparison of" in refusal(), "a comparison the other way round is another one"
     publish_comparison(settings, old, new, low=-0.001)

@@ -21,7 +21,14 @@ READY = Readiness(
 
 def comparison(**changed: Any) -> BundleComparison:
     found = BundleComparison(
-        **{"champion": OLD, "challenger": NEW, "users": 800, "visits": 900, "events": 4_000, "mean_difference": 0.012},
+        **{
+            "champion": OLD,
+            "challenger": NEW,
+            "users": 800,
+            "user_blocks": 900,
+            "events": 4_000,
+            "mean_difference": 0.012,
+        },
         **{"low": 0.002, "high": 0.022, "champion_mean": 0.2, "challenger_mean": 0.212, "open_events": 0},
         **{
             "unmatched_events": 0,
