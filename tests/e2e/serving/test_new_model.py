@@ -159,6 +159,11 @@ def test_a_shadowed_bundle_has_rows_updates_and_workers_of_its_own(
     _, shown = thalweg("bundles")
     assert "All rows were counted" in shown
     assert own in shown
+    code, text = thalweg("setup", "--bundle", third.path)
+    assert (code, f"made     topic {pair.old.settings.updates_topic}.{third.bundle_id}: 4 partitions" in text) == (
+        0,
+        True,
+    )
     code, text = thalweg("shadow", third.path)
     assert code == 1
     assert f"{pair.new.bundle.bundle_id} is the challenger already" in text
