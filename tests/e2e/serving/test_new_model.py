@@ -207,7 +207,7 @@ def test_answers_follow_a_promotion_and_a_rollback_and_none_is_wrong_or_mixed(
     settings = pair.old.settings
     publish_comparison(settings, old, new, low=0.01)
     given = [argument for one in (pair.old, pair.new) for argument in ("--bundle", str(one.bundle.path))]
-    server = started(settings, tmp_path / "server", *given)
+    server = started(settings, tmp_path / "server", "--lookalikes", *given)
     truths = {one.bundle.bundle_id: Truth(one) for one in (pair.old, pair.new)}
     clients = [Client(f"http://{server.address}", truths, seed) for seed in range(CLIENTS)]
     for client in clients:
@@ -231,6 +231,11 @@ def test_answers_follow_a_promotion_and_a_rollback_and_none_is_wrong_or_mixed(
     traffic.join()
     for client in clients:
         client.end()
+    # Updates of the new bundle stand in the bundle's own topic, which the look-alikes and the page read.
+    alike = server.ask("/v1/users/user-1/lookalikes", k=5)
+    assert (alike["bundle_id"], alike["index_users"] >= USERS) == (new, True)
+    wait_until(lambda: bool(server.ask("/v1/live/users/user-1")["places"]))
+    assert server.ask("/v1/live/users/user-1")["bundle_id"] == new
     server.stop()
     assert [text for client in clients for text in client.wrong] == []
     counts = [client.counts for client in clients]
