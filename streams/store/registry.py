@@ -10,6 +10,7 @@ from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError, StoreError
 from streams.config.settings import Settings
 from streams.engine.epochs import Epoch
+from streams.store.cql_schema import stored_name
 from streams.store.session import Session
 
 logger = logging.getLogger(__name__)
@@ -173,6 +174,19 @@ class Registry:
         query = f"SELECT name, first_used_at FROM {self._keyspace}.mappings WHERE bundle_id = %s"
         rows = self._session.execute(f"read the mappings of bundle {bundle_id}", query, [bundle_id])
         return [name for name, _ in sorted(rows, key=itemgetter(1))]
+
+    def has_table(self, name: str) -> bool:
+        """Whether the keyspace has this table. Blocks. Raises StoreError."""
+        query = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s"
+        return bool(list(self._session.execute("read the schema", query, [stored_name(self._keyspace), name])))
+
+    def check_history(self) -> None:
+        """Raises SettingsError where the keyspace lacks the table of switches, and StoreError. Blocks."""
+        if not self.has_table("promotions"):
+            raise SettingsError(
+                f"keyspace {self._keyspace} has no table promotions: check THALWEG_KEYSPACE, start a worker of this "
+                "version, which makes the table, or run `thalweg setup`"
+            )
 
     def bundle_ids(self) -> list[str]:
         """The bundles that a worker has ever served. Blocks. Raises StoreError."""

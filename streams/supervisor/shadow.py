@@ -51,6 +51,7 @@ def challenge(settings: Settings, bundle_id: str, replaces: bool) -> None:
     session = Session(settings)
     try:
         aliases, registry = Aliases(session, settings.keyspace), Registry(session, settings.keyspace)
+        registry.check_history()
         active, challenger = aliases.active(), aliases.challenger()
         if active is None:
             raise InputError(

@@ -50,16 +50,10 @@ def _table(keyspace: str, standings: Sequence[Standing]) -> Table:
         table.add_column(column, justify="right")
     table.add_column("updates topic", overflow="fold")
     for one in standings:
-        texts = (
-            *(one.bundle_id, one.alias or "", one.state, rows_text(one.rows, one.rows_error)),
-            *(
-                bytes_text(one.value_bytes),
-                age_text(one.age_s),
-                f"{one.workers}",
-                "" if one.lag is None else f"{one.lag:,}",
-            ),
-            *(f"{one.item_vectors:,} of {one.items:,}", one.updates_topic),
-        )
+        lag = "" if one.lag is None else f"{one.lag:,}"
+        texts = [one.bundle_id, one.alias or "", one.state, rows_text(one.rows, one.rows_error)]
+        texts += [bytes_text(one.value_bytes), age_text(one.age_s), f"{one.workers}", lag]
+        texts += [f"{one.item_vectors:,} of {one.items:,}", one.updates_topic]
         table.add_row(*map(Text, texts))
     return table
 

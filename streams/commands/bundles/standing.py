@@ -147,12 +147,16 @@ def state_of(record: BundleRecord, is_active: bool) -> State:
 
 @contextlib.contextmanager
 def open_bundles(settings: Settings) -> Iterator[Bundles]:
-    """Connect to Cassandra. Raises StoreError, and SettingsError where the keyspace belongs to another topic."""
+    """Connect to Cassandra. Raises StoreError.
+
+    Raises SettingsError where the keyspace belongs to another topic, or is not there.
+    """
     # The client warns about each member of a group whose metadata Faust has written.
     logging.getLogger("kafka.admin").setLevel(logging.ERROR)
     session = Session(settings)
     try:
         bundles = Bundles(settings, session)
+        bundles.registry.check_history()
         bundles.registry.check_topic(settings.behavior_topic)
         yield bundles
     finally:

@@ -14,7 +14,6 @@ from streams.config.errors import InputError
 from streams.config.loading import load_settings
 from streams.config.settings import Settings
 from streams.health.rights.roles import ROLES
-from streams.store.cql_schema import stored_name
 from streams.store.registry import Registry
 from streams.store.session import Session
 
@@ -85,7 +84,6 @@ def make(settings: Settings, plan: Plan, manifest: Manifest | None, source: str 
 
 def _of_bundle(settings: Settings, session: Session, manifest: Manifest) -> Settings:
     """The settings with the updates topic of the bundle. Raises StoreError."""
-    query = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s AND table_name = 'bundles'"
-    if not list(session.execute("read the schema", query, [stored_name(settings.keyspace)])):
-        return settings  # The bundle will be the first one.
-    return Registry(session, settings.keyspace).settings_of(settings, manifest.bundle_id)
+    registry = Registry(session, settings.keyspace)
+    # Without the table, the bundle will be the first one.
+    return registry.settings_of(settings, manifest.bundle_id) if registry.has_table("bundles") else settings

@@ -98,6 +98,9 @@ def test_bundles_of_an_earlier_version_keep_the_topic_of_the_setting(settings: S
     store.session.execute(
         "activate", f"INSERT INTO {settings.keyspace}.active_bundle (name, bundle_id) VALUES ('active', %s)", ["gru-1"]
     )
+    store.session.execute("go back", f"DROP TABLE {settings.keyspace}.promotions")
+    with pytest.raises(SettingsError, match=f"keyspace {settings.keyspace} has no table promotions"):
+        store.registry.check_history()
     reader = Aliases(store.session, settings.keyspace)
     active = reader.active()
     assert active is not None
@@ -105,7 +108,8 @@ def test_bundles_of_an_earlier_version_keep_the_topic_of_the_setting(settings: S
     for one in bundles[:2]:
         assert store.registry.settings_of(settings, one.bundle_id) == settings
     store.close()
-    store = open_store(settings, bundles[0])  # of this version, which adds the columns
+    store = open_store(settings, bundles[0])  # of this version, which adds the table and the columns
+    store.registry.check_history()
     try:
         assert [announce(settings, store, one) for one in bundles] == [
             settings.updates_topic,
