@@ -1,4 +1,6 @@
-"""Runs `thalweg worker` and kills it (SIGKILL) at a chosen call: `python -m tests.faults.worker_main`.
+"""Runs `thalweg worker` and kills it (SIGKILL) at a chosen call: `python -m tests.faults.worker_main [OPTIONS]`.
+
+OPTIONS are those of `thalweg worker`.
 
 FAULT_POINT names the call and the moment, such as `write:before`, `publish:during` or `erase:after`. Without it, the
 worker runs as usual. FAULT_CALL is the number of the call, counted from 1. FAULT_DELAY_MS is the time from the
@@ -49,4 +51,4 @@ if __name__ == "__main__":
     if "FAULT_POINT" in os.environ:
         delay_s = float(os.environ.get("FAULT_DELAY_MS", "0")) / 1000
         arm(os.environ["FAULT_POINT"], int(os.environ["FAULT_CALL"]), delay_s)
-    sys.exit(main(["worker"]))
+    sys.exit(main(["worker", *sys.argv[1:]]))
