@@ -13,10 +13,12 @@ from streams.contracts.dead_letters import dead_letter, erasure_marker
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import event_id, record_id
 from streams.contracts.representation_updates import RepresentationUpdate, tombstone_keys, update_keys
+from streams.engine.codec import Rejected
 from streams.engine.epochs import EpochView
 from streams.engine.foresight import SCORES
 from streams.engine.payload.update_encoders import Encode
 from streams.engine.planning.candidates import Erased
+from streams.engine.planning.plan import Planned
 from streams.engine.planning.rows import Rows
 from streams.engine.stages import Scored
 from streams.engine.state_cell import bytes_of_rows
@@ -142,16 +144,21 @@ class OutputEncoder:
         keys = update_keys(self.bundle_id, rows.user_id)
         yield from zip(partitions, keys, self._encode_updates(list(updates)), strict=True)
 
-    def dead_letters(self, scored: Scored) -> Iterator[Letter]:
-        """A dead letter for every rejected record, then a marker for every erasure.
+    def dead_letters(self, planned: Planned) -> Iterator[Letter]:
+        """A dead letter for every rejected record, then a marker for every erasure."""
+        return self.letters(planned.rejected, planned.erased)
 
-        The marker tells `thalweg dlq` which dead letters belong to an erased user.
+    def letters(self, rejected: Iterable[tuple[Any, Rejected]], erased: Iterable[Erased]) -> Iterator[Letter]:
+        """A dead letter for each record and its reason, then a marker for each erasure.
+
+        The marker tells `thalweg dlq` which dead letters belong to an erased user. records: as `dead_letter` takes
+        them.
         """
-        for record, rejected in scored.rejected:
-            letter = dead_letter(record, rejected.reason, rejected.field, self._incarnation, self.bundle_id)
+        for record, why in rejected:
+            letter = dead_letter(record, why.reason, why.field, self._incarnation, self.bundle_id)
             value = b"" if letter.key is None and letter.value is None else letter.value
             yield Letter(record.partition, letter.key, value, letter.headers)
-        for user_id, partition, offset in scored.erased:
+        for user_id, partition, offset in erased:
             yield Letter(partition, b"", b"", erasure_marker(user_id, self._incarnation, offset))
 
     def _encode_each(self, values: Iterable[Any]) -> list[bytes]:

@@ -1,12 +1,14 @@
 """What Cassandra knows of bundles and of the topic's epochs."""
 
 import logging
+import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from operator import itemgetter
 
 from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError
-from streams.engine.epochs import Epoch
+from streams.engine.epochs import Epoch, EpochView, epoch_view
 from streams.store.session import Session
 
 logger = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ class Registry:
     def announce(self, bundle: Bundle) -> None:
         """Enter the bundle, so that readers find its tables. Blocks. Raises StoreError.
 
-        The item vectors follow, and then the bundle may become the active one: see `streams.worker.registration`.
+        The item vectors follow, and then the bundle may become the active one: see `streams.store.registration`.
         """
         row = [bundle.bundle_id, bundle.manifest.representation_width, bundle.manifest.items, datetime.now(UTC)]
         self._session.execute(
@@ -124,6 +126,19 @@ class Registry:
         query = f"SELECT epoch, topic_id, partitions, barrier FROM {self._keyspace}.sources WHERE topic = %s"
         rows = self._session.execute(f"read the epochs of topic {topic}", query, [topic])
         return [Epoch(number, topic_id, count, tuple(barrier or ())) for number, topic_id, count, barrier in rows]
+
+    def view(self, topic: str, topic_id: uuid.UUID, partitions: int, passed: Mapping[int, int]) -> EpochView:
+        """What a group may read of the topic now (`epoch_view`). Enters the first epoch of a topic with this id.
+
+        Blocks. Raises StoreError.
+        """
+        while True:
+            epochs = self.epochs(topic)
+            view = epoch_view(epochs, topic_id, partitions, passed)
+            if view is not None:
+                return view
+            number = max((epoch.number for epoch in epochs), default=-1) + 1
+            self.begin_epoch(topic, Epoch(number, topic_id, partitions, ()))
 
     def begin_epoch(self, topic: str, epoch: Epoch) -> None:
         """Enter the epoch, unless another worker has entered this number meanwhile. Blocks. Raises StoreError."""

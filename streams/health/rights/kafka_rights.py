@@ -123,6 +123,20 @@ def _worker(settings: Settings) -> list[KafkaRight]:
     ]
 
 
+def _backfill(settings: Settings) -> list[KafkaRight]:
+    written = (settings.updates_topic, settings.dead_letter_topic)
+    described = (settings.evaluation_topic, settings.metrics_topic)
+    checked = (settings.behavior_topic, *written, *described)
+    return [
+        *_topics("Read", settings.behavior_topic),  # A commit of offsets needs the right.
+        *_topics("Write", *written),
+        *_topics("Describe", *described),
+        _groups(settings, "Read"),
+        KafkaRight("transactional-id", group_prefix(settings), "Write", is_prefix=True),
+        *_topics("DescribeConfigs", *checked, use=CHECK_OF_SETTINGS),
+    ]
+
+
 def _serve(settings: Settings) -> list[KafkaRight]:
     of_page = (
         settings.metrics_topic,
@@ -181,6 +195,7 @@ def _erase(settings: Settings) -> list[KafkaRight]:
 
 _RIGHTS = {
     "worker": _worker,
+    "backfill": _backfill,
     "serve": _serve,
     "monitor": _monitor,
     "replay": _replay,
