@@ -66,9 +66,9 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
     decoder = open_decoder(settings)
     reader = ArchiveReader.open(archive)
     check_broker_rights(settings, "backfill", bundle.bundle_id)
+    topic = describe_topic(settings, settings.behavior_topic, group_id)
     if members := count_members(settings, group_id):
         raise SettingsError(f"{members} workers of group {group_id} are running: stop all of them before a backfill")
-    topic = describe_topic(settings, settings.behavior_topic, group_id)
     reader.check(topic.name, topic.topic_id, decoder.name)
     covered = _covered(reader)
     check_hand_over(topic, covered, archive)
@@ -137,7 +137,7 @@ class _Run:
             if view.held:
                 raise InputError(
                     f"partitions {sorted(view.held)} of {topic.name} were added and may not be read yet, and everything "
-                    "up to them is stored: start the workers of the bundle"
+                    "before is stored: start the workers of the bundle"
                 )
             await self._registration.run()
         finally:
