@@ -136,8 +136,8 @@ class _Run:
                 self._backfill.begin_epoch()
             if view.held:
                 raise InputError(
-                    f"partitions {sorted(view.held)} of {topic.name} were added and may not be read yet, and everything "
-                    "before is stored: start the workers of the bundle"
+                    f"partitions {sorted(view.held)} of {topic.name} were added and may not be read yet; everything else "
+                    "is stored, so start the workers of the bundle"
                 )
             await self._registration.run()
         finally:
