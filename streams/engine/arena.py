@@ -121,6 +121,10 @@ class EvictedUsers:
         is_found = at < len(self._sorted) and int(self._sorted[at]) == digest
         return is_found and digest not in self._removed
 
+    @property
+    def has_any(self) -> bool:
+        return bool(self._added) or len(self._sorted) > 0
+
     def add(self, user_ids: Iterable[str]) -> None:
         digests = set(map(_digest, user_ids))
         self._added |= digests
@@ -216,6 +220,11 @@ class Arena:
     def set_last_items(self, slots: Sequence[int] | NDArray[np.int64], items: Iterable[str | None]) -> None:
         """Set the last item of each slot. Users with the same last item share one string."""
         self.last_item[slots] = [None if item is None else sys.intern(item) for item in items]
+
+    @property
+    def has_evicted(self) -> bool:
+        """True where a user was evicted from this arena since the last drop of a partition."""
+        return self._evicted.has_any
 
     def was_evicted(self, user_id: str) -> bool:
         """True for a user who was evicted from this arena, and neither forgotten nor dropped since."""

@@ -7,6 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -133,11 +134,12 @@ class _Run:
                     break
                 for partition, offsets in stages.items():
                     await self._backfill.run(reader, partition, offsets)
-                self._backfill.begin_epoch()
+                if view.held:
+                    self._backfill.begin_epoch()
             if view.held:
                 raise InputError(
-                    f"partitions {sorted(view.held)} of {topic.name} were added and may not be read yet; everything else "
-                    "is stored, so start the workers of the bundle"
+                    f"partitions {sorted(view.held)} of {topic.name} were added and may not be read yet; everything "
+                    "else is stored, so start the workers of the bundle"
                 )
             await self._registration.run()
         finally:
@@ -181,6 +183,14 @@ def _generation() -> int:
 
 
 def _peak_mb() -> float:
+    """The most resident memory of this process so far.
+
+    Linux: `ru_maxrss` would count what the parent had when it started this process.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) / 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 

@@ -98,7 +98,9 @@ class Users:
             settle()
             await self._save(coldest[self.unsaved[coldest]])
             arena.drop(coldest)
-        wanted = [user for user in missing if arena.was_evicted(user)] if self._is_fresh else missing
+        wanted = missing
+        if self._is_fresh:
+            wanted = [user for user in missing if arena.was_evicted(user)] if arena.has_evicted else []
         stored = []
         for row in await self._rows.read(wanted) if wanted else ():
             if isinstance(row, DamagedRow):
