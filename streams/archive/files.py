@@ -22,7 +22,10 @@ _PART = ".part"  # of a local file that is not written to its end
 
 
 class ArchiveFiles(Protocol):
-    """All paths are relative to the archive, with `/` between their parts. Every method raises ArchiveError."""
+    """All paths are relative to the archive, with `/` between their parts.
+
+    Every method raises ArchiveError, also for a bucket that is missing.
+    """
 
     @property
     def address(self) -> str: ...
@@ -61,10 +64,8 @@ class ArchiveFiles(Protocol):
 def open_files(address: str) -> ArchiveFiles:
     """The files at an address: a folder, or `s3://BUCKET/PREFIX`.
 
-    Raises SettingsError where a package is missing, and InputError for an address of another kind.
+    Raises SettingsError where s3fs is missing for a bucket, and InputError for an address of another kind.
     """
-    if find_spec("pyarrow") is None:
-        raise SettingsError("an archive needs the package pyarrow: install thalweg[archive]")
     if address.startswith(S3):
         return ObjectFiles(address)
     if "://" in address.removeprefix("file://"):
@@ -182,14 +183,15 @@ class ObjectFiles:
         self._store: Any = s3fs.S3FileSystem(use_listings_cache=False)
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self, reads: bool = False) -> Iterator[None]:
+        """reads: the object may be missing, and its reader is told so. Otherwise the bucket is missing."""
         from botocore.exceptions import BotoCoreError
 
         try:
             yield
-        except FileNotFoundError:
-            raise
         except (OSError, BotoCoreError) as error:
+            if reads and isinstance(error, FileNotFoundError):
+                raise
             raise ArchiveError(f"archive {self.address}: {error}") from error
 
     def _path(self, path: str) -> str:
@@ -197,11 +199,11 @@ class ObjectFiles:
 
     @contextlib.contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
-        with self._errors(), self._store.open(self._path(path), "rb") as file:
+        with self._errors(reads=True), self._store.open(self._path(path), "rb") as file:
             yield file
 
     def read(self, path: str) -> bytes:
-        with self._errors():
+        with self._errors(reads=True):
             return bytes(self._store.cat_file(self._path(path)))
 
     def write(self, path: str, data: bytes) -> None:
@@ -213,7 +215,7 @@ class ObjectFiles:
             return _is_written(lambda: self._store.pipe_file(self._path(path), data, mode="create"))
 
     def replace(self, path: str, data: bytes, before: bytes) -> bool:
-        with self._errors():
+        with self._errors(reads=True):
             tag = self._store.info(self._path(path))["ETag"]
             if self.read(path) != before:
                 return False

@@ -62,6 +62,19 @@ class ArchiveReader:
         """
         check_description(self.files.address, self.description, topic, topic_id, decoder)
 
+    def check_end(self, partition: int, stable: int) -> None:
+        """Raises InputError where the archive covers offsets that the topic has not reached.
+
+        stable: the last stable offset of the partition in the topic.
+        """
+        end = self.end(partition)
+        if end is not None and end > stable:
+            raise InputError(
+                f"archive {self.files.address} covers partition {partition} of topic {self.description.topic} up to "
+                f"offset {end - 1}, and the partition ends before offset {stable}: the partition was cut, so name "
+                "another archive"
+            )
+
     def refresh(self) -> None:
         """Read again which segments there are. Raises ArchiveError where segments do not join."""
         self._spans, self._gaps = _spans(self.files, SEGMENTS), _spans(self.files, GAPS)

@@ -66,7 +66,7 @@ class SegmentWriter:
         """first: the offset that follows the archive's last segment of the partition. Raises ArchiveError."""
         self._files = files
         self._topic = topic
-        self._partition = partition
+        self.partition = partition
         self._first = first
         self._batches: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
@@ -82,35 +82,34 @@ class SegmentWriter:
         """records: the next ones of the partition, with `.offset` and `.timestamp` (ms). outcomes: what each is."""
         if not records:
             return
-        batch = to_batch(self._topic, self._partition, records, outcomes)
+        batch = to_batch(self._topic, self.partition, records, outcomes)
         self._batches.append(batch)
         self._rows += batch.num_rows
         self._bytes += batch.nbytes
         self.records += len(records)
 
-    def add_gap(self, first: int, last: int) -> None:
-        """Note that the topic does not hold these offsets any more, both included. Raises ArchiveError."""
-        span = Span(first, last)
-        self._files.create(gap_path(self._partition, span), _encode({"first": first, "last": last}))
+    def add_gap(self, gap: Span) -> None:
+        """Note that the topic does not hold these offsets any more. Raises ArchiveError."""
+        self._files.create(gap_path(self.partition, gap), _encode(gap._asdict()))
 
     def commit(self, last: int) -> Segment:
         """Write the segment, which covers the offsets up to `last`. Raises ArchiveError.
 
         Raises InputError where another process writes the same segment.
         """
-        path = claim_path(self._partition, self._first)
+        path = claim_path(self.partition, self._first)
         if self.claimed is None and not self._files.create(path, _encode(Claim(last=last))):
             raise self._refusal()
         span = Span(self._first, last)
         segment = Segment(first=span.first, last=last, files=tuple(self._write_files(span)))
-        if not self._files.create(segment_path(self._partition, span), _encode(segment)):
+        if not self._files.create(segment_path(self.partition, span), _encode(segment)):
             raise self._refusal()
         return segment
 
     def _claim(self) -> int | None:
         """Where the segment ends, if that is decided."""
         try:
-            content = self._files.read(claim_path(self._partition, self._first))
+            content = self._files.read(claim_path(self.partition, self._first))
         except FileNotFoundError:
             return None
         return msgspec.json.decode(content, type=Claim).last
@@ -132,14 +131,14 @@ class SegmentWriter:
         ]
 
     def _write_file(self, span: Span, day: int, table: pa.Table) -> SegmentFile:
-        path = events_path(day, self._partition, span)
+        path = events_path(day, self.partition, span)
         data = parquet(table)
         self._files.write(path, data)
         return SegmentFile(path=path, rows=table.num_rows, bytes=len(data))
 
     def _refusal(self) -> InputError:
         return InputError(
-            f"another process has written the segment of partition {self._partition} from offset {self._first} to "
+            f"another process has written the segment of partition {self.partition} from offset {self._first} to "
             f"archive {self._files.address} at the same time: run one `thalweg archive` for an archive; nothing is "
             "lost or written twice, and the next run goes on"
         )

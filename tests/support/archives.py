@@ -1,14 +1,22 @@
-"""Small archives in local folders."""
+"""Small archives in local folders, and the comparison of an archive with its topic."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from msgspec.structs import asdict
 
 from encoder.data.events import BehaviorEvent
-from streams.archive.columns import ArchivedRecord
+from streams.archive.columns import ArchivedRecord, to_outcomes
 from streams.archive.files import open_files
 from streams.archive.layout import Description, Segment
+from streams.archive.reader import ArchiveReader
 from streams.archive.writer import SegmentWriter, open_archive
-from streams.engine.codec import Outcome
+from streams.broker.topics import describe_topic
+from streams.config.settings import Settings
+from streams.engine.codec import ContractDecoder, Outcome
+from tests.support.topics import read_all
 
 DESCRIPTION = Description(format=1, topic="events", topic_id="1-2", decoder="the event contract")
 
@@ -29,3 +37,47 @@ def write_segment(
     records = [ArchivedRecord(first + at, time_ms) for at, time_ms in enumerate(times_ms)]
     segment.add(records, outcomes or [view(f"u{one.offset % 3}", one.offset) for one in records])
     return segment.commit(first + len(times_ms) - 1)
+
+
+def differences(settings: Settings, address: str) -> list[str]:
+    """Compare the archive with the topic, record by record, and the files in its folder with its segments.
+
+    Records that are gone from the topic are not compared. The archive must go up to the topic's stable offsets.
+    """
+    topic = describe_topic(settings, settings.behavior_topic)
+    reader = ArchiveReader.open(address)
+    reader.check(topic.name, topic.topic_id, ContractDecoder.name)
+    in_topic: dict[int, list[Any]] = defaultdict(list)
+    for record in read_all(settings, settings.behavior_topic):
+        in_topic[record.partition].append(record)
+    found = []
+    for partition, stable in topic.stable_offsets.items():
+        if reader.end(partition) != stable:
+            found.append(f"partition {partition}: archived up to {reader.end(partition)}, stable up to {stable}")
+        records, outcomes = [], []
+        for batch in reader.read(partition, topic.start_offsets[partition]):
+            some_records, some_outcomes = to_outcomes(batch)
+            records += some_records
+            outcomes += some_outcomes
+        decoded = ContractDecoder().decode_batch(in_topic[partition])
+        wanted = [
+            (one.offset, one.timestamp, as_row(what)) for one, what in zip(in_topic[partition], decoded, strict=True)
+        ]
+        archived = [(*one, as_row(what)) for one, what in zip(records, outcomes, strict=True)]
+        if wanted != archived:
+            at = next(
+                (n for n, pair in enumerate(zip(wanted, archived, strict=False)) if pair[0] != pair[1]), "the end"
+            )
+            found.append(
+                f"partition {partition}: {len(wanted)} records in the topic, {len(archived)} archived, see {at}"
+            )
+    listed = {file.path for p in reader.partitions for segment in reader.segments(p) for file in segment.files}
+    there = {f"events/{name}" for name in reader.files.names("events")}
+    if there != listed:
+        found.append(f"files that no segment lists: {there - listed}; files that are missing: {listed - there}")
+    return found
+
+
+def as_row(outcome: Outcome) -> dict[str, Any]:
+    """The fields of an outcome. The decoder's class of an event has bounds that an archived event needs no more."""
+    return {"": outcome.__class__.__name__.removeprefix("Incoming").removeprefix("Behavior"), **asdict(outcome)}

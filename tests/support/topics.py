@@ -3,18 +3,15 @@
 import asyncio
 import json
 import time
-from pathlib import Path
+from collections.abc import Iterable
+from types import TracebackType
 from typing import Any
 
-from kafka import TopicPartition
+from aiokafka import AIOKafkaProducer
 
-from streams.archive.files import open_files
-from streams.archive.layout import FORMAT, Description
-from streams.archive.writer import SegmentWriter, open_archive
+from streams.broker.clients import make_producer
 from streams.broker.topic_reader import read_topic
-from streams.broker.topics import broker_admin, describe_topic
 from streams.config.settings import Settings
-from streams.engine.codec import ContractDecoder
 
 TOPIC_SETTINGS = [
     "behavior_topic",
@@ -25,6 +22,7 @@ TOPIC_SETTINGS = [
     "alarms_topic",
     "predictions_topic",
 ]
+Pair = tuple[bytes | None, bytes | None]  # key and value
 NOW_MS = int(time.time() * 1000)
 
 
@@ -43,27 +41,44 @@ def read_all(settings: Settings, topic: str) -> list[Any]:
     return asyncio.run(read())
 
 
-def archive_topic(settings: Settings, folder: Path, segment_records: int = 500) -> Path:
-    """Write every record of the behaviour topic to an archive, in segments of about so many records."""
-    topic, decoder = describe_topic(settings, settings.behavior_topic), ContractDecoder()
-    files = open_files(str(folder))
-    open_archive(
-        files, Description(format=FORMAT, topic=topic.name, topic_id=str(topic.topic_id), decoder=decoder.name)
-    )
-    found = read_all(settings, topic.name)
-    for partition, end in topic.stable_offsets.items():
-        records = [record for record in found if record.partition == partition]
-        first = topic.start_offsets[partition]
-        while first < end:
-            part, records = records[:segment_records], records[segment_records:]
-            segment = SegmentWriter(files, topic.name, partition, first)
-            segment.add(part, decoder.decode_batch(part))
-            first = segment.commit(records[0].offset - 1 if records else end - 1).last + 1
-    return folder
+class TransactionalProducer:
+    """Use as a context manager. Each method blocks."""
 
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loop = asyncio.new_event_loop()
+        self._producer: AIOKafkaProducer | None = None
 
-def cut_topic(settings: Settings) -> None:
-    """Delete every record that the behaviour topic holds now, as retention does."""
-    topic = describe_topic(settings, settings.behavior_topic)
-    with broker_admin(settings) as admin:
-        admin.delete_records({TopicPartition(topic.name, p): end for p, end in topic.end_offsets.items()})
+    def __enter__(self) -> "TransactionalProducer":
+        async def start() -> AIOKafkaProducer:
+            producer = make_producer(self._settings, transactional_id=f"{self._settings.behavior_topic}-producer")
+            await producer.start()
+            return producer
+
+        self._producer = self._loop.run_until_complete(start())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._loop.run_until_complete(self._started.stop())
+        self._loop.close()
+
+    def begin(self, records: Iterable[Pair]) -> None:
+        """Begin a transaction, and send records that the broker confirms."""
+
+        async def begin() -> None:
+            await self._started.begin_transaction()
+            for key, value in records:
+                await self._started.send_and_wait(self._settings.behavior_topic, value, key=key)
+
+        self._loop.run_until_complete(begin())
+
+    def commit(self) -> None:
+        self._loop.run_until_complete(self._started.commit_transaction())
+
+    def abort(self) -> None:
+        self._loop.run_until_complete(self._started.abort_transaction())
+
+    @property
+    def _started(self) -> AIOKafkaProducer:
+        assert self._producer is not None
+        return self._producer

@@ -193,6 +193,10 @@ def _erase(settings: Settings) -> list[KafkaRight]:
     return [*_replay(settings), _groups(settings, "Describe")]
 
 
+def _archive(settings: Settings) -> list[KafkaRight]:
+    return _topics("Read", settings.behavior_topic)
+
+
 _RIGHTS = {
     "worker": _worker,
     "backfill": _backfill,
@@ -203,4 +207,5 @@ _RIGHTS = {
     "verify": _verify,
     "dlq": _dlq,
     "erase": _erase,
+    "archive": _archive,
 }

@@ -2,5 +2,7 @@
 
 from typing import Literal, get_args
 
-Role = Literal["worker", "serve", "monitor", "replay", "items", "verify", "dlq", "erase", "rekey", "backfill"]
+Role = Literal[
+    "worker", "serve", "monitor", "replay", "items", "verify", "dlq", "erase", "rekey", "archive", "backfill"
+]
 ROLES: tuple[Role, ...] = get_args(Role)

@@ -53,7 +53,7 @@ def test_a_segment_without_rows_covers_its_offsets(tmp_path: Path) -> None:
     write_segment(tmp_path, 0, 0, [0])
     files = open_files(str(tmp_path))
     segment = SegmentWriter(files, "events", 0, 1)
-    segment.add_gap(1, 3)
+    segment.add_gap(Span(1, 3))
     assert segment.commit(8).files == ()
     write_segment(tmp_path, 0, 9, [0])
     reader = ArchiveReader.open(str(tmp_path))
