@@ -32,7 +32,6 @@ from tests.benchmarks.bench import load
 from tests.benchmarks.bench.contenders import worker
 from tests.benchmarks.scale.history import write_history
 from tests.support.deployment import run_thalweg
-from tests.support.topics import archive_topic
 
 EVENTS_A_USER = 50
 POLL_S = 0.1
@@ -97,7 +96,9 @@ def one_round(base: Settings, bundle: Bundle, work: Path, log: Path, events: int
         time.sleep(POLL_S)
     replay_s = time.monotonic() - began_s
     running.stop()
-    archive = archive_topic(replayed, work / f"archive{turn}", 500_000)
+    archive = work / f"archive{turn}"
+    archived = run_thalweg(replayed, "archive", "--to", str(archive))
+    assert archived.returncode == 0, archived.stderr
     filled = msgspec.structs.replace(load.named(base, f"backfill{turn}"), behavior_topic=replayed.behavior_topic)
     prepare(filled, bundle)
     return {**run_backfill(filled, archive), "replay_events_per_s": events / replay_s}
