@@ -21,10 +21,10 @@ from streams.commands.backfill.progress import Progress
 from streams.commands.backfill.strays import letters_of
 from streams.commands.backfill.users import Users
 from streams.engine.codec import Outcome
-from streams.engine.columns.planner import BlockPlanner
-from streams.engine.columns.stepping import step_lane
 from streams.engine.outputs import OutputEncoder
 from streams.engine.planning.candidates import Part
+from streams.engine.planning.columns.planner import BlockPlanner
+from streams.engine.planning.columns.stepping import step_lane
 from streams.engine.processor import Graphs, Processor
 
 # Rows of a block. A larger block has more events of each user, so that a step has more users with an event, and takes

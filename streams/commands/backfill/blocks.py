@@ -15,7 +15,7 @@ from streams.archive.columns import ArchivedRecord, to_outcomes
 from streams.archive.reader import ArchiveReader
 from streams.archive.schema import ERASURE, EVENT, REJECTED, SKIPPED
 from streams.engine.codec import Outcome
-from streams.engine.columns.block import Block
+from streams.engine.planning.columns.block import Block
 from streams.engine.planning.repeats import digests_of_ids
 
 _decode_attributes = msgspec.json.Decoder(dict[str, str | int | float]).decode

@@ -13,7 +13,7 @@ from export.runtime.stepper import Stepper
 from streams.archive.reader import ArchiveReader
 from streams.broker.decoding.record_decoder import open_decoder
 from streams.broker.decoding.registration import open_update_encoder
-from streams.broker.group_offsets import GroupOffsets
+from streams.broker.offsets.group_offsets import GroupOffsets
 from streams.broker.publisher import Publisher
 from streams.broker.topics import Topic, count_members, describe_topic, ensure_topics
 from streams.commands.backfill.backfill import Backfill

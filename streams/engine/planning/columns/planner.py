@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from export.runtime.inputs import StepInputs
 from streams.engine.arena import NO_OFFSET, RECENT, Arena
-from streams.engine.columns.block import Block, Digests, Flags, Integers
-from streams.engine.columns.lanes import Lane, lanes_of
+from streams.engine.planning.columns.block import Block, Digests, Flags, Integers
+from streams.engine.planning.columns.lanes import Lane, lanes_of
 from streams.engine.planning.rows import NO_SLOT
 from streams.engine.planning.times import times
 from streams.engine.planning.waves import Groups

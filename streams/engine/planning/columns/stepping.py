@@ -1,15 +1,25 @@
 """Steps the lanes of a block. Pure but for the graph that it calls."""
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
+from export.runtime.inputs import StepInputs
 from streams.engine.arena import Arena
-from streams.engine.columns.lanes import Lane
-from streams.engine.columns.planner import PlannedBlock
-from streams.engine.processor import Graphs
+from streams.engine.planning.columns.lanes import Lane
+from streams.engine.planning.columns.planner import PlannedBlock
 
 
-def step_lane(planned: PlannedBlock, lane: Lane, arena: Arena, graphs: Graphs) -> None:
+class StepGraph(Protocol):
+    """The part of a Stepper that steps a lane."""
+
+    def step(
+        self, inputs: StepInputs, state: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+
+
+def step_lane(planned: PlannedBlock, lane: Lane, arena: Arena, graphs: StepGraph) -> None:
     """Step the events of the lane, and put the states and representations after them into the arena.
 
     Lanes have no user in common, so several threads may step one lane each.
