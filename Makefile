@@ -20,7 +20,7 @@ test: .venv/test ## unit, contract, integration and end-to-end tests on a real K
 	@$(RUN)/pytest $(ARGS)
 
 faults: .venv/test ## kill, freeze and take away everything, then count what was lost (ARGS='--scale long')
-	@$(RUN)/python -m tests.faults $(ARGS) && $(RUN)/python -m tests.faults.serving
+	@$(RUN)/python -m tests.faults $(ARGS) && $(RUN)/python -m tests.faults.serving && $(RUN)/python -m tests.faults.backfill
 
 bench: .venv/test $(UV) ## the whole job by Thalweg and by its rivals, side by side (ARGS=--json)
 	@$(RUN)/python -m tests.benchmarks.bench $(ARGS)

@@ -13,11 +13,13 @@ from encoder.data.features import BRAND, CATEGORY, PRICE, TIME, Features, as_pri
 from export.runtime.bundle import Bundle
 from streams.archive.columns import ArchivedRecord, to_outcomes
 from streams.archive.reader import ArchiveReader
-from streams.archive.schema import ERASURE, EVENT, REJECTED, SKIPPED
+from streams.archive.schema import ERASURE, EVENT, REJECTED, SCHEMA, SKIPPED
 from streams.engine.codec import Outcome
 from streams.engine.planning.columns.block import Block
 from streams.engine.planning.repeats import digests_of_ids
 
+_ALWAYS = ("kind", "event_id", "user_id", "item_id", "action", "event_time_ms", "offset", "line", "record_timestamp_ms")
+_COLUMN_OF = {CATEGORY: "category", BRAND: "attributes", PRICE: "price"}
 _decode_attributes = msgspec.json.Decoder(dict[str, str | int | float]).decode
 
 
@@ -35,8 +37,14 @@ class History(NamedTuple):
     skipped: int
 
     def outcomes(self, rows: NDArray[np.int64]) -> tuple[list[ArchivedRecord], list[Outcome]]:
-        """The records of these rows of the block, which hold whole records, and what each record is."""
-        return to_outcomes(self.rows.take(pa.array(rows)))
+        """The records of these rows of the block, which hold whole records, and what each record is.
+
+        The events lack the fields of columns that were not read.
+        """
+        taken = self.rows.take(pa.array(rows))
+        names = set(taken.schema.names)
+        columns = [taken.column(one.name) if one.name in names else pa.nulls(len(rows), one.type) for one in SCHEMA]
+        return to_outcomes(pa.RecordBatch.from_arrays(columns, schema=SCHEMA))
 
 
 def read_history(
@@ -46,9 +54,10 @@ def read_history(
 
     Raises ArchiveError.
     """
+    columns = [*_ALWAYS, *(_COLUMN_OF[name] for name in bundle.features if name in _COLUMN_OF)]
     waiting: list[pa.RecordBatch] = []
     count = 0
-    for batch in reader.read(partition, first, end - 1, rows):
+    for batch in reader.read(partition, first, end - 1, rows, columns):
         if waiting and count + len(batch) > rows:
             yield make_history(bundle, partition, _joined(waiting), batch.column("offset")[0].as_py())
             waiting, count = [], 0

@@ -95,11 +95,11 @@ class Archive:
     def __init__(self, logs: Sequence[Log]) -> None:
         self._logs = logs
 
-    def read(self, partition: int, first: int, last: int, rows: int) -> Iterator[pa.RecordBatch]:
+    def read(self, partition: int, first: int, last: int, rows: int, columns: Any) -> Iterator[pa.RecordBatch]:
         for at in range(first, last + 1, rows):
             outcomes = self._logs[partition][at : min(at + rows, last + 1)]
             records = [ArchivedRecord(at + place, 10**12) for place in range(len(outcomes))]
-            yield to_batch("events", partition, records, outcomes)
+            yield to_batch("events", partition, records, outcomes).select(columns)
 
 
 def run(cluster: Cluster, logs: Sequence[Log], capacity: int, is_fresh: bool = False) -> Progress:

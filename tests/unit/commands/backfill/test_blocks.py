@@ -60,11 +60,11 @@ class Batches:
     def __init__(self, outcomes: list[Outcome]) -> None:
         self._outcomes = outcomes
 
-    def read(self, partition: int, first: int, last: int, rows: int, columns: Any = None) -> Iterator[pa.RecordBatch]:
+    def read(self, partition: int, first: int, last: int, rows: int, columns: Any) -> Iterator[pa.RecordBatch]:
         for at in range(first, last + 1, 2):
             records = [ArchivedRecord(offset, 0) for offset in range(at, min(at + 2, last + 1))]
             batch = to_batch("events", partition, records, self._outcomes[at : at + len(records)])
-            yield batch if columns is None else batch.select(columns)
+            yield batch.select(columns)
 
 
 def view(user: str) -> BehaviorEvent:
