@@ -1,7 +1,8 @@
 """`thalweg backfill` is killed (SIGKILL) at every stage, and loses nothing: `python -m tests.faults.backfill`.
 
 The topic is archived and cut before the first kill. After the last kill a backfill runs to its end, and a worker reads
-further records. Every user is then recomputed from archive and topic.
+further records. Every user is then recomputed from archive and topic. Last, a backfill is frozen (SIGSTOP) while a
+worker takes the partitions over. The backfill must end with an error when it goes on, and must not harm a row.
 """
 
 import argparse
@@ -10,9 +11,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from streams.archive.opening import open_reader
+from streams.broker.topics import describe_topic
 from streams.commands.verify.verification import verify
 from streams.local import local_services
 from tests.support.bundles import tiny_bundle
@@ -21,6 +24,7 @@ from tests.support.deployment import Deployment, environment_of, run_thalweg, tr
 STAGES = ("read", "write", "update", "erase", "publish", "drop_passed")
 MOMENTS = ("before", "during", "after")
 LIMIT_S = 120.0
+COMMAND = [sys.executable, "-m", "tests.faults.backfill_main", "--from"]
 
 
 def main() -> int:
@@ -31,19 +35,20 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="thalweg-faults-") as name, local_services() as services:
         folder = Path(name)
-        problems = play(Deployment(services, tiny_bundle(folder / "bundle"), folder), args)
+        bundle = tiny_bundle(folder / "bundle")
+        problems = []
+        for play in (kill, freeze):
+            (folder / play.__name__).mkdir()
+            problems += play(Deployment(services, bundle, folder / play.__name__), args)
     for problem in problems:
         print(problem)
     print(f"backfill: {args.kills} kills, {len(problems)} problems")
     return 1 if problems else 0
 
 
-def play(deployment: Deployment, args: argparse.Namespace) -> list[str]:
-    """Return what is wrong."""
-    archive, draw = str(deployment.folder / "archive"), random.Random(args.seed)
-    deployment.send(troubled_shopping(args.records, 300, args.seed))
-    archived = run_thalweg(deployment.settings, "archive", "--to", archive)
-    assert archived.returncode == 0, archived.stderr
+def kill(deployment: Deployment, args: argparse.Namespace) -> list[str]:
+    """Return what is wrong after kills."""
+    archive, draw = send_and_archive(deployment, args), random.Random(args.seed)
     deployment.cut_topic()
     kills = 0
     while kills < args.kills:
@@ -64,10 +69,50 @@ def play(deployment: Deployment, args: argparse.Namespace) -> list[str]:
     if updates != deployment.stored_steps():
         problems.append("the last updates are not the stored rows")
     deployment.send(troubled_shopping(2_000, 300, args.seed + 1))
+    work(deployment)
+    return problems + differences(deployment, archive)
+
+
+def freeze(deployment: Deployment, args: argparse.Namespace) -> list[str]:
+    """Return what is wrong after a worker has taken over from a frozen backfill."""
+    archive = send_and_archive(deployment, args)
+    group = deployment.settings.consumer_group_id(deployment.bundle.bundle_id)
+    with subprocess.Popen(
+        [*COMMAND, archive],
+        env=environment_of(deployment.settings) | {"BLOCK_ROWS": "50"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as frozen:
+        while not describe_topic(deployment.settings, deployment.settings.behavior_topic, group).committed:
+            time.sleep(0.05)
+        frozen.send_signal(signal.SIGSTOP)
+        work(deployment)
+        frozen.send_signal(signal.SIGCONT)
+        _, why = frozen.communicate(timeout=LIMIT_S)
+    print(f"the frozen backfill ended with {frozen.returncode}: {why.strip()}")
+    problems = [] if frozen.returncode == 1 else ["the frozen backfill did not end with an error"]
+    return problems + differences(deployment, archive)
+
+
+def send_and_archive(deployment: Deployment, args: argparse.Namespace) -> str:
+    archive = str(deployment.folder / "archive")
+    deployment.send(troubled_shopping(args.records, 300, args.seed))
+    archived = run_thalweg(deployment.settings, "archive", "--to", archive)
+    assert archived.returncode == 0, archived.stderr
+    return archive
+
+
+def work(deployment: Deployment) -> None:
+    """Let a worker read everything that waits."""
     worker = deployment.worker()
     worker.start()
     deployment.wait_until_committed()
     worker.stop()
+
+
+def differences(deployment: Deployment, archive: str) -> list[str]:
+    """Recompute every user from archive and topic."""
+    problems = []
     found = verify(deployment.settings, deployment.bundle, archive=open_reader(archive))
     if found.unverifiable or found.not_committed:
         problems.append(f"{found.unverifiable} users cannot be verified, {found.not_committed} records are open")
@@ -77,7 +122,7 @@ def play(deployment: Deployment, args: argparse.Namespace) -> list[str]:
 def run_backfill(deployment: Deployment, archive: str, fault: dict[str, str]) -> int:
     """Run a backfill, and return 0 where it has ended and another number where it was killed."""
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.faults.backfill_main", "--from", archive],
+        [*COMMAND, archive],
         env=environment_of(deployment.settings) | fault,
         capture_output=True,
         text=True,

@@ -68,7 +68,7 @@ def shopping(count: int, users: int, seed: int = 0) -> list[tuple[bytes, bytes]]
 
 
 def troubled_shopping(count: int, users: int, seed: int = 0) -> list[tuple[bytes, bytes | None]]:
-    """Return records as `shopping` does, with events that come again, at once and later, erasures and broken records."""
+    """Return records as `shopping` does, with events that come again, erasures and broken records."""
     draw = random.Random(seed)
     records: list[tuple[bytes, bytes | None]] = []
     for key, value in shopping(count, users, seed):
