@@ -56,8 +56,11 @@ class ArchiveFiles(Protocol):
         """The files below a folder at any depth, by their paths relative to the folder, sorted."""
         ...
 
-    def lock(self) -> contextlib.AbstractContextManager[None]:
-        """Keep other processes from changing the archive, where that is possible. Raises InputError."""
+    def lock(self, of_removal: bool = False) -> contextlib.AbstractContextManager[None]:
+        """Keep other processes from changing the archive. Raises InputError where another process does so.
+
+        of_removal: files are replaced. A second process that only adds files needs no lock where `create` excludes it.
+        """
         ...
 
 
@@ -133,7 +136,7 @@ class LocalFiles:
             return sorted(path.relative_to(root).as_posix() for path in found)
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, of_removal: bool = False) -> Iterator[None]:
         """The lock ends with its process, also where the process is killed."""
         with self._errors():
             self._root.mkdir(parents=True, exist_ok=True)
@@ -231,9 +234,18 @@ class ObjectFiles:
             return sorted(found.removeprefix(prefix) for found in self._store.find(prefix))
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """An object store has no locks. Conditional writes keep a second process from changing what the first wrote."""
-        yield
+    def lock(self, of_removal: bool = False) -> Iterator[None]:
+        """For a removal, an object that only one process can create. A process that is killed leaves this object."""
+        if of_removal and not self.create(LOCK, b""):
+            raise InputError(
+                f"archive {self.address} has the object {LOCK}: another removal changes the archive, or was killed; "
+                f"where no removal runs, delete {S3}{self._path(LOCK)}, and start the removal again"
+            )
+        try:
+            yield
+        finally:
+            if of_removal:
+                self.delete(LOCK)
 
 
 def _is_written(write: Any) -> bool:

@@ -6,7 +6,7 @@ events/day=YYYY-MM-DD/partition=N/FIRST-LAST.parquet     rows of a segment whose
 segments/partition=N/FIRST-LAST.json                     commit of a segment, written after all files of the segment
 claims/partition=N/FIRST.json                            where the segment from FIRST ends, decided before it is written
 gaps/partition=N/FIRST-LAST.json                         offsets that retention deleted before they were archived
-lock                                                     held by the process that changes an archive in a local folder
+lock                                                     held by the process that changes the archive
 ```
 
 Offsets in names have 20 digits. A segment covers the offsets from FIRST to LAST, both included, and the segments of a

@@ -106,9 +106,13 @@ class ArchiveReader:
         begin = self.begin(partition)
         return None if begin is None else max([begin, *(gap.last + 1 for gap in self._gaps.get(partition, ()))])
 
+    def spans(self, partition: int) -> list[Span]:
+        """The offsets of each segment of a partition, in order."""
+        return self._spans.get(partition, [])
+
     def segments(self, partition: int) -> Iterator[Segment]:
         """The segments of a partition, in order. Raises ArchiveError."""
-        for span in self._spans.get(partition, ()):
+        for span in self.spans(partition):
             yield self.segment(partition, span)
 
     def segment(self, partition: int, span: Span) -> Segment:
@@ -132,7 +136,7 @@ class ArchiveReader:
         rows: of a batch. A batch holds more where a record has more, since a batch holds all rows of its records. One
         segment at a time is in memory. columns: those to read, `offset` and `line` among them. Raises ArchiveError.
         """
-        for span in self._spans.get(partition, ()):
+        for span in self.spans(partition):
             if span.last < first or (last is not None and span.first > last):
                 continue
             table = self._load(partition, span, list(columns))

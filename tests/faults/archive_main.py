@@ -1,9 +1,10 @@
-"""Runs `thalweg archive` and kills it (SIGKILL) at a chosen call: `python -m tests.faults.archive_main --to ADDRESS`.
+"""Runs `thalweg archive` again and again, and each run kills itself (SIGKILL) at a chosen call.
 
-FAULT_POINT names the step and the moment, such as `events:during`. The steps are `read` and the folders of an archive,
-`claims`, `events` and `segments`. `during` leaves half of a file. FAULT_CALL is the number of the call of this step,
-counted from 1. Without FAULT_POINT, the command runs as usual. SEGMENT_ROWS bounds the segments and the polls, so that
-a small topic has several.
+`FAULTS="claims:after=1 events:during=2" python -m tests.faults.archive_main --to ADDRESS` makes two runs. A fault names
+the step, the moment and the number of the step's call, counted from 1. The steps are `read` and the folders of an
+archive, `claims`, `events` and `segments`. `during` leaves half of a file in a local folder. SEGMENT_ROWS bounds the
+segments and the polls, so that a small topic has several segments. The runs are forks of this process, which has loaded
+all modules. Each prints a line with its fault and its exit code, which is -9 for a run that was killed.
 """
 
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.archive import writer
-from streams.archive.files import LocalFiles
+from streams.archive.files import LocalFiles, ObjectFiles
 from streams.archive.writer import SegmentWriter
 from streams.cli import main
 from streams.commands.archive import archiving
@@ -50,14 +51,24 @@ def arm(point: str, call: int) -> None:
 
         return wrapped
 
-    LocalFiles.write = wrap(LocalFiles.write)  # type: ignore[method-assign]
-    LocalFiles.create = wrap(LocalFiles.create)  # type: ignore[method-assign]
+    for owner in (LocalFiles, ObjectFiles):
+        for name in ("write", "create"):
+            setattr(owner, name, wrap(getattr(owner, name)))
     SegmentWriter.add = wrap(SegmentWriter.add, "read")  # type: ignore[method-assign]
 
 
+def run_forked(fault: str) -> int:
+    """Run the command in a child process, and return its exit code."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        point, _, call = fault.partition("=")
+        arm(point, int(call))
+        os._exit(main(["archive", *sys.argv[1:]]))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 if __name__ == "__main__":
-    if "SEGMENT_ROWS" in os.environ:
-        writer.SEGMENT_ROWS = archiving.POLL_RECORDS = int(os.environ["SEGMENT_ROWS"])
-    if "FAULT_POINT" in os.environ:
-        arm(os.environ["FAULT_POINT"], int(os.environ["FAULT_CALL"]))
-    sys.exit(main(["archive", *sys.argv[1:]]))
+    writer.SEGMENT_ROWS = archiving.POLL_RECORDS = int(os.environ["SEGMENT_ROWS"])
+    for fault in os.environ["FAULTS"].split():
+        print(fault, run_forked(fault))

@@ -1,10 +1,14 @@
-"""Small archives in local folders, and the comparison of an archive with its topic."""
+"""Small archives, the comparison of an archive with its topic, and an object store on this machine."""
 
+import contextlib
+import logging
+import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec.structs import asdict
 
 from encoder.data.events import BehaviorEvent
@@ -18,6 +22,7 @@ from streams.config.settings import Settings
 from streams.engine.codec import ContractDecoder, Outcome
 from tests.support.topics import read_all
 
+BUCKET = "bucket"  # of the object store
 DESCRIPTION = Description(format=1, topic="events", topic_id="1-2", decoder="the event contract")
 
 
@@ -28,10 +33,10 @@ def view(user_id: str, number: int) -> BehaviorEvent:
 
 
 def write_segment(
-    folder: Path, partition: int, first: int, times_ms: Sequence[int], outcomes: Sequence[Outcome] | None = None
+    place: str | Path, partition: int, first: int, times_ms: Sequence[int], outcomes: Sequence[Outcome] | None = None
 ) -> Segment:
     """Write a segment with one record at each offset from `first`. outcomes: by default one view of a user each."""
-    files = open_files(str(folder))
+    files = open_files(str(place))
     open_archive(files, DESCRIPTION)
     segment = SegmentWriter(files, "events", partition, first)
     records = [ArchivedRecord(first + at, time_ms) for at, time_ms in enumerate(times_ms)]
@@ -81,3 +86,32 @@ def differences(settings: Settings, address: str) -> list[str]:
 def as_row(outcome: Outcome) -> dict[str, Any]:
     """The fields of an outcome. The decoder's class of an event has bounds that an archived event needs no more."""
     return {"": outcome.__class__.__name__.removeprefix("Incoming").removeprefix("Behavior"), **asdict(outcome)}
+
+
+@contextlib.contextmanager
+def object_store() -> Iterator[str]:
+    """Run a store that speaks S3 and keeps its objects in memory. Yields the address of its bucket.
+
+    AWS's own tools, also those of child processes, find the store by the environment.
+    """
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # It logs each request.
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            environment.delenv(name)
+        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        environment.setenv("AWS_ACCESS_KEY_ID", "key")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        try:
+            import s3fs
+
+            s3fs.S3FileSystem.clear_instance_cache()  # An instance keeps the address of an earlier store.
+            s3fs.S3FileSystem().mkdir(BUCKET)
+            yield f"s3://{BUCKET}"
+        finally:
+            server.stop()
