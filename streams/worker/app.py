@@ -36,10 +36,10 @@ from streams.worker.residency import Residency
 # commit a second is enough.
 COMMIT_INTERVAL_S = 1.0
 # Batches that wait between the fetcher and the agent, for each partition. With two the agent never waits for records.
-# Records of a mapped topic are about five times as large as events of the contract. Faust's default of 1 MiB would give
-# smaller micro-batches, which write more rows (docs/decisions.md#what-a-mapping-decodes).
-MAPPED_FETCH_BYTES = 4 * 2**20  # of one partition
 QUEUED_BATCHES = 2
+# Faust's default of 1 MiB gives a worker that is behind smaller micro-batches, which write more rows
+# (docs/decisions.md#larger-fetches).
+FETCH_BYTES = 4 * 2**20  # of one partition
 # A rebalance waits for batches in flight, which wait for Kafka and Cassandra. After this time the group goes on without
 # this worker.
 REBALANCE_TIMEOUT_S = 60.0
@@ -198,7 +198,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "stream_buffer_maxsize": QUEUED_BATCHES,
         "stream_wait_empty": True,  # A rebalance and a stop wait for the batches that were taken.
         "broker_max_poll_records": settings.batch_max_events,
-        **({"consumer_max_fetch_size": MAPPED_FETCH_BYTES} if settings.mapping else {}),
+        "consumer_max_fetch_size": FETCH_BYTES,
         "broker_commit_interval": COMMIT_INTERVAL_S,
         "broker_session_timeout": session_timeout_s,
         "broker_heartbeat_interval": session_timeout_s / 3,

@@ -2,10 +2,11 @@
 
 import contextlib
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from streams.config.settings import Settings
@@ -24,9 +25,14 @@ Environment = Mapping[str, str]
 class FaultWorker(WorkerProcess):
     """One process of a worker. It runs the production code, started by `tests.faults.worker_main`."""
 
-    def __init__(self, settings: Settings, log: Path, faults: Environment) -> None:
-        command = [sys.executable, "-m", "tests.faults.worker_main"]
+    def __init__(self, settings: Settings, log: Path, faults: Environment, options: Sequence[str] = ()) -> None:
+        command = [sys.executable, "-m", "tests.faults.worker_main", *options]
         super().__init__(settings, log, command, {"PYTHONPATH": str(ROOT), **faults})
+
+    def children(self) -> list[int]:
+        """Return the ids of the processes that `thalweg worker --processes` has started."""
+        lines = subprocess.check_output(["ps", "-A", "-o", "pid=,ppid="], text=True).splitlines()
+        return [int(pid) for pid, parent in map(str.split, lines) if int(parent) == self.pid]
 
     def log_stacks(self) -> None:
         """Make the worker write the stacks of its threads and tasks to its log."""
@@ -56,6 +62,7 @@ class Supervisor:
         self.faults_of: Callable[[int], Environment] = (
             lambda life: {}
         )  # variables FAULT_* of the n-th process over all slots
+        self.options: Sequence[str] = ()  # of `thalweg worker`
         self.slots: list[Slot] = []
         self.slow_to_end: list[str] = []
         self._folder = folder
@@ -147,6 +154,6 @@ class Supervisor:
     def _begin_life(self, slot: Slot) -> None:
         folder = self._folder / f"{self._name}-{slot.number}-life-{len(slot.lives)}"
         folder.mkdir(parents=True)
-        life = FaultWorker(self.settings, folder / "worker.log", self.faults_of(len(self.lives)))
+        life = FaultWorker(self.settings, folder / "worker.log", self.faults_of(len(self.lives)), self.options)
         slot.lives.append(life)
         life.start(wait=False)

@@ -1,4 +1,6 @@
-"""Runs `thalweg worker` and kills it (SIGKILL) at a chosen call: `python -m tests.faults.worker_main`.
+"""Runs `thalweg worker` and kills it (SIGKILL) at a chosen call: `python -m tests.faults.worker_main [OPTIONS]`.
+
+OPTIONS are those of `thalweg worker`.
 
 FAULT_POINT names the call and the moment, such as `write:before`, `publish:during` or `erase:after`. Without it, the
 program runs as usual. FAULT_CALL is the number of the call, counted from 1. FAULT_DELAY_MS is the time from the
@@ -62,4 +64,4 @@ def arm_from_environment() -> None:
 
 if __name__ == "__main__":
     arm_from_environment()
-    sys.exit(main(["worker"]))
+    sys.exit(main(["worker", *sys.argv[1:]]))

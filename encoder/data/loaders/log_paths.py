@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from encoder.data.loaders.formats import FORMATS, format_from_name
+from encoder.data.loaders.tables.archive import archive_files, is_archive
 from encoder.errors import InputError
 
 _HIDDEN = (".", "_")  # how the names of files begin that are no part of a log, such as _SUCCESS
@@ -21,13 +22,15 @@ def log_paths(logs: Path | str | Sequence[Path | str]) -> list[Path]:
     """The files of a log, in the order of the arguments. A folder or a glob stands for its files in order of name.
 
     A folder stands for the files in it and in the folders in it, except for names that begin with a dot or an
-    underscore. A name that exists is no glob. Raises InputError for a folder or a glob without files, and when a file
-    is named twice.
+    underscore. The folder of an archive stands for the files that the archive's segments list. A name that exists is no
+    glob. Raises InputError for a folder or a glob without files, and when a file is named twice.
     """
     found: list[Path] = []
     for log in [logs] if isinstance(logs, str | Path) else logs:
         path = Path(log)
-        if path.is_dir():
+        if is_archive(path):
+            files = archive_files(path)
+        elif path.is_dir():
             files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _is_hidden(file, path)]
         elif not path.exists() and glob.has_magic(str(log)):
             files = [Path(name) for name in sorted(glob.glob(str(log), recursive=True)) if Path(name).is_file()]

@@ -1,7 +1,10 @@
 """Faults of the workers: a worker is killed, ended, frozen, added or removed."""
 
+import os
+import signal
 import time
 
+from streams.local.process.process_ids import is_running
 from tests.faults.registry import scenario
 from tests.faults.supervisor import Environment
 from tests.faults.trial import Trial
@@ -20,6 +23,25 @@ def kill(trial: Trial) -> None:
         slot = trial.draw.choice(trial.supervisor.slots)
         with trial.fault("SIGKILL"):
             trial.supervisor.kill(slot)
+    trial.wait_for_recovery()
+
+
+@scenario(small={"faults": 4}, long={"faults": 30, "gap_s": (1.0, 7.0)}, session_timeout_s=SESSION_S)
+def kill_of_processes(trial: Trial) -> None:
+    """`thalweg worker --processes 3`: one of its processes is killed (SIGKILL), and every fourth time all of them."""
+    supervisor = trial.supervisor
+    supervisor.options = ("--processes", "3")
+    trial.under_load(workers=1)
+    for count in range(1, trial.size.faults + 1):
+        trial.wait_for_next_fault()
+        worker = supervisor.slots[0].current
+        children = worker.children()
+        with trial.fault("SIGKILL of a process"):
+            if count % 4 == 0:  # The processes end with their supervisor, which is started again.
+                supervisor.kill(supervisor.slots[0])
+                trial.wait_until(lambda pids=children: not any(map(is_running, pids)), 30, "all processes have ended")
+            elif children:
+                os.kill(trial.draw.choice(children), signal.SIGKILL)
     trial.wait_for_recovery()
 
 

@@ -19,6 +19,7 @@ import msgspec
 from encoder.data.loaders.columns.mapped_rows import Milliseconds, mapped_row
 from encoder.data.loaders.columns.mapping import ATTRIBUTES, ColumnMapping
 from encoder.data.loaders.row_batches import RowBatch
+from encoder.data.loaders.tables.archive import ArchivedEvents, is_archived, with_parsed_attributes
 from encoder.data.loaders.tables.parquet_files import open_parquet
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class Parquet:
     @contextmanager
     def opened(self, path: Path, dictionaries: Sequence[str] = ()) -> "Iterator[ParquetColumns]":
         """Open a file. dictionaries: columns to read as dictionary arrays. Raises InputError as `batches` does."""
-        with open_parquet(path, _remedy(path), dictionaries) as file:
+        with open_parquet(path, _remedy(path), dictionaries) as opened:
+            file = ArchivedEvents(opened) if is_archived(opened.schema_arrow) else opened
             found = list(_paths(file.schema_arrow))
             paths = dict(found)
             repeated = [".".join(names) for names, count in Counter(names for _, names in found).items() if count > 1]
@@ -60,7 +62,7 @@ class ParquetColumns:
     """The columns of an open file that are fields of an event."""
 
     mapping: ColumnMapping
-    file: Any  # pyarrow.parquet.ParquetFile
+    file: Any  # pyarrow.parquet.ParquetFile or ArchivedEvents
     column_of: dict[str, str]  # field or attributes.NAME -> column
     paths: dict[str, tuple[str, ...]]  # column -> the names on its path
 
@@ -82,6 +84,8 @@ class ParquetColumns:
         time_column = self.column_of["event_time_ms"]
         values = {column: _values(self.array(table, column), column == time_column) for column in self.names}
         rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+        if isinstance(self.file, ArchivedEvents):
+            rows = [with_parsed_attributes(row) for row in rows]
         events = [mapped_row(self.mapping, self.column_of, row) for row in rows]
         return RowBatch(lines, [_as_json(row) for row in rows], events)
 
