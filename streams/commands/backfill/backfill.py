@@ -2,7 +2,7 @@
 
 A block goes through the steps of a worker's batch, without evaluation events. While threads step the lanes of a block,
 the next block is read and planned. The plan of a block needs what the block before changes of its users, except for
-their states.
+their states. While the users of a partition are stored, the next partition is stepped.
 """
 
 import asyncio
@@ -59,12 +59,13 @@ class Backfill:
         self._planner = BlockPlanner(users.arena, users.unsaved, bundle.initial_state, threads)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="step")
         self._stepping: list[Future[None]] = []
+        self._saving: asyncio.Task[None] | None = None
         self._sequence = 0
 
     async def run(self, reader: ArchiveReader, partition: int, offsets: Covered) -> None:
-        """Step these offsets of a partition. Afterwards everything up to their end is stored and committed.
+        """Step these offsets of a partition. They are stored and committed when `finish` returns, or the next call.
 
-        Raises ArchiveError, BrokerError, StoreError, SettingsError.
+        Raises ArchiveError, BrokerError, StoreError, SettingsError, also for the partition before.
         """
         rows = min(BLOCK_ROWS, self._users.arena.capacity)
         blocks = read_history(reader, self._bundle, partition, offsets.first, offsets.end, rows)
@@ -76,6 +77,7 @@ class Backfill:
                 await self._step(history)
                 if time.monotonic() >= next_commit_s and history.end < offsets.end:
                     await self._confirm(partition, history.end)
+                    await self.finish()  # The next block changes the same users.
                     next_commit_s = time.monotonic() + COMMIT_EVERY_S
         await self._confirm(partition, offsets.end)
 
@@ -86,11 +88,11 @@ class Backfill:
         progress.skipped += history.skipped
         if not len(block):
             return
-        await self._users.restore(block.user_ids, block.partition, self._sequence, self.settle)
-        planned = self._planner.plan(block, self._sequence)
+        await self._users.restore(block.user_ids, block.partition, self._sequence, self.finish)
+        planned = await asyncio.to_thread(self._planner.plan, block, self._sequence)
         progress.events += planned.events
         progress.already_applied += planned.replayed
-        self.settle()
+        await self._settle()
         arena, graphs = self._users.arena, self._graphs
         self._stepping = [self._threads.submit(step_lane, planned, lane, arena, graphs) for lane in planned.lanes]
         if len(planned.rare):
@@ -112,16 +114,29 @@ class Backfill:
         if stepped.erased:
             await self._users.erase(stepped.erased)
 
-    def settle(self) -> None:
-        """Wait until the states in memory are those after the last planned block. Raises what a step raises."""
+    async def finish(self) -> None:
+        """Return when the states in memory are those after the last block, and nothing is being stored."""
+        await self._settle()
+        if self._saving is not None:
+            await self._saving
+            self._saving = None
+
+    async def _settle(self) -> None:
+        """Return when the states in memory are those after the last planned block."""
         for future in self._stepping:
-            future.result()
+            await asyncio.wrap_future(future)
         self._stepping = []
 
     async def _confirm(self, partition: int, end: int) -> None:
-        """Commit that everything before the offset is stored."""
-        self.settle()
-        await self._users.save()
+        """Begin to store everything before the offset, and to commit the offset.
+
+        The users of other partitions may be stepped meanwhile, because no event of theirs changes these users.
+        """
+        await self.finish()
+        self._saving = asyncio.create_task(self._save_and_commit(partition, end))
+
+    async def _save_and_commit(self, partition: int, end: int) -> None:
+        await self._users.save(self._users.unsaved_slots())
         await self._commit({partition: end})
         self._progress.commits += 1
 
@@ -131,4 +146,7 @@ class Backfill:
         arena.drop(np.flatnonzero(arena.partition >= 0))
 
     def close(self) -> None:
+        """End the threads. After a failure, nobody waits for what was being stored."""
+        if self._saving is not None and not self._saving.cancel():
+            self._saving.exception()  # which another failure came before
         self._threads.shutdown(cancel_futures=True)

@@ -109,6 +109,7 @@ class _Run:
                     break
                 for partition, offsets in stages.items():
                     await self._backfill.run(reader, partition, offsets)
+                await self._backfill.finish()
                 if view.held:
                     self._backfill.begin_epoch()
             if view.held:
@@ -119,6 +120,7 @@ class _Run:
             await self._registration.run()
         finally:
             self._backfill.close()
+            self._offsets.close()
             await self._publisher.stop()
 
     def _view(self) -> EpochView:

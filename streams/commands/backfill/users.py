@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import repeat
 from typing import Protocol
 
@@ -77,12 +77,12 @@ class Users:
         self._progress = progress
 
     async def restore(
-        self, user_ids: Sequence[str], partition: int, sequence: int, settle: Callable[[], object]
+        self, user_ids: Sequence[str], partition: int, sequence: int, settle: Callable[[], Awaitable[None]]
     ) -> None:
         """Bring these users into memory, for block number `sequence`, and keep a slot free for each new one.
 
-        settle: makes the states of the memory current. Raises SettingsError where the memory is too small, and
-        StoreError.
+        settle: makes the states in memory current, and ends a call of `save`. Raises SettingsError where the memory is
+        too small, and StoreError.
         """
         arena = self.arena
         slots = arena.slots(user_ids)
@@ -95,8 +95,8 @@ class Users:
                 "arena_max_users (THALWEG_ARENA_MAX_USERS)"
             )
         if len(coldest):
-            settle()
-            await self._save(coldest[self.unsaved[coldest]])
+            await settle()
+            await self.save(coldest[self.unsaved[coldest]])
             arena.drop(coldest)
         wanted = missing
         if self._is_fresh:
@@ -118,11 +118,12 @@ class Users:
         """Publish dead letters."""
         await self._publisher.publish([], letters)
 
-    async def save(self) -> None:
-        """Write the row of every user who has changed, and publish the user's update."""
-        await self._save(np.flatnonzero(self.unsaved & (self.arena.partition >= 0)))
+    def unsaved_slots(self) -> NDArray[np.int64]:
+        """The slots of the users who have changed since their row was written."""
+        return np.flatnonzero(self.unsaved & (self.arena.partition >= 0))
 
-    async def _save(self, slots: NDArray[np.int64]) -> None:
+    async def save(self, slots: NDArray[np.int64]) -> None:
+        """Write the rows of these slots, and publish their updates. Nothing may change these users meanwhile."""
         updating: asyncio.Task[None] | None = None
         for at in range(0, len(slots), SAVED_AT_ONCE):
             part = slots[at : at + SAVED_AT_ONCE]

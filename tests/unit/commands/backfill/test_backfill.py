@@ -113,6 +113,7 @@ def run(cluster: Cluster, logs: Sequence[Log], capacity: int, is_fresh: bool = F
             first = cluster.committed.get(partition, 0)
             if first < len(log):
                 await filling.run(Archive(logs), partition, Covered(first, len(log)))
+        await filling.finish()
 
     try:
         asyncio.run(step())
@@ -212,5 +213,9 @@ def test_users_who_do_not_fit_into_memory_are_named() -> None:
     users = Users(
         Arena(3, WIDTH, WIDTH), Cluster(), Cluster(), OutputEncoder("events", "gru-1", 5, 0, 1), 1, True, Progress()
     )
+
+    async def settle() -> None:
+        raise AssertionError("no user can be dropped")
+
     with pytest.raises(SettingsError, match="raise arena_max_users"):
-        asyncio.run(users.restore(["a", "b", "c", "d"], 0, 1, lambda: None))
+        asyncio.run(users.restore(["a", "b", "c", "d"], 0, 1, settle))
