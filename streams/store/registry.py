@@ -1,6 +1,8 @@
 """What Cassandra knows of bundles and of the topic's epochs."""
 
 import logging
+import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from operator import attrgetter, itemgetter
 
@@ -9,7 +11,8 @@ import msgspec
 from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError, StoreError
 from streams.config.settings import Settings
-from streams.engine.epochs import Epoch
+from streams.engine.codec import decoder_rules
+from streams.engine.epochs import Epoch, EpochView, epoch_view
 from streams.store.cql_schema import stored_name
 from streams.store.session import Session
 
@@ -46,7 +49,7 @@ class Registry:
     def announce(self, bundle: Bundle, updates_topic: str) -> None:
         """Enter the bundle, so that readers find its tables and its updates. Blocks.
 
-        The item vectors follow, and then the bundle may become the active one: see `streams.worker.registration`.
+        The item vectors follow, and then the bundle may become the active one: see `streams.store.registration`.
 
         updates_topic: of `settings_of`, to which the bundle's workers publish from now on. Raises StoreError, also
         where another bundle has become the first of the keyspace meanwhile. Raises SettingsError for a retired bundle.
@@ -137,7 +140,7 @@ class Registry:
         name: of a `RecordDecoder`. A change is allowed, because a new action in a mapping is no reason to begin anew. A
         warning says what the change means.
         """
-        others = [one for one in self.mappings(bundle_id) if rules_of(one) != rules_of(name)]
+        others = [one for one in self.mappings(bundle_id) if decoder_rules(one) != decoder_rules(name)]
         if others:
             logger.warning(
                 "bundle %s: events are read by %s from now on, and earlier events were read by %s; rows keep the "
@@ -158,8 +161,8 @@ class Registry:
         A mapping whose file was renamed is the same mapping. Raises SettingsError where this mapping is not among them:
         all rows would differ from what this mapping gives.
         """
-        names = list({rules_of(one): one for one in self.mappings(bundle_id)}.values())
-        if names and rules_of(name) not in map(rules_of, names):
+        names = list({decoder_rules(one): one for one in self.mappings(bundle_id)}.values())
+        if names and decoder_rules(name) not in map(decoder_rules, names):
             raise SettingsError(
                 f"the workers of bundle {bundle_id} read the topic by {names[-1]}, and this command would read the "
                 f"topic by {name}: give this command the setting mapping (THALWEG_MAPPING) that the workers have"
@@ -210,6 +213,19 @@ class Registry:
         rows = self._session.execute(f"read the epochs of topic {topic}", query, [topic])
         return [Epoch(number, topic_id, count, tuple(barrier or ())) for number, topic_id, count, barrier in rows]
 
+    def view(self, topic: str, topic_id: uuid.UUID, partitions: int, passed: Mapping[int, int]) -> EpochView:
+        """What a group may read of the topic now (`epoch_view`). Enters the first epoch of a topic with this id.
+
+        Blocks. Raises StoreError.
+        """
+        while True:
+            epochs = self.epochs(topic)
+            view = epoch_view(epochs, topic_id, partitions, passed)
+            if view is not None:
+                return view
+            number = max((epoch.number for epoch in epochs), default=-1) + 1
+            self.begin_epoch(topic, Epoch(number, topic_id, partitions, ()))
+
     def begin_epoch(self, topic: str, epoch: Epoch) -> None:
         """Enter the epoch, unless another worker has entered this number meanwhile. Blocks. Raises StoreError."""
         statement = (
@@ -237,8 +253,3 @@ def check_not_retired(record: BundleRecord | None, keyspace: str) -> None:
             "deleted rows would hide new rows: serve the bundle with another keyspace (THALWEG_KEYSPACE) and another "
             "group (THALWEG_GROUP), or export the model again with other options, which gives another bundle id"
         )
-
-
-def rules_of(name: str) -> str:
-    """What decides the events of records, from the name of a `RecordDecoder`: a mapping's fingerprint, not its file."""
-    return name.rpartition("-")[2]

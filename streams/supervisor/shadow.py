@@ -10,7 +10,10 @@ from pathlib import Path
 import msgspec
 
 from export.runtime.bundle import Bundle
-from streams.config.errors import InputError, SettingsError
+from streams.archive.opening import open_reader
+from streams.broker.topics import describe_topic
+from streams.config.cores import usable_cores
+from streams.config.errors import InputError
 from streams.config.loading import load_settings
 from streams.config.settings import Settings
 from streams.store.bundles.aliases import Aliases
@@ -75,5 +78,16 @@ def challenge(settings: Settings, bundle_id: str, replaces: bool) -> None:
 
 
 def backfill(settings: Settings, bundle: Bundle, archive: str) -> None:
-    """Apply the events of an archive. Raises SettingsError: this version cannot."""
-    raise SettingsError(f"--from {archive}: this version has no backfill for {bundle.bundle_id}")
+    """Apply the events of an archive, as `thalweg backfill` does. A second call goes on where the first one stopped.
+
+    Does nothing where the bundle has applied the whole archive. Raises ThalwegError.
+    """
+    reader = open_reader(archive)
+    topic = describe_topic(settings, settings.behavior_topic, settings.consumer_group_id(bundle.bundle_id))
+    if all(topic.committed.get(partition, 0) >= (reader.end(partition) or 0) for partition in reader.partitions):
+        print(f"shadow: the events of {archive} are applied already", flush=True)
+        return
+    from streams.commands.backfill.stages import backfill as apply  # loads pyarrow, which is an extra
+
+    done = apply(settings, bundle, archive, usable_cores())
+    print(f"shadow: {done.events:,} events of {archive} applied in {done.elapsed_s:,.1f} s", flush=True)

@@ -29,6 +29,7 @@ from streams.health.metrics import WorkerMetrics
 from streams.health.rights.check import check_broker_rights, check_store_rights
 from streams.health.tracing import Tracing, open_tracing
 from streams.health.watchdog import Watchdog
+from streams.store.registration import Registration
 from streams.store.store import Store, open_store
 from streams.worker.app import App, Parts
 from streams.worker.assignment import Assignment, Handover
@@ -36,7 +37,6 @@ from streams.worker.in_order import InFlight
 from streams.worker.intake import Intake
 from streams.worker.pipeline import Pipeline
 from streams.worker.rebuild import Rebuilder
-from streams.worker.registration import Registration
 from streams.worker.residency import Residency
 from streams.worker.source import Source
 from streams.worker.traced_pipeline import Places, TracedPipeline

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from streams.contracts.comparisons import BundleComparison
-from streams.store.registry import rules_of
+from streams.engine.codec import decoder_rules
 
 CAUGHT_UP_WITHIN_S = 5.0  # the time in which a group must commit everything that the topic held
 RECENT_MS = 3_600_000  # the age at which a comparison says nothing about the traffic of today
@@ -42,7 +42,11 @@ def lacking_readiness(ready: Readiness, active: str, active_mapping: str | None)
         )
     if ready.item_vectors < ready.items:
         yield f"only {ready.item_vectors:,} of {ready.items:,} item vectors of {name} are stored"
-    if ready.mapping is not None and active_mapping is not None and rules_of(ready.mapping) != rules_of(active_mapping):
+    if (
+        ready.mapping is not None
+        and active_mapping is not None
+        and decoder_rules(ready.mapping) != decoder_rules(active_mapping)
+    ):
         yield f"{name} reads the topic by {ready.mapping}, and {active} by {active_mapping}"
 
 

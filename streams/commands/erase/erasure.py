@@ -14,7 +14,7 @@ from streams.config.errors import InputError
 from streams.config.settings import Settings
 from streams.contracts.behavior_events import ERASE_HEADER
 from streams.engine.codec import Rejected, decode
-from streams.store.held_rows import HeldRow, HeldRows
+from streams.store.bundles.held_rows import HeldRow, HeldRows
 from streams.store.session import Session
 
 LOOK_EVERY_S = 0.5

@@ -50,7 +50,7 @@ def cassandra_rights(keyspace: str, role: Role, width: int) -> list[CassandraRig
 
     rows = representations_table(width)
     of_history = ("bundles", "sources", "behavior_topic")
-    if role == "worker":
+    if role in ("worker", "backfill"):
         shared = (
             "item_vectors_stored",
             "bundles",

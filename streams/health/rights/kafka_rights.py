@@ -131,6 +131,20 @@ def _worker(settings: Settings) -> list[KafkaRight]:
     ]
 
 
+def _backfill(settings: Settings) -> list[KafkaRight]:
+    written = (settings.updates_topic, settings.dead_letter_topic)
+    described = (settings.evaluation_topic, settings.metrics_topic)
+    checked = (settings.behavior_topic, *written, *described)
+    return [
+        *_topics("Read", settings.behavior_topic),  # A commit of offsets needs the right.
+        *_topics("Write", *written),
+        *_topics("Describe", *described),
+        _groups(settings, "Read"),
+        KafkaRight("transactional-id", group_prefix(settings), "Write", is_prefix=True),
+        *_topics("DescribeConfigs", *checked, use=CHECK_OF_SETTINGS),
+    ]
+
+
 def _serve(settings: Settings) -> list[KafkaRight]:
     of_page = (
         settings.metrics_topic,
@@ -204,8 +218,13 @@ def _retire(settings: Settings) -> list[KafkaRight]:
     ]
 
 
+def _archive(settings: Settings) -> list[KafkaRight]:
+    return _topics("Read", settings.behavior_topic)
+
+
 _RIGHTS = {
     "worker": _worker,
+    "backfill": _backfill,
     "serve": _serve,
     "monitor": _monitor,
     "replay": _replay,
@@ -217,4 +236,5 @@ _RIGHTS = {
     "promote": _promote,
     "rollback": _bundles,
     "retire": _retire,
+    "archive": _archive,
 }

@@ -16,5 +16,7 @@ Role = Literal[
     "promote",
     "rollback",
     "retire",
+    "archive",
+    "backfill",
 ]
 ROLES: tuple[Role, ...] = get_args(Role)

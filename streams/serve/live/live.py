@@ -43,9 +43,10 @@ HEARTBEAT = b": the server is there\n\n"
 class Live:
     """The stream of the page. All methods belong to the event loop of the server."""
 
+    seen: SeenUsers | None  # None until the bundle's map is made
+
     def __init__(self, settings: Settings, current: Callable[[], Model], topic_of: Callable[[str], str]) -> None:
         """current: the model that answers now. topic_of: the updates topic of a bundle id; blocks, may raise."""
-        self.seen: SeenUsers | None = None  # None until the bundle's map is made
         self.is_ending: Callable[[], bool] = lambda: False  # whether the server stops, which ends the streams
         self._settings = settings
         self._current = current

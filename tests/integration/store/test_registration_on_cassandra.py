@@ -22,12 +22,12 @@ from streams.engine.planning.rows import Rows
 from streams.local import LocalServices
 from streams.store import cql_schema, session
 from streams.store.cql_schema import item_vectors_table
+from streams.store.registration import Registration
 from streams.store.row_batches import BYTES
 from streams.store.schema_creation import create_missing
 from streams.store.session import Session, connect
 from streams.store.store import open_store
 from streams.worker import registration
-from streams.worker.registration import Registration
 from tests.support.bundles import tiny_bundle
 
 ITEMS = 250

@@ -19,7 +19,7 @@ from streams.serve.lookalikes.follower import LookalikeFollower
 from streams.serve.routes import erasures
 from streams.serve.routes.questions import explanations
 from streams.serve.scoring import active_model
-from streams.store.held_rows import HeldRows
+from streams.store.bundles.held_rows import HeldRows
 
 
 class _SlowToEnd(LookalikeFollower):
