@@ -62,13 +62,16 @@ def pair(
     worker.start()
     old.wait_until_committed()
     wait_until(lambda: standing(old.settings, old.bundle.bundle_id)["state"] == "serving")
-    challenger = shadow(new, "first-shadow")
-    challenger.start()
-    new.wait_until_committed()
-    challenger.stop()
-    assert challenger.exit_code == 0, challenger.log.read_text()
-    challenger = shadow(new, "second-shadow")  # a second start goes on
-    challenger.start()
+    archive = str(old.folder / "archive")
+    kept = run_thalweg(old.settings, "archive", "--to", archive)
+    assert kept.returncode == 0, kept.stderr
+    for name, said in (("first", "1,000 events of"), ("second", "are applied already")):  # a second start goes on
+        challenger = shadow(new, name, "--from", archive)
+        challenger.start()
+        assert said in challenger.log.read_text()
+        if name == "first":
+            challenger.stop()
+            assert challenger.exit_code == 0, challenger.log.read_text()
     new.wait_until_committed()
     wait_until(lambda: standing(old.settings, new.bundle.bundle_id)["item_vectors"] == 500)
     yield Pair(old, new, challenger)
@@ -76,8 +79,8 @@ def pair(
         one.stop()
 
 
-def shadow(new: Deployment, name: str) -> WorkerProcess:
-    command = (sys.executable, "-m", "streams.cli", "shadow", str(new.bundle.path))
+def shadow(new: Deployment, name: str, *arguments: str) -> WorkerProcess:
+    command = (sys.executable, "-m", "streams.cli", "shadow", str(new.bundle.path), *arguments)
     return WorkerProcess(new.settings, new.folder / f"{name}.log", command)
 
 
