@@ -9,7 +9,7 @@ from typing import NamedTuple
 from streams.commands.bundles.command import bytes_text, rows_text
 from streams.commands.bundles.kafka_deletion import delete_group, delete_topic, forget_updates
 from streams.commands.bundles.standing import Bundles, named_bundle, open_bundles
-from streams.config.errors import InputError
+from streams.config.errors import InputError, ThalwegError
 from streams.config.loading import load_settings
 from streams.health.rights.check import check_broker_rights
 from streams.store.bundles.deletion import BundleDeletion, most_partitions
@@ -104,7 +104,12 @@ class Retirement:
         """Delete step by step. Yields what each step did. Raises StoreError, BrokerError."""
         bundle_id, settings = self.record.bundle_id, self._bundles.settings
         self._stored.begin()
-        self.check()  # A worker that started before the mark is a member of the group by now, or refuses to start.
+        try:
+            self.check()  # A worker that started before the mark is a member of the group by now, or refuses to start.
+        except ThalwegError:
+            if self.record.retirement_began_at is None:  # Nothing of the bundle is deleted yet.
+                self._stored.give_up()
+            raise
         self._bundles.aliases.drop_challenger(bundle_id)
         yield f"rows: {self._stored.delete_rows(self._last_epoch, self._size.rows, _teller('rows')):,} deleted"
         yield f"item vectors: {self._stored.delete_item_vectors(_teller('item vectors')):,} deleted"

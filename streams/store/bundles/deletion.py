@@ -30,6 +30,10 @@ class BundleDeletion:
         statement = f"UPDATE {self._keyspace}.bundles SET retirement_began_at = toTimestamp(now()) WHERE bundle_id = %s"
         self._mark(f"{statement} IF retirement_began_at = NULL")
 
+    def give_up(self) -> None:
+        """Take the mark away, before anything was deleted."""
+        self._mark(f"UPDATE {self._keyspace}.bundles SET retirement_began_at = NULL WHERE bundle_id = %s IF EXISTS")
+
     def end(self) -> None:
         """Say that nothing is left of the bundle."""
         self._mark(
