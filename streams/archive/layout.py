@@ -26,6 +26,7 @@ LOCK = "lock"
 EVENTS, SEGMENTS, CLAIMS, GAPS = "events", "segments", "claims", "gaps"
 DAY_MS = 86_400_000
 
+_CLAIM = re.compile(r"^partition=(\d+)/(\d{20})\.json$")
 _SPAN = re.compile(r"^partition=(\d+)/(\d{20})-(\d{20})\.json$")
 _EVENT_FILE = re.compile(r"^day=[^/]+/partition=(\d+)/(\d{20})-(\d{20})(?:\.\d+)?\.parquet$")
 
@@ -98,6 +99,12 @@ def next_revision(path: str) -> str:
     whole, _, _ = path.rpartition(".parquet")
     name, _, revision = whole.rpartition(".")
     return f"{name}.{int(revision) + 1}.parquet" if name and revision.isdigit() else f"{whole}.1.parquet"
+
+
+def parse_claim(name: str) -> tuple[int, int] | None:
+    """Partition and first offset from a name below `claims`; None for another file."""
+    found = _CLAIM.match(name)
+    return found and (int(found[1]), int(found[2]))
 
 
 def parse_span(name: str) -> tuple[int, Span] | None:

@@ -8,7 +8,7 @@ write the same rows too, and the slower one is refused at `create`.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -19,8 +19,10 @@ import pyarrow.parquet as pq
 from streams.archive.columns import to_batch
 from streams.archive.files import ArchiveFiles
 from streams.archive.layout import (
+    CLAIMS,
     DAY_MS,
     DESCRIPTION,
+    EVENTS,
     Claim,
     Description,
     Segment,
@@ -29,6 +31,8 @@ from streams.archive.layout import (
     claim_path,
     events_path,
     gap_path,
+    parse_claim,
+    parse_events_path,
     segment_path,
 )
 from streams.archive.reader import ArchiveReader, check_description, read_description
@@ -57,6 +61,14 @@ def open_archive(files: ArchiveFiles, description: Description) -> ArchiveReader
         )
     check_description(files.address, found, description.topic, description.topic_id, description.decoder)
     return ArchiveReader(files, found)
+
+
+def first_claims(files: ArchiveFiles) -> dict[int, int]:
+    """By partition, the offset of the first claim. An archive begins there, also where no segment is written yet."""
+    found: dict[int, int] = {}
+    for partition, first in filter(None, map(parse_claim, files.names(CLAIMS))):
+        found[partition] = min(first, found.get(partition, first))
+    return found
 
 
 class SegmentWriter:
@@ -104,7 +116,15 @@ class SegmentWriter:
         segment = Segment(first=span.first, last=last, files=tuple(self._write_files(span)))
         if not self._files.create(segment_path(self.partition, span), _encode(segment)):
             raise self._refusal()
+        if self.claimed is not None:
+            self._delete_leftovers(span, {file.path for file in segment.files})
         return segment
+
+    def _delete_leftovers(self, span: Span, listed: Collection[str]) -> None:
+        """Delete the files of a process that was killed, and has read records that retention has deleted since then."""
+        for name in self._files.names(EVENTS):
+            if parse_events_path(name) == (self.partition, span) and f"{EVENTS}/{name}" not in listed:
+                self._files.delete(f"{EVENTS}/{name}")
 
     def _claim(self) -> int | None:
         """Where the segment ends, if that is decided."""

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -17,7 +18,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from streams.archive.files import ArchiveFiles
 from streams.archive.layout import FORMAT, Description, Segment, Span
 from streams.archive.reader import ArchiveReader
-from streams.archive.writer import SegmentWriter, open_archive
+from streams.archive.writer import SegmentWriter, first_claims, open_archive
 from streams.broker.clients import open_consumer
 from streams.broker.topic_reader import POLL_RECORDS, read_positions
 from streams.broker.topics import Topic, TopicIdReader, describe_topic
@@ -80,14 +81,23 @@ class Archiving:
                 format=FORMAT, topic=topic.name, topic_id=str(topic.topic_id), decoder=self._decoder.name
             )
             archive = open_archive(self._files, description)
-            begins = {partition: self._begin(archive, topic, partition) for partition in range(topic.partitions)}
+            claims = first_claims(self._files)
+            begins = {
+                partition: self._begin(archive, topic, partition, claims.get(partition))
+                for partition in range(topic.partitions)
+            }
             self.archived.positions = begins
             with closing(self._ids):
                 asyncio.run(self._copy(topic, dict(begins), tell))
 
-    def _begin(self, archive: ArchiveReader, topic: Topic, partition: int) -> int:
-        """The next offset to archive. A new archive begins with the first record that is left in the topic."""
+    def _begin(self, archive: ArchiveReader, topic: Topic, partition: int, claim: int | None) -> int:
+        """The next offset to archive. A new archive begins with the first record that is left in the topic.
+
+        claim: where the first segment of the partition begins, if that is decided.
+        """
         end, start = archive.end(partition), topic.start_offsets[partition]
+        if end is None:
+            end = claim
         if end is None:
             return start
         archive.check_end(partition, topic.stable_offsets[partition])
@@ -125,13 +135,16 @@ class Archiving:
             for partition, begin in begins.items():
                 while begin < ends[partition]:
                     segment = SegmentWriter(self._files, self._name, partition, begin)
-                    end = await self._fill(consumer, segment, Span(begin, ends[partition] - 1))
+                    before = read - begin  # offsets of this run in other partitions and segments
+                    told = partial(_tell_sum, tell, before, total)
+                    end = await self._fill(consumer, segment, Span(begin, ends[partition] - 1), told)
                     await asyncio.to_thread(self._commit, topic, segment, end - 1)
-                    read, begin = read + end - begin, end
+                    read, begin = before + end, end
                     self.archived.positions[partition] = end
-                    tell(read, total)
 
-    async def _fill(self, consumer: AIOKafkaConsumer, segment: SegmentWriter, span: Span) -> int:
+    async def _fill(
+        self, consumer: AIOKafkaConsumer, segment: SegmentWriter, span: Span, tell: Callable[[int], None]
+    ) -> int:
         """Read records into a segment. span: what is left of the partition. Returns the offset behind the segment."""
         at, end = span.first, (span.last if segment.claimed is None else segment.claimed) + 1
         tp = TopicPartition(self._name, segment.partition)
@@ -147,6 +160,7 @@ class Archiving:
                 async for position, records in read_positions(consumer, self._name, segment.partition, at, end):
                     segment.add(records, self._decoder.decode_batch(records))
                     at = position
+                    tell(at)
                     if segment.claimed is None and segment.is_full:
                         return at
             except OffsetOutOfRangeError as error:
@@ -164,3 +178,7 @@ class Archiving:
                 f"topic {self._name} was deleted and made again while this command read the topic; name another archive"
             )
         self.archived.add(segment.commit(last), segment.records)
+
+
+def _tell_sum(tell: Callable[[int, int], None], before: int, total: int, at: int) -> None:
+    tell(before + at, total)

@@ -21,7 +21,6 @@ from streams.commands.backfill.progress import Progress
 from streams.commands.backfill.strays import letters_of
 from streams.commands.backfill.users import Users
 from streams.engine.codec import Outcome
-from streams.engine.outputs import OutputEncoder
 from streams.engine.planning.candidates import Part
 from streams.engine.planning.columns.planner import BlockPlanner
 from streams.engine.planning.columns.stepping import step_lane
@@ -41,7 +40,6 @@ class Backfill:
         bundle: Bundle,
         graphs: Graphs,
         users: Users,
-        encoder: OutputEncoder,
         topic: str,
         commit: Callable[[Mapping[int, int]], Awaitable[None]],
         threads: int,
@@ -51,7 +49,6 @@ class Backfill:
         self._bundle = bundle
         self._graphs = graphs
         self._users = users
-        self._encoder = encoder
         self._topic = topic
         self._commit = commit
         self._progress = progress
@@ -109,8 +106,7 @@ class Backfill:
         slots = arena.slots(stepped.rows.select(stepped.updated_rows()).user_id)
         self._users.unsaved[slots[slots >= 0]] = True
         if stepped.rejected:
-            letters = letters_of(self._topic, partition, stepped.rejected, records, outcomes)
-            await self._users.reject(list(self._encoder.letters(letters, ())))
+            await self._users.reject(letters_of(self._topic, partition, stepped.rejected, records, outcomes))
         if stepped.erased:
             await self._users.erase(stepped.erased)
 

@@ -94,7 +94,7 @@ class _Run:
         arena = Arena(settings.arena_max_users, manifest.state_width, manifest.representation_width)
         users = Users(arena, store.users, self._publisher, self._encoder, _generation(), _is_fresh(store), progress)
         self._backfill = Backfill(
-            bundle, Stepper(bundle, on_cpu=True), users, self._encoder, topic.name, self._commit, threads, progress
+            bundle, Stepper(bundle, on_cpu=True), users, topic.name, self._commit, threads, progress
         )
 
     async def run(self, reader: ArchiveReader, covered: dict[int, Covered]) -> None:

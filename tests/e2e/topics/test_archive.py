@@ -4,7 +4,9 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import TopicPartition
@@ -12,11 +14,13 @@ from kafka import TopicPartition
 from streams.archive.files import open_files
 from streams.archive.opening import open_reader
 from streams.archive.removal import last_erasure, remove_user
+from streams.archive.writer import SegmentWriter
 from streams.broker.topics import broker_admin, describe_topic
+from streams.commands.archive import archiving
 from streams.commands.archive.archiving import Archived, Archiving
 from streams.commands.verify.verification import verify
 from streams.config.errors import InputError
-from streams.engine.codec import ContractDecoder
+from streams.engine.codec import ContractDecoder, Outcome
 from tests.support.archives import differences, object_store
 from tests.support.deployment import Deployment, environment_of, run_thalweg, shopping
 from tests.support.topics import TransactionalProducer
@@ -25,9 +29,9 @@ BROKEN = [(b"ann", b"no event"), (None, b"{}"), (b"bob", None)]  # two rejected 
 
 
 def archive(deployment: Deployment, place: str | Path, accept_gaps: bool = False) -> Archived:
-    archiving = Archiving(deployment.settings, open_files(str(place)), ContractDecoder(), accept_gaps)
-    archiving.run()
-    return archiving.archived
+    run = Archiving(deployment.settings, open_files(str(place)), ContractDecoder(), accept_gaps)
+    run.run()
+    return run.archived
 
 
 def kill(deployment: Deployment, place: str | Path, *faults: str) -> None:
@@ -120,4 +124,31 @@ def test_records_that_were_deleted_before_they_were_archived_are_a_gap(deploymen
     assert archive(deployment, tmp_path, accept_gaps=True).deleted == 7 * len(ends)
     reader = open_reader(str(tmp_path))
     assert {partition: reader.complete_from(partition) for partition in ends} == {p: end + 7 for p, end in ends.items()}
+    assert differences(deployment.settings, str(tmp_path)) == []
+
+
+def test_records_that_are_deleted_while_they_are_read_are_a_gap(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fetch takes one batch of the producer. The client has fetched a few batches ahead when the others go."""
+    for seed in range(12):
+        deployment.send(shopping(40, 10, seed))
+    ends = describe_topic(deployment.settings, deployment.settings.behavior_topic).end_offsets
+    monkeypatch.setattr(archiving, "FETCH_BYTES", 1)
+    add, is_cut = SegmentWriter.add, False
+
+    def add_and_cut(self: SegmentWriter, records: Sequence[Any], outcomes: Sequence[Outcome]) -> None:
+        nonlocal is_cut
+        if records and not is_cut:
+            is_cut = True
+            cut(deployment, {self.partition: ends[self.partition] - 1})
+        add(self, records, outcomes)
+
+    monkeypatch.setattr(SegmentWriter, "add", add_and_cut)
+    found = archive(deployment, tmp_path, accept_gaps=True)
+    reader = open_reader(str(tmp_path))
+    assert found.deleted > 0
+    assert found.records + found.deleted == sum(ends.values())
+    assert reader.complete_from(0) == ends[0] - 1
+    assert next(reader.read(0)).column("offset")[0].as_py() == 0
     assert differences(deployment.settings, str(tmp_path)) == []

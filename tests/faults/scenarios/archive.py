@@ -14,7 +14,7 @@ SEGMENT_ROWS = 50
 
 @scenario(small={"faults": len(POINTS)}, long={"faults": 20 * len(POINTS), "rate": 200.0})
 def archive_killed(trial: Trial) -> None:
-    """The command kills itself (SIGKILL) at each of its steps, under load. The archive then equals the topic."""
+    """The command kills itself (SIGKILL) at each step in turn, under load. The archive equals the topic then."""
     trial.under_load(workers=1)
     draw, folder, log = trial.draw_of("points"), trial.folder / "archive", trial.folder / "archive.log"
     points = [POINTS[number % len(POINTS)] for number in range(trial.size.faults)]
@@ -40,4 +40,5 @@ def archive_killed(trial: Trial) -> None:
     last = run_thalweg(trial.settings, "archive", "--to", str(folder))
     if last.returncode:
         trial.problems.append(f"the archive was not completed: {last.stderr}")
+    trial.problems += [f"{path} is left" for path in folder.rglob("*.part")]
     trial.problems += differences(trial.settings, str(folder))

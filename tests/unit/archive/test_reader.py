@@ -10,7 +10,7 @@ from streams.archive.columns import ArchivedRecord, to_outcomes
 from streams.archive.files import open_files
 from streams.archive.layout import DAY_MS, Description, Span, segment_path
 from streams.archive.reader import ArchiveReader
-from streams.archive.writer import SegmentWriter, open_archive
+from streams.archive.writer import SegmentWriter, first_claims, open_archive
 from streams.config.errors import ArchiveError, InputError
 from streams.engine.codec import Erasure, Outcome, Several
 from tests.support.archives import DESCRIPTION, view, write_segment
@@ -127,6 +127,25 @@ def test_a_segment_is_full_by_rows_and_by_bytes(tmp_path: Path, monkeypatch: pyt
     segment = SegmentWriter(files, "events", 0, 0)
     segment.add([ArchivedRecord(0, 0)], [Erasure("u" * 10_000)])
     assert segment.is_full
+
+
+def test_a_segment_that_is_begun_again_has_the_same_end_and_leaves_no_file(tmp_path: Path) -> None:
+    """The first process has read a record of another day, which retention has deleted since then."""
+    files = open_files(str(tmp_path))
+    open_archive(files, DESCRIPTION)
+    first = SegmentWriter(files, "events", 0, 7)
+    first.add([ArchivedRecord(7, 0), ArchivedRecord(8, DAY_MS)], [view("u", 7), view("u", 8)])
+    first.commit(9)
+    (tmp_path / segment_path(0, Span(7, 9))).unlink()  # The process was killed before the commit.
+    assert (first_claims(files), ArchiveReader(files, DESCRIPTION).end(0)) == ({0: 7}, None)
+    again = SegmentWriter(files, "events", 0, 7)
+    assert again.claimed == 9
+    again.add_gap(Span(7, 7))
+    again.add([ArchivedRecord(8, DAY_MS)], [view("u", 8)])
+    [file] = again.commit(9).files
+    assert [f"events/{name}" for name in files.names("events")] == [file.path]
+    reader = ArchiveReader.open(str(tmp_path))
+    assert (offsets_of(reader), reader.complete_from(0)) == ([[8]], 8)
 
 
 def test_a_time_far_ahead_has_a_day(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def run(cluster: Cluster, logs: Sequence[Log], capacity: int, is_fresh: bool = F
     """Run a backfill to its end, from the offsets that are committed. Raises StoppedError."""
     progress, encoder = Progress(), OutputEncoder("events", "gru-1", ITEMS, places=0, share=1)
     users = Users(Arena(capacity, WIDTH, WIDTH), cluster, cluster, encoder, 1, is_fresh, progress)
-    filling = Backfill(TinyBundle(), Recurrence(), users, encoder, "events", cluster.commit, 2, progress)
+    filling = Backfill(TinyBundle(), Recurrence(), users, "events", cluster.commit, 2, progress)
 
     async def step() -> None:
         for partition, log in enumerate(logs):
