@@ -9,7 +9,7 @@ SYNC := $(UV) sync --frozen --quiet
 RUN := .venv/bin
 EXTRAS := $(foreach name,train serve approximate trace registry msk archive s3 mlflow lineage,--extra $(name))
 
-.PHONY: demo help test faults bench serve-bench bench-quick unit check gpu-check format bundle sbom clean
+.PHONY: demo help test faults swap bench serve-bench backfill-bench bench-quick unit check gpu-check format bundle sbom clean
 
 demo: .venv/run ## the whole loop on a simulated shop, with a page (ARGS=--stay keeps everything up until Ctrl-C)
 	@$(RUN)/thalweg demo $(ARGS)
@@ -21,13 +21,16 @@ test: .venv/test ## unit, contract, integration and end-to-end tests on a real K
 	@$(RUN)/pytest $(ARGS)
 
 faults: .venv/test ## kill, freeze and take away everything, then count what was lost (ARGS='--scale long')
-	@$(RUN)/python -m tests.faults $(ARGS) && $(RUN)/python -m tests.faults.serving
+	@$(RUN)/python -m tests.faults $(ARGS) && $(RUN)/python -m tests.faults.serving && $(RUN)/python -m tests.faults.backfill
 
 bench: .venv/test $(UV) ## the whole job by Thalweg and by its rivals, side by side (ARGS=--json)
 	@$(RUN)/python -m tests.benchmarks.bench $(ARGS)
 
 serve-bench: .venv/test ## thalweg serve under load, beside a worker and a plain FastAPI handler (ARGS=--json)
 	@$(RUN)/python -m tests.benchmarks.serving $(ARGS)
+
+backfill-bench: .venv/test ## thalweg backfill beside a replay of the same events through Kafka and a worker (ARGS=--json)
+	@$(RUN)/python -m tests.benchmarks.scale.backfill $(ARGS)
 
 bench-quick: .venv/test ## the same while developing: Thalweg and plain Faust alone, in five minutes
 	@$(RUN)/python -m tests.benchmarks.bench --quick $(ARGS)

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -124,17 +124,22 @@ class ArchiveReader:
             raise ArchiveError(f"archive {self.files.address} is damaged: {path}: {error}") from error
 
     def read(
-        self, partition: int, first: int = 0, last: int | None = None, rows: int = READ_ROWS
+        self,
+        partition: int,
+        first: int = 0,
+        last: int | None = None,
+        rows: int = READ_ROWS,
+        columns: Sequence[str] = tuple(SCHEMA.names),
     ) -> Iterator[pa.RecordBatch]:
         """The rows of a partition between two offsets, both included, in order, as batches of SCHEMA.
 
         rows: of a batch. A batch holds more where a record has more, since a batch holds all rows of its records. One
-        segment at a time is in memory. Raises ArchiveError.
+        segment at a time is in memory. columns: those to read, `offset` and `line` among them. Raises ArchiveError.
         """
         for span in self.spans(partition):
             if span.last < first or (last is not None and span.first > last):
                 continue
-            table = self._load(partition, span)
+            table = self._load(partition, span, list(columns))
             offsets = table.column("offset").to_numpy()
             start = int(np.searchsorted(offsets, first))
             end = len(offsets) if last is None else int(np.searchsorted(offsets, last, side="right"))
@@ -144,17 +149,17 @@ class ArchiveReader:
                 yield from table.slice(start, stop - start).combine_chunks().to_batches()
                 start = stop
 
-    def _load(self, partition: int, span: Span) -> pa.Table:
+    def _load(self, partition: int, span: Span, columns: list[str]) -> pa.Table:
         """All rows of a segment, sorted by offset and line. A removal may replace files of the segment meanwhile."""
         for attempt in range(_ATTEMPTS):
             segment = self.segment(partition, span)
             try:
-                tables = [read_rows(self.files, file) for file in segment.files]
+                tables = [read_rows(self.files, file, columns) for file in segment.files]
                 break
             except FileNotFoundError as error:
                 if attempt == _ATTEMPTS - 1:
                     raise ArchiveError(f"archive {self.files.address} is damaged: {error}") from error
-        table = pa.concat_tables([SCHEMA.empty_table(), *tables]).unify_dictionaries().combine_chunks()
+        table = pa.concat_tables([SCHEMA.empty_table().select(columns), *tables]).unify_dictionaries().combine_chunks()
         if len(tables) < 2:
             return table
         keys = [("offset", "ascending"), ("line", "ascending")]

@@ -154,6 +154,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The id of the consumer group that reads the behaviour topic for a bundle. Every bundle has its own group."""
         return f"{self.group}-{bundle_id}"
 
+    def bundle_updates_topic(self, bundle_id: str, is_first: bool) -> str:
+        """The topic of a bundle's updates: the setting for the first bundle of a keyspace, or else a topic of its own.
+
+        So a reader of the first bundle's topic gets no update of a bundle that runs beside the first one for a trial,
+        and everything that a bundle published goes with its topic.
+        """
+        return self.updates_topic if is_first else f"{self.updates_topic}.{bundle_id}"
+
     def bundle_folder(self, argument: str | None) -> str:
         """The folder of the bundle: the argument of the command line, or else the setting `bundle`.
 

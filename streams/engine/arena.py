@@ -121,6 +121,10 @@ class EvictedUsers:
         is_found = at < len(self._sorted) and int(self._sorted[at]) == digest
         return is_found and digest not in self._removed
 
+    @property
+    def has_any(self) -> bool:
+        return bool(self._added) or len(self._sorted) > 0
+
     def add(self, user_ids: Iterable[str]) -> None:
         digests = set(map(_digest, user_ids))
         self._added |= digests
@@ -178,6 +182,10 @@ class Arena:
         """Every user with the user's slot."""
         return self._slots.items()
 
+    def users_at(self, slots: NDArray[np.int64]) -> list[str]:
+        """The users of these slots, which must be in use."""
+        return self._slots.users_of(slots.tolist())
+
     def free_slots(self) -> int:
         return self.capacity - len(self._slots)
 
@@ -213,6 +221,11 @@ class Arena:
         """Set the last item of each slot. Users with the same last item share one string."""
         self.last_item[slots] = [None if item is None else sys.intern(item) for item in items]
 
+    @property
+    def has_evicted(self) -> bool:
+        """True where a user was evicted from this arena since the last drop of a partition."""
+        return self._evicted.has_any
+
     def was_evicted(self, user_id: str) -> bool:
         """True for a user who was evicted from this arena, and neither forgotten nor dropped since."""
         return user_id in self._evicted
@@ -238,20 +251,33 @@ class Arena:
         stored_up_to: the number of the last batch whose rows are stored. A user of a later batch stays, because the
         stored row of the user is older than the slot. Returns False where too few users may be dropped.
         """
+        slots = self.coldest(wanted, stored_up_to)
+        if slots is None:
+            return False
+        self.drop(slots)
+        return True
+
+    def coldest(self, wanted: int, used_up_to: int) -> NDArray[np.int64] | None:
+        """(m,) int64, the slots to drop so that `wanted` slots are free; none where they are free already.
+
+        used_up_to: a user of a later batch stays. Returns None where too few users may be dropped.
+        """
         short = wanted - self.free_slots()
         if short <= 0:
-            return True
+            return np.empty(0, np.int64)
         used = np.flatnonzero(self.partition >= 0)
-        candidates = used[self.last_used[used] <= stored_up_to]
+        candidates = used[self.last_used[used] <= used_up_to]
         if len(candidates) < short:
-            return False
+            return None
         count = min(len(candidates), max(short, self.capacity // EVICTED_SHARE))
-        coldest = np.argpartition(self.last_used[candidates], count - 1)[:count]
-        slots = candidates[coldest].tolist()
-        self._evicted.add(self._slots.users_of(slots))
-        for slot in slots:
+        coldest: NDArray[np.int64] = candidates[np.argpartition(self.last_used[candidates], count - 1)[:count]]
+        return coldest
+
+    def drop(self, slots: NDArray[np.int64]) -> None:
+        """Drop the users of these slots, whose rows are stored. The users count as evicted from now on."""
+        self._evicted.add(self.users_at(slots))
+        for slot in slots.tolist():
             self._release(slot)
-        return True
 
     def _release(self, slot: int) -> None:
         self._slots.release(slot)

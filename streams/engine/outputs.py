@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from export.runtime.queries import bought_of_states, recent_of_states
 from streams.contracts.dead_letters import dead_letter, erasure_marker
@@ -13,9 +14,13 @@ from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import event_id, record_id
 from streams.contracts.hidden_letters import Hiding
 from streams.contracts.representation_updates import RepresentationUpdate, tombstone_keys, update_keys
+from streams.engine.codec import Rejected
 from streams.engine.epochs import EpochView
 from streams.engine.foresight import SCORES
 from streams.engine.payload.update_encoders import Encode
+from streams.engine.planning.candidates import Erased
+from streams.engine.planning.plan import Planned
+from streams.engine.planning.rows import Rows
 from streams.engine.stages import Scored
 from streams.engine.state_cell import bytes_of_rows
 
@@ -107,45 +112,59 @@ class OutputEncoder:
 
     def updates(self, scored: Scored) -> Iterator[Output]:
         """Tombstones of erased users, then the representation of every user that changed or was replayed."""
-        for erased in scored.erased:
-            for key in tombstone_keys(self.bundle_id, erased.user_id):
-                yield erased.partition, key, None
+        yield from self.tombstones(scored.erased)
         which = scored.updated_rows()
-        rows = scored.rows.select(which)
+        yield from self.updates_of(scored.rows.select(which), scored.state[which], scored.representation[which])
+
+    def tombstones(self, erased: Iterable[Erased]) -> Iterator[Output]:
+        """The records by which the updates topic forgets erased users."""
+        for one in erased:
+            for key in tombstone_keys(self.bundle_id, one.user_id):
+                yield one.partition, key, None
+
+    def updates_of(
+        self, rows: Rows, state: NDArray[np.float32], representation: NDArray[np.float32]
+    ) -> Iterator[Output]:
+        """The update of each of n rows. state: (n, S) float32. representation: (n, D) float32."""
         partitions = rows.partition.tolist()
         columns: list[Iterable[Any]] = [
             rows.user_id,
             repeat(self.bundle_id),
-            bytes_of_rows(scored.representation[which].astype("<f4", copy=False)),
+            bytes_of_rows(representation.astype("<f4", copy=False)),
             rows.steps.tolist(),
             rows.last_time_ms.tolist(),
             map(record_id, repeat(self._topic), repeat(self._incarnation), partitions, rows.offset.tolist()),
         ]
         if self._places:
-            item, score = recent_of_states(scored.state[which], self._places)
+            item, score = recent_of_states(state, self._places)
             columns += [
                 bytes_of_rows(part) for part in (item.astype("<i4", copy=False), score.astype("<f4", copy=False))
             ]
         if self._bought_places:
             columns += [] if self._places else [repeat(None), repeat(None)]
-            bought = bought_of_states(scored.state[which], self._bought_places)
+            bought = bought_of_states(state, self._bought_places)
             columns.append(bytes_of_rows(bought.astype("<i4", copy=False)))
         updates = map(RepresentationUpdate, *columns)
         keys = update_keys(self.bundle_id, rows.user_id)
         yield from zip(partitions, keys, self._encode_updates(list(updates)), strict=True)
 
-    def dead_letters(self, scored: Scored) -> Iterator[Letter]:
-        """A dead letter for every rejected record, then a marker for every erasure.
+    def dead_letters(self, planned: Planned) -> Iterator[Letter]:
+        """A dead letter for every rejected record, then a marker for every erasure."""
+        return self.letters(planned.rejected, planned.erased)
 
-        The marker tells `thalweg dlq` which dead letters belong to an erased user.
+    def letters(self, rejected: Iterable[tuple[Any, Rejected]], erased: Iterable[Erased]) -> Iterator[Letter]:
+        """A dead letter for each record and its reason, then a marker for each erasure.
+
+        The marker tells `thalweg dlq` which dead letters belong to an erased user. records: as `dead_letter` takes
+        them.
         """
-        for record, rejected in scored.rejected:
-            letter = dead_letter(record, rejected.reason, rejected.field, self._incarnation, self.bundle_id)
+        for record, why in rejected:
+            letter = dead_letter(record, why.reason, why.field, self._incarnation, self.bundle_id)
             if self._hiding is not None:
-                letter = self._hiding.hide(letter, rejected.hidden_reason or rejected.reason)
+                letter = self._hiding.hide(letter, why.hidden_reason or why.reason)
             value = b"" if letter.key is None and letter.value is None else letter.value
             yield Letter(record.partition, letter.key, value, letter.headers)
-        for user_id, partition, offset in scored.erased:
+        for user_id, partition, offset in erased:
             yield Letter(partition, b"", b"", erasure_marker(user_id, self._incarnation, offset))
 
     def _encode_each(self, values: Iterable[Any]) -> list[bytes]:

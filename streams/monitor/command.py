@@ -17,6 +17,7 @@ from encoder.commands.number_arguments import positive
 from encoder.console import open_console
 from encoder.errors import InputError
 from export.runtime.bundle import Bundle
+from streams.broker.topics import topic_exists
 from streams.config.errors import SettingsError
 from streams.config.loading import load_settings
 from streams.config.local_state import home
@@ -61,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     bundle = None if args.bundle is None else Bundle.load(Path(args.bundle))
+    if bundle is not None:
+        settings = _settings_of(settings, bundle.bundle_id)
     console = open_console(stderr=args.json)
     pair = _pair(args.compare)
     state = _open_state(settings)
@@ -84,6 +87,16 @@ def run(args: argparse.Namespace) -> int:
     else:
         console.print(snapshot_tables(monitor.snapshot()), crop=False)
     return 0
+
+
+def _settings_of(settings: Settings, bundle_id: str) -> Settings:
+    """The settings with the topic of the bundle's updates. Raises BrokerError.
+
+    A monitor has no login to Cassandra, where the table `bundles` names the topic. The first worker of a bundle that is
+    not the first of its keyspace makes the bundle's own topic, so the topic tells by its existence.
+    """
+    own = settings.bundle_updates_topic(bundle_id, is_first=False)
+    return msgspec.structs.replace(settings, updates_topic=own) if topic_exists(settings, own) else settings
 
 
 def _pair(names: list[str] | None) -> tuple[str, str] | None:

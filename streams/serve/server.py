@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from streams.serve.live.live import Live
 from streams.serve.lookalikes.follower import LookalikeFollower
 from streams.serve.scoring.active_model import ActiveModel
 from streams.store.held_rows import HeldRows
+from streams.store.registry import Registry
 from streams.store.session import Session
 
 GRACE_S = 10  # for requests that are being answered when the server is asked to stop
@@ -51,8 +52,13 @@ class Followers:
         self._progress = Progress()
         self._active = ActiveModel(bundles, session, settings.keyspace, threads, stored_id)
         self._catalogue = CatalogueFollower(settings, self._progress)
-        self._lookalikes = LookalikeFollower(settings, bundles) if has_lookalikes else None
-        self.live = Live(settings, self._active.current)
+        registry = Registry(session, settings.keyspace)
+
+        def topic_of(bundle_id: str) -> str:
+            return registry.settings_of(settings, bundle_id).updates_topic
+
+        self._lookalikes = LookalikeFollower(settings, bundles, topic_of) if has_lookalikes else None
+        self.live = Live(settings, self._active.current, topic_of)
         self.sources = Sources(
             self._active.current,
             lambda user_id: Erasure(settings, session, user_id, pseudonyms),
@@ -119,7 +125,8 @@ def _check_rights(settings: Settings, session: Session, bundles: Sequence[Bundle
     check_store_rights(settings, session, "serve", bundles)
     try:
         uses = [LOOKALIKES] if has_lookalikes else []
-        check_broker_rights(settings, "serve", bundles[0].bundle_id, uses)
+        for of_bundle in _by_topic(settings, session, bundles):
+            check_broker_rights(of_bundle, "serve", bundles[0].bundle_id, uses)
     except RightsError:
         raise
     except ThalwegError as error:
@@ -139,6 +146,16 @@ def _check_key(settings: Settings, session: Session) -> None:
         HeldRows(session, settings.keyspace).check_key(pseudonyms.fingerprint)
     except StoreError as error:
         logger.warning("the key of pseudonyms is not compared with the key of the keyspace: %s", error)
+
+
+def _by_topic(settings: Settings, session: Session, bundles: Sequence[Bundle]) -> Iterable[Settings]:
+    """The settings for each updates topic of the bundles; as they are where Cassandra does not tell the topics."""
+    registry = Registry(session, settings.keyspace)
+    try:
+        found = [registry.settings_of(settings, bundle.bundle_id) for bundle in bundles]
+    except StoreError:  # There is no keyspace yet, or this client may not read the bundles.
+        return [settings]
+    return {one.updates_topic: one for one in found}.values()
 
 
 def _configuration(application: Application, certificate: Path | None, key: Path | None) -> uvicorn.Config:

@@ -18,6 +18,17 @@ _NAME = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$")
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \w+\.(\w+)")
 OFFSET_BITS, GENERATION_BITS = 44, 8
 HIGHEST_GENERATION = (1 << GENERATION_BITS) - 1
+_LATER_COLUMNS = {
+    "bundles": {"updates_topic": "text", "retirement_began_at": "timestamp", "retired_at": "timestamp"},
+    "active_bundle": {
+        "replaced": "text",
+        "before": "text",
+        "switched_at": "timestamp",
+        "command": "text",
+        "is_forced": "boolean",
+        "evidence": "text",
+    },
+}
 PENDING_ERASURES_TTL_S = 30 * 24 * 3600  # A bundle that is never served again keeps no names of erased users.
 
 
@@ -81,10 +92,16 @@ def item_columns(places: int, bought: int) -> dict[str, str]:
     return recent | ({"bought_items": f"vector<int, {bought}>"} if bought else {})
 
 
-def add_columns(keyspace: str, width: int, columns: dict[str, str]) -> str:
-    """The statement that adds these columns to the table of representations, where they are missing."""
+def later_columns(width: int, places: int, bought: int) -> dict[str, dict[str, str]]:
+    """The type of each column that a table of an earlier version or of another bundle may lack, by table and column."""
+    columns = {representations_table(width): item_columns(places, bought), **_LATER_COLUMNS}
+    return {table: types for table, types in columns.items() if types}
+
+
+def add_columns(keyspace: str, table: str, columns: dict[str, str]) -> str:
+    """The statement that adds these columns to a table, where they are missing."""
     types = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-    return f"ALTER TABLE {keyspace}.{representations_table(width)} ADD IF NOT EXISTS ({types})"
+    return f"ALTER TABLE {keyspace}.{table} ADD IF NOT EXISTS ({types})"
 
 
 def _create_table_texts(keyspace: str, width: int, columns: dict[str, str]) -> list[str]:
@@ -112,12 +129,13 @@ def _create_table_texts(keyspace: str, width: int, columns: dict[str, str]) -> l
     vector vector<float, {width}>,
     PRIMARY KEY ((bundle_id, item_id))
 )""",
-        *_shared_tables(keyspace),
+        *_bundle_tables(keyspace),
+        *_topic_tables(keyspace),
     ]
 
 
-def _shared_tables(keyspace: str) -> list[str]:
-    """CREATE statements of the tables that bundles of every width share."""
+def _bundle_tables(keyspace: str) -> list[str]:
+    """CREATE statements of the tables about bundles of every width."""
     return [
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.item_vectors_stored (
     bundle_id text,
@@ -128,12 +146,38 @@ def _shared_tables(keyspace: str) -> list[str]:
     bundle_id text PRIMARY KEY,
     width int,               -- its tables are representations_<width> and item_vectors_<width>
     items int,
-    first_served_at timestamp
+    first_served_at timestamp,
+    updates_topic text,      -- where its workers publish updates; null: the setting updates_topic
+    retirement_began_at timestamp, -- its rows are being deleted; no worker may serve the bundle any more
+    retired_at timestamp     -- nothing is left of the bundle but this row
 )""",
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.active_bundle (
-    name text PRIMARY KEY,   -- always 'active'
-    bundle_id text
+    name text PRIMARY KEY,   -- 'active', 'challenger' or 'first'; the columns below bundle_id belong to 'active'
+    bundle_id text,
+    replaced text,           -- the bundle that was active until the last switch
+    before text,             -- the bundle that `thalweg rollback` makes active
+    switched_at timestamp,
+    command text,            -- promote or rollback
+    is_forced boolean,
+    evidence text            -- JSON: what the command found
 )""",
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.promotions (
+    name text,               -- always 'active'
+    switched_at timestamp,   -- the other columns are those of active_bundle at that time
+    bundle_id text,
+    replaced text,
+    before text,
+    command text,
+    is_forced boolean,
+    evidence text,
+    PRIMARY KEY (name, switched_at)
+) WITH CLUSTERING ORDER BY (switched_at DESC)""",
+    ]
+
+
+def _topic_tables(keyspace: str) -> list[str]:
+    """CREATE statements of the tables about the behaviour topic."""
+    return [
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.sources (
     topic text,
     epoch int,               -- counts the topic's incarnations and partition counts

@@ -1,14 +1,19 @@
 """What Cassandra knows of bundles and of the topic's epochs."""
 
 import logging
+import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from operator import itemgetter
+from operator import attrgetter, itemgetter
+
+import msgspec
 
 from export.runtime.bundle import Bundle
-from streams.config.errors import SettingsError
-from streams.config.settings import setting_label
+from streams.config.errors import SettingsError, StoreError
+from streams.config.settings import Settings, setting_label
 from streams.engine.codec import decoder_rules
-from streams.engine.epochs import Epoch
+from streams.engine.epochs import Epoch, EpochView, epoch_view
+from streams.store.cql_schema import stored_name
 from streams.store.session import Session
 
 logger = logging.getLogger(__name__)
@@ -18,6 +23,26 @@ _TOPIC, _KEY = "behavior", "pseudonym key"
 _NO_KEY = "none"
 
 
+class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table `bundles`. Times are texts as of Cassandra's JSON, such as 2026-11-29 08:00:00.000Z.
+
+    updates_topic: None where only an earlier version has served the bundle.
+    """
+
+    bundle_id: str
+    width: int
+    items: int
+    first_served_at: str
+    updates_topic: str | None = None
+    retirement_began_at: str | None = None
+    retired_at: str | None = None
+
+    @property
+    def age_s(self) -> float:
+        """The time since a worker first served the bundle."""
+        return (datetime.now(UTC) - datetime.fromisoformat(self.first_served_at)).total_seconds()
+
+
 class Registry:
     """The tables `behavior_topic`, `bundles`, `active_bundle`, `mappings` and `sources` of one keyspace."""
 
@@ -25,18 +50,66 @@ class Registry:
         self._session = session
         self._keyspace = keyspace
 
-    def announce(self, bundle: Bundle) -> None:
-        """Enter the bundle, so that readers find its tables. Blocks. Raises StoreError.
+    def announce(self, bundle: Bundle, updates_topic: str) -> None:
+        """Enter the bundle, so that readers find its tables and its updates. Blocks.
 
-        The item vectors follow, and then the bundle may become the active one: see `streams.worker.registration`.
+        The item vectors follow, and then the bundle may become the active one: see `streams.store.registration`.
+
+        updates_topic: of `settings_of`, to which the bundle's workers publish from now on. Raises StoreError, also
+        where another bundle has become the first of the keyspace meanwhile. Raises SettingsError for a retired bundle.
         """
-        row = [bundle.bundle_id, bundle.manifest.representation_width, bundle.manifest.items, datetime.now(UTC)]
+        bundle_id = bundle.bundle_id
+        known = self.records()
+        check_not_retired(known.get(bundle_id), self._keyspace)
+        if not known:
+            first = f"INSERT INTO {self._keyspace}.active_bundle (name, bundle_id) VALUES ('first', %s) IF NOT EXISTS"
+            self._session.execute(f"enter {bundle_id} as the first bundle", first, [bundle_id])
+        if bundle_id not in known and self._is_first(bundle_id) == has_own_topic(updates_topic, bundle_id):
+            raise StoreError(
+                f"another bundle than {bundle_id} has become the first of keyspace {self._keyspace} in this moment, "
+                f"so updates do not go to {updates_topic}: start the worker again"
+            )
+        row = [bundle_id, bundle.manifest.representation_width, bundle.manifest.items, datetime.now(UTC), updates_topic]
         self._session.execute(
-            f"enter bundle {bundle.bundle_id}",
-            f"INSERT INTO {self._keyspace}.bundles (bundle_id, width, items, first_served_at) "
-            "VALUES (%s, %s, %s, %s) IF NOT EXISTS",
+            f"enter bundle {bundle_id}",
+            f"INSERT INTO {self._keyspace}.bundles (bundle_id, width, items, first_served_at, updates_topic) "
+            "VALUES (%s, %s, %s, %s, %s) IF NOT EXISTS",
             row,
         )
+        if bundle_id in known and known[bundle_id].updates_topic != updates_topic:
+            statement = f"UPDATE {self._keyspace}.bundles SET updates_topic = %s WHERE bundle_id = %s IF EXISTS"
+            self._session.execute(f"enter the updates topic of {bundle_id}", statement, [updates_topic, bundle_id])
+
+    def settings_of(self, settings: Settings, bundle_id: str) -> Settings:
+        """The settings with the topic of this bundle's updates in place of the first bundle's. Blocks.
+
+        settings: as they were loaded. A bundle that no worker has served yet gets the topic that its workers would
+        publish to. Raises StoreError.
+        """
+        topic = settings.bundle_updates_topic(bundle_id, self._is_first(bundle_id))
+        return msgspec.structs.replace(settings, updates_topic=topic)
+
+    def _is_first(self, bundle_id: str) -> bool:
+        """Whether the bundle publishes to the topic of the first bundle.
+
+        All bundles that an earlier version has served publish there.
+        """
+        known = self.records()
+        if bundle_id in known:
+            topic = known[bundle_id].updates_topic
+            return topic is None or not has_own_topic(topic, bundle_id)
+        query = f"SELECT bundle_id FROM {self._keyspace}.active_bundle WHERE name = 'first'"
+        claimed = {one for (one,) in self._session.execute("read the first bundle", query)}
+        return claimed == {bundle_id} or not (known or claimed)
+
+    def records(self) -> dict[str, BundleRecord]:
+        """The row of each bundle that a worker has ever served, by bundle id. Blocks. Raises StoreError.
+
+        The rows are read as JSON, because a table of an earlier version lacks columns.
+        """
+        rows = self._session.execute("read the bundles", f"SELECT JSON * FROM {self._keyspace}.bundles")
+        found = [msgspec.json.decode(row, type=BundleRecord) for (row,) in rows]
+        return {one.bundle_id: one for one in sorted(found, key=attrgetter("first_served_at"))}
 
     def claim(self, topic: str, key: str | None = None) -> None:
         """Bind the keyspace to this behaviour topic, and to this key of pseudonyms, for ever. Blocks.
@@ -136,6 +209,19 @@ class Registry:
         rows = self._session.execute(f"read the mappings of bundle {bundle_id}", query, [bundle_id])
         return [name for name, _ in sorted(rows, key=itemgetter(1))]
 
+    def has_table(self, name: str) -> bool:
+        """Whether the keyspace has this table. Blocks. Raises StoreError."""
+        query = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s"
+        return bool(list(self._session.execute("read the schema", query, [stored_name(self._keyspace), name])))
+
+    def check_history(self) -> None:
+        """Raises SettingsError where the keyspace lacks the table of switches, and StoreError. Blocks."""
+        if not self.has_table("promotions"):
+            raise SettingsError(
+                f"keyspace {self._keyspace} has no table promotions: check THALWEG_KEYSPACE, start a worker of this "
+                "version, which makes the table, or run `thalweg setup`"
+            )
+
     def bundle_ids(self) -> list[str]:
         """The bundles that a worker has ever served. Blocks. Raises StoreError."""
         rows = self._session.execute("read the bundles", f"SELECT bundle_id FROM {self._keyspace}.bundles")
@@ -158,6 +244,19 @@ class Registry:
         rows = self._session.execute(f"read the epochs of topic {topic}", query, [topic])
         return [Epoch(number, topic_id, count, tuple(barrier or ())) for number, topic_id, count, barrier in rows]
 
+    def view(self, topic: str, topic_id: uuid.UUID, partitions: int, passed: Mapping[int, int]) -> EpochView:
+        """What a group may read of the topic now (`epoch_view`). Enters the first epoch of a topic with this id.
+
+        Blocks. Raises StoreError.
+        """
+        while True:
+            epochs = self.epochs(topic)
+            view = epoch_view(epochs, topic_id, partitions, passed)
+            if view is not None:
+                return view
+            number = max((epoch.number for epoch in epochs), default=-1) + 1
+            self.begin_epoch(topic, Epoch(number, topic_id, partitions, ()))
+
     def begin_epoch(self, topic: str, epoch: Epoch) -> None:
         """Enter the epoch, unless another worker has entered this number meanwhile. Blocks. Raises StoreError."""
         statement = (
@@ -166,3 +265,22 @@ class Registry:
         )
         row = [topic, epoch.number, epoch.topic_id, epoch.partitions, list(epoch.barrier)]
         self._session.execute(f"enter epoch {epoch.number} of topic {topic}", statement, row)
+
+
+def has_own_topic(updates_topic: str, bundle_id: str) -> bool:
+    """Whether this is the topic that `Settings.bundle_updates_topic` gives to a bundle that is not the first."""
+    return updates_topic.endswith(f".{bundle_id}")
+
+
+def check_not_retired(record: BundleRecord | None, keyspace: str) -> None:
+    """Raises SettingsError for a bundle whose rows were deleted.
+
+    A bundle that begins anew writes its rows with the timestamps of the positions from before, and the deletion of the
+    earlier rows would hide the new rows.
+    """
+    if record is not None and record.retirement_began_at is not None:
+        raise SettingsError(
+            f"bundle {record.bundle_id} was retired from keyspace {keyspace} at {record.retirement_began_at}, and its "
+            "deleted rows would hide new rows: serve the bundle with another keyspace (THALWEG_KEYSPACE) and another "
+            "group (THALWEG_GROUP), or export the model again with other options, which gives another bundle id"
+        )

@@ -25,9 +25,9 @@ _TABLES_QUERY = "SELECT table_name FROM system_schema.tables WHERE keyspace_name
 def create_missing(session: Session, settings: Settings, manifest: Manifest) -> None:
     """Create what the bundle with this manifest needs and what is missing. Blocks.
 
-    A table of representations may come from a bundle without recent or bought items. Their columns are then added. A
-    table of item vectors may come from a version without its index. The index is then added, or a warning says why not:
-    only readers use the index.
+    A table of representations may come from a bundle without recent or bought items, and a table of bundles from an
+    earlier version. The missing columns are then added. A table of item vectors may come from a version without its
+    index. The index is then added, or a warning says why not: only readers use the index.
 
     Raises StoreError that names the statement, and RightsError that also names the GRANT where the user lacks a right.
     Raises SettingsError for a keyspace name that Cassandra does not take.
@@ -42,12 +42,12 @@ def create_missing(session: Session, settings: Settings, manifest: Manifest) -> 
     for name, statement in tables.items():
         if name not in existing:
             _create(session, statement)
-    table, columns = cql_schema.representations_table(width), cql_schema.item_columns(places, bought)
-    if table in existing and columns:
-        found = {name for (name,) in session.execute("read the schema", _COLUMNS_QUERY, [stored_name, table])}
-        missing = {name: kind for name, kind in columns.items() if name not in found}
-        if missing:
-            _create(session, cql_schema.add_columns(settings.keyspace, width, missing))
+    for table, columns in cql_schema.later_columns(width, places, bought).items():
+        if table in existing:
+            found = {name for (name,) in session.execute("read the schema", _COLUMNS_QUERY, [stored_name, table])}
+            missing = {name: kind for name, kind in columns.items() if name not in found}
+            if missing:
+                _create(session, cql_schema.add_columns(settings.keyspace, table, missing))
     if not has_item_vectors_index(session, settings.keyspace, width):
         try:
             _create(session, cql_schema.create_item_vectors_index(settings.keyspace, width))

@@ -25,6 +25,7 @@ from cassandra.cluster import (
     NoHostAvailable,
 )
 from cassandra.cluster import Session as DriverSession
+from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
 from cassandra.query import PreparedStatement, tuple_factory
 
@@ -76,6 +77,13 @@ class Session:
         """Execute and return the rows. Blocks. Raises StoreError, whose message says that Cassandra failed `doing`."""
         try:
             return self._session.execute(query, parameters)
+        except (DriverException, NoHostAvailable) as error:
+            raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
+
+    def execute_all(self, doing: str, statement: PreparedStatement, parameters: Sequence[Sequence[Any]]) -> None:
+        """Execute a statement with each of the parameters, several at a time. Blocks. Raises what `execute` raises."""
+        try:
+            execute_concurrent_with_args(self._session, statement, parameters, concurrency=REQUESTS_IN_FLIGHT)
         except (DriverException, NoHostAvailable) as error:
             raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
 

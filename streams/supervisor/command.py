@@ -25,6 +25,15 @@ from streams.supervisor.supervision import Supervision
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", help="folder of the bundle (default: the setting `bundle`)")
+    add_process_arguments(parser)
+    # How a supervisor starts a process: the socket of the link, the number of the process, its id in the group
+    parser.add_argument("--link", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--number", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--instance-id", help=argparse.SUPPRESS)
+
+
+def add_process_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of every command that runs workers."""
     parser.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     parser.add_argument(
         "--processes",
@@ -33,10 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N|auto",
         help="processes that share the partitions (default: 1); auto: one for each core, at most the partitions",
     )
-    # How a supervisor starts a process: the socket of the link, the number of the process, its id in the group
-    parser.add_argument("--link", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--number", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--instance-id", help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,12 +49,20 @@ def run(args: argparse.Namespace) -> int:
     settings = msgspec.structs.replace(settings, bundle=settings.bundle_folder(args.bundle))
     if args.link is not None:
         return _run_child(settings, args)
-    processes = automatic_count(settings) if args.processes == AUTO else args.processes
-    if processes > 1:
-        return asyncio.run(_supervise(settings, args.log_level, processes))
+    return run_workers(settings, args.log_level, args.processes)
+
+
+def run_workers(settings: Settings, log_level: str, processes: int) -> int:
+    """Run workers of the bundle `settings.bundle` until a signal, and return the exit code. Raises ThalwegError.
+
+    processes: their number, or `AUTO`.
+    """
+    count = automatic_count(settings) if processes == AUTO else processes
+    if count > 1:
+        return asyncio.run(_supervise(settings, log_level, count))
     from streams.worker.command import run as run_worker
 
-    return run_worker(settings, args.log_level, _print_address)
+    return run_worker(settings, log_level, _print_address)
 
 
 def _run_child(settings: Settings, args: argparse.Namespace) -> int:

@@ -25,11 +25,11 @@ from streams.health.endpoints import Endpoints
 from streams.health.metrics import WorkerMetrics
 from streams.health.tracing import Tracing
 from streams.health.watchdog import Watchdog
+from streams.store.registration import Registration
 from streams.store.store import Store
 from streams.worker.assignment import Handover
 from streams.worker.intake import Delivery, Intake
 from streams.worker.pipeline import Pipeline
-from streams.worker.registration import Registration
 from streams.worker.residency import Residency
 
 # A commit costs one request to the broker and shortens the replay after a restart. A replay is recognised, so one

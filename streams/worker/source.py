@@ -10,7 +10,7 @@ from streams.broker.consumer import Opened
 from streams.broker.topics import Topic, TopicIdReader, describe_topic, ensure_topics
 from streams.config.errors import StoreError, TopicRemadeError
 from streams.config.settings import Settings
-from streams.engine.epochs import Epoch, EpochView, epoch_view
+from streams.engine.epochs import Epoch, EpochView
 from streams.engine.outputs import OutputEncoder
 from streams.store.store import Store
 
@@ -111,11 +111,4 @@ class Source:
 
     def _view(self) -> tuple[Topic, EpochView]:
         topic = describe_topic(self._settings, self._settings.behavior_topic, self._group_id)
-        registry = self._store.registry
-        while True:
-            epochs = registry.epochs(topic.name)
-            view = epoch_view(epochs, topic.topic_id, topic.partitions, topic.passed)
-            if view is not None:
-                return topic, view
-            number = max((epoch.number for epoch in epochs), default=-1) + 1
-            registry.begin_epoch(topic.name, Epoch(number, topic.topic_id, topic.partitions, ()))
+        return topic, self._store.registry.view(topic.name, topic.topic_id, topic.partitions, topic.passed)

@@ -31,6 +31,7 @@ from streams.health.metrics import WorkerMetrics
 from streams.health.rights.check import check_broker_rights, check_store_rights
 from streams.health.tracing import Tracing, open_tracing
 from streams.health.watchdog import Watchdog
+from streams.store.registration import Registration
 from streams.store.store import Store, open_store
 from streams.worker.app import App, Parts
 from streams.worker.assignment import Assignment, Handover
@@ -38,7 +39,6 @@ from streams.worker.in_order import InFlight
 from streams.worker.intake import Intake
 from streams.worker.pipeline import Pipeline
 from streams.worker.rebuild import Rebuilder
-from streams.worker.registration import Registration
 from streams.worker.residency import Residency
 from streams.worker.source import Source
 from streams.worker.traced_pipeline import Places, TracedPipeline
@@ -55,17 +55,18 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     instance_id: makes the worker a static member of the group.
     """
     tracing = open_tracing()
-    check_broker_rights(settings, "worker", bundle.bundle_id)
     schemas = open_schemas(settings)
     decoder = open_decoder(settings, schemas)
     hiding = open_hiding(settings)
+    store = open_store(settings, bundle)
+    check_store_rights(settings, store.session, "worker", [bundle])
+    settings = store.registry.settings_of(settings, bundle.bundle_id)
+    check_broker_rights(settings, "worker", bundle.bundle_id)
     encode_updates = open_update_encoder(settings)
     ensure_topics(settings)
     choose_partitioner(settings, settings.behavior_topic, PARTITIONER_LIMIT_S)  # says what producers do wrong
-    store = open_store(settings, bundle)
-    check_store_rights(settings, store.session, "worker", [bundle])
     store.registry.claim(settings.behavior_topic, None if hiding is None else hiding.pseudonyms.fingerprint)
-    store.registry.announce(bundle)
+    store.registry.announce(bundle, settings.updates_topic)
     store.registry.use_mapping(bundle.bundle_id, decoder.name)
     group_id = settings.consumer_group_id(bundle.bundle_id)
 

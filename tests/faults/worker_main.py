@@ -3,7 +3,7 @@
 OPTIONS are those of `thalweg worker`.
 
 FAULT_POINT names the call and the moment, such as `write:before`, `publish:during` or `erase:after`. Without it, the
-worker runs as usual. FAULT_CALL is the number of the call, counted from 1. FAULT_DELAY_MS is the time from the
+program runs as usual. FAULT_CALL is the number of the call, counted from 1. FAULT_DELAY_MS is the time from the
 beginning of the call to the kill, for `during`.
 """
 
@@ -15,9 +15,17 @@ from typing import Any
 
 from streams.broker.publisher import Publisher
 from streams.cli import main
+from streams.store.pending_erasures import PendingErasures
 from streams.store.user_rows import UserRows
 
-CALLS: dict[str, type] = {"publish": Publisher, "write": UserRows, "erase": UserRows}
+CALLS: dict[str, type] = {
+    "publish": Publisher,
+    "update": Publisher,
+    "read": UserRows,
+    "write": UserRows,
+    "erase": UserRows,
+    "drop_passed": PendingErasures,  # follows each commit of a backfill
+}
 
 
 def die() -> None:
@@ -47,8 +55,13 @@ def arm(point: str, call: int, delay_s: float) -> None:
     setattr(owner, name, wrapped)
 
 
-if __name__ == "__main__":
+def arm_from_environment() -> None:
+    """Make this process kill itself as the environment says."""
     if "FAULT_POINT" in os.environ:
         delay_s = float(os.environ.get("FAULT_DELAY_MS", "0")) / 1000
         arm(os.environ["FAULT_POINT"], int(os.environ["FAULT_CALL"]), delay_s)
+
+
+if __name__ == "__main__":
+    arm_from_environment()
     sys.exit(main(["worker", *sys.argv[1:]]))

@@ -15,9 +15,9 @@ from streams.commands.doctor import command as doctor
 from streams.config.settings import Settings
 from streams.local import LocalServices
 from streams.local.process.ports import free_ports
+from streams.store.registration import Registration
 from streams.store.session import connect
 from streams.store.store import open_store
-from streams.worker.registration import Registration
 from tests.support.bundles import tiny_bundle
 
 WIDTH = 32

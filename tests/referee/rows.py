@@ -78,6 +78,11 @@ class Rows:
         rows = self._session.execute(SimpleStatement(query, fetch_size=500), [model.bundle_id])
         return {row[0]: decode_row(model.bundle_id, _all_columns(row, model)) for row in rows}
 
+    def updates_topic(self, keyspace: str, model: Model) -> str:
+        """The topic to which the workers of the bundle publish updates, as docs/contracts.md lets a reader find it."""
+        query = f"SELECT updates_topic FROM {keyspace}.bundles WHERE bundle_id = %s"
+        return str(self._session.execute(query, [model.bundle_id]).one()[0])
+
     def has(self, keyspace: str, model: Model, user_id: str) -> bool:
         table = f"{keyspace}.representations_{model.representation_width}"
         query = f"SELECT steps FROM {table} WHERE user_id = %s AND bundle_id = %s"

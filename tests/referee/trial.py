@@ -217,7 +217,7 @@ class Trial:
         Every problem becomes a problem of the trial.
         """
         one = model or self.models[0]
-        updates = self.connections.broker.read(f"{self.name}.{TOPICS['updates']}")
+        updates = self.connections.broker.read(self.connections.rows.updates_topic(self.name, one))
         outputs = Outputs(self.rows(one), self.evaluations(), [(record.key, record.value) for record in updates])
         found = judge(one, recompute(one, self.sent if records is None else records), outputs, self.ids)
         self.result.problems += found.problems

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from kafka import TopicPartition
 
 from export.runtime.bundle import Bundle
 from streams.broker.decoding.update_reader import UpdateReader
 from streams.broker.topic_reader import read_topic
-from streams.broker.topics import describe_topic, ensure_topics
+from streams.broker.topics import broker_admin, describe_topic, ensure_topics
 from streams.commands.replay.producer import Replay
 from streams.commands.verify.result import Verification
 from streams.commands.verify.verification import verify
@@ -30,7 +31,9 @@ from streams.contracts.representation_updates import RepresentationUpdate
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
 from streams.store.cql_schema import representations_table
-from streams.store.session import connect
+from streams.store.registry import Registry
+from streams.store.session import Session, connect
+from streams.store.store import open_store
 
 APPLIED_WITHIN_S = 90.0
 ENDED_WITHIN_S = 120.0
@@ -63,6 +66,23 @@ def shopping(count: int, users: int, seed: int = 0) -> list[tuple[bytes, bytes]]
         )
         for i in range(count)
     ]
+
+
+def troubled_shopping(count: int, users: int, seed: int = 0) -> list[tuple[bytes, bytes | None]]:
+    """Return records as `shopping` does, with events that come again, erasures and broken records."""
+    draw = random.Random(seed)
+    records: list[tuple[bytes, bytes | None]] = []
+    for key, value in shopping(count, users, seed):
+        records.append((key, value))
+        if draw.random() < 0.03:
+            records.append((key, value))
+        if draw.random() < 0.03:
+            records.append(draw.choice(records[-20:]))
+        if draw.random() < 0.01:
+            records.append((key, None))
+        if draw.random() < 0.01:
+            records.append((key, b"{"))
+    return records
 
 
 class Deployment:
@@ -143,6 +163,20 @@ class Deployment:
     def verify(self, repair: bool = False) -> Verification:
         return verify(self.settings, self.bundle, repair)
 
+    def cut_topic(self) -> None:
+        """Delete every record that the behaviour topic holds now, as retention does."""
+        topic = describe_topic(self.settings, self.settings.behavior_topic)
+        with broker_admin(self.settings) as admin:
+            admin.delete_records({TopicPartition(topic.name, p): end for p, end in topic.end_offsets.items()})
+
+    def stored_steps(self) -> dict[str, int]:
+        """Return the number of steps of each stored row. Fails where a row is damaged."""
+        store = open_store(self.settings, self.bundle)
+        try:
+            return {row.user_id: row.steps for row in store.users.scan()}
+        finally:
+            store.close()
+
     def damage(self, user_id: str, column: str, value: str) -> None:
         """Damage a column as a faulty disk would. A later write of the worker still replaces it."""
         cluster, session = connect(self.settings)
@@ -167,11 +201,20 @@ class Deployment:
         A key without a bundle belongs to an update of an earlier version, which counts where there is no later one.
         """
         decode = UpdateReader(self.settings).decode
-        records = self.records(self.settings.updates_topic)
+        records = self.records(self.updates_topic())
         last = {r.key.decode(): None if r.value is None else decode(r.value) for r in records}
         own = f"{self.bundle.bundle_id}/"
         older = {key: update for key, update in last.items() if "/" not in key}
         return older | {key.removeprefix(own): update for key, update in last.items() if key.startswith(own)}
+
+    def updates_topic(self) -> str:
+        """Return the topic to which the workers of the bundle publish updates."""
+        session = Session(self.settings)
+        try:
+            registry = Registry(session, self.settings.keyspace)
+            return registry.settings_of(self.settings, self.bundle.bundle_id).updates_topic
+        finally:
+            session.close()
 
     def dead_letters(self) -> list[Any]:
         return self.records(self.settings.dead_letter_topic)

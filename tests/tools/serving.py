@@ -79,6 +79,10 @@ def no_erasure(user_id: str) -> Any:
     raise AssertionError(f"an erasure of {user_id} was begun")
 
 
+def no_topic(bundle_id: str) -> str:
+    raise AssertionError(f"the topic of {bundle_id} was asked for")
+
+
 class NoHistories(HistoryReader):
     """Stands where an application has no Kafka and no Cassandra to read events from."""
 
@@ -94,7 +98,7 @@ def application(
 ) -> Application:
     """progress: of the catalogue; None: there is no catalogue."""
     catalogue = ServedCatalogue(progress or Progress("absent"))
-    sources = Sources(current, no_erasure, catalogue, Live(Settings(), current), NoHistories())
+    sources = Sources(current, no_erasure, catalogue, Live(Settings(), current, no_topic), NoHistories())
     return make_application(sources, tokens, nothing)
 
 

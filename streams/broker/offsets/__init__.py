@@ -1,1 +1,4 @@
-"""How far each partition is read, and which offsets may be committed. Pure: the modules know no client of Kafka."""
+"""How far each partition is read, and which offsets may be committed.
+
+The modules are pure, except for `group_offsets`, which commits.
+"""

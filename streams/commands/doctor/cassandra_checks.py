@@ -1,7 +1,7 @@
 """Checks of Cassandra: version, durability, limits of a write request, and the tables of the keyspace."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from export.runtime.bundle import Bundle, Manifest
 from streams.commands.doctor.finding import Finding, State
@@ -96,8 +96,10 @@ def _check_tables(session: Session, settings: Settings, bundle: Bundle | None) -
         detail = f"{len(existing)} tables in {settings.keyspace}; no bundle to compare them with"
         yield Finding("note", "schema", detail)
         return
+    later = cql_schema.later_columns(bundle.manifest.representation_width, 1, 1)
     for table, columns in expected_columns(settings.keyspace, bundle.manifest).items():
-        yield _compare_columns(f"{settings.keyspace}.{table}", columns, existing.get(table))
+        name = f"{settings.keyspace}.{table}"
+        yield _compare_columns(name, columns, existing.get(table), later.get(table, {}).keys())
     if "item_vectors_stored" in existing:
         yield _check_item_vectors(session, settings, bundle)
 
@@ -121,11 +123,14 @@ def expected_columns(keyspace: str, manifest: Manifest) -> dict[str, dict[str, s
     }
 
 
-def _compare_columns(table: str, expected: dict[str, str], existing: dict[str, str] | None) -> Finding:
+def _compare_columns(
+    table: str, expected: dict[str, str], existing: dict[str, str] | None, later: Collection[str]
+) -> Finding:
+    """later: the columns that a worker adds where they are missing."""
     if existing is None:
         return Finding("note", "schema", f"{table} does not exist yet: the first worker creates it")
-    added = cql_schema.item_columns(1, 1).keys() - existing.keys()
-    if added & expected.keys():
+    added = expected.keys() & set(later) - existing.keys()
+    if added:
         detail = f"{table} has no column {' and '.join(sorted(added))} yet: the first worker adds them"
         return Finding("note", "schema", detail)
     for name, kind in expected.items():

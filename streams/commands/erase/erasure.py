@@ -15,7 +15,7 @@ from streams.config.settings import Settings
 from streams.contracts.behavior_events import ERASE_HEADER
 from streams.contracts.pseudonyms import Pseudonyms, is_pseudonym
 from streams.engine.codec import Rejected, decode
-from streams.store.held_rows import HeldRow, HeldRows
+from streams.store.bundles.held_rows import HeldRow, HeldRows
 from streams.store.session import Session
 
 LOOK_EVERY_S = 0.5

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from streams.engine.epochs import Epoch
 from streams.engine.state_cell import StoredPosition
-from streams.store.held_rows import HeldRow
+from streams.store.bundles.held_rows import HeldRow
 
 
 class Incarnation(NamedTuple):

@@ -14,6 +14,7 @@ from streams.config.errors import InputError
 from streams.config.loading import load_settings
 from streams.config.settings import Settings
 from streams.health.rights.roles import ROLES
+from streams.store.registry import Registry
 from streams.store.session import Session
 
 
@@ -64,14 +65,25 @@ def make(settings: Settings, plan: Plan, manifest: Manifest | None, source: str 
 
     source: the topic that `thalweg rekey` reads.
     """
-    yield from make_topics(settings, source)
-    yield from make_acls(settings, plan)
-    yield from make_update_schema(settings, plan)
     if manifest is None:
+        yield from make_topics(settings, source)
+        yield from make_acls(settings, plan)
+        yield from make_update_schema(settings, plan)
         return
     session = Session(settings)
     try:
+        of_bundle = _of_bundle(settings, session, manifest)
+        yield from make_topics(of_bundle, source)
+        yield from make_acls(settings, plan)
+        yield from make_update_schema(of_bundle, plan)
         yield from make_schema(settings, session, manifest)
         yield from make_grants(session, plan)
     finally:
         session.close()
+
+
+def _of_bundle(settings: Settings, session: Session, manifest: Manifest) -> Settings:
+    """The settings with the updates topic of the bundle. Raises StoreError."""
+    registry = Registry(session, settings.keyspace)
+    # Without the table, the bundle will be the first one.
+    return registry.settings_of(settings, manifest.bundle_id) if registry.has_table("bundles") else settings

@@ -35,6 +35,7 @@ OPERATIONS = {
     "Write": ACLOperation.WRITE,
     "Describe": ACLOperation.DESCRIBE,
     "DescribeConfigs": ACLOperation.DESCRIBE_CONFIGS,
+    "Delete": ACLOperation.DELETE,
 }
 RESOURCES = {
     "topic": ResourceType.TOPIC,

@@ -9,7 +9,14 @@ from streams.broker.decoding.registration import updates_schema
 from streams.broker.topic_settings import PlannedTopic, planned_topics
 from streams.config.settings import Settings
 from streams.health.rights.cassandra_rights import CassandraRight, cassandra_rights
-from streams.health.rights.kafka_rights import SOURCE, KafkaRight, dead_letter_topic, joined_uses, kafka_rights
+from streams.health.rights.kafka_rights import (
+    SOURCE,
+    KafkaRight,
+    dead_letter_topic,
+    joined_uses,
+    kafka_rights,
+    with_later_bundles,
+)
 from streams.health.rights.roles import Role
 from streams.store import cql_schema
 
@@ -54,7 +61,7 @@ def make_plan(
     if source:
         topics[dead_letter_topic(source)] = PlannedTopic(settings.partitions, settings.replication, {})
     acls = [right for program in programs for right in kafka_rights(settings, program, source or SOURCE)]
-    acls = _united(acls) if user else []
+    acls = _united(with_later_bundles(settings, acls)) if user else []
     update_schema = updates_schema(settings) if "worker" in programs and settings.updates_format != "json" else None
     if manifest is None:
         return Plan(topics, user, acls, [], role, [], update_schema)
@@ -68,10 +75,8 @@ def make_plan(
 def _schema(settings: Settings, manifest: Manifest) -> list[str]:
     width, places, bought = manifest.representation_width, manifest.recent_places, manifest.bought_places
     statements = cql_schema.statements(settings.keyspace, settings.replication, width, places, bought)
-    columns = cql_schema.item_columns(places, bought)
-    if columns:  # The table may come from a bundle without recent or bought items.
-        statements.append(cql_schema.add_columns(settings.keyspace, width, columns))
-    return statements
+    later = cql_schema.later_columns(width, places, bought)  # Existing tables may lack them.
+    return statements + [cql_schema.add_columns(settings.keyspace, table, types) for table, types in later.items()]
 
 
 def _united(rights: Iterable[Right]) -> list[Right]:

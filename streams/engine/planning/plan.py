@@ -19,6 +19,7 @@ from streams.engine.codec import Rejected, Skipped
 from streams.engine.planning.candidates import CandidateEvents, Candidates, Erased, Part
 from streams.engine.planning.repeats import digests, doubtful_rows, remember, repeats
 from streams.engine.planning.rows import Rows
+from streams.engine.planning.times import shifted, times
 from streams.engine.planning.waves import Groups
 
 Integers = NDArray[np.int64]
@@ -105,11 +106,12 @@ class Planner:
         event, row = events.event, events.row
         order, starts, touched = groups.order, groups.starts, groups.rows
         steps = rows.steps[row] + groups.occurrence
-        latest, gap_ms = _times(rows, event, groups, steps)
+        time_ms = np.array([one.event_time_ms for one in event], np.int64)
+        latest, gap_ms = times(time_ms, groups, rows.last_time_ms[touched], rows.steps[touched])
         names = [one.item_id for one in event]
         item_id = np.array(names, object)[order]
         previous_item = np.empty(len(event), object)
-        previous_item[order] = _shifted(item_id, starts, rows.last_item[touched])
+        previous_item[order] = shifted(item_id, starts, rows.last_item[touched])
 
         last = starts + groups.lengths - 1
         rows.steps[touched] += groups.lengths
@@ -132,30 +134,3 @@ class Planner:
             steps=steps,
             previous_item=previous_item,
         )
-
-
-def _times(rows: Rows, event: Sequence[BehaviorEvent], groups: Groups, steps: Integers) -> tuple[Integers, Integers]:
-    """The latest event time of each user so far, (n,) int64 in grouped order, and each event's gap, (n,) int64.
-
-    An event that is older than the user's latest event has a gap of 0. A user's first event has a gap of -1.
-    """
-    order, starts, touched = groups.order, groups.starts, groups.rows
-    time_ms = np.array([one.event_time_ms for one in event], np.int64)[order]
-    before = rows.last_time_ms[touched]
-    first = rows.steps[touched] == 0
-    before[first] = time_ms[starts[first]]
-    latest = time_ms.copy()
-    latest[starts] = np.maximum(latest[starts], before)
-    latest = groups.running_max(latest)
-    gap_ms = np.empty_like(time_ms)
-    gap_ms[order] = np.maximum(0, time_ms - _shifted(latest, starts, before))
-    gap_ms[steps == 0] = -1
-    return latest, gap_ms
-
-
-def _shifted(grouped: NDArray[Any], starts: Integers, before: NDArray[Any]) -> NDArray[Any]:
-    """(n,) grouped values, each moved on by one place. The first place of a group takes the value of `before`, (g,)."""
-    shifted = np.empty_like(grouped)
-    shifted[1:] = grouped[:-1]
-    shifted[starts] = before
-    return shifted

@@ -6,7 +6,7 @@ holds several events, the id of the first event stands for all of them. So an or
 RECENT places, and the order is recognised as a whole when it comes again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,13 @@ Digests = NDArray[np.uint64]
 
 
 def digests(records: Sequence[BehaviorEvent | Several]) -> Digests:
-    """(n,) uint64, the hash of each record's id. No hash is 0, because 0 marks an empty place in `Rows.recent`."""
-    digest = np.array([xxh3_64_intdigest(record.event_id.encode()) for record in records], np.uint64)
+    """(n,) uint64, the hash of each record's id."""
+    return digests_of_ids(record.event_id.encode() for record in records)
+
+
+def digests_of_ids(event_ids: Iterable[bytes]) -> Digests:
+    """(n,) uint64, the hash of each id in UTF-8. No hash is 0, because 0 marks an empty place in `Rows.recent`."""
+    digest = np.fromiter(map(xxh3_64_intdigest, event_ids), np.uint64)
     digest[digest == 0] = 1
     return digest
 

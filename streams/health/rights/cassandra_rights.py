@@ -8,7 +8,7 @@ below the resource (https://cassandra.apache.org/doc/5.0/cassandra/managing/oper
 from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
-from streams.health.rights.kafka_rights import ERASURES
+from streams.health.rights.kafka_rights import ERASURES, LOOKALIKES, PAGE
 from streams.health.rights.roles import Role
 from streams.store.cql_schema import item_vectors_table, representations_table, stored_name
 
@@ -50,7 +50,7 @@ def cassandra_rights(keyspace: str, role: Role, width: int) -> list[CassandraRig
 
     rows = representations_table(width)
     of_history = ("bundles", "sources", "behavior_topic")
-    if role == "worker":
+    if role in ("worker", "backfill"):
         shared = (
             "item_vectors_stored",
             "bundles",
@@ -62,11 +62,22 @@ def cassandra_rights(keyspace: str, role: Role, width: int) -> list[CassandraRig
         )
         return [*both(rows), CassandraRight("MODIFY", keyspace, item_vectors_table(width)), *both(*shared)]
     if role == "serve":
-        return [*select(rows, "active_bundle"), *select(*of_history, uses=(ERASURES,))]
+        return [
+            *select(rows, "active_bundle"),
+            *select("bundles", uses=(LOOKALIKES, PAGE, ERASURES)),
+            *select("sources", "behavior_topic", uses=(ERASURES,)),
+        ]
     if role == "verify":
         return select(rows, "mappings", "sources", "behavior_topic")
     if role == "erase":
         return select(rows, *of_history)
+    if role == "bundles":
+        return select(rows, *of_history, "item_vectors_stored", "active_bundle", "promotions")
+    if role in ("promote", "rollback"):
+        return [*select(*of_history, "item_vectors_stored", "mappings"), *both("active_bundle", "promotions")]
+    if role == "retire":
+        changed = ("bundles", "active_bundle", "item_vectors_stored", "mappings", "pending_erasures")
+        return [*both(rows, item_vectors_table(width), *changed), *select("sources", "behavior_topic")]
     return []
 
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from streams.config.settings import Settings
 from streams.health.rights.roles import Role
 
-Operation = Literal["Read", "Write", "Describe", "DescribeConfigs"]
+Operation = Literal["Read", "Write", "Describe", "DescribeConfigs", "Delete"]
 Resource = Literal["topic", "group", "transactional-id"]
 # Since Kafka 2.8, an idempotent producer that may write to a topic needs no right on the cluster (KIP-679).
 CHECK_OF_SETTINGS = "the check of topic settings"
@@ -55,6 +55,14 @@ def kafka_rights(settings: Settings, role: Role, source: str = SOURCE) -> list[K
         same = found.setdefault(right[:3], right)
         found[right[:3]] = right._replace(uses=joined_uses(same.uses, right.uses))
     return sorted(found.values(), key=lambda right: bool(right.uses))
+
+
+def with_later_bundles(settings: Settings, rights: Iterable[KafkaRight]) -> list[KafkaRight]:
+    """The rights, and each right on the first bundle's updates topic also on the topics of all later bundles."""
+    rights = list(rights)
+    prefix = settings.bundle_updates_topic("", is_first=False)
+    on_updates = [right for right in rights if (right.resource, right.name) == ("topic", settings.updates_topic)]
+    return [*rights, *(right._replace(name=prefix, is_prefix=True) for right in on_updates)]
 
 
 def joined_uses(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
@@ -123,6 +131,20 @@ def _worker(settings: Settings) -> list[KafkaRight]:
     ]
 
 
+def _backfill(settings: Settings) -> list[KafkaRight]:
+    written = (settings.updates_topic, settings.dead_letter_topic)
+    described = (settings.evaluation_topic, settings.metrics_topic)
+    checked = (settings.behavior_topic, *written, *described)
+    return [
+        *_topics("Read", settings.behavior_topic),  # A commit of offsets needs the right.
+        *_topics("Write", *written),
+        *_topics("Describe", *described),
+        _groups(settings, "Read"),
+        KafkaRight("transactional-id", group_prefix(settings), "Write", is_prefix=True),
+        *_topics("DescribeConfigs", *checked, use=CHECK_OF_SETTINGS),
+    ]
+
+
 def _serve(settings: Settings) -> list[KafkaRight]:
     of_page = (
         settings.metrics_topic,
@@ -180,12 +202,29 @@ def _erase(settings: Settings) -> list[KafkaRight]:
     return [*_replay(settings), _groups(settings, "Describe")]
 
 
+def _bundles(settings: Settings) -> list[KafkaRight]:
+    return [*_topics("Describe", settings.behavior_topic), _groups(settings, "Describe")]
+
+
+def _promote(settings: Settings) -> list[KafkaRight]:
+    return [*_bundles(settings), *_topics("Read", settings.comparisons_topic)]
+
+
+def _retire(settings: Settings) -> list[KafkaRight]:
+    return [
+        *_bundles(settings),
+        *(right for operation in ("Read", "Write", "Delete") for right in _topics(operation, settings.updates_topic)),
+        _groups(settings, "Delete"),
+    ]
+
+
 def _archive(settings: Settings) -> list[KafkaRight]:
     return _topics("Read", settings.behavior_topic)
 
 
 _RIGHTS = {
     "worker": _worker,
+    "backfill": _backfill,
     "serve": _serve,
     "monitor": _monitor,
     "replay": _replay,
@@ -193,5 +232,9 @@ _RIGHTS = {
     "verify": _verify,
     "dlq": _dlq,
     "erase": _erase,
+    "bundles": _bundles,
+    "promote": _promote,
+    "rollback": _bundles,
+    "retire": _retire,
     "archive": _archive,
 }

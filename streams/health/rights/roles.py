@@ -2,5 +2,21 @@
 
 from typing import Literal, get_args
 
-Role = Literal["worker", "serve", "monitor", "replay", "items", "verify", "dlq", "erase", "rekey", "archive"]
+Role = Literal[
+    "worker",
+    "serve",
+    "monitor",
+    "replay",
+    "items",
+    "verify",
+    "dlq",
+    "erase",
+    "rekey",
+    "bundles",
+    "promote",
+    "rollback",
+    "retire",
+    "archive",
+    "backfill",
+]
 ROLES: tuple[Role, ...] = get_args(Role)

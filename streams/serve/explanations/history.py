@@ -19,7 +19,7 @@ from streams.config.settings import Settings
 from streams.engine.codec import Erasure, Outcome, RecordDecoder, Several, decode_records_of
 from streams.engine.state_cell import StoredPosition
 from streams.serve.explanations.effects import UserRecord
-from streams.store.held_rows import HeldRows
+from streams.store.bundles.held_rows import HeldRows
 from streams.store.session import Session
 
 CHUNK_RECORDS = 5_000

@@ -34,7 +34,7 @@ HEARTBEAT_S = 10.0
 STREAM_LIMIT_S = 600.0  # then the page asks again, and its token is checked again
 END_CHECK_S = 0.5
 MAP_WITHIN_S, MAP_CHECK_S = 5.0, 0.05
-STOP_S = 3.0
+STOP_S, TOPIC_RETRY_S = 3.0, 5.0
 RING_MESSAGES = 500
 LAST_METRICS, LAST_ALARMS, LAST_LETTERS, LAST_EVENTS, LAST_UPDATES = 1_000, 200, 2_000, 1_000, 1_000
 HEARTBEAT = b": the server is there\n\n"
@@ -43,12 +43,14 @@ HEARTBEAT = b": the server is there\n\n"
 class Live:
     """The stream of the page. All methods belong to the event loop of the server."""
 
-    def __init__(self, settings: Settings, current: Callable[[], Model]) -> None:
-        """current: the model that answers now."""
-        self.seen: SeenUsers | None = None  # None until the bundle's map is made
+    seen: SeenUsers | None  # None until the bundle's map is made
+
+    def __init__(self, settings: Settings, current: Callable[[], Model], topic_of: Callable[[str], str]) -> None:
+        """current: the model that answers now. topic_of: the updates topic of a bundle id; blocks, may raise."""
         self.is_ending: Callable[[], bool] = lambda: False  # whether the server stops, which ends the streams
         self._settings = settings
         self._current = current
+        self._topic_of = topic_of
         self._updates = UpdateReader(settings)
         self._pages = 0
         self._reserved: set[object] = set()  # one for each page whose messages were not begun yet
@@ -176,21 +178,25 @@ class Live:
         """Follow the users of the active bundle, whichever bundle is active."""
         while True:
             model = self._model()
-            if model is not None:
+            topic = None if model is None else await self._updates_topic(model.bundle_id)
+            if model is not None and topic is not None:
                 projection = await asyncio.to_thread(project, model.bundle)
                 self.seen = SeenUsers(model.bundle, projection, int(time.time() * 1000), self._updates.decode)
                 await _until_first(
                     follow_tail(self._settings, self._settings.evaluation_topic, LAST_EVENTS, self._take_events),
-                    follow_tail(
-                        self._settings,
-                        self._settings.updates_topic,
-                        LAST_UPDATES,
-                        self._take_updates,
-                        self._updates.prepare,
-                    ),
+                    follow_tail(self._settings, topic, LAST_UPDATES, self._take_updates, self._updates.prepare),
                     self._until_other(model),
                 )
             await asyncio.sleep(END_CHECK_S)
+
+    async def _updates_topic(self, bundle_id: str) -> str | None:
+        """The topic of the bundle's updates; None where Cassandra does not tell the topic."""
+        try:
+            return await asyncio.to_thread(self._topic_of, bundle_id)
+        except ThalwegError as error:
+            logger.warning("the page does not know the updates topic of %s: %s", bundle_id, error)
+            await asyncio.sleep(TOPIC_RETRY_S)
+            return None
 
     async def _until_other(self, model: Model) -> None:
         while True:

@@ -1,7 +1,7 @@
-"""Follows the updates topic into the look-alike indexes, in a thread of its own.
+"""Follows the updates topics of the given bundles into the look-alike indexes, in a thread of its own.
 
-The topic is compacted, so its records from the beginning give every user. Nothing is stored, and a restart reads the
-topic again. Kafka may be away: the indexes stay as they are, and their age grows.
+The topics are compacted, so their records from the beginning give every user. Nothing is stored, and a restart reads
+the topics again. Kafka may be away: the indexes stay as they are, and their age grows.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,33 +18,37 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from export.runtime.bundle import Bundle
 from streams.broker.decoding.update_reader import UpdateReader
+from streams.config.errors import ThalwegError
 from streams.config.settings import Settings
 from streams.contracts.representation_updates import decode_vector
-from streams.serve.following import connected, keep_following, subscribe_when_there
+from streams.serve.following import LOOK_EVERY_S, connected, keep_following
 from streams.serve.lookalikes.index import LookalikeIndex
 
 POLL_RECORDS = 2_000  # take about 10 ms of the interpreter
 POLL_TIMEOUT_MS = 200
 FETCH_WAIT_MS = 200  # the broker answers after this time at the latest, so the age of an idle index stays small
 RETRY_S = 1.0
+TOPICS_EVERY_S = 2.0  # between looks at which topics there are
 ENDS_WITHIN_S = 3.0  # after the stop; a client of Kafka that takes longer is left alone
 
 
 class LookalikeFollower:
     """The look-alike indexes of the given bundles, by bundle id, and how old they are."""
 
-    def __init__(self, settings: Settings, bundles: Sequence[Bundle]) -> None:
+    def __init__(self, settings: Settings, bundles: Sequence[Bundle], topic_of: Callable[[str], str]) -> None:
+        """topic_of: the updates topic of a bundle id. Blocks, and may raise a ThalwegError."""
         self.indexes = {one.bundle_id: LookalikeIndex(one.scoring_width) for one in bundles}
         self.records_behind = 0
         self._vector_bytes = {one.bundle_id: 4 * one.manifest.representation_width for one in bundles}
         self._settings = settings
+        self._topic_of = topic_of
         self._complete_at_ms: int | None = None
         self._updates = UpdateReader(settings)
         self._stop = threading.Event()
 
     @property
     def age_ms(self) -> int | None:
-        """The time since the indexes had every committed update of the topic. None: they never had."""
+        """The time since the indexes had every committed update of the topics. None: they never had."""
         at_ms = self._complete_at_ms
         return None if at_ms is None else max(0, int(time.time() * 1000) - at_ms)
 
@@ -116,9 +120,13 @@ class LookalikeFollower:
         await asyncio.wait([following])
 
     async def _follow(self) -> None:
-        topic = self._settings.updates_topic
-        async with connected(self._settings, topic, fetch_max_wait_ms=FETCH_WAIT_MS) as consumer:
-            await subscribe_when_there(consumer, topic)  # the first worker creates the topic
+        async with connected(self._settings, "of updates", fetch_max_wait_ms=FETCH_WAIT_MS) as consumer:
+            topics = await self._topics(consumer)
+            while not topics:  # the first worker creates the topic
+                await asyncio.sleep(LOOK_EVERY_S)
+                topics = await self._topics(consumer)
+            consumer.subscribe(sorted(topics))
+            looked_s = time.monotonic()
             while True:
                 fetched = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS)
                 for records in fetched.values():
@@ -126,6 +134,23 @@ class LookalikeFollower:
                     self.apply(records)
                 await self._look(consumer)
                 await asyncio.sleep(0)  # A fetch that is there already gives no other task a turn, so none to the stop.
+                if time.monotonic() - looked_s > TOPICS_EVERY_S:
+                    looked_s = time.monotonic()
+                    if await self._topics(consumer, topics) != topics:
+                        return  # The next following reads the topics that there are now.
+
+    async def _topics(self, consumer: AIOKafkaConsumer, known: Collection[str] = ()) -> set[str]:
+        """The topics of the bundles' updates that exist. known: the answer while Cassandra does not tell the topics.
+
+        A bundle that no worker has served yet gets its topic from its first worker.
+        """
+        try:
+            wanted = {await asyncio.to_thread(self._topic_of, bundle_id) for bundle_id in self.indexes}
+        except ThalwegError:
+            if not known:
+                raise
+            return set(known)
+        return wanted & set(await consumer.topics())
 
     async def _look(self, consumer: AIOKafkaConsumer) -> None:
         """See how far the indexes are. A partition that the broker has not answered for yet is not read to its end."""

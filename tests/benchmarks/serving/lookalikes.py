@@ -62,7 +62,7 @@ def resident_bytes() -> int:
 
 def in_memory(bundle: Bundle, users: int) -> dict[str, Any]:
     """Apply the updates, and search."""
-    follower = LookalikeFollower(Settings(), [bundle])
+    follower = LookalikeFollower(Settings(), [bundle], lambda _: Settings().updates_topic)
     before, applied_s = resident_bytes(), 0.0
     for batch in records(bundle, users):
         began_s = time.process_time()
@@ -109,7 +109,7 @@ def from_kafka(bundle: Bundle, users: int) -> dict[str, Any]:
         settings = Settings(**services.client_settings)
         ensure_topics(settings)
         asyncio.run(send(settings, bundle, users))
-        follower = LookalikeFollower(settings, [bundle])
+        follower = LookalikeFollower(settings, [bundle], lambda _: settings.updates_topic)
         took_s, cpu_s = asyncio.run(followed(follower, bundle.bundle_id, users))
     return {"kafka_users": users, "complete_after_s": round(took_s, 1), "read_cpu_us": round(1e6 * cpu_s / users, 1)}
 

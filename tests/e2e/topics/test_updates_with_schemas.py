@@ -142,7 +142,7 @@ def test_readers_of_thalweg_read_every_format(deployment: Deployment, name: str)
     settings, bundle = deployment.settings_with(updates_topic=topic_of(deployment, name)), deployment.bundle
     reader = UpdateReader(settings)
     seen = SeenUsers(bundle, project(bundle), 0, reader.decode)
-    index = LookalikeFollower(settings, [bundle])
+    index = LookalikeFollower(settings, [bundle], lambda _: settings.updates_topic)
     records = deployment.records(settings.updates_topic)
     users = {record.key.decode().partition("/")[2] for record in records} - {"", f"user-{USERS - 1}"}
 

@@ -5,7 +5,7 @@ import uuid
 from streams.commands.erase.proof import Bundle, Incarnation, ends_behind, judge
 from streams.engine.epochs import Epoch
 from streams.engine.state_cell import StoredPosition
-from streams.store.held_rows import HeldRow
+from streams.store.bundles.held_rows import HeldRow
 
 NOW, BEFORE = uuid.uuid4(), uuid.uuid4()
 DELETED = Epoch(0, BEFORE, 4, ())

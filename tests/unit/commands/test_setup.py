@@ -71,10 +71,12 @@ def test_the_script_gives_every_right_of_the_plan_on_kafka(plan: Plan) -> None:
             assert found["--allow-principal"] == ["User:shop user"]
             for kind in ("topic", "group", "transactional-id"):
                 for name in found.get(f"--{kind}", []):
-                    assert found.get("--resource-pattern-type") == (None if kind == "topic" else ["prefixed"])
+                    is_prefix = kind != "topic" or name == f"{SETTINGS.updates_topic}."
+                    assert found.get("--resource-pattern-type") == (["prefixed"] if is_prefix else None)
                     given.add((kind, name, *found["--operation"]))
     assert given == {right[:3] for right in plan.acls}
     assert ("group", "shop-", "Read") in given
+    assert ("topic", f"{SETTINGS.updates_topic}.", "Write") in given, "later bundles have topics of their own"
     assert ("transactional-id", "shop-", "Write") in given
 
 
@@ -87,7 +89,12 @@ def test_the_script_makes_the_schema_and_gives_every_right_in_cassandra(plan: Pl
         assert f"{statement};" in cql
     assert plan.schema[0].startswith("CREATE KEYSPACE IF NOT EXISTS thalweg")
     assert "'replication_factor': 3" in plan.schema[0]
-    assert plan.schema[-1].startswith("ALTER TABLE thalweg.representations_35 ADD IF NOT EXISTS (recent_items ")
+    added = [statement.partition(" ADD IF NOT EXISTS (") for statement in plan.schema if "ALTER" in statement]
+    assert [(table, columns.split()[0]) for table, _, columns in added] == [
+        ("ALTER TABLE thalweg.representations_35", "recent_items"),
+        ("ALTER TABLE thalweg.bundles", "updates_topic"),
+        ("ALTER TABLE thalweg.active_bundle", "replaced"),
+    ]
     assert 'CREATE ROLE IF NOT EXISTS "Shop";' in cql
     given = re.findall(r'^GRANT (\w+) ON TABLE thalweg\.(\w+) TO "Shop";', cql, re.MULTILINE)
     assert given == [(right.permission, right.table) for right in plan.grants]
@@ -112,7 +119,7 @@ def test_without_a_user_and_a_role_no_rights_are_given(manifest: Manifest) -> No
 
 @pytest.mark.parametrize("program", ROLES)
 def test_only_programs_with_rows_need_a_bundle(program: Role) -> None:
-    assert needs_cassandra([program]) == (program in ("worker", "serve", "verify", "erase"))
+    assert needs_cassandra([program]) == (program not in ("monitor", "replay", "items", "dlq", "rekey", "archive"))
     plan = make_plan(SETTINGS, [program], None, "u", "r")
     assert plan.acls
     assert (plan.schema, plan.grants) == ([], [])

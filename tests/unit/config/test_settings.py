@@ -172,3 +172,9 @@ def test_the_argument_names_the_bundle_before_the_setting() -> None:
     assert settings.bundle_folder(None) == "served"
     with pytest.raises(SettingsError, match="--bundle or THALWEG_BUNDLE"):
         Settings().bundle_folder(None)
+
+
+def test_the_first_bundle_has_the_updates_topic_of_the_setting_and_a_later_one_has_its_own() -> None:
+    settings = Settings(updates_topic="shop.updates")
+    assert settings.bundle_updates_topic("gru-0f3a5c7e9b1d", is_first=True) == "shop.updates"
+    assert settings.bundle_updates_topic("gru-0f3a5c7e9b1d", is_first=False) == "shop.updates.gru-0f3a5c7e9b1d"

@@ -19,7 +19,7 @@ from streams.serve.lookalikes.follower import LookalikeFollower
 from streams.serve.routes import erasures
 from streams.serve.routes.questions import explanations
 from streams.serve.scoring import active_model
-from streams.store.held_rows import HeldRows
+from streams.store.bundles.held_rows import HeldRows
 
 
 class _SlowToEnd(LookalikeFollower):
@@ -30,7 +30,7 @@ class _SlowToEnd(LookalikeFollower):
 
 def test_the_end_of_the_lookalikes_leaves_the_event_loop_to_others() -> None:
     async def main() -> None:
-        follower, turns = _SlowToEnd(Settings(broker="127.0.0.1:1"), []), 0
+        follower, turns = _SlowToEnd(Settings(broker="127.0.0.1:1"), [], str), 0
 
         async def others() -> None:
             nonlocal turns

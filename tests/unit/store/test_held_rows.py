@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from streams.store.held_rows import HeldRows
+from streams.store.bundles.held_rows import HeldRows
 
 TABLES = ["bundles", "representations_67", "sources"]
 

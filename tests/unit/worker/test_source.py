@@ -10,6 +10,7 @@ from streams.broker.topics import Topic
 from streams.config.errors import TopicRemadeError
 from streams.config.settings import Settings
 from streams.engine.epochs import Epoch, EpochView
+from streams.store import registry
 from streams.worker import source
 from streams.worker.source import Source
 
@@ -25,6 +26,8 @@ class Registry:
 
     def begin_epoch(self, topic: str, epoch: Epoch) -> None:
         self._epochs.append(epoch)
+
+    view = registry.Registry.view
 
 
 class User:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.broker.topics import ensure_topic
 from streams.config.errors import RightsError
 from streams.demo.worker_process import WorkerProcess
 from streams.health.rights.cassandra_rights import cassandra_rights
@@ -28,7 +29,8 @@ from tests.tools.rights.users import (
 )
 from tests.tools.serving import Server
 
-PROGRAMS: tuple[Role, ...] = ("replay", "items", "verify", "dlq", "erase", "monitor", "serve", "archive")
+SWITCHING: tuple[Role, ...] = ("bundles", "promote", "rollback", "retire")
+PROGRAMS: tuple[Role, ...] = ("replay", "items", "verify", "dlq", "erase", "monitor", "serve", "archive", *SWITCHING)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,23 @@ def test_commands_run_with_their_rights(run_as: Callable[..., str], tmp_path: Pa
     assert "has no worker" in run_as("erase", "erase", "user-3", "--timeout", "0", code=1)
     assert '"deleted":0' in run_as("archive", "archive", "--to", str(tmp_path / "archive"), "--json")
     assert '"records":200' in run_as("monitor", "monitor", "--until-idle", "1", "--json")
+
+
+def test_commands_about_bundles_run_with_their_rights(deployment: Deployment, run_as: Callable[..., str]) -> None:
+    """A bundle that no worker serves stands in the tables, and has a topic."""
+    settings, active, other = deployment.settings, deployment.bundle.bundle_id, "gru-aaaaaaaaaaaa"
+    width = deployment.bundle.manifest.representation_width
+    values = f"('{other}', {width}, 20, toTimestamp(now()), '{settings.updates_topic}.{other}')"
+    columns = "bundle_id, width, items, first_served_at, updates_topic"
+    cql(settings, f"INSERT INTO {settings.keyspace}.bundles ({columns}) VALUES {values}")
+    ensure_topic(settings, f"{settings.updates_topic}.{other}", 4)
+    assert json.loads(run_as("bundles", "bundles", "--json"))["bundles"][0]["alias"] == "champion"
+    assert "no comparison of" in run_as("promote", "promote", other, code=1)
+    assert f"{other} is the active bundle in place of {active}" in run_as("promote", "promote", other, "--force")
+    assert f"{active} is the active bundle in place of {other}" in run_as("rollback", "rollback", "--force")
+    printed = run_as("retire", "retire", other, "--yes")
+    assert f"topic {settings.updates_topic}.{other} deleted" in printed
+    assert f"retire: {other} is retired" in printed
 
 
 def test_a_server_runs_with_its_rights(deployment: Deployment) -> None:

@@ -15,7 +15,7 @@ def test_pages_count_from_the_request_on_so_that_a_burst_is_bounded(monkeypatch:
     monkeypatch.setattr(live, "BEGINS_WITHIN_S", 0.05)
 
     async def main() -> None:
-        served = Live(Settings(broker="127.0.0.1:1"), no_bundle)
+        served = Live(Settings(broker="127.0.0.1:1"), no_bundle, lambda _: Settings().updates_topic)
         monkeypatch.setattr(served, "follow", lambda: None)
         pages = [served.open("") for _ in range(MOST_PAGES)]
         with pytest.raises(ProblemError, match="32 pages are open") as caught:

@@ -100,7 +100,7 @@ def update(bundle: Bundle, user_id: str, vector: np.ndarray) -> Record:
 def test_a_follower_keeps_the_last_update_of_each_user_of_its_bundles(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "own")
     other = tiny_bundle(tmp_path / "other", seed=1)
-    follower = LookalikeFollower(Settings(), [bundle])
+    follower = LookalikeFollower(Settings(), [bundle], lambda _: Settings().updates_topic)
     width = bundle.manifest.representation_width
     a, b, c = np.eye(3, width, dtype=np.float32)
     key = update_keys(bundle.bundle_id, ["x/y"])[0]

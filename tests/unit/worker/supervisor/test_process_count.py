@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.supervisor.process_count import AUTO, process_count, usable_cores
+from streams.config.cores import usable_cores
+from streams.supervisor.process_count import AUTO, process_count
 
 
 def test_a_number_or_auto() -> None:

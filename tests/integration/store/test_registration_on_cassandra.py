@@ -22,12 +22,12 @@ from streams.engine.planning.rows import Rows
 from streams.local import LocalServices
 from streams.store import cql_schema, session
 from streams.store.cql_schema import item_vectors_table
+from streams.store.registration import Registration
 from streams.store.row_batches import BYTES
 from streams.store.schema_creation import create_missing
 from streams.store.session import Session, connect
 from streams.store.store import open_store
 from streams.worker import registration
-from streams.worker.registration import Registration
 from tests.support.bundles import tiny_bundle
 
 ITEMS = 250
@@ -78,11 +78,11 @@ def test_a_bundle_is_announced_at_once_and_its_item_vectors_when_they_are_regist
     assert list(reader.execute(f"SELECT * FROM {settings.keyspace}.bundles")) == [], (
         "a store that is only opened must register nothing"
     )
-    store.registry.announce(bundle)
-    store.registry.announce(bundle)
+    store.registry.announce(bundle, settings.updates_topic)
+    store.registry.announce(bundle, settings.updates_topic)
     announced = reader.execute(f"SELECT bundle_id, width, items FROM {settings.keyspace}.bundles")
     assert list(announced) == [(bundle.bundle_id, bundle.manifest.representation_width, ITEMS)]
-    active = f"SELECT * FROM {settings.keyspace}.active_bundle"
+    active = f"SELECT name, bundle_id FROM {settings.keyspace}.active_bundle WHERE name = 'active'"
     assert list(reader.execute(active)) == [], "a bundle becomes active only when all its item vectors are stored"
     assert (mark(reader, settings, bundle), stored_vectors(reader, settings, bundle)) == (None, {})
     asyncio.run(Registration(store.items, store.registry, bundle.bundle_id, ITEMS, lambda partition: True).run())
@@ -149,7 +149,7 @@ def test_vectors_without_a_mark_after_a_crash_are_written_again(
     """The second stretch is stored in part, but not its first vectors. A check of some of its vectors would mislead."""
     monkeypatch.setattr(registration, "STRETCH_ITEMS", 100)
     store = open_store(settings, bundle)
-    store.registry.announce(bundle)
+    store.registry.announce(bundle, settings.updates_topic)
 
     async def crash() -> None:
         await store.items.write(0, 100)
@@ -171,7 +171,7 @@ def test_registration_waits_while_cassandra_is_down_and_then_continues(
 ) -> None:
     monkeypatch.setattr(session, "REQUEST_TIMEOUT_S", 0.5)
     store = open_store(settings, bundle)
-    store.registry.announce(bundle)
+    store.registry.announce(bundle, settings.updates_topic)
     made = Registration(store.items, store.registry, bundle.bundle_id, ITEMS, lambda partition: True)
 
     async def play() -> None:

@@ -47,13 +47,17 @@ class Registration:
         bundle_id: str,
         items: int,
         holds: Callable[[int], bool],
+        program: str = "worker",
     ) -> None:
-        """items: the number of the bundle's items. holds: True for a partition that this worker holds now."""
+        """items: the number of the bundle's items. holds: True for a partition that this worker holds now. program:
+        the command that tells of its progress.
+        """
         self._vectors = vectors
         self._registry = registry
         self._bundle_id = bundle_id
         self._items = items
         self._holds = holds
+        self._program = program
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
         self.stored = 0  # vectors that this worker knows to be stored; another worker may know of more
@@ -78,7 +82,7 @@ class Registration:
         """Write on from the mark, which another worker may have advanced, as long as the partition stays here."""
         self.stored = await self._vectors.stored()
         if self.stored < self._items:
-            print(f"thalweg worker: writes item vectors, {self.stored:,} of {self._items:,} are stored", flush=True)
+            self._tell(f"writes item vectors, {self.stored:,} of {self._items:,} are stored")
             await self._write()
         if self.stored >= self._items:
             await self._registry.activate(self._bundle_id)
@@ -90,4 +94,7 @@ class Registration:
             await self._vectors.mark(end)
             self.stored = end
         if self.stored == self._items:
-            print(f"thalweg worker: all {self._items:,} item vectors are stored", flush=True)
+            self._tell(f"all {self._items:,} item vectors are stored")
+
+    def _tell(self, text: str) -> None:
+        print(f"thalweg {self._program}: {text}", flush=True)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.worker import registration
-from streams.worker.registration import PARTITION, Registration
+from streams.store import registration
+from streams.store.registration import PARTITION, Registration
 
 ITEMS = 25_000  # four stretches of 6,000 items and a smaller one
 

@@ -1,0 +1,47 @@
+"""`thalweg backfill`: the arguments and the report."""
+
+import argparse
+
+import msgspec
+
+from encoder.commands.number_arguments import whole_number
+from export.runtime.bundle import Bundle
+from streams.archive.opening import check_packages
+from streams.commands.backfill.progress import Progress
+from streams.config.cores import usable_cores
+from streams.config.loading import load_settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bundle", help="folder of the bundle (default: the setting `bundle`)")
+    parser.add_argument(
+        "--from", dest="archive", required=True, metavar="ARCHIVE", help="archive of the topic (thalweg archive)"
+    )
+    parser.add_argument(
+        "--threads", type=whole_number(1), metavar="N", help="threads that step (default: one for each core)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the counts as one JSON object on the last line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Step the history into the bundle's rows, and print the counts.
+
+    Raises InputError, SettingsError, RightsError, ArchiveError, BrokerError, StoreError.
+    """
+    check_packages()
+    from streams.commands.backfill.stages import backfill
+
+    settings = load_settings()
+    bundle = Bundle.load(settings.bundle_folder(args.bundle))
+    progress = backfill(settings, bundle, args.archive, args.threads or usable_cores())
+    print(msgspec.json.encode(progress).decode() if args.json else _report(progress))
+    return 0
+
+
+def _report(done: Progress) -> str:
+    return (
+        f"backfill: {done.events:,} events applied in {done.elapsed_s:,.1f} s ({done.events_per_s:,.0f}/s), "
+        f"{done.already_applied:,} records already applied, {done.rejected:,} rejected, {done.skipped:,} skipped, "
+        f"{done.erasures:,} erasures, {done.dead_letters:,} dead letters, {done.rows:,} rows written; the bundle's "
+        "workers go on from here"
+    )

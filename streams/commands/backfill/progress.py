@@ -1,0 +1,19 @@
+"""What a backfill has done so far."""
+
+import msgspec
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """Counts of a backfill."""
+
+    events: int = 0  # applied events
+    already_applied: int = 0  # records
+    rejected: int = 0  # records that the decoder of the archive rejected; a worker sent their dead letters
+    skipped: int = 0  # records that are no events by the mapping
+    erasures: int = 0
+    dead_letters: int = 0  # records in a partition that their user does not belong to
+    rows: int = 0  # rows written; a user whose row was written twice counts twice
+    commits: int = 0
+    elapsed_s: float = 0.0
+    events_per_s: float = 0.0
+    peak_mb: float = 0.0  # most resident memory of this process

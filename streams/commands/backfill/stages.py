@@ -1,0 +1,174 @@
+"""The order of a backfill: what is checked, what is stepped before the topic's next epoch, and what is measured."""
+
+import asyncio
+import contextlib
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from export.runtime.bundle import Bundle
+from export.runtime.stepper import Stepper
+from streams.archive.reader import ArchiveReader
+from streams.broker.decoding.record_decoder import open_decoder
+from streams.broker.decoding.registration import open_update_encoder
+from streams.broker.offsets.group_offsets import GroupOffsets
+from streams.broker.publisher import Publisher
+from streams.broker.topics import Topic, count_members, describe_topic, ensure_topics
+from streams.commands.backfill.backfill import Backfill
+from streams.commands.backfill.plan import Covered, check_hand_over, stage
+from streams.commands.backfill.progress import Progress
+from streams.commands.backfill.users import Users
+from streams.config.errors import InputError, SettingsError, StoreError
+from streams.config.settings import Settings
+from streams.engine.arena import Arena
+from streams.engine.epochs import EpochView
+from streams.engine.outputs import OutputEncoder
+from streams.health.rights.check import check_broker_rights, check_store_rights
+from streams.store.cql_schema import HIGHEST_GENERATION
+from streams.store.registration import Registration
+from streams.store.store import Store, open_store
+
+
+def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> Progress:
+    """Step the history of an archive into the bundle's rows, and commit where the history ends.
+
+    archive: its address. threads: that step. Raises InputError, SettingsError, RightsError, ArchiveError, BrokerError,
+    StoreError.
+    """
+    start_s, progress = time.monotonic(), Progress()
+    group_id = settings.consumer_group_id(bundle.bundle_id)
+    decoder = open_decoder(settings)
+    reader = ArchiveReader.open(archive)
+    check_broker_rights(settings, "backfill", bundle.bundle_id)
+    topic = describe_topic(settings, settings.behavior_topic, group_id)
+    if members := count_members(settings, group_id):
+        raise SettingsError(f"{members} workers of group {group_id} are running: stop all of them before a backfill")
+    reader.check(topic.name, topic.topic_id, decoder.name)
+    covered = _covered(reader)
+    check_hand_over(topic, covered, archive)
+    store = open_store(settings, bundle)
+    try:
+        check_store_rights(settings, store.session, "backfill", [bundle])
+        settings = store.registry.settings_of(settings, bundle.bundle_id)
+        check_broker_rights(settings, "backfill", bundle.bundle_id)  # on the updates topic of this bundle
+        ensure_topics(settings)
+        store.registry.claim(topic.name)
+        store.registry.announce(bundle, settings.updates_topic)
+        store.registry.use_mapping(bundle.bundle_id, decoder.name)
+        asyncio.run(_Run(settings, bundle, store, topic, threads, progress).run(reader, covered))
+    finally:
+        store.close()
+    progress.elapsed_s = round(time.monotonic() - start_s, 3)
+    progress.events_per_s = round(progress.events / progress.elapsed_s, 1)
+    progress.peak_mb = round(_peak_mb(), 1)
+    return progress
+
+
+class _Run:
+    """The stages of a backfill: one for each epoch of the topic."""
+
+    def __init__(
+        self, settings: Settings, bundle: Bundle, store: Store, topic: Topic, threads: int, progress: Progress
+    ) -> None:
+        manifest = bundle.manifest
+        self._store = store
+        self._topic = topic
+        self._position = dict(topic.committed)  # by partition, everything before it is stored and committed
+        group_id = settings.consumer_group_id(bundle.bundle_id)
+        self._offsets = GroupOffsets(settings, group_id, topic.name, topic.topic_id)
+        self._publisher = Publisher(settings, group_id)
+        self._registration = Registration(
+            store.items, store.registry, bundle.bundle_id, manifest.items, lambda _: True, "backfill"
+        )
+        self._encoder = OutputEncoder(
+            topic.name,
+            bundle.bundle_id,
+            manifest.items,
+            manifest.recent_places,
+            settings.evaluation_share,
+            manifest.bought_places,
+            open_update_encoder(settings),
+        )
+        arena = Arena(settings.arena_max_users, manifest.state_width, manifest.representation_width)
+        users = Users(arena, store.users, self._publisher, self._encoder, _generation(), _is_fresh(store), progress)
+        self._backfill = Backfill(
+            bundle, Stepper(bundle, on_cpu=True), users, topic.name, self._commit, threads, progress
+        )
+
+    async def run(self, reader: ArchiveReader, covered: dict[int, Covered]) -> None:
+        """Step everything that the archive covers. Raises InputError where an added partition has to be held back."""
+        topic = self._topic
+        try:
+            await self._publisher.start()
+            await self._publisher.own(range(topic.partitions))  # fences another backfill of the group
+            while True:
+                view = await asyncio.to_thread(self._view)
+                await self._store.erasures.load(range(topic.partitions), self._position, view.comparable)
+                stages = stage(topic.partitions, covered, self._position, view)
+                if not stages:
+                    break
+                for partition, offsets in stages.items():
+                    await self._backfill.run(reader, partition, offsets)
+                await self._backfill.finish()
+                if view.held:
+                    self._backfill.begin_epoch()
+            if view.held:
+                raise InputError(
+                    f"partitions {sorted(view.held)} of {topic.name} were added and may not be read yet; everything "
+                    "else is stored, so start the workers of the bundle"
+                )
+            await self._registration.run()
+        finally:
+            self._backfill.close()
+            self._offsets.close()
+            await self._publisher.stop()
+
+    def _view(self) -> EpochView:
+        """The epoch from now on. The rows and the outputs name it."""
+        topic = self._topic
+        passed = {p: max(start, self._position.get(p, 0)) for p, start in topic.start_offsets.items()}
+        view = self._store.registry.view(topic.name, topic.topic_id, topic.partitions, passed)
+        self._store.users.use_epoch(view)
+        self._encoder.use_epoch(view)
+        return view
+
+    async def _commit(self, offsets: Mapping[int, int]) -> None:
+        await asyncio.to_thread(self._offsets.commit, offsets)
+        self._position.update(offsets)
+        await self._store.erasures.drop_passed(self._position)
+
+
+def _covered(reader: ArchiveReader) -> dict[int, Covered]:
+    return {
+        partition: Covered(reader.begin(partition) or 0, reader.end(partition) or 0) for partition in reader.partitions
+    }
+
+
+def _is_fresh(store: Store) -> bool:
+    """True where the bundle has no row for certain."""
+    with contextlib.suppress(StoreError):  # The scan is too slow where other bundles have very many rows.
+        return not store.users.has_rows()
+    return False
+
+
+def _generation() -> int:
+    """Stands for the generation of the group in write timestamps.
+
+    Two runs that write the same position have different numbers, so Cassandra takes all cells of a row from one run.
+    """
+    return int(time.time()) & HIGHEST_GENERATION
+
+
+def _peak_mb() -> float:
+    """The most resident memory of this process so far.
+
+    Linux: `ru_maxrss` would count what the parent had when it started this process.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) / 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,0 +1,139 @@
+"""Which bundle is active, which one is its challenger, and the history of switches.
+
+The row of the active bundle holds the last switch in full, so one lightweight transaction switches and records. The
+table `promotions` is the archive of that row: every command first copies the row, and a copy changes nothing where the
+switch is there already. So a crash between a switch and its copy loses nothing, and the history is the table together
+with the row.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from streams.config.errors import SettingsError
+from streams.store.session import Session
+
+ACTIVE, CHALLENGER = "active", "challenger"
+_COLUMNS = ("bundle_id", "replaced", "before", "switched_at", "command", "is_forced", "evidence")
+
+
+class Switch(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of the active bundle. The fields are None where no command has made the bundle active.
+
+    replaced: the bundle that was active. before: the bundle that `thalweg rollback` makes active. evidence: JSON, what
+    the command found, and with is_forced what the command ignored.
+    """
+
+    bundle_id: str
+    replaced: str | None = None
+    before: str | None = None
+    switched_at: str | None = None  # such as 2026-11-29 08:00:00.000Z
+    command: str | None = None
+    is_forced: bool | None = None
+    evidence: str | None = None
+
+
+class Aliases:
+    """The tables `active_bundle` and `promotions` of one keyspace. Every method blocks, and may raise StoreError."""
+
+    def __init__(self, session: Session, keyspace: str) -> None:
+        self._session = session
+        self._active = f"{keyspace}.active_bundle"
+        self._promotions = f"{keyspace}.promotions"
+
+    def active(self) -> Switch | None:
+        """The active bundle with the switch that made the bundle active; None where no bundle is active."""
+        return self._alias(ACTIVE)
+
+    def challenger(self) -> str | None:
+        """The bundle that runs beside the active one for a trial; None where there is none.
+
+        A crash of a promotion may leave the bundle that has become active, which is no challenger any more.
+        """
+        found = self._alias(CHALLENGER)
+        return None if found is None else found.bundle_id
+
+    def set_challenger(self, bundle_id: str, seen: str | None) -> None:
+        """Make the bundle the challenger. seen: what `challenger` gave, on which the decision stands.
+
+        Raises SettingsError where another command has chosen a challenger meanwhile.
+        """
+        condition = f"UPDATE {self._active} SET bundle_id = %s WHERE name = %s IF bundle_id = %s"
+        if not _was_applied(self._execute("enter the challenger", condition, [bundle_id, CHALLENGER, seen])):
+            raise SettingsError("another command has chosen a challenger in this moment: look at `thalweg bundles`")
+
+    def drop_challenger(self, bundle_id: str) -> None:
+        """Let no bundle be the challenger, where this bundle is."""
+        statement = f"DELETE FROM {self._active} WHERE name = %s IF bundle_id = %s"
+        self._execute("take out the challenger", statement, [CHALLENGER, bundle_id])
+
+    def switch(
+        self, to: str, seen: Switch, command: str, is_forced: bool, evidence: Mapping[str, Any], before: str | None
+    ) -> None:
+        """Make a bundle the active one, in one lightweight transaction.
+
+        seen: the switch that `active` gave, on which the decision stands. before: where a rollback leads afterwards.
+        Raises SettingsError where another command has switched meanwhile. Nothing is changed then.
+        """
+        self.archive(seen)
+        statement = (
+            f"UPDATE {self._active} SET bundle_id = %s, replaced = %s, before = %s, switched_at = %s, command = %s, "
+            "is_forced = %s, evidence = %s WHERE name = %s IF bundle_id = %s AND switched_at = %s"
+        )
+        text, seen_at = msgspec.json.encode(evidence).decode(), _time(seen.switched_at)
+        row = [to, seen.bundle_id, before, datetime.now(UTC), command, is_forced, text]
+        answer = self._execute(f"make {to} the active bundle", statement, [*row, ACTIVE, seen.bundle_id, seen_at])
+        if not _was_applied(answer):
+            raise SettingsError(
+                f"{seen.bundle_id} is not the active bundle any more, because another command has switched in this "
+                "moment: look at `thalweg bundles`, and run the command again"
+            )
+        switched = self.active()
+        if switched is not None:
+            self.archive(switched)
+
+    def archive(self, switch: Switch) -> None:
+        """Copy a switch into the table of switches. A second copy changes nothing."""
+        if switch.switched_at is None:
+            return
+        names = ", ".join(("name", *_COLUMNS))
+        values = [getattr(switch, name) for name in _COLUMNS]
+        values[_COLUMNS.index("switched_at")] = _time(switch.switched_at)
+        marks = ", ".join(["%s"] * (1 + len(values)))
+        statement = f"INSERT INTO {self._promotions} ({names}) VALUES ({marks})"
+        self._execute("enter the switch", statement, [ACTIVE, *values])
+
+    def history(self) -> list[Switch]:
+        """All switches that commands have made, the last one first."""
+        rows = self._execute("read the switches", f"SELECT JSON * FROM {self._promotions} WHERE name = %s", [ACTIVE])
+        found = [msgspec.json.decode(row, type=Switch) for (row,) in rows]
+        last = self.active()
+        known = {one.switched_at for one in found}
+        return found if last is None or last.switched_at in {None, *known} else [last, *found]
+
+    def _alias(self, name: str) -> Switch | None:
+        """The row as JSON, because a table of an earlier version lacks columns."""
+        rows = self._execute(f"read the {name} bundle", f"SELECT JSON * FROM {self._active} WHERE name = %s", [name])
+        return next((msgspec.json.decode(row, type=Switch) for (row,) in rows), None)
+
+    def _execute(self, doing: str, statement: str, values: list[Any]) -> Any:
+        return self._session.execute(doing, statement, values)
+
+
+def before_of(history: list[Switch], bundle_id: str) -> str | None:
+    """Where a rollback leads once this bundle is active again. history: the last switch first.
+
+    That is the bundle which the last promotion of this bundle has replaced; None for the first bundle of a keyspace.
+    """
+    return next((one.before for one in history if one.bundle_id == bundle_id and one.command == "promote"), None)
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _was_applied(answer: Any) -> bool:
+    """Whether a conditional statement found its condition. The first column of the answer says so."""
+    return bool(next(iter(answer))[0])

@@ -1,0 +1,93 @@
+"""`thalweg shadow`: runs workers of a new bundle beside those of the active one, for a trial.
+
+The workers are those of `thalweg worker`. The bundle has a consumer group, rows and an updates topic of its own, so
+nothing that the active bundle writes or that readers read changes.
+"""
+
+import argparse
+from pathlib import Path
+
+import msgspec
+
+from export.runtime.bundle import Bundle
+from streams.archive.opening import open_reader
+from streams.broker.topics import describe_topic
+from streams.config.cores import usable_cores
+from streams.config.errors import InputError
+from streams.config.loading import load_settings
+from streams.config.settings import Settings
+from streams.store.bundles.aliases import Aliases
+from streams.store.registry import Registry, check_not_retired
+from streams.store.session import Session
+from streams.supervisor.command import add_process_arguments, run_workers
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", metavar="NEW", help="folder of the new bundle")
+    parser.add_argument(
+        "--from",
+        dest="archive",
+        metavar="ARCHIVE",
+        help="apply the events of this archive first, and read the topic behind them",
+    )
+    parser.add_argument("--replace", action="store_true", help="make NEW the challenger in place of another bundle")
+    add_process_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the workers until SIGTERM or Ctrl-C. A second start goes on where the first one stopped."""
+    settings = load_settings()
+    bundle = Bundle.load(Path(args.bundle))
+    settings = msgspec.structs.replace(settings, bundle=str(bundle.path.absolute()))
+    challenge(settings, bundle.bundle_id, args.replace)
+    if args.archive is not None:
+        backfill(settings, bundle, args.archive)
+    return run_workers(settings, args.log_level, args.processes)
+
+
+def challenge(settings: Settings, bundle_id: str, replaces: bool) -> None:
+    """Make the bundle the challenger of the active one. A second call changes nothing. Blocks.
+
+    Raises InputError where the keyspace has no active bundle, where the bundle is the active one, and where another
+    bundle is the challenger and `replaces` is false. Raises SettingsError for a retired bundle, and StoreError.
+    """
+    session = Session(settings)
+    try:
+        aliases, registry = Aliases(session, settings.keyspace), Registry(session, settings.keyspace)
+        registry.check_history()
+        active, challenger = aliases.active(), aliases.challenger()
+        if active is None:
+            raise InputError(
+                f"keyspace {settings.keyspace} has no active bundle, so {bundle_id} has nothing to run beside: start "
+                "`thalweg worker` with the first bundle"
+            )
+        if active.bundle_id == bundle_id:
+            raise InputError(f"{bundle_id} is the active bundle: `thalweg worker` runs its workers")
+        check_not_retired(registry.records().get(bundle_id), settings.keyspace)
+        if challenger not in (None, bundle_id, active.bundle_id) and not replaces:
+            raise InputError(
+                f"{challenger} is the challenger already: stop its workers and run `thalweg retire {challenger}`, or "
+                "give --replace, which leaves its rows as they are"
+            )
+        if challenger != bundle_id:
+            aliases.set_challenger(bundle_id, challenger)
+        topic = registry.settings_of(settings, bundle_id).updates_topic
+    finally:
+        session.close()
+    print(f"shadow: {bundle_id} runs beside {active.bundle_id}, and publishes updates to {topic}", flush=True)
+
+
+def backfill(settings: Settings, bundle: Bundle, archive: str) -> None:
+    """Apply the events of an archive, as `thalweg backfill` does. A second call goes on where the first one stopped.
+
+    Does nothing where the bundle has applied the whole archive. Raises ThalwegError.
+    """
+    reader = open_reader(archive)
+    topic = describe_topic(settings, settings.behavior_topic, settings.consumer_group_id(bundle.bundle_id))
+    if all(topic.committed.get(partition, 0) >= (reader.end(partition) or 0) for partition in reader.partitions):
+        print(f"shadow: the events of {archive} are applied already", flush=True)
+        return
+    from streams.commands.backfill.stages import backfill as apply  # loads pyarrow, which is an extra
+
+    done = apply(settings, bundle, archive, usable_cores())
+    print(f"shadow: {done.events:,} events of {archive} applied in {done.elapsed_s:,.1f} s", flush=True)

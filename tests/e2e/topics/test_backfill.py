@@ -1,0 +1,82 @@
+"""`thalweg backfill` on a real Kafka and Cassandra: an archive becomes rows, and workers go on behind it."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from streams.archive.opening import open_reader
+from streams.broker.topics import describe_topic
+from streams.commands.verify.verification import verify
+from tests.support.deployment import (
+    ENDED_WITHIN_S,
+    Deployment,
+    environment_of,
+    run_thalweg,
+    shopping,
+    troubled_shopping,
+)
+
+KILLS = [("write:during", 1), ("update:before", 2), ("erase:after", 1), ("drop_passed:before", 3)]
+
+
+def archive(deployment: Deployment, folder: Path) -> Path:
+    ended = run_thalweg(deployment.settings, "archive", "--to", str(folder))
+    assert ended.returncode == 0, ended.stderr
+    return folder
+
+
+def backfill(deployment: Deployment, folder: Path, code: int = 0, **variables: str) -> str:
+    """Run a backfill with small blocks, and return what the command printed."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.faults.backfill_main", "--from", str(folder), "--json"],
+        env=environment_of(deployment.settings) | variables,
+        capture_output=True,
+        text=True,
+        timeout=ENDED_WITHIN_S,
+        check=False,
+    )
+    assert ended.returncode == code, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_workers_go_on_behind_a_killed_backfill_of_a_topic_that_was_cut(deployment: Deployment, tmp_path: Path) -> None:
+    deployment.send(troubled_shopping(1_500, 60))
+    folder = archive(deployment, tmp_path / "archive")
+    deployment.cut_topic()
+    for point, call in KILLS:
+        fault = {"FAULT_POINT": point, "FAULT_CALL": str(call), "FAULT_DELAY_MS": "2"}
+        backfill(deployment, folder, code=-signal.SIGKILL, **fault)
+    counts = json.loads(backfill(deployment, folder).splitlines()[-1])
+    assert counts["events"] > 0
+    group = deployment.settings.consumer_group_id(deployment.bundle.bundle_id)
+    topic = describe_topic(deployment.settings, deployment.settings.behavior_topic, group)
+    assert topic.committed == topic.start_offsets == topic.end_offsets
+    updates = {user: update.steps for user, update in deployment.last_updates().items() if update is not None}
+    assert updates == deployment.stored_steps()
+    deployment.send(troubled_shopping(1_500, 60, seed=1))
+    worker = deployment.worker()
+    worker.start()
+    deployment.wait_until_committed()
+    worker.stop()
+    found = verify(deployment.settings, deployment.bundle, archive=open_reader(str(folder)))
+    assert (found.mismatches, found.unverifiable, found.not_committed) == ([], 0, 0)
+    assert found.is_topic_complete
+    assert found.events > 2 * 1_400
+
+
+def test_a_backfill_is_refused_where_it_would_lose_records(deployment: Deployment, tmp_path: Path) -> None:
+    """Workers run, workers are beyond the archive, or neither archive nor topic has some records."""
+    deployment.send(shopping(100, 20))
+    folder, command = archive(deployment, tmp_path / "archive"), ["backfill", "--from", str(tmp_path / "archive")]
+    worker = deployment.worker()
+    worker.start()
+    assert "1 workers of group" in run_thalweg(deployment.settings, *command).stderr
+    deployment.send(shopping(100, 20, seed=1))
+    deployment.wait_until_committed()
+    worker.stop()
+    assert "a backfill has nothing to do there" in run_thalweg(deployment.settings, *command).stderr
+    deployment.cut_topic()
+    assert "the records between are in neither" in run_thalweg(deployment.settings, *command).stderr
+    assert open_reader(str(folder)).partitions

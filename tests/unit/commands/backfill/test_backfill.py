@@ -1,0 +1,221 @@
+"""A backfill gives the users that the planner of a worker gives, record by record, wherever the backfill is stopped."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from encoder.data.events import BehaviorEvent
+from streams.archive.columns import ArchivedRecord, to_batch
+from streams.commands.backfill import backfill
+from streams.commands.backfill.backfill import Backfill
+from streams.commands.backfill.plan import Covered
+from streams.commands.backfill.progress import Progress
+from streams.commands.backfill.users import Users
+from streams.config.errors import SettingsError
+from streams.contracts.dead_letters import OFFSET_HEADER, PARTITION_HEADER, decode_headers
+from streams.contracts.representation_updates import RepresentationUpdate
+from streams.engine.arena import Arena, StoredUser
+from streams.engine.codec import Erasure, Outcome, Rejected, Several, Skipped
+from streams.engine.outputs import OutputEncoder
+from streams.engine.planning.candidates import Erased, Part
+from streams.engine.planning.rows import Rows
+from tests.support.processing import ITEMS, WIDTH, Recurrence, TinyBundle, processor, stored_users
+
+Log = list[Outcome]
+
+
+class StoppedError(Exception):
+    """The process was killed."""
+
+
+class Cluster:
+    """What outlives a kill: rows as Cassandra keeps them, topics, and the offsets of the group."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, StoredUser] = {}
+        self.erased: dict[str, int] = {}  # by user, the offset of the last erasure
+        self.updates: dict[str, bytes | None] = {}
+        self.letters: set[tuple[int, int]] = set()
+        self.committed: dict[int, int] = {}
+        self.calls_left = -1  # calls until the next kill; negative: no kill
+
+    def call(self) -> None:
+        self.calls_left -= 1
+        if self.calls_left == 0:
+            raise StoppedError
+
+    async def read(self, user_ids: Sequence[str]) -> list[StoredUser]:
+        self.call()
+        return [self.users[user] for user in user_ids if user in self.users]
+
+    def encode(self, rows: Rows, state: Any, vectors: Any, generation_id: int, now_ms: int) -> dict[str, StoredUser]:
+        return stored_users(rows, state, vectors)
+
+    async def write(self, rows: dict[str, StoredUser]) -> None:
+        for user_id, row in rows.items():  # A kill may come between two rows.
+            self.call()
+            before = self.users.get(user_id)
+            if row.offset > self.erased.get(user_id, -1) and (before is None or row.offset >= before.offset):
+                self.users[user_id] = row
+
+    async def erase(self, erased: Sequence[Erased], generation_id: int) -> None:
+        for user_id, _, offset in erased:
+            self.call()
+            self.erased[user_id] = max(offset, self.erased.get(user_id, -1))
+            if (row := self.users.get(user_id)) is not None and row.offset <= offset:
+                del self.users[user_id]
+
+    async def publish(self, evaluations: list[Any], dead_letters: Sequence[Any]) -> None:
+        self.call()
+        for letter in dead_letters:
+            headers = decode_headers(letter.headers)
+            if PARTITION_HEADER in headers:
+                self.letters.add((int(headers[PARTITION_HEADER]), int(headers[OFFSET_HEADER])))
+
+    async def update(self, updates: Mapping[int, Sequence[Any]]) -> None:
+        self.call()
+        for of_partition in updates.values():
+            self.updates |= {key.decode(): value for key, value, _ in of_partition}
+
+    async def commit(self, offsets: Mapping[int, int]) -> None:
+        self.call()
+        self.committed |= offsets
+
+
+class Archive:
+    """The part of an archive's reader that a backfill calls. A record stands at each offset."""
+
+    def __init__(self, logs: Sequence[Log]) -> None:
+        self._logs = logs
+
+    def read(self, partition: int, first: int, last: int, rows: int, columns: Any) -> Iterator[pa.RecordBatch]:
+        for at in range(first, last + 1, rows):
+            outcomes = self._logs[partition][at : min(at + rows, last + 1)]
+            records = [ArchivedRecord(at + place, 10**12) for place in range(len(outcomes))]
+            yield to_batch("events", partition, records, outcomes).select(columns)
+
+
+def run(cluster: Cluster, logs: Sequence[Log], capacity: int, is_fresh: bool = False) -> Progress:
+    """Run a backfill to its end, from the offsets that are committed. Raises StoppedError."""
+    progress, encoder = Progress(), OutputEncoder("events", "gru-1", ITEMS, places=0, share=1)
+    users = Users(Arena(capacity, WIDTH, WIDTH), cluster, cluster, encoder, 1, is_fresh, progress)
+    filling = Backfill(TinyBundle(), Recurrence(), users, "events", cluster.commit, 2, progress)
+
+    async def step() -> None:
+        for partition, log in enumerate(logs):
+            first = cluster.committed.get(partition, 0)
+            if first < len(log):
+                await filling.run(Archive(logs), partition, Covered(first, len(log)))
+        await filling.finish()
+
+    try:
+        asyncio.run(step())
+    finally:
+        filling.close()
+    return progress
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_blocks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backfill, "BLOCK_ROWS", 7)
+        patch.setattr(backfill, "COMMIT_EVERY_S", 0.0)
+        yield
+
+
+def event(user: str, item: str, number: int, time_ms: int, action: str) -> BehaviorEvent:
+    return BehaviorEvent(event_id=f"e{number}", user_id=user, item_id=item, action=action, event_time_ms=time_ms)
+
+
+PAGE = Skipped("action", "page")
+users = st.sampled_from(["a", "b", "c", "d", "e"])
+single = st.builds(
+    event,
+    users,
+    st.sampled_from(["i1", "i2", "i3", "unknown"]),
+    st.integers(0, 30),  # few ids, so that some occur twice
+    st.integers(0, 10**6),  # times go back too
+    st.sampled_from(["view", "purchase", "wave"]),
+)
+
+
+def several(user: str, events: list[BehaviorEvent]) -> Several:
+    own = tuple(msgspec.structs.replace(one, user_id=user) for one in events)
+    return Several(own[0].event_id, user, own)
+
+
+outcomes = st.one_of(
+    single,
+    single,
+    single,
+    st.builds(several, users, st.lists(single, min_size=2, max_size=4)),
+    st.builds(Erasure, users),
+    st.just(Rejected("no JSON", "value")),
+    st.just(PAGE),
+)
+# Write timestamps compare offsets alone, so records of the second partition have higher offsets.
+histories = st.tuples(
+    st.lists(outcomes, max_size=40), st.lists(outcomes, max_size=10).map(lambda log: [*[PAGE] * 40, *log])
+)
+
+
+@settings(max_examples=150)
+@given(histories, st.lists(st.integers(1, 40), max_size=4), st.integers(7, 12))
+def test_a_backfill_that_is_killed_gives_what_one_pass_gives(
+    logs: tuple[Log, Log], kills: list[int], capacity: int
+) -> None:
+    once = processor()
+    passes = [
+        once.process([Part(p, [ArchivedRecord(o, 0) for o in range(len(log))], log)], p + 1, evaluate=False)
+        for p, log in enumerate(logs)
+    ]
+    cluster = Cluster()
+    for calls in [*kills, -1]:
+        cluster.calls_left = calls
+        try:
+            progress = run(cluster, logs, capacity, is_fresh=not cluster.users and not cluster.erased)
+        except StoppedError:
+            continue
+    arena = once.arena
+    assert cluster.users.keys() == dict(arena.users()).keys()
+    for user, slot in arena.users():
+        row = cluster.users[user]
+        np.testing.assert_allclose(row.state, arena.state[slot], atol=1e-6)
+        np.testing.assert_allclose(row.representation, arena.representation[slot], atol=1e-6)
+        for column in ("partition", "offset", "steps", "last_time_ms", "last_item"):
+            assert getattr(row, column) == getattr(arena, column)[slot], column
+        assert row.recent == [one for one in arena.recent[slot].tolist() if one]
+        update = msgspec.json.decode(cluster.updates[f"gru-1/{user}"], type=RepresentationUpdate)
+        assert update.steps == row.steps
+    gone = {one.user_id for stepped in passes for one in stepped.erased} - cluster.users.keys()
+    assert all(cluster.updates[f"gru-1/{user}"] is None for user in gone)
+    rejected = {(p, record.offset) for p, stepped in enumerate(passes) for record, why in stepped.rejected}
+    assert cluster.letters == {(p, offset) for p, offset in rejected if not isinstance(logs[p][offset], Rejected)}, (
+        "only records in a wrong partition become dead letters"
+    )
+    assert cluster.committed == {p: len(log) for p, log in enumerate(logs) if log}
+    if not kills:
+        assert progress.events == sum(len(stepped.applied.event) for stepped in passes)
+        assert progress.already_applied == sum(stepped.already_applied for stepped in passes)
+        assert progress.erasures == sum(len(stepped.erased) for stepped in passes)
+        assert progress.skipped == sum(len(stepped.skipped) for stepped in passes)
+        assert progress.rejected + progress.dead_letters == len(rejected)
+
+
+def test_users_who_do_not_fit_into_memory_are_named() -> None:
+    users = Users(
+        Arena(3, WIDTH, WIDTH), Cluster(), Cluster(), OutputEncoder("events", "gru-1", 5, 0, 1), 1, True, Progress()
+    )
+
+    async def settle() -> None:
+        raise AssertionError("no user can be dropped")
+
+    with pytest.raises(SettingsError, match="raise arena_max_users"):
+        asyncio.run(users.restore(["a", "b", "c", "d"], 0, 1, settle))

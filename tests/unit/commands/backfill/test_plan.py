@@ -1,0 +1,60 @@
+"""Where a backfill refuses, and what it steps before the next epoch."""
+
+import uuid
+
+import pytest
+
+from streams.broker.topics import Topic
+from streams.commands.backfill.plan import Covered, check_hand_over, stage
+from streams.config.errors import InputError
+from streams.engine.epochs import EpochView
+
+
+def topic(start: int = 0, end: int = 100, committed: int | None = None, partitions: int = 1) -> Topic:
+    of_all = range(partitions)
+    return Topic(
+        name="events",
+        topic_id=uuid.UUID(int=1),
+        partitions=partitions,
+        start_offsets=dict.fromkeys(of_all, start),
+        stable_offsets=dict.fromkeys(of_all, end),
+        end_offsets=dict.fromkeys(of_all, end),
+        committed={} if committed is None else dict.fromkeys(of_all, committed),
+    )
+
+
+@pytest.mark.parametrize(
+    ("at", "covered"),
+    [
+        (topic(), Covered(0, 80)),
+        (topic(start=80), Covered(0, 80)),
+        (topic(committed=80), Covered(0, 80)),
+        (topic(start=20, committed=50), Covered(20, 80)),
+        (topic(start=10, committed=50), Covered(30, 80)),  # The records up to 50 are applied already.
+    ],
+)
+def test_archive_and_topic_join(at: Topic, covered: Covered) -> None:
+    check_hand_over(at, {0: covered}, "folder")
+
+
+@pytest.mark.parametrize(
+    ("at", "covered", "why"),
+    [
+        (topic(start=81), {0: Covered(0, 80)}, "the records between are in neither"),
+        (topic(start=1), {}, "the records between are in neither"),
+        (topic(), {0: Covered(10, 80)}, "the topic still holds earlier records"),
+        (topic(committed=81), {0: Covered(0, 80)}, "a backfill has nothing to do there"),
+        (topic(start=40, committed=20), {0: Covered(30, 80)}, "begins earlier"),
+    ],
+)
+def test_records_between_archive_and_topic_are_refused(at: Topic, covered: dict[int, Covered], why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        check_hand_over(at, covered, "folder")
+
+
+def test_a_stage_ends_at_the_barrier_of_the_next_epoch() -> None:
+    covered = {0: Covered(0, 80), 1: Covered(0, 5), 2: Covered(0, 30), 3: Covered(0, 0)}
+    held = EpochView(0, frozenset([0]), frozenset([2, 3]), (50, 10))
+    assert stage(4, covered, {}, held) == {0: Covered(0, 50), 1: Covered(0, 5)}
+    assert stage(4, covered, {0: 50, 1: 5}, held) == {}
+    assert stage(4, covered, {0: 50, 1: 5}, EpochView(1, frozenset([0, 1]))) == {0: Covered(50, 80), 2: Covered(0, 30)}

@@ -1,0 +1,109 @@
+"""What speaks against a promotion, and how the commands write numbers."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from streams.commands.bundles.command import age_text, bytes_text, rows_text
+from streams.commands.bundles.evidence import RECENT_MS, Readiness, lacking_comparison, lacking_readiness
+from streams.commands.bundles.standing import state_of
+from streams.contracts.comparisons import BundleComparison
+from streams.store.bundles.aliases import Switch, before_of
+from streams.store.registry import BundleRecord
+
+NOW_MS = 1_764_547_200_000
+OLD, NEW, MAPPING = "gru-0f3a5c7e9b1d", "gru-aaaaaaaaaaaa", "tracking-509730a5402dff40"
+READY = Readiness(
+    bundle_id=NEW, workers=2, lag=0, item_vectors=500, items=500, mapping="the event contract", is_retired=False
+)
+
+
+def comparison(**changed: Any) -> BundleComparison:
+    found = BundleComparison(
+        **{
+            "champion": OLD,
+            "challenger": NEW,
+            "users": 800,
+            "user_blocks": 900,
+            "events": 4_000,
+            "mean_difference": 0.012,
+        },
+        **{"low": 0.002, "high": 0.022, "champion_mean": 0.2, "challenger_mean": 0.212, "open_events": 0},
+        **{
+            "unmatched_events": 0,
+            "challenger_delay_ms": 5.0,
+            "champion_unknown_items": 0,
+            "challenger_unknown_items": 0,
+        },
+        **{"first_time_ms": NOW_MS - 10**7, "last_time_ms": NOW_MS, "published_at_ms": NOW_MS - 1_000},
+    )
+    return msgspec.structs.replace(found, **changed)
+
+
+def test_a_bundle_that_is_ready_and_better_lacks_nothing() -> None:
+    assert list(lacking_readiness(READY, OLD, "the event contract")) == []
+    assert list(lacking_comparison(comparison(), OLD, NEW, NOW_MS)) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"workers": 0}, f"no worker of {NEW} runs"),
+        ({"lag": 12_345}, f"the workers of {NEW} lag: 12,345 records are not committed after 5 s"),
+        ({"item_vectors": 499}, f"only 499 of 500 item vectors of {NEW} are stored"),
+        ({"mapping": MAPPING}, f"{NEW} reads the topic by {MAPPING}, and {OLD} by the event contract"),
+        ({"is_retired": True, "workers": 0}, f"the rows of {NEW} are deleted"),
+    ],
+)
+def test_each_lack_of_readiness_is_one_sentence(changed: dict[str, Any], reason: str) -> None:
+    (found,) = lacking_readiness(msgspec.structs.replace(READY, **changed), OLD, "the event contract")
+    assert found.startswith(reason)
+
+
+def test_a_renamed_mapping_and_bundles_of_earlier_versions_are_no_lack() -> None:
+    renamed = msgspec.structs.replace(READY, mapping=MAPPING)
+    assert list(lacking_readiness(renamed, OLD, MAPPING.replace("tracking", "shop"))) == []
+    assert list(lacking_readiness(msgspec.structs.replace(READY, mapping=None), OLD, MAPPING)) == []
+    assert list(lacking_readiness(READY, OLD, None)) == []
+
+
+def test_each_lack_of_evidence_is_one_sentence() -> None:
+    (absent,) = lacking_comparison(None, OLD, NEW, NOW_MS)
+    assert absent.startswith(f"no comparison of {OLD} with {NEW} is published")
+    (equal,) = lacking_comparison(comparison(low=0.0), OLD, NEW, NOW_MS)
+    assert "the mrr@20 differs by +0.0120, and the interval from +0.0000 to +0.0220 is not above 0" in equal
+    (unknown,) = lacking_comparison(comparison(low=-1.0, mean_difference=None), OLD, NEW, NOW_MS)
+    assert "differs by unknown" in unknown
+    at_limit = comparison(published_at_ms=NOW_MS - RECENT_MS)
+    assert list(lacking_comparison(at_limit, OLD, NEW, NOW_MS)) == []
+    (old,) = lacking_comparison(at_limit, OLD, NEW, NOW_MS + 60_000)
+    assert old == "the comparison is 61 minutes old: run `thalweg monitor`"
+    assert len(list(lacking_comparison(comparison(low=-0.1), OLD, NEW, NOW_MS + 2 * RECENT_MS))) == 2
+
+
+def test_a_rollback_after_a_rollback_leads_to_the_bundle_before_that() -> None:
+    def switch(bundle_id: str, replaced: str, before: str | None, command: str) -> Switch:
+        return Switch(bundle_id=bundle_id, replaced=replaced, before=before, switched_at="t", command=command)
+
+    history = [switch("c", "b", "b", "promote"), switch("b", "a", "a", "promote")]
+    assert [before_of(history, name) for name in "cba"] == ["b", "a", None]
+    back = [switch("b", "c", "a", "rollback"), *history]
+    assert before_of(back, "b") == "a"
+
+
+def test_the_state_of_a_bundle() -> None:
+    record = BundleRecord(bundle_id=NEW, width=67, items=500, first_served_at="2026-11-29 08:00:00.000Z")
+    assert (state_of(record, True), state_of(record, False)) == ("serving", "shadow")
+    begun = msgspec.structs.replace(record, retirement_began_at="2026-11-29 09:00:00.000Z")
+    assert state_of(begun, False) == "retiring"
+    assert state_of(msgspec.structs.replace(begun, retired_at="2026-11-29 09:01:00.000Z"), False) == "retired"
+    assert record.age_s > 0
+
+
+def test_numbers_have_units() -> None:
+    assert [bytes_text(count) for count in (0, 999, 1_000, 12_345, 999_900, 1_234_567, 5 * 10**9, 4 * 10**12)] == [
+        *("0 B", "999 B", "1.00 kB", "12.3 kB", "1,000 kB", "1.23 MB", "5.00 GB", "4,000 GB")
+    ]
+    assert [age_text(age) for age in (5, 90, 7_200, 200_000)] == ["5 s", "1.5 min", "2.0 h", "2.3 d"]
+    assert [rows_text(1_000, 0), rows_text(1_234_567, 20_000)] == ["1,000", "1,234,567 ± 20,000"]
