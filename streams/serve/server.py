@@ -30,7 +30,7 @@ from streams.serve.http.tokens import Tokens
 from streams.serve.live.live import Live
 from streams.serve.lookalikes.follower import LookalikeFollower
 from streams.serve.scoring.active_model import ActiveModel
-from streams.store.held_rows import HeldRows
+from streams.store.bundles.held_rows import HeldRows
 from streams.store.registry import Registry
 from streams.store.session import Session
 

@@ -6,7 +6,7 @@ from streams.broker.decoding.pseudonym_key import open_pseudonyms
 from streams.commands.doctor.finding import Finding
 from streams.config.errors import SettingsError
 from streams.config.settings import Settings
-from streams.store.held_rows import HeldRows
+from streams.store.bundles.held_rows import HeldRows
 from streams.store.session import Session
 
 
