@@ -17,7 +17,7 @@ from streams.broker.offsets.group_offsets import GroupOffsets
 from streams.broker.publisher import Publisher
 from streams.broker.topics import Topic, count_members, describe_topic, ensure_topics
 from streams.commands.backfill.backfill import Backfill
-from streams.commands.backfill.plan import Covered, check_hand_over, stage
+from streams.commands.backfill.plan import Covered, check_hand_over, passed_offsets, stage
 from streams.commands.backfill.progress import Progress
 from streams.commands.backfill.users import Users
 from streams.config.errors import InputError, SettingsError, StoreError
@@ -102,7 +102,7 @@ class _Run:
             await self._publisher.start()
             await self._publisher.own(range(topic.partitions))  # fences another backfill of the group
             while True:
-                view = await asyncio.to_thread(self._view)
+                view = await asyncio.to_thread(self._view, covered)
                 await self._store.erasures.load(range(topic.partitions), self._position, view.comparable)
                 stages = stage(topic.partitions, covered, self._position, view)
                 if not stages:
@@ -123,10 +123,10 @@ class _Run:
             self._offsets.close()
             await self._publisher.stop()
 
-    def _view(self) -> EpochView:
+    def _view(self, covered: Mapping[int, Covered]) -> EpochView:
         """The epoch from now on. The rows and the outputs name it."""
         topic = self._topic
-        passed = {p: max(start, self._position.get(p, 0)) for p, start in topic.start_offsets.items()}
+        passed = passed_offsets(topic, covered, self._position)
         view = self._store.registry.view(topic.name, topic.topic_id, topic.partitions, passed)
         self._store.users.use_epoch(view)
         self._encoder.use_epoch(view)
