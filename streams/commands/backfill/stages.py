@@ -7,6 +7,9 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from aiokafka.errors import KafkaError
 
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
@@ -98,6 +101,7 @@ class _Run:
     async def run(self, reader: ArchiveReader, covered: dict[int, Covered]) -> None:
         """Step everything that the archive covers. Raises InputError where an added partition has to be held back."""
         topic = self._topic
+        asyncio.get_running_loop().set_exception_handler(_report_fault)
         try:
             await self._publisher.start()
             await self._publisher.own(range(topic.partitions))  # fences another backfill of the group
@@ -136,6 +140,12 @@ class _Run:
         await asyncio.to_thread(self._offsets.commit, offsets)
         self._position.update(offsets)
         await self._store.erasures.drop_passed(self._position)
+
+
+def _report_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Leave out errors of Kafka that nobody awaits. The first one is raised, and every record of a batch has one."""
+    if not isinstance(context.get("exception"), KafkaError):
+        loop.default_exception_handler(context)
 
 
 def _covered(reader: ArchiveReader) -> dict[int, Covered]:
