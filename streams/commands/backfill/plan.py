@@ -46,6 +46,18 @@ def check_hand_over(topic: Topic, covered: Mapping[int, Covered], address: str) 
             )
 
 
+def passed_offsets(topic: Topic, covered: Mapping[int, Covered], position: Mapping[int, int]) -> dict[int, int]:
+    """By partition, the offset before which the backfill has nothing left to step.
+
+    The beginning of the topic says nothing, because the archive holds what retention has deleted there. position: as of
+    `stage`.
+    """
+    return {
+        partition: position.get(partition, covered[partition].first if partition in covered else start)
+        for partition, start in topic.start_offsets.items()
+    }
+
+
 def stage(
     partitions: int, covered: Mapping[int, Covered], position: Mapping[int, int], view: EpochView
 ) -> dict[int, Covered]:

@@ -7,6 +7,9 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from aiokafka.errors import KafkaError
 
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
@@ -17,7 +20,7 @@ from streams.broker.offsets.group_offsets import GroupOffsets
 from streams.broker.publisher import Publisher
 from streams.broker.topics import Topic, count_members, describe_topic, ensure_topics
 from streams.commands.backfill.backfill import Backfill
-from streams.commands.backfill.plan import Covered, check_hand_over, stage
+from streams.commands.backfill.plan import Covered, check_hand_over, passed_offsets, stage
 from streams.commands.backfill.progress import Progress
 from streams.commands.backfill.users import Users
 from streams.config.errors import InputError, SettingsError, StoreError
@@ -100,11 +103,12 @@ class _Run:
     async def run(self, reader: ArchiveReader, covered: dict[int, Covered]) -> None:
         """Step everything that the archive covers. Raises InputError where an added partition has to be held back."""
         topic = self._topic
+        asyncio.get_running_loop().set_exception_handler(_report_fault)
         try:
             await self._publisher.start()
             await self._publisher.own(range(topic.partitions))  # fences another backfill of the group
             while True:
-                view = await asyncio.to_thread(self._view)
+                view = await asyncio.to_thread(self._view, covered)
                 await self._store.erasures.load(range(topic.partitions), self._position, view.comparable)
                 stages = stage(topic.partitions, covered, self._position, view)
                 if not stages:
@@ -125,10 +129,10 @@ class _Run:
             self._offsets.close()
             await self._publisher.stop()
 
-    def _view(self) -> EpochView:
+    def _view(self, covered: Mapping[int, Covered]) -> EpochView:
         """The epoch from now on. The rows and the outputs name it."""
         topic = self._topic
-        passed = {p: max(start, self._position.get(p, 0)) for p, start in topic.start_offsets.items()}
+        passed = passed_offsets(topic, covered, self._position)
         view = self._store.registry.view(topic.name, topic.topic_id, topic.partitions, passed)
         self._store.users.use_epoch(view)
         self._encoder.use_epoch(view)
@@ -138,6 +142,12 @@ class _Run:
         await asyncio.to_thread(self._offsets.commit, offsets)
         self._position.update(offsets)
         await self._store.erasures.drop_passed(self._position)
+
+
+def _report_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Leave out errors of Kafka that nobody awaits. The first one is raised, and every record of a batch has one."""
+    if not isinstance(context.get("exception"), KafkaError):
+        loop.default_exception_handler(context)
 
 
 def _covered(reader: ArchiveReader) -> dict[int, Covered]:

@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from streams.broker.topics import Topic
-from streams.commands.backfill.plan import Covered, check_hand_over, stage
+from streams.commands.backfill.plan import Covered, check_hand_over, passed_offsets, stage
 from streams.config.errors import InputError
 from streams.engine.epochs import EpochView
 
@@ -50,6 +50,13 @@ def test_archive_and_topic_join(at: Topic, covered: Covered) -> None:
 def test_records_between_archive_and_topic_are_refused(at: Topic, covered: dict[int, Covered], why: str) -> None:
     with pytest.raises(InputError, match=why):
         check_hand_over(at, covered, "folder")
+
+
+def test_what_retention_has_deleted_is_not_passed() -> None:
+    """Otherwise an added partition would be stepped before the history of its users in the earlier partitions."""
+    cut = topic(start=80, partitions=3)
+    assert passed_offsets(cut, {0: Covered(0, 80), 1: Covered(10, 80)}, {}) == {0: 0, 1: 10, 2: 80}
+    assert passed_offsets(cut, {0: Covered(0, 80), 1: Covered(10, 80)}, {0: 50}) == {0: 50, 1: 10, 2: 80}
 
 
 def test_a_stage_ends_at_the_barrier_of_the_next_epoch() -> None:
