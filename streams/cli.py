@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "monitor": ("streams.monitor.command", "follow the evaluation topic and show metrics beside baselines"),
     "verify": ("streams.commands.verify.command", "recompute all users from the topic and compare with Cassandra"),
     "dlq": ("streams.commands.dead_letters.command", "show dead letters with their reasons, or send them again"),
+    "retrain": ("streams.commands.retrain.command", "archive, train, export and backfill a new bundle in one command"),
     "erase": ("streams.commands.erase.command", "erase a user from memory, Cassandra and the updates topic"),
     "setup": ("streams.commands.setup.command", "make topics, tables and the least rights beforehand, or print how"),
     "doctor": ("streams.commands.doctor.command", "print the settings and check everything that a worker needs"),

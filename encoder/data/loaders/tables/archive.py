@@ -3,7 +3,7 @@
 The archive's folder has rows for every record of the topic. Only the rows of events belong to the log.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ class _File(msgspec.Struct):
 
 
 class _Segment(msgspec.Struct):
+    last: int
     files: list[_File]
 
 
@@ -34,19 +35,22 @@ def is_archive(folder: Path) -> bool:
     return (folder / DESCRIPTION).is_file()
 
 
-def archive_files(folder: Path) -> list[Path]:
+def archive_files(folder: Path, ends: Mapping[int, int] | None = None) -> list[Path]:
     """The files that the segments of an archive list, by day, partition and offset.
 
-    A file that no segment lists belongs to an archiving that was stopped, and the next run replaces the file. Raises
-    InputError where the description of a segment cannot be read.
+    ends: by partition, the offset before which no record is wanted. A segment that ends before is left out. A file that
+    no segment lists belongs to an archiving that was stopped, and the next run replaces the file. Raises InputError
+    where the description of a segment cannot be read.
     """
     found = []
-    for description in sorted((folder / SEGMENTS).rglob("*.json")):
+    for description in sorted((folder / SEGMENTS).glob("partition=*/*.json")):
         try:
             segment = msgspec.json.decode(description.read_bytes(), type=_Segment)
-        except msgspec.DecodeError as error:
+        except msgspec.MsgspecError as error:
             raise InputError(f"{description} does not describe a segment of an archive: {error}") from None
-        found += [folder / file.path for file in segment.files]
+        partition = int(description.parent.name.removeprefix("partition="))
+        if ends is None or segment.last >= ends.get(partition, 0):
+            found += [folder / file.path for file in segment.files]
     return sorted(found)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from encoder.data.events import BehaviorEvent
 from encoder.data.loaders import load_log
+from encoder.data.loaders.tables.archive import archive_files
 from encoder.errors import InputError
 
 NAME = pa.dictionary(pa.int32(), pa.string())
@@ -135,3 +136,12 @@ def test_an_unreadable_description_is_named(tmp_path: Path) -> None:
     description.write_text("{")
     with pytest.raises(InputError, match=r"0{20}-0{20}\.json does not describe a segment"):
         load_log(tmp_path)
+
+
+def test_the_newer_files_are_those_of_segments_behind_an_offset(tmp_path: Path) -> None:
+    write(tmp_path, 0, [event(offset, 0) for offset in range(3)])
+    write(tmp_path, 0, [event(offset, 0) for offset in range(3, 5)])
+    write(tmp_path, 1, [event(0, 1)])
+    newer = archive_files(tmp_path, {0: 3})
+    assert [path.stem[:20].lstrip("0") or "0" for path in newer] == ["3", "0"]
+    assert [path.parent.name for path in newer] == ["partition=0", "partition=1"]
