@@ -23,6 +23,9 @@ test: .venv/test ## unit, contract, integration and end-to-end tests on a real K
 faults: .venv/test ## kill, freeze and take away everything, then count what was lost (ARGS='--scale long')
 	@$(RUN)/python -m tests.faults $(ARGS) && $(RUN)/python -m tests.faults.serving && $(RUN)/python -m tests.faults.backfill
 
+swap: .venv/test ## a worse and a better bundle are tried while traffic flows, and every answer is judged (ARGS=--json)
+	@$(RUN)/python -m tests.faults.swap $(ARGS)
+
 bench: .venv/test $(UV) ## the whole job by Thalweg and by its rivals, side by side (ARGS=--json)
 	@$(RUN)/python -m tests.benchmarks.bench $(ARGS)
 

@@ -70,6 +70,15 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
             partition: max(start, self.committed.get(partition, 0)) for partition, start in self.start_offsets.items()
         }
 
+    def with_ends_of(self, later: "Topic") -> "Topic":
+        """The topic with its commits as they were, and with the beginnings and the ends of a later look."""
+        return msgspec.structs.replace(
+            self,
+            start_offsets=later.start_offsets,
+            stable_offsets=later.stable_offsets,
+            end_offsets=later.end_offsets,
+        )
+
 
 @contextlib.contextmanager
 def broker_admin(settings: Settings, **options: Any) -> Iterator[Any]:

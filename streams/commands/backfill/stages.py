@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.archive.reader import ArchiveReader
+from streams.broker.decoding.pseudonym_key import open_hiding
 from streams.broker.decoding.record_decoder import open_decoder
 from streams.broker.decoding.registration import open_update_encoder
 from streams.broker.offsets.group_offsets import GroupOffsets
@@ -42,7 +43,7 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
     """
     start_s, progress = time.monotonic(), Progress()
     group_id = settings.consumer_group_id(bundle.bundle_id)
-    decoder = open_decoder(settings)
+    decoder, hiding = open_decoder(settings), open_hiding(settings)
     reader = ArchiveReader.open(archive)
     check_broker_rights(settings, "backfill", bundle.bundle_id)
     topic = describe_topic(settings, settings.behavior_topic, group_id)
@@ -57,7 +58,7 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
         settings = store.registry.settings_of(settings, bundle.bundle_id)
         check_broker_rights(settings, "backfill", bundle.bundle_id)  # on the updates topic of this bundle
         ensure_topics(settings)
-        store.registry.claim(topic.name)
+        store.registry.claim(topic.name, None if hiding is None else hiding.pseudonyms.fingerprint)
         store.registry.announce(bundle, settings.updates_topic)
         store.registry.use_mapping(bundle.bundle_id, decoder.name)
         asyncio.run(_Run(settings, bundle, store, topic, threads, progress).run(reader, covered))
@@ -93,6 +94,7 @@ class _Run:
             settings.evaluation_share,
             manifest.bought_places,
             open_update_encoder(settings),
+            open_hiding(settings),
         )
         arena = Arena(settings.arena_max_users, manifest.state_width, manifest.representation_width)
         users = Users(arena, store.users, self._publisher, self._encoder, _generation(), _is_fresh(store), progress)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from streams.broker.topics import Topic
 from streams.commands.verify.result import Verification
 from streams.engine.arena import NO_OFFSET, StoredUser
-from streams.engine.codec import Outcome, WithoutUser
+from streams.engine.codec import Erasure, Outcome, WithoutUser
 from streams.engine.planning.candidates import Part
 from streams.engine.planning.repeats import digests
 from streams.engine.planning.rows import Rows
@@ -78,6 +78,8 @@ class Recompute:
         is_home = row is None or row.partition == partition
         if users != "all" and is_home != (users == "home"):
             return False
+        if row is None and isinstance(outcome, Erasure):  # A worker may have applied the erasure since the last commit.
+            return True
         is_stored = row is not None and row.partition == partition and offset <= row.offset
         return is_stored or offset < committed
 

@@ -35,6 +35,7 @@ from streams.contracts.dead_letters import (
     epoch_of,
 )
 from streams.engine.arena import NO_OFFSET, Arena, StoredUser
+from streams.engine.codec import RecordDecoder
 from streams.engine.epochs import EpochView
 from streams.engine.processor import Processor
 from streams.health.rights.check import check_broker_rights, check_store_rights
@@ -64,20 +65,19 @@ def verify(
     # A dead-letter topic that the user may not see looks like a topic that is not there.
     check_broker_rights(settings, "verify", bundle.bundle_id)
     topic = describe_topic(settings, settings.behavior_topic, group_id)
-    history = open_history(settings, topic, decoder, archive)
     store = open_store(settings, bundle)
     try:
         check_store_rights(settings, store.session, "verify", [bundle])
         store.registry.check_topic(topic.name)
         store.registry.check_key(None if pseudonyms is None else pseudonyms.fingerprint)
         mappings = store.registry.check_mapping(bundle.bundle_id, decoder.name)
-        found, recompute = _verify(settings, bundle, topic, store, history)
+        found, recompute = _verify(settings, bundle, topic, store, decoder, archive)
         if repair and recompute.wrong:
             rows, state, representation = recompute.recomputed()
             # The highest generation wins over a wrong row at the same position.
             requests = store.users.encode(rows, state, representation, HIGHEST_GENERATION, int(time.time() * 1000))
             asyncio.run(store.users.write(requests))
-            found, _ = _verify(settings, bundle, topic, store, history)
+            found, _ = _verify(settings, bundle, topic, store, decoder, archive)
             found.repaired = len(rows)
         found.mappings = mappings if len(mappings) > 1 else []
         return found
@@ -86,12 +86,22 @@ def verify(
 
 
 def _verify(
-    settings: Settings, bundle: Bundle, topic: Topic, store: Store, history: History
+    settings: Settings,
+    bundle: Bundle,
+    topic: Topic,
+    store: Store,
+    decoder: RecordDecoder,
+    archive: "ArchiveReader | None",
 ) -> tuple[Verification, Recompute]:
+    """Compare the rows as they are now. topic: as it was before, with the commits of the group."""
     epochs = store.registry.epochs(topic.name)
     comparable = frozenset(epoch.number for epoch in epochs if epoch.topic_id == topic.topic_id)
     store.users.use_epoch(EpochView(max(comparable, default=0), comparable))
     rows = list(store.users.scan())
+    # Workers may run. The commits are from before the scan, so no row may be behind them. The ends are from after the
+    # scan, so the records behind every row can be read.
+    topic = topic.with_ends_of(describe_topic(settings, topic.name))
+    history = open_history(settings, topic, decoder, archive)
     earlier = {epoch.topic_id for epoch in epochs} - {topic.topic_id}
     found = Verification(not_committed=topic.lag, earlier_topics=len(earlier), gaps=history.gaps)
     damaged = {row.user_id: row.why for row in rows if isinstance(row, DamagedRow)}
