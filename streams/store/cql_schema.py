@@ -15,15 +15,22 @@ from streams.config.errors import SettingsError
 Position = TypeVar("Position", int, NDArray[np.int64])
 
 _NAME = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$")
+_REPRESENTATIONS = re.compile(r"representations_\d+")
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \w+\.(\w+)")
 OFFSET_BITS, GENERATION_BITS = 44, 8
 HIGHEST_GENERATION = (1 << GENERATION_BITS) - 1
+PENDING_ERASURES_TABLE = "pending_erasures"
 PENDING_ERASURES_TTL_S = 30 * 24 * 3600  # A bundle that is never served again keeps no names of erased users.
 
 
 def representations_table(width: int) -> str:
     """The table of representations of `width` dimensions."""
     return f"representations_{width}"
+
+
+def is_representations_table(name: str) -> bool:
+    """Whether a table of the keyspace holds representations, of any width."""
+    return _REPRESENTATIONS.fullmatch(name) is not None
 
 
 def item_vectors_table(width: int) -> str:
@@ -152,7 +159,7 @@ def _shared_tables(keyspace: str) -> list[str]:
     first_used_at timestamp, -- when a worker began to read the behaviour topic so
     PRIMARY KEY (bundle_id, name)
 )""",
-        f"""CREATE TABLE IF NOT EXISTS {keyspace}.pending_erasures (
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.{PENDING_ERASURES_TABLE} (
     bundle_id text,
     partition int,
     user_id text,

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from streams.health.rights.kafka_rights import ERASURES
 from streams.health.rights.roles import Role
-from streams.store.cql_schema import item_vectors_table, representations_table, stored_name
+from streams.store.cql_schema import PENDING_ERASURES_TABLE, item_vectors_table, representations_table, stored_name
 
 Permission = Literal["SELECT", "MODIFY"]
 
@@ -67,6 +67,8 @@ def cassandra_rights(keyspace: str, role: Role, width: int) -> list[CassandraRig
         return select(rows, "mappings", "sources", "behavior_topic")
     if role == "erase":
         return select(rows, *of_history)
+    if role == "subject":
+        return select(rows, PENDING_ERASURES_TABLE, "sources", "behavior_topic")
     return []
 
 

@@ -175,6 +175,11 @@ def _dlq(settings: Settings) -> list[KafkaRight]:
     ]
 
 
+def _subject(settings: Settings) -> list[KafkaRight]:
+    written = (settings.evaluation_topic, settings.updates_topic, settings.predictions_topic)
+    return _topics("Read", settings.behavior_topic, settings.dead_letter_topic, *written)
+
+
 def _erase(settings: Settings) -> list[KafkaRight]:
     return [*_replay(settings), _groups(settings, "Describe")]
 
@@ -188,4 +193,5 @@ _RIGHTS = {
     "verify": _verify,
     "dlq": _dlq,
     "erase": _erase,
+    "subject": _subject,
 }

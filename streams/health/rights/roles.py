@@ -2,5 +2,5 @@
 
 from typing import Literal, get_args
 
-Role = Literal["worker", "serve", "monitor", "replay", "items", "verify", "dlq", "erase", "rekey"]
+Role = Literal["worker", "serve", "monitor", "replay", "items", "verify", "dlq", "erase", "subject", "rekey"]
 ROLES: tuple[Role, ...] = get_args(Role)

@@ -112,7 +112,7 @@ def test_without_a_user_and_a_role_no_rights_are_given(manifest: Manifest) -> No
 
 @pytest.mark.parametrize("program", ROLES)
 def test_only_programs_with_rows_need_a_bundle(program: Role) -> None:
-    assert needs_cassandra([program]) == (program in ("worker", "serve", "verify", "erase"))
+    assert needs_cassandra([program]) == (program in ("worker", "serve", "verify", "erase", "subject"))
     plan = make_plan(SETTINGS, [program], None, "u", "r")
     assert plan.acls
     assert (plan.schema, plan.grants) == ([], [])
