@@ -30,3 +30,9 @@ class SubjectRows:
         rows = self._session.execute(f"read {table}", query, [user_id])
         names = rows.column_names
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def gc_grace_s(self) -> dict[str, int]:
+        """By table, the seconds for which Cassandra keeps the marker of a deletion before a compaction may drop it."""
+        query = "SELECT table_name, gc_grace_seconds FROM system_schema.tables WHERE keyspace_name = %s"
+        rows = self._session.execute("read the schema", query, [stored_name(self._keyspace)])
+        return dict(iter(rows))

@@ -8,7 +8,7 @@ below the resource (https://cassandra.apache.org/doc/5.0/cassandra/managing/oper
 from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
-from streams.health.rights.kafka_rights import ERASURES
+from streams.health.rights.kafka_rights import ERASURES, RECEIPT
 from streams.health.rights.roles import Role
 from streams.store.cql_schema import PENDING_ERASURES_TABLE, item_vectors_table, representations_table, stored_name
 
@@ -66,7 +66,7 @@ def cassandra_rights(keyspace: str, role: Role, width: int) -> list[CassandraRig
     if role == "verify":
         return select(rows, "mappings", "sources", "behavior_topic")
     if role == "erase":
-        return select(rows, *of_history)
+        return [*select(rows, *of_history), *select(PENDING_ERASURES_TABLE, uses=(RECEIPT,))]
     if role == "subject":
         return select(rows, PENDING_ERASURES_TABLE, "sources", "behavior_topic")
     return []

@@ -22,7 +22,7 @@ LOOKALIKES, FROZEN, PAGE, ERASURES, EXPLANATIONS = (
     "erasures",
     "explanations of users",
 )
-CATALOGUE, RESEND = "filters by the catalogue", "--resend"
+CATALOGUE, RESEND, RECEIPT = "filters by the catalogue", "--resend", "--receipt"
 SOURCE = "<source>"  # stands for the topic that `thalweg rekey` reads
 
 
@@ -181,7 +181,14 @@ def _subject(settings: Settings) -> list[KafkaRight]:
 
 
 def _erase(settings: Settings) -> list[KafkaRight]:
-    return [*_replay(settings), _groups(settings, "Describe")]
+    written = (settings.evaluation_topic, settings.updates_topic, settings.predictions_topic)
+    read = (settings.dead_letter_topic, *written)
+    return [
+        *_replay(settings),
+        _groups(settings, "Describe"),
+        *_topics("Read", *read, use=RECEIPT),
+        *_topics("DescribeConfigs", settings.behavior_topic, *read, use=RECEIPT),
+    ]
 
 
 _RIGHTS = {

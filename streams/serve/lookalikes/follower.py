@@ -27,6 +27,7 @@ POLL_RECORDS = 2_000  # take about 10 ms of the interpreter
 POLL_TIMEOUT_MS = 200
 FETCH_WAIT_MS = 200  # the broker answers after this time at the latest, so the age of an idle index stays small
 RETRY_S = 1.0
+REREAD_AFTER_MS = 3_600_000  # Kafka keeps a tombstone for at least delete.retention.ms, which is a day by default
 ENDS_WITHIN_S = 3.0  # after the stop; a client of Kafka that takes longer is left alone
 
 
@@ -39,6 +40,7 @@ class LookalikeFollower:
         self._vector_bytes = {one.bundle_id: 4 * one.manifest.representation_width for one in bundles}
         self._settings = settings
         self._complete_at_ms: int | None = None
+        self._is_read = False  # whether the topic was read to its end since the last beginning
         self._updates = UpdateReader(settings)
         self._stop = threading.Event()
 
@@ -119,6 +121,7 @@ class LookalikeFollower:
         topic = self._settings.updates_topic
         async with connected(self._settings, topic, fetch_max_wait_ms=FETCH_WAIT_MS) as consumer:
             await subscribe_when_there(consumer, topic)  # the first worker creates the topic
+            self._begin_reading()
             while True:
                 fetched = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS)
                 for records in fetched.values():
@@ -127,8 +130,17 @@ class LookalikeFollower:
                 await self._look(consumer)
                 await asyncio.sleep(0)  # A fetch that is there already gives no other task a turn, so none to the stop.
 
+    def _begin_reading(self) -> None:
+        for index in self.indexes.values():
+            index.begin_reading()
+        self._is_read = False
+
     async def _look(self, consumer: AIOKafkaConsumer) -> None:
-        """See how far the indexes are. A partition that the broker has not answered for yet is not read to its end."""
+        """See how far the indexes are. A partition that the broker has not answered for yet is not read to its end.
+
+        After REREAD_AFTER_MS without every update, the topic is read from its beginning again, because compaction may
+        have deleted tombstones meanwhile.
+        """
         behind, answered_ms = 0, []
         for partition in consumer.assignment():
             at_ms, end = consumer.last_poll_timestamp(partition), consumer.last_stable_offset(partition)
@@ -138,4 +150,12 @@ class LookalikeFollower:
             behind += max(0, end - await consumer.position(partition))
         self.records_behind = behind
         if not behind and answered_ms:
-            self._complete_at_ms = min(answered_ms)
+            before_ms, self._complete_at_ms = self._complete_at_ms, min(answered_ms)
+            if self._is_read and before_ms is not None and self._complete_at_ms - before_ms > REREAD_AFTER_MS:
+                self._begin_reading()
+                await consumer.seek_to_beginning()
+                return
+            if not self._is_read:
+                self._is_read = True
+                for index in self.indexes.values():
+                    index.end_reading()
