@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from streams.broker.retention import read_retention
 from streams.commands.erase.erasure import LOOK_EVERY_S, Erasure, Sent
 from streams.commands.erase.proof import Verdict
 from streams.commands.erase.receipt import Receipt, make_receipt
+from streams.commands.erase.retention import read_retention
 from streams.commands.subject.subject import gather
 from streams.config.errors import InputError, StoreError
 from streams.config.loading import load_settings

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from streams.broker.retention import kept_until
+from streams.commands.erase.retention import kept_until
 from streams.commands.subject.report import HeldRecord, SubjectReport
 from streams.config.settings import Settings
 from streams.store.cql_schema import PENDING_ERASURES_TTL_S

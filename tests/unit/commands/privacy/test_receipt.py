@@ -2,8 +2,8 @@
 
 import pytest
 
-from streams.broker.retention import CHECK_INTERVAL_MS, kept_until
 from streams.commands.erase.receipt import make_receipt
+from streams.commands.erase.retention import CHECK_INTERVAL_MS, kept_until
 from streams.commands.subject.report import HeldRecord, LookedAt, NotLookedAt, SubjectReport
 from streams.config.settings import Settings
 from streams.store.held_rows import HeldRow
