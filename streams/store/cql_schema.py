@@ -19,6 +19,9 @@ _REPRESENTATIONS = re.compile(r"representations_\d+")
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \w+\.(\w+)")
 OFFSET_BITS, GENERATION_BITS = 44, 8
 HIGHEST_GENERATION = (1 << GENERATION_BITS) - 1
+# A row stays longer than the user's history counts. A worker that is behind by less than this still finds the row:
+# docs/decisions.md#users-who-stay-away.
+EXPIRY_MARGIN_DAYS = 10
 PENDING_ERASURES_TABLE = "pending_erasures"
 PENDING_ERASURES_TTL_S = 30 * 24 * 3600  # A bundle that is never served again keeps no names of erased users.
 
@@ -168,6 +171,11 @@ def _shared_tables(keyspace: str) -> list[str]:
     PRIMARY KEY ((bundle_id, partition), user_id)
 ) WITH default_time_to_live = {PENDING_ERASURES_TTL_S}""",
     ]
+
+
+def row_ttl_s(user_ttl_days: int | None) -> int | None:
+    """After how many seconds Cassandra forgets a row that is not written again, None for never."""
+    return None if user_ttl_days is None else (user_ttl_days + EXPIRY_MARGIN_DAYS) * 24 * 3600
 
 
 def write_timestamp(epoch: int, offset: Position, generation_id: int) -> Position:

@@ -93,10 +93,12 @@ def _verify(
     passes: list[Users] = ["away", "home"] if len(comparable) > 1 else ["all"]
     set_aside = asyncio.run(_set_aside_records(settings, bundle.bundle_id, min(comparable, default=0)))
     arena = Arena(max(1, topic.records), bundle.manifest.state_width, bundle.manifest.representation_width)
-    recompute = Recompute(Processor(bundle, Stepper(bundle), arena), decoder, topic, stored, set_aside, found)
+    processor = Processor(bundle, Stepper(bundle), arena, user_ttl_ms=settings.user_ttl_ms)
+    recompute = Recompute(processor, decoder, topic, stored, set_aside, found)
     asyncio.run(_step_all(settings, topic, passes, recompute))
     start_offsets = describe_topic(settings, topic.name).start_offsets  # Retention may have deleted records meanwhile.
-    recompute.compare(start_offsets, damaged)
+    expired_before_ms = None if settings.user_ttl_ms is None else int(time.time() * 1000) - settings.user_ttl_ms
+    recompute.compare(start_offsets, damaged, expired_before_ms)
     _report_rows_without_events(recompute, start_offsets, stored, found)
     return found, recompute
 

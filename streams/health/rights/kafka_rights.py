@@ -22,7 +22,7 @@ LOOKALIKES, FROZEN, PAGE, ERASURES, EXPLANATIONS = (
     "erasures",
     "explanations of users",
 )
-CATALOGUE, RESEND, RECEIPT = "filters by the catalogue", "--resend", "--receipt"
+CATALOGUE, RESEND, RECEIPT, EXPIRY = "filters by the catalogue", "--resend", "--receipt", "user_ttl_days"
 SOURCE = "<source>"  # stands for the topic that `thalweg rekey` reads
 
 
@@ -120,6 +120,7 @@ def _worker(settings: Settings) -> list[KafkaRight]:
         _groups(settings, "Read"),
         KafkaRight("transactional-id", group_prefix(settings), "Write", is_prefix=True),
         *_topics("DescribeConfigs", *checked, use=CHECK_OF_SETTINGS),
+        *_topics("Read", settings.updates_topic, use=EXPIRY),
     ]
 
 
