@@ -58,13 +58,13 @@ clean: ## delete the environments and the caches of the tools
 
 .venv/test: uv.lock pyproject.toml | $(UV)
 	@echo "Installing the packages of uv.lock into .venv, with those for training and tests (6 GB on disk) ..."
-	@$(SYNC) --python $(PYTHON) --extra train --extra serve --extra approximate --extra trace --extra registry --extra msk $(if $(wildcard .venv/gpu),--extra gpu)
+	@$(SYNC) --python $(PYTHON) --extra train --extra serve --extra approximate --extra trace --extra registry --extra msk --extra archive --extra s3 $(if $(wildcard .venv/gpu),--extra gpu)
 	@touch $@ .venv/run
 
 # the libraries of CUDA for ONNX Runtime besides
 .venv/gpu: .venv/test
 	@echo "Installing the libraries of CUDA into .venv ..."
-	@$(SYNC) --python $(PYTHON) --extra train --extra serve --extra approximate --extra trace --extra registry --extra msk --extra gpu
+	@$(SYNC) --python $(PYTHON) --extra train --extra serve --extra approximate --extra trace --extra registry --extra msk --extra archive --extra s3 --extra gpu
 	@touch $@
 
 .uv/bin/uv:

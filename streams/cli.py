@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rekey": ("streams.commands.rekey.command", "write the events of a foreign topic with their users as keys"),
     "replay": ("streams.commands.replay.command", "send an event log to the behaviour topic"),
     "items": ("streams.commands.items.command", "send a file of items to the catalogue"),
+    "archive": ("streams.commands.archive.command", "keep the behaviour topic as Parquet files"),
     "serve": ("streams.serve.command", "answer questions about users and items over HTTP"),
     "monitor": ("streams.monitor.command", "follow the evaluation topic and show metrics beside baselines"),
     "verify": ("streams.commands.verify.command", "recompute all users from the topic and compare with Cassandra"),

@@ -11,6 +11,7 @@ from streams.broker.topics import describe_topic
 from streams.config.settings import Settings
 
 POLL_RECORDS = 2000
+POLL_MS = 100  # Where the last offsets hold no record, a poll ends by this time. Records end a poll at once.
 
 
 async def read_topic(settings: Settings, name: str) -> AsyncIterator[list[Any]]:
@@ -36,13 +37,24 @@ async def read_partition(
     end: at most the partition's last stable offset. Behind it, a reader of committed records would wait for the end of
     an open transaction.
     """
+    async for _, records in read_positions(consumer, topic, partition, start, end):
+        yield records
+
+
+async def read_positions(
+    consumer: AIOKafkaConsumer, topic: str, partition: int, start: int, end: int
+) -> AsyncIterator[tuple[int, list[Any]]]:
+    """The same, each batch with the offset up to which the partition is then read, also over offsets without a record.
+
+    Raises OffsetOutOfRangeError where the consumer has no reset of offsets and retention deletes records meanwhile.
+    """
     if start >= end:
         return  # A stop right after an assignment would never return (aiokafka 0.14.0), so nothing is assigned.
     tp = TopicPartition(topic, partition)
     consumer.assign([tp])
     consumer.seek(tp, start)
     while start < end:
-        records = (await consumer.getmany(tp, timeout_ms=1000)).get(tp, [])
+        records = (await consumer.getmany(tp, timeout_ms=POLL_MS)).get(tp, [])
         # The position also moves past records that hold no data, such as those of an aborted transaction.
         start = await consumer.position(tp)
-        yield [record for record in records if record.offset < end]
+        yield min(start, end), [record for record in records if record.offset < end]

@@ -3,6 +3,7 @@
 from encoder.errors import BundleError, InputError, ThalwegError
 
 __all__ = [
+    "ArchiveError",
     "BrokerError",
     "BundleError",
     "InputError",
@@ -52,6 +53,12 @@ class TopicRemadeError(BrokerError):
 
 class RegistryError(ThalwegError):
     """The schema registry did not answer, or answered a request with a failure of its own."""
+
+    retryable = True
+
+
+class ArchiveError(ThalwegError):
+    """The files of an archive could not be read or written."""
 
     retryable = True
 

@@ -111,6 +111,16 @@ class ContractDecoder:
         return decode_batch(records, dropped)
 
 
+def decoder_rules(name: str) -> str:
+    """What decides the events of records, from the name of a `RecordDecoder`: a mapping's fingerprint, not its file."""
+    return name.rpartition("-")[2]
+
+
+def is_same_decoder(one: str, other: str) -> bool:
+    """Whether two decoders of these names give the same events. A mapping whose file was renamed is the same one."""
+    return decoder_rules(one) == decoder_rules(other)
+
+
 def decode_records_of(
     decoder: RecordDecoder, records: Sequence[Any], user_ids: Collection[str]
 ) -> tuple[list[Any], list[Outcome]]:

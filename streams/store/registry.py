@@ -6,6 +6,7 @@ from operator import itemgetter
 
 from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError
+from streams.engine.codec import decoder_rules
 from streams.engine.epochs import Epoch
 from streams.store.session import Session
 
@@ -65,7 +66,7 @@ class Registry:
         name: of a `RecordDecoder`. A change is allowed, because a new action in a mapping is no reason to begin anew. A
         warning says what the change means.
         """
-        others = [one for one in self.mappings(bundle_id) if _rules(one) != _rules(name)]
+        others = [one for one in self.mappings(bundle_id) if decoder_rules(one) != decoder_rules(name)]
         if others:
             logger.warning(
                 "bundle %s: events are read by %s from now on, and earlier events were read by %s; rows keep the "
@@ -86,8 +87,8 @@ class Registry:
         A mapping whose file was renamed is the same mapping. Raises SettingsError where this mapping is not among them:
         all rows would differ from what this mapping gives.
         """
-        names = list({_rules(one): one for one in self.mappings(bundle_id)}.values())
-        if names and _rules(name) not in map(_rules, names):
+        names = list({decoder_rules(one): one for one in self.mappings(bundle_id)}.values())
+        if names and decoder_rules(name) not in map(decoder_rules, names):
             raise SettingsError(
                 f"the workers of bundle {bundle_id} read the topic by {names[-1]}, and this command would read the "
                 f"topic by {name}: give this command the setting mapping (THALWEG_MAPPING) that the workers have"
@@ -133,8 +134,3 @@ class Registry:
         )
         row = [topic, epoch.number, epoch.topic_id, epoch.partitions, list(epoch.barrier)]
         self._session.execute(f"enter epoch {epoch.number} of topic {topic}", statement, row)
-
-
-def _rules(name: str) -> str:
-    """What decides the events of records, from the name of a `RecordDecoder`: a mapping's fingerprint, not its file."""
-    return name.rpartition("-")[2]

@@ -12,7 +12,10 @@ MAX_ATTRIBUTES = 12
 MAX_ENTRIES = 14
 
 # What may be larger, with the reason: "path" for a file or folder, "path:Class" or "path:function" for a part of one.
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS: dict[str, str] = {
+    "streams": "one entry for each room, as docs/architecture.md lists them",
+    "tests/unit": "one folder for each room",
+}
 
 
 def files(*folders: str) -> Iterator[tuple[str, Path]]:

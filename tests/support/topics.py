@@ -3,11 +3,15 @@
 import asyncio
 import json
 import time
+from collections.abc import Iterable
+from types import TracebackType
 from typing import Any
 
+from aiokafka import AIOKafkaProducer
 from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from streams.broker.clients import make_producer
 from streams.broker.topic_reader import read_topic
 from streams.broker.topics import broker_admin, describe_topic
 from streams.config.settings import Settings
@@ -21,6 +25,7 @@ TOPIC_SETTINGS = [
     "alarms_topic",
     "predictions_topic",
 ]
+Pair = tuple[bytes | None, bytes | None]  # key and value
 NOW_MS = int(time.time() * 1000)
 
 
@@ -61,3 +66,46 @@ def compact_topic(settings: Settings, topic: str) -> None:
         producer.flush()
         time.sleep(1.5)
     producer.close()
+
+
+class TransactionalProducer:
+    """Use as a context manager. Each method blocks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loop = asyncio.new_event_loop()
+        self._producer: AIOKafkaProducer | None = None
+
+    def __enter__(self) -> "TransactionalProducer":
+        async def start() -> AIOKafkaProducer:
+            producer = make_producer(self._settings, transactional_id=f"{self._settings.behavior_topic}-producer")
+            await producer.start()
+            return producer
+
+        self._producer = self._loop.run_until_complete(start())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._loop.run_until_complete(self._started.stop())
+        self._loop.close()
+
+    def begin(self, records: Iterable[Pair]) -> None:
+        """Begin a transaction, and send records that the broker confirms."""
+
+        async def begin() -> None:
+            await self._started.begin_transaction()
+            for key, value in records:
+                await self._started.send_and_wait(self._settings.behavior_topic, value, key=key)
+
+        self._loop.run_until_complete(begin())
+
+    def commit(self) -> None:
+        self._loop.run_until_complete(self._started.commit_transaction())
+
+    def abort(self) -> None:
+        self._loop.run_until_complete(self._started.abort_transaction())
+
+    @property
+    def _started(self) -> AIOKafkaProducer:
+        assert self._producer is not None
+        return self._producer

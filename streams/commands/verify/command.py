@@ -5,6 +5,7 @@ import argparse
 import msgspec
 
 from export.runtime.bundle import Bundle
+from streams.archive.opening import open_reader
 from streams.commands.verify.result import Verification
 from streams.commands.verify.verification import verify
 from streams.config.loading import load_settings
@@ -15,13 +16,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repair", action="store_true", help="write the rows of users that differ; all workers must be stopped"
     )
+    parser.add_argument(
+        "--archive",
+        metavar="ADDRESS",
+        help="archive of the topic (thalweg archive), for records that retention deleted",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
 
 
 def run(args: argparse.Namespace) -> int:
     """Verify all users and print the result. Returns 1 when a user differs."""
     settings = load_settings()
-    verification = verify(settings, Bundle.load(settings.bundle_folder(args.bundle)), args.repair)
+    bundle = Bundle.load(settings.bundle_folder(args.bundle))
+    verification = verify(settings, bundle, args.repair, None if args.archive is None else open_reader(args.archive))
     if args.json:
         print(msgspec.json.encode(verification).decode())
     else:
@@ -40,6 +47,8 @@ def print_report(found: Verification) -> None:
             f"verify: the topic was deleted and made again ({found.earlier_topics} times); users with events in an "
             "earlier topic cannot be recomputed"
         )
+    for gap in found.gaps:
+        print(f"verify: {gap}; the records in between are gone, so the archive of this partition is not used")
     if found.mappings:
         print(
             f"verify: workers read the topic by {', '.join(found.mappings)} in turn, and verify reads the topic by the "
@@ -48,7 +57,7 @@ def print_report(found: Verification) -> None:
     if found.repaired:
         print(f"verify: {found.repaired} rows were written, and all users were verified again")
         if not found.is_topic_complete:
-            print("verify: the topic lacks its first records, so a written state begins with the records that are left")
+            print("verify: the first records are gone, so a written state begins with the records that are left")
     clean = "clean so far" if found.not_committed else "clean"
     verdict = clean if found.clean else f"{found.mismatched} users differ"
     waiting = (
@@ -63,6 +72,6 @@ def print_report(found: Verification) -> None:
         + f"{found.erasures} erasures, largest difference {found.max_abs_diff:.1e}"
         + (f"; {found.expired} histories expired" if found.expired else "")
         + (f"; {found.expired_rows} users without a row stay away longer than allowed" if found.expired_rows else "")
-        + (f"; {found.unverifiable} users began before the topic's first record" if found.unverifiable else "")
+        + (f"; {found.unverifiable} users began before the first record that is left" if found.unverifiable else "")
         + waiting
     )

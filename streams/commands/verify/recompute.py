@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from streams.broker.topics import Topic
 from streams.commands.verify.result import Verification
 from streams.engine.arena import NO_OFFSET, UNKNOWN_MS, StoredUser
-from streams.engine.codec import Outcome, RecordDecoder, WithoutUser
+from streams.engine.codec import Outcome, WithoutUser
 from streams.engine.planning.candidates import Part
 from streams.engine.planning.repeats import digests
 from streams.engine.planning.rows import Rows
@@ -32,7 +32,6 @@ class Recompute:
     def __init__(
         self,
         processor: Processor,
-        decoder: RecordDecoder,
         topic: Topic,
         stored: dict[str, StoredUser],
         set_aside: set[tuple[int, int]],
@@ -41,7 +40,6 @@ class Recompute:
         """stored: the rows by user; set_aside: partition and offset of records that a worker rejected for a reason that
         the record does not tell; found: takes the counts and the differences."""
         self._processor = processor
-        self._decoder = decoder
         self._topic = topic
         self._stored = stored
         self._set_aside = set_aside
@@ -50,10 +48,13 @@ class Recompute:
         self._steps_at_row: dict[str, int] = {}  # by user whose row lacks events, the steps before these events
         self.wrong: list[str] = []  # users whose row a repair may replace: the row differs, is damaged or is missing
 
-    def step(self, partition: int, records: list[Any], users: Users) -> None:
-        """Apply the records of these users, up to the later of the user's stored position and the commit."""
+    def step(self, partition: int, records: list[Any], outcomes: list[Outcome], users: Users) -> None:
+        """Apply the records of these users, up to the later of the user's stored position and the commit.
+
+        records: with `.offset` and `.timestamp`. outcomes: what each of them is.
+        """
         found, kept_records, kept = self._found, [], []
-        for record, outcome in zip(records, self._decoder.decode_batch(records), strict=True):
+        for record, outcome in zip(records, outcomes, strict=True):
             if (partition, record.offset) in self._set_aside:
                 found.dead_letters += users != "away"
             elif self._is_wanted(partition, record.offset, outcome, users):
@@ -119,7 +120,7 @@ class Recompute:
     ) -> None:
         """Compare every recomputed user with the stored row, and take the row out of `stored`.
 
-        start_offsets: by partition, the first offset that was still there when the topic had been read. damaged: the
+        start_offsets: by partition, the first offset of the history when the history had been read. damaged: the
         users with a damaged row, which is a difference that is counted already. expired_before_ms: a user whose last
         record is older may have lost the row by expiry.
         """

@@ -10,14 +10,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from encoder.data.contract.judge import DROPPABLE_FIELDS
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
-from streams.broker.clients import open_consumer
 from streams.broker.decoding.record_decoder import open_decoder
-from streams.broker.topic_reader import POLL_RECORDS, read_partition, read_topic
+from streams.broker.topic_reader import read_topic
 from streams.broker.topics import Topic, count_members, describe_topic, topic_exists
+from streams.commands.verify.history import History, open_history
 from streams.commands.verify.recompute import Recompute, Users
 from streams.commands.verify.result import Verification
 from streams.config.errors import SettingsError
@@ -33,7 +34,6 @@ from streams.contracts.dead_letters import (
     epoch_of,
 )
 from streams.engine.arena import NO_OFFSET, Arena, StoredUser
-from streams.engine.codec import RecordDecoder
 from streams.engine.epochs import EpochView
 from streams.engine.processor import Processor
 from streams.health.rights.check import check_broker_rights, check_store_rights
@@ -41,13 +41,19 @@ from streams.store.cql_schema import HIGHEST_GENERATION
 from streams.store.store import Store, open_store
 from streams.store.user_rows import DamagedRow
 
+if TYPE_CHECKING:
+    from streams.archive.reader import ArchiveReader
 
-def verify(settings: Settings, bundle: Bundle, repair: bool = False) -> Verification:
+
+def verify(
+    settings: Settings, bundle: Bundle, repair: bool = False, archive: "ArchiveReader | None" = None
+) -> Verification:
     """Recompute and compare every user. With `repair`, write the rows of users that differ, and verify again.
 
-    A repair needs the topic from its beginning: rows of users whose first events are gone stay as they are. Raises
-    RightsError, BrokerError, StoreError. Raises SettingsError where the keyspace belongs to another topic, and where
-    workers run during a repair.
+    archive: an archive of the topic, whose records are read before those of the topic. A repair needs all records from
+    the topic's beginning: rows of users whose first events are gone stay as they are. Raises RightsError, BrokerError,
+    StoreError and ArchiveError. Raises InputError where the archive belongs to another topic or another decoder. Raises
+    SettingsError where the keyspace belongs to another topic, and where workers run during a repair.
     """
     group_id = settings.consumer_group_id(bundle.bundle_id)
     if repair and (members := count_members(settings, group_id)):
@@ -56,18 +62,19 @@ def verify(settings: Settings, bundle: Bundle, repair: bool = False) -> Verifica
     # A dead-letter topic that the user may not see looks like a topic that is not there.
     check_broker_rights(settings, "verify", bundle.bundle_id)
     topic = describe_topic(settings, settings.behavior_topic, group_id)
+    history = open_history(settings, topic, decoder, archive)
     store = open_store(settings, bundle)
     try:
         check_store_rights(settings, store.session, "verify", [bundle])
         store.registry.check_topic(topic.name)
         mappings = store.registry.check_mapping(bundle.bundle_id, decoder.name)
-        found, recompute = _verify(settings, bundle, topic, store, decoder)
+        found, recompute = _verify(settings, bundle, topic, store, history)
         if repair and recompute.wrong:
             rows, state, representation = recompute.recomputed()
             # The highest generation wins over a wrong row at the same position.
             requests = store.users.encode(rows, state, representation, HIGHEST_GENERATION, int(time.time() * 1000))
             asyncio.run(store.users.write(requests))
-            found, _ = _verify(settings, bundle, topic, store, decoder)
+            found, _ = _verify(settings, bundle, topic, store, history)
             found.repaired = len(rows)
         found.mappings = mappings if len(mappings) > 1 else []
         return found
@@ -76,14 +83,14 @@ def verify(settings: Settings, bundle: Bundle, repair: bool = False) -> Verifica
 
 
 def _verify(
-    settings: Settings, bundle: Bundle, topic: Topic, store: Store, decoder: RecordDecoder
+    settings: Settings, bundle: Bundle, topic: Topic, store: Store, history: History
 ) -> tuple[Verification, Recompute]:
     epochs = store.registry.epochs(topic.name)
     comparable = frozenset(epoch.number for epoch in epochs if epoch.topic_id == topic.topic_id)
     store.users.use_epoch(EpochView(max(comparable, default=0), comparable))
     rows = list(store.users.scan())
     earlier = {epoch.topic_id for epoch in epochs} - {topic.topic_id}
-    found = Verification(not_committed=topic.lag, earlier_topics=len(earlier))
+    found = Verification(not_committed=topic.lag, earlier_topics=len(earlier), gaps=history.gaps)
     damaged = {row.user_id: row.why for row in rows if isinstance(row, DamagedRow)}
     for why in damaged.values():
         found.add_mismatch(why)
@@ -92,26 +99,23 @@ def _verify(
     # partition where the user is stored.
     passes: list[Users] = ["away", "home"] if len(comparable) > 1 else ["all"]
     set_aside = asyncio.run(_set_aside_records(settings, bundle.bundle_id, min(comparable, default=0)))
-    arena = Arena(max(1, topic.records), bundle.manifest.state_width, bundle.manifest.representation_width)
+    arena = Arena(max(1, history.records), bundle.manifest.state_width, bundle.manifest.representation_width)
     processor = Processor(bundle, Stepper(bundle), arena, user_ttl_ms=settings.user_ttl_ms)
-    recompute = Recompute(processor, decoder, topic, stored, set_aside, found)
-    asyncio.run(_step_all(settings, topic, passes, recompute))
-    start_offsets = describe_topic(settings, topic.name).start_offsets  # Retention may have deleted records meanwhile.
+    recompute = Recompute(processor, topic, stored, set_aside, found)
+    asyncio.run(_step_all(history, passes, recompute))
+    # Retention may have deleted records meanwhile.
+    start_offsets = history.starts(describe_topic(settings, topic.name))
     expired_before_ms = None if settings.user_ttl_ms is None else int(time.time() * 1000) - settings.user_ttl_ms
     recompute.compare(start_offsets, damaged, expired_before_ms)
     _report_rows_without_events(recompute, start_offsets, stored, found)
     return found, recompute
 
 
-async def _step_all(settings: Settings, topic: Topic, passes: list[Users], recompute: Recompute) -> None:
-    """Read the topic once for each pass, and step the users."""
-    failure = f"topic {topic.name} at {settings.broker} could not be read"
-    async with open_consumer(settings, failure, max_poll_records=POLL_RECORDS) as consumer:
-        for users in passes:
-            for partition in range(topic.partitions):
-                start, end = topic.start_offsets[partition], topic.stable_offsets[partition]
-                async for batch in read_partition(consumer, topic.name, partition, start, end):
-                    recompute.step(partition, batch, users)
+async def _step_all(history: History, passes: list[Users], recompute: Recompute) -> None:
+    """Read the history once for each pass, and step the users."""
+    for users in passes:
+        async for partition, records, outcomes in history.read():
+            recompute.step(partition, records, outcomes, users)
 
 
 async def _set_aside_records(settings: Settings, bundle_id: str, epoch: int) -> set[tuple[int, int]]:

@@ -192,6 +192,10 @@ def _erase(settings: Settings) -> list[KafkaRight]:
     ]
 
 
+def _archive(settings: Settings) -> list[KafkaRight]:
+    return _topics("Read", settings.behavior_topic)
+
+
 _RIGHTS = {
     "worker": _worker,
     "serve": _serve,
@@ -202,4 +206,5 @@ _RIGHTS = {
     "dlq": _dlq,
     "erase": _erase,
     "subject": _subject,
+    "archive": _archive,
 }

@@ -2,5 +2,5 @@
 
 from typing import Literal, get_args
 
-Role = Literal["worker", "serve", "monitor", "replay", "items", "verify", "dlq", "erase", "subject", "rekey"]
+Role = Literal["worker", "serve", "monitor", "replay", "items", "verify", "dlq", "erase", "subject", "rekey", "archive"]
 ROLES: tuple[Role, ...] = get_args(Role)

@@ -3,64 +3,14 @@
 Each test failed on a worker that reads uncommitted records.
 """
 
-import asyncio
 import time
-from collections.abc import Iterable
-from types import TracebackType
 
-from aiokafka import AIOKafkaProducer
-
-from streams.broker.clients import make_producer
-from streams.config.settings import Settings
 from streams.demo.worker_process import WorkerProcess
 from streams.store.store import open_store
 from tests.support.deployment import Deployment, event, record, run_thalweg
+from tests.support.topics import Pair, TransactionalProducer
 
 LAG_WITHIN_S = 10.0
-Pair = tuple[bytes | None, bytes | None]  # key and value
-
-
-class TransactionalProducer:
-    """Use as a context manager. Each method blocks."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._loop = asyncio.new_event_loop()
-        self._producer: AIOKafkaProducer | None = None
-
-    def __enter__(self) -> "TransactionalProducer":
-        async def start() -> AIOKafkaProducer:
-            producer = make_producer(self._settings, transactional_id=f"{self._settings.behavior_topic}-producer")
-            await producer.start()
-            return producer
-
-        self._producer = self._loop.run_until_complete(start())
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._loop.run_until_complete(self._started.stop())
-        self._loop.close()
-
-    def begin(self, records: Iterable[Pair]) -> None:
-        """Begin a transaction, and send records that the broker confirms."""
-
-        async def begin() -> None:
-            await self._started.begin_transaction()
-            for key, value in records:
-                await self._started.send_and_wait(self._settings.behavior_topic, value, key=key)
-
-        self._loop.run_until_complete(begin())
-
-    def commit(self) -> None:
-        self._loop.run_until_complete(self._started.commit_transaction())
-
-    def abort(self) -> None:
-        self._loop.run_until_complete(self._started.abort_transaction())
-
-    @property
-    def _started(self) -> AIOKafkaProducer:
-        assert self._producer is not None
-        return self._producer
 
 
 def events(user: str, first: int, count: int) -> list[Pair]:

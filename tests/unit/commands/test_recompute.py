@@ -7,8 +7,7 @@ import pytest
 from streams.broker.topics import Topic
 from streams.commands.verify.recompute import Recompute
 from streams.commands.verify.result import Verification
-from streams.engine.codec import ContractDecoder
-from tests.support.processing import MemoryStore, Record, feed, processor, record
+from tests.support.processing import BY_CONTRACT, MemoryStore, Record, feed, processor, record
 
 
 def views(*numbers: int) -> list[Record]:
@@ -37,8 +36,8 @@ def judged(records: list[Record], start: int, row_after: int | None = None) -> t
         committed=offsets[1],
     )
     found = Verification()
-    recompute = Recompute(processor(), ContractDecoder(), topic, dict(store.users), set(), found)
-    recompute.step(0, records[start:], "all")
+    recompute = Recompute(processor(), topic, dict(store.users), set(), found)
+    recompute.step(0, records[start:], BY_CONTRACT.decode_batch(records[start:]), "all")
     recompute.compare(offsets[0], ())
     return recompute, found
 

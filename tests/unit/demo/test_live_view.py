@@ -5,7 +5,7 @@ import pytest
 
 from streams.demo.live_view import LiveView, progress_line, progress_panel
 from streams.monitor.scoring.scores import Scores
-from tests.support.demo_results import PROGRESS, SCORES, plain_console, shown
+from tests.support.monitoring.demo_results import PROGRESS, SCORES, plain_console, shown
 
 
 @pytest.mark.parametrize("width", [80, 100])

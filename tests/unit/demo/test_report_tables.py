@@ -4,7 +4,7 @@ import pytest
 
 from streams.demo.report_tables import print_report
 from streams.demo.results import DemoReport, UserRecommendations, VerificationSummary
-from tests.support.demo_results import PROGRESS, SCORES, plain_console, shown
+from tests.support.monitoring.demo_results import PROGRESS, SCORES, plain_console, shown
 
 
 def report(users: list[UserRecommendations], max_abs_diff: float = 0.0) -> DemoReport:

@@ -9,7 +9,7 @@ from streams.monitor.scoring.bundle_scoreboards import BundleScoreboards
 from streams.monitor.scoring.scoreboard import Scoreboard
 from streams.monitor.scoring.slices import Slicer
 from streams.monitor.terminal_tables import snapshot_tables
-from tests.support.demo_results import plain_console, shown
+from tests.support.monitoring.demo_results import plain_console, shown
 from tests.support.monitoring.evaluations import evaluation
 
 EVENTS: list[tuple[EvaluationEvent, int]] = [

@@ -28,7 +28,7 @@ from tests.tools.rights.users import (
 )
 from tests.tools.serving import Server
 
-PROGRAMS: tuple[Role, ...] = ("replay", "items", "verify", "dlq", "erase", "subject", "monitor", "serve")
+PROGRAMS: tuple[Role, ...] = ("replay", "items", "verify", "dlq", "erase", "subject", "monitor", "serve", "archive")
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,7 @@ def test_commands_run_with_their_rights(run_as: Callable[..., str], tmp_path: Pa
     failed = {one["place"] for one in limited["not_looked_at"] if one["kind"] == "failed"}
     assert any(place.startswith("topic ") for place in failed)
     assert any(place.startswith(("table ", "keyspace ")) for place in failed)
+    assert '"deleted":0' in run_as("archive", "archive", "--to", str(tmp_path / "archive"), "--json")
     assert '"records":200' in run_as("monitor", "monitor", "--until-idle", "1", "--json")
 
 
