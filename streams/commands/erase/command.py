@@ -7,12 +7,14 @@ from pathlib import Path
 
 import msgspec
 
+from streams.archive.opening import open_reader
 from streams.commands.erase.erasure import LOOK_EVERY_S, Erasure, Sent
 from streams.commands.erase.proof import Verdict
-from streams.commands.erase.receipt import Receipt, make_receipt
+from streams.commands.erase.receipt import Receipt, make_receipt, with_archive, without_archive
 from streams.commands.erase.retention import read_retention
+from streams.commands.subject.archived import remove_from_archive
 from streams.commands.subject.subject import gather
-from streams.config.errors import InputError, StoreError
+from streams.config.errors import InputError, StoreError, ThalwegError
 from streams.config.loading import load_settings
 from streams.config.settings import Settings
 from streams.store.cql_schema import PENDING_ERASURES_TABLE
@@ -38,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write what was deleted, and what holds data of the user until when, into this file as JSON, once the "
         "erasure is proven",
     )
+    parser.add_argument(
+        "--archive",
+        metavar="ADDRESS",
+        help="remove the user from this archive too, once the erasure is proven; needs --receipt or --json",
+    )
     parser.add_argument("--json", action="store_true", help="print the receipt, whether or not the erasure is proven")
 
 
@@ -47,6 +54,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--timeout is {args.timeout}: give a number of seconds, 0 or more")
     if args.receipt and not Path(args.receipt).parent.is_dir():  # Nothing is sent before the receipt can be written.
         raise InputError(f"--receipt {args.receipt}: there is no folder {Path(args.receipt).parent}")
+    if args.archive:
+        if not (args.receipt or args.json):
+            raise InputError("--archive needs --receipt FILE or --json, which say what was removed and what is left")
+        open_reader(args.archive)  # Nothing is sent where there is no archive.
     settings = load_settings()
     session = Session(settings)
     try:
@@ -56,15 +67,16 @@ def run(args: argparse.Namespace) -> int:
             _print_sent(args.user, settings.behavior_topic, sent)
         verdict = erasure.wait(sent, args.timeout)
         is_wanted = args.json or (args.receipt and verdict.is_proven)
-        receipt = _receipt(settings, session, args.user, sent, verdict) if is_wanted else None
+        receipt = _receipt(settings, session, args, sent, verdict) if is_wanted else None
     finally:
         session.close()
     _report(args, verdict, receipt)
-    return 0 if verdict.is_proven else 1
+    return 0 if verdict.is_proven and (receipt is None or receipt.archive_error is None) else 1
 
 
-def _receipt(settings: Settings, session: Session, user_id: str, sent: Sent, verdict: Verdict) -> Receipt:
-    """Look at what is left of the user in all partitions, and make the receipt."""
+def _receipt(settings: Settings, session: Session, args: argparse.Namespace, sent: Sent, verdict: Verdict) -> Receipt:
+    """Look at what is left of the user in all partitions, clean the archive, and make the receipt."""
+    user_id = args.user
     tables = SubjectRows(session, settings.keyspace)
     _wait_for_commits(tables, user_id)
     left = gather(settings, user_id, {}, all_partitions=True)
@@ -76,7 +88,14 @@ def _receipt(settings: Settings, session: Session, user_id: str, sent: Sent, ver
         settings.updates_topic,
     )
     gc_grace_s, retention = tables.gc_grace_s(), read_retention(settings, topics)
-    return make_receipt(settings, sent.at, sent.rows, verdict.lines, verdict.is_proven, left, retention, gc_grace_s)
+    receipt = make_receipt(settings, sent.at, sent.rows, verdict.lines, verdict.is_proven, left, retention, gc_grace_s)
+    if not args.archive or not verdict.is_proven:
+        return receipt
+    erasures = [one for one in left.events if sent.at.get(one.partition) == one.offset]
+    try:
+        return with_archive(receipt, args.archive, remove_from_archive(settings, args.archive, user_id, erasures))
+    except ThalwegError as error:
+        return without_archive(receipt, args.archive, str(error))
 
 
 def _wait_for_commits(tables: SubjectRows, user_id: str) -> None:
@@ -106,6 +125,8 @@ def _report(args: argparse.Namespace, verdict: Verdict, receipt: Receipt | None)
         print(f"erase: user {args.user!r} is forgotten: no bundle holds a row from before the erasure")
         if args.receipt:
             print(f"erase: the receipt stands in {args.receipt}")
+        if receipt is not None and receipt.archive_error is not None:
+            print(f"erase: NOT REMOVED from archive {args.archive}: {receipt.archive_error}; run the command again")
         return
     print(
         f"erase: NOT PROVEN that user {args.user!r} is forgotten: the lines above say what is missing; run the command "

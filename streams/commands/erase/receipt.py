@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from streams.commands.erase.retention import kept_until
+from streams.commands.subject.archived import Removal
 from streams.commands.subject.report import HeldRecord, SubjectReport
 from streams.config.settings import Settings
 from streams.store.cql_schema import PENDING_ERASURES_TTL_S
@@ -22,6 +23,7 @@ class Deleted(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     bundle_id: str | None = None
     at: list[tuple[int, int]] = []
+    rows: int | None = None  # of an archive
 
 
 class Remaining(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +41,10 @@ class Remaining(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The receipt. erasure: partition and offset of the erasure's records in the behaviour topic."""
+    """The receipt. erasure: partition and offset of the erasure's records in the behaviour topic.
+
+    archive_error: why the user could not be removed from the archive.
+    """
 
     format: int = FORMAT
     user_id: str
@@ -49,6 +54,40 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     bundles: tuple[str, ...]
     deleted: list[Deleted]
     remaining: list[Remaining]
+    archive_error: str | None = None
+
+
+def with_archive(receipt: Receipt, address: str, removal: Removal) -> Receipt:
+    """The receipt with what was removed from an archive."""
+    place = f"archive {address}"
+    deleted = [
+        Deleted(place=place, what=_written_anew(one.before, one.after, one.reasons), rows=one.rows)
+        for one in removal.files
+    ]
+    left = Remaining(
+        place=place,
+        what="rows of the user from after the erasure",
+        records=removal.rows_left,
+        until="unlimited",
+        why="an archive keeps its rows until an erasure",
+    )
+    return msgspec.structs.replace(
+        receipt,
+        deleted=[*receipt.deleted, *deleted],
+        remaining=[*receipt.remaining, *([left] if removal.rows_left else [])],
+    )
+
+
+def without_archive(receipt: Receipt, address: str, error: str) -> Receipt:
+    """The receipt where the user could not be removed from the archive."""
+    place, why = f"archive {address}", f"not removed: {error}"
+    left = Remaining(place=place, what="rows of the user", records=None, until="unlimited", why=why)
+    return msgspec.structs.replace(receipt, remaining=[*receipt.remaining, left], archive_error=error)
+
+
+def _written_anew(before: str, after: str | None, reasons: int) -> str:
+    what = f"rows of {before}, " + (f"which {after} replaces" if after else "which is deleted")
+    return what + (f"; {reasons} reasons that quoted the id" if reasons else "")
 
 
 def make_receipt(

@@ -36,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     folders = args.bundle or ([settings.bundle] if settings.bundle else [])
     bundles = [Bundle.load(folder) for folder in folders]
-    report = gather(settings, args.user, {one.bundle_id: ["", *one.item_index] for one in bundles}, args.all_partitions)
+    items = {one.bundle_id: ["", *one.item_index] for one in bundles}
+    report = gather(settings, args.user, items, args.all_partitions, args.archive)
     document = msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
     if args.out:
         try:

@@ -54,7 +54,7 @@ class SubjectReport(msgspec.Struct, kw_only=True):
     """Everything that was found of a user.
 
     rows, pending_erasures: rows of tables, with the table's name. events, evaluations, updates, predictions,
-    dead_letters: records of the topics.
+    dead_letters: records of the topics. archive: rows of an archive, with its columns.
     """
 
     format: int = FORMAT
@@ -67,6 +67,7 @@ class SubjectReport(msgspec.Struct, kw_only=True):
     updates: list[HeldRecord] = []
     predictions: list[HeldRecord] = []
     dead_letters: list[HeldRecord] = []
+    archive: list[dict[str, Any]] = []
     looked_at: list[LookedAt] = []
     not_looked_at: list[NotLookedAt] = []
 
@@ -77,7 +78,16 @@ class SubjectReport(msgspec.Struct, kw_only=True):
 
     def counts(self) -> dict[str, int]:
         """How much of each kind was found."""
-        names = ("rows", "pending_erasures", "events", "evaluations", "updates", "predictions", "dead_letters")
+        names = (
+            "rows",
+            "pending_erasures",
+            "events",
+            "evaluations",
+            "updates",
+            "predictions",
+            "dead_letters",
+            "archive",
+        )
         return {name: len(getattr(self, name)) for name in names}
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from streams.broker.topics import describe_topic
+from streams.commands.subject.archived import archived_rows
 from streams.commands.subject.places import partitions_of
 from streams.commands.subject.report import LookedAt, NotLookedAt, SubjectReport, readable_row
 from streams.commands.subject.search import TopicSearch
@@ -18,13 +19,18 @@ from streams.store.subject_rows import SubjectRows
 
 
 def gather(
-    settings: Settings, user_id: str, items: Mapping[str, Sequence[str]], all_partitions: bool = False
+    settings: Settings,
+    user_id: str,
+    items: Mapping[str, Sequence[str]],
+    all_partitions: bool = False,
+    archive: str | None = None,
 ) -> SubjectReport:
     """Everything that is held of the user. A place that cannot be read is entered in the report.
 
     items: by bundle id, the item of each row of the bundle's item vectors. all_partitions: also search partitions into
-    which the rule of the producers puts no record of the user. Raises InputError for a text that no user can have as
-    an id, and SettingsError where the keyspace belongs to another topic.
+    which the rule of the producers puts no record of the user. archive: the address of an archive to search.
+    Raises InputError for a text that no user can have as an id, and SettingsError where the keyspace belongs to another
+    topic.
     """
     outcome = decode(user_id.encode("utf-8", "surrogateescape"), None, 0)
     if isinstance(outcome, Rejected):
@@ -33,7 +39,18 @@ def gather(
     held = _read_tables(settings, report, items)
     partitions = None if held is None or all_partitions else _partitions(settings, user_id, *held)
     TopicSearch(settings, user_id, report).search(partitions)
+    if archive is not None:
+        _read_archive(archive, report)
     return report
+
+
+def _read_archive(address: str, report: SubjectReport) -> None:
+    place = f"archive {address}"
+    try:
+        report.archive = archived_rows(address, report.user_id)
+        report.looked_at.append(LookedAt(place, len(report.archive)))
+    except ThalwegError as error:
+        report.not_looked_at.append(NotLookedAt(place, "failed", str(error)))
 
 
 def _read_tables(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from export.runtime.bundle import Bundle
+from streams.commands.subject.archived import archived_rows
 from streams.local import LocalServices, local_services
 from streams.store.cql_schema import representations_table
 from streams.store.session import Session
@@ -41,13 +42,22 @@ def test_an_erasure_leaves_no_trace_but_what_the_receipt_names(
     )
     deployment.wait_until_committed()
     assert files_with(data / "cassandra", USER), "the test would find a trace"
-    receipt_file = tmp_path / "receipt.json"
-    ended = run_thalweg(settings, "erase", USER, "--receipt", str(receipt_file), "--timeout", "30")
+    receipt_file, archive = tmp_path / "receipt.json", tmp_path / "archive"
+    ended = run_thalweg(settings, "archive", "--to", str(archive))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    found = json.loads(run_thalweg(settings, "subject", USER, "--archive", str(archive), "--json").stdout)
+    assert [(row["kind"], row["event_id"]) for row in found["archive"]] == [("event", "e1")]
+    options = ("--receipt", str(receipt_file), "--archive", str(archive), "--timeout", "30")
+    ended = run_thalweg(settings, "erase", USER, *options)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     worker.stop()
     receipt = json.loads(receipt_file.read_text())
     assert receipt["is_proven"]
     assert [one["bundle_id"] for one in receipt["deleted"]][:2] == [bundle.bundle_id] * 2
+    assert sum(one["rows"] for one in receipt["deleted"] if one["place"] == f"archive {archive}") == 2
+    assert archived_rows(str(archive), USER) == []
+    assert [row["user_id"] for row in archived_rows(str(archive), "stays")] == ["stays"]
+    assert files_with(archive, USER) == []
     remaining = {one["place"]: one for one in receipt["remaining"]}
     assert remaining[f"topic {settings.behavior_topic}"]["records"] == 2, "the event and the erasure"
     assert remaining[f"topic {settings.evaluation_topic}"]["records"] == 1
