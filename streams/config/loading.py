@@ -23,7 +23,13 @@ import msgspec
 from streams.config.errors import SettingsError
 from streams.config.local_state import local_settings
 from streams.config.service_links import is_service_link
-from streams.config.setting_checks import check_login, check_topics, check_updates_format, check_value
+from streams.config.setting_checks import (
+    check_dead_letter_content,
+    check_login,
+    check_topics,
+    check_updates_format,
+    check_value,
+)
 from streams.config.settings import PREFIX, REGISTRY, SECRETS, SERVICES, Secret, Settings
 
 NOT_SETTINGS = {f"{PREFIX}{name}" for name in ("CONFIG", "HOME", "CACHE")}  # these variables name files and folders
@@ -55,6 +61,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         check_login(settings, service)
     check_topics(settings)
     check_updates_format(settings)
+    check_dead_letter_content(settings)
     return settings
 
 

@@ -115,6 +115,15 @@ def check_updates_format(settings: Settings) -> None:
         )
 
 
+def check_dead_letter_content(settings: Settings) -> None:
+    """Raises SettingsError where originals are to be dropped, and no key says that they are private."""
+    if settings.dead_letter_content == "dropped" and settings.pseudonym_key is None:
+        raise SettingsError(
+            f"{setting_label('dead_letter_content')} = 'dropped' needs {setting_label('pseudonym_key')}: without a "
+            "key, dead letters hold their originals"
+        )
+
+
 def check_value(field: str, value: object) -> None:
     try:
         msgspec.convert({field: value}, Settings, strict=False, dec_hook=Secret.read)

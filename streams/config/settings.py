@@ -19,6 +19,7 @@ Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Compression = Literal["gzip", "lz4", "snappy", "zstd", "none"]
 Partitioner = Literal["murmur2", "crc32", "fnv1a"]
 UpdatesFormat = Literal["json", "avro", "protobuf", "json-schema"]
+DeadLetterContent = Literal["encrypted", "dropped"]
 Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER", "AWS_MSK_IAM"]
 DEFAULT_MECHANISM = "SCRAM-SHA-512"
 TOKEN_MECHANISMS = ("OAUTHBEARER", "AWS_MSK_IAM")  # MSK takes its tokens by OAUTHBEARER
@@ -28,6 +29,7 @@ CHOICES: dict[str, Any] = {
     "partitioner": Partitioner,
     "broker_mechanism": Mechanism,
     "updates_format": UpdatesFormat,
+    "dead_letter_content": DeadLetterContent,
 }
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 _ADDRESS = re.compile(r"(?P<host>[^:/\s]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
@@ -84,6 +86,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     behavior_topic: Text = "behavior.events.v1"
     mapping: str | None = None  # preset or TOML file by which the behaviour topic is read; None: the event contract
+    pseudonym_key: str | None = None  # file of the key that turns user ids into pseudonyms; None: ids stay as they are
+    dead_letter_content: DeadLetterContent = "encrypted"  # what becomes of the original where a pseudonym_key is set
     dead_letter_topic: Text = "behavior.events.v1.dlq"
     updates_topic: Text = "representations.updates.v1"
     updates_format: UpdatesFormat = "json"  # the others have a schema in the schema registry
@@ -103,7 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # Only a worker that is behind reaches this size, because a micro-batch holds what came while the previous one was
     # processed. A micro-batch of this size writes 0.15 rows for each event: docs/decisions.md#largest-batch
     batch_max_events: PositiveInt = 32_000
-    # A user without an event for so many days is forgotten: docs/privacy-retention.md#forget-users-who-stay-away.
+    # A user without an event for so many days is forgotten: docs/privacy.md#forget-users-who-stay-away.
     # Everything that steps users of a keyspace needs the same value.
     user_ttl_days: Annotated[int, msgspec.Meta(ge=1, le=MAX_USER_TTL_DAYS)] | None = None
     arena_max_users: PositiveInt = 1_000_000  # users that one worker keeps in memory before it evicts the coldest

@@ -27,6 +27,8 @@ SCHEMA_FIELD = "schema"
 KEY_BYTES_HEADER = "thalweg-key-bytes"
 VALUE_BYTES_HEADER = "thalweg-value-bytes"
 HEADERS_BYTES_HEADER = "thalweg-headers-bytes"
+# Only where the settings name a `pseudonym_key`: "encrypted" and the fingerprint of the key, or "dropped".
+CONTENT_HEADER = "thalweg-content"
 OUR_HEADERS = "thalweg-"  # with what the names of all headers of Thalweg begin
 
 # Kafka headers of a marker. A marker is a record of the dead-letter topic that is not a dead letter.
@@ -63,6 +65,9 @@ class DeadLetterHeaders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     headers_bytes: (
         Annotated[int, Meta(description="size of the original headers, only where they were left out")] | None
     ) = msgspec.field(name=HEADERS_BYTES_HEADER, default=None)
+    content: (
+        Annotated[str, Meta(description="`encrypted FINGERPRINT` or `dropped`; only where ids are pseudonyms")] | None
+    ) = msgspec.field(name=CONTENT_HEADER, default=None)
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):

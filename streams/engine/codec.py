@@ -51,10 +51,14 @@ class WithoutUser(msgspec.Struct, frozen=True, gc=False):
 
 
 class Rejected(WithoutUser, frozen=True, gc=False):
-    """A record that cannot be applied. `field` is a field's name, `key`, `value` or `timestamp`."""
+    """A record that cannot be applied. `field` is a field's name, `key`, `value` or `timestamp`.
+
+    hidden_reason: the reason with the values of the record, where `reason` must show none.
+    """
 
     reason: str
     field: str
+    hidden_reason: str | None = None
 
 
 class Skipped(WithoutUser, frozen=True, gc=False):

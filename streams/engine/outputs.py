@@ -11,6 +11,7 @@ from export.runtime.queries import bought_of_states, recent_of_states
 from streams.contracts.dead_letters import dead_letter, erasure_marker
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import event_id, record_id
+from streams.contracts.hidden_letters import Hiding
 from streams.contracts.representation_updates import RepresentationUpdate, tombstone_keys, update_keys
 from streams.engine.epochs import EpochView
 from streams.engine.foresight import SCORES
@@ -44,16 +45,19 @@ class OutputEncoder:
         share: float,
         bought_places: int = 0,
         encode_updates: Encode | None = None,
+        hiding: Hiding | None = None,
     ) -> None:
         """catalogue: the number of ranked items. places, bought_places: the numbers of recent and of bought items that
         the bundle knows of a user. share: the share of the events that is evaluated, above 0, up to 1. encode_updates:
-        encodes updates in another format than JSON.
+        encodes updates in another format than JSON. hiding: how originals of dead letters are hidden; None: they are
+        shown.
         """
         self._topic = behavior_topic
         self.bundle_id = bundle_id
         self._catalogue = catalogue
         self._places, self._bought_places = places, bought_places
         self._share = share
+        self._hiding = hiding
         self._incarnation = 0
         self._encoder = msgspec.json.Encoder()
         self._encode_updates: Callable[[list[RepresentationUpdate]], list[bytes]] = encode_updates or self._encode_each
@@ -137,6 +141,8 @@ class OutputEncoder:
         """
         for record, rejected in scored.rejected:
             letter = dead_letter(record, rejected.reason, rejected.field, self._incarnation, self.bundle_id)
+            if self._hiding is not None:
+                letter = self._hiding.hide(letter, rejected.hidden_reason or rejected.reason)
             value = b"" if letter.key is None and letter.value is None else letter.value
             yield Letter(record.partition, letter.key, value, letter.headers)
         for user_id, partition, offset in scored.erased:

@@ -12,9 +12,10 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 
 from export.runtime.bundle import Bundle
+from streams.broker.decoding.pseudonym_key import open_pseudonyms
 from streams.broker.decoding.record_decoder import open_decoder
 from streams.commands.erase.erasure import Erasure
-from streams.config.errors import RightsError, ThalwegError
+from streams.config.errors import RightsError, StoreError, ThalwegError
 from streams.config.settings import Settings
 from streams.health.rights.check import check_broker_rights, check_store_rights
 from streams.health.rights.kafka_rights import LOOKALIKES
@@ -29,6 +30,7 @@ from streams.serve.http.tokens import Tokens
 from streams.serve.live.live import Live
 from streams.serve.lookalikes.follower import LookalikeFollower
 from streams.serve.scoring.active_model import ActiveModel
+from streams.store.held_rows import HeldRows
 from streams.store.session import Session
 
 GRACE_S = 10  # for requests that are being answered when the server is asked to stop
@@ -44,14 +46,16 @@ class Followers:
     def __init__(
         self, settings: Settings, bundles: Sequence[Bundle], session: Session, threads: Executor, has_lookalikes: bool
     ) -> None:
+        pseudonyms = open_pseudonyms(settings)
+        stored_id = str if pseudonyms is None else pseudonyms.stored
         self._progress = Progress()
-        self._active = ActiveModel(bundles, session, settings.keyspace, threads)
+        self._active = ActiveModel(bundles, session, settings.keyspace, threads, stored_id)
         self._catalogue = CatalogueFollower(settings, self._progress)
         self._lookalikes = LookalikeFollower(settings, bundles) if has_lookalikes else None
         self.live = Live(settings, self._active.current)
         self.sources = Sources(
             self._active.current,
-            lambda user_id: Erasure(settings, session, user_id),
+            lambda user_id: Erasure(settings, session, user_id, pseudonyms),
             ServedCatalogue(self._progress),
             self.live,
             HistoryReader(settings, session, open_decoder(settings)),
@@ -92,6 +96,7 @@ def serve(
     session = Session(settings)
     try:
         _check_rights(settings, session, bundles, has_lookalikes)
+        _check_key(settings, session)
         with ThreadPoolExecutor(1, "scores") as threads, threadpool_limits(1, "blas"):
             followers = Followers(settings, bundles, session, threads, has_lookalikes)
             application = make_application(followers.sources, tokens, followers.following)
@@ -119,6 +124,21 @@ def _check_rights(settings: Settings, session: Session, bundles: Sequence[Bundle
         raise
     except ThalwegError as error:
         logger.warning("the rights on Kafka are not checked: %s", error)
+
+
+def _check_key(settings: Settings, session: Session) -> None:
+    """Raises SettingsError where the rows hold plain ids, or pseudonyms of another key than that of the settings.
+
+    A server without a key serves rows of pseudonyms to callers who know pseudonyms. A server without the right to read
+    the table of the key starts with a warning.
+    """
+    pseudonyms = open_pseudonyms(settings)
+    if pseudonyms is None:
+        return
+    try:
+        HeldRows(session, settings.keyspace).check_key(pseudonyms.fingerprint)
+    except StoreError as error:
+        logger.warning("the key of pseudonyms is not compared with the key of the keyspace: %s", error)
 
 
 def _configuration(application: Application, certificate: Path | None, key: Path | None) -> uvicorn.Config:

@@ -153,8 +153,8 @@ def _shared_tables(keyspace: str) -> list[str]:
     PRIMARY KEY (topic, epoch)
 )""",
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.behavior_topic (
-    name text PRIMARY KEY,   -- always 'behavior'
-    topic text               -- rows of the keyspace are states after events of this topic alone
+    name text PRIMARY KEY,   -- 'behavior', or 'pseudonym key'
+    topic text               -- the topic of all rows of the keyspace, or the fingerprint of the key, 'none' without one
 )""",
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.mappings (
     bundle_id text,

@@ -47,6 +47,14 @@ class HeldRows:
         if "behavior_topic" in self._tables():  # An earlier version did not bind keyspaces to topics.
             self._registry.check_topic(topic)
 
+    def check_key(self, key: str | None) -> None:
+        """Raise SettingsError where the ids of the keyspace are plain, or the pseudonyms of another key.
+
+        key: the fingerprint of the key, None where ids are plain.
+        """
+        if {"behavior_topic", "bundles"} <= set(self._tables()):
+            self._registry.check_key(key)
+
     def _tables(self) -> list[str]:
         query = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
         return [name for (name,) in self._session.execute("list the tables", query, [stored_name(self._keyspace)])]

@@ -6,11 +6,16 @@ from operator import itemgetter
 
 from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError
+from streams.config.settings import setting_label
 from streams.engine.codec import decoder_rules
 from streams.engine.epochs import Epoch
 from streams.store.session import Session
 
 logger = logging.getLogger(__name__)
+
+# What a keyspace is bound to: names of rows of the table `behavior_topic`.
+_TOPIC, _KEY = "behavior", "pseudonym key"
+_NO_KEY = "none"
 
 
 class Registry:
@@ -33,12 +38,38 @@ class Registry:
             row,
         )
 
-    def claim(self, topic: str) -> None:
-        """Bind the keyspace to this behaviour topic for ever. Blocks. Raises what `check_topic` raises."""
+    def claim(self, topic: str, key: str | None = None) -> None:
+        """Bind the keyspace to this behaviour topic, and to this key of pseudonyms, for ever. Blocks.
+
+        key: the fingerprint of the key, None where ids are plain. Raises what `check_topic` and `check_key` raise.
+        """
         self.check_topic(topic)
-        statement = f"INSERT INTO {self._keyspace}.behavior_topic (name, topic) VALUES ('behavior', %s) IF NOT EXISTS"
-        self._session.execute(f"bind keyspace {self._keyspace} to topic {topic}", statement, [topic])
+        self.check_key(key)
+        for name, value in ((_TOPIC, topic), (_KEY, key or _NO_KEY)):
+            statement = f"INSERT INTO {self._keyspace}.behavior_topic (name, topic) VALUES (%s, %s) IF NOT EXISTS"
+            self._session.execute(f"bind keyspace {self._keyspace} to {name} {value}", statement, [name, value])
         self.check_topic(topic)  # Another worker may have bound the keyspace meanwhile.
+        self.check_key(key)
+
+    def check_key(self, key: str | None) -> None:
+        """Raise SettingsError where the ids of the keyspace are plain, or the pseudonyms of another key. Blocks.
+
+        key: the fingerprint of the key, None where ids are plain. Rows under two keys would be two histories of one
+        user, and an erasure would reach one of them. Raises StoreError.
+        """
+        query = f"SELECT topic FROM {self._keyspace}.behavior_topic WHERE name = %s"
+        found = [one for (one,) in self._session.execute("read the key of the keyspace", query, [_KEY])]
+        if not found and key is not None and self.bundle_ids():
+            found = [_NO_KEY]  # A version without pseudonyms has entered a bundle.
+        if not found or found == [key or _NO_KEY]:
+            return
+        holds = "plain user ids" if found == [_NO_KEY] else f"pseudonyms of the key with the fingerprint {found[0]}"
+        given = "is not set" if key is None else f"names a key with the fingerprint {key}"
+        raise SettingsError(
+            f"keyspace {self._keyspace} holds {holds}, and {setting_label('pseudonym_key')} {given}: give this program "
+            "the setting of the keyspace's workers, or give another key a keyspace, a group and output topics of its "
+            "own, see docs/privacy.md"
+        )
 
     def check_topic(self, topic: str) -> None:
         """Raise SettingsError where the keyspace belongs to another behaviour topic. Blocks. Raises StoreError.
@@ -47,7 +78,8 @@ class Registry:
         and events would count as applied.
         """
         what = "read the topic of the keyspace"
-        bound = self._session.execute(what, f"SELECT topic FROM {self._keyspace}.behavior_topic", [])
+        query = f"SELECT topic FROM {self._keyspace}.behavior_topic WHERE name = %s"
+        bound = self._session.execute(what, query, [_TOPIC])
         names = [name for (name,) in bound]
         if not names:  # A version that did not bind keyspaces has entered epochs at least.
             query = f"SELECT DISTINCT topic FROM {self._keyspace}.sources"

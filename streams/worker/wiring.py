@@ -10,6 +10,7 @@ from export.runtime.providers import cuda_failure
 from export.runtime.resident_states import ResidentStates
 from export.runtime.stepper import Stepper
 from streams.broker.decoding.opening import open_schemas
+from streams.broker.decoding.pseudonym_key import open_hiding
 from streams.broker.decoding.record_decoder import open_decoder
 from streams.broker.decoding.registration import open_update_encoder
 from streams.broker.decoding.schemas import Schemas
@@ -17,6 +18,7 @@ from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.publisher import Publisher
 from streams.broker.topics import ensure_topics
 from streams.config.settings import Settings
+from streams.contracts.hidden_letters import Hiding
 from streams.engine.arena import Arena
 from streams.engine.codec import RecordDecoder
 from streams.engine.device import ROWS_AN_EVENT, DeviceProcessor
@@ -58,18 +60,20 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     check_broker_rights(settings, "worker", bundle.bundle_id)
     schemas = open_schemas(settings)
     decoder = open_decoder(settings, schemas)
+    hiding = open_hiding(settings)
     encode_updates = open_update_encoder(settings)
     ensure_topics(settings)
     choose_partitioner(settings, settings.behavior_topic, PARTITIONER_LIMIT_S)  # says what producers do wrong
     store = open_store(settings, bundle)
     check_store_rights(settings, store.session, "worker", [bundle])
-    store.registry.claim(settings.behavior_topic)
+    store.registry.claim(settings.behavior_topic, None if hiding is None else hiding.pseudonyms.fingerprint)
     store.registry.announce(bundle)
     store.registry.use_mapping(bundle.bundle_id, decoder.name)
     group_id = settings.consumer_group_id(bundle.bundle_id)
 
     def make_parts(app: App) -> Parts:
-        return _parts(app, _Opened(settings, bundle, store, group_id, tracing, decoder, schemas, encode_updates))
+        opened = _Opened(settings, bundle, store, group_id, tracing, decoder, schemas, encode_updates, hiding)
+        return _parts(app, opened)
 
     return App(settings, group_id, make_parts, announce, instance_id)
 
@@ -85,10 +89,11 @@ class _Opened(NamedTuple):
     decoder: RecordDecoder
     schemas: Schemas | None
     encode_updates: Encode | None  # None: as JSON
+    hiding: Hiding | None  # None: dead letters show their originals
 
 
 def _parts(app: App, opened: _Opened) -> Parts:
-    settings, bundle, store, group_id, tracing, decoder, schemas, encode_updates = opened
+    settings, bundle, store, group_id, tracing, decoder, schemas, encode_updates, hiding = opened
     metrics, in_flight, intake = WorkerMetrics(), InFlight(), Intake(settings.batch_max_events)
     publisher = Publisher(settings, group_id)
     assignment = Assignment(app, settings.behavior_topic)
@@ -98,7 +103,7 @@ def _parts(app: App, opened: _Opened) -> Parts:
     scorer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scorer")
     rebuilder = Rebuilder(settings, bundle, stepper, metrics, decoder)
     residency = Residency(processor, store.users, rebuilder, in_flight, metrics, processor_thread, decoder)
-    encoder = _output_encoder(settings, bundle, encode_updates)
+    encoder = _output_encoder(settings, bundle, encode_updates, hiding)
     pipeline = _pipeline_type(tracing, settings, group_id)(
         intake=intake,
         processor=processor,
@@ -162,7 +167,9 @@ def _endpoints(settings: Settings, metrics: WorkerMetrics, watchdog: Watchdog, a
     return Endpoints(host, port, metrics.registry, watchdog.health, assignment.is_settled)
 
 
-def _output_encoder(settings: Settings, bundle: Bundle, encode_updates: Encode | None) -> OutputEncoder:
+def _output_encoder(
+    settings: Settings, bundle: Bundle, encode_updates: Encode | None, hiding: Hiding | None
+) -> OutputEncoder:
     manifest = bundle.manifest
     return OutputEncoder(
         settings.behavior_topic,
@@ -172,6 +179,7 @@ def _output_encoder(settings: Settings, bundle: Bundle, encode_updates: Encode |
         settings.evaluation_share,
         manifest.bought_places,
         encode_updates,
+        hiding,
     )
 
 

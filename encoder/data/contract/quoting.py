@@ -3,6 +3,7 @@
 import json
 
 SHOWN = 80  # characters of a bad value in a reason
+NOT_SHOWN = "…"  # in the place of a value that may name a user
 _TAB = 9
 _CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - {_TAB}, "\N{REPLACEMENT CHARACTER}")
 

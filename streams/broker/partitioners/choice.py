@@ -47,10 +47,10 @@ def check_setting(settings: Settings, topic: str, judgement: Judgement) -> None:
     """Raises SettingsError where the setting names one rule and the records prove another."""
     named, proven = settings.partitioner, judgement.proven
     if named is not None and proven is not None and named != proven:
+        against = judgement.against(named, settings.pseudonym_key is None)
         raise SettingsError(
             f"setting {setting_label('partitioner')} is {named!r}, and the last {judgement.keys} keys of topic {topic} "
-            f"follow {proven!r}: {judgement.against(named)}; set THALWEG_PARTITIONER to {proven}, or leave the setting "
-            "out"
+            f"follow {proven!r}: {against}; set THALWEG_PARTITIONER to {proven}, or leave the setting out"
         )
 
 
@@ -64,7 +64,8 @@ def doubt_of(settings: Settings, topic: str, judgement: Judgement) -> str | None
     else:
         found = f"none of {', '.join(PARTITIONERS)} explains"
     return (
-        f"{found} the partitions of the last {judgement.keys} keys of topic {topic}: {judgement.against(rule)}; "
+        f"{found} the partitions of the last {judgement.keys} keys of topic {topic}: "
+        f"{judgement.against(rule, settings.pseudonym_key is None)}; "
         "all producers must use the user id as the key and choose the partition by one rule, see docs/contracts.md"
     )
 

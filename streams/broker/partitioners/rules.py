@@ -62,8 +62,9 @@ class KeyedRecord(NamedTuple):
     offset: int
     key: bytes
 
-    def describe(self) -> str:
-        return f"the record with key {quote_bytes(self.key)} in partition {self.partition} at offset {self.offset}"
+    def describe(self, shows_key: bool) -> str:
+        which = f" with key {quote_bytes(self.key)}" if shows_key else ""
+        return f"the record{which} in partition {self.partition} at offset {self.offset}"
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,11 +87,11 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
         """The one rule that explains the sample, where the sample is large enough to tell."""
         return self.best if len(self.explaining) == 1 and self.chance <= PROOF_CHANCE else None
 
-    def against(self, rule: str) -> str:
-        """One record that the rule does not explain, in words."""
+    def against(self, rule: str, shows_key: bool = True) -> str:
+        """One record that the rule does not explain, in words. shows_key: whether the words have the record's key."""
         record = self.unexplained[rule]
         wanted = PARTITIONERS[rule](record.key, self.partitions)
-        return f"{record.describe()} belongs to partition {wanted} by {rule}"
+        return f"{record.describe(shows_key)} belongs to partition {wanted} by {rule}"
 
 
 def judge(records: Iterable[KeyedRecord], partitions: int) -> Judgement:

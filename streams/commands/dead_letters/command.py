@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 def _print_resend(result: ResendResult, topic: str) -> None:
     print(f"dlq: {result.sent} records sent to {topic} again{_erased_note(result.erased)}")
     for letter in result.not_whole:
-        print(f"  not sent, because the dead letter holds only the beginning of the record: {letter.source}")
+        print(f"  not sent, because {letter.why_not_whole}: {letter.source}")
 
 
 def _print_contents(contents: Contents) -> None:

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from streams.broker.decoding.pseudonym_key import open_pseudonyms
 from streams.broker.topic_reader import read_topic
 from streams.commands.dead_letters.letter import Letter, letter_from_record
 from streams.commands.dead_letters.letter_users import LetterUsers
 from streams.commands.dead_letters.markers import Markers
+from streams.commands.dead_letters.originals import Originals
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import decode_headers
 
@@ -32,18 +34,19 @@ def read_contents(settings: Settings, reason: str = "", limit: int = 20) -> Cont
 
 async def matching_letters(settings: Settings, reason: str) -> tuple[list[Letter], int]:
     """All letters whose reason contains `reason`, and the number of letters of erased users. Raises BrokerError."""
-    users = LetterUsers(settings)
-    markers = await _read_markers(settings, users)
-    letters = [letter async for letter in _read_letters(settings, markers, users) if letter.matches(reason)]
+    users, originals = LetterUsers(settings), Originals(open_pseudonyms(settings))
+    markers = await _read_markers(settings, users, originals)
+    found = _read_letters(settings, markers, users, originals)
+    letters = [letter async for letter in found if letter.matches(reason)]
     return letters, markers.letters_of_erased_users
 
 
 async def _read_contents(settings: Settings, reason: str, limit: int) -> Contents:
-    users = LetterUsers(settings)
-    markers = await _read_markers(settings, users)
+    users, originals = LetterUsers(settings), Originals(open_pseudonyms(settings))
+    markers = await _read_markers(settings, users, originals)
     fields: Counter[str] = Counter()
     newest: dict[int, deque[Letter]] = {}
-    async for letter in _read_letters(settings, markers, users):
+    async for letter in _read_letters(settings, markers, users, originals):
         if letter.matches(reason):
             fields[letter.field] += 1
             newest.setdefault(letter.partition, deque(maxlen=limit)).append(letter)
@@ -57,16 +60,19 @@ async def _read_contents(settings: Settings, reason: str, limit: int) -> Content
     )
 
 
-async def _read_markers(settings: Settings, users: LetterUsers) -> Markers:
-    markers = Markers(users.of)
+async def _read_markers(settings: Settings, users: LetterUsers, originals: Originals) -> Markers:
+    markers = Markers(lambda letter: originals.user_ids(users.of(letter)))
     async for records in read_topic(settings, settings.dead_letter_topic):
         for record in records:
             markers.add(record)
     return markers
 
 
-async def _read_letters(settings: Settings, markers: Markers, users: LetterUsers) -> AsyncIterator[Letter]:
-    async for records in read_topic(settings, settings.dead_letter_topic):
+async def _read_letters(
+    settings: Settings, markers: Markers, users: LetterUsers, originals: Originals
+) -> AsyncIterator[Letter]:
+    async for batch in read_topic(settings, settings.dead_letter_topic):
+        records = [originals.read(record) for record in batch]
         if markers.has_erasures:
             users.prepare(records)
         for record in records:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streams.contracts.dead_letters import (
+    CONTENT_HEADER,
     EPOCH_HEADER,
     FIELD_HEADER,
     HEADERS_BYTES_HEADER,
@@ -19,6 +20,7 @@ from streams.contracts.dead_letters import (
     VALUE_BYTES_HEADER,
     epoch_of,
 )
+from streams.contracts.hidden_letters import key_of_content
 
 UNKNOWN = -1
 # A value as `encoder.data.contract.quoting` quotes it. A value that is cut ends with an ellipsis. The apostrophe of a
@@ -36,7 +38,10 @@ class SourcePosition(NamedTuple):
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter that was not sent again. `whole`: the letter holds the complete original."""
+    """A dead letter that was not sent again. `whole`: the letter holds the complete original.
+
+    content: `encrypted FINGERPRINT` or `dropped` where the original is hidden.
+    """
 
     partition: int  # in the dead-letter topic
     offset: int
@@ -49,6 +54,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     value: bytes | None
     headers: list[tuple[str, bytes]] = []  # of the original
     whole: bool
+    content: str | None = None
 
     def matches(self, text: str) -> bool:
         """True when the reason contains the text outside of the values that the reason quotes.
@@ -56,6 +62,15 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
         A value belongs to a producer and may hold any word, also the name of a field or a part of another reason.
         """
         return text in _QUOTED.sub("", self.reason)
+
+    @property
+    def why_not_whole(self) -> str:
+        """Why the letter cannot be sent again, where it is not whole."""
+        if self.content is None:
+            return "the dead letter holds only the beginning of the record"
+        if (key := key_of_content({CONTENT_HEADER: self.content})) is None:
+            return "the dead letter holds nothing of the record"
+        return f"the dead letter is encrypted with the key {key}, and was not decrypted"
 
     @property
     def reason_without_values(self) -> str:
@@ -78,7 +93,8 @@ def letter_from_record(record: Any, headers: dict[str, str]) -> Letter:
         key=record.key,
         value=record.value,
         headers=[(name, value) for name, value in record.headers if not name.startswith(OUR_HEADERS)],
-        whole=not headers.keys() & {KEY_BYTES_HEADER, VALUE_BYTES_HEADER, HEADERS_BYTES_HEADER},
+        whole=not headers.keys() & {KEY_BYTES_HEADER, VALUE_BYTES_HEADER, HEADERS_BYTES_HEADER, CONTENT_HEADER},
+        content=headers.get(CONTENT_HEADER),
     )
 
 

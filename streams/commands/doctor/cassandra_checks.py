@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from export.runtime.bundle import Bundle, Manifest
 from streams.commands.doctor.finding import Finding, State
+from streams.commands.doctor.pseudonym_checks import check_pseudonyms
 from streams.config.errors import SettingsError, StoreError
 from streams.config.security import describe_login
 from streams.config.settings import Settings
@@ -33,6 +34,7 @@ def check_cassandra(settings: Settings, bundle: Bundle | None) -> Iterator[Findi
         if bundle is not None:
             yield _readable("batches", lambda: _check_batch_limits(session, bundle))
         if keyspace.state == "ok":
+            yield from check_pseudonyms(session, settings)
             yield from _check_tables(session, settings, bundle)
     finally:
         session.close()

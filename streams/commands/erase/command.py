@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from streams.archive.opening import open_reader
+from streams.broker.decoding.pseudonym_key import open_pseudonyms
 from streams.commands.erase.erasure import LOOK_EVERY_S, Erasure, Sent
 from streams.commands.erase.proof import Verdict
 from streams.commands.erase.receipt import Receipt, make_receipt, with_archive, without_archive
@@ -59,27 +60,33 @@ def run(args: argparse.Namespace) -> int:
             raise InputError("--archive needs --receipt FILE or --json, which say what was removed and what is left")
         open_reader(args.archive)  # Nothing is sent where there is no archive.
     settings = load_settings()
+    pseudonyms = open_pseudonyms(settings)
     session = Session(settings)
     try:
-        erasure = Erasure(settings, session, args.user)
+        erasure = Erasure(settings, session, args.user, pseudonyms)
         sent = erasure.send()
         if not args.json:
             _print_sent(args.user, settings.behavior_topic, sent)
         verdict = erasure.wait(sent, args.timeout)
         is_wanted = args.json or (args.receipt and verdict.is_proven)
-        receipt = _receipt(settings, session, args, sent, verdict) if is_wanted else None
+        stored_id = args.user if pseudonyms is None else pseudonyms.stored(args.user)
+        receipt = _receipt(settings, session, args, stored_id, sent, verdict) if is_wanted else None
     finally:
         session.close()
     _report(args, verdict, receipt)
     return 0 if verdict.is_proven and (receipt is None or receipt.archive_error is None) else 1
 
 
-def _receipt(settings: Settings, session: Session, args: argparse.Namespace, sent: Sent, verdict: Verdict) -> Receipt:
-    """Look at what is left of the user in all partitions, clean the archive, and make the receipt."""
-    user_id = args.user
+def _receipt(
+    settings: Settings, session: Session, args: argparse.Namespace, stored_id: str, sent: Sent, verdict: Verdict
+) -> Receipt:
+    """Look at what is left of the user in all partitions, clean the archive, and make the receipt.
+
+    stored_id: the user's id in tables and archives.
+    """
     tables = SubjectRows(session, settings.keyspace)
-    _wait_for_commits(tables, user_id)
-    left = gather(settings, user_id, {}, all_partitions=True)
+    _wait_for_commits(tables, stored_id)
+    left = gather(settings, args.user, {}, all_partitions=True)
     topics = (
         settings.behavior_topic,
         settings.evaluation_topic,
@@ -93,16 +100,16 @@ def _receipt(settings: Settings, session: Session, args: argparse.Namespace, sen
         return receipt
     erasures = [one for one in left.events if sent.at.get(one.partition) == one.offset]
     try:
-        return with_archive(receipt, args.archive, remove_from_archive(settings, args.archive, user_id, erasures))
+        return with_archive(receipt, args.archive, remove_from_archive(settings, args.archive, stored_id, erasures))
     except ThalwegError as error:
         return without_archive(receipt, args.archive, str(error))
 
 
-def _wait_for_commits(tables: SubjectRows, user_id: str) -> None:
+def _wait_for_commits(tables: SubjectRows, stored_id: str) -> None:
     """Wait a moment until workers have taken out the entry of the erasure. The receipt names an entry that is left."""
     give_up_at_s = time.monotonic() + COMMITTED_WITHIN_S
     with contextlib.suppress(StoreError):  # without the right on the table, which the receipt says
-        while tables.read(PENDING_ERASURES_TABLE, user_id) and time.monotonic() < give_up_at_s:
+        while tables.read(PENDING_ERASURES_TABLE, stored_id) and time.monotonic() < give_up_at_s:
             time.sleep(LOOK_EVERY_S)
 
 

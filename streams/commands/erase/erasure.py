@@ -13,6 +13,7 @@ from streams.commands.erase.proof import Bundle, Incarnation, Verdict, ends_behi
 from streams.config.errors import InputError
 from streams.config.settings import Settings
 from streams.contracts.behavior_events import ERASE_HEADER
+from streams.contracts.pseudonyms import Pseudonyms, is_pseudonym
 from streams.engine.codec import Rejected, decode
 from streams.store.held_rows import HeldRow, HeldRows
 from streams.store.session import Session
@@ -32,27 +33,34 @@ class Sent(NamedTuple):
 class Erasure:
     """The erasure of one user."""
 
-    def __init__(self, settings: Settings, session: Session, user_id: str) -> None:
-        """Raises InputError for a text that no user can have as an id."""
+    def __init__(
+        self, settings: Settings, session: Session, user_id: str, pseudonyms: Pseudonyms | None = None
+    ) -> None:
+        """user_id: the plain id. Raises InputError for a text that no user can have as an id, and for a pseudonym."""
         self._settings = settings
-        self._user_id = user_id
+        self._fingerprint = None if pseudonyms is None else pseudonyms.fingerprint
         self._key = user_id.encode("utf-8", "surrogateescape")  # the bytes of the command line as they were
         outcome = decode(self._key, None, 0)
         if isinstance(outcome, Rejected):
             raise InputError(f"{user_id!r} cannot be a user_id: {outcome.reason}")
+        if pseudonyms is not None and is_pseudonym(user_id):
+            raise InputError(f"{user_id} is a pseudonym, and producers write plain ids: give the id of the user")
+        self._stored_id = user_id if pseudonyms is None else pseudonyms.of_bytes(self._key)
         self._held = HeldRows(session, settings.keyspace)
 
     def send(self) -> Sent:
         """Send the erasure to each partition in which the user's events are.
 
-        Raises BrokerError, StoreError. Raises SettingsError where the keyspace belongs to another topic, and where the
-        setting `partitioner` names another rule than the one that the topic's records follow.
+        Raises BrokerError, StoreError. Raises SettingsError where the keyspace belongs to another topic or another key
+        of pseudonyms, and where the setting `partitioner` names another rule than the one that the topic's records
+        follow.
         """
         name = self._settings.behavior_topic
         self._held.check_topic(name)
+        self._held.check_key(self._fingerprint)
         topic = describe_topic(self._settings, name)
         partitioner = choose_partitioner(self._settings, name)
-        rows = self._held.rows(self._user_id)
+        rows = self._held.rows(self._stored_id)
         by_rule, waiting = [PARTITIONERS[partitioner](self._key, topic.partitions)], f"{partitioner} puts them into"
         if self._settings.mapping is not None:  # The key of a user's records need not be the user.
             by_rule, waiting = list(range(topic.partitions)), "any key may put them into"
@@ -74,7 +82,7 @@ class Erasure:
             time.sleep(LOOK_EVERY_S)
 
     def _look(self, sent: Sent) -> Verdict:
-        name, rows = self._settings.behavior_topic, self._held.rows(self._user_id)
+        name, rows = self._settings.behavior_topic, self._held.rows(self._stored_id)
         bundle_ids = {*self._held.bundle_ids(), *(row.bundle_id for row in rows)}
         groups = {bundle_id: self._settings.consumer_group_id(bundle_id) for bundle_id in bundle_ids}
         topics = {bundle_id: describe_topic(self._settings, name, group) for bundle_id, group in groups.items()}
@@ -82,7 +90,7 @@ class Erasure:
         incarnation = self._incarnation(describe_topic(self._settings, name))
         # The rows are read after the commits. A row that a worker wrote before its commit is then seen.
         held = {
-            row.bundle_id for row in self._held.rows(self._user_id) if not incarnation.is_after(row.position, sent.at)
+            row.bundle_id for row in self._held.rows(self._stored_id) if not incarnation.is_after(row.position, sent.at)
         }
         bundles = [
             Bundle(one, group, workers[group], _has_passed(topics[one], sent.ends), one in held)

@@ -51,7 +51,7 @@ class NotLookedAt(msgspec.Struct, frozen=True):
 
 
 class SubjectReport(msgspec.Struct, kw_only=True):
-    """Everything that was found of a user.
+    """Everything that was found of a user. stored_id: the user's id in tables, outputs and archives.
 
     rows, pending_erasures: rows of tables, with the table's name. events, evaluations, updates, predictions,
     dead_letters: records of the topics. archive: rows of an archive, with its columns.
@@ -59,6 +59,7 @@ class SubjectReport(msgspec.Struct, kw_only=True):
 
     format: int = FORMAT
     user_id: str
+    stored_id: str
     asked_at_ms: int
     rows: list[dict[str, Any]] = []
     pending_erasures: list[dict[str, Any]] = []

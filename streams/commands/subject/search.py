@@ -8,12 +8,14 @@ import msgspec
 
 from encoder.data.events import BehaviorEvent
 from streams.broker.clients import open_consumer
+from streams.broker.decoding.pseudonym_key import open_pseudonyms
 from streams.broker.decoding.record_decoder import open_decoder
 from streams.broker.decoding.update_reader import UpdateReader
 from streams.broker.topic_reader import POLL_RECORDS, read_partition
 from streams.broker.topics import Topic, describe_topic, topic_exists
 from streams.commands.dead_letters.letter_users import LetterUsers
 from streams.commands.dead_letters.markers import is_marker
+from streams.commands.dead_letters.originals import Originals
 from streams.commands.subject.report import HeldRecord, LookedAt, NotLookedAt, SubjectReport, held_record
 from streams.config.errors import RegistryError, ThalwegError
 from streams.config.settings import Settings
@@ -26,10 +28,9 @@ Match = Callable[[Sequence[Any]], Awaitable[Iterable[HeldRecord]]]
 class TopicSearch:
     """Looks for one user in the topics, and enters what it finds into a report. Every method blocks."""
 
-    def __init__(self, settings: Settings, user_id: str, report: SubjectReport) -> None:
+    def __init__(self, settings: Settings, report: SubjectReport) -> None:
         self._settings = settings
-        self._user_id = user_id
-        self._key = user_id.encode()
+        self._key, self._stored_key = report.user_id.encode(), report.stored_id.encode()
         self._report = report
 
     def search(self, partitions: Collection[int] | None) -> None:
@@ -81,7 +82,7 @@ class TopicSearch:
 
     def _by_key(self, kind: str) -> Match:
         async def match(records: Sequence[Any]) -> Iterable[HeldRecord]:
-            return [held_record(one, kind) for one in records if one.key == self._key]
+            return [held_record(one, kind) for one in records if one.key in (self._key, self._stored_key)]
 
         return match
 
@@ -103,19 +104,21 @@ class TopicSearch:
     def _is_of_user(self, record: Any, outcome: Outcome) -> bool:
         if isinstance(outcome, WithoutUser):
             return bool(record.key == self._key)
-        return outcome.user_id == self._user_id
+        return outcome.user_id == self._report.stored_id
 
     def _update_match(self, reader: UpdateReader) -> Match:
         async def match(records: Sequence[Any]) -> Iterable[HeldRecord]:
-            mine = [one for one in records if self._key in (one.key, (one.key or b"").partition(b"/")[2])]
+            mine = [one for one in records if self._stored_key in (one.key, (one.key or b"").partition(b"/")[2])]
             return [await asyncio.to_thread(_update, one, reader) for one in mine]
 
         return match
 
     def _letter_match(self) -> Match:
-        users, marker = LetterUsers(self._settings), user_hash(self._key)
+        users, marker = LetterUsers(self._settings), user_hash(self._stored_key)
+        originals = Originals(open_pseudonyms(self._settings))
 
-        async def match(records: Sequence[Any]) -> Iterable[HeldRecord]:
+        async def match(batch: Sequence[Any]) -> Iterable[HeldRecord]:
+            records = [originals.read(record) for record in batch]
             await asyncio.to_thread(users.prepare, records)
             return await asyncio.to_thread(lambda: list(self._letters(records, users, marker)))
 
@@ -127,8 +130,9 @@ class TopicSearch:
             if is_marker(headers):
                 if headers.get(ERASED_HEADER) == marker:
                     yield held_record(record, "erasure marker")
-            elif self._key in users.of(record):
-                yield held_record(record, "dead letter", certain=record.key == self._key)
+            elif record.key == self._stored_key or self._key in users.of(record):
+                is_key = record.key in (self._key, self._stored_key)
+                yield held_record(record, "dead letter", certain=is_key)
 
 
 def _not_read(topic: Topic, ranges: Mapping[int, tuple[int, int]]) -> Iterator[NotLookedAt]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 
+from streams.broker.decoding.pseudonym_key import open_pseudonyms
 from streams.broker.topics import describe_topic
 from streams.commands.subject.archived import archived_rows
 from streams.commands.subject.places import partitions_of
@@ -35,10 +36,12 @@ def gather(
     outcome = decode(user_id.encode("utf-8", "surrogateescape"), None, 0)
     if isinstance(outcome, Rejected):
         raise InputError(f"{user_id!r} cannot be a user_id: {outcome.reason}")
-    report = SubjectReport(user_id=user_id, asked_at_ms=int(time.time() * 1000))
+    pseudonyms = open_pseudonyms(settings)
+    stored_id = user_id if pseudonyms is None else pseudonyms.stored(user_id)
+    report = SubjectReport(user_id=user_id, stored_id=stored_id, asked_at_ms=int(time.time() * 1000))
     held = _read_tables(settings, report, items)
     partitions = None if held is None or all_partitions else _partitions(settings, user_id, *held)
-    TopicSearch(settings, user_id, report).search(partitions)
+    TopicSearch(settings, report).search(partitions)
     if archive is not None:
         _read_archive(archive, report)
     return report
@@ -47,7 +50,7 @@ def gather(
 def _read_archive(address: str, report: SubjectReport) -> None:
     place = f"archive {address}"
     try:
-        report.archive = archived_rows(address, report.user_id)
+        report.archive = archived_rows(address, report.stored_id)
         report.looked_at.append(LookedAt(place, len(report.archive)))
     except ThalwegError as error:
         report.not_looked_at.append(NotLookedAt(place, "failed", str(error)))
@@ -74,7 +77,7 @@ def _read_tables(
             report.looked_at.append(LookedAt(f"{keyspace}, which has no table of representations", 0))
         for table in names:
             _read_table(tables, table, report, items)
-        return held.rows(report.user_id), held.epochs(settings.behavior_topic)
+        return held.rows(report.stored_id), held.epochs(settings.behavior_topic)
     except StoreError as error:
         report.not_looked_at.append(NotLookedAt(keyspace, "failed", str(error)))
         return None
@@ -84,7 +87,7 @@ def _read_tables(
 
 def _read_table(tables: SubjectRows, table: str, report: SubjectReport, items: Mapping[str, Sequence[str]]) -> None:
     try:
-        rows = [readable_row(table, row, items) for row in tables.read(table, report.user_id)]
+        rows = [readable_row(table, row, items) for row in tables.read(table, report.stored_id)]
     except StoreError as error:
         report.not_looked_at.append(NotLookedAt(f"table {table}", "failed", str(error)))
         return

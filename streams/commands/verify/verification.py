@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from encoder.data.contract.judge import DROPPABLE_FIELDS
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
+from streams.broker.decoding.pseudonym_key import open_pseudonyms
 from streams.broker.decoding.record_decoder import open_decoder
 from streams.broker.topic_reader import read_topic
 from streams.broker.topics import Topic, count_members, describe_topic, topic_exists
@@ -53,12 +54,13 @@ def verify(
     archive: an archive of the topic, whose records are read before those of the topic. A repair needs all records from
     the topic's beginning: rows of users whose first events are gone stay as they are. Raises RightsError, BrokerError,
     StoreError and ArchiveError. Raises InputError where the archive belongs to another topic or another decoder. Raises
-    SettingsError where the keyspace belongs to another topic, and where workers run during a repair.
+    SettingsError where the keyspace belongs to another topic or another key of pseudonyms, and
+    where workers run during a repair.
     """
     group_id = settings.consumer_group_id(bundle.bundle_id)
     if repair and (members := count_members(settings, group_id)):
         raise SettingsError(f"{members} workers of group {group_id} are running: stop all of them before a repair")
-    decoder = open_decoder(settings)
+    decoder, pseudonyms = open_decoder(settings), open_pseudonyms(settings)
     # A dead-letter topic that the user may not see looks like a topic that is not there.
     check_broker_rights(settings, "verify", bundle.bundle_id)
     topic = describe_topic(settings, settings.behavior_topic, group_id)
@@ -67,6 +69,7 @@ def verify(
     try:
         check_store_rights(settings, store.session, "verify", [bundle])
         store.registry.check_topic(topic.name)
+        store.registry.check_key(None if pseudonyms is None else pseudonyms.fingerprint)
         mappings = store.registry.check_mapping(bundle.bundle_id, decoder.name)
         found, recompute = _verify(settings, bundle, topic, store, history)
         if repair and recompute.wrong:

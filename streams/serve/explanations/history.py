@@ -47,8 +47,8 @@ class HistoryReader:
     def read(self, user_id: str, bundle_id: str, steps: int) -> Sequence[UserRecord]:
         """At least `steps` events of the user, the oldest first, up to the last event of the row.
 
-        steps: the number of events that the row of this bundle has applied. Raises HistoryError where the topic does
-        not show so many within the bounds. Raises BrokerError, StoreError.
+        user_id: as the row has it. steps: the number of events that the row of this bundle has applied. Raises
+        HistoryError where the topic does not show so many within the bounds. Raises BrokerError, StoreError.
         """
         position = next((row.position for row in self._held.rows(user_id) if row.bundle_id == bundle_id), None)
         if position is None:

@@ -58,7 +58,7 @@ def live_routes(current: Callable[[], Model], catalogue: ServedCatalogue, live: 
         seen = await live.seen_users(model.bundle_id)
         row = await model.row(user_id)
         query, steps = (model.bundle.initial_query, 0) if row is None else (row.query, row.steps)
-        found = SeenUser() if row is None else seen.of(user_id)
+        found = SeenUser() if row is None else seen.of(model.stored_id(user_id))
         lists = await _lists(model, found, _Wanted(query, steps, k, catalogue.allowed_so_far(model.bundle)))
         return json_answer(
             {

@@ -26,6 +26,7 @@ from streams.store.session import Session
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+StoredId = Callable[[str], str]
 
 LOOK_EVERY_S = 0.5  # between two looks at the active bundle, so that a switch counts within a second
 LOOK_TIMEOUT_S = 3.0
@@ -36,8 +37,11 @@ USERS_PER_READ, QUERIES_PER_PASS = 100, 32
 class Model:
     """One bundle with what is needed to answer from the bundle. An answer uses one model from begin to end."""
 
-    def __init__(self, bundle: Bundle, session: Session, keyspace: str, threads: Executor) -> None:
-        """Blocks. Raises StoreError."""
+    def __init__(
+        self, bundle: Bundle, session: Session, keyspace: str, threads: Executor, stored_id: StoredId = str
+    ) -> None:
+        """stored_id: the id under which a user is stored, by the id that a caller gives. Blocks. Raises StoreError."""
+        self.stored_id = stored_id
         self.bundle = bundle
         self.bundle_id = bundle.bundle_id
         self.scorer = Scorer(bundle)
@@ -54,7 +58,7 @@ class Model:
 
         Raises ProblemError where Cassandra does not answer.
         """
-        return await _answered(self._reads.submit(user_id))
+        return await _answered(self._reads.submit(self.stored_id(user_id)))
 
     async def rows(self, user_ids: Sequence[str]) -> list[ServedRow | None]:
         """The stored rows of these users, in order. Raises ProblemError as `row` does.
@@ -62,8 +66,9 @@ class Model:
         The rows are read past the batches of single users, which would wait behind a thousand users.
         """
         found: list[ServedRow | None] = []
-        for start in range(0, len(user_ids), USERS_PER_READ):
-            found += await _answered(self._read_rows(user_ids[start : start + USERS_PER_READ]))
+        stored = [self.stored_id(user_id) for user_id in user_ids]
+        for start in range(0, len(stored), USERS_PER_READ):
+            found += await _answered(self._read_rows(stored[start : start + USERS_PER_READ]))
         return found
 
     async def top(self, wanted: TopQuery) -> Scored:
@@ -162,7 +167,16 @@ def can_index(bundles: Sequence[Bundle]) -> bool:
 class ActiveModel:
     """Follows the active bundle of a keyspace."""
 
-    def __init__(self, bundles: Sequence[Bundle], session: Session, keyspace: str, threads: Executor) -> None:
+    def __init__(
+        self,
+        bundles: Sequence[Bundle],
+        session: Session,
+        keyspace: str,
+        threads: Executor,
+        stored_id: StoredId = str,
+    ) -> None:
+        """stored_id: as of `Model`."""
+        self._stored_id = stored_id
         self._given = {bundle.bundle_id: _Given(bundle, None) for bundle in bundles}
         self._session = session
         self._keyspace = keyspace
@@ -197,7 +211,8 @@ class ActiveModel:
             active_id = await self._registry.active()
         given = self._given.get(active_id or "")
         if given is not None and given.model is None:
-            made = await asyncio.to_thread(Model, given.bundle, self._session, self._keyspace, self._threads)
+            arguments = (given.bundle, self._session, self._keyspace, self._threads, self._stored_id)
+            made = await asyncio.to_thread(Model, *arguments)
             self._given[given.bundle.bundle_id] = _Given(given.bundle, made)
             if self._can_index and given.bundle.manifest.items > MOST_EXACT:
                 # A daemon, because the end of the server does not wait for an index.

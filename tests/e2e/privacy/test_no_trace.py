@@ -79,7 +79,7 @@ def test_an_erasure_leaves_no_trace_but_what_the_receipt_names(
 
 
 def compact_tables(deployment: Deployment) -> None:
-    """Make Cassandra write its memory to files and compact them, by the statement of docs/privacy-retention.md."""
+    """Make Cassandra write its memory to files and compact them, by the statement of docs/privacy.md."""
     settings = deployment.settings
     tables = [representations_table(deployment.bundle.manifest.representation_width), "pending_erasures"]
     session = Session(settings)

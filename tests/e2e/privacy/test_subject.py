@@ -1,12 +1,16 @@
 """`thalweg subject` finds everything that tables and topics hold of a user, and says what it could not read."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from kafka import KafkaProducer, TopicPartition
 
+from export.runtime.bundle import Bundle
 from streams.broker.topics import broker_admin, describe_topic
+from streams.contracts.pseudonyms import Pseudonyms
+from streams.local import LocalServices
 from tests.support.deployment import Deployment, event, record, run_thalweg
 
 USER = "subject-7f3a9"
@@ -83,6 +87,40 @@ def test_the_export_has_every_place_and_names_what_it_left_out(deployment: Deplo
     kinds = {one["kind"]: one["place"] for one in left["not_looked_at"]}
     assert kinds["failed"] == f"keyspace {settings.keyspace}"
     assert kinds["deleted"] == f"topic {settings.evaluation_topic} partition {home} offsets 0 to {ends[home]}"
+
+
+def test_with_a_key_the_plain_id_finds_what_is_stored_under_the_pseudonym(
+    services: LocalServices, bundle: Bundle, tmp_path: Path
+) -> None:
+    key, archive, receipt_file = tmp_path / "pseudonym.key", tmp_path / "archive", tmp_path / "receipt.json"
+    key.write_bytes(os.urandom(32))
+    key.chmod(0o600)
+    pseudonym = Pseudonyms(key.read_bytes()).of(USER)
+    deployment = Deployment(services, bundle, tmp_path, pseudonym_key=str(key))
+    worker = deployment.worker()
+    worker.start()
+    deployment.send([record(event("e1", USER, "item-1")), record(event("e2", "other", "item-1"))])
+    deployment.send([(USER.encode(), b"no JSON")])
+    deployment.wait_until_committed()
+    assert run_thalweg(deployment.settings, "archive", "--to", str(archive)).returncode == 0
+    found = subject(deployment, "--archive", str(archive))
+    assert (found["user_id"], found["stored_id"]) == (USER, pseudonym)
+    assert [row["user_id"] for row in found["rows"]] == [pseudonym]
+    assert [(one["key"], one["kind"]) for one in found["events"]] == [(USER, "event"), (USER, "rejected")]
+    assert [one["key"] for one in found["evaluations"]] == [pseudonym]
+    assert [one["decoded"]["user_id"] for one in found["updates"]] == [pseudonym]
+    assert [(one["key"], one["value"]) for one in found["dead_letters"]] == [(USER, "no JSON")]
+    assert [row["user_id"] for row in found["archive"]] == [pseudonym]
+
+    options = ("--receipt", str(receipt_file), "--archive", str(archive), "--timeout", "30")
+    ended = run_thalweg(deployment.settings, "erase", USER, *options)
+    worker.stop()
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    receipt = json.loads(receipt_file.read_text())
+    assert sum(one["rows"] or 0 for one in receipt["deleted"]) == 2
+    left = subject(deployment, "--archive", str(archive))
+    assert (left["rows"], left["archive"]) == ([], [])
+    assert [one["kind"] for one in left["updates"]][-1] == "tombstone"
 
 
 def _partitions(topic: str, ends: dict[int, int]) -> list[Any]:

@@ -118,7 +118,7 @@ def _user_effects(
     """
     bundle = model.bundle
     try:
-        records = histories.read(user_id, bundle.bundle_id, row.steps)
+        records = histories.read(model.stored_id(user_id), bundle.bundle_id, row.steps)
     except ThalwegError as error:
         return None, str(error)
     applied = explain_records(bundle, model.stepper, records, item, bodies.MOST_EXPLAINED, row.steps)

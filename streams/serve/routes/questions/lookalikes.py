@@ -38,7 +38,7 @@ def lookalike_routes(current: Callable[[], Model], follower: LookalikeFollower |
         """The users whose representations point most nearly the same way, without the components that count events.
 
         The users come from an index. Their rows are read again, so the cosines are those of the vectors of now, and an
-        erased user is never among them.
+        erased user is never among them. Where user ids are stored as pseudonyms, the answer has pseudonyms.
         """
         model = current()
         if follower is None:
@@ -54,7 +54,8 @@ def lookalike_routes(current: Callable[[], Model], follower: LookalikeFollower |
                 "of the topic are known to be missing"
             )
             raise ProblemError(503, "index-not-ready", "The index is being built", detail, {"Retry-After": "1"})
-        found = [one for one in await search.nearest(_Wanted(index, row.query, k + 1 + SPARE)) if one != user_id]
+        own_id = model.stored_id(user_id)
+        found = [one for one in await search.nearest(_Wanted(index, row.query, k + 1 + SPARE)) if one != own_id]
         rows = dict(zip(found, await model.rows(found), strict=True))
         users = nearest_rows(row, {user: one for user, one in rows.items() if one is not None}, index.width, k)
         return json_answer(

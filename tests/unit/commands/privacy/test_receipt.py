@@ -47,6 +47,7 @@ def test_a_compacted_topic_with_a_limit_has_an_end() -> None:
 def test_the_receipt_counts_what_was_deleted_and_what_stays() -> None:
     left = SubjectReport(
         user_id="ann",
+        stored_id="ann",
         asked_at_ms=LAST_MS,
         rows=[{"table": "representations_4", "bundle_id": "gru-b"}],
         events=[held("event", 3, LAST_MS - HOUR_MS), held("erasure", 7)],

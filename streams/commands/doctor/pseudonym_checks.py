@@ -1,0 +1,23 @@
+"""Checks of the key of pseudonyms: the file, and whether the keyspace belongs to the key."""
+
+from collections.abc import Iterator
+
+from streams.broker.decoding.pseudonym_key import open_pseudonyms
+from streams.commands.doctor.finding import Finding
+from streams.config.errors import SettingsError
+from streams.config.settings import Settings
+from streams.store.held_rows import HeldRows
+from streams.store.session import Session
+
+
+def check_pseudonyms(session: Session, settings: Settings) -> Iterator[Finding]:
+    """Yields nothing where neither the settings nor the keyspace have a key. Raises StoreError."""
+    try:
+        pseudonyms = open_pseudonyms(settings)
+        HeldRows(session, settings.keyspace).check_key(None if pseudonyms is None else pseudonyms.fingerprint)
+    except SettingsError as error:
+        yield Finding("failed", "pseudonyms", str(error))
+        return
+    if pseudonyms is not None:
+        detail = f"user ids are hashed with the key of the fingerprint {pseudonyms.fingerprint}"
+        yield Finding("ok", "pseudonyms", f"{detail}, and originals of dead letters are {settings.dead_letter_content}")
