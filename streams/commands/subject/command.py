@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="search also the partitions into which the rule of the producers puts no record of the user",
     )
+    parser.add_argument("--archive", metavar="ADDRESS", help="search this archive too")
     parser.add_argument("--out", metavar="FILE", help="write the JSON document into this file")
     parser.add_argument("--json", action="store_true", help="print the JSON document")
 
