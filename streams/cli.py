@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dlq": ("streams.commands.dead_letters.command", "show dead letters with their reasons, or send them again"),
     "retrain": ("streams.commands.retrain.command", "archive, train, export and backfill a new bundle in one command"),
     "erase": ("streams.commands.erase.command", "erase a user from memory, Cassandra and the updates topic"),
+    "subject": ("streams.commands.subject.command", "export everything that is held of a user"),
     "setup": ("streams.commands.setup.command", "make topics, tables and the least rights beforehand, or print how"),
     "doctor": ("streams.commands.doctor.command", "print the settings and check everything that a worker needs"),
     "completion": ("streams.commands.completion", "print a completion script for bash, zsh or fish"),

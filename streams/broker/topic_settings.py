@@ -1,7 +1,7 @@
 """Settings of topics that lose records or end a worker: read from the broker, and judged without input and output."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kafka.admin import ConfigResource, ConfigResourceType
@@ -71,17 +71,17 @@ def planned_topics(settings: Settings, partitions: int) -> dict[str, PlannedTopi
     }
 
 
-def read_topic_settings(admin: Any, names: Iterable[str]) -> dict[str, TopicSettings]:
-    """The settings READ of each topic. Raises KafkaError.
+def read_topic_settings(admin: Any, names: Iterable[str], read: Sequence[str] = READ) -> dict[str, TopicSettings]:
+    """The settings `read` of each topic. Raises KafkaError.
 
     The settings of a topic are empty where the user lacks the right DescribeConfigs on the topic. The client library
     drops the error code of such an answer.
     """
     names = list(names)
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(READ)) for name in names]
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(read)) for name in names]
     answers = admin.describe_configs(resources, config_filter="all").get("topic", {})
     return {
-        name: {key: str(entry["value"]) for key, entry in answers.get(name, {}).items() if key in READ}
+        name: {key: str(entry["value"]) for key, entry in answers.get(name, {}).items() if key in read}
         for name in names
     }
 

@@ -11,6 +11,8 @@ from streams.config.errors import SettingsError
 PREFIX = "THALWEG_"
 SERVICES = ("broker", "cassandra")
 REGISTRY = "schema_registry"
+DAY_MS = 24 * 3600 * 1000
+MAX_USER_TTL_DAYS = 7_000  # Cassandra keeps a value with an end for at most 20 years
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -106,6 +108,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # Only a worker that is behind reaches this size, because a micro-batch holds what came while the previous one was
     # processed. A micro-batch of this size writes 0.15 rows for each event: docs/decisions.md#largest-batch
     batch_max_events: PositiveInt = 32_000
+    # A user without an event for so many days is forgotten: docs/privacy.md#forget-users-who-stay-away.
+    # Everything that steps users of a keyspace needs the same value.
+    user_ttl_days: Annotated[int, msgspec.Meta(ge=1, le=MAX_USER_TTL_DAYS)] | None = None
     arena_max_users: PositiveInt = 1_000_000  # users that one worker keeps in memory before it evicts the coldest
     alarms_webhook: str | None = None  # http(s) address of an Alertmanager, which the monitor tells about alarms
     monitor_folder: str | None = (
@@ -137,6 +142,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for field in SECRETS:
             if getattr(self, field) is not None:  # a caller may have given the secret as plain text
                 msgspec.structs.force_setattr(self, field, Secret(getattr(self, field)))
+
+    @property
+    def user_ttl_ms(self) -> int | None:
+        """How long a user may stay away before the user's history expires, in milliseconds of record timestamps."""
+        return None if self.user_ttl_days is None else self.user_ttl_days * DAY_MS
 
     @property
     def mechanism(self) -> str | None:

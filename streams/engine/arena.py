@@ -14,6 +14,7 @@ from xxhash import xxh3_64_intdigest
 
 RECENT = 8  # hashes of event ids that are kept for each user, to recognise events that a producer sent twice: 64 bytes
 NO_OFFSET = -1
+UNKNOWN_MS = -1  # the time of the last record of a user without history, and of rows that were stored without the time
 MERGE_AT = 65_536  # A merge copies the hashes of all evicted users, so many users share a merge.
 EVICTED_SHARE = 20  # One eviction frees a twentieth of the arena, so that many batches share one scan over all slots.
 
@@ -23,6 +24,7 @@ class StoredUser(msgspec.Struct, gc=False, kw_only=True):
 
     offset: NO_OFFSET where the stored position belongs to another incarnation of the topic.
     is_current: the state was stored under the present epoch, in which a user belongs to one partition.
+    last_record_ms: the latest timestamp of the records that were applied, where expiry needs the time.
     recent: up to RECENT 64-bit hashes, oldest first. state: (S,) float32. representation: (D,) float32.
     """
 
@@ -36,16 +38,63 @@ class StoredUser(msgspec.Struct, gc=False, kw_only=True):
     recent: list[int]
     state: NDArray[np.float32]
     representation: NDArray[np.float32]
+    last_record_ms: int = UNKNOWN_MS
+
+
+class EvictedUsers:
+    """The users whose rows are stored and who were taken out of memory, as 64-bit hashes (xxh3): 8 bytes a user.
+
+    A user of this set who has no row was lost. Every other user without a row is a new user. Two of 10 million users
+    have the same hash with a probability of 3e-6. A new user then counts as evicted.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._sorted = np.empty(0, np.uint64)
+        self._added: set[int] = set()
+        self._removed: set[int] = set()  # hashes in `_sorted` that do not count
+
+    def __contains__(self, user_id: str) -> bool:
+        digest = _digest(user_id)
+        if digest in self._added:
+            return True
+        at = int(np.searchsorted(self._sorted, np.uint64(digest)))
+        is_found = at < len(self._sorted) and int(self._sorted[at]) == digest
+        return is_found and digest not in self._removed
+
+    @property
+    def has_any(self) -> bool:
+        return bool(self._added) or len(self._sorted) > 0
+
+    def add(self, user_ids: Iterable[str]) -> None:
+        digests = set(map(_digest, user_ids))
+        self._added |= digests
+        self._removed -= digests
+        if len(self._added) >= MERGE_AT:
+            self._sorted = np.union1d(self._sorted, np.fromiter(self._added, np.uint64, len(self._added)))
+            self._added = set()
+
+    def discard(self, user_id: str) -> None:
+        digest = _digest(user_id)
+        self._added.discard(digest)
+        if user_id in self:
+            self._removed.add(digest)
 
 
 class UserSlots:
-    """A mapping between users and the numbers 0 to capacity - 1. A released number is given out again."""
+    """A mapping between users and the numbers 0 to capacity - 1. A released number is given out again.
+
+    evicted: users who had a number, and whose rows are stored.
+    """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._user: list[str | None] = []  # by slot
         self._slot: dict[str, int] = {}
         self._free: list[int] = []
+        self.evicted = EvictedUsers()
 
     def __len__(self) -> int:
         return len(self._slot)
@@ -98,48 +147,6 @@ class UserSlots:
         self._free.append(slot)
 
 
-class EvictedUsers:
-    """The users whose rows are stored and who were taken out of memory, as 64-bit hashes (xxh3): 8 bytes a user.
-
-    A user of this set who has no row was lost. Every other user without a row is a new user. Two of 10 million users
-    have the same hash with a probability of 3e-6. A new user then counts as evicted.
-    """
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        self._sorted = np.empty(0, np.uint64)
-        self._added: set[int] = set()
-        self._removed: set[int] = set()  # hashes in `_sorted` that do not count
-
-    def __contains__(self, user_id: str) -> bool:
-        digest = _digest(user_id)
-        if digest in self._added:
-            return True
-        at = int(np.searchsorted(self._sorted, np.uint64(digest)))
-        is_found = at < len(self._sorted) and int(self._sorted[at]) == digest
-        return is_found and digest not in self._removed
-
-    @property
-    def has_any(self) -> bool:
-        return bool(self._added) or len(self._sorted) > 0
-
-    def add(self, user_ids: Iterable[str]) -> None:
-        digests = set(map(_digest, user_ids))
-        self._added |= digests
-        self._removed -= digests
-        if len(self._added) >= MERGE_AT:
-            self._sorted = np.union1d(self._sorted, np.fromiter(self._added, np.uint64, len(self._added)))
-            self._added = set()
-
-    def discard(self, user_id: str) -> None:
-        digest = _digest(user_id)
-        self._added.discard(digest)
-        if user_id in self:
-            self._removed.add(digest)
-
-
 class Arena:
     """States of up to `capacity` users. Users whose rows are stored and who were used least recently are evicted."""
 
@@ -151,11 +158,11 @@ class Arena:
         self.offset = np.full(capacity, NO_OFFSET, np.int64)
         self.steps = np.zeros(capacity, np.int64)
         self.last_time_ms = np.zeros(capacity, np.int64)
+        self.last_record_ms = np.full(capacity, UNKNOWN_MS, np.int64)
         self.recent = np.zeros((capacity, RECENT), np.uint64)  # zeros, then up to RECENT hashes, oldest first
         self.last_used = np.full(capacity, -1, np.int64)  # number of the last batch that used the slot
         self.stale = np.zeros(capacity, np.bool_)  # slots that a copy on a device has yet to receive
         self.last_item = np.empty(capacity, object)  # str or None
-        self._evicted = EvictedUsers()
 
     @property
     def capacity(self) -> int:
@@ -211,6 +218,7 @@ class Arena:
         self.offset[slots] = [NO_OFFSET if m else user.offset for m, user in zip(moved, users, strict=True)]
         self.steps[slots] = [user.steps for user in users]
         self.last_time_ms[slots] = [user.last_time_ms for user in users]
+        self.last_record_ms[slots] = [user.last_record_ms for user in users]
         self.last_used[slots] = sequence
         for slot, user in zip(slots, users, strict=True):
             self.recent[slot] = 0
@@ -224,22 +232,35 @@ class Arena:
     @property
     def has_evicted(self) -> bool:
         """True where a user was evicted from this arena since the last drop of a partition."""
-        return self._evicted.has_any
+        return self._slots.evicted.has_any
 
     def was_evicted(self, user_id: str) -> bool:
         """True for a user who was evicted from this arena, and neither forgotten nor dropped since."""
-        return user_id in self._evicted
+        return user_id in self._slots.evicted
 
     def forget(self, user_id: str) -> None:
         """Drop a user who has no history any more, where the user is in memory."""
-        self._evicted.discard(user_id)
+        self._slots.evicted.discard(user_id)
         slot = self._slots.get(user_id)
         if slot is not None:
             self._release(slot)
 
+    def drop_absent(self, last_record_before_ms: int, stored_up_to: int) -> int:
+        """Drop every user whose last record is older, and whose row is stored (`evict`). Return their number.
+
+        A user whose last record is not known stays.
+        """
+        known = (self.last_record_ms != UNKNOWN_MS) & (self.partition >= 0)
+        absent = np.flatnonzero(
+            known & (self.last_record_ms < last_record_before_ms) & (self.last_used <= stored_up_to)
+        )
+        for slot in absent.tolist():
+            self._release(slot)
+        return len(absent)
+
     def drop_partitions(self, partitions: Sequence[int]) -> int:
         """Drop every user of these partitions. Return the number of these users."""
-        self._evicted.clear()  # Another worker may erase users meanwhile.
+        self._slots.evicted.clear()  # Another worker may erase users meanwhile.
         used = np.flatnonzero(np.isin(self.partition, partitions))
         for slot in used.tolist():
             self._release(slot)
@@ -275,7 +296,7 @@ class Arena:
 
     def drop(self, slots: NDArray[np.int64]) -> None:
         """Drop the users of these slots, whose rows are stored. The users count as evicted from now on."""
-        self._evicted.add(self.users_at(slots))
+        self._slots.evicted.add(self.users_at(slots))
         for slot in slots.tolist():
             self._release(slot)
 

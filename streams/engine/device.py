@@ -46,9 +46,15 @@ class DeviceProcessor(Processor):
     """
 
     def __init__(
-        self, bundle: Bundle, graphs: Graphs, arena: Arena, memory: DeviceMemory, sample: Sample = EVERYTHING
+        self,
+        bundle: Bundle,
+        graphs: Graphs,
+        arena: Arena,
+        memory: DeviceMemory,
+        sample: Sample = EVERYTHING,
+        user_ttl_ms: int | None = None,
     ) -> None:
-        super().__init__(bundle, graphs, arena, sample)
+        super().__init__(bundle, graphs, arena, sample, user_ttl_ms)
         self._memory = memory
 
     def _step(self, planned: Planned, evaluated: NDArray[np.int64]) -> Stepped:

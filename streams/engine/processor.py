@@ -39,8 +39,19 @@ class Graphs(Protocol):
 class Processor:
     """Applies micro-batches to an arena, one after another."""
 
-    def __init__(self, bundle: Bundle, graphs: Graphs, arena: Arena, sample: Sample = EVERYTHING) -> None:
-        self._planner = Planner(bundle.item_index, bundle.action_index, arena)
+    def __init__(
+        self,
+        bundle: Bundle,
+        graphs: Graphs,
+        arena: Arena,
+        sample: Sample = EVERYTHING,
+        user_ttl_ms: int | None = None,
+    ) -> None:
+        """user_ttl_ms: how long a user may stay away before the user's history expires (`engine/planning/expiry.py`).
+
+        Everything that steps users of one keyspace needs the same limit (`Settings.user_ttl_ms`).
+        """
+        self._planner = Planner(bundle.item_index, bundle.action_index, arena, user_ttl_ms)
         self._action_names = list(bundle.action_index)
         self._features = FeatureReader(bundle)
         self._queries, self._query_width = bundle.queries, bundle.query_width
@@ -49,6 +60,7 @@ class Processor:
         self._graphs = graphs
         self._sample = sample
         self.arena = arena
+        self.user_ttl_ms = user_ttl_ms  # With a limit, an evicted user without a row may have stayed away.
 
     def missing(self, parts: Sequence[Part], sequence: int | None = None) -> dict[str, int]:
         """Users of these parts that are not in memory, each with the first partition in which the user occurs.
@@ -148,8 +160,8 @@ class Processor:
     def _keep(self, stepped: Stepped, sequence: int) -> None:
         """Put the new states into the arena, and take erased users out of the arena."""
         arena = self.arena
-        for erased in stepped.erased:
-            arena.forget(erased.user_id)
+        for row in np.flatnonzero(stepped.rows.erased).tolist():
+            arena.forget(stepped.rows.user_id[row])
         changed = stepped.changed_rows()
         rows = stepped.rows.select(changed)
         slots = rows.slot.copy()
@@ -161,6 +173,7 @@ class Processor:
         arena.offset[slots] = rows.offset
         arena.steps[slots] = rows.steps
         arena.last_time_ms[slots] = rows.last_time_ms
+        arena.last_record_ms[slots] = rows.last_record_ms
         arena.last_used[slots] = sequence
         arena.recent[slots] = rows.recent
         arena.set_last_items(slots, rows.last_item.tolist())

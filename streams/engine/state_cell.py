@@ -4,6 +4,9 @@
     length of the last item uint16, last item (UTF-8), RECENT hashes uint64, state (S,) float32,
     CRC-32; little-endian
 
+Where users expire, the format is 3, and the latest timestamp of the applied records (last_record_ms int64) stands
+before the CRC-32.
+
 The checksum covers the cell, the representation beside the cell in the row, and the owner: the user and the bundle. So
 a damaged cell, and a cell of another user or bundle, is recognised before use.
 """
@@ -18,14 +21,15 @@ from isal.isal_zlib import crc32  # the CRC-32 of zlib, four times as fast
 from numpy.typing import NDArray
 
 from streams.config.errors import StateFormatError
-from streams.engine.arena import RECENT
+from streams.engine.arena import RECENT, UNKNOWN_MS
 from streams.engine.planning.rows import Rows
 
-FORMAT = 2
+FORMAT, FORMAT_WITH_RECORD_TIME = 2, 3
 _HEAD = struct.Struct("<BiiqqqH")
 _HEAD_FIELDS = ("format", "epoch", "partition", "offset", "steps", "last_time_ms", "item_bytes")
 HEAD = np.dtype(list(zip(_HEAD_FIELDS, ("u1", "<i4", "<i4", "<i8", "<i8", "<i8", "<u2"), strict=True)))
 _RECENT = struct.Struct(f"<{RECENT}Q")
+_RECORD_TIME = struct.Struct("<q")
 _CRC = struct.Struct("<I")
 
 
@@ -40,6 +44,7 @@ class StateCell(msgspec.Struct, frozen=True, kw_only=True):
     last_item: str | None
     recent: Sequence[int]
     state: NDArray[np.float32]  # (S,)
+    last_record_ms: int = UNKNOWN_MS
 
 
 class StoredPosition(NamedTuple):
@@ -63,20 +68,25 @@ def encode_states(
     rows: Rows,
     last_item: Sequence[bytes | None],
     state: NDArray[np.float32],
+    with_record_time: bool = False,
 ) -> tuple[Sequence[bytes], ...]:
     """The cells of n rows as columns of parts. The parts of a row, one after another, are the cell of the row.
 
-    user_id, last_item: of the rows, in UTF-8. representation: the stored bytes. state: (n, S) float32. The caller joins
-    the parts once, because a copy of a cell costs as much as its checksum.
+    user_id, last_item: of the rows, in UTF-8. representation: the stored bytes. state: (n, S) float32.
+    with_record_time: keep `last_record_ms`. The caller joins the parts once, because a copy of a cell costs as much as
+    its checksum.
     """
     head = np.zeros(len(rows), HEAD)
-    head["format"], head["epoch"] = FORMAT, epoch
+    head["format"], head["epoch"] = FORMAT_WITH_RECORD_TIME if with_record_time else FORMAT, epoch
     for name in ("partition", "offset", "steps", "last_time_ms"):
         head[name] = getattr(rows, name)
     items = [item or b"" for item in last_item]
     head["item_bytes"] = [len(item) for item in items]
-    rest = np.empty(len(rows), [("recent", "<u8", (RECENT,)), ("state", "<f4", (state.shape[1],))])
+    fields: list[Any] = [("recent", "<u8", (RECENT,)), ("state", "<f4", (state.shape[1],))]
+    rest = np.empty(len(rows), [*fields, ("last_record_ms", "<i8")] if with_record_time else fields)
     rest["recent"], rest["state"] = rows.recent, state
+    if with_record_time:
+        rest["last_record_ms"] = rows.last_record_ms
     heads, rests, of_bundle = bytes_of_rows(head), bytes_of_rows(rest), crc32(bundle_id)
     checksums = [
         crc32(vector, crc32(end, crc32(item, crc32(begin, crc32(user, of_bundle)))))
@@ -85,9 +95,9 @@ def encode_states(
     return heads, items, rests, bytes_of_rows(np.array(checksums, "<u4"))
 
 
-def cell_bytes(width: int) -> int:
+def cell_bytes(width: int, with_record_time: bool = False) -> int:
     """The bytes of a cell without its last item. width: S."""
-    return _HEAD.size + _RECENT.size + 4 * width + _CRC.size
+    return _HEAD.size + _RECENT.size + 4 * width + _CRC.size + (_RECORD_TIME.size if with_record_time else 0)
 
 
 def bytes_of_rows(array: NDArray[Any]) -> list[bytes]:
@@ -109,7 +119,10 @@ def decode_state(owner: int, representation: bytes, cell: bytes, width: int) -> 
     row of another version.
     """
     body = _intact_body(owner, representation, cell)
-    _, epoch, partition, offset, steps, last_time_ms, length = _HEAD.unpack_from(body)
+    number, epoch, partition, offset, steps, last_time_ms, length = _HEAD.unpack_from(body)
+    last_record_ms = UNKNOWN_MS
+    if number == FORMAT_WITH_RECORD_TIME:
+        body, (last_record_ms,) = body[: -_RECORD_TIME.size], _RECORD_TIME.unpack(body[-_RECORD_TIME.size :])
     at = _HEAD.size + length
     state = np.frombuffer(body, "<f4", offset=at + _RECENT.size).astype(np.float32)
     if len(state) != width:
@@ -123,6 +136,7 @@ def decode_state(owner: int, representation: bytes, cell: bytes, width: int) -> 
         last_item=body[_HEAD.size : at].decode() or None,
         recent=[digest for digest in _RECENT.unpack_from(body, at) if digest],
         state=state,
+        last_record_ms=last_record_ms,
     )
 
 
@@ -139,6 +153,8 @@ def _intact_body(owner: int, representation: bytes, cell: bytes) -> bytes:
     body = cell[: -_CRC.size]
     if crc32(representation, crc32(body, owner)) != _CRC.unpack_from(cell, len(body))[0]:
         raise ValueError("the checksum of the state is wrong")
-    if body[0] != FORMAT:  # The row is intact. A rebuild would throw the history of another version away.
-        raise StateFormatError(f"a stored state has format {body[0]}, this version reads {FORMAT}: use one version")
+    # The row is intact. A rebuild would throw the history of another version away.
+    if body[0] not in (FORMAT, FORMAT_WITH_RECORD_TIME):
+        known = f"{FORMAT} and {FORMAT_WITH_RECORD_TIME}"
+        raise StateFormatError(f"a stored state has format {body[0]}, this version reads {known}: use one version")
     return body

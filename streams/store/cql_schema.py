@@ -15,6 +15,7 @@ from streams.config.errors import SettingsError
 Position = TypeVar("Position", int, NDArray[np.int64])
 
 _NAME = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$")
+_REPRESENTATIONS = re.compile(r"representations_\d+")
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \w+\.(\w+)")
 OFFSET_BITS, GENERATION_BITS = 44, 8
 HIGHEST_GENERATION = (1 << GENERATION_BITS) - 1
@@ -29,12 +30,21 @@ _LATER_COLUMNS = {
         "evidence": "text",
     },
 }
+# A row stays longer than the user's history counts. A worker that is behind by less than this still finds the row:
+# docs/decisions.md#users-who-stay-away.
+EXPIRY_MARGIN_DAYS = 10
+PENDING_ERASURES_TABLE = "pending_erasures"
 PENDING_ERASURES_TTL_S = 30 * 24 * 3600  # A bundle that is never served again keeps no names of erased users.
 
 
 def representations_table(width: int) -> str:
     """The table of representations of `width` dimensions."""
     return f"representations_{width}"
+
+
+def is_representations_table(name: str) -> bool:
+    """Whether a table of the keyspace holds representations, of any width."""
+    return _REPRESENTATIONS.fullmatch(name) is not None
 
 
 def item_vectors_table(width: int) -> str:
@@ -196,7 +206,7 @@ def _topic_tables(keyspace: str) -> list[str]:
     first_used_at timestamp, -- when a worker began to read the behaviour topic so
     PRIMARY KEY (bundle_id, name)
 )""",
-        f"""CREATE TABLE IF NOT EXISTS {keyspace}.pending_erasures (
+        f"""CREATE TABLE IF NOT EXISTS {keyspace}.{PENDING_ERASURES_TABLE} (
     bundle_id text,
     partition int,
     user_id text,
@@ -205,6 +215,11 @@ def _topic_tables(keyspace: str) -> list[str]:
     PRIMARY KEY ((bundle_id, partition), user_id)
 ) WITH default_time_to_live = {PENDING_ERASURES_TTL_S}""",
     ]
+
+
+def row_ttl_s(user_ttl_days: int | None) -> int | None:
+    """After how many seconds Cassandra forgets a row that is not written again, None for never."""
+    return None if user_ttl_days is None else (user_ttl_days + EXPIRY_MARGIN_DAYS) * 24 * 3600
 
 
 def write_timestamp(epoch: int, offset: Position, generation_id: int) -> Position:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
 from streams.engine.planning.candidates import Erased
+from streams.store.cql_schema import PENDING_ERASURES_TABLE
 from streams.store.session import Session
 
 
@@ -18,7 +19,7 @@ class PendingErasures:
 
     def __init__(self, session: Session, keyspace: str, bundle_id: str) -> None:
         """Prepare the statements. The table must exist. Blocks. Raises StoreError."""
-        table = f"{keyspace}.pending_erasures"
+        table = f"{keyspace}.{PENDING_ERASURES_TABLE}"
         key = "bundle_id = ? AND partition = ?"
         self._session = session
         self._bundle_id = bundle_id

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from export.runtime.bundle import Bundle
 from streams.config.settings import Settings
+from streams.store import cql_schema
 from streams.store.item_vectors import ItemVectors
 from streams.store.pending_erasures import PendingErasures
 from streams.store.registry import Registry
@@ -32,7 +33,7 @@ def open_store(settings: Settings, bundle: Bundle) -> Store:
     erasures = PendingErasures(session, settings.keyspace, bundle.bundle_id)
     return Store(
         session=session,
-        users=UserRows(session, settings.keyspace, bundle, erasures),
+        users=UserRows(session, settings.keyspace, bundle, erasures, cql_schema.row_ttl_s(settings.user_ttl_days)),
         items=ItemVectors(session, settings.keyspace, bundle),
         registry=Registry(session, settings.keyspace),
         erasures=erasures,

@@ -46,21 +46,28 @@ class DamagedRow(NamedTuple):
 class UserRows:
     """The rows of one bundle's users."""
 
-    def __init__(self, session: Session, keyspace: str, bundle: Bundle, erasures: PendingErasures) -> None:
-        """Prepare the statements. The tables must exist. Blocks. Raises StoreError."""
+    def __init__(
+        self, session: Session, keyspace: str, bundle: Bundle, erasures: PendingErasures, ttl_s: int | None = None
+    ) -> None:
+        """Prepare the statements. The tables must exist. Blocks. Raises StoreError.
+
+        ttl_s: after this time Cassandra forgets a row that is not written again. The cells of such rows hold the time
+        by which a history expires.
+        """
         manifest = bundle.manifest
         self._session = session
         self._erasures = erasures
         self._bundle_id = bundle.bundle_id
-        self._state_width = manifest.state_width
+        self._manifest = manifest
         self._row_bytes = row_bytes(manifest)
         self._view = EpochView(0, frozenset([0]))
         self._table = f"{keyspace}.{cql_schema.representations_table(manifest.representation_width)}"
-        self._places = manifest.recent_places, manifest.bought_places
-        of_items = list(cql_schema.item_columns(*self._places))
+        of_items = list(cql_schema.item_columns(manifest.recent_places, manifest.bought_places))
         names = [*_COLUMNS, *of_items]
+        self._expires = ttl_s is not None
+        values, ttl = ", ".join("?" * len(names)), f" AND TTL {ttl_s}" if self._expires else ""
         self._insert = session.prepare(
-            f"INSERT INTO {self._table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) USING TIMESTAMP ?"
+            f"INSERT INTO {self._table} ({', '.join(names)}) VALUES ({values}) USING TIMESTAMP ?{ttl}"
         )
         columns = "SELECT user_id, representation, state"
         self._select = session.prepare(f"{columns} FROM {self._table} WHERE user_id IN ? AND bundle_id = ?")
@@ -103,7 +110,7 @@ class UserRows:
             if representation is None or cell is None:
                 raise ValueError("a cell of the row is empty")
             owner = owner_crc(self._bundle_id.encode(), user_id.encode())
-            state = decode_state(owner, representation, cell, self._state_width)
+            state = decode_state(owner, representation, cell, self._manifest.state_width)
             if of_items and of_items != [column.tobytes() for column in self._item_columns(state.state[None])]:
                 raise ValueError("the recent or bought items of the row are not those of its state")
         except ValueError as error:
@@ -117,6 +124,7 @@ class UserRows:
             last_time_ms=state.last_time_ms,
             last_item=state.last_item,
             recent=list(state.recent),
+            last_record_ms=state.last_record_ms,
             state=state.state,
             representation=np.frombuffer(representation, ">f4").astype(np.float32),
         )
@@ -139,14 +147,15 @@ class UserRows:
         keys = [user_id.encode() for user_id in rows.user_id]
         items = [None if item is None else item.encode() for item in rows.last_item.tolist()]
         stored = representation.astype(">f4")
-        cell_parts = encode_states(bundle_key, keys, bytes_of_rows(stored), epoch, rows, items, state)
+        expires = self._expires
+        cell_parts = encode_states(bundle_key, keys, bytes_of_rows(stored), epoch, rows, items, state, expires)
         numbers = (rows.steps, rows.last_time_ms, cql_schema.write_timestamp(epoch, rows.offset, generation_id))
         steps, last_time_ms, timestamp = (column.astype(">i8") for column in numbers)
         columns = (
             repeat(query_head(self._insert), len(rows)),
             *(sizes(map(len, keys)), keys),
             *(sizes(-1 if item is None else len(item) for item in items), [item or b"" for item in items]),
-            *(sizes(cell_bytes(self._state_width) + len(item or b"") for item in items), *cell_parts),
+            *(sizes(cell_bytes(self._manifest.state_width, expires) + len(item or b"") for item in items), *cell_parts),
             repeat(value_bytes(bundle_key) + value_bytes(_BIGINT.pack(now_ms)), len(rows)),
             fixed_columns(stored, steps, last_time_ms, *self._item_columns(state), timestamp),
         )
@@ -160,7 +169,7 @@ class UserRows:
 
     def _item_columns(self, state: NDArray[np.float32]) -> list[NDArray[Any]]:
         """The columns of `cql_schema.item_columns`, big-endian, for n rows with these (n, S) states."""
-        places, bought_places = self._places
+        places, bought_places = self._manifest.recent_places, self._manifest.bought_places
         columns: list[NDArray[Any]] = []
         if places:
             item, score = recent_of_states(state, places)

@@ -27,6 +27,7 @@ from streams.health.tracing import Tracing
 from streams.health.watchdog import Watchdog
 from streams.store.registration import Registration
 from streams.store.store import Store
+from streams.worker.absence.sweep import Sweep
 from streams.worker.assignment import Handover
 from streams.worker.intake import Delivery, Intake
 from streams.worker.pipeline import Pipeline
@@ -61,6 +62,7 @@ class Parts(NamedTuple):
     watchdog: Watchdog
     metrics: WorkerMetrics
     tracing: Tracing | None
+    sweep: Sweep | None  # where users expire
     schemas: Schemas | None  # of the schema registry, where the settings name one
 
 
@@ -102,6 +104,8 @@ class App(faust.App):
         self.task(self._watch)
         self.task(self.parts.handover.run)
         self.task(self.parts.registration.run)
+        if self.parts.sweep is not None:
+            self.task(self.parts.sweep.run)
 
     async def begin_assignment(self, partitions: Collection[int]) -> Opened:
         """Called by the consumer before anything of the assigned partitions is read."""

@@ -36,6 +36,10 @@ class Assignment:
         except ConsumerNotStarted:
             return set()
 
+    def owned(self) -> list[int]:
+        """The partitions of the behaviour topic that are this worker's; none while the group rebalances."""
+        return [] if self._app.rebalancing else sorted(tp.partition for tp in self.partitions())
+
     def holds(self, partition: int) -> bool:
         """True where the partition of the behaviour topic is this worker's, and the group does not rebalance."""
         return not self._app.rebalancing and TP(self._topic, partition) in self.partitions()

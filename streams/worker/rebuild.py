@@ -40,7 +40,7 @@ class Rebuilder:
         """
         topic = self._settings.behavior_topic
         arena = Arena(len(user_ids), self._bundle.manifest.state_width, self._bundle.manifest.representation_width)
-        processor = Processor(self._bundle, self._graphs, arena)
+        processor = Processor(self._bundle, self._graphs, arena, user_ttl_ms=self._settings.user_ttl_ms)
         wanted = frozenset(user_ids)
         failure = f"partition {partition} of {topic} could not be read again"
         async with open_consumer(self._settings, failure, max_poll_records=POLL_RECORDS) as consumer:
@@ -77,6 +77,7 @@ def _stored_user(arena: Arena, user_id: str, slot: int) -> StoredUser:
         steps=int(arena.steps[slot]),
         last_time_ms=int(arena.last_time_ms[slot]),
         last_item=arena.last_item[slot],
+        last_record_ms=int(arena.last_record_ms[slot]),
         recent=[digest for digest in arena.recent[slot].tolist() if digest],
         state=arena.state[slot].copy(),
         representation=arena.representation[slot].copy(),

@@ -20,7 +20,7 @@ from streams.engine.planning.candidates import Erased, Part
 from streams.engine.processor import Processor
 from streams.health.metrics import WorkerMetrics
 from streams.store.user_rows import DamagedRow
-from streams.worker.gate import Gate
+from streams.worker.absence.gate import Gate
 from streams.worker.in_order import InFlight
 from streams.worker.intake import Batch, Delivery
 
@@ -137,6 +137,21 @@ class Residency:
             self._erased_in = {user: number for user, number in self._erased_in.items() if number > stored}
         self._erased_in.update((one.user_id, sequence) for one in erased)
 
+    @asynccontextmanager
+    async def without(self, user_ids: Sequence[str], last_record_before_ms: int) -> AsyncIterator[list[str]]:
+        """Take users out of memory whose last record is older, and give those of `user_ids` who are not in memory.
+
+        No batch is processed inside the block. So the users who are given have no event that was processed, and an
+        event that comes later is processed after the block.
+        """
+        async with self._gate.alone():
+            yield await self._in_thread(self._drop_absent, user_ids, last_record_before_ms)
+
+    def _drop_absent(self, user_ids: Sequence[str], last_record_before_ms: int) -> list[str]:
+        arena = self._processor.arena
+        arena.drop_absent(last_record_before_ms, self._in_flight.stored)
+        return arena.unknown(user_ids)
+
     async def drop_partitions(self, partitions: Sequence[int]) -> None:
         """Forget the users of partitions that another worker may own from now on."""
         await self._in_thread(self._drop, partitions)
@@ -193,7 +208,7 @@ class Residency:
         for user_id in wanted.keys() - {row.user_id for row in rows}:
             if self._rows.hides(user_id, wanted[user_id], first_offset[wanted[user_id]]):
                 found["erased_later"].append(user_id)
-            elif self._processor.arena.was_evicted(user_id):
+            elif self._processor.user_ttl_ms is None and self._processor.arena.was_evicted(user_id):
                 found["lost"].append(user_id)
         if lost := found.get("lost"):
             logger.error(LOST_ROWS, len(lost), lost[0])

@@ -70,7 +70,7 @@ class Source:
     def _look_for_lost_rows(self, topic: Topic) -> None:
         """Log an error where the group has committed records and the bundle has no row. Looks once."""
         records = sum(offset - topic.start_offsets[p] for p, offset in topic.committed.items())
-        if records <= 0 or self._has_looked:
+        if records <= 0 or self._has_looked or self._settings.user_ttl_days is not None:  # All rows may have expired.
             return
         self._has_looked = True
         with contextlib.suppress(StoreError):  # The scan is too slow where other bundles have very many rows.

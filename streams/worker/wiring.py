@@ -31,8 +31,10 @@ from streams.health.metrics import WorkerMetrics
 from streams.health.rights.check import check_broker_rights, check_store_rights
 from streams.health.tracing import Tracing, open_tracing
 from streams.health.watchdog import Watchdog
+from streams.store.cql_schema import row_ttl_s
 from streams.store.registration import Registration
 from streams.store.store import Store, open_store
+from streams.worker.absence.sweep import Sweep
 from streams.worker.app import App, Parts
 from streams.worker.assignment import Assignment, Handover
 from streams.worker.in_order import InFlight
@@ -126,7 +128,6 @@ def _parts(app: App, opened: _Opened) -> Parts:
         bundle_id=bundle.bundle_id,
         bundle_items=bundle.manifest.items,
     )
-    endpoints = _endpoints(settings, metrics, watchdog, assignment)
     return Parts(
         intake=intake,
         pipeline=pipeline,
@@ -134,12 +135,31 @@ def _parts(app: App, opened: _Opened) -> Parts:
         handover=Handover(app, Source(settings, bundle, store, encoder), publisher, store.erasures),
         registration=registration,
         publisher=publisher,
-        endpoints=endpoints,
+        endpoints=_endpoints(settings, metrics, watchdog, assignment),
         store=store,
         watchdog=watchdog,
         metrics=metrics,
         tracing=tracing,
+        sweep=_sweep(app, opened, assignment, residency, publisher),
         schemas=schemas,
+    )
+
+
+def _sweep(
+    app: App, opened: _Opened, assignment: Assignment, residency: Residency, publisher: Publisher
+) -> Sweep | None:
+    ttl_s = row_ttl_s(opened.settings.user_ttl_days)
+    if ttl_s is None:
+        return None
+    return Sweep(
+        opened.settings,
+        opened.bundle.bundle_id,
+        ttl_s,
+        assignment.owned,
+        residency,
+        opened.store.users,
+        publisher,
+        should_stop=lambda: app.should_stop,
     )
 
 
@@ -185,11 +205,11 @@ def make_processor(bundle: Bundle, stepper: Stepper, settings: Settings) -> Proc
     print(f"thalweg worker: bundle {bundle.bundle_id}, states {where}", flush=True)
     sample = Sample(settings.behavior_topic, settings.evaluation_share)
     if not on_gpu:
-        return Processor(bundle, stepper, arena, sample)
+        return Processor(bundle, stepper, arena, sample, settings.user_ttl_ms)
     if bundle.gpu_ranks_in_float16:
         print(f"thalweg worker: {_inexact_ranks(bundle)}", flush=True)
     resident = ResidentStates(bundle, arena.capacity + ROWS_AN_EVENT * settings.batch_max_events)
-    return DeviceProcessor(bundle, stepper, arena, resident, sample)
+    return DeviceProcessor(bundle, stepper, arena, resident, sample, settings.user_ttl_ms)
 
 
 def _inexact_ranks(bundle: Bundle) -> str:

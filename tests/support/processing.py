@@ -71,8 +71,8 @@ class TinyBundle:
         return make_queries(representation, state, 0)
 
 
-def processor(capacity: int = 100) -> Processor:
-    return Processor(TinyBundle(), Recurrence(), Arena(capacity, WIDTH, WIDTH))
+def processor(capacity: int = 100, user_ttl_ms: int | None = None) -> Processor:
+    return Processor(TinyBundle(), Recurrence(), Arena(capacity, WIDTH, WIDTH), user_ttl_ms=user_ttl_ms)
 
 
 class MemoryStore:
@@ -98,6 +98,7 @@ def stored_users(rows: Rows, state: NDArray[np.float32], representation: NDArray
             steps=int(rows.steps[i]),
             last_time_ms=int(rows.last_time_ms[i]),
             last_item=rows.last_item[i],
+            last_record_ms=int(rows.last_record_ms[i]),
             recent=[digest for digest in rows.recent[i].tolist() if digest],
             state=state[i].copy(),
             representation=representation[i].copy(),
@@ -123,9 +124,9 @@ def feed(
     return scored
 
 
-def record(offset: int, user: str, item: str | None, event_id: str, time_ms: int) -> Record:
+def record(offset: int, user: str, item: str | None, event_id: str, time_ms: int, timestamp_ms: int = 10**12) -> Record:
     """Return the record of a view of the item, or, without an item, the record that erases the user."""
     if item is None:
-        return Record(user.encode(), None, offset, 10**12)
+        return Record(user.encode(), None, offset, timestamp_ms)
     value = {"event_id": event_id, "user_id": user, "item_id": item, "action": "view", "event_time_ms": time_ms}
-    return Record(user.encode(), msgspec.json.encode(value), offset, 10**12)
+    return Record(user.encode(), msgspec.json.encode(value), offset, timestamp_ms)

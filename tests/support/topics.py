@@ -8,9 +8,12 @@ from types import TracebackType
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from kafka import KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from streams.broker.clients import make_producer
 from streams.broker.topic_reader import read_topic
+from streams.broker.topics import broker_admin, describe_topic
 from streams.config.settings import Settings
 
 TOPIC_SETTINGS = [
@@ -40,6 +43,30 @@ def read_all(settings: Settings, topic: str) -> list[Any]:
         return [record async for records in read_topic(settings, topic) for record in records]
 
     return asyncio.run(read())
+
+
+def compact_topic(settings: Settings, topic: str) -> None:
+    """Make the broker compact the topic now.
+
+    The broker compacts only closed segments, and a later record closes a segment.
+    """
+    options = {
+        "segment.ms": "1000",
+        "min.cleanable.dirty.ratio": "0.001",
+        "delete.retention.ms": "100",
+        "max.compaction.lag.ms": "1000",
+    }
+    with broker_admin(settings) as admin:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, options)])
+    time.sleep(1.5)
+    partitions = describe_topic(settings, topic).partitions
+    producer = KafkaProducer(bootstrap_servers=settings.broker)
+    for number in range(2):
+        for partition in range(partitions):
+            producer.send(topic, key=b"other-%d" % number, value=b"{}", partition=partition)
+        producer.flush()
+        time.sleep(1.5)
+    producer.close()
 
 
 class TransactionalProducer:

@@ -70,6 +70,8 @@ def print_report(found: Verification) -> None:
         f"{found.already_applied} already applied, {found.dead_letters} dead letters, "
         + (f"{found.skipped} skipped by the mapping, " if found.skipped else "")
         + f"{found.erasures} erasures, largest difference {found.max_abs_diff:.1e}"
+        + (f"; {found.expired} histories expired" if found.expired else "")
+        + (f"; {found.expired_rows} users without a row stay away longer than allowed" if found.expired_rows else "")
         + (f"; {found.unverifiable} users began before the first record that is left" if found.unverifiable else "")
         + waiting
     )

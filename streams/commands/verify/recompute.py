@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from streams.broker.topics import Topic
 from streams.commands.verify.result import Verification
-from streams.engine.arena import NO_OFFSET, StoredUser
+from streams.engine.arena import NO_OFFSET, UNKNOWN_MS, StoredUser
 from streams.engine.codec import Erasure, Outcome, WithoutUser
 from streams.engine.planning.candidates import Part
 from streams.engine.planning.repeats import digests
@@ -69,6 +69,7 @@ class Recompute:
         found.dead_letters += len(result.rejected)
         found.skipped += len(result.skipped)
         found.erasures += len(result.erased)
+        found.expired += result.expired
 
     def _is_wanted(self, partition: int, offset: int, outcome: Outcome, users: Users) -> bool:
         committed = self._topic.committed.get(partition, 0)
@@ -116,18 +117,23 @@ class Recompute:
                 if slot is not None and arena.partition[slot] != partition:
                     arena.partition[slot], arena.offset[slot] = partition, NO_OFFSET
 
-    def compare(self, start_offsets: Mapping[int, int], damaged: Collection[str]) -> None:
+    def compare(
+        self, start_offsets: Mapping[int, int], damaged: Collection[str], expired_before_ms: int | None = None
+    ) -> None:
         """Compare every recomputed user with the stored row, and take the row out of `stored`.
 
         start_offsets: by partition, the first offset of the history when the history had been read. damaged: the
-        users with a damaged row, which is a difference that is counted already.
+        users with a damaged row, which is a difference that is counted already. expired_before_ms: a user whose last
+        record is older may have lost the row by expiry.
         """
         arena, found = self._processor.arena, self._found
         found.is_topic_complete = not any(start_offsets.values()) and not found.earlier_topics
         for user_id, slot in arena.users():
             found.users += 1
             row = self._stored.pop(user_id, None)
-            if row is None:
+            if row is None and expired_before_ms is not None and arena.last_record_ms[slot] < expired_before_ms:
+                found.expired_rows += 1
+            elif row is None:
                 self.wrong.append(user_id)
                 if user_id not in damaged:
                     found.add_mismatch(
@@ -182,6 +188,8 @@ class Recompute:
                 f"stored {row.steps} steps up to partition {row.partition} offset {row.offset}, "
                 f"recomputed {steps} steps up to partition {partition} offset {offset}"
             )
+        if row.last_record_ms not in (UNKNOWN_MS, arena.last_record_ms[slot]):
+            return f"the time of the last record differs after {steps} steps"
         if row.last_time_ms != arena.last_time_ms[slot] or row.last_item != arena.last_item[slot]:
             return f"time or item of the last event differ after {steps} steps"
         difference = max(

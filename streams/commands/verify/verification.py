@@ -113,11 +113,13 @@ def _verify(
     passes: list[Users] = ["away", "home"] if len(comparable) > 1 else ["all"]
     set_aside = asyncio.run(_set_aside_records(settings, bundle.bundle_id, min(comparable, default=0)))
     arena = Arena(max(1, history.records), bundle.manifest.state_width, bundle.manifest.representation_width)
-    recompute = Recompute(Processor(bundle, Stepper(bundle), arena), topic, stored, set_aside, found)
+    processor = Processor(bundle, Stepper(bundle), arena, user_ttl_ms=settings.user_ttl_ms)
+    recompute = Recompute(processor, topic, stored, set_aside, found)
     asyncio.run(_step_all(history, passes, recompute))
     # Retention may have deleted records meanwhile.
     start_offsets = history.starts(describe_topic(settings, topic.name))
-    recompute.compare(start_offsets, damaged)
+    expired_before_ms = None if settings.user_ttl_ms is None else int(time.time() * 1000) - settings.user_ttl_ms
+    recompute.compare(start_offsets, damaged, expired_before_ms)
     _report_rows_without_events(recompute, start_offsets, stored, found)
     return found, recompute
 

@@ -17,6 +17,7 @@ from encoder.data.events import BehaviorEvent
 from streams.engine.arena import Arena
 from streams.engine.codec import Rejected, Skipped
 from streams.engine.planning.candidates import CandidateEvents, Candidates, Erased, Part
+from streams.engine.planning.expiry import begin_anew
 from streams.engine.planning.repeats import digests, doubtful_rows, remember, repeats
 from streams.engine.planning.rows import Rows
 from streams.engine.planning.times import shifted, times
@@ -56,6 +57,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     already_applied: int  # records
     skipped: list[Skipped]  # records that are no events by the mapping
     dropped: list[DroppedField]  # optional fields that the events of the batch lost
+    expired: int = 0  # histories that ended because their users stayed away too long
 
     def changed_rows(self) -> Integers:
         """(m,) int64, the indices of the rows to store."""
@@ -69,11 +71,16 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 class Planner:
     """Plans micro-batches against what an arena holds of their users."""
 
-    def __init__(self, items: Mapping[str, int], actions: Mapping[str, int], arena: Arena) -> None:
-        """items, actions: the index of each name in the vocabulary. Index 0 stands for every unknown name."""
+    def __init__(
+        self, items: Mapping[str, int], actions: Mapping[str, int], arena: Arena, user_ttl_ms: int | None = None
+    ) -> None:
+        """items, actions: the index of each name in the vocabulary. Index 0 stands for every unknown name. user_ttl_ms:
+        how long a user may stay away before the user's history expires, None without a limit.
+        """
         self._items = items
         self._actions = actions
         self._arena = arena
+        self._user_ttl_ms = user_ttl_ms
 
     def plan(self, parts: Sequence[Part]) -> Planned:
         """Plan these records as if part after part were applied alone."""
@@ -82,6 +89,10 @@ class Planner:
         candidates.reject_strays()
         replayed = candidates.offset <= rows.offset[candidates.row]
         candidates.drop_applied(replayed, replayed)
+        expired = 0
+        if self._user_ttl_ms is not None:
+            expired = begin_anew(candidates, self._user_ttl_ms)
+            rows = candidates.rows
         digest, groups = digests(candidates.outcome), Groups(candidates.row)
         if len(doubtful := doubtful_rows(rows, groups, candidates.offset, digest)):
             replayed, sent_twice = repeats(rows, doubtful, groups, candidates.offset, digest)
@@ -99,6 +110,7 @@ class Planner:
             already_applied=candidates.already_applied,
             skipped=candidates.skipped,
             dropped=[one for part in parts for one in part.dropped],
+            expired=expired,
         )
 
     def _apply(self, rows: Rows, events: CandidateEvents, groups: Groups) -> AppliedEvents:
@@ -117,6 +129,9 @@ class Planner:
         rows.steps[touched] += groups.lengths
         rows.offset[touched] = events.offset[order[last]]
         rows.last_time_ms[touched] = latest[last]
+        if len(touched):
+            newest_ms = np.maximum.reduceat(events.timestamp_ms[order], starts)
+            rows.last_record_ms[touched] = np.maximum(rows.last_record_ms[touched], newest_ms)
         rows.last_item[touched] = item_id[last]
         rows.changed[touched] = True
         item, action = self._items.get, self._actions.get

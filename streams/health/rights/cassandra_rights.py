@@ -8,9 +8,9 @@ below the resource (https://cassandra.apache.org/doc/5.0/cassandra/managing/oper
 from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
-from streams.health.rights.kafka_rights import ERASURES, LOOKALIKES, PAGE
+from streams.health.rights.kafka_rights import ERASURES, LOOKALIKES, PAGE, RECEIPT
 from streams.health.rights.roles import Role
-from streams.store.cql_schema import item_vectors_table, representations_table, stored_name
+from streams.store.cql_schema import PENDING_ERASURES_TABLE, item_vectors_table, representations_table, stored_name
 
 Permission = Literal["SELECT", "MODIFY"]
 
@@ -70,13 +70,15 @@ def cassandra_rights(keyspace: str, role: Role, width: int) -> list[CassandraRig
     if role == "verify":
         return select(rows, "mappings", "sources", "behavior_topic")
     if role == "erase":
-        return select(rows, *of_history)
+        return [*select(rows, *of_history), *select(PENDING_ERASURES_TABLE, uses=(RECEIPT,))]
+    if role == "subject":
+        return select(rows, PENDING_ERASURES_TABLE, "sources", "behavior_topic", "bundles")
     if role == "bundles":
         return select(rows, *of_history, "item_vectors_stored", "active_bundle", "promotions")
     if role in ("promote", "rollback"):
         return [*select(*of_history, "item_vectors_stored", "mappings"), *both("active_bundle", "promotions")]
     if role == "retire":
-        changed = ("bundles", "active_bundle", "item_vectors_stored", "mappings", "pending_erasures")
+        changed = ("bundles", "active_bundle", "item_vectors_stored", "mappings", PENDING_ERASURES_TABLE)
         return [*both(rows, item_vectors_table(width), *changed), *select("sources", "behavior_topic")]
     return []
 

@@ -22,7 +22,7 @@ LOOKALIKES, FROZEN, PAGE, ERASURES, EXPLANATIONS = (
     "erasures",
     "explanations of users",
 )
-CATALOGUE, RESEND = "filters by the catalogue", "--resend"
+CATALOGUE, RESEND, RECEIPT, EXPIRY = "filters by the catalogue", "--resend", "--receipt", "user_ttl_days"
 SOURCE = "<source>"  # stands for the topic that `thalweg rekey` reads
 
 
@@ -128,6 +128,7 @@ def _worker(settings: Settings) -> list[KafkaRight]:
         _groups(settings, "Read"),
         KafkaRight("transactional-id", group_prefix(settings), "Write", is_prefix=True),
         *_topics("DescribeConfigs", *checked, use=CHECK_OF_SETTINGS),
+        *_topics("Read", settings.updates_topic, use=EXPIRY),
     ]
 
 
@@ -198,8 +199,20 @@ def _dlq(settings: Settings) -> list[KafkaRight]:
     ]
 
 
+def _subject(settings: Settings) -> list[KafkaRight]:
+    written = (settings.evaluation_topic, settings.updates_topic, settings.predictions_topic)
+    return _topics("Read", settings.behavior_topic, settings.dead_letter_topic, *written)
+
+
 def _erase(settings: Settings) -> list[KafkaRight]:
-    return [*_replay(settings), _groups(settings, "Describe")]
+    written = (settings.evaluation_topic, settings.updates_topic, settings.predictions_topic)
+    read = (settings.dead_letter_topic, *written)
+    return [
+        *_replay(settings),
+        _groups(settings, "Describe"),
+        *_topics("Read", *read, use=RECEIPT),
+        *_topics("DescribeConfigs", settings.behavior_topic, *read, use=RECEIPT),
+    ]
 
 
 def _bundles(settings: Settings) -> list[KafkaRight]:
@@ -236,5 +249,6 @@ _RIGHTS = {
     "promote": _promote,
     "rollback": _bundles,
     "retire": _retire,
+    "subject": _subject,
     "archive": _archive,
 }

@@ -11,6 +11,7 @@ Role = Literal[
     "verify",
     "dlq",
     "erase",
+    "subject",
     "rekey",
     "bundles",
     "promote",

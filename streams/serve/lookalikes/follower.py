@@ -29,6 +29,7 @@ POLL_TIMEOUT_MS = 200
 FETCH_WAIT_MS = 200  # the broker answers after this time at the latest, so the age of an idle index stays small
 RETRY_S = 1.0
 TOPICS_EVERY_S = 2.0  # between looks at which topics there are
+REREAD_AFTER_MS = 3_600_000  # Kafka keeps a tombstone for at least delete.retention.ms, which is a day by default
 ENDS_WITHIN_S = 3.0  # after the stop; a client of Kafka that takes longer is left alone
 
 
@@ -43,6 +44,7 @@ class LookalikeFollower:
         self._settings = settings
         self._topic_of = topic_of
         self._complete_at_ms: int | None = None
+        self._is_read = False  # whether the topic was read to its end since the last beginning
         self._updates = UpdateReader(settings)
         self._stop = threading.Event()
 
@@ -127,6 +129,7 @@ class LookalikeFollower:
                 topics = await self._topics(consumer)
             consumer.subscribe(sorted(topics))
             looked_s = time.monotonic()
+            self._begin_reading()
             while True:
                 fetched = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=POLL_RECORDS)
                 for records in fetched.values():
@@ -152,8 +155,17 @@ class LookalikeFollower:
             return set(known)
         return wanted & set(await consumer.topics())
 
+    def _begin_reading(self) -> None:
+        for index in self.indexes.values():
+            index.begin_reading()
+        self._is_read = False
+
     async def _look(self, consumer: AIOKafkaConsumer) -> None:
-        """See how far the indexes are. A partition that the broker has not answered for yet is not read to its end."""
+        """See how far the indexes are. A partition that the broker has not answered for yet is not read to its end.
+
+        After REREAD_AFTER_MS without every update, the topic is read from its beginning again, because compaction may
+        have deleted tombstones meanwhile.
+        """
         behind, answered_ms = 0, []
         for partition in consumer.assignment():
             at_ms, end = consumer.last_poll_timestamp(partition), consumer.last_stable_offset(partition)
@@ -163,4 +175,12 @@ class LookalikeFollower:
             behind += max(0, end - await consumer.position(partition))
         self.records_behind = behind
         if not behind and answered_ms:
-            self._complete_at_ms = min(answered_ms)
+            before_ms, self._complete_at_ms = self._complete_at_ms, min(answered_ms)
+            if self._is_read and before_ms is not None and self._complete_at_ms - before_ms > REREAD_AFTER_MS:
+                self._begin_reading()
+                await consumer.seek_to_beginning()
+                return
+            if not self._is_read:
+                self._is_read = True
+                for index in self.indexes.values():
+                    index.end_reading()

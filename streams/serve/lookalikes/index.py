@@ -34,6 +34,8 @@ class LookalikeIndex:
         self._most_users = most_users
         self._row_of: dict[str, int] = {}
         self._user_of: list[str] = []
+        self._reading = 0  # the number of the reading of the topic that goes on
+        self._reading_of: list[int] = []  # the last reading that had the user, by row
         self._blocks: list[NDArray[np.float32]] = []  # (BLOCK_USERS, W) of length 1 each
         self._lock = threading.Lock()
 
@@ -54,20 +56,29 @@ class LookalikeIndex:
                         self.is_full = True
                         continue
                     row = self._add(user_id)
+                self._reading_of[row] = self._reading
                 self._blocks[row // BLOCK_USERS][row % BLOCK_USERS] = direction
 
     def remove(self, user_id: str) -> None:
         """Forget a user. The last row takes the place of the user's row."""
         with self._lock:
-            row = self._row_of.pop(user_id, None)
-            if row is None:
-                return
-            last, last_user = len(self._user_of) - 1, self._user_of.pop()
-            moved = self._blocks[last // BLOCK_USERS][last % BLOCK_USERS]
-            if row != last:
-                self._blocks[row // BLOCK_USERS][row % BLOCK_USERS] = moved
-                self._user_of[row], self._row_of[last_user] = last_user, row
-            moved[:] = 0
+            self._remove(user_id)
+
+    def begin_reading(self) -> None:
+        """Note that the topic is read from its beginning, over the users that are there."""
+        with self._lock:
+            self._reading += 1
+
+    def end_reading(self) -> None:
+        """Forget the users whom this reading has not had.
+
+        Compaction deletes the tombstone of an erased user after a time. A reader that was away for longer sees neither
+        the user nor the tombstone.
+        """
+        with self._lock:
+            pairs = zip(self._user_of, self._reading_of, strict=True)
+            for user_id in [user_id for user_id, reading in pairs if reading != self._reading]:
+                self._remove(user_id)
 
     def nearest(self, representations: Sequence[NDArray[np.float32]], count: int) -> list[Nearest]:
         """The `count` users with the highest cosine for each of B representations, (R,) float32 each."""
@@ -84,11 +95,23 @@ class LookalikeIndex:
                     rows[place], best[place] = _merged(rows[place], best[place], row, number * BLOCK_USERS, count)
             return [Nearest([self._user_of[row] for row in r.tolist()], b) for r, b in zip(rows, best, strict=True)]
 
+    def _remove(self, user_id: str) -> None:
+        row = self._row_of.pop(user_id, None)
+        if row is None:
+            return
+        last, last_user, last_reading = len(self._user_of) - 1, self._user_of.pop(), self._reading_of.pop()
+        moved = self._blocks[last // BLOCK_USERS][last % BLOCK_USERS]
+        if row != last:
+            self._blocks[row // BLOCK_USERS][row % BLOCK_USERS] = moved
+            self._user_of[row], self._row_of[last_user], self._reading_of[row] = last_user, row, last_reading
+        moved[:] = 0
+
     def _add(self, user_id: str) -> int:
         row = len(self._user_of)
         if row == len(self._blocks) * BLOCK_USERS:
             self._blocks.append(np.zeros((BLOCK_USERS, self.width), np.float32))
         self._user_of.append(user_id)
+        self._reading_of.append(self._reading)
         self._row_of[user_id] = row
         return row
 

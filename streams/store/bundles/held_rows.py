@@ -1,16 +1,13 @@
 """What a keyspace holds of one user, over all bundles. A keyspace that does not exist holds nothing."""
 
-import re
 from typing import NamedTuple
 
 from streams.config.errors import StateFormatError
 from streams.engine.epochs import Epoch
 from streams.engine.state_cell import StoredPosition, decode_position, owner_crc
-from streams.store.cql_schema import stored_name
+from streams.store.cql_schema import is_representations_table, stored_name
 from streams.store.registry import Registry
 from streams.store.session import Session
-
-_TABLE = re.compile(r"representations_\d+")  # of any width, see `representations_table` in streams/store/cql_schema.py
 
 
 class HeldRow(NamedTuple):
@@ -31,7 +28,7 @@ class HeldRows:
     def rows(self, user_id: str) -> list[HeldRow]:
         """The rows of the user in every table of representations, of known and of unknown bundles."""
         found = []
-        for table in filter(_TABLE.fullmatch, self._tables()):
+        for table in filter(is_representations_table, self._tables()):
             query = f"SELECT bundle_id, representation, state FROM {self._keyspace}.{table} WHERE user_id = %s"
             for bundle_id, representation, cell in self._session.execute(f"read {table}", query, [user_id]):
                 found.append(HeldRow(bundle_id, _position(bundle_id, user_id, representation, cell)))

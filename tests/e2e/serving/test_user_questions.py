@@ -17,6 +17,7 @@ from streams.engine.codec import ContractDecoder
 from streams.local import LocalServices
 from streams.serve.client import ApiError, Client
 from streams.serve.explanations import history
+from streams.serve.lookalikes.follower import LookalikeFollower
 from streams.serve.scoring import active_model
 from streams.serve.scoring.active_model import ActiveModel
 from streams.serve.scoring.scorer import TopQuery
@@ -112,6 +113,26 @@ def test_lookalikes_are_the_nearest_rows_and_an_erased_user_is_none(served: tupl
     wait_until(lambda: server.ask("/v1/users/user-4/lookalikes")["index_users"] == 39, server)
     deployment.send([record(event("again", nearest, "item-2", time_ms=11 * 10**11))])
     wait_until(lambda: server.ask("/v1/users/user-4/lookalikes")["index_users"] == 40, server)
+
+
+def test_an_index_that_was_long_away_forgets_users_whose_tombstones_are_gone(
+    served: tuple[Deployment, Server],
+) -> None:
+    deployment, server = served
+    follower = LookalikeFollower(deployment.settings, [deployment.bundle])
+    index = follower.indexes[deployment.bundle.bundle_id]
+
+    async def follow() -> None:
+        async with follower.following():
+            await asyncio.to_thread(wait_until, lambda: follower.age_ms is not None, server)
+            users = len(index)
+            index.put(["erased-long-ago"], np.ones((1, index.width), np.float32))
+            await asyncio.sleep(1)
+            assert len(index) == users + 1, "nothing tells the index of the user"
+            follower._complete_at_ms = 0
+            await asyncio.to_thread(wait_until, lambda: len(index) == users, server)
+
+    asyncio.run(follow())
 
 
 def shown(server: Server) -> set[str]:

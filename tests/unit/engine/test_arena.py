@@ -29,6 +29,16 @@ def test_the_least_recently_used_users_with_stored_rows_are_evicted() -> None:
     assert {"b", "c"} <= {name for name, _ in arena.users()}
 
 
+def test_users_whose_last_record_is_old_and_whose_rows_are_stored_are_dropped() -> None:
+    arena = Arena(4, 2, 3)
+    for user, last_record_ms, batch in (("old", 10, 1), ("new", 99, 1), ("unstored", 10, 5), ("unknown", -1, 1)):
+        slot = arena.allocate(user)
+        arena.partition[slot], arena.last_record_ms[slot], arena.last_used[slot] = 0, last_record_ms, batch
+    assert arena.drop_absent(50, stored_up_to=4) == 1
+    assert {user for user, _ in arena.users()} == {"new", "unstored", "unknown"}
+    assert not arena.was_evicted("old"), "the row may expire, so nobody may miss it"
+
+
 def test_users_whose_rows_are_not_stored_are_not_evicted() -> None:
     arena = Arena(2, 2, 3)
     arena.insert([user("a"), user("b")], 0, 5)

@@ -31,9 +31,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny", items=50, for_gpu=True)
 
 
-def record(offset: int, user: str, item: str | None) -> Record:
+def record(offset: int, user: str, item: str | None, timestamp_ms: int = 10**12) -> Record:
     if item is None:
-        return Record(user.encode(), None, offset, 10**12)
+        return Record(user.encode(), None, offset, timestamp_ms)
     value = {
         "event_id": f"e{offset}",
         "user_id": user,
@@ -41,15 +41,17 @@ def record(offset: int, user: str, item: str | None) -> Record:
         "action": "view",
         "event_time_ms": offset * 900,
     }
-    return Record(user.encode(), msgspec.json.encode(value), offset, 10**12)
+    return Record(user.encode(), msgspec.json.encode(value), offset, timestamp_ms)
 
 
-def pair(bundle: Bundle, capacity: int = CAPACITY) -> tuple[Processor, DeviceProcessor, ResidentStates]:
+def pair(
+    bundle: Bundle, capacity: int = CAPACITY, user_ttl_ms: int | None = None
+) -> tuple[Processor, DeviceProcessor, ResidentStates]:
     """Return two processors of the same bundle, one with states in the CPU's memory and one with states on a device."""
     widths, stepper = (bundle.manifest.state_width, bundle.manifest.representation_width), Stepper(bundle)
     memory = ResidentStates(bundle, capacity + ROWS_AN_EVENT * BATCH, on_cpu=cuda_failure() is not None)
-    on_device = DeviceProcessor(bundle, stepper, Arena(capacity, *widths), memory)
-    return Processor(bundle, stepper, Arena(capacity, *widths)), on_device, memory
+    on_device = DeviceProcessor(bundle, stepper, Arena(capacity, *widths), memory, user_ttl_ms=user_ttl_ms)
+    return Processor(bundle, stepper, Arena(capacity, *widths), user_ttl_ms=user_ttl_ms), on_device, memory
 
 
 def assert_same(one: Scored, other: Scored) -> None:
@@ -90,6 +92,26 @@ def test_results_are_the_same_with_erasures_evictions_restores_and_lost_partitio
             for on in (plain, on_device):
                 on.arena.drop_partitions([0])
     assert len(on_device.arena) > 0
+
+
+def test_results_are_the_same_with_histories_that_expire(bundle: Bundle) -> None:
+    rng = np.random.default_rng(1)
+    plain, on_device, memory = pair(bundle, user_ttl_ms=1_000)
+    stored: list[Any] = [MemoryStore(), MemoryStore()]
+    offset, now_ms, expired = 0, 10**12, 0
+    for sequence in range(1, 30):
+        records = []
+        for _ in range(rng.integers(1, BATCH + 1)):
+            now_ms += int(rng.choice([1, 20, 1_500], p=[0.5, 0.4, 0.1]))
+            item = None if rng.random() < 0.05 else f"item-{rng.integers(1, 60)}"
+            records.append(record(offset, f"u{rng.integers(12)}", item, now_ms))
+            offset += 1
+        results = [feed(on, rows, records, sequence) for on, rows in zip((plain, on_device), stored, strict=True)]
+        assert_same(*results)
+        expired += results[0].expired
+        np.testing.assert_array_equal(memory.read(np.arange(CAPACITY))[0], on_device.arena.state)
+        assert not memory.read(np.arange(CAPACITY, memory.capacity))[0].any()
+    assert expired > 50
 
 
 def test_the_row_of_an_erased_user_on_the_device_is_cleared_with_the_batch(bundle: Bundle) -> None:

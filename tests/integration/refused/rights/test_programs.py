@@ -30,7 +30,10 @@ from tests.tools.rights.users import (
 from tests.tools.serving import Server
 
 SWITCHING: tuple[Role, ...] = ("bundles", "promote", "rollback", "retire")
-PROGRAMS: tuple[Role, ...] = ("replay", "items", "verify", "dlq", "erase", "monitor", "serve", "archive", *SWITCHING)
+PROGRAMS: tuple[Role, ...] = (
+    *("replay", "items", "verify", "dlq", "erase", "subject", "monitor", "serve", "archive"),
+    *SWITCHING,
+)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,11 @@ def test_commands_run_with_their_rights(run_as: Callable[..., str], tmp_path: Pa
     assert '"sent": 20' in run_as("replay", "replay", str(log), "--json")
     assert '"sent": 1' in run_as("items", "items", str(items), "--json")
     assert "has no worker" in run_as("erase", "erase", "user-3", "--timeout", "0", code=1)
+    assert '"kind": "failed"' not in run_as("subject", "subject", "user-3", "--json")
+    limited = json.loads(run_as("dlq", "subject", "user-3", "--json", code=1))
+    failed = {one["place"] for one in limited["not_looked_at"] if one["kind"] == "failed"}
+    assert any(place.startswith("topic ") for place in failed)
+    assert any(place.startswith(("table ", "keyspace ")) for place in failed)
     assert '"deleted":0' in run_as("archive", "archive", "--to", str(tmp_path / "archive"), "--json")
     assert '"records":200' in run_as("monitor", "monitor", "--until-idle", "1", "--json")
 

@@ -77,6 +77,23 @@ def test_fewer_users_than_wanted_and_none_at_all_are_answers() -> None:
     assert index.nearest([np.ones(WIDTH, np.float32)], 5)[0].user_id == []
 
 
+def test_a_user_who_is_missing_in_a_later_reading_is_forgotten() -> None:
+    """Compaction has deleted the user's updates and the tombstone while nobody read the topic."""
+    index, draw = LookalikeIndex(4), np.random.default_rng(5)
+    vectors = {f"u{n}": draw.normal(size=4).astype(np.float32) for n in range(40)}
+    index.begin_reading()
+    index.put(list(vectors), np.stack(list(vectors.values())))
+    index.end_reading()
+    assert len(index) == 40
+    index.begin_reading()
+    left = {name: vector for name, vector in vectors.items() if name not in ("u0", "u17", "u39")}
+    index.put(["u39"], vectors["u39"][None])
+    index.remove("u39")
+    index.put(list(left), np.stack(list(left.values())))
+    index.end_reading()
+    assert_nearest(index, left, vectors["u0"], 50)
+
+
 def test_a_full_index_leaves_new_users_out_and_says_so() -> None:
     index = LookalikeIndex(WIDTH, most_users=2)
     index.put(["a", "b"], np.eye(2, WIDTH, dtype=np.float32))

@@ -7,16 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 from kafka import KafkaProducer
-from kafka.admin import ConfigResource, ConfigResourceType
 
 from streams import cli
 from streams.broker.partitioners.rules import PARTITIONERS
-from streams.broker.topics import broker_admin, describe_topic
 from streams.commands.dead_letters.contents import read_contents
 from streams.contracts.dead_letters import ERASED_HEADER, decode_headers
 from streams.store.store import open_store
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, event, record
+from tests.support.topics import compact_topic
 
 COMPACTED_WITHIN_S = 40.0
 DIES_WITHIN_S = 30.0
@@ -52,7 +51,7 @@ def test_an_erasure_removes_the_user_everywhere_and_later_events_start_a_new_his
     assert len(markers) == 2
     assert all(b"gone" not in part for r in markers for part in (r.key, r.value, *(v for _, v in r.headers)))
 
-    compact(deployment)
+    compact_topic(deployment.settings, deployment.settings.updates_topic)
     deadline = time.monotonic() + COMPACTED_WITHIN_S
     while left := [r.value for r in deployment.records(deployment.settings.updates_topic) if r.key.endswith(b"gone")]:
         if all(value is None for value in left):
@@ -200,28 +199,3 @@ def test_erase_says_which_bundle_still_holds_the_user_and_what_to_do(
         updates = one.last_updates()
         assert updates["gone"] is None
         assert updates["stays"] is not None
-
-
-def compact(deployment: Deployment) -> None:
-    """Make the broker compact the updates topic now.
-
-    The broker compacts only closed segments, and a later record closes a segment.
-    """
-    topic = deployment.settings.updates_topic
-    options = {
-        "segment.ms": "1000",
-        "min.cleanable.dirty.ratio": "0.001",
-        "delete.retention.ms": "100",
-        "max.compaction.lag.ms": "1000",
-    }
-    with broker_admin(deployment.settings) as admin:
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, options)])
-    time.sleep(1.5)
-    partitions = describe_topic(deployment.settings, topic).partitions
-    producer = KafkaProducer(bootstrap_servers=deployment.settings.broker)
-    for number in range(2):
-        for partition in range(partitions):
-            producer.send(topic, key=b"other-%d" % number, value=b"{}", partition=partition)
-        producer.flush()
-        time.sleep(1.5)
-    producer.close()

@@ -1,0 +1,53 @@
+"""The rows of an archive that name a user, and their removal after an erasure. Loads pyarrow when it is called."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from streams.archive.opening import check_packages, open_reader
+from streams.broker.decoding.record_decoder import open_decoder
+from streams.commands.subject.report import HeldRecord
+from streams.config.settings import Settings
+
+if TYPE_CHECKING:
+    from streams.archive.removal import WrittenAnew
+
+
+class Removal(NamedTuple):
+    """What a removal did. rows_left: rows of the user from after the erasure."""
+
+    files: "Sequence[WrittenAnew]"
+    rows_left: int
+
+
+def archived_rows(address: str, user_id: str) -> list[dict[str, Any]]:
+    """The rows of the user, with the columns of the archive.
+
+    Raises InputError where there is no archive, SettingsError without the packages, and ArchiveError.
+    """
+    reader = open_reader(address)
+    from streams.archive.removal import find_user
+
+    return [row for table in find_user(reader, user_id) for row in table.to_pylist()]
+
+
+def remove_from_archive(settings: Settings, address: str, user_id: str, erasures: Sequence[HeldRecord]) -> Removal:
+    """Archive the topic up to its present end, then remove the user's rows up to the last of these erasures.
+
+    Without the first step, the archive would get the user's last records later. Raises InputError where the archive
+    belongs to another topic or misses records, and where another process changes it. Raises SettingsError without the
+    packages, ArchiveError and BrokerError.
+    """
+    check_packages()
+    from streams.archive.files import open_files
+    from streams.archive.removal import Erasure, remove_user
+    from streams.commands.archive.archiving import Archiving
+
+    reader = open_reader(address)
+    Archiving(settings, open_files(address), open_decoder(settings), accept_gaps=False).run()
+    files = [
+        file
+        for one in erasures
+        for file in remove_user(reader, user_id, Erasure(one.partition, one.offset, one.timestamp_ms))
+    ]
+    reader.refresh()
+    return Removal(files, len(archived_rows(address, user_id)))

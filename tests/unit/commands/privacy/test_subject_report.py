@@ -1,0 +1,49 @@
+"""Rows and records as values of the document of `thalweg subject`."""
+
+from datetime import datetime
+from types import SimpleNamespace
+
+import msgspec
+import numpy as np
+
+from streams.commands.subject.report import NotLookedAt, SubjectReport, held_record, readable_row
+
+ROW = {
+    "user_id": "ann",
+    "bundle_id": "gru-a",
+    "representation": np.array([0.5, -1.0], ">f4").tobytes(),
+    "recent_items": np.array([2, 1, -1], ">i4").tobytes(),
+    "bought_items": None,
+    "steps": 3,
+    "written_at": datetime(2026, 11, 29, 12, 0),
+    "state": b"\x02\xff",
+}
+
+
+def test_a_row_of_a_bundle_that_is_at_hand_names_its_items() -> None:
+    found = readable_row("representations_2", ROW, {"gru-a": ["", "shoe", "hat"]})
+    assert found["representation"] == [0.5, -1.0]
+    assert found["recent_items"] == ["hat", "shoe", None]
+    assert found["bought_items"] is None
+    assert found["state"] == {"base64": "Av8="}
+    assert found["written_at"] == "2026-11-29T12:00:00Z"
+    msgspec.json.encode(found)
+
+
+def test_a_row_of_another_bundle_keeps_the_numbers_of_its_items() -> None:
+    assert readable_row("representations_2", ROW, {"gru-b": ["", "shoe"]})["recent_items"] == [2, 1, -1]
+
+
+def test_bytes_that_are_no_text_stay_bytes() -> None:
+    record = SimpleNamespace(partition=1, offset=2, timestamp=3, key=b"ann", value=b"\xff", headers=[("h", None)])
+    found = held_record(record, "dead letter", certain=False)
+    assert (found.key, found.value, found.headers) == ("ann", {"base64": "/w=="}, [("h", None)])
+    assert not found.certain
+
+
+def test_only_what_could_have_been_read_makes_a_report_incomplete() -> None:
+    for kind, is_complete in (("failed", False), ("open", False), ("deleted", True), ("unlikely", True)):
+        report = SubjectReport(
+            user_id="ann", stored_id="ann", asked_at_ms=0, not_looked_at=[NotLookedAt("x", kind, "y")]
+        )  # type: ignore[arg-type]
+        assert report.is_complete == is_complete
