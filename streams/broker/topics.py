@@ -12,7 +12,6 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import (
     ClusterAuthorizationFailedError,
-    GroupIdNotFoundError,
     InvalidPartitionsError,
     KafkaError,
     TopicAlreadyExistsError,
@@ -204,15 +203,6 @@ def topic_exists(settings: Settings, name: str) -> bool:
     """Raises BrokerError."""
     with broker_admin(settings) as admin:
         return name in admin.list_topics()
-
-
-def count_members(settings: Settings, group_id: str) -> int:
-    """The number of running members of a consumer group. Raises BrokerError."""
-    with broker_admin(settings) as admin:
-        try:
-            return len(admin.describe_groups([group_id])[group_id].get("members") or ())
-        except GroupIdNotFoundError:
-            return 0
 
 
 class TopicIdReader:

@@ -12,7 +12,7 @@ from export.runtime.queries import bought_of_states, recent_of_states
 from streams.contracts.dead_letters import dead_letter, erasure_marker
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import event_id, record_id
-from streams.contracts.hidden_letters import Hiding
+from streams.contracts.privacy.hidden_letters import Hiding
 from streams.contracts.representation_updates import RepresentationUpdate, tombstone_keys, update_keys
 from streams.engine.codec import Rejected
 from streams.engine.epochs import EpochView

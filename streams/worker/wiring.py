@@ -18,7 +18,7 @@ from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.publisher import Publisher
 from streams.broker.topics import ensure_topics
 from streams.config.settings import Settings
-from streams.contracts.hidden_letters import Hiding
+from streams.contracts.privacy.hidden_letters import Hiding
 from streams.engine.arena import Arena
 from streams.engine.codec import RecordDecoder
 from streams.engine.device import ROWS_AN_EVENT, DeviceProcessor

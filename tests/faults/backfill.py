@@ -24,7 +24,7 @@ from tests.support.deployment import Deployment, environment_of, run_thalweg, tr
 STAGES = ("write", "update", "publish", "erase", "drop_passed", "read")  # The first run reads no row.
 MOMENTS = ("before", "during", "after")
 LIMIT_S = 120.0
-COMMAND = [sys.executable, "-m", "tests.faults.backfill_main", "--from"]
+COMMAND = [sys.executable, "-m", "tests.faults.programs.backfill_main", "--from"]
 
 
 def main() -> int:

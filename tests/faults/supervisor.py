@@ -23,10 +23,10 @@ Environment = Mapping[str, str]
 
 
 class FaultWorker(WorkerProcess):
-    """One process of a worker. It runs the production code, started by `tests.faults.worker_main`."""
+    """One process of a worker. It runs the production code, started by `tests.faults.programs.worker_main`."""
 
     def __init__(self, settings: Settings, log: Path, faults: Environment, options: Sequence[str] = ()) -> None:
-        command = [sys.executable, "-m", "tests.faults.worker_main", *options]
+        command = [sys.executable, "-m", "tests.faults.programs.worker_main", *options]
         super().__init__(settings, log, command, {"PYTHONPATH": str(ROOT), **faults})
 
     def children(self) -> list[int]:

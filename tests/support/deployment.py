@@ -125,7 +125,7 @@ class Deployment:
         folder.mkdir()
         if fault is None:
             return WorkerProcess(self.settings, folder / "worker.log")
-        command = (sys.executable, "-m", "tests.faults.worker_main")
+        command = (sys.executable, "-m", "tests.faults.programs.worker_main")
         environment = {"FAULT_POINT": fault, "FAULT_CALL": "1"}
         return WorkerProcess(self.settings, folder / "worker.log", command, environment)
 

@@ -2,8 +2,8 @@
 
 from streams.config.key_file import read_key_file
 from streams.config.settings import Settings
-from streams.contracts.hidden_letters import Hiding
-from streams.contracts.pseudonyms import Pseudonyms
+from streams.contracts.privacy.hidden_letters import Hiding
+from streams.contracts.privacy.pseudonyms import Pseudonyms
 
 
 def open_pseudonyms(settings: Settings) -> Pseudonyms | None:

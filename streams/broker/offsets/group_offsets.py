@@ -1,4 +1,4 @@
-"""Commits the offsets of a consumer group that has no members."""
+"""Consumer groups from outside: the number of their members, and commits for a group that has none."""
 
 import contextlib
 import uuid
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kafka import TopicPartition
-from kafka.errors import KafkaError, NoError, UnknownMemberIdError
+from kafka.errors import GroupIdNotFoundError, KafkaError, NoError, UnknownMemberIdError
 from kafka.structs import OffsetAndMetadata
 
 from streams.broker.error_codes import describe
@@ -58,3 +58,12 @@ class GroupOffsets:
     def close(self) -> None:
         self._admin = None
         self._connection.close()
+
+
+def count_members(settings: Settings, group_id: str) -> int:
+    """The number of running members of a consumer group. Raises BrokerError."""
+    with broker_admin(settings) as admin:
+        try:
+            return len(admin.describe_groups([group_id])[group_id].get("members") or ())
+        except GroupIdNotFoundError:
+            return 0

@@ -17,9 +17,9 @@ from streams.archive.reader import ArchiveReader
 from streams.broker.decoding.pseudonym_key import open_hiding
 from streams.broker.decoding.record_decoder import open_decoder
 from streams.broker.decoding.registration import open_update_encoder
-from streams.broker.offsets.group_offsets import GroupOffsets
+from streams.broker.offsets.group_offsets import GroupOffsets, count_members
 from streams.broker.publisher import Publisher
-from streams.broker.topics import Topic, count_members, describe_topic, ensure_topics
+from streams.broker.topics import Topic, describe_topic, ensure_topics
 from streams.commands.backfill.backfill import Backfill
 from streams.commands.backfill.plan import Covered, check_hand_over, passed_offsets, stage
 from streams.commands.backfill.progress import Progress

@@ -10,7 +10,8 @@ from typing import Literal
 import msgspec
 
 from export.runtime.bundle import MANIFEST, Bundle
-from streams.broker.topics import Topic, count_members, describe_topic
+from streams.broker.offsets.group_offsets import count_members
+from streams.broker.topics import Topic, describe_topic
 from streams.config.errors import InputError
 from streams.config.settings import Settings
 from streams.store.bundles.aliases import Aliases

@@ -20,7 +20,7 @@ from streams.contracts.dead_letters import (
     VALUE_BYTES_HEADER,
     epoch_of,
 )
-from streams.contracts.hidden_letters import key_of_content
+from streams.contracts.privacy.hidden_letters import key_of_content
 
 UNKNOWN = -1
 # A value as `encoder.data.contract.quoting` quotes it. A value that is cut ends with an ellipsis. The apostrophe of a

@@ -4,8 +4,8 @@ from collections.abc import Sequence, Set
 from typing import Any, NamedTuple
 
 from streams.contracts.dead_letters import CONTENT_HEADER, OUR_HEADERS, REASON_HEADER, decode_headers
-from streams.contracts.hidden_letters import key_of_content, read_original
-from streams.contracts.pseudonyms import Pseudonyms
+from streams.contracts.privacy.hidden_letters import key_of_content, read_original
+from streams.contracts.privacy.pseudonyms import Pseudonyms
 
 
 class LetterRecord(NamedTuple):

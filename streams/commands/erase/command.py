@@ -18,9 +18,9 @@ from streams.commands.subject.subject import gather
 from streams.config.errors import InputError, StoreError, ThalwegError
 from streams.config.loading import load_settings
 from streams.config.settings import Settings
+from streams.store.bundles.subject_rows import SubjectRows
 from streams.store.cql_schema import PENDING_ERASURES_TABLE
 from streams.store.session import Session
-from streams.store.subject_rows import SubjectRows
 
 TIMEOUT_S = 60.0
 COMMITTED_WITHIN_S = 5.0  # a worker looks every second which erasures are committed

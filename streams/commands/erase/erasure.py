@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from streams.broker.clients import open_producer
+from streams.broker.offsets.group_offsets import count_members
 from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.partitioners.rules import PARTITIONERS
-from streams.broker.topics import Topic, count_members, describe_topic
+from streams.broker.topics import Topic, describe_topic
 from streams.commands.erase.proof import Bundle, Incarnation, Verdict, ends_behind, judge
 from streams.config.errors import InputError
 from streams.config.settings import Settings
 from streams.contracts.behavior_events import ERASE_HEADER
-from streams.contracts.pseudonyms import Pseudonyms, is_pseudonym
+from streams.contracts.privacy.pseudonyms import Pseudonyms, is_pseudonym
 from streams.engine.codec import Rejected, decode
 from streams.store.bundles.held_rows import HeldRow, HeldRows
 from streams.store.session import Session

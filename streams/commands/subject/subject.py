@@ -14,9 +14,9 @@ from streams.config.settings import Settings
 from streams.engine.codec import Rejected, decode
 from streams.engine.epochs import Epoch
 from streams.store.bundles.held_rows import HeldRow, HeldRows
+from streams.store.bundles.subject_rows import SubjectRows
 from streams.store.cql_schema import PENDING_ERASURES_TABLE
 from streams.store.session import Session
-from streams.store.subject_rows import SubjectRows
 
 
 def gather(

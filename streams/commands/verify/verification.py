@@ -17,8 +17,9 @@ from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.broker.decoding.pseudonym_key import open_pseudonyms
 from streams.broker.decoding.record_decoder import open_decoder
+from streams.broker.offsets.group_offsets import count_members
 from streams.broker.topic_reader import read_topic
-from streams.broker.topics import Topic, count_members, describe_topic, topic_exists
+from streams.broker.topics import Topic, describe_topic, topic_exists
 from streams.commands.verify.history import History, open_history
 from streams.commands.verify.recompute import Recompute, Users
 from streams.commands.verify.result import Verification

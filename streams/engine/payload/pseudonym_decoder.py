@@ -12,7 +12,7 @@ import msgspec
 from encoder.data.contract.judge import DroppedField
 from encoder.data.contract.quoting import NOT_SHOWN
 from encoder.data.events import BehaviorEvent
-from streams.contracts.pseudonyms import Pseudonyms
+from streams.contracts.privacy.pseudonyms import Pseudonyms
 from streams.engine.codec import Erasure, Outcome, RecordDecoder, Rejected, Several, Skipped, WithoutUser
 
 WITH_PSEUDONYMS = " with pseudonyms "  # in the name of a decoder, before the fingerprint of the key

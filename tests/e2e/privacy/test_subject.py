@@ -9,7 +9,7 @@ from kafka import KafkaProducer, TopicPartition
 
 from export.runtime.bundle import Bundle
 from streams.broker.topics import broker_admin, describe_topic
-from streams.contracts.pseudonyms import Pseudonyms
+from streams.contracts.privacy.pseudonyms import Pseudonyms
 from streams.local import LocalServices
 from tests.support.deployment import Deployment, event, record, run_thalweg
 

@@ -15,7 +15,8 @@ import pytest
 from export.runtime.bundle import Bundle
 from streams import cli
 from streams.broker.clients import open_producer
-from streams.broker.topics import count_members, ensure_monitor_topics, topic_exists
+from streams.broker.offsets.group_offsets import count_members
+from streams.broker.topics import ensure_monitor_topics, topic_exists
 from streams.commands.bundles.retire import Retirement
 from streams.commands.bundles.standing import open_bundles
 from streams.config.settings import Settings

@@ -36,7 +36,7 @@ def archive(deployment: Deployment, place: str | Path, accept_gaps: bool = False
 
 def kill(deployment: Deployment, place: str | Path, *faults: str) -> None:
     """Run `thalweg archive` for each fault, which kills the run (tests.faults)."""
-    command = [sys.executable, "-m", "tests.faults.archive_main", "--to", str(place)]
+    command = [sys.executable, "-m", "tests.faults.programs.archive_main", "--to", str(place)]
     environment = environment_of(deployment.settings) | {"FAULTS": " ".join(faults), "SEGMENT_ROWS": "60"}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.stdout.splitlines() == [f"{fault} {-signal.SIGKILL}" for fault in faults], ended.stderr

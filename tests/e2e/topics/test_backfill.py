@@ -30,7 +30,7 @@ def archive(deployment: Deployment, folder: Path) -> Path:
 def backfill(deployment: Deployment, folder: Path, code: int = 0, **variables: str) -> str:
     """Run a backfill with small blocks, and return what the command printed."""
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.faults.backfill_main", "--from", str(folder), "--json"],
+        [sys.executable, "-m", "tests.faults.programs.backfill_main", "--from", str(folder), "--json"],
         env=environment_of(deployment.settings) | variables,
         capture_output=True,
         text=True,

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from export.runtime.bundle import Bundle
-from streams.contracts.pseudonyms import Pseudonyms, is_pseudonym
+from streams.contracts.privacy.pseudonyms import Pseudonyms, is_pseudonym
 from streams.local import LocalServices
 from streams.local.process.ports import free_ports
 from streams.store.cql_schema import representations_table

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.faults.archive_main import POINTS
+from tests.faults.programs.archive_main import POINTS
 from tests.faults.registry import scenario
 from tests.faults.trial import Trial
 from tests.support.archives import differences
@@ -21,7 +21,7 @@ def archive_killed(trial: Trial) -> None:
     faults = [f"{point}={draw.randint(1, 3)}" for point in points]
     environment = environment_of(trial.settings) | {"SEGMENT_ROWS": str(SEGMENT_ROWS), "FAULTS": " ".join(faults)}
     killed = 0
-    command = [sys.executable, "-u", "-m", "tests.faults.archive_main", "--to", str(folder)]
+    command = [sys.executable, "-u", "-m", "tests.faults.programs.archive_main", "--to", str(folder)]
     with (
         log.open("w") as errors,
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as runs,

@@ -5,7 +5,7 @@ from typing import Any
 
 from streams.commands.doctor.pseudonym_checks import check_pseudonyms
 from streams.config.settings import Settings
-from streams.contracts.pseudonyms import Pseudonyms
+from streams.contracts.privacy.pseudonyms import Pseudonyms
 
 KEY = bytes(range(32))
 

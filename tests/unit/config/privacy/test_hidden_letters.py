@@ -13,8 +13,8 @@ from streams.commands.dead_letters.letter import Letter, letter_from_record
 from streams.commands.dead_letters.markers import Markers
 from streams.commands.dead_letters.originals import Originals
 from streams.contracts.dead_letters import DeadLetterHeaders, decode_headers
-from streams.contracts.hidden_letters import Hiding
-from streams.contracts.pseudonyms import Pseudonyms
+from streams.contracts.privacy.hidden_letters import Hiding
+from streams.contracts.privacy.pseudonyms import Pseudonyms
 from streams.engine.codec import ContractDecoder
 from streams.engine.outputs import Letter as Written
 from streams.engine.outputs import OutputEncoder

@@ -10,7 +10,7 @@ from streams.broker.decoding.record_decoder import open_decoder
 from streams.config.errors import SettingsError
 from streams.config.loading import load_settings
 from streams.config.settings import Settings
-from streams.contracts.pseudonyms import Pseudonyms
+from streams.contracts.privacy.pseudonyms import Pseudonyms
 
 KEY = bytes(range(32))
 

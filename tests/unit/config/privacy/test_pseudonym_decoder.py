@@ -10,7 +10,7 @@ import pytest
 from encoder.data.contract.judge import DroppedField
 from encoder.data.events import BehaviorEvent
 from streams.contracts.behavior_events import ERASE_HEADER
-from streams.contracts.pseudonyms import Pseudonyms, is_pseudonym
+from streams.contracts.privacy.pseudonyms import Pseudonyms, is_pseudonym
 from streams.engine.codec import ContractDecoder, Erasure, RecordDecoder, Rejected, Several, Skipped, decode_records_of
 from streams.engine.payload.mapped_decoder import PayloadDecoder
 from streams.engine.payload.pseudonym_decoder import PseudonymDecoder

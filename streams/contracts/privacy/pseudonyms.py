@@ -11,7 +11,7 @@ import re
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from streams.contracts.letter_cipher import KEY_BYTES, LetterCipher
+from streams.contracts.privacy.letter_cipher import KEY_BYTES, LetterCipher
 
 PREFIX = "psn-"
 # 128 bits: among 10^9 users, two have one pseudonym with a chance of 1.5e-21.

@@ -1,4 +1,6 @@
-"""Runs `thalweg worker` and kills it (SIGKILL) at a chosen call: `python -m tests.faults.worker_main [OPTIONS]`.
+"""Runs `thalweg worker` and kills it (SIGKILL) at a chosen call.
+
+`python -m tests.faults.programs.worker_main [OPTIONS]` runs one worker.
 
 OPTIONS are those of `thalweg worker`.
 

@@ -1,7 +1,7 @@
 """Runs `thalweg backfill` with small blocks and a commit after each of them, and kills it (SIGKILL) at a chosen call.
 
-`python -m tests.faults.backfill_main ARGUMENTS`, with FAULT_POINT, FAULT_CALL and FAULT_DELAY_MS as of
-`tests.faults.worker_main`. BLOCK_ROWS is the number of rows of a block.
+`python -m tests.faults.programs.backfill_main ARGUMENTS`, with FAULT_POINT, FAULT_CALL and FAULT_DELAY_MS as of
+`tests.faults.programs.worker_main`. BLOCK_ROWS is the number of rows of a block.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 
 from streams.cli import main
 from streams.commands.backfill import backfill
-from tests.faults.worker_main import arm_from_environment
+from tests.faults.programs.worker_main import arm_from_environment
 
 if __name__ == "__main__":
     backfill.BLOCK_ROWS = int(os.environ.get("BLOCK_ROWS", "200"))

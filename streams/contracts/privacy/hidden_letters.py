@@ -17,8 +17,8 @@ from streams.contracts.dead_letters import (
     DeadLetter,
     decode_headers,
 )
-from streams.contracts.letter_cipher import Original
-from streams.contracts.pseudonyms import Pseudonyms
+from streams.contracts.privacy.letter_cipher import Original
+from streams.contracts.privacy.pseudonyms import Pseudonyms
 
 DROPPED = "dropped"
 _ENCRYPTED = "encrypted "  # before the fingerprint of the key

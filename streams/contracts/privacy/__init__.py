@@ -1,0 +1,1 @@
+"""Pseudonyms of users, and encrypted originals of dead letters."""

@@ -1,0 +1,1 @@
+"""Commands of Thalweg that kill themselves at a chosen call."""
