@@ -25,7 +25,7 @@ from streams.commands.backfill.plan import Covered, check_hand_over, passed_offs
 from streams.commands.backfill.progress import Progress
 from streams.commands.backfill.users import Users
 from streams.config.errors import InputError, SettingsError, StoreError
-from streams.config.settings import Settings
+from streams.config.settings import Settings, setting_label
 from streams.engine.arena import Arena
 from streams.engine.epochs import EpochView
 from streams.engine.outputs import OutputEncoder
@@ -43,6 +43,7 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
     """
     start_s, progress = time.monotonic(), Progress()
     group_id = settings.consumer_group_id(bundle.bundle_id)
+    _check_settings(settings)
     decoder, hiding = open_decoder(settings), open_hiding(settings)
     reader = ArchiveReader.open(archive)
     check_broker_rights(settings, "backfill", bundle.bundle_id)
@@ -68,6 +69,15 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
     progress.events_per_s = round(progress.events / progress.elapsed_s, 1)
     progress.peak_mb = round(_peak_mb(), 1)
     return progress
+
+
+def _check_settings(settings: Settings) -> None:
+    """Raises SettingsError for a setting that only workers know."""
+    if settings.user_ttl_days is not None:
+        raise SettingsError(
+            f"{setting_label('user_ttl_days')} is {settings.user_ttl_days}, and a backfill lets no history expire: "
+            "replay the events through a worker of the bundle (`thalweg replay`)"
+        )
 
 
 class _Run:

@@ -92,7 +92,7 @@ def _receipt(
         settings.evaluation_topic,
         settings.dead_letter_topic,
         settings.predictions_topic,
-        settings.updates_topic,
+        *left.updates_topics,
     )
     gc_grace_s, retention = tables.gc_grace_s(), read_retention(settings, topics)
     receipt = make_receipt(settings, sent.at, sent.rows, verdict.lines, verdict.is_proven, left, retention, gc_grace_s)

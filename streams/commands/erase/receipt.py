@@ -132,14 +132,13 @@ def _deleted(settings: Settings, rows_before: Sequence[HeldRow], left: SubjectRe
         if row.bundle_id not in still:
             place = f"keyspace {settings.keyspace}, the bundle's table of representations"
             yield Deleted(place=place, what="the user's row", bundle_id=row.bundle_id)
-    by_key: dict[str, list[tuple[int, int]]] = {}
+    by_key: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for record in left.updates:
         if record.kind == "tombstone":
-            by_key.setdefault(record.key, []).append((record.partition, record.offset))
-    for key, at in by_key.items():
+            by_key.setdefault((record.topic, record.key), []).append((record.partition, record.offset))
+    for (topic, key), at in by_key.items():
         bundle_id = key.partition("/")[0] if "/" in key else None
-        what = "the user's updates, by null values"
-        yield Deleted(place=f"topic {settings.updates_topic}", what=what, bundle_id=bundle_id, at=at)
+        yield Deleted(place=f"topic {topic}", what="the user's updates, by null values", bundle_id=bundle_id, at=at)
 
 
 def _in_topics(
@@ -150,8 +149,9 @@ def _in_topics(
         (settings.evaluation_topic, "evaluation events of the user", left.evaluations),
         (settings.dead_letter_topic, "dead letters that may name the user, and the marker", left.dead_letters),
         (settings.predictions_topic, "predictions of other systems for the user", left.predictions),
-        (settings.updates_topic, "updates of the user, and null values under the user's keys", left.updates),
     ]
+    what_updates = "updates of the user, and null values under the user's keys"
+    held += [(name, what_updates, [u for u in left.updates if u.topic == name]) for name in left.updates_topics]
     for topic, what, records in held:
         place = f"topic {topic}"
         failed = next((one.reason for one in left.not_looked_at if one.place == place and one.kind == "failed"), None)

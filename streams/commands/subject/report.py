@@ -20,6 +20,7 @@ class HeldRecord(msgspec.Struct, frozen=True, kw_only=True):
     False for a dead letter that may name the user somewhere in its content, and whose key is not the user.
     """
 
+    topic: str
     partition: int
     offset: int
     timestamp_ms: int
@@ -54,13 +55,15 @@ class SubjectReport(msgspec.Struct, kw_only=True):
     """Everything that was found of a user. stored_id: the user's id in tables, outputs and archives.
 
     rows, pending_erasures: rows of tables, with the table's name. events, evaluations, updates, predictions,
-    dead_letters: records of the topics. archive: rows of an archive, with its columns.
+    dead_letters: records of the topics. archive: rows of an archive, with its columns. updates_topics: the topics to
+    which the bundles publish.
     """
 
     format: int = FORMAT
     user_id: str
     stored_id: str
     asked_at_ms: int
+    updates_topics: list[str] = []
     rows: list[dict[str, Any]] = []
     pending_erasures: list[dict[str, Any]] = []
     events: list[HeldRecord] = []
@@ -105,6 +108,7 @@ def text_or_base64(value: bytes | None) -> Any:
 def held_record(record: Any, kind: str, decoded: Any = None, certain: bool = True) -> HeldRecord:
     """A record of aiokafka as a part of the document."""
     return HeldRecord(
+        topic=record.topic,
         partition=record.partition,
         offset=record.offset,
         timestamp_ms=record.timestamp,

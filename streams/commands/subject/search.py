@@ -44,7 +44,8 @@ class TopicSearch:
         updates = UpdateReader(settings)
         self._search(settings.behavior_topic, partitions, report.events, self._behavior_match)
         self._search(settings.evaluation_topic, partitions, report.evaluations, lambda: self._by_key("evaluation"))
-        self._search(settings.updates_topic, partitions, report.updates, lambda: self._update_match(updates))
+        for topic in report.updates_topics:
+            self._search(topic, partitions, report.updates, lambda: self._update_match(updates))
         self._search(settings.predictions_topic, None, report.predictions, lambda: self._by_key("prediction"))
         self._search(settings.dead_letter_topic, None, report.dead_letters, self._letter_match)
 

@@ -38,7 +38,12 @@ def gather(
         raise InputError(f"{user_id!r} cannot be a user_id: {outcome.reason}")
     pseudonyms = open_pseudonyms(settings)
     stored_id = user_id if pseudonyms is None else pseudonyms.stored(user_id)
-    report = SubjectReport(user_id=user_id, stored_id=stored_id, asked_at_ms=int(time.time() * 1000))
+    report = SubjectReport(
+        user_id=user_id,
+        stored_id=stored_id,
+        asked_at_ms=int(time.time() * 1000),
+        updates_topics=[settings.updates_topic],
+    )
     held = _read_tables(settings, report, items)
     partitions = None if held is None or all_partitions else _partitions(settings, user_id, *held)
     TopicSearch(settings, report).search(partitions)
@@ -71,6 +76,7 @@ def _read_tables(
     try:
         held = HeldRows(session, settings.keyspace)
         held.check_topic(settings.behavior_topic)
+        report.updates_topics = held.updates_topics(settings.updates_topic)
         tables = SubjectRows(session, settings.keyspace)
         names = tables.tables()
         if not names:

@@ -38,6 +38,12 @@ class HeldRows:
         """The bundles that a worker has ever served."""
         return self._registry.bundle_ids() if "bundles" in self._tables() else []
 
+    def updates_topics(self, first: str) -> list[str]:
+        """The topics with updates of the bundles that are not retired. first: the topic of the first bundle."""
+        records = self._registry.records().values() if "bundles" in self._tables() else ()
+        own = {one.updates_topic for one in records if one.updates_topic is not None and one.retired_at is None}
+        return sorted({first, *own})
+
     def epochs(self, topic: str) -> list[Epoch]:
         """All epochs of topics of this name, in order."""
         return self._registry.epochs(topic) if "sources" in self._tables() else []

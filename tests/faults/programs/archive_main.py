@@ -1,10 +1,10 @@
 """Runs `thalweg archive` again and again, and each run kills itself (SIGKILL) at a chosen call.
 
 `FAULTS="claims:after=1 events:during=2" python -m tests.faults.programs.archive_main --to ADDRESS` makes two runs. A
-fault names the step, the moment and the number of the step's call, counted from 1. The steps are `read` and the folders of an
-archive, `claims`, `events` and `segments`. `during` leaves half of a file in a local folder. SEGMENT_ROWS bounds the
-segments and the polls, so that a small topic has several segments. The runs are forks of this process, which has loaded
-all modules. Each prints a line with its fault and its exit code, which is -9 for a run that was killed.
+fault names the step, the moment and the number of the step's call, counted from 1. The steps are `read` and the folders
+of an archive, `claims`, `events` and `segments`. `during` leaves half of a file in a local folder. SEGMENT_ROWS bounds
+the segments and the polls, so that a small topic has several segments. The runs are forks of this process, which has
+loaded all modules. Each prints a line with its fault and its exit code, which is -9 for a run that was killed.
 """
 
 import os

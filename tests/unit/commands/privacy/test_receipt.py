@@ -16,8 +16,15 @@ COMPACTED = {"cleanup.policy": "compact", "delete.retention.ms": "86400000"}
 LAST_MS = 1_800_000_000_000
 
 
-def held(kind: str, offset: int, timestamp_ms: int = LAST_MS, key: str = "ann") -> HeldRecord:
-    return HeldRecord(partition=1, offset=offset, timestamp_ms=timestamp_ms, kind=kind, key=key, value=None)
+OWN_TOPIC = f"{SETTINGS.updates_topic}.gru-b"
+
+
+def held(
+    kind: str, offset: int, timestamp_ms: int = LAST_MS, key: str = "ann", topic: str = SETTINGS.updates_topic
+) -> HeldRecord:
+    return HeldRecord(
+        topic=topic, partition=1, offset=offset, timestamp_ms=timestamp_ms, kind=kind, key=key, value=None
+    )
 
 
 def test_a_record_is_gone_after_retention_and_the_time_that_its_segment_may_be_open() -> None:
@@ -51,7 +58,11 @@ def test_the_receipt_counts_what_was_deleted_and_what_stays() -> None:
         asked_at_ms=LAST_MS,
         rows=[{"table": "representations_4", "bundle_id": "gru-b"}],
         events=[held("event", 3, LAST_MS - HOUR_MS), held("erasure", 7)],
-        updates=[held("update", 3, key="gru-a/ann"), held("tombstone", 9, key="gru-a/ann"), held("tombstone", 10)],
+        updates_topics=[SETTINGS.updates_topic, OWN_TOPIC],
+        updates=[
+            *(held("update", 3, key="gru-a/ann"), held("tombstone", 9, key="gru-a/ann"), held("tombstone", 10)),
+            held("update", 4, key="gru-b/ann", topic=OWN_TOPIC),
+        ],
         looked_at=[LookedAt("table representations_4", 1)],
         not_looked_at=[NotLookedAt(f"topic {SETTINGS.dead_letter_topic}", "failed", "no right")],
     )
@@ -66,6 +77,8 @@ def test_the_receipt_counts_what_was_deleted_and_what_stays() -> None:
     assert events.until == "2027-01-16T09:06:00Z"
     assert by_place[f"topic {SETTINGS.dead_letter_topic}"].records is None
     assert "no right" in by_place[f"topic {SETTINGS.dead_letter_topic}"].why
+    assert by_place[f"topic {SETTINGS.updates_topic}"].records == 3
+    assert by_place[f"topic {OWN_TOPIC}"].records == 1
     assert by_place["table thalweg.representations_4"].what == "a row of bundle gru-b"
     assert "2027-01-25T08:00:00Z" in by_place["data files of table thalweg.representations_4"].why
     assert f"topic {SETTINGS.evaluation_topic}" not in by_place, "nothing of the user is there"

@@ -35,7 +35,8 @@ def test_a_row_of_another_bundle_keeps_the_numbers_of_its_items() -> None:
 
 
 def test_bytes_that_are_no_text_stay_bytes() -> None:
-    record = SimpleNamespace(partition=1, offset=2, timestamp=3, key=b"ann", value=b"\xff", headers=[("h", None)])
+    headers = [("h", None)]
+    record = SimpleNamespace(topic="t", partition=1, offset=2, timestamp=3, key=b"ann", value=b"\xff", headers=headers)
     found = held_record(record, "dead letter", certain=False)
     assert (found.key, found.value, found.headers) == ("ann", {"base64": "/w=="}, [("h", None)])
     assert not found.certain
