@@ -5,11 +5,13 @@ import argparse
 import msgspec
 
 from encoder.commands.number_arguments import whole_number
+from encoder.lineage import Dataset, lineage
 from export.runtime.bundle import Bundle
 from streams.archive.opening import check_packages
 from streams.commands.backfill.progress import Progress
 from streams.config.cores import usable_cores
 from streams.config.loading import load_settings
+from streams.store.cql_schema import representations_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +35,12 @@ def run(args: argparse.Namespace) -> int:
 
     settings = load_settings()
     bundle = Bundle.load(settings.bundle_folder(args.bundle))
-    progress = backfill(settings, bundle, args.archive, args.threads or usable_cores())
+    table = f"{settings.keyspace}.{representations_table(bundle.manifest.representation_width)}"
+    rows = Dataset.of_table(settings.cassandra.partition(",")[0], table, version=bundle.bundle_id)
+    inputs = [Dataset.at(args.archive), Dataset.at(bundle.path, version=bundle.bundle_id)]
+    with lineage("backfill", inputs, [rows]) as told:
+        progress = backfill(settings, bundle, args.archive, args.threads or usable_cores())
+        told.outputs = [rows._replace(rows=progress.rows)]
     print(msgspec.json.encode(progress).decode() if args.json else _report(progress))
     return 0
 

@@ -5,6 +5,7 @@ import time
 
 import msgspec
 
+from encoder.lineage import Dataset, lineage
 from streams.commands.bundles.comparison import latest_comparison
 from streams.commands.bundles.evidence import lacking_comparison, lacking_readiness
 from streams.commands.bundles.standing import Bundles, named_bundle, open_bundles
@@ -27,8 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Promote the bundle. Returns 1 where the evidence lacks something and there is no --force."""
-    with open_bundles(load_settings()) as bundles:
-        outcome = promote(bundles, named_bundle(args.bundle), args.force)
+    settings, new = load_settings(), named_bundle(args.bundle)
+    host, table = settings.cassandra.partition(",")[0], f"{settings.keyspace}.active_bundle"
+    compared = Dataset.of_topic(settings.broker, settings.comparisons_topic)
+    with lineage("promote", [compared], [Dataset.of_table(host, table, version=new)]) as told:
+        with open_bundles(settings) as bundles:
+            outcome = promote(bundles, new, args.force)
+        if not outcome.switched:
+            told.outputs = []
     return print_outcome("promote", outcome, args.json)
 
 
