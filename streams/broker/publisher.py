@@ -61,14 +61,16 @@ class Publisher:
         known = client.cluster.partitions_for_topic(self._settings.evaluation_topic) or ()
         if not set(partitions) <= set(known):  # Partitions were added.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(client.force_metadata_update(), REQUEST_TIMEOUT_S)
+                async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                    await client.force_metadata_update()
         await self._updates.own(partitions)
 
     async def stop(self) -> None:
         await self._updates.stop()
         if self._producer is not None:
             with contextlib.suppress(TimeoutError):  # A replay publishes again what is not confirmed by now.
-                await asyncio.wait_for(self._producer.stop(), STOP_TIMEOUT_S)
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await self._producer.stop()
 
     def record_batches(self, outputs: Iterable[Output], headers: Iterable[Headers]) -> RecordBatches:
         """Record batches of each partition, in order. Any thread may call this method. headers: of each output."""

@@ -111,7 +111,8 @@ class PartitionWriter:
         if self._task is not None:
             self._task.cancel()
         with contextlib.suppress(KafkaError, TimeoutError):  # The next owner ends an open transaction.
-            await asyncio.wait_for(self._producer.stop(), STOP_TIMEOUT_S)
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self._producer.stop()
 
     async def publish(self, updates: list[Update]) -> None:
         """Return after the transaction with these updates is committed. Raises KafkaError."""

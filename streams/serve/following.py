@@ -52,7 +52,9 @@ async def connected(settings: Settings, topic: str, **options: Any) -> AsyncIter
     try:
         with no_broker_errors(settings):
             try:
-                await asyncio.wait_for(consumer.start(), CONNECT_WITHIN_S)
+                # asyncio.wait_for of Python 3.11 swallows a cancellation where the start fails at the same moment.
+                async with asyncio.timeout(CONNECT_WITHIN_S):
+                    await consumer.start()
             except TimeoutError:
                 raise BrokerError(f"no answer of {settings.broker} within {CONNECT_WITHIN_S:g} s") from None
         with kafka_errors(f"topic {topic} at {settings.broker} could not be read"):

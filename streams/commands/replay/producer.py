@@ -91,7 +91,8 @@ class Replay:
             self._raise_error()
         finally:
             with suppress(TimeoutError):  # the stop waits for confirmations, and a lost broker never confirms
-                await asyncio.wait_for(producer.stop(), STOP_TIMEOUT_S)
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await producer.stop()
 
     async def _send_at_full_speed(self, records: Iterator[Record], batches: OpenBatches) -> None:
         while not self._is_stopped and (taken := list(islice(records, RECORDS_PER_SLICE))):

@@ -67,7 +67,8 @@ class Webhook:
             if await self._post():
                 wait_s = FIRST_WAIT_S
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), REPEAT_S)
+                    async with asyncio.timeout(REPEAT_S):
+                        await self._news.wait()
             else:
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)

@@ -153,7 +153,8 @@ class Live:
         began_s = time.monotonic()
         while not self.is_ending() and time.monotonic() < began_s + HEARTBEAT_S:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), END_CHECK_S)
+                async with asyncio.timeout(END_CHECK_S):
+                    await news.wait()
                 return True
         return False
 

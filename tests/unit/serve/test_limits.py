@@ -127,3 +127,31 @@ def test_what_fails_is_tried_again_and_only_news_stand_in_the_log(
     asyncio.run(main())
     assert ends == 6
     assert [one.getMessage() for one in caplog.records] == ["it fails: after 0 s"] * 2 + ["it fails: after 0.3 s"]
+
+
+def test_a_cancellation_counts_also_where_the_connection_fails_at_the_same_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        class Consumer:
+            async def start(self) -> None:
+                await failing
+
+            async def stop(self) -> None:
+                pass
+
+        async def connect() -> None:
+            async with following.connected(Settings(), "t"):
+                raise AssertionError("the consumer never starts")
+
+        monkeypatch.setattr(following, "make_consumer", lambda settings: Consumer())
+        task = asyncio.create_task(connect())
+        await asyncio.sleep(0.01)
+        failing.set_exception(OSError("no broker"))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
