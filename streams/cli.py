@@ -61,10 +61,11 @@ class ShowVersion(argparse.Action):
         parser.exit()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, retryable_code: int = 1) -> int:
     """Run a command and return the exit code. A ThalwegError becomes one line on standard error and exit code 1.
 
-    Without a command, the list of the commands goes to standard error, and the exit code is 2.
+    retryable_code: the exit code of an error that a retry may mend. Without a command, the list of the commands goes to
+    standard error, and the exit code is 2.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return code
     except ThalwegError as error:
         print(f"thalweg {args.command}: {error}", file=sys.stderr)
-        return 1
+        return retryable_code if error.retryable else 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:  # The reader of the output, such as `head`, has ended, and wants no more.

@@ -9,7 +9,7 @@ from encoder.commands.number_arguments import whole_number
 from encoder.commands.preconditions import check_torch
 from encoder.console import open_console
 from streams.archive.files import S3
-from streams.commands.retrain.retraining import FINISHED, LINK, Retraining
+from streams.commands.retrain.retraining import FINISHED, LINK, NOTHING_NEW, Retraining
 from streams.commands.retrain.stages import Request
 from streams.config.errors import InputError
 from streams.config.loading import load_settings
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shadow",
         action="store_true",
-        help="go on as `thalweg shadow` with the new bundle, until SIGTERM or Ctrl-C",
+        help="go on as `thalweg shadow --replace` with the newest bundle of the runs, until SIGTERM or Ctrl-C",
     )
     parser.add_argument(
         "train_options", nargs="*", metavar="-- OPTION", help="options of `thalweg train`, behind two dashes"
@@ -70,12 +70,12 @@ def run(args: argparse.Namespace) -> int:
         train_options=tuple(args.train_options),
     )
     console = open_console()
-    code = Retraining(args.runs, request, args.min_records, console).run()
+    code, bundle = Retraining(args.runs, request, args.min_records, console).run(), args.runs / LINK
+    if args.shadow and code in (FINISHED, NOTHING_NEW) and bundle.exists():
+        sys.stdout.flush()
+        shadow = [sys.executable, "-m", "streams.cli", "shadow", str(bundle.resolve()), "--replace"]
+        os.execv(sys.executable, shadow)
     if code != FINISHED:
         return code
-    bundle = args.runs / LINK
-    if args.shadow:
-        sys.stdout.flush()
-        os.execv(sys.executable, [sys.executable, "-m", "streams.cli", "shadow", str(bundle.resolve())])
     console.print(f"the new bundle is {bundle}; `thalweg shadow {bundle}` runs its workers", soft_wrap=True)
     return code

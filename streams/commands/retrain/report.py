@@ -13,11 +13,17 @@ NAME = "report.json"
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """What a retraining did. ends: by the number of the partition, the offset behind the archive's last one."""
+    """What a retraining did.
+
+    topic_id: the incarnation of the topic that the archive holds. before, ends: by the number of the partition, the
+    offset behind the last record that earlier runs have used, and behind the archive's last one.
+    """
 
     request: Request
     started_at: str  # ISO 8601, UTC
     status: Literal["running", "finished", "failed", "nothing new"] = "running"
+    topic_id: str | None = None
+    before: dict[str, int] = {}
     ends: dict[str, int] = {}
     new_records: int = 0
     stages: list[Stage] = []

@@ -1,7 +1,7 @@
 """Runs the stages of a retraining as child processes, and keeps the report.
 
-A run that was stopped or has failed is continued by the next call with the same request, within a day: the stages that
-have ended are not repeated, and `thalweg train` and `thalweg backfill` go on where they were stopped.
+A run that was stopped or has failed is continued by the next call with the same request, within 20 hours: the stages
+that have ended are not repeated, and `thalweg train` and `thalweg backfill` go on where they were stopped.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import fcntl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,15 +17,17 @@ from rich.console import Console
 
 from encoder.data.loaders.tables.archive import archive_files
 from export.runtime.bundle import Bundle
-from streams.archive.reader import ArchiveReader
+from streams.archive.opening import open_reader
 from streams.commands.retrain.report import Report, read_reports, write_report
-from streams.commands.retrain.stages import ARCHIVE, BACKFILL, Request, Stage, archive_stage, bundle_of, later_stages
+from streams.commands.retrain.stages import Request, Stage, archive_stage, bundle_of, later_stages
 from streams.config.errors import InputError
 
-CONTINUE_WITHIN = timedelta(days=1)
+CONTINUE_WITHIN = timedelta(hours=20)  # A command that runs each night begins anew.
 SHOWN_LINES = 3
 LINK = "challenger"
 FINISHED, FAILED, NOTHING_NEW, FAILED_FOR_NOW = 0, 1, 3, 75  # 75: EX_TEMPFAIL of sysexits.h
+# Tells an error that a retry may mend from other errors by its exit code.
+_RUN_STAGE = f"import sys; from streams.cli import main; sys.exit(main(sys.argv[1:], {FAILED_FOR_NOW}))"
 
 
 class Retraining:
@@ -37,11 +39,12 @@ class Retraining:
         self._request = request
         self._min_records = min_records
         self._console = console
+        self._lock_file = -1
 
     def run(self) -> int:
         """Run every stage that is left. Returns the exit code.
 
-        Raises InputError where the folder of the runs cannot be used, and what `ArchiveReader` raises.
+        Raises InputError where the folder of the runs cannot be used, and what `open_reader` raises.
         """
         with self._lock() as is_free:
             if not is_free:
@@ -52,7 +55,7 @@ class Retraining:
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[bool]:
-        """Whether this process has the folder for itself. The lock ends with the process."""
+        """Whether this process has the folder for itself. A stage that outlives this process keeps the lock."""
         try:
             self._runs.mkdir(parents=True, exist_ok=True)
             lock = (self._runs / "lock").open("ab")
@@ -64,6 +67,7 @@ class Retraining:
             except BlockingIOError:
                 yield False
                 return
+            self._lock_file = lock.fileno()
             yield True
 
     def _begin(self) -> tuple[Path, Report]:
@@ -79,37 +83,51 @@ class Retraining:
 
     def _run(self, run: Path, report: Report) -> int:
         report.status = "running"
-        done = 0
-        while done < len(report.stages):
-            stage = report.stages[done]
-            if stage.exit_code != 0:
-                write_report(run, report)
-                self._execute(run, stage)
-                if stage.exit_code != 0:
-                    report.status = "failed"
-                    write_report(run, report)
-                    # Kafka, Cassandra or an object store may answer later. A training fails again.
-                    return FAILED_FOR_NOW if stage.name in (ARCHIVE, BACKFILL) else FAILED
-            if stage.name == ARCHIVE and len(report.stages) == 1 and not self._plan(run, report):
-                report.status = "nothing new"
-                write_report(run, report)
-                return NOTHING_NEW
-            done += 1
+        if not self._complete(run, report, report.stages[0]):
+            return self._failed(report.stages[0])
+        if not self._plan(run, report):
+            report.status = "nothing new"
+            write_report(run, report)
+            return NOTHING_NEW
+        for stage in report.stages[1:]:
+            if not self._complete(run, report, stage):
+                return self._failed(stage)
         report.status = "finished"
         report.bundle, report.bundle_id = str(bundle_of(run)), Bundle.load(bundle_of(run)).bundle_id
         write_report(run, report)
         self._link(run)
         return FINISHED
 
+    def _complete(self, run: Path, report: Report, stage: Stage) -> bool:
+        """Run the stage, unless the stage has ended well before. Returns False where the stage has failed."""
+        if stage.exit_code == 0:
+            return True
+        write_report(run, report)
+        self._execute(run, stage)
+        if stage.exit_code != 0:
+            report.status = "failed"
+            write_report(run, report)
+        return stage.exit_code == 0
+
+    @staticmethod
+    def _failed(stage: Stage) -> int:
+        assert stage.exit_code is not None, "the stage has ended"
+        return FAILED_FOR_NOW if stage.exit_code == FAILED_FOR_NOW or stage.exit_code < 0 else FAILED
+
     def _plan(self, run: Path, report: Report) -> bool:
-        """Add the stages behind the archive. False where the archive has too few new records."""
-        finished = [one for _, one in read_reports(self._runs) if one.status == "finished"]
-        before = finished[0].ends if finished else {}
-        reader = ArchiveReader.open(self._request.archive)
-        ends = {str(partition): reader.end(partition) or 0 for partition in reader.partitions}
-        begins = {str(partition): reader.begin(partition) or 0 for partition in reader.partitions}
-        report.ends = ends
-        report.new_records = sum(max(0, end - before.get(one, begins[one])) for one, end in ends.items())
+        """Enter the stages behind the archive. False where the archive has too few new records.
+
+        A run that is continued keeps its ends. Its files may have other names by now, because a user was removed.
+        """
+        if len(report.stages) == 1:
+            reader = open_reader(self._request.archive)
+            report.topic_id = reader.description.topic_id
+            report.before = self._before(report.topic_id)
+            report.ends = {str(partition): reader.end(partition) or 0 for partition in reader.partitions}
+            begins = {str(partition): reader.begin(partition) or 0 for partition in reader.partitions}
+            report.new_records = sum(
+                max(0, end - report.before.get(one, begins[one])) for one, end in report.ends.items()
+            )
         if report.new_records < self._min_records:
             self._console.print(
                 f"{report.new_records} records came since the last finished run, and --min-records asks for "
@@ -117,14 +135,35 @@ class Retraining:
                 soft_wrap=True,
             )
             return False
-        logs = self._newer_files(before) if self._request.learn_on else [self._request.archive]
-        report.stages += later_stages(self._request, run, logs)
+        logs = self._newer_files(report.before) if self._request.learn_on else [self._request.archive]
+        if not logs:
+            self._console.print("the archive has no newer file to learn from: nothing is trained")
+            return False
+        ended = {stage.name: stage for stage in report.stages}
+        later = later_stages(self._request, run, logs)
+        report.stages[1:] = [
+            ended[one.name] if one.name in ended and ended[one.name].exit_code == 0 else one for one in later
+        ]
         return True
 
-    def _newer_files(self, before: dict[str, int]) -> list[str]:
-        """The files of the archive that hold a record from behind the last finished run."""
-        folder = Path(self._request.archive)
-        newer = archive_files(folder, {int(partition): end for partition, end in before.items()})
+    def _before(self, topic_id: str) -> dict[str, int]:
+        """The ends of the last finished run on this topic; with --learn-on, of the run that has made the champion."""
+        request = self._request
+        finished = [
+            report
+            for _, report in read_reports(self._runs)
+            if report.status == "finished" and report.topic_id == topic_id and report.request.archive == request.archive
+        ]
+        if request.learn_on and request.champion is not None:
+            champion = Bundle.load(request.champion).bundle_id
+            finished = [report for report in finished if report.bundle_id == champion]
+        return finished[0].ends if finished else {}
+
+    def _newer_files(self, before: Mapping[str, int]) -> list[str]:
+        """What holds the records behind these ends: the archive, or some of its files."""
+        if not before:
+            return [self._request.archive]
+        newer = archive_files(Path(self._request.archive), {int(partition): end for partition, end in before.items()})
         return [str(path) for path in newer]
 
     def _execute(self, run: Path, stage: Stage) -> None:
@@ -134,7 +173,10 @@ class Retraining:
         began_s = time.monotonic()
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "streams.cli", *stage.command], stdout=output, stderr=subprocess.STDOUT
+                [sys.executable, "-c", _RUN_STAGE, *stage.command],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=(self._lock_file,),
             )
             try:
                 stage.exit_code = process.wait()

@@ -16,6 +16,7 @@ import pytest
 
 import streams
 from streams import PACKAGES, cli, foreign_package
+from streams.config.errors import BrokerError, SettingsError, ThalwegError
 
 ROOT = Path(__file__).parents[3]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -221,3 +222,15 @@ def test_output_whose_reader_has_ended_ends_the_command_without_a_traceback() ->
     finally:
         os.close(write_end)
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+@pytest.mark.parametrize(("error", "code"), [(BrokerError("away"), 75), (SettingsError("wrong"), 1)])
+def test_a_caller_may_tell_errors_that_a_retry_mends(
+    error: ThalwegError, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(args: argparse.Namespace) -> int:
+        raise error
+
+    monkeypatch.setattr("streams.commands.erase.command.run", fail)
+    assert cli.main(["erase", "u-1"], 75) == code
+    assert cli.main(["erase", "u-1"]) == 1
