@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.archive.reader import ArchiveReader
+from streams.broker.decoding.noise_key import open_update_noise
 from streams.broker.decoding.pseudonym_key import open_hiding
 from streams.broker.decoding.record_decoder import open_decoder
 from streams.broker.decoding.registration import open_update_encoder
@@ -105,6 +106,7 @@ class _Run:
             manifest.bought_places,
             open_update_encoder(settings),
             open_hiding(settings),
+            open_update_noise(settings, bundle),
         )
         arena = Arena(settings.arena_max_users, manifest.state_width, manifest.representation_width)
         users = Users(arena, store.users, self._publisher, self._encoder, _generation(), _is_fresh(store), progress)
