@@ -1,4 +1,4 @@
-"""Noise on the vectors of updates, for a stated (epsilon, delta). Pure. docs/private-vectors.md says what it guarantees.
+"""Noise on the vectors of updates, for a stated (epsilon, delta): docs/private-vectors.md. Pure.
 
 A published vector is p = r0 + grid(clip(r - r0) + sigma * z). r is the stored representation, and r0 is the one of a
 user without history. z is standard normal noise that a secret key determines. Only the components that score differ
@@ -45,8 +45,8 @@ class UpdateNoise:
         self.sigma = noise_scale(epsilon, delta, 2 * clip_norm * _ROUNDING)
         # A power of two, so that every multiple is exact.
         self.step = 2.0 ** math.floor(math.log2(self.sigma / _STEPS_OF_SIGMA))
-        # The scale is part of the key: equal noise on two scales would tell the exact vector.
-        purpose = f"thalweg noise of updates, clipped to {clip_norm!r}, sigma {self.sigma!r}"
+        # The scale is part of the purpose: equal noise on two scales would tell the exact vector.
+        purpose = f"thalweg noise of updates {float(epsilon)!r} {float(delta)!r} {float(clip_norm)!r}"
         self._key = derived_key(key, purpose.encode(), KEY_BYTES)
         self._bundle_id = bundle_id
         self._origin = origin
