@@ -123,7 +123,7 @@ def check_updates_noise(settings: Settings) -> None:
         present = next(field for field in UPDATES_NOISE if field not in missing)
         raise SettingsError(
             f"{setting_label(present)} = {getattr(settings, present)!r} needs "
-            f"{' and '.join(map(setting_label, missing))}: set all settings of the noise of updates, or none"
+            f"{', '.join(map(setting_label, missing))}: set all settings of the noise of updates, or none"
         )
 
 
