@@ -46,6 +46,7 @@ def test_a_killed_worker_and_a_backfill_publish_the_noise_of_the_key(
         services,
         bundle,
         tmp_path,
+        session_timeout_s=6,  # the second worker waits so long for the partitions of the killed one
         updates_noise_epsilon=EPSILON,
         updates_noise_delta=DELTA,
         updates_noise_clip_norm=CLIP_NORM,

@@ -136,6 +136,20 @@ def test_an_update_tells_user_bundle_and_source_beside_the_noisy_vector() -> Non
         assert (exact.has_noise, found.has_noise) == (False, True)
 
 
+def test_updates_without_the_settings_have_the_bytes_of_before() -> None:
+    rows = feed(processor(), MemoryStore(), LOG, 1).rows.select(np.array([0]))
+    plain = OutputEncoder("events", "gru-1", ITEMS, places=0, share=1)
+    exact = np.array([[1, 2, -1, 0.5]], np.float32)
+    assert list(plain.updates_of(rows, exact, exact)) == [
+        (
+            0,
+            b"gru-1/a",
+            b'{"user_id":"a","bundle_id":"gru-1","representation":"AACAPwAAAEAAAIC/AAAAPw==","steps":3,'
+            b'"event_time_ms":58,"source":"events-0-0-8"}',
+        )
+    ]
+
+
 def test_readers_of_exact_vectors_leave_noisy_ones_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = tiny_bundle(tmp_path / "bundle", items=20, width=8)
     value = RepresentationUpdate(
