@@ -52,7 +52,7 @@ def test_a_killed_worker_and_a_backfill_publish_the_noise_of_the_key(
         updates_noise_clip_norm=CLIP_NORM,
         updates_noise_key=str(key),
     )
-    deployment.kill_under_load("first", shopping(1_200, 40), 900.0, 300)
+    deployment.kill_under_load("first", shopping(1_500, 40), 400.0, 200)
     worker = deployment.worker("last")
     worker.start()
     deployment.wait_until_committed()
