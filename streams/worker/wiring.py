@@ -70,6 +70,7 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     ensure_topics(settings)
     choose_partitioner(settings, settings.behavior_topic, PARTITIONER_LIMIT_S)  # says what producers do wrong
     store.registry.claim(settings.behavior_topic, None if hiding is None else hiding.pseudonyms.fingerprint)
+    store.registry.claim_updates(settings.updates_topic, None if noise is None else noise.fingerprint)
     store.registry.announce(bundle, settings.updates_topic)
     store.registry.use_mapping(bundle.bundle_id, decoder.name)
     group_id = settings.consumer_group_id(bundle.bundle_id)

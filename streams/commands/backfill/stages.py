@@ -45,7 +45,7 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
     start_s, progress = time.monotonic(), Progress()
     group_id = settings.consumer_group_id(bundle.bundle_id)
     _check_settings(settings)
-    decoder, hiding = open_decoder(settings), open_hiding(settings)
+    decoder, hiding, noise = open_decoder(settings), open_hiding(settings), open_update_noise(settings, bundle)
     reader = ArchiveReader.open(archive)
     check_broker_rights(settings, "backfill", bundle.bundle_id)
     topic = describe_topic(settings, settings.behavior_topic, group_id)
@@ -61,6 +61,7 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
         check_broker_rights(settings, "backfill", bundle.bundle_id)  # on the updates topic of this bundle
         ensure_topics(settings)
         store.registry.claim(topic.name, None if hiding is None else hiding.pseudonyms.fingerprint)
+        store.registry.claim_updates(settings.updates_topic, None if noise is None else noise.fingerprint)
         store.registry.announce(bundle, settings.updates_topic)
         store.registry.use_mapping(bundle.bundle_id, decoder.name)
         asyncio.run(_Run(settings, bundle, store, topic, threads, progress).run(reader, covered))

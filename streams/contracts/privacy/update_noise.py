@@ -18,6 +18,7 @@ from streams.contracts.privacy.key_derivation import derived_key
 
 # Vectors are clipped in float32, so a norm may be above the bound by some of the last bits.
 _ROUNDING = 1 + 1e-6
+FINGERPRINT_BYTES = 8
 # Steps of the grid in one standard deviation. The last bits of a sum of floats tell something about its terms (Mironov,
 # "On Significance of the Least Significant Bits for Differential Privacy", 2012), and a coarse grid takes them away.
 _STEPS_OF_SIGMA = 1024
@@ -48,6 +49,8 @@ class UpdateNoise:
         # The scale is part of the purpose: equal noise on two scales would tell the exact vector.
         purpose = f"thalweg noise of updates {float(epsilon)!r} {float(delta)!r} {float(clip_norm)!r}"
         self._key = derived_key(key, purpose.encode(), KEY_BYTES)
+        # of key, epsilon, delta and clip norm
+        self.fingerprint = derived_key(key, f"fingerprint of {purpose}".encode(), FINGERPRINT_BYTES).hex()
         self._bundle_id = bundle_id
         self._origin = origin
         self._width = scoring_width

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from export.runtime.bundle import Bundle
 from streams.broker.topics import ensure_topics
+from streams.config.setting_checks import UPDATES_NOISE
 from streams.local import LocalServices
 from streams.store.store import open_store
 from tests.support.deployment import Deployment, run_thalweg, shopping
@@ -63,6 +64,9 @@ def test_a_killed_worker_and_a_backfill_publish_the_noise_of_the_key(
         source = record.value.split(b'"source":')[1]
         published.setdefault((record.key, source), set()).add(record.value)
     assert all(len(values) == 1 for values in published.values()), "a replay has published other bytes"
+    exact = run_thalweg(deployment.settings_with(**dict.fromkeys(UPDATES_NOISE)), "worker")
+    assert exact.returncode == 1
+    assert "holds vectors with the noise of the fingerprint" in exact.stderr
     archived = run_thalweg(deployment.settings, "archive", "--to", str(tmp_path / "archive"))
     assert archived.returncode == 0, archived.stderr
     second, name = copy.copy(deployment), f"{deployment.settings.keyspace}b"
