@@ -132,10 +132,7 @@ class OutputEncoder:
     def updates_of(
         self, rows: Rows, state: NDArray[np.float32], representation: NDArray[np.float32]
     ) -> Iterator[Output]:
-        """The update of each of n rows. state: (n, S) float32. representation: (n, D) float32.
-
-        Noise on a vector would hide nothing beside the user's items, the number of events or the event time.
-        """
+        """The update of each of n rows. state: (n, S) float32. representation: (n, D) float32."""
         partitions, users = rows.partition.tolist(), rows.user_id
         sources = list(map(record_id, repeat(self._topic), repeat(self._incarnation), partitions, rows.offset.tolist()))
         columns: list[Iterable[Any]]
@@ -147,7 +144,7 @@ class OutputEncoder:
                 sources,
                 *self._item_columns(state),
             ]
-        else:
+        else:  # Noise would hide nothing beside the user's items, the number of events and the event time.
             columns = [
                 _bytes_of_floats(self._noise.published(users, sources, representation)),
                 repeat(0),

@@ -16,9 +16,9 @@ from encoder.privacy.gaussian_mechanism import noise_scale
 from encoder.privacy.noisy_vectors import KEY_BYTES, private_vectors
 from streams.contracts.privacy.key_derivation import derived_key
 
+FINGERPRINT_BYTES = 8
 # Vectors are clipped in float32, so a norm may be above the bound by some of the last bits.
 _ROUNDING = 1 + 1e-6
-FINGERPRINT_BYTES = 8
 # Steps of the grid in one standard deviation. The last bits of a sum of floats tell something about its terms (Mironov,
 # "On Significance of the Least Significant Bits for Differential Privacy", 2012), and a coarse grid takes them away.
 _STEPS_OF_SIGMA = 1024
