@@ -12,13 +12,13 @@ before: Dong, Roth and Su, "Gaussian Differential Privacy" (JRSS B 84, 2022), co
 """
 
 import math
+from collections.abc import Callable
 
-from scipy.optimize import brentq
 from scipy.special import log_ndtr
 
 from encoder.errors import InputError
 
-_MOST_MU = 1e6  # such a vector has next to no noise
+_LEAST_MU, _MOST_MU = 1e-9, 1e6  # such a vector has next to no noise
 
 
 def delta_of(epsilon: float, mu: float) -> float:
@@ -36,14 +36,13 @@ def epsilon_of(delta: float, mu: float) -> float:
     most = 1.0
     while delta_of(most, mu) > delta:
         most *= 2
-    return float(brentq(lambda epsilon: delta_of(epsilon, mu) - delta, 0.0, most, xtol=1e-12, rtol=1e-12))
+    return _root(lambda epsilon: delta_of(epsilon, mu) - delta, 0.0, most, 1e-12)
 
 
 def mu_of(epsilon: float, delta: float) -> float:
     """The largest sensitivity / sigma that is (epsilon, delta)-private. Raises InputError as `noise_scale` does."""
     _check(epsilon, delta)
-    least = 1e-9
-    return float(brentq(lambda mu: delta_of(epsilon, mu) - delta, least, _MOST_MU, xtol=1e-15, rtol=1e-12))
+    return _root(lambda mu: delta_of(epsilon, mu) - delta, _LEAST_MU, _MOST_MU, 1e-15)
 
 
 def noise_scale(epsilon: float, delta: float, sensitivity: float) -> float:
@@ -67,3 +66,9 @@ def _check(epsilon: float, delta: float) -> None:
         raise InputError(f"epsilon {epsilon}: give a finite number above 0")
     if not 0 < delta < 1:
         raise InputError(f"delta {delta}: give a number between 0 and 1, well below one divided by the number of users")
+
+
+def _root(function: Callable[[float], float], low: float, high: float, tolerance: float) -> float:
+    from scipy.optimize import brentq  # takes a moment to load, and most workers add no noise
+
+    return float(brentq(function, low, high, xtol=tolerance, rtol=1e-12))

@@ -1,5 +1,6 @@
 """Vectors that are clipped to a norm and disturbed by noise, which a secret key determines. Pure."""
 
+import math
 from collections.abc import Sequence
 from hashlib import blake2b
 
@@ -32,23 +33,25 @@ def standard_noise(key: bytes, releases: Sequence[bytes], width: int) -> NDArray
     if len(key) < KEY_BYTES:
         raise InputError(f"a key of {len(key)} bytes: give {KEY_BYTES} random bytes or more")
     key = blake2b(key).digest()  # a key of BLAKE2b has 64 bytes at most
-    blocks = range(-(-width // _DRAWS))
+    blocks = range(math.ceil(width / _DRAWS))
     drawn = b"".join(
         blake2b(release, key=key, salt=block.to_bytes(4, "little")).digest() for release in releases for block in blocks
     )
-    number = np.frombuffer(drawn, "<u8").reshape(len(releases), -1)[:, :width] >> np.uint64(64 - _BITS)
+    number = np.frombuffer(drawn, "<u8").reshape(len(releases), len(blocks) * _DRAWS)[:, :width] >> np.uint64(
+        64 - _BITS
+    )
     noise: NDArray[np.float64] = ndtri((number.astype(np.float64) + 0.5) / 2**_BITS)
     return noise
 
 
 def private_vectors(
     vectors: NDArray[np.float32], bound: float, sigma: float, key: bytes, releases: Sequence[bytes]
-) -> NDArray[np.float32]:
+) -> NDArray[np.float64]:
     """(n, R) vectors -> the vectors clipped to the norm `bound`, with noise of the standard deviation `sigma`.
 
     The distance between two clipped vectors is at most twice the bound, which is the sensitivity where neighbours
     differ in the whole history of a user. key, releases: as of `standard_noise`.
     """
     noise = standard_noise(key, releases, vectors.shape[1])
-    disturbed: NDArray[np.float32] = (clipped(vectors, bound) + sigma * noise).astype(np.float32)
+    disturbed: NDArray[np.float64] = clipped(vectors, bound) + sigma * noise
     return disturbed

@@ -28,6 +28,7 @@ from streams.config.setting_checks import (
     check_login,
     check_topics,
     check_updates_format,
+    check_updates_noise,
     check_value,
 )
 from streams.config.settings import PREFIX, REGISTRY, SECRETS, SERVICES, Secret, Settings
@@ -61,6 +62,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         check_login(settings, service)
     check_topics(settings)
     check_updates_format(settings)
+    check_updates_noise(settings)
     check_dead_letter_content(settings)
     return settings
 

@@ -10,6 +10,7 @@ from streams.config.errors import SettingsError
 from streams.config.settings import CHOICES, PREFIX, REGISTRY, SECRETS, Secret, Settings, setting_label
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+UPDATES_NOISE = ("updates_noise_epsilon", "updates_noise_delta", "updates_noise_clip_norm", "updates_noise_key")
 _EXTENSION = re.compile(r"[A-Za-z]+=[\x21-\x7e \t]+")  # RFC 7628, section 3.1
 
 
@@ -112,6 +113,17 @@ def check_updates_format(settings: Settings) -> None:
         raise SettingsError(
             f"{setting_label('updates_format')} = {settings.updates_format!r} needs a schema registry: set "
             f"{setting_label(REGISTRY)} to its address"
+        )
+
+
+def check_updates_noise(settings: Settings) -> None:
+    """Raises SettingsError where some of the settings of the noise are set, and others are not."""
+    missing = [field for field in UPDATES_NOISE if getattr(settings, field) is None]
+    if 0 < len(missing) < len(UPDATES_NOISE):
+        present = next(field for field in UPDATES_NOISE if field not in missing)
+        raise SettingsError(
+            f"{setting_label(present)} = {getattr(settings, present)!r} needs "
+            f"{', '.join(map(setting_label, missing))}: set all settings of the noise of updates, or none"
         )
 
 

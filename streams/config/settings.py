@@ -16,6 +16,9 @@ MAX_USER_TTL_DAYS = 7_000  # Cassandra keeps a value with an end for at most 20 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Epsilon = Annotated[float, msgspec.Meta(ge=1e-3, le=1e6)]
+Delta = Annotated[float, msgspec.Meta(ge=1e-100, lt=1)]
+ClipNorm = Annotated[float, msgspec.Meta(ge=1e-6, le=1e6)]
 Compression = Literal["gzip", "lz4", "snappy", "zstd", "none"]
 Partitioner = Literal["murmur2", "crc32", "fnv1a"]
 UpdatesFormat = Literal["json", "avro", "protobuf", "json-schema"]
@@ -91,6 +94,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dead_letter_topic: Text = "behavior.events.v1.dlq"
     updates_topic: Text = "representations.updates.v1"
     updates_format: UpdatesFormat = "json"  # the others have a schema in the schema registry
+    # Noise on the vectors of updates, for a stated (epsilon, delta) of one update: docs/private-vectors.md. All four
+    # are set, or none.
+    updates_noise_epsilon: Epsilon | None = None
+    updates_noise_delta: Delta | None = None
+    updates_noise_clip_norm: ClipNorm | None = None  # longest distance from the vector of a user without history
+    updates_noise_key: str | None = None  # file of the secret key that determines the noise
     evaluation_topic: Text = "evaluation.events.v1"
     metrics_topic: Text = "evaluation.metrics.v1"
     alarms_topic: Text = "evaluation.alarms.v1"

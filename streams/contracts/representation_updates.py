@@ -43,6 +43,11 @@ class RepresentationUpdate(msgspec.Struct, frozen=True, gc=False, omit_defaults=
     recent_scores: Annotated[bytes, Meta(description=RECENT_SCORES)] | None = None
     bought_items: Annotated[bytes, Meta(description=BOUGHT_ITEMS)] | None = None
 
+    @property
+    def has_noise(self) -> bool:
+        """Whether noise hides the vector. Such an update tells no number of steps, and an exact one has a step."""
+        return self.steps == 0
+
 
 read_json_update = msgspec.json.Decoder(RepresentationUpdate).decode  # raises ValueError
 

@@ -13,6 +13,7 @@ from streams.contracts.dead_letters import dead_letter, erasure_marker
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import event_id, record_id
 from streams.contracts.privacy.hidden_letters import Hiding
+from streams.contracts.privacy.update_noise import UpdateNoise
 from streams.contracts.representation_updates import RepresentationUpdate, tombstone_keys, update_keys
 from streams.engine.codec import Rejected
 from streams.engine.epochs import EpochView
@@ -51,18 +52,19 @@ class OutputEncoder:
         bought_places: int = 0,
         encode_updates: Encode | None = None,
         hiding: Hiding | None = None,
+        noise: UpdateNoise | None = None,
     ) -> None:
         """catalogue: the number of ranked items. places, bought_places: the numbers of recent and of bought items that
         the bundle knows of a user. share: the share of the events that is evaluated, above 0, up to 1. encode_updates:
         encodes updates in another format than JSON. hiding: how originals of dead letters are hidden; None: they are
-        shown.
+        shown. noise: what the vectors of updates get; None: updates are exact.
         """
         self._topic = behavior_topic
         self.bundle_id = bundle_id
         self._catalogue = catalogue
         self._places, self._bought_places = places, bought_places
         self._share = share
-        self._hiding = hiding
+        self._hiding, self._noise = hiding, noise
         self._incarnation = 0
         self._encoder = msgspec.json.Encoder()
         self._encode_updates: Callable[[list[RepresentationUpdate]], list[bytes]] = encode_updates or self._encode_each
@@ -110,6 +112,11 @@ class OutputEncoder:
         values = self._encode_each(map(EvaluationEvent, *fields))
         return zip(partitions, map(str.encode, users), values, strict=True)
 
+    @property
+    def adds_noise(self) -> bool:
+        """Whether updates hold noisy vectors."""
+        return self._noise is not None
+
     def updates(self, scored: Scored) -> Iterator[Output]:
         """Tombstones of erased users, then the representation of every user that changed or was replayed."""
         yield from self.tombstones(scored.erased)
@@ -126,15 +133,31 @@ class OutputEncoder:
         self, rows: Rows, state: NDArray[np.float32], representation: NDArray[np.float32]
     ) -> Iterator[Output]:
         """The update of each of n rows. state: (n, S) float32. representation: (n, D) float32."""
-        partitions = rows.partition.tolist()
-        columns: list[Iterable[Any]] = [
-            rows.user_id,
-            repeat(self.bundle_id),
-            bytes_of_rows(representation.astype("<f4", copy=False)),
-            rows.steps.tolist(),
-            rows.last_time_ms.tolist(),
-            map(record_id, repeat(self._topic), repeat(self._incarnation), partitions, rows.offset.tolist()),
-        ]
+        partitions, users = rows.partition.tolist(), rows.user_id
+        sources = list(map(record_id, repeat(self._topic), repeat(self._incarnation), partitions, rows.offset.tolist()))
+        columns: list[Iterable[Any]]
+        if self._noise is None:
+            columns = [
+                _bytes_of_floats(representation),
+                rows.steps.tolist(),
+                rows.last_time_ms.tolist(),
+                sources,
+                *self._item_columns(state),
+            ]
+        else:  # Noise would hide nothing beside the user's items, the number of events and the event time.
+            columns = [
+                _bytes_of_floats(self._noise.published(users, sources, representation)),
+                repeat(0),
+                repeat(0),
+                sources,
+            ]
+        updates = map(RepresentationUpdate, users, repeat(self.bundle_id), *columns)
+        keys = update_keys(self.bundle_id, users)
+        yield from zip(partitions, keys, self._encode_updates(list(updates)), strict=True)
+
+    def _item_columns(self, state: NDArray[np.float32]) -> list[Iterable[Any]]:
+        """The recent and the bought items of each update, as far as the bundle knows them. state: (n, S) float32."""
+        columns: list[Iterable[Any]] = []
         if self._places:
             item, score = recent_of_states(state, self._places)
             columns += [
@@ -144,9 +167,7 @@ class OutputEncoder:
             columns += [] if self._places else [repeat(None), repeat(None)]
             bought = bought_of_states(state, self._bought_places)
             columns.append(bytes_of_rows(bought.astype("<i4", copy=False)))
-        updates = map(RepresentationUpdate, *columns)
-        keys = update_keys(self.bundle_id, rows.user_id)
-        yield from zip(partitions, keys, self._encode_updates(list(updates)), strict=True)
+        return columns
 
     def dead_letters(self, planned: Planned) -> Iterator[Letter]:
         """A dead letter for every rejected record, then a marker for every erasure."""
@@ -171,3 +192,7 @@ class OutputEncoder:
         """Each value as JSON."""
         # msgspec 0.22 never frees the values of an iterator, so `encode_lines` gets a list.
         return self._encoder.encode_lines(list(values)).split(b"\n")[:-1]
+
+
+def _bytes_of_floats(vectors: NDArray[np.float32]) -> list[bytes]:
+    return bytes_of_rows(vectors.astype("<f4", copy=False))

@@ -21,7 +21,7 @@ from streams.broker.topics import topic_exists
 from streams.config.errors import SettingsError
 from streams.config.loading import load_settings
 from streams.config.local_state import home
-from streams.config.settings import Settings
+from streams.config.settings import Settings, setting_label
 from streams.health.endpoints import Endpoints
 from streams.health.rights.check import check_broker_rights
 from streams.health.rights.kafka_rights import FROZEN
@@ -63,6 +63,11 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     bundle = None if args.bundle is None else Bundle.load(Path(args.bundle))
     if bundle is not None:
+        if settings.updates_noise_epsilon is not None:
+            raise SettingsError(
+                f"--bundle {args.bundle} reads exact vectors from the updates topic, and "
+                f"{setting_label('updates_noise_epsilon')} says that workers publish noisy ones: leave --bundle out"
+            )
         settings = _settings_of(settings, bundle.bundle_id)
     console = open_console(stderr=args.json)
     pair = _pair(args.compare)

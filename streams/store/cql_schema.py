@@ -197,8 +197,8 @@ def _topic_tables(keyspace: str) -> list[str]:
     PRIMARY KEY (topic, epoch)
 )""",
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.behavior_topic (
-    name text PRIMARY KEY,   -- 'behavior', or 'pseudonym key'
-    topic text               -- the topic of all rows of the keyspace, or the fingerprint of the key, 'none' without one
+    name text PRIMARY KEY,   -- 'behavior', 'pseudonym key', or 'noise of ' and an updates topic
+    topic text               -- the topic of all rows of the keyspace, or a fingerprint, 'none' without a key
 )""",
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.mappings (
     bundle_id text,

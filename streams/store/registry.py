@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 # What a keyspace is bound to: names of rows of the table `behavior_topic`.
 _TOPIC, _KEY = "behavior", "pseudonym key"
 _NO_KEY = "none"
+_NOISE = "noise of "  # and the updates topic: the fingerprint of its noise, no row where updates are exact
 
 
 class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +143,38 @@ class Registry:
             f"keyspace {self._keyspace} holds {holds}, and {setting_label('pseudonym_key')} {given}: give this program "
             "the setting of the keyspace's workers, or give another key a keyspace, a group and output topics of its "
             "own, see docs/privacy.md"
+        )
+
+    def claim_updates(self, topic: str, noise: str | None) -> None:
+        """Bind an updates topic to this noise for ever, before the first update. Blocks. Raises StoreError.
+
+        noise: the fingerprint of the noise, None where updates are exact. Raises SettingsError where updates of the
+        topic have other noise, or are exact: one exact vector beside noisy ones would tell what the noise hides.
+        """
+        self._check_noise(topic, noise)
+        if noise is not None:
+            statement = f"INSERT INTO {self._keyspace}.behavior_topic (name, topic) VALUES (%s, %s) IF NOT EXISTS"
+            self._session.execute(f"bind topic {topic} to noise {noise}", statement, [_NOISE + topic, noise])
+            self._check_noise(topic, noise)  # Another worker may have bound the topic meanwhile.
+
+    def _check_noise(self, topic: str, noise: str | None) -> None:
+        query = f"SELECT topic FROM {self._keyspace}.behavior_topic WHERE name = %s"
+        found = [one for (one,) in self._session.execute("read the noise of updates", query, [_NOISE + topic])]
+        if found == ([] if noise is None else [noise]):
+            return
+        if not found:
+            is_used = any(
+                one.updates_topic == topic or (one.updates_topic is None and not has_own_topic(topic, one.bundle_id))
+                for one in self.records().values()
+            )
+            if not is_used:
+                return
+        holds = f"vectors with the noise of the fingerprint {found[0]}" if found else "exact vectors"
+        given = "are not set" if noise is None else f"give the noise of the fingerprint {noise}"
+        raise SettingsError(
+            f"topic {topic} holds {holds}, and the settings updates_noise_... {given}: give this program the settings "
+            "and the key of the topic's workers, or set another updates_topic (THALWEG_UPDATES_TOPIC), see "
+            "docs/private-vectors.md"
         )
 
     def check_topic(self, topic: str) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.broker.publisher import RecordBatches, UpdatesByPartition, by_partition
-from streams.engine.carried_headers import Headers, evaluation_headers, update_headers
+from streams.engine.carried_headers import NO_SOURCES, Headers, evaluation_headers, update_headers
 from streams.engine.outputs import Letter, Output, OutputEncoder
 from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
@@ -222,6 +222,8 @@ class Pipeline:
         rows, state, representation = scored.rows.select(changed), scored.state[changed], scored.representation[changed]
         encoder, headers = self._encoder, batch.source_headers
         evaluations = self._publisher.record_batches(encoder.evaluations(scored), evaluation_headers(scored, headers))
+        if encoder.adds_noise:  # Headers of producers may tell something about the event.
+            headers = NO_SOURCES
         updates = by_partition(encoder.updates(scored), update_headers(scored, encoder.bundle_id, headers))
         return scored, Encoded(
             to_publish=(evaluations, list(encoder.dead_letters(scored))),

@@ -9,6 +9,7 @@ from export.runtime.bundle import Bundle
 from export.runtime.providers import cuda_failure
 from export.runtime.resident_states import ResidentStates
 from export.runtime.stepper import Stepper
+from streams.broker.decoding.noise_key import open_update_noise
 from streams.broker.decoding.opening import open_schemas
 from streams.broker.decoding.pseudonym_key import open_hiding
 from streams.broker.decoding.record_decoder import open_decoder
@@ -19,6 +20,7 @@ from streams.broker.publisher import Publisher
 from streams.broker.topics import ensure_topics
 from streams.config.settings import Settings
 from streams.contracts.privacy.hidden_letters import Hiding
+from streams.contracts.privacy.update_noise import UpdateNoise
 from streams.engine.arena import Arena
 from streams.engine.codec import RecordDecoder
 from streams.engine.device import ROWS_AN_EVENT, DeviceProcessor
@@ -59,7 +61,7 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     tracing = open_tracing()
     schemas = open_schemas(settings)
     decoder = open_decoder(settings, schemas)
-    hiding = open_hiding(settings)
+    hiding, noise = open_hiding(settings), open_update_noise(settings, bundle)
     store = open_store(settings, bundle)
     check_store_rights(settings, store.session, "worker", [bundle])
     settings = store.registry.settings_of(settings, bundle.bundle_id)
@@ -68,12 +70,13 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     ensure_topics(settings)
     choose_partitioner(settings, settings.behavior_topic, PARTITIONER_LIMIT_S)  # says what producers do wrong
     store.registry.claim(settings.behavior_topic, None if hiding is None else hiding.pseudonyms.fingerprint)
+    store.registry.claim_updates(settings.updates_topic, None if noise is None else noise.fingerprint)
     store.registry.announce(bundle, settings.updates_topic)
     store.registry.use_mapping(bundle.bundle_id, decoder.name)
     group_id = settings.consumer_group_id(bundle.bundle_id)
 
     def make_parts(app: App) -> Parts:
-        opened = _Opened(settings, bundle, store, group_id, tracing, decoder, schemas, encode_updates, hiding)
+        opened = _Opened(settings, bundle, store, group_id, tracing, decoder, schemas, encode_updates, hiding, noise)
         return _parts(app, opened)
 
     return App(settings, group_id, make_parts, announce, instance_id)
@@ -91,10 +94,11 @@ class _Opened(NamedTuple):
     schemas: Schemas | None
     encode_updates: Encode | None  # None: as JSON
     hiding: Hiding | None  # None: dead letters show their originals
+    noise: UpdateNoise | None  # None: updates are exact
 
 
 def _parts(app: App, opened: _Opened) -> Parts:
-    settings, bundle, store, group_id, tracing, decoder, schemas, encode_updates, hiding = opened
+    settings, bundle, store, group_id, tracing, decoder, schemas, encode_updates, hiding, noise = opened
     metrics, in_flight, intake = WorkerMetrics(), InFlight(), Intake(settings.batch_max_events)
     publisher = Publisher(settings, group_id)
     assignment = Assignment(app, settings.behavior_topic)
@@ -104,7 +108,7 @@ def _parts(app: App, opened: _Opened) -> Parts:
     scorer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scorer")
     rebuilder = Rebuilder(settings, bundle, stepper, metrics, decoder)
     residency = Residency(processor, store.users, rebuilder, in_flight, metrics, processor_thread, decoder)
-    encoder = _output_encoder(settings, bundle, encode_updates, hiding)
+    encoder = _output_encoder(settings, bundle, encode_updates, hiding, noise)
     pipeline = _pipeline_type(tracing, settings, group_id)(
         intake=intake,
         processor=processor,
@@ -169,7 +173,11 @@ def _endpoints(settings: Settings, metrics: WorkerMetrics, watchdog: Watchdog, a
 
 
 def _output_encoder(
-    settings: Settings, bundle: Bundle, encode_updates: Encode | None, hiding: Hiding | None
+    settings: Settings,
+    bundle: Bundle,
+    encode_updates: Encode | None,
+    hiding: Hiding | None,
+    noise: UpdateNoise | None,
 ) -> OutputEncoder:
     manifest = bundle.manifest
     return OutputEncoder(
@@ -181,6 +189,7 @@ def _output_encoder(
         manifest.bought_places,
         encode_updates,
         hiding,
+        noise,
     )
 
 

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.archive.reader import ArchiveReader
+from streams.broker.decoding.noise_key import open_update_noise
 from streams.broker.decoding.pseudonym_key import open_hiding
 from streams.broker.decoding.record_decoder import open_decoder
 from streams.broker.decoding.registration import open_update_encoder
@@ -44,7 +45,7 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
     start_s, progress = time.monotonic(), Progress()
     group_id = settings.consumer_group_id(bundle.bundle_id)
     _check_settings(settings)
-    decoder, hiding = open_decoder(settings), open_hiding(settings)
+    decoder, hiding, noise = open_decoder(settings), open_hiding(settings), open_update_noise(settings, bundle)
     reader = ArchiveReader.open(archive)
     check_broker_rights(settings, "backfill", bundle.bundle_id)
     topic = describe_topic(settings, settings.behavior_topic, group_id)
@@ -60,6 +61,7 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
         check_broker_rights(settings, "backfill", bundle.bundle_id)  # on the updates topic of this bundle
         ensure_topics(settings)
         store.registry.claim(topic.name, None if hiding is None else hiding.pseudonyms.fingerprint)
+        store.registry.claim_updates(settings.updates_topic, None if noise is None else noise.fingerprint)
         store.registry.announce(bundle, settings.updates_topic)
         store.registry.use_mapping(bundle.bundle_id, decoder.name)
         asyncio.run(_Run(settings, bundle, store, topic, threads, progress).run(reader, covered))
@@ -105,6 +107,7 @@ class _Run:
             manifest.bought_places,
             open_update_encoder(settings),
             open_hiding(settings),
+            open_update_noise(settings, bundle),
         )
         arena = Arena(settings.arena_max_users, manifest.state_width, manifest.representation_width)
         users = Users(arena, store.users, self._publisher, self._encoder, _generation(), _is_fresh(store), progress)

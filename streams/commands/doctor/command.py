@@ -14,6 +14,7 @@ from streams.commands.doctor.cassandra_checks import check_cassandra
 from streams.commands.doctor.finding import Finding
 from streams.commands.doctor.installation_checks import check_codecs, check_packages, python_finding
 from streams.commands.doctor.machine_checks import check_http_port, check_local_services
+from streams.commands.doctor.noise_checks import check_noise
 from streams.commands.doctor.registry_checks import check_registry
 from streams.commands.doctor.rights_checks import check_cassandra_rights, check_kafka_rights
 from streams.config.errors import ThalwegError
@@ -53,6 +54,7 @@ def examine(settings: Settings, bundle_argument: str | None) -> Iterator[Finding
         yield Finding("failed", "bundle", str(error))
     else:
         yield bundle_finding(bundle)
+        yield from _errors_as_findings("updates noise", partial(check_noise, settings, bundle))
     yield from _errors_as_findings("onnxruntime", lambda: check_runtime(bundle))
     yield check_http_port(settings)
     yield from check_local_services()

@@ -8,9 +8,7 @@ that no one of the three tells of another.
 import hmac
 import re
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
+from streams.contracts.privacy.key_derivation import derived_key
 from streams.contracts.privacy.letter_cipher import KEY_BYTES, LetterCipher
 
 PREFIX = "psn-"
@@ -26,8 +24,8 @@ class Pseudonyms:
     def __init__(self, key: bytes) -> None:
         """key: the bytes of the key file."""
         self._hmac = hmac.new(key, digestmod="sha256")  # a copy costs less than a new one
-        self.fingerprint = _derived(key, b"thalweg fingerprint", FINGERPRINT_BYTES).hex()
-        self.letters = LetterCipher(_derived(key, b"thalweg dead letters", KEY_BYTES), self.fingerprint)
+        self.fingerprint = derived_key(key, b"thalweg fingerprint", FINGERPRINT_BYTES).hex()
+        self.letters = LetterCipher(derived_key(key, b"thalweg dead letters", KEY_BYTES), self.fingerprint)
 
     def of(self, user_id: str) -> str:
         """The pseudonym of an id. A pseudonym as an id gets another pseudonym."""
@@ -47,7 +45,3 @@ class Pseudonyms:
 def is_pseudonym(user_id: str) -> bool:
     """Whether a text has the form of a pseudonym."""
     return _FORM.fullmatch(user_id) is not None
-
-
-def _derived(key: bytes, purpose: bytes, size: int) -> bytes:
-    return HKDF(algorithm=SHA256(), length=size, salt=None, info=purpose).derive(key)

@@ -44,8 +44,10 @@ class FrozenComparison:
     def update(self, update: RepresentationUpdate) -> float:
         """Keep the representation of an update. Returns the representation's length.
 
-        Raises ValueError where the update does not fit the bundle.
+        Raises ValueError where the update does not fit the bundle, or has noise.
         """
+        if update.has_noise:
+            raise ValueError("the vector has noise, and frozen representations need exact vectors")
         representation = decode_vector(update.representation)
         recent, added = decode_items(update.recent_items or b""), decode_vector(update.recent_scores or b"")
         query = self._joined_query(representation, recent, added)

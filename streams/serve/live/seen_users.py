@@ -102,6 +102,8 @@ class SeenUsers:
             return None
         if update.bundle_id != self.bundle_id or record.timestamp <= self._erased_ms.get(update.user_id, -1):
             return None
+        if update.has_noise:  # Noise would move the user about the map without an order.
+            return update
         recent, added = update.recent_items or b"", update.recent_scores or b""
         try:
             query = self._bundle.joined_query(

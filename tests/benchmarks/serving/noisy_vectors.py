@@ -69,7 +69,7 @@ def measure(bundle: Bundle, scored: ScoredEvents) -> dict[str, Any]:
     for epsilon in EPSILONS:
         sigma = noise_scale(epsilon, DELTA, 2 * bound)
         began_s = time.process_time()
-        noisy = private_vectors(ranked.vectors, bound, sigma, key, names)
+        noisy = private_vectors(ranked.vectors, bound, sigma, key, names).astype(np.float32)
         noise_us = (time.process_time() - began_s) / len(norm) * 1e6
         signal, noise = bound**2, noisy.shape[1] * sigma**2
         together = {k: epsilon_of(DELTA, mu_of_releases(mu_of(epsilon, DELTA), k)) for k in RELEASES}
