@@ -41,7 +41,7 @@ class BundleComparison(ComparedEvents, frozen=True, kw_only=True):
     users: Annotated[int, Meta(ge=0, description="of these blocks; an estimate, within 1% up to five million users")]
     open_events: Annotated[int, Meta(ge=0, description="scored by both bundles, in blocks that are not over")]
     unmatched_events: Annotated[
-        int, Meta(ge=0, description="scored by one of both, and not by the other one while the event waited")
+        int, Meta(ge=0, description="scores of one of both without a score of the other one within five minutes")
     ]
     champion_unknown_items: Annotated[Count, Meta(description="events of both whose item the champion lacks: a miss")]
     challenger_unknown_items: Annotated[
