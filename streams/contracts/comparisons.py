@@ -59,6 +59,16 @@ class BundleComparison(ComparedEvents, frozen=True, kw_only=True):
     )
     first_time_ms: Annotated[TimeMs, Meta(description="event time of the first event that both have scored")] | None
     last_time_ms: Annotated[TimeMs, Meta(description="event time of the last event that both have scored")] | None
+    last_scored_at_ms: (
+        Annotated[
+            TimeMs,
+            Meta(
+                description="timestamp of the evaluation records of the last event that both have scored, the earlier "
+                "of the two; null without events"
+            ),
+        ]
+        | None
+    ) = None  # which an earlier version does not write
     published_at_ms: TimeMs
     slices: Annotated[
         dict[str, ComparedEvents],

@@ -65,7 +65,7 @@ def test_both_bundles_are_compared_on_the_events_that_both_have_scored_however_l
     assert found.mean_difference == pytest.approx((expected[1] - expected[0]) / len(counted))
     assert found.low < 0 < found.mean_difference < found.high
     assert (found.champion_unknown_items, found.challenger_unknown_items) == (5, 0)
-    assert (found.first_time_ms, found.last_time_ms) == (0, 21)
+    assert (found.first_time_ms, found.last_time_ms, found.last_scored_at_ms) == (0, 21, 60_021)
     assert set(found.slices) == set(SLICES)
     assert {(part.events, part.mean_difference) for part in found.slices.values()} == {
         (found.events, found.mean_difference)
@@ -108,6 +108,18 @@ def test_a_bundle_that_scores_old_events_again_gets_no_evidence_from_them() -> N
     assert (len(pairs._waiting), found.unmatched_events) == (1, 20), "ten scores of each bundle"
     pairs.observe(evaluation(99, bundle_id="a"), 3 * replayed_ms, SLICES)
     assert (len(pairs._waiting), only(pairs).unmatched_events) == (1, 21)
+
+
+def test_the_time_of_the_last_compared_event_moves_with_compared_events_alone() -> None:
+    pairs = known("a", "b")
+    assert only(pairs).last_scored_at_ms is None
+    for bundle_id, record_ms in (("b", 70_000), ("a", 75_000)):
+        pairs.observe(evaluation(1, bundle_id=bundle_id), record_ms, SLICES)
+    assert only(pairs).last_scored_at_ms == 70_000, "a score with a clock that is ahead makes it no later"
+    for offset in range(2, 9):
+        pairs.observe(evaluation(offset, bundle_id="a"), offset * matching.WITHIN_MS, SLICES)
+    found = only(pairs)
+    assert (found.last_scored_at_ms, found.unmatched_events) == (70_000, 6)
 
 
 def test_scores_that_are_far_apart_do_not_count_although_the_records_come_in_another_order() -> None:
