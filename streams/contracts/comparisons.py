@@ -1,6 +1,6 @@
 """The comparison of two bundles on the same events. Pure."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 import msgspec
 from msgspec import Meta
@@ -25,6 +25,17 @@ class ComparedEvents(msgspec.Struct, frozen=True, kw_only=True):
     high: Bound
     champion_mean: Mean | None
     challenger_mean: Mean | None
+
+    def reversed_sides(self) -> Self:
+        """The same events with the champion and the challenger swapped. Lows and highs swap as well, negated."""
+        return msgspec.structs.replace(
+            self,
+            mean_difference=None if self.mean_difference is None else -self.mean_difference,
+            low=-self.high,
+            high=-self.low,
+            champion_mean=self.challenger_mean,
+            challenger_mean=self.champion_mean,
+        )
 
 
 class BundleComparison(ComparedEvents, frozen=True, kw_only=True):
@@ -74,6 +85,18 @@ class BundleComparison(ComparedEvents, frozen=True, kw_only=True):
         dict[str, ComparedEvents],
         Meta(description="part of the events -> both bundles on it", examples=[{"action=cart": {"events": 3}}]),
     ] = {}
+
+    def reversed_sides(self) -> Self:
+        """As for ComparedEvents, also in each slice."""
+        return msgspec.structs.replace(
+            super().reversed_sides(),
+            champion=self.challenger,
+            challenger=self.champion,
+            champion_unknown_items=self.challenger_unknown_items,
+            challenger_unknown_items=self.champion_unknown_items,
+            challenger_delay_ms=None if self.challenger_delay_ms is None else -self.challenger_delay_ms,
+            slices={name: part.reversed_sides() for name, part in self.slices.items()},
+        )
 
 
 def comparison_key(champion: str, challenger: str) -> str:

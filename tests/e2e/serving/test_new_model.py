@@ -190,11 +190,12 @@ def test_a_promotion_without_evidence_is_refused_and_says_what_lacks(
 
     assert f"no comparison of {old} with {new} is published: let one `thalweg monitor` run" in refusal()
     publish_comparison(settings, new, old, low=0.1)
-    assert "no comparison of" in refusal(), "a comparison the other way round is another one"
+    assert "differs by -0.1100, and the interval from -0.1200 to -0.1000" in refusal(), "the other way round"
     publish_comparison(settings, old, new, low=-0.001)
     text = refusal()
     assert f"{new} is not shown to be better than {old}: the mrr@20 differs by +0.0090" in text
     assert "from -0.0010 to +0.0190 is not above 0, after 4,000 events of 800 users" in text
+    publish_comparison(settings, new, old, low=0.01, age_s=7_300)
     publish_comparison(settings, old, new, low=0.01, age_s=7_200)
     assert "both bundles scored the last event of the comparison 120 minutes ago" in refusal()
     assert "known are" in thalweg("promote", "gru-nothing")[1]
