@@ -118,14 +118,11 @@ def publish_comparison(settings: Settings, champion: str, challenger: str, low: 
     """Publish what a monitor finds on 900 blocks of events, `age_s` ago."""
     ensure_monitor_topics(settings)
     now_ms = int((time.time() - age_s) * 1000)
-    found = BundleComparison(
-        **{"champion": champion, "challenger": challenger, "users": 800, "user_blocks": 900, "events": 4_000},
-        **{"mean_difference": low + 0.01, "low": low, "high": low + 0.02, "champion_mean": 0.79},
-        **{"challenger_mean": 0.8 + low, "open_events": 0, "unmatched_events": 0, "challenger_delay_ms": 0.0},
-        **{"champion_unknown_items": 0, "challenger_unknown_items": 0},
-        **{"first_time_ms": now_ms - 10**7, "last_time_ms": now_ms, "published_at_ms": now_ms},
-        last_scored_at_ms=now_ms,
-    )
+    fields: dict[str, Any] = {"champion": champion, "challenger": challenger, "users": 800, "user_blocks": 900}
+    fields |= {"events": 4_000, "mean_difference": low + 0.01, "low": low, "high": low + 0.02, "champion_mean": 0.79}
+    fields |= {"challenger_mean": 0.8 + low, "open_events": 0, "unmatched_events": 0, "challenger_delay_ms": 0.0}
+    fields |= {"champion_unknown_items": 0, "challenger_unknown_items": 0, "first_time_ms": now_ms - 10**7}
+    found = BundleComparison(**fields, last_time_ms=now_ms, last_scored_at_ms=now_ms, published_at_ms=now_ms)
 
     async def send() -> None:
         async with open_producer(settings, "not sent") as producer:

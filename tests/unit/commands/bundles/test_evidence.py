@@ -20,25 +20,12 @@ READY = Readiness(
 
 
 def comparison(**changed: Any) -> BundleComparison:
-    found = BundleComparison(
-        **{
-            "champion": OLD,
-            "challenger": NEW,
-            "users": 800,
-            "user_blocks": 900,
-            "events": 4_000,
-            "mean_difference": 0.012,
-        },
-        **{"low": 0.002, "high": 0.022, "champion_mean": 0.2, "challenger_mean": 0.212, "open_events": 0},
-        **{
-            "unmatched_events": 0,
-            "challenger_delay_ms": 5.0,
-            "champion_unknown_items": 0,
-            "challenger_unknown_items": 0,
-        },
-        **{"first_time_ms": NOW_MS - 10**7, "last_time_ms": NOW_MS, "published_at_ms": NOW_MS - 1_000},
-        last_scored_at_ms=NOW_MS - 2_000,
-    )
+    fields: dict[str, Any] = {"champion": OLD, "challenger": NEW, "users": 800, "user_blocks": 900, "events": 4_000}
+    fields |= {"mean_difference": 0.012, "low": 0.002, "high": 0.022, "champion_mean": 0.2, "challenger_mean": 0.212}
+    fields |= {"open_events": 0, "unmatched_events": 0, "challenger_delay_ms": 5.0}
+    fields |= {"champion_unknown_items": 0, "challenger_unknown_items": 0}
+    fields |= {"first_time_ms": NOW_MS - 10**7, "last_time_ms": NOW_MS, "last_scored_at_ms": NOW_MS - 2_000}
+    found = BundleComparison(**fields, published_at_ms=NOW_MS - 1_000)
     return msgspec.structs.replace(found, **changed)
 
 
