@@ -218,7 +218,9 @@ class ActiveModel:
         """
         async with asyncio.timeout(LOOK_TIMEOUT_S):  # not of the model, which may take longer for a large bundle
             active_id = await self._registry.active()
-        if active_id in self._given and not await self._make(active_id) and self._active_id in self._given:
+        given = self._given.get(active_id or "")
+        is_made = given is None or given.model is not None or await self._make(given.bundle.bundle_id)
+        if not is_made and self._active_id in self._given:
             return
         if active_id != self._active_id:
             logger.info("the active bundle is %s", active_id)

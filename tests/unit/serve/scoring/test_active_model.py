@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -28,6 +29,9 @@ class Keyspace:
         self.active_id: str | None = OLD
         self.errors: dict[str, Exception] = {}
         self.tries: Counter[str] = Counter()
+        self.looks = 0
+        self.may_end = threading.Event()
+        self.may_end.set()
         registry = SimpleNamespace(active=self._active)
         monkeypatch.setattr(active_model, "Registry", lambda *_: registry)
         monkeypatch.setattr(active_model, "Model", self._model)
@@ -35,12 +39,15 @@ class Keyspace:
             monkeypatch.setattr(active_model, name, 0.01)
 
     async def _active(self) -> str | None:
+        self.looks += 1
         return self.active_id
 
     def _model(self, bundle: Any, *_: object) -> SimpleNamespace:
         self.tries[bundle.bundle_id] += 1
         if bundle.bundle_id in self.errors:
             raise self.errors[bundle.bundle_id]
+        if bundle.bundle_id == NEW:
+            assert self.may_end.wait(WITHIN_S)
         return SimpleNamespace(bundle_id=bundle.bundle_id)
 
 
@@ -125,5 +132,19 @@ def test_the_models_of_all_given_bundles_are_made_before_a_switch(keyspace: Keys
         keyspace.active_id = NEW
         await until(lambda: answers_from(active) == NEW)
         assert (keyspace.tries[OLD], keyspace.tries[NEW]) == (1, made)
+
+    asyncio.run(followed(play))
+
+
+def test_the_looks_go_on_while_the_model_of_another_bundle_is_made(keyspace: Keyspace) -> None:
+    keyspace.may_end.clear()
+
+    async def play(active: ActiveModel) -> None:
+        await until(lambda: answers_from(active) == OLD and keyspace.tries[NEW] == 1)
+        before = keyspace.looks
+        try:
+            await until(lambda: keyspace.looks > before + 3)
+        finally:
+            keyspace.may_end.set()
 
     asyncio.run(followed(play))
