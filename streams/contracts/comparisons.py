@@ -1,6 +1,6 @@
 """The comparison of two bundles on the same events. Pure."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 import msgspec
 from msgspec import Meta
@@ -26,6 +26,17 @@ class ComparedEvents(msgspec.Struct, frozen=True, kw_only=True):
     champion_mean: Mean | None
     challenger_mean: Mean | None
 
+    def reversed_sides(self) -> Self:
+        """The same events with the champion and the challenger swapped. Lows and highs swap as well, negated."""
+        return msgspec.structs.replace(
+            self,
+            mean_difference=None if self.mean_difference is None else -self.mean_difference,
+            low=-self.high,
+            high=-self.low,
+            champion_mean=self.challenger_mean,
+            challenger_mean=self.champion_mean,
+        )
+
 
 class BundleComparison(ComparedEvents, frozen=True, kw_only=True):
     """Two bundles on the events that both have scored; key = champion|challenger. The last record of a key counts.
@@ -41,7 +52,7 @@ class BundleComparison(ComparedEvents, frozen=True, kw_only=True):
     users: Annotated[int, Meta(ge=0, description="of these blocks; an estimate, within 1% up to five million users")]
     open_events: Annotated[int, Meta(ge=0, description="scored by both bundles, in blocks that are not over")]
     unmatched_events: Annotated[
-        int, Meta(ge=0, description="scored by one of both, and not by the other one while the event waited")
+        int, Meta(ge=0, description="scores of one of both without a score of the other one within five minutes")
     ]
     champion_unknown_items: Annotated[Count, Meta(description="events of both whose item the champion lacks: a miss")]
     challenger_unknown_items: Annotated[
@@ -59,11 +70,33 @@ class BundleComparison(ComparedEvents, frozen=True, kw_only=True):
     )
     first_time_ms: Annotated[TimeMs, Meta(description="event time of the first event that both have scored")] | None
     last_time_ms: Annotated[TimeMs, Meta(description="event time of the last event that both have scored")] | None
+    last_scored_at_ms: (
+        Annotated[
+            TimeMs,
+            Meta(
+                description="timestamp of the evaluation records of the last event that both have scored, the earlier "
+                "of the two; null without events"
+            ),
+        ]
+        | None
+    ) = None  # which an earlier version does not write
     published_at_ms: TimeMs
     slices: Annotated[
         dict[str, ComparedEvents],
         Meta(description="part of the events -> both bundles on it", examples=[{"action=cart": {"events": 3}}]),
     ] = {}
+
+    def reversed_sides(self) -> Self:
+        """As for ComparedEvents, also in each slice."""
+        return msgspec.structs.replace(
+            super().reversed_sides(),
+            champion=self.challenger,
+            challenger=self.champion,
+            champion_unknown_items=self.challenger_unknown_items,
+            challenger_unknown_items=self.champion_unknown_items,
+            challenger_delay_ms=None if self.challenger_delay_ms is None else -self.challenger_delay_ms,
+            slices={name: part.reversed_sides() for name, part in self.slices.items()},
+        )
 
 
 def comparison_key(champion: str, challenger: str) -> str:

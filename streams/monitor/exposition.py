@@ -218,7 +218,9 @@ def _pair_gauges(snapshot: Snapshot) -> Iterator[Metric]:
         labels=labels,
     )
     unmatched = CounterMetricFamily(
-        "thalweg_monitor_pair_unmatched_events", "Events that one bundle of the pair has scored alone", labels=labels
+        "thalweg_monitor_pair_unmatched_events",
+        "Scores of one bundle without a score of the other one within five minutes",
+        labels=labels,
     )
     for pair in snapshot.comparisons:
         names = [pair.champion, pair.challenger]

@@ -9,6 +9,11 @@ from streams.engine.codec import decoder_rules
 
 CAUGHT_UP_WITHIN_S = 5.0  # the time in which a group must commit everything that the topic held
 RECENT_MS = 3_600_000  # the age at which a comparison says nothing about the traffic of today
+# A monitor compares every pair, except one that was started with --compare.
+_MONITOR = (
+    "let one `thalweg monitor` run while the workers of both bundles run; a monitor with `--compare` compares its pair "
+    "alone, and a second monitor on the same machine publishes nothing"
+)
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,14 +61,15 @@ def lacking_comparison(found: BundleComparison | None, active: str, new: str, no
     found: the latest comparison of exactly these two bundles.
     """
     if found is None:
-        yield (
-            f"no comparison of {active} with {new} is published: run `thalweg monitor --compare {active} {new}` while "
-            "the workers of both bundles run"
-        )
+        yield f"no comparison of {active} with {new} is published: {_MONITOR}"
         return
-    age_ms = now_ms - found.published_at_ms
-    if age_ms > RECENT_MS:
-        yield f"the comparison is {age_ms / 60_000:,.0f} minutes old: run `thalweg monitor`"
+    if found.last_scored_at_ms is None:
+        yield f"the comparison does not tell when both bundles scored an event last (last_scored_at_ms): {_MONITOR}"
+    elif (age_ms := now_ms - found.last_scored_at_ms) > RECENT_MS:
+        yield (
+            f"both bundles scored the last event of the comparison {age_ms / 60_000:,.0f} minutes ago "
+            f"(last_scored_at_ms): {_MONITOR}"
+        )
     if found.low <= 0:
         mean = "unknown" if found.mean_difference is None else f"{found.mean_difference:+.4f}"
         yield (

@@ -4,7 +4,7 @@ from itertools import combinations
 
 from streams.contracts.comparisons import BundleComparison
 from streams.contracts.evaluation_events import EvaluationEvent
-from streams.monitor.pairs.matching import Scored, Slices, WaitingEvents
+from streams.monitor.pairs.matching import Scored, Slices, WaitingEvents, are_together
 from streams.monitor.pairs.pair import Pair
 
 MAX_BUNDLES = 4  # so six pairs; a further bundle is compared when one of these is gone
@@ -13,7 +13,7 @@ MAX_BUNDLES = 4  # so six pairs; a further bundle is compared when one of these 
 class AllPairs:
     """Of two bundles, the one that was seen first is the champion, unless the pair was chosen.
 
-    A bundle that begins is also compared on the events of others that still wait.
+    No event waits while one bundle is alone.
     """
 
     def __init__(self) -> None:
@@ -38,13 +38,17 @@ class AllPairs:
         """
         if event.bundle_id not in self._bundles and not self._admit(event.bundle_id):
             return
+        if len(self._bundles) < 2:
+            return
         scored = Scored(event.bundle_id, event.rank, record_ms, slices)
         others = {other.bundle_id: other for other in self._waiting.match(event.id, scored, len(self._bundles))}
         for pair in self._pairs if others else ():
             other = others.get(_partner(pair, event.bundle_id))
-            if other is not None:
+            if other is not None and are_together(record_ms, other.record_ms):
                 pair.observe(event, scored, other)
-        for overdue in self._waiting.overdue(len(self._bundles)):
+            elif other is not None:
+                pair.unmatched_events += 2  # one of each bundle
+        for overdue in self._waiting.overdue(record_ms):
             names = {one.bundle_id for one in overdue}
             for pair in self._pairs:
                 pair.unmatched_events += (pair.champion in names) != (pair.challenger in names)
@@ -60,6 +64,8 @@ class AllPairs:
         if bundle_id in self._bundles:
             self._bundles.remove(bundle_id)
             self._waiting.drop(bundle_id)
+            if len(self._bundles) < 2:
+                self._waiting = WaitingEvents()
             self._pairs = [pair for pair in self._pairs if bundle_id not in (pair.champion, pair.challenger)]
 
     def reports(self, published_at_ms: int) -> tuple[BundleComparison, ...]:

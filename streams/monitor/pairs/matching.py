@@ -7,9 +7,11 @@ from typing import NamedTuple
 from xxhash import xxh3_64_intdigest
 
 Slices = tuple[str, ...]
-# Events that wait for another bundle, at about 330 bytes each: at 1,000 events/s, a bundle may lag by eight minutes.
-MAX_WAITING = 500_000
-MAX_WAITING_ALONE = 100_000  # while there is one bundle alone, in case another one begins
+# An event counts for two bundles that score it within this time of each other, by the timestamps of their records. The
+# workers of a new bundle also score old events of the topic, with which the model may be trained, and the other bundle
+# has scored these events long before. A restart or a rebalance of workers delays a bundle by less.
+WITHIN_MS = 300_000
+MAX_WAITING = 500_000  # at about 330 bytes each; enough for 1,600 events/s
 
 
 class Scored(NamedTuple):
@@ -37,18 +39,23 @@ class WaitingEvents:
     def match(self, event_id: str, scored: Scored, bundles: int) -> tuple[Scored, ...]:
         """Add a bundle's score of an event, once for each bundle and id. Returns what other bundles have scored so far.
 
-        bundles: how many bundles there are; an event that all have scored waits no longer.
+        bundles: how many bundles there are, 2 at least; an event that all have scored waits no longer.
         """
         name = xxh3_64_intdigest(event_id.encode())
         others = self._waiting.pop(name, ())
-        if len(others) + 1 < max(2, bundles):
+        if len(others) + 1 < bundles:
             self._waiting[name] = (*others, scored)
         return others
 
-    def overdue(self, bundles: int) -> Iterable[tuple[Scored, ...]]:
-        """Take out the oldest events above the limit."""
-        most = MAX_WAITING if bundles > 1 else MAX_WAITING_ALONE
-        while len(self._waiting) > most:
+    def overdue(self, now_ms: int) -> Iterable[tuple[Scored, ...]]:
+        """Take out the events that have waited for WITHIN_MS, and the oldest ones above the limit.
+
+        now_ms: timestamp of the record that is read.
+        """
+        while self._waiting:
+            oldest = next(iter(self._waiting.values()))
+            if len(self._waiting) <= MAX_WAITING and oldest[-1].record_ms >= now_ms - WITHIN_MS:
+                break
             yield self._waiting.popitem(last=False)[1]
 
     def drop(self, bundle_id: str) -> None:
@@ -59,3 +66,8 @@ class WaitingEvents:
                 self._waiting[name] = kept
             else:
                 del self._waiting[name]
+
+
+def are_together(one_ms: int, other_ms: int) -> bool:
+    """Whether two timestamps are within WITHIN_MS of each other."""
+    return abs(one_ms - other_ms) <= WITHIN_MS

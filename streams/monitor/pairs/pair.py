@@ -62,6 +62,7 @@ class Pair:
         self._events = 0
         self._delay_ms = 0.0
         self._times_ms: tuple[int, int] | None = None  # of the first and of the last event
+        self._last_scored_at_ms: int | None = None
 
     def observe(self, event: EvaluationEvent, one: Scored, other: Scored) -> None:
         """Compare both scores of an event, which the two bundles have given in any order."""
@@ -69,6 +70,7 @@ class Pair:
         # A producer's clock may be ahead, and the record of the evaluation then tells a better time.
         time_ms = min(event.event_time_ms, champion.record_ms, challenger.record_ms)
         self._times_ms = (self._times_ms[0] if self._times_ms else time_ms, time_ms)
+        self._last_scored_at_ms = min(champion.record_ms, challenger.record_ms)
         self._events += 1
         delay_ms = challenger.record_ms - champion.record_ms
         self._delay_ms += (delay_ms - self._delay_ms) / min(self._events, DELAY_EVENTS)
@@ -102,6 +104,7 @@ class Pair:
             challenger_delay_ms=self._delay_ms if self._events else None,
             first_time_ms=self._times_ms[0] if self._times_ms else None,
             last_time_ms=self._times_ms[1] if self._times_ms else None,
+            last_scored_at_ms=self._last_scored_at_ms,
             published_at_ms=published_at_ms,
             slices=slices,
         )

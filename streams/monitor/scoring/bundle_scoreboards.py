@@ -42,7 +42,8 @@ class BundleScoreboards:
         self._read = 0  # records of all topics
         self._undecodable = 0
         self._problem: str | None = None
-        self._measured: dict[int, int] = {}  # partition of the updates topic -> next offset that is new to the state
+        # (updates topic, partition) -> next offset that is new to the state. Each bundle may have a topic of its own.
+        self._measured: dict[tuple[str, int], int] = {}
 
     def observe(self, records: Collection[Any], frozen: Frozen | None = None) -> list[MetricsEvent]:
         """Score evaluation records, each with a `value` and a `timestamp` in ms.
@@ -94,7 +95,7 @@ class BundleScoreboards:
         once from the predictions, because the user may have come back since.
         """
         self._read += 1
-        is_new = record.offset >= self._measured.get(record.partition, 0)
+        is_new = record.offset >= self._measured.get((record.topic, record.partition), 0)
         if record.value is None:
             self._forget(record, frozen, is_new)
             return
@@ -107,7 +108,7 @@ class BundleScoreboards:
             self._count_undecodable(record, error, "an update")
             return
         if is_new:
-            self._measured[record.partition] = record.offset + 1
+            self._measured[record.topic, record.partition] = record.offset + 1
             board = self._board(update.bundle_id)
             board.last_ms = max(board.last_ms, record.timestamp)
             board.observe_norm(norm, record.timestamp)
@@ -156,7 +157,7 @@ class BundleScoreboards:
         if bundle_id == frozen.bundle_id:
             frozen.forget(user_id)
         if is_new:
-            self._measured[record.partition] = record.offset + 1
+            self._measured[record.topic, record.partition] = record.offset + 1
             if bundle_id in self._boards:
                 self._boards[bundle_id].forget(user_id)
                 self.pairs.forget(bundle_id, user_id)

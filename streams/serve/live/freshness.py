@@ -41,6 +41,10 @@ class Freshness:
             record, update = random.choice(updates)
             self._wanted = (update.source, record.timestamp)
 
+    def forget(self) -> None:
+        """Begin anew, because the next updates are those of another bundle. A measurement that goes on is lost."""
+        self._samples, self._wanted = deque(), None
+
     def quantiles(self) -> tuple[float | None, float | None, int]:
         """The median and the 99th percentile in milliseconds, and the number of measurements."""
         oldest_s = time.monotonic() - KEPT_S
@@ -64,12 +68,12 @@ class Freshness:
 
     async def _measure(self, consumer: AIOKafkaConsumer) -> None:
         while True:
-            wanted, self._wanted = self._wanted, None
+            samples, wanted, self._wanted = self._samples, self._wanted, None
             place = None if wanted is None else source_place(wanted[0])
             if wanted is not None and place is not None and place[0] == self._settings.behavior_topic:
                 written_ms = await _timestamp_ms(consumer, *place)
                 if written_ms is not None:
-                    self._samples.append((time.monotonic(), max(0.0, wanted[1] - written_ms)))
+                    samples.append((time.monotonic(), max(0.0, wanted[1] - written_ms)))
             await asyncio.sleep(SAMPLE_EVERY_S)
 
 

@@ -183,6 +183,7 @@ class Live:
             if model is not None and topic is not None:
                 projection = await asyncio.to_thread(project, model.bundle)
                 self.seen = SeenUsers(model.bundle, projection, int(time.time() * 1000), self._updates.decode)
+                self._freshness.forget()
                 await _until_first(
                     follow_tail(self._settings, self._settings.evaluation_topic, LAST_EVENTS, self._take_events),
                     follow_tail(self._settings, topic, LAST_UPDATES, self._take_updates, self._updates.prepare),
@@ -208,16 +209,19 @@ class Live:
     async def _report(self) -> None:
         """Publish a status every STATUS_EVERY_S."""
         watch = TopicWatch(self._settings, self._settings.behavior_topic)
-        before: tuple[float, int | None, float] | None = None  # monotonic time in s, records sent, events applied
+        # monotonic time in s, records sent, events applied
+        before: tuple[float, int | None, float | None] | None = None
         try:
             while True:
                 await asyncio.sleep(STATUS_EVERY_S)
                 bundle_id = None if (model := self._model()) is None else model.bundle_id
                 topic = await self._described(watch, bundle_id)
                 seen = self.seen
-                applied = 0.0 if seen is None else seen.applied
+                if seen is not None and seen.bundle_id != bundle_id:  # after a switch, until the new map is made
+                    seen = None
+                applied = None if seen is None else seen.applied
                 now = (time.monotonic(), None if topic is None else sum(topic.end_offsets.values()), applied)
-                p50_ms, p99_ms, samples = self._freshness.quantiles()
+                p50_ms, p99_ms, samples = (None, None, 0) if seen is None else self._freshness.quantiles()
                 status = Status(
                     time_ms=int(time.time() * 1000),
                     bundle_id=bundle_id,

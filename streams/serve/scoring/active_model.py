@@ -1,6 +1,7 @@
 """The bundle that answers: the active one of Cassandra, among the bundles whose folders were given."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -30,6 +31,7 @@ StoredId = Callable[[str], str]
 
 LOOK_EVERY_S = 0.5  # between two looks at the active bundle, so that a switch counts within a second
 LOOK_TIMEOUT_S = 3.0
+MAKE_AGAIN_S = 5.0  # after the models that could not be made, such as that of a bundle that no worker has served yet
 READ_TIMEOUT_S = 1.0
 USERS_PER_READ, QUERIES_PER_PASS = 100, 32
 
@@ -44,9 +46,9 @@ class Model:
         self.stored_id = stored_id
         self.bundle = bundle
         self.bundle_id = bundle.bundle_id
+        self._rows = ServedRows(session, keyspace, bundle)  # first: without tables, a model is not made in vain
         self.scorer = Scorer(bundle)
         self.stepper = Stepper(bundle, on_cpu=True)
-        self._rows = ServedRows(session, keyspace, bundle)
         self._threads = threads
         self._long = asyncio.Lock()
         self._reads: Batcher[str, ServedRow | None] = Batcher(self._read_rows, USERS_PER_READ)
@@ -178,6 +180,8 @@ class ActiveModel:
         """stored_id: as of `Model`."""
         self._stored_id = stored_id
         self._given = {bundle.bundle_id: _Given(bundle, None) for bundle in bundles}
+        self._failed: set[str] = set()  # bundles of which the log says that the model cannot be made
+        self._making = asyncio.Lock()
         self._session = session
         self._keyspace = keyspace
         self._threads = threads
@@ -190,6 +194,8 @@ class ActiveModel:
         given = self._given.get(self._active_id or "")
         if given is not None and given.model is not None:
             return given.model
+        if given is not None:
+            raise unavailable(f"the active bundle {self._active_id} cannot be loaded; the server's log has the reason")
         names = ", ".join(self._given)
         if self._active_id is None:
             raise unavailable(
@@ -206,23 +212,28 @@ class ActiveModel:
         )
 
     async def look(self) -> None:
-        """Look once which bundle is active, and make its model. Raises StoreError, TimeoutError."""
+        """Look once which bundle is active, and make the model where there is none. Raises StoreError, TimeoutError.
+
+        Where the model cannot be made, the bundle that was active before answers on.
+        """
         async with asyncio.timeout(LOOK_TIMEOUT_S):  # not of the model, which may take longer for a large bundle
             active_id = await self._registry.active()
         given = self._given.get(active_id or "")
-        if given is not None and given.model is None:
-            arguments = (given.bundle, self._session, self._keyspace, self._threads, self._stored_id)
-            made = await asyncio.to_thread(Model, *arguments)
-            self._given[given.bundle.bundle_id] = _Given(given.bundle, made)
-            if self._can_index and given.bundle.manifest.items > MOST_EXACT:
-                # A daemon, because the end of the server does not wait for an index.
-                threading.Thread(target=make_index, args=(made,), name="index", daemon=True).start()
+        is_made = given is None or given.model is not None or await self._make(given.bundle.bundle_id)
+        if not is_made and self._active_id in self._given:
+            return
         if active_id != self._active_id:
             logger.info("the active bundle is %s", active_id)
         self._active_id = active_id
 
     async def follow(self) -> None:
-        """Look again and again, until cancelled. Cassandra may be away for a while."""
+        """Look again and again, until cancelled, and make the models of all given bundles beside."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._look_again())
+            tasks.create_task(self._make_all())
+
+    async def _look_again(self) -> None:
+        """Cassandra may be away for a while."""
         told = ""
         while True:
             failure = ""
@@ -234,3 +245,38 @@ class ActiveModel:
                 logger.warning("the active bundle cannot be read: %s", failure)
             told = failure
             await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _make_all(self) -> None:
+        """Make the models of the other bundles as well, so that a switch to a large bundle counts as soon."""
+        while left := [bundle_id for bundle_id, given in self._given.items() if given.model is None]:
+            if self._active_id is None:  # The model of the active bundle comes first.
+                await asyncio.sleep(LOOK_EVERY_S)
+                continue
+            for bundle_id in left:
+                with contextlib.suppress(StoreError):  # A bundle that no worker has served yet may have no tables.
+                    await self._make(bundle_id)
+            await asyncio.sleep(MAKE_AGAIN_S)
+
+    async def _make(self, bundle_id: str) -> bool:
+        """Make the model of a given bundle, once. Returns whether there is a model. Raises StoreError."""
+        async with self._making:
+            given = self._given[bundle_id]
+            if given.model is not None:
+                return True
+            arguments = (given.bundle, self._session, self._keyspace, self._threads, self._stored_id)
+            try:
+                made = await asyncio.to_thread(Model, *arguments)
+            except StoreError:
+                raise
+            except Exception:  # A folder that was moved or a damaged graph must not end the looks.
+                if bundle_id not in self._failed:
+                    logger.exception(
+                        "bundle %s cannot be loaded from %s, and is tried again", bundle_id, given.bundle.path
+                    )
+                self._failed.add(bundle_id)
+                return False
+            self._given[bundle_id] = _Given(given.bundle, made)
+        if self._can_index and given.bundle.manifest.items > MOST_EXACT:
+            # A daemon, because the end of the server does not wait for an index.
+            threading.Thread(target=make_index, args=(made,), name="index", daemon=True).start()
+        return True

@@ -39,10 +39,13 @@ class HeldRows:
         return self._registry.bundle_ids() if "bundles" in self._tables() else []
 
     def updates_topics(self, first: str) -> list[str]:
-        """The topics with updates of the bundles that are not retired. first: the topic of the first bundle."""
+        """The topics with updates of the bundles that are not retired.
+
+        first: the topic of the first bundle, to which the bundles of earlier versions publish as well. A keyspace
+        without bundles has this topic alone: its workers may be about to begin.
+        """
         records = self._registry.records().values() if "bundles" in self._tables() else ()
-        own = {one.updates_topic for one in records if one.updates_topic is not None and one.retired_at is None}
-        return sorted({first, *own})
+        return sorted({one.updates_topic or first for one in records if one.retired_at is None} if records else {first})
 
     def epochs(self, topic: str) -> list[Epoch]:
         """All epochs of topics of this name, in order."""

@@ -118,13 +118,11 @@ def publish_comparison(settings: Settings, champion: str, challenger: str, low: 
     """Publish what a monitor finds on 900 blocks of events, `age_s` ago."""
     ensure_monitor_topics(settings)
     now_ms = int((time.time() - age_s) * 1000)
-    found = BundleComparison(
-        **{"champion": champion, "challenger": challenger, "users": 800, "user_blocks": 900, "events": 4_000},
-        **{"mean_difference": low + 0.01, "low": low, "high": low + 0.02, "champion_mean": 0.79},
-        **{"challenger_mean": 0.8 + low, "open_events": 0, "unmatched_events": 0, "challenger_delay_ms": 0.0},
-        **{"champion_unknown_items": 0, "challenger_unknown_items": 0},
-        **{"first_time_ms": now_ms - 10**7, "last_time_ms": now_ms, "published_at_ms": now_ms},
-    )
+    fields: dict[str, Any] = {"champion": champion, "challenger": challenger, "users": 800, "user_blocks": 900}
+    fields |= {"events": 4_000, "mean_difference": low + 0.01, "low": low, "high": low + 0.02, "champion_mean": 0.79}
+    fields |= {"challenger_mean": 0.8 + low, "open_events": 0, "unmatched_events": 0, "challenger_delay_ms": 0.0}
+    fields |= {"champion_unknown_items": 0, "challenger_unknown_items": 0, "first_time_ms": now_ms - 10**7}
+    found = BundleComparison(**fields, last_time_ms=now_ms, last_scored_at_ms=now_ms, published_at_ms=now_ms)
 
     async def send() -> None:
         async with open_producer(settings, "not sent") as producer:
@@ -187,15 +185,16 @@ def test_a_promotion_without_evidence_is_refused_and_says_what_lacks(
         assert f"promote: refused, and {old} stays active" in text
         return text
 
-    assert f"no comparison of {old} with {new} is published: run `thalweg monitor --compare {old} {new}`" in refusal()
+    assert f"no comparison of {old} with {new} is published: let one `thalweg monitor` run" in refusal()
     publish_comparison(settings, new, old, low=0.1)
-    assert "no comparison of" in refusal(), "a comparison the other way round is another one"
+    assert "differs by -0.1100, and the interval from -0.1200 to -0.1000" in refusal(), "the other way round"
     publish_comparison(settings, old, new, low=-0.001)
     text = refusal()
     assert f"{new} is not shown to be better than {old}: the mrr@20 differs by +0.0090" in text
     assert "from -0.0010 to +0.0190 is not above 0, after 4,000 events of 800 users" in text
+    publish_comparison(settings, new, old, low=0.01, age_s=7_300)
     publish_comparison(settings, old, new, low=0.01, age_s=7_200)
-    assert "the comparison is 120 minutes old" in refusal()
+    assert "both bundles scored the last event of the comparison 120 minutes ago" in refusal()
     assert "known are" in thalweg("promote", "gru-nothing")[1]
     assert f"{old} is the active bundle already" in thalweg("promote", pair.old.bundle.path)[1]
     code, text = thalweg("rollback")

@@ -3,6 +3,7 @@
 Events come at a rate, a server answers, and readers ask without end. The behaviour topic is archived and cut. A worse
 bundle is backfilled, tried and refused. A better one is promoted, and taken back. `thalweg verify` compares all users
 of each bundle at each stage. After the end, every answer is compared with states that are recomputed event by event.
+The play is right where nothing is wrong, and where the server followed each switch in time.
 """
 
 import argparse
@@ -19,9 +20,10 @@ from typing import Any
 from kafka import TopicPartition
 
 from export.runtime.bundle import Bundle
-from streams.broker.topics import broker_admin, describe_topic
+from streams.broker.topics import broker_admin, describe_topic, topic_exists
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices, local_services
+from streams.serve.scoring.active_model import LOOK_EVERY_S
 from tests.faults.swap.readers import Reader, Truth, judge
 from tests.faults.swap.traffic import Traffic
 from tests.support.deployment import Deployment, environment_of
@@ -31,8 +33,9 @@ WIDTH = "32"
 USERS, LOG_EVENTS = 3_000, 400_000
 WATCHED, READERS = 30, 3
 CAUGHT_UP_RECORDS = 10_000
+SWITCHES = 2  # the promotion and the rollback
 WAIT_S = 300.0
-FOLLOWED_WITHIN_S = 1.0
+FOLLOWED_WITHIN_S = 1.0  # and a look, which may have begun just before the switch
 
 
 class SwapError(Exception):
@@ -212,10 +215,15 @@ def _stages(swap: Swap, readers: list[Reader]) -> None:
             lambda: _comparison(swap, worse)["high"] < 0, "the comparison shows that the worse bundle is worse"
         )
         refused = swap.command("promote", worse.bundle_id)
+        reason = (refused.stdout + refused.stderr).strip()
         if refused.returncode != 1:
-            raise SwapError(f"the worse bundle was promoted: {refused.stdout}")
-        swap.end_stage("refusal of the worse bundle", champion, worse, reason=(refused.stdout + refused.stderr).strip())
+            raise SwapError(f"the worse bundle was promoted: {reason}")
+        if f"{worse.bundle_id} is not shown to be better than {champion.bundle_id}" not in reason:
+            raise SwapError(f"the refusal does not name the comparison: {reason}")
+        swap.end_stage("refusal of the worse bundle", champion, worse, reason=reason)
     swap.must("retire", worse.bundle_id, "--yes")
+    if left := _left_of(swap, worse):
+        raise SwapError(f"{worse.bundle_id} was retired and has left {', '.join(left)}")
     swap.end_stage("retirement of the worse bundle", champion)
     with swap.running("better", "shadow", str(better.path), "--from", swap.archive):
         swap.wait_until_caught_up(better)
@@ -228,6 +236,23 @@ def _stages(swap: Swap, readers: list[Reader]) -> None:
         swap.end_stage("promotion", champion, better, waited_s=waited_s, followed_s=followed_s)
         swap.must("rollback")
         swap.end_stage("rollback", champion, better, followed_s=_followed_s(readers, better))
+
+
+def _left_of(swap: Swap, retired: Bundle) -> list[str]:
+    """What a bundle still has that was not the first of its keyspace."""
+    settings, bundle_id = swap.settings, retired.bundle_id
+    shown = json.loads(swap.must("bundles", "--json").splitlines()[-1])["bundles"]
+    (found,) = [one for one in shown if one["bundle_id"] == bundle_id]
+    own, group = settings.bundle_updates_topic(bundle_id, is_first=False), settings.consumer_group_id(bundle_id)
+    with broker_admin(settings) as admin:
+        groups = {one["group_id"] for one in admin.list_groups()}
+    left = {
+        f"the state {found['state']}": found["state"] != "retired",
+        f"{found['rows']} rows": found["rows"] != 0,
+        f"topic {own}": topic_exists(settings, own),
+        f"group {group}": group in groups,
+    }
+    return [name for name, is_left in left.items() if is_left]
 
 
 def _followed_s(readers: list[Reader], former: Bundle) -> float:
@@ -255,8 +280,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="thalweg-swap-") as folder, local_services() as services:
         found = play(Swap(services, Path(folder), args.rate, args.log_events))
     print(json.dumps(found) if args.json else json.dumps(found, indent=2))
-    is_right = not (found["wrong"] or found["mixed"] or found["failed"])
-    return 0 if is_right and all(stage["verify_clean"] for stage in found["stages"]) else 1
+    return 0 if _is_right(found) else 1
+
+
+def _is_right(found: dict[str, Any]) -> bool:
+    """Whether no answer was wrong, every verification was clean, and the server followed each switch in time."""
+    if found["wrong"] or found["mixed"] or found["failed"]:
+        return False
+    followed = [stage["followed_s"] for stage in found["stages"] if "followed_s" in stage]
+    is_followed = len(followed) == SWITCHES and max(followed) <= FOLLOWED_WITHIN_S + LOOK_EVERY_S
+    return is_followed and all(stage["verify_clean"] for stage in found["stages"])
 
 
 if __name__ == "__main__":

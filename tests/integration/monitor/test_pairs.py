@@ -6,8 +6,11 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -19,6 +22,7 @@ from streams.contracts.comparisons import BundleComparison
 from streams.local import LocalServices
 from streams.monitor.inputs import Extras
 from streams.monitor.monitor import Monitor
+from streams.monitor.pairs.matching import WITHIN_MS
 from streams.monitor.pairs.user_blocks import BLOCK_EVENTS
 from streams.monitor.saved_state import SavedState
 from streams.monitor.scoring.scores import Snapshot
@@ -28,23 +32,40 @@ from tests.support.topics import read_all
 ROOT = Path(__file__).parents[3]
 PARTITIONS = 2
 EVENTS, USERS = 4_000, 100
+STEP_MS = 100  # between two events
 BEGIN_MS = int(time.time() - 3_000) * 1000
 NAMES = ("gru-a", "gru-b")
 
 
-def values() -> Iterator[tuple[str, int, int, bytes]]:
-    """Yield (bundle, partition, time, value) of each event under both bundles. The second one has the better ranks."""
+class Scored(NamedTuple):
+    """An evaluation record: its timestamp, and what stands in it."""
+
+    time_ms: int
+    partition: int
+    value: bytes
+
+
+def records_of(*bundle_ids: str, events: int = EVENTS, lag: int = 0) -> list[Scored]:
+    """The records of the events in order of time, every tenth event of a bundle twice.
+
+    Each bundle has better ranks than the one before, and all but the first are so many events late, except with their
+    first event.
+    """
     choose = random.Random(3)
-    for number in range(EVENTS):
+    found = []
+    for number in range(events):
         user = choose.randrange(USERS)
         rank = choose.choice([2, 4, 10, 60])
-        time_ms = BEGIN_MS + number * 500
-        for bundle_id, better in zip(NAMES, (1, 2), strict=True):
+        time_ms = BEGIN_MS + number * STEP_MS
+        for better, bundle_id in enumerate(bundle_ids, 1):
             event = evaluation(
-                number, rank=rank // better, id=f"events-0-{user % PARTITIONS}-{number}", bundle_id=bundle_id,
+                number, rank=max(1, rank // better), id=f"events-0-{user % PARTITIONS}-{number}", bundle_id=bundle_id,
                 user_id=f"user-{user}", event_time_ms=time_ms,
             )  # fmt: skip
-            yield bundle_id, user % PARTITIONS, time_ms, msgspec.json.encode(event)
+            late_ms = lag * STEP_MS if number and better > 1 else 0
+            record = Scored(time_ms + late_ms, user % PARTITIONS, msgspec.json.encode(event))
+            found += [record] * (2 if number % 10 == 0 else 1)
+    return sorted(found, key=attrgetter("time_ms"))
 
 
 @pytest.fixture
@@ -57,13 +78,10 @@ def settings(services: LocalServices) -> Settings:
     return settings
 
 
-def send(settings: Settings, bundle_id: str, first: int, count: int) -> None:
-    """Send evaluation events of one bundle, every tenth of them twice."""
-    of_bundle = [value for value in values() if value[0] == bundle_id]
+def send(settings: Settings, records: Sequence[Scored]) -> None:
     producer = KafkaProducer(bootstrap_servers=settings.broker, linger_ms=20)
-    for number, (_, partition, time_ms, value) in enumerate(of_bundle[first : first + count]):
-        for _ in range(2 if number % 10 == 0 else 1):
-            producer.send(settings.evaluation_topic, value, partition=partition, timestamp_ms=time_ms)
+    for time_ms, partition, value in records:
+        producer.send(settings.evaluation_topic, value, partition=partition, timestamp_ms=time_ms)
     producer.flush()
     producer.close()
 
@@ -95,37 +113,48 @@ def test_a_pair_is_compared_on_the_same_events_once_across_restarts_and_its_last
     settings: Settings, tmp_path: Path
 ) -> None:
     half, late = EVENTS // 2, EVENTS // 4
-    send(settings, "gru-a", 0, half)
-    send(settings, "gru-b", 0, half - late)  # the second bundle lags
-    first = follow(settings, tmp_path)
-    [early] = first.comparisons
-    assert early.events + early.open_events == half - late
-    send(settings, "gru-b", half - late, late)
-    send(settings, "gru-a", half, half)
+    records = records_of(*NAMES, lag=late)
+    first, second = (bisect_left(records, BEGIN_MS + at * STEP_MS, key=attrgetter("time_ms")) for at in (half, EVENTS))
+    send(settings, records[:first])
+    [early] = follow(settings, tmp_path).comparisons
+    assert early.events + early.open_events == half - late - 1, "the very first event came while one bundle was alone"
+    assert early.last_scored_at_ms == BEGIN_MS + (half - late - 1) * STEP_MS
+    send(settings, records[first:second])
     follow(settings, tmp_path, is_killed=True)
-    send(settings, "gru-b", half, half)
+    send(settings, records[second:])
     last = follow(settings, tmp_path)
     [found] = last.comparisons
-    assert found.events + found.open_events == EVENTS
+    assert found.events + found.open_events == EVENTS - 1
+    assert found.challenger_delay_ms == pytest.approx(late * STEP_MS)
     assert found.users == USERS
     assert found.open_events < USERS * BLOCK_EVENTS
-    assert found.unmatched_events == 0
+    assert found.unmatched_events == 1
     assert found.mean_difference is not None
     assert found.mean_difference == pytest.approx((1 / 1 + 1 / 2 + 1 / 5 - 1 / 2 - 1 / 4 - 1 / 10) / 4, abs=0.01)
     assert 0.1 < found.low < found.mean_difference < found.high < 0.35
 
-    records = published(settings)
-    assert records[0].events == early.events
-    assert records[-1].events == found.events
-    assert msgspec.structs.replace(records[-1], published_at_ms=0) == msgspec.structs.replace(found, published_at_ms=0)
-    count = len(records)
+    shown = published(settings)
+    assert shown[0].events == early.events
+    assert shown[-1].events == found.events
+    assert msgspec.structs.replace(shown[-1], published_at_ms=0) == msgspec.structs.replace(found, published_at_ms=0)
     follow(settings, tmp_path)
-    assert [one.events for one in published(settings)] == [one.events for one in [*records, records[-1]]][: count + 1]
+    again = published(settings)
+    assert [one.events for one in again] == [one.events for one in [*shown, shown[-1]]]
+    assert again[-1].published_at_ms > again[-2].published_at_ms
+    assert again[-1].last_scored_at_ms == again[-2].last_scored_at_ms, "an old comparison that is sent again stays old"
+
+
+def test_a_new_bundle_that_scores_old_events_gets_no_evidence_from_them(settings: Settings, tmp_path: Path) -> None:
+    serving, replayed = records_of("gru-a", events=600), records_of("gru-b", events=600)
+    late_ms = 600 * STEP_MS + WITHIN_MS
+    known = [serving[0], replayed[0], *serving[1:]]  # both bundles are known from the first event on
+    send(settings, [*known, *(one._replace(time_ms=one.time_ms + late_ms) for one in replayed)])
+    [found] = follow(settings, tmp_path).comparisons
+    assert (found.events, found.open_events, found.last_scored_at_ms) == (0, 0, None)
 
 
 def test_the_command_compares_a_chosen_pair_in_its_order(settings: Settings, tmp_path: Path) -> None:
-    for bundle_id in (*NAMES, "gru-c"):
-        send(settings, bundle_id, 0, 600)
+    send(settings, records_of(*NAMES, "gru-c", events=600))
     environment = {
         **os.environ,
         "THALWEG_MONITOR_FOLDER": str(tmp_path),

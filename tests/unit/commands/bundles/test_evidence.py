@@ -20,24 +20,12 @@ READY = Readiness(
 
 
 def comparison(**changed: Any) -> BundleComparison:
-    found = BundleComparison(
-        **{
-            "champion": OLD,
-            "challenger": NEW,
-            "users": 800,
-            "user_blocks": 900,
-            "events": 4_000,
-            "mean_difference": 0.012,
-        },
-        **{"low": 0.002, "high": 0.022, "champion_mean": 0.2, "challenger_mean": 0.212, "open_events": 0},
-        **{
-            "unmatched_events": 0,
-            "challenger_delay_ms": 5.0,
-            "champion_unknown_items": 0,
-            "challenger_unknown_items": 0,
-        },
-        **{"first_time_ms": NOW_MS - 10**7, "last_time_ms": NOW_MS, "published_at_ms": NOW_MS - 1_000},
-    )
+    fields: dict[str, Any] = {"champion": OLD, "challenger": NEW, "users": 800, "user_blocks": 900, "events": 4_000}
+    fields |= {"mean_difference": 0.012, "low": 0.002, "high": 0.022, "champion_mean": 0.2, "challenger_mean": 0.212}
+    fields |= {"open_events": 0, "unmatched_events": 0, "challenger_delay_ms": 5.0}
+    fields |= {"champion_unknown_items": 0, "challenger_unknown_items": 0}
+    fields |= {"first_time_ms": NOW_MS - 10**7, "last_time_ms": NOW_MS, "last_scored_at_ms": NOW_MS - 2_000}
+    found = BundleComparison(**fields, published_at_ms=NOW_MS - 1_000)
     return msgspec.structs.replace(found, **changed)
 
 
@@ -75,11 +63,17 @@ def test_each_lack_of_evidence_is_one_sentence() -> None:
     assert "the mrr@20 differs by +0.0120, and the interval from +0.0000 to +0.0220 is not above 0" in equal
     (unknown,) = lacking_comparison(comparison(low=-1.0, mean_difference=None), OLD, NEW, NOW_MS)
     assert "differs by unknown" in unknown
-    at_limit = comparison(published_at_ms=NOW_MS - RECENT_MS)
-    assert list(lacking_comparison(at_limit, OLD, NEW, NOW_MS)) == []
-    (old,) = lacking_comparison(at_limit, OLD, NEW, NOW_MS + 60_000)
-    assert old == "the comparison is 61 minutes old: run `thalweg monitor`"
     assert len(list(lacking_comparison(comparison(low=-0.1), OLD, NEW, NOW_MS + 2 * RECENT_MS))) == 2
+
+
+def test_the_age_of_a_comparison_is_that_of_its_last_event_whenever_a_monitor_published_it() -> None:
+    at_limit = comparison(last_scored_at_ms=NOW_MS - RECENT_MS, published_at_ms=NOW_MS)
+    assert list(lacking_comparison(at_limit, OLD, NEW, NOW_MS)) == []
+    again = msgspec.structs.replace(at_limit, published_at_ms=NOW_MS + 60_000)
+    (old,) = lacking_comparison(again, OLD, NEW, NOW_MS + 60_000)
+    assert old.startswith("both bundles scored the last event of the comparison 61 minutes ago (last_scored_at_ms)")
+    (unknown,) = lacking_comparison(comparison(last_scored_at_ms=None), OLD, NEW, NOW_MS)
+    assert unknown.startswith("the comparison does not tell when both bundles scored an event last (last_scored_at_ms)")
 
 
 def test_a_rollback_after_a_rollback_leads_to_the_bundle_before_that() -> None:
