@@ -54,9 +54,15 @@ class Erasure(NamedTuple):
 
 
 def find_user(reader: ArchiveReader, user_id: str) -> Iterator[pa.Table]:
-    """The rows of a user, file by file and within a file in order. Raises ArchiveError."""
+    """The rows of a user, and those whose reason quotes the id, file by file and within a file in order.
+
+    Raises ArchiveError.
+    """
+    quoted = Quoted(user_id)
     for _, _, file in _files(reader):
-        rows = read_rows(reader.files, file).filter(pc.field("user_id") == user_id)
+        table = read_rows(reader.files, file)
+        is_of_user = np.asarray(pc.fill_null(pc.equal(table.column("user_id"), user_id), False), bool)
+        rows = table.filter(pa.array(is_of_user | np.array(_quoting(table, quoted), bool)))
         if rows.num_rows:
             yield rows
 

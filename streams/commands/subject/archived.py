@@ -1,10 +1,11 @@
-"""The rows of an archive that name a user, and their removal after an erasure. Loads pyarrow when it is called."""
+"""The rows of an archive that name or quote a user, and their removal after an erasure. Loads pyarrow when it is called."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streams.archive.opening import check_packages, open_reader
 from streams.broker.decoding.record_decoder import open_decoder
+from streams.broker.topics import describe_topic
 from streams.commands.subject.report import HeldRecord
 from streams.config.settings import Settings
 
@@ -19,14 +20,17 @@ class Removal(NamedTuple):
     rows_left: int
 
 
-def archived_rows(address: str, user_id: str) -> list[dict[str, Any]]:
-    """The rows of the user, with the columns of the archive.
+def archived_rows(settings: Settings, address: str, user_id: str) -> list[dict[str, Any]]:
+    """The rows of the user, and the rejected and skipped rows that quote the id, with the columns of the archive.
 
-    Raises InputError where there is no archive, SettingsError without the packages, and ArchiveError.
+    Raises InputError where there is no archive of the topic and of the mapping that the settings name. Raises
+    SettingsError without the packages, ArchiveError and BrokerError.
     """
     reader = open_reader(address)
     from streams.archive.removal import find_user
 
+    topic = describe_topic(settings, settings.behavior_topic)
+    reader.check(topic.name, topic.topic_id, open_decoder(settings).name)
     return [row for table in find_user(reader, user_id) for row in table.to_pylist()]
 
 
@@ -50,4 +54,4 @@ def remove_from_archive(settings: Settings, address: str, user_id: str, erasures
         for file in remove_user(reader, user_id, Erasure(one.partition, one.offset, one.timestamp_ms))
     ]
     reader.refresh()
-    return Removal(files, len(archived_rows(address, user_id)))
+    return Removal(files, len(archived_rows(settings, address, user_id)))

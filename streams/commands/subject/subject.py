@@ -51,14 +51,14 @@ def gather(
     partitions = None if held is None or all_partitions else _partitions(settings, user_id, *held)
     TopicSearch(settings, report).search(partitions)
     if archive is not None:
-        _read_archive(archive, report)
+        _read_archive(settings, archive, report)
     return report
 
 
-def _read_archive(address: str, report: SubjectReport) -> None:
+def _read_archive(settings: Settings, address: str, report: SubjectReport) -> None:
     place = f"archive {address}"
     try:
-        report.archive = archived_rows(address, report.stored_id)
+        report.archive = archived_rows(settings, address, report.stored_id)
         report.looked_at.append(LookedAt(place, len(report.archive)))
     except ThalwegError as error:
         report.not_looked_at.append(NotLookedAt(place, "failed", str(error)))

@@ -75,6 +75,13 @@ def test_the_rows_up_to_the_erasure_go_and_the_others_stay(tmp_path: Path) -> No
     assert [rows.num_rows for rows in find_user(ArchiveReader.open(str(tmp_path)), "ann-1234")] == [1, 1]
 
 
+def test_a_users_rows_are_found_with_the_reasons_that_quote_the_id(tmp_path: Path) -> None:
+    reader = make(tmp_path)
+    kinds = [kind for rows in find_user(reader, "ann-1234") for kind in rows.column("kind").to_pylist()]
+    assert (kinds.count("rejected"), kinds.count("skipped"), kinds.count("erasure")) == (1, 1, 1)
+    assert [kind for rows in find_user(reader, "nobody") for kind in rows.column("kind").to_pylist()] == []
+
+
 def test_a_second_removal_finds_nothing_to_do(tmp_path: Path) -> None:
     reader = make(tmp_path)
     assert last_erasure(reader, "ann-1234") == ERASED

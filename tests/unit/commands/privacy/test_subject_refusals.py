@@ -1,14 +1,16 @@
 """What `thalweg subject` refuses: it would find nothing, and say that everything was read."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from streams.commands.subject import subject
+from streams.commands.subject import archived, subject
 from streams.config.errors import InputError, SettingsError
 from streams.config.settings import Settings
 from streams.contracts.privacy.pseudonyms import Pseudonyms
+from tests.support.archives import DESCRIPTION, view, write_segment
 
 KEY, OTHER = b"".join(bytes([n * 7 % 251]) for n in range(32)), "0011223344556677"
 
@@ -47,3 +49,16 @@ def test_a_keyspace_of_another_key_is_refused(monkeypatch: pytest.MonkeyPatch, k
 def test_with_a_key_a_pseudonym_is_refused(key_file: str) -> None:
     with pytest.raises(InputError, match="is a pseudonym, and the behaviour topic holds plain ids"):
         subject.gather(Settings(pseudonym_key=key_file), Pseudonyms(KEY).of("ann"), {})
+
+
+@pytest.mark.parametrize("topic_id", [DESCRIPTION.topic_id, "3-4"])
+def test_an_archive_of_another_topic_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, topic_id: str) -> None:
+    write_segment(tmp_path, 0, 0, [0, 0], [view("ann", 1), view("bob", 2)])
+    topic = SimpleNamespace(name=DESCRIPTION.topic, topic_id=topic_id)
+    monkeypatch.setattr(archived, "describe_topic", lambda settings, name: topic)
+    settings = Settings(behavior_topic=DESCRIPTION.topic)
+    if topic_id == DESCRIPTION.topic_id:
+        assert [row["user_id"] for row in archived.archived_rows(settings, str(tmp_path), "ann")] == ["ann"]
+        return
+    with pytest.raises(InputError, match="the topic was deleted and made again"):
+        archived.archived_rows(settings, str(tmp_path), "ann")
