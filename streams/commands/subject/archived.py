@@ -1,4 +1,4 @@
-"""The rows of an archive that name or quote a user, and their removal after an erasure. Loads pyarrow when it is called."""
+"""The rows of an archive that name or quote a user, and their removal after an erasure. Loads pyarrow when called."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
