@@ -98,9 +98,9 @@ def _receipt(
     receipt = make_receipt(settings, sent.at, sent.rows, verdict.lines, verdict.is_proven, left, retention, gc_grace_s)
     if not args.archive or not verdict.is_proven:
         return receipt
-    erasures = [one for one in left.events if sent.at.get(one.partition) == one.offset]
     try:
-        return with_archive(receipt, args.archive, remove_from_archive(settings, args.archive, stored_id, erasures))
+        removal = remove_from_archive(settings, args.archive, stored_id, sent.at, left.events)
+        return with_archive(receipt, args.archive, removal)
     except ThalwegError as error:
         return without_archive(receipt, args.archive, str(error))
 

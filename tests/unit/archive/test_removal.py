@@ -102,6 +102,16 @@ def test_a_user_who_came_back_can_be_removed_again(tmp_path: Path) -> None:
     assert list(find_user(reader, "ann-1234")) == []
 
 
+def test_in_a_partition_with_an_erasure_of_its_own_the_offset_decides(tmp_path: Path) -> None:
+    """The clock of the other partition's producer goes ahead, and the user came back in that partition."""
+    ann = "ann-1234"
+    write_segment(tmp_path, 0, 0, [9 * DAY_MS, 9 * DAY_MS], [view(ann, 1), Erasure(ann)])
+    write_segment(tmp_path, 1, 0, [9 * DAY_MS + 1, 5, 6], [view(ann, 2), Erasure(ann), view(ann, 3)])
+    reader = ArchiveReader.open(str(tmp_path))
+    remove_user(reader, ann, removal.Erasure(0, 1, 9 * DAY_MS), removal.Erasure(1, 1, 5))
+    assert (outcomes(reader, 0), outcomes(reader, 1)) == ([], [(2, view(ann, 3))])
+
+
 def test_an_archive_that_does_not_reach_the_erasure_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="ends before the erasure of user 'bob' at partition 0 offset 9"):
         remove_user(make(tmp_path), "bob", removal.Erasure(0, 9, 0))

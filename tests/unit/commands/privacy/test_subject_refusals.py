@@ -1,4 +1,4 @@
-"""What `thalweg subject` refuses: it would find nothing, and say that everything was read."""
+"""What `thalweg subject` and a removal from an archive refuse, because their answer would be wrong."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,3 +62,10 @@ def test_an_archive_of_another_topic_is_refused(monkeypatch: pytest.MonkeyPatch,
         return
     with pytest.raises(InputError, match="the topic was deleted and made again"):
         archived.archived_rows(settings, str(tmp_path), "ann")
+
+
+def test_nothing_is_removed_where_the_erasure_was_not_found_in_the_topic(tmp_path: Path) -> None:
+    """A receipt must not say that a user was removed up to an erasure whose time nobody knows."""
+    write_segment(tmp_path, 0, 0, [0], [view("ann", 1)])
+    with pytest.raises(InputError, match="erasure at partition 0 offset 7 was not read from topic"):
+        archived.remove_from_archive(Settings(), str(tmp_path), "ann", {0: 7}, [])
