@@ -124,7 +124,7 @@ def make_receipt(
 
 ELSEWHERE = (
     Remaining(
-        place="`monitor_folder` of `thalweg monitor`",
+        place="monitor_folder of thalweg monitor",
         what="the user's id in open blocks of compared bundles, and predictions that wait for the user",
         records=None,
         until=UNKNOWN,
@@ -139,7 +139,7 @@ ELSEWHERE = (
         why="an archive keeps its rows until `thalweg erase --archive`",
     ),
     Remaining(
-        place="sources of `thalweg rekey`, and their dead-letter topics",
+        place="sources of thalweg rekey, and their dead-letter topics",
         what="records of the user that the command has read, and those that it could not read",
         records=None,
         until=UNKNOWN,
