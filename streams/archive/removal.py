@@ -11,7 +11,7 @@ removal that was killed is started again, and deletes files that no segment list
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -54,9 +54,15 @@ class Erasure(NamedTuple):
 
 
 def find_user(reader: ArchiveReader, user_id: str) -> Iterator[pa.Table]:
-    """The rows of a user, file by file and within a file in order. Raises ArchiveError."""
+    """The rows of a user, and those whose reason quotes the id, file by file and within a file in order.
+
+    Raises ArchiveError.
+    """
+    quoted = Quoted(user_id)
     for _, _, file in _files(reader):
-        rows = read_rows(reader.files, file).filter(pc.field("user_id") == user_id)
+        table = read_rows(reader.files, file)
+        is_of_user = np.asarray(pc.fill_null(pc.equal(table.column("user_id"), user_id), False), bool)
+        rows = table.filter(pa.array(is_of_user | np.array(_quoting(table, quoted), bool)))
         if rows.num_rows:
             yield rows
 
@@ -73,28 +79,31 @@ def last_erasure(reader: ArchiveReader, user_id: str) -> Erasure | None:
     return max(found, key=lambda one: (one.timestamp_ms, one.offset), default=None)
 
 
-def remove_user(reader: ArchiveReader, user_id: str, erasure: Erasure) -> list[WrittenAnew]:
+def remove_user(reader: ArchiveReader, user_id: str, *erasures: Erasure) -> list[WrittenAnew]:
     """Remove the rows of a user up to an erasure, and return the files that were written anew.
+
+    erasures: the records of one erasure, each in another partition.
 
     Empty where the archive holds nothing of the user any more. Raises InputError where the archive does not reach the
     erasure, and where another process changes the archive. Raises ArchiveError.
     """
     with reader.files.lock(of_removal=True):
         reader.refresh()
-        if erasure.offset >= (reader.end(erasure.partition) or 0):
-            raise InputError(
-                f"archive {reader.files.address} ends before the erasure of user {user_id!r} at partition "
-                f"{erasure.partition} offset {erasure.offset}: run `thalweg archive`, then start the removal again"
-            )
+        for one in erasures:
+            if one.offset >= (reader.end(one.partition) or 0):
+                raise InputError(
+                    f"archive {reader.files.address} ends before the erasure of user {user_id!r} at partition "
+                    f"{one.partition} offset {one.offset}: run `thalweg archive`, then start the removal again"
+                )
         _delete_unlisted(reader)
         quoted = Quoted(user_id)
         holders: dict[tuple[int, Span], None] = {}
         for partition, span, file in _files(reader):
             table = read_rows(reader.files, file, _READ)
-            if _goes(table, partition, user_id, erasure).any() or any(_quoting(table, quoted)):
+            if _goes(table, partition, user_id, erasures).any() or any(_quoting(table, quoted)):
                 holders[partition, span] = None
         return [
-            one for partition, span in holders for one in _rewrite(reader, partition, span, user_id, erasure, quoted)
+            one for partition, span in holders for one in _rewrite(reader, partition, span, user_id, erasures, quoted)
         ]
 
 
@@ -132,7 +141,7 @@ def _quoting(table: pa.Table, quoted: Quoted) -> list[bool]:
 
 
 def _rewrite(
-    reader: ArchiveReader, partition: int, span: Span, user_id: str, erasure: Erasure, quoted: Quoted
+    reader: ArchiveReader, partition: int, span: Span, user_id: str, erasures: Sequence[Erasure], quoted: Quoted
 ) -> list[WrittenAnew]:
     """Write the files of one segment anew that hold the user."""
     files, path = reader.files, segment_path(partition, span)
@@ -142,7 +151,7 @@ def _rewrite(
     done: list[WrittenAnew] = []
     for file in segment.files:
         table = read_rows(files, file)
-        left, reasons = _without(table, partition, user_id, erasure, quoted)
+        left, reasons = _without(table, partition, user_id, erasures, quoted)
         rows = table.num_rows - left.num_rows
         if not rows and not reasons:
             kept.append(file)
@@ -161,23 +170,27 @@ def _rewrite(
     return done
 
 
-def _goes(table: pa.Table, partition: int, user_id: str, erasure: Erasure) -> NDArray[np.bool_]:
+def _goes(table: pa.Table, partition: int, user_id: str, erasures: Sequence[Erasure]) -> NDArray[np.bool_]:
     """The rows that go, (n,) bool.
 
-    In the partition of the erasure, the offset decides. Elsewhere the time of the record decides: the user's partition
+    In a partition with an erasure, the offset decides. Elsewhere the time of the record decides: the user's partition
     may have changed, and events in another partition came before.
     """
-    if partition == erasure.partition:
-        is_before = pc.less_equal(table.column("offset"), erasure.offset)
+    offset = max((one.offset for one in erasures if one.partition == partition), default=None)
+    if offset is not None:
+        is_before = pc.less_equal(table.column("offset"), offset)
     else:
-        is_before = pc.less_equal(table.column("record_timestamp_ms"), erasure.timestamp_ms)
+        last_ms = max((one.timestamp_ms for one in erasures), default=-1)
+        is_before = pc.less_equal(table.column("record_timestamp_ms"), last_ms)
     is_of_user = pc.fill_null(pc.equal(table.column("user_id"), user_id), False)
     return np.asarray(pc.and_(is_of_user, is_before), bool)
 
 
-def _without(table: pa.Table, partition: int, user_id: str, erasure: Erasure, quoted: Quoted) -> tuple[pa.Table, int]:
+def _without(
+    table: pa.Table, partition: int, user_id: str, erasures: Sequence[Erasure], quoted: Quoted
+) -> tuple[pa.Table, int]:
     """The rows that stay, and how many reasons were replaced."""
-    left = table.filter(pa.array(~_goes(table, partition, user_id, erasure)))
+    left = table.filter(pa.array(~_goes(table, partition, user_id, erasures)))
     quotes = _quoting(left, quoted)
     if not any(quotes):
         return left, 0

@@ -27,7 +27,8 @@ SCHEMA_FIELD = "schema"
 KEY_BYTES_HEADER = "thalweg-key-bytes"
 VALUE_BYTES_HEADER = "thalweg-value-bytes"
 HEADERS_BYTES_HEADER = "thalweg-headers-bytes"
-# Only where the settings name a `pseudonym_key`: "encrypted" and the fingerprint of the key, or "dropped".
+# Only where the settings name a `pseudonym_key`: "encrypted" and the fingerprint of the key, or "dropped". A backfill
+# has no originals, and its dead letters say "dropped" without a key too.
 CONTENT_HEADER = "thalweg-content"
 OUR_HEADERS = "thalweg-"  # with what the names of all headers of Thalweg begin
 
@@ -66,7 +67,8 @@ class DeadLetterHeaders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         Annotated[int, Meta(description="size of the original headers, only where they were left out")] | None
     ) = msgspec.field(name=HEADERS_BYTES_HEADER, default=None)
     content: (
-        Annotated[str, Meta(description="`encrypted FINGERPRINT` or `dropped`; only where ids are pseudonyms")] | None
+        Annotated[str, Meta(description="`encrypted FINGERPRINT` or `dropped`; for pseudonyms, or of a backfill")]
+        | None
     ) = msgspec.field(name=CONTENT_HEADER, default=None)
 
 

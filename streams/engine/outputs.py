@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.runtime.queries import bought_of_states, recent_of_states
-from streams.contracts.dead_letters import dead_letter, erasure_marker
+from streams.contracts.dead_letters import CONTENT_HEADER, dead_letter, erasure_marker
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import event_id, record_id
-from streams.contracts.privacy.hidden_letters import Hiding
+from streams.contracts.privacy.hidden_letters import DROPPED, Hiding
 from streams.contracts.privacy.update_noise import UpdateNoise
 from streams.contracts.representation_updates import RepresentationUpdate, tombstone_keys, update_keys
 from streams.engine.codec import Rejected
@@ -187,6 +187,15 @@ class OutputEncoder:
             yield Letter(record.partition, letter.key, value, letter.headers)
         for user_id, partition, offset in erased:
             yield Letter(partition, b"", b"", erasure_marker(user_id, self._incarnation, offset))
+
+    def letters_without_original(self, rejected: Iterable[tuple[Any, Rejected]]) -> Iterator[Letter]:
+        """A dead letter for each record and its reason, where nobody has the record's bytes.
+
+        The key of a record is the stored id of its user, so a key of pseudonyms hashes nothing again.
+        """
+        for record, why in rejected:
+            letter = dead_letter(record, why.reason, why.field, self._incarnation, self.bundle_id)
+            yield Letter(record.partition, letter.key, b"", [*letter.headers, (CONTENT_HEADER, DROPPED.encode())])
 
     def _encode_each(self, values: Iterable[Any]) -> list[bytes]:
         """Each value as JSON."""

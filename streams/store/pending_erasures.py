@@ -23,7 +23,8 @@ class PendingErasures:
         key = "bundle_id = ? AND partition = ?"
         self._session = session
         self._bundle_id = bundle_id
-        self._pending: dict[str, Erased] = {}  # by user, the last one
+        # The last one of a user in a partition. A user whose partition has changed may have one in each.
+        self._pending: dict[tuple[str, int], Erased] = {}
         self._insert = session.prepare(
             f"INSERT INTO {table} (bundle_id, partition, user_id, epoch, offset) VALUES (?, ?, ?, ?, ?)"
         )
@@ -39,7 +40,7 @@ class PendingErasures:
         order = sorted(partitions)
         results = await asyncio.gather(*(self._session.request(self._select, (self._bundle_id, p)) for p in order))
         self._pending = {
-            user_id: Erased(user_id, partition, offset if epoch in comparable else -1)
+            (user_id, partition): Erased(user_id, partition, offset if epoch in comparable else -1)
             for partition, rows in zip(order, results, strict=True)
             for user_id, epoch, offset in rows or ()
         }
@@ -47,7 +48,7 @@ class PendingErasures:
 
     async def add(self, erased: Sequence[Erased], epoch: int) -> None:
         """Enter erasures that are about to delete rows. Raises StoreError."""
-        self._pending.update((one.user_id, one) for one in erased)
+        self._pending.update(((one.user_id, one.partition), one) for one in erased)
         await asyncio.gather(
             *(
                 self._session.request(self._insert, (self._bundle_id, one.partition, one.user_id, epoch, one.offset))
@@ -57,13 +58,13 @@ class PendingErasures:
 
     def hides(self, user_id: str, partition: int, offset: int) -> bool:
         """True where an applied erasure at a later offset has deleted the row that the user had at this offset."""
-        erased = self._pending.get(user_id)
-        return erased is not None and erased.partition == partition and offset <= erased.offset
+        erased = self._pending.get((user_id, partition))
+        return erased is not None and offset <= erased.offset
 
     async def drop_passed(self, passed: Mapping[int, int]) -> None:
         """Take out the erasures before these offsets, by partition. Raises StoreError."""
         done = [one for one in self._pending.values() if one.offset < passed.get(one.partition, 0)]
         for one in done:
-            del self._pending[one.user_id]
+            del self._pending[one.user_id, one.partition]
         requests = ((self._bundle_id, one.partition, one.user_id) for one in done)
         await asyncio.gather(*(self._session.request(self._delete, key) for key in requests))

@@ -18,7 +18,7 @@ from streams.archive.reader import ArchiveReader
 from streams.commands.backfill.blocks import History, read_history
 from streams.commands.backfill.plan import Covered
 from streams.commands.backfill.progress import Progress
-from streams.commands.backfill.strays import letters_of
+from streams.commands.backfill.strays import strays_of
 from streams.commands.backfill.users import Users
 from streams.engine.codec import Outcome
 from streams.engine.planning.candidates import Part
@@ -106,7 +106,7 @@ class Backfill:
         slots = arena.slots(stepped.rows.select(stepped.updated_rows()).user_id)
         self._users.unsaved[slots[slots >= 0]] = True
         if stepped.rejected:
-            await self._users.reject(letters_of(self._topic, partition, stepped.rejected, records, outcomes))
+            await self._users.reject(strays_of(self._topic, partition, stepped.rejected, records, outcomes))
         if stepped.erased:
             await self._users.erase(stepped.erased)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from streams.broker.publisher import UpdatesByPartition, by_partition
 from streams.commands.backfill.progress import Progress
-from streams.commands.backfill.strays import Rebuilt
+from streams.commands.backfill.strays import Stray
 from streams.config.errors import SettingsError, StoreError
 from streams.engine.arena import Arena, StoredUser
 from streams.engine.carried_headers import NO_HEADERS
@@ -116,9 +116,9 @@ class Users:
         await self._rows.erase(erased, self._generation_id)
         await self._publisher.update(by_partition(self._encoder.tombstones(erased), repeat(NO_HEADERS)))
 
-    async def reject(self, rejected: Sequence[tuple[Rebuilt, Rejected]]) -> None:
+    async def reject(self, rejected: Sequence[tuple[Stray, Rejected]]) -> None:
         """Publish the dead letter of each of these records."""
-        await self._publisher.publish([], list(self._encoder.letters(rejected, ())))
+        await self._publisher.publish([], list(self._encoder.letters_without_original(rejected)))
 
     def unsaved_slots(self) -> NDArray[np.int64]:
         """The slots of the users who have changed since their row was written."""

@@ -7,6 +7,8 @@ from streams.contracts.dead_letters import CONTENT_HEADER, OUR_HEADERS, REASON_H
 from streams.contracts.privacy.hidden_letters import key_of_content, read_original
 from streams.contracts.privacy.pseudonyms import Pseudonyms
 
+Headers = Sequence[tuple[str, bytes | None]]
+
 
 class LetterRecord(NamedTuple):
     """The fields of a record of aiokafka that the command reads."""
@@ -16,7 +18,7 @@ class LetterRecord(NamedTuple):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Headers
 
 
 class Originals:
@@ -54,5 +56,5 @@ class Originals:
         return user_ids | {self._pseudonyms.of_bytes(user_id).encode() for user_id in user_ids}
 
 
-def _record(record: Any, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> LetterRecord:
+def _record(record: Any, key: bytes | None, value: bytes | None, headers: Headers) -> LetterRecord:
     return LetterRecord(record.partition, record.offset, record.timestamp, key, value, headers)

@@ -95,12 +95,14 @@ def _receipt(
         *left.updates_topics,
     )
     gc_grace_s, retention = tables.gc_grace_s(), read_retention(settings, topics)
-    receipt = make_receipt(settings, sent.at, sent.rows, verdict.lines, verdict.is_proven, left, retention, gc_grace_s)
-    if not args.archive or not verdict.is_proven:
+    receipt = make_receipt(settings, sent.at, sent.rows, verdict, left, retention, gc_grace_s)
+    if not args.archive:
         return receipt
-    erasures = [one for one in left.events if sent.at.get(one.partition) == one.offset]
+    if not verdict.is_proven:
+        return without_archive(receipt, args.archive, "the erasure is not proven")
     try:
-        return with_archive(receipt, args.archive, remove_from_archive(settings, args.archive, stored_id, erasures))
+        removal = remove_from_archive(settings, args.archive, stored_id, sent.at, left.events)
+        return with_archive(receipt, args.archive, removal)
     except ThalwegError as error:
         return without_archive(receipt, args.archive, str(error))
 

@@ -54,14 +54,20 @@ class Bundle(NamedTuple):
     workers: int
     has_passed: bool
     holds_row: bool  # from before the erasure
+    is_retired: bool = False  # no program writes rows of the bundle any more
 
 
 class Verdict(NamedTuple):
-    """What the moment proves. is_final: waiting longer changes nothing."""
+    """What the moment proves. is_final: waiting longer changes nothing.
+
+    unread: the bundles without workers and without a row that may store the user before they read the erasure. A
+    backfill under way may hold the user in memory, and workers that start later read the user's events.
+    """
 
     is_proven: bool
     is_final: bool
     lines: tuple[str, ...]  # one for each bundle
+    unread: tuple[str, ...] = ()
 
 
 def ends_behind(stable: Mapping[int, int], sent: Mapping[int, int]) -> dict[int, int]:
@@ -76,8 +82,8 @@ def ends_behind(stable: Mapping[int, int], sent: Mapping[int, int]) -> dict[int,
 def judge(bundles: Sequence[Bundle], keyspace: str) -> Verdict:
     """Whether every bundle has forgotten the user.
 
-    A bundle without workers and without a row holds nothing, so it is not waited for. At least one group must have read
-    the erasure, because events of a user without a row may still wait in the topic.
+    A bundle without workers and without a row is not waited for, because nobody may ever start its workers. At least
+    one group must have read the erasure, because events of a user without a row may still wait in the topic.
     """
     if not bundles:
         line = f"keyspace {keyspace} has no bundle: no worker has run with this keyspace"
@@ -89,6 +95,11 @@ def judge(bundles: Sequence[Bundle], keyspace: str) -> Verdict:
         is_proven=is_read and not waiting and not kept,
         is_final=is_read and not waiting,
         lines=tuple(_line(one) for one in sorted(bundles)),
+        unread=tuple(
+            one.bundle_id
+            for one in sorted(bundles)
+            if not (one.has_passed or one.holds_row or one.workers or one.is_retired)
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from streams.commands.erase.proof import Verdict
 from streams.commands.erase.retention import kept_until
 from streams.commands.subject.archived import Removal
 from streams.commands.subject.report import HeldRecord, SubjectReport
@@ -94,35 +95,63 @@ def make_receipt(
     settings: Settings,
     erasure: Mapping[int, int],
     rows_before: Sequence[HeldRow],
-    bundles: tuple[str, ...],
-    is_proven: bool,
+    verdict: Verdict,
     left: SubjectReport,
     retention: Mapping[str, Mapping[str, str]],
     gc_grace_s: Mapping[str, int],
 ) -> Receipt:
     """The receipt of an erasure that was applied.
 
-    erasure: the offset of the erasure, by partition. rows_before: the user's rows before. bundles: what is known of
-    each bundle, as text. left: what is held of the user after the erasure. retention: the settings of each topic.
-    gc_grace_s: by table.
+    erasure: the offset of the erasure, by partition. rows_before: the user's rows before. left: what is held of the
+    user after the erasure. retention: the settings of each topic. gc_grace_s: by table.
     """
     return Receipt(
         user_id=left.user_id,
         at=_utc(left.asked_at_ms),
-        is_proven=is_proven,
+        is_proven=verdict.is_proven,
         erasure=sorted(erasure.items()),
-        bundles=bundles,
+        bundles=verdict.lines,
         deleted=list(_deleted(settings, rows_before, left)),
-        remaining=[*_in_topics(settings, left, retention), *_in_tables(settings, left, gc_grace_s), BACKUPS],
+        remaining=[
+            *_in_topics(settings, left, retention),
+            *_in_tables(settings, left, gc_grace_s),
+            *_not_read(left),
+            *_in_bundles(verdict),
+            *ELSEWHERE,
+        ],
     )
 
 
-BACKUPS = Remaining(
-    place="backups, snapshots and copies of the topics",
-    what="what they held of the user when they were made",
-    records=None,
-    until=UNKNOWN,
-    why="Thalweg does not know them",
+ELSEWHERE = (
+    Remaining(
+        place="monitor_folder of thalweg monitor",
+        what="the user's id in open blocks of compared bundles, and predictions that wait for the user",
+        records=None,
+        until=UNKNOWN,
+        why="a monitor with --bundle forgets the user with the null value of the updates topic; without --bundle, the "
+        "user goes when newer users take the place",
+    ),
+    Remaining(
+        place="archives that --archive did not name",
+        what="rows of the user",
+        records=None,
+        until="unlimited",
+        why="an archive keeps its rows until `thalweg erase --archive`",
+    ),
+    Remaining(
+        place="sources of thalweg rekey, and their dead-letter topics",
+        what="records of the user that the command has read, and those that it could not read",
+        records=None,
+        until=UNKNOWN,
+        why="the settings do not name these topics, and their retention decides",
+    ),
+    Remaining(
+        place="backups, snapshots and copies of the topics",
+        what="what they held of the user when they were made",
+        records=None,
+        until=UNKNOWN,
+        why="Thalweg does not know them",
+    ),
 )
 
 
@@ -144,32 +173,67 @@ def _deleted(settings: Settings, rows_before: Sequence[HeldRow], left: SubjectRe
 def _in_topics(
     settings: Settings, left: SubjectReport, retention: Mapping[str, Mapping[str, str]]
 ) -> Iterator[Remaining]:
-    held: list[tuple[str, str, list[HeldRecord]]] = [
-        (settings.behavior_topic, "events of the user, and the erasure", left.events),
-        (settings.evaluation_topic, "evaluation events of the user", left.evaluations),
-        (settings.dead_letter_topic, "dead letters that may name the user, and the marker", left.dead_letters),
-        (settings.predictions_topic, "predictions of other systems for the user", left.predictions),
+    held: list[tuple[str, str, list[HeldRecord], bool]] = [
+        (settings.behavior_topic, "events of the user, and the erasure", left.events, True),
+        (settings.evaluation_topic, "evaluation events of the user", left.evaluations, True),
+        (settings.dead_letter_topic, "dead letters that may name the user, and the marker", left.dead_letters, True),
+        (settings.predictions_topic, "predictions of other systems for the user", left.predictions, True),
     ]
-    what_updates = "updates of the user, and null values under the user's keys"
-    held += [(name, what_updates, [u for u in left.updates if u.topic == name]) for name in left.updates_topics]
-    for topic, what, records in held:
-        place = f"topic {topic}"
-        failed = next((one.reason for one in left.not_looked_at if one.place == place and one.kind == "failed"), None)
-        if failed is not None:
-            yield Remaining(
-                place=place, what=what, records=None, until=UNKNOWN, why=f"the topic was not read: {failed}"
-            )
-        elif records:
+    replaced, others = _by_replacement(left.updates)
+    for name in left.updates_topics:
+        what = "updates of the user, and null values under the user's keys"
+        held.append((name, what, [one for one in replaced if one.topic == name], True))
+        held.append((name, "updates without a later null value", [one for one in others if one.topic == name], False))
+    for topic, what, records, is_replaced in held:
+        if records:
             last_ms = max(record.timestamp_ms for record in records)
-            until = kept_until(retention.get(topic, {}), last_ms)
+            until = kept_until(retention.get(topic, {}), last_ms, is_replaced)
             yield Remaining(
-                place=place,
+                place=f"topic {topic}",
                 what=what,
                 records=len(records),
                 last_record_ms=last_ms,
                 until=_until(until.at_ms, until.why),
                 why=until.why,
             )
+
+
+def _by_replacement(updates: Sequence[HeldRecord]) -> tuple[list[HeldRecord], list[HeldRecord]]:
+    """The null values with the updates before them, and the other updates.
+
+    A compaction compares the records of one partition. A user whose partition has changed has updates in the earlier
+    one, and the erasure writes null values in the present one alone.
+    """
+    last: dict[tuple[str, int, str], int] = {}
+    for one in updates:
+        if one.kind == "tombstone":
+            place = one.topic, one.partition, one.key
+            last[place] = max(one.offset, last.get(place, 0))
+    found: tuple[list[HeldRecord], list[HeldRecord]] = ([], [])
+    for one in updates:
+        found[one.offset > last.get((one.topic, one.partition, one.key), -1)].append(one)
+    return found
+
+
+def _not_read(left: SubjectReport) -> Iterator[Remaining]:
+    """An entry for each place that may hold data of the user and was not read."""
+    for one in left.not_looked_at:
+        if one.kind in ("failed", "open"):
+            why = f"the place was not read: {one.reason}"
+            yield Remaining(place=one.place, what="what there is of the user", records=None, until=UNKNOWN, why=why)
+
+
+def _in_bundles(verdict: Verdict) -> Iterator[Remaining]:
+    for bundle_id in verdict.unread:
+        yield Remaining(
+            place=f"bundle {bundle_id}",
+            what="a row that is written before the bundle reads the erasure",
+            records=None,
+            until=UNKNOWN,
+            why="the bundle has no worker and has not read up to the erasure: a backfill that runs now, and workers "
+            "that start later, write the user's row, and the workers delete it when they read the erasure; `thalweg "
+            "retire` makes sure that nobody writes the row",
+        )
 
 
 def _in_tables(settings: Settings, left: SubjectReport, gc_grace_s: Mapping[str, int]) -> Iterator[Remaining]:

@@ -37,8 +37,10 @@ def read_retention(settings: Settings, topics: Iterable[str]) -> dict[str, Mappi
         return dict(read_topic_settings(admin, topics, READ))
 
 
-def kept_until(found: Mapping[str, str], timestamp_ms: int) -> KeepsUntil:
+def kept_until(found: Mapping[str, str], timestamp_ms: int, is_replaced: bool = True) -> KeepsUntil:
     """Until when a topic with these settings keeps a record with this timestamp.
+
+    is_replaced: a later record of the record's partition has its key, so a compaction deletes the record.
 
     The answer holds where timestamps of later records follow the clock. A record with a later timestamp keeps its
     segment longer.
@@ -47,6 +49,8 @@ def kept_until(found: Mapping[str, str], timestamp_ms: int) -> KeepsUntil:
     if not policies:
         return KeepsUntil(None, "unknown: the broker does not show the topic's settings (DescribeConfigs)")
     if "delete" not in policies:
+        if not is_replaced:
+            return KeepsUntil(None, "unlimited: no later null value stands in the partition of these records")
         return _until_compacted(found, timestamp_ms)
     retention_ms = int(found["retention.ms"])
     if retention_ms < 0:

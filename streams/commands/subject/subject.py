@@ -11,6 +11,7 @@ from streams.commands.subject.report import LookedAt, NotLookedAt, SubjectReport
 from streams.commands.subject.search import TopicSearch
 from streams.config.errors import InputError, StoreError, ThalwegError
 from streams.config.settings import Settings
+from streams.contracts.privacy.pseudonyms import is_pseudonym
 from streams.engine.codec import Rejected, decode
 from streams.engine.epochs import Epoch
 from streams.store.bundles.held_rows import HeldRow, HeldRows
@@ -30,42 +31,46 @@ def gather(
 
     items: by bundle id, the item of each row of the bundle's item vectors. all_partitions: also search partitions into
     which the rule of the producers puts no record of the user. archive: the address of an archive to search.
-    Raises InputError for a text that no user can have as an id, and SettingsError where the keyspace belongs to another
-    topic.
+    Raises InputError for a text that no user can have as an id, and for a pseudonym where the settings name a key.
+    Raises SettingsError where the keyspace belongs to another topic or another key of pseudonyms.
     """
     outcome = decode(user_id.encode("utf-8", "surrogateescape"), None, 0)
     if isinstance(outcome, Rejected):
         raise InputError(f"{user_id!r} cannot be a user_id: {outcome.reason}")
     pseudonyms = open_pseudonyms(settings)
-    stored_id = user_id if pseudonyms is None else pseudonyms.stored(user_id)
+    if pseudonyms is not None and is_pseudonym(user_id):
+        raise InputError(f"{user_id} is a pseudonym, and the behaviour topic holds plain ids: give the id of the user")
+    stored_id = user_id if pseudonyms is None else pseudonyms.of(user_id)
     report = SubjectReport(
         user_id=user_id,
         stored_id=stored_id,
         asked_at_ms=int(time.time() * 1000),
         updates_topics=[settings.updates_topic],
     )
-    held = _read_tables(settings, report, items)
+    held = _read_tables(settings, None if pseudonyms is None else pseudonyms.fingerprint, report, items)
     partitions = None if held is None or all_partitions else _partitions(settings, user_id, *held)
     TopicSearch(settings, report).search(partitions)
     if archive is not None:
-        _read_archive(archive, report)
+        _read_archive(settings, archive, report)
     return report
 
 
-def _read_archive(address: str, report: SubjectReport) -> None:
+def _read_archive(settings: Settings, address: str, report: SubjectReport) -> None:
     place = f"archive {address}"
     try:
-        report.archive = archived_rows(address, report.stored_id)
+        report.archive = archived_rows(settings, address, report.stored_id)
         report.looked_at.append(LookedAt(place, len(report.archive)))
     except ThalwegError as error:
         report.not_looked_at.append(NotLookedAt(place, "failed", str(error)))
 
 
 def _read_tables(
-    settings: Settings, report: SubjectReport, items: Mapping[str, Sequence[str]]
+    settings: Settings, key: str | None, report: SubjectReport, items: Mapping[str, Sequence[str]]
 ) -> tuple[list[HeldRow], list[Epoch]] | None:
     """Enter the rows of the tables. Returns the rows' positions and the epochs of the topic, None where Cassandra does
     not show them.
+
+    key: the fingerprint of the key of pseudonyms. Raises SettingsError where the keyspace has another one.
     """
     keyspace = f"keyspace {settings.keyspace}"
     try:
@@ -76,6 +81,7 @@ def _read_tables(
     try:
         held = HeldRows(session, settings.keyspace)
         held.check_topic(settings.behavior_topic)
+        held.check_key(key)
         report.updates_topics = held.updates_topics(settings.updates_topic)
         tables = SubjectRows(session, settings.keyspace)
         names = tables.tables()

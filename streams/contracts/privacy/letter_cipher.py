@@ -6,6 +6,7 @@ Random nonces are safe for 2^32 dead letters of a key (section 8.3 there).
 """
 
 import os
+from collections.abc import Sequence
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -19,7 +20,7 @@ class Original(msgspec.Struct, frozen=True, array_like=True):
 
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes | None]]  # Kafka allows null as the value of a header
     reason: str
 
 

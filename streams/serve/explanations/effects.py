@@ -54,17 +54,21 @@ def explain_records(
     item: int | Callable[[NDArray[np.float32]], int],
     most: int,
     steps: int | None = None,
+    user_ttl_ms: int | None = None,
 ) -> Applied:
     """The effects of the newest `most` events of a user whose whole history are these records, in their order.
 
     item: the index of the item to explain, or what chooses the item by the (Q,) query after all events. steps: leave
-    out what counts after so many events.
+    out what counts after so many events. user_ttl_ms: how long a user may stay away before a history expires; only the
+    last history counts.
     """
     manifest = bundle.manifest
     arena = Arena(1, manifest.state_width, manifest.representation_width)
     part = Part(0, records, [record.outcome for record in records])
-    applied = Planner(bundle.item_index, bundle.action_index, arena).plan([part]).applied
-    kept = slice(0, steps)
+    applied = Planner(bundle.item_index, bundle.action_index, arena, user_ttl_ms).plan([part]).applied
+    begins = np.flatnonzero(applied.steps == 0)
+    first = int(begins[-1]) if len(begins) else 0
+    kept = slice(first, None if steps is None else first + steps)
     events = applied.event[kept]
     time_ms = np.array([event.event_time_ms for event in events], np.int64)
     features = FeatureReader(bundle).read(events)

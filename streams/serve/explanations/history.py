@@ -44,8 +44,14 @@ class HistoryReader:
         self._decoder = decoder
         self._held = HeldRows(session, settings.keyspace)
 
+    @property
+    def user_ttl_ms(self) -> int | None:
+        """How long a user may stay away before the user's history expires, None without a limit."""
+        return self._settings.user_ttl_ms
+
     def read(self, user_id: str, bundle_id: str, steps: int) -> Sequence[UserRecord]:
-        """At least `steps` events of the user, the oldest first, up to the last event of the row.
+        """At least `steps` events of the user, the oldest first, up to the last event of the row. The first ones may
+        belong to a history that has expired.
 
         user_id: as the row has it. steps: the number of events that the row of this bundle has applied. Raises
         HistoryError where the topic does not show so many within the bounds. Raises BrokerError, StoreError.

@@ -75,6 +75,13 @@ def test_the_rows_up_to_the_erasure_go_and_the_others_stay(tmp_path: Path) -> No
     assert [rows.num_rows for rows in find_user(ArchiveReader.open(str(tmp_path)), "ann-1234")] == [1, 1]
 
 
+def test_a_users_rows_are_found_with_the_reasons_that_quote_the_id(tmp_path: Path) -> None:
+    reader = make(tmp_path)
+    kinds = [kind for rows in find_user(reader, "ann-1234") for kind in rows.column("kind").to_pylist()]
+    assert (kinds.count("rejected"), kinds.count("skipped"), kinds.count("erasure")) == (1, 1, 1)
+    assert [kind for rows in find_user(reader, "nobody") for kind in rows.column("kind").to_pylist()] == []
+
+
 def test_a_second_removal_finds_nothing_to_do(tmp_path: Path) -> None:
     reader = make(tmp_path)
     assert last_erasure(reader, "ann-1234") == ERASED
@@ -93,6 +100,16 @@ def test_a_user_who_came_back_can_be_removed_again(tmp_path: Path) -> None:
     found = remove_user(reader, "ann-1234", erasure)
     assert any(str(one.after).endswith(".2.parquet") for one in found)
     assert list(find_user(reader, "ann-1234")) == []
+
+
+def test_in_a_partition_with_an_erasure_of_its_own_the_offset_decides(tmp_path: Path) -> None:
+    """The clock of the other partition's producer goes ahead, and the user came back in that partition."""
+    ann = "ann-1234"
+    write_segment(tmp_path, 0, 0, [9 * DAY_MS, 9 * DAY_MS], [view(ann, 1), Erasure(ann)])
+    write_segment(tmp_path, 1, 0, [9 * DAY_MS + 1, 5, 6], [view(ann, 2), Erasure(ann), view(ann, 3)])
+    reader = ArchiveReader.open(str(tmp_path))
+    remove_user(reader, ann, removal.Erasure(0, 1, 9 * DAY_MS), removal.Erasure(1, 1, 5))
+    assert (outcomes(reader, 0), outcomes(reader, 1)) == ([], [(2, view(ann, 3))])
 
 
 def test_an_archive_that_does_not_reach_the_erasure_is_refused(tmp_path: Path) -> None:

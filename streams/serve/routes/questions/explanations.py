@@ -121,7 +121,9 @@ def _user_effects(
         records = histories.read(model.stored_id(user_id), bundle.bundle_id, row.steps)
     except ThalwegError as error:
         return None, str(error)
-    applied = explain_records(bundle, model.stepper, records, item, bodies.MOST_EXPLAINED, row.steps)
+    applied = explain_records(
+        bundle, model.stepper, records, item, bodies.MOST_EXPLAINED, row.steps, histories.user_ttl_ms
+    )
     if applied.steps != row.steps or not np.abs(applied.query - row.query).max() <= TOLERANCE:
         reason = (
             f"the events in the topic do not give the stored vector after {row.steps} events: events were applied "

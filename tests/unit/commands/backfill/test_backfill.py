@@ -17,9 +17,22 @@ from streams.commands.backfill import backfill
 from streams.commands.backfill.backfill import Backfill
 from streams.commands.backfill.plan import Covered
 from streams.commands.backfill.progress import Progress
+from streams.commands.backfill.strays import strays_of
 from streams.commands.backfill.users import Users
+from streams.commands.dead_letters.erasures import possible_user_ids
+from streams.commands.dead_letters.letter import letter_from_record
+from streams.commands.dead_letters.markers import Markers
+from streams.commands.dead_letters.originals import LetterRecord, Originals
 from streams.config.errors import SettingsError
-from streams.contracts.dead_letters import OFFSET_HEADER, PARTITION_HEADER, decode_headers
+from streams.contracts.dead_letters import (
+    CONTENT_HEADER,
+    OFFSET_HEADER,
+    PARTITION_HEADER,
+    decode_headers,
+    erasure_marker,
+)
+from streams.contracts.privacy.hidden_letters import Hiding
+from streams.contracts.privacy.pseudonyms import Pseudonyms
 from streams.contracts.representation_updates import RepresentationUpdate
 from streams.engine.arena import Arena, StoredUser
 from streams.engine.codec import Erasure, Outcome, Rejected, Several, Skipped
@@ -207,6 +220,26 @@ def test_a_backfill_that_is_killed_gives_what_one_pass_gives(
         assert progress.erasures == sum(len(stepped.erased) for stepped in passes)
         assert progress.skipped == sum(len(stepped.skipped) for stepped in passes)
         assert progress.rejected + progress.dead_letters == len(rejected)
+
+
+@pytest.mark.parametrize("hiding", [None, Hiding(Pseudonyms(bytes(range(32))), "encrypted")])
+def test_the_letter_of_a_stray_is_under_the_archives_id_and_cannot_be_sent_again(hiding: Hiding | None) -> None:
+    """The archive has neither the bytes of the record nor the plain id."""
+    pseudonym = Pseudonyms(bytes(range(32))).of("ann")
+    encoder = OutputEncoder("events", "gru-1", ITEMS, places=0, share=1, hiding=hiding)
+    record, outcome = ArchivedRecord(7, 10**12), event(pseudonym, "i1", 1, 0, "view")
+    strays = strays_of("events", 2, [(record, Rejected("not its partition", "key"))], [record], [outcome])
+    [letter] = encoder.letters_without_original(strays)
+    headers = decode_headers(letter.headers)
+    assert (letter.partition, letter.key, letter.value) == (2, pseudonym.encode(), b"")
+    assert (headers[OFFSET_HEADER], headers[CONTENT_HEADER]) == ("7", "dropped")
+    stored = LetterRecord(2, 0, 10**12, letter.key, letter.value, letter.headers)
+    assert not letter_from_record(stored, headers).whole
+    marker = LetterRecord(2, 1, 10**12 + 1, b"", b"", erasure_marker(pseudonym, 0, 9))
+    originals = Originals(None if hiding is None else hiding.pseudonyms)
+    markers = Markers(lambda one: originals.user_ids(possible_user_ids(one.key, one.value)))
+    markers.add(marker)
+    assert markers.hides(originals.read(stored), headers), "the erasure of the user reaches the letter"
 
 
 def test_users_who_do_not_fit_into_memory_are_named() -> None:

@@ -62,6 +62,13 @@ def test_a_read_erasure_without_a_row_is_proven_and_retired_bundles_without_a_ro
     assert found.lines[1] == "gru-old: no row is stored, and group thalweg-gru-old has no worker"
 
 
+def test_a_bundle_that_may_store_the_user_later_is_named() -> None:
+    """A backfill has no member in the group, and writes rows late. Nobody writes rows of a retired bundle."""
+    others = [bundle("gru-new", workers=0, has_passed=False), bundle("gru-old", 0, has_passed=False)]
+    found = judge([bundle(), others[0], others[1]._replace(is_retired=True)], "shop")
+    assert (found.is_proven, found.unread) == (True, ("gru-new",))
+
+
 def test_a_row_of_a_bundle_without_workers_is_named_with_its_remedy() -> None:
     found = judge([bundle(), bundle("gru-old", workers=0, has_passed=False, holds_row=True)], "shop")
     assert (found.is_proven, found.is_final) == (False, False)

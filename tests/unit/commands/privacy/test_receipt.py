@@ -2,6 +2,7 @@
 
 import pytest
 
+from streams.commands.erase.proof import Verdict
 from streams.commands.erase.receipt import make_receipt
 from streams.commands.erase.retention import CHECK_INTERVAL_MS, kept_until
 from streams.commands.subject.report import HeldRecord, LookedAt, NotLookedAt, SubjectReport
@@ -20,10 +21,15 @@ OWN_TOPIC = f"{SETTINGS.updates_topic}.gru-b"
 
 
 def held(
-    kind: str, offset: int, timestamp_ms: int = LAST_MS, key: str = "ann", topic: str = SETTINGS.updates_topic
+    kind: str,
+    offset: int,
+    timestamp_ms: int = LAST_MS,
+    key: str = "ann",
+    topic: str = SETTINGS.updates_topic,
+    partition: int = 1,
 ) -> HeldRecord:
     return HeldRecord(
-        topic=topic, partition=1, offset=offset, timestamp_ms=timestamp_ms, kind=kind, key=key, value=None
+        topic=topic, partition=partition, offset=offset, timestamp_ms=timestamp_ms, kind=kind, key=key, value=None
     )
 
 
@@ -62,16 +68,28 @@ def test_the_receipt_counts_what_was_deleted_and_what_stays() -> None:
         updates=[
             *(held("update", 3, key="gru-a/ann"), held("tombstone", 9, key="gru-a/ann"), held("tombstone", 10)),
             held("update", 4, key="gru-b/ann", topic=OWN_TOPIC),
+            held("update", 2, key="gru-a/ann", partition=0),
         ],
         looked_at=[LookedAt("table representations_4", 1)],
-        not_looked_at=[NotLookedAt(f"topic {SETTINGS.dead_letter_topic}", "failed", "no right")],
+        not_looked_at=[
+            NotLookedAt(f"topic {SETTINGS.dead_letter_topic}", "failed", "no right"),
+            NotLookedAt("topic x partition 0 offsets 4 to 9", "open", "a transaction is still open"),
+            NotLookedAt("topic x partition 0 offsets 0 to 4", "deleted", "retention has deleted these records"),
+        ],
     )
     retention = {SETTINGS.behavior_topic: TOPIC, SETTINGS.updates_topic: COMPACTED | {"max.compaction.lag.ms": "1"}}
     rows = [HeldRow("gru-a", None), HeldRow("gru-b", None)]
-    found = make_receipt(SETTINGS, {1: 7}, rows, ("x",), True, left, retention, {"representations_4": 864000})
+    verdict = Verdict(True, True, ("x",), unread=("gru-c",))
+    found = make_receipt(SETTINGS, {1: 7}, rows, verdict, left, retention, {"representations_4": 864000})
     assert found.erasure == [(1, 7)]
     assert [(one.bundle_id, one.at) for one in found.deleted] == [("gru-a", []), ("gru-a", [(1, 9)]), (None, [(1, 10)])]
-    by_place = {one.place: one for one in found.remaining}
+    earlier = next(one for one in found.remaining if "without a later null value" in one.what)
+    assert (earlier.place, earlier.records, earlier.until) == (f"topic {SETTINGS.updates_topic}", 1, "unlimited")
+    by_place = {one.place: one for one in found.remaining if one is not earlier}
+    assert "a transaction is still open" in by_place["topic x partition 0 offsets 4 to 9"].why
+    assert "topic x partition 0 offsets 0 to 4" not in by_place, "nothing is there any more"
+    assert "a backfill that runs now" in by_place["bundle gru-c"].why
+    assert any("monitor_folder" in place for place in by_place)
     events = by_place[f"topic {SETTINGS.behavior_topic}"]
     assert (events.records, events.last_record_ms) == (2, LAST_MS)
     assert events.until == "2027-01-16T09:06:00Z"

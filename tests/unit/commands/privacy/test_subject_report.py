@@ -44,7 +44,6 @@ def test_bytes_that_are_no_text_stay_bytes() -> None:
 
 def test_only_what_could_have_been_read_makes_a_report_incomplete() -> None:
     for kind, is_complete in (("failed", False), ("open", False), ("deleted", True), ("unlikely", True)):
-        report = SubjectReport(
-            user_id="ann", stored_id="ann", asked_at_ms=0, not_looked_at=[NotLookedAt("x", kind, "y")]
-        )  # type: ignore[arg-type]
+        missed = NotLookedAt("x", kind, "y")  # type: ignore[arg-type]
+        report = SubjectReport(user_id="ann", stored_id="ann", asked_at_ms=0, not_looked_at=[missed])
         assert report.is_complete == is_complete

@@ -101,6 +101,13 @@ def test_an_original_that_is_dropped_is_nowhere() -> None:
     assert (letter.whole, letter.why_not_whole) == (False, "the dead letter holds nothing of the record")
 
 
+def test_a_header_with_a_null_value_comes_back() -> None:
+    null: Any = (("agent", None), ("trace", b"1"))
+    [stored] = letters([BROKEN._replace(headers=null)])
+    letter = shown(stored, KEY)
+    assert (letter.key, letter.headers, letter.whole) == (ADA, list(null), True)
+
+
 def test_a_stray_shows_its_pseudonym_and_no_plain_id() -> None:
     """The planner gives this reason, and not the decoder."""
     decoder, target = PseudonymDecoder(ContractDecoder(), Pseudonyms(KEY)), processor()

@@ -78,6 +78,18 @@ def test_only_so_many_steps_count_as_the_row_has(bundle: Bundle, stepper: Steppe
     assert found.explanation.rank == 1
 
 
+def test_only_the_history_since_the_user_came_back_counts(bundle: Bundle, stepper: Stepper) -> None:
+    """The third and the fifth event come more than a day after the ones before."""
+    days = (0, 1, 3, 3, 5, 6)
+    given = [one._replace(timestamp=10**12 + days[place] * 86_400_000) for place, one in enumerate(records())]
+    events = [one.outcome for one in given]
+    found = explain_records(bundle, stepper, given, 1, most=100, steps=2, user_ttl_ms=86_400_000)
+    whole = one_by_one(bundle, stepper, columns(bundle, events[4:]))[-1]
+    np.testing.assert_allclose(found.query, whole, atol=1e-5)
+    assert (found.steps, found.events) == (2, events[4:])
+    assert explain_records(bundle, stepper, given, 1, most=100).steps == 6, "without a limit, no history expires"
+
+
 def test_the_parts_of_a_score_sum_to_the_score_of_the_bundle(bundle: Bundle, stepper: Stepper) -> None:
     query = one_by_one(bundle, stepper, columns(bundle, [one.outcome for one in records()]))[-1]
     for name in ("item-3", "item-5"):
