@@ -46,6 +46,7 @@ class Recompute:
         self._found = found
         self._sequence = 0
         self._steps_at_row: dict[str, int] = {}  # by user whose row lacks events, the steps before these events
+        self._erased: dict[str, tuple[int, int]] = {}  # by user without a row, the last erasure's partition and time
         self.wrong: list[str] = []  # users whose row a repair may replace: the row differs, is damaged or is missing
 
     def step(self, partition: int, records: list[Any], outcomes: list[Outcome], users: Users) -> None:
@@ -57,7 +58,11 @@ class Recompute:
         for record, outcome in zip(records, outcomes, strict=True):
             if (partition, record.offset) in self._set_aside:
                 found.dead_letters += users != "away"
-            elif self._is_wanted(partition, record.offset, outcome, users):
+            elif not self._is_wanted(partition, record.offset, outcome, users):
+                continue
+            elif users == "all" and self._is_stray(partition, record.timestamp, outcome):
+                found.dead_letters += 1
+            else:
                 kept_records.append(record)
                 kept.append(outcome)
         self._sequence += 1
@@ -83,6 +88,23 @@ class Recompute:
             return True
         is_stored = row is not None and row.partition == partition and offset <= row.offset
         return is_stored or offset < committed
+
+    def _is_stray(self, partition: int, timestamp_ms: int, outcome: Outcome) -> bool:
+        """True for a record in a partition that its user does not belong to, in a topic with one epoch.
+
+        A worker has sent a dead letter, which may have expired. A user belongs to the partition of the row. A user
+        without a row whose history an erasure has ended belonged to the partition of the erasure: a later record
+        elsewhere would have begun a new history, and the time of an earlier record tells that it is a stray.
+        """
+        if isinstance(outcome, WithoutUser):
+            return False
+        row = self._stored.get(outcome.user_id)
+        if row is not None:
+            return row.is_current and row.partition != partition
+        home, erased_ms = self._erased.get(outcome.user_id, (partition, timestamp_ms))
+        if isinstance(outcome, Erasure) and timestamp_ms >= erased_ms:
+            self._erased[outcome.user_id] = partition, timestamp_ms
+        return home != partition and timestamp_ms <= erased_ms
 
     def _note_lacking_rows(self, partition: int, stepped: Stepped) -> None:
         """Note the users whose row lacks an event or an erasure of this batch.
