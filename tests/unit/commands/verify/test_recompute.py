@@ -5,9 +5,10 @@ import uuid
 import pytest
 
 from streams.broker.topics import Topic
+from streams.commands.verify.growing_arena import GrowingArena
 from streams.commands.verify.recompute import Recompute
 from streams.commands.verify.result import Verification
-from tests.support.processing import BY_CONTRACT, MemoryStore, Record, feed, processor, record
+from tests.support.processing import BY_CONTRACT, WIDTH, MemoryStore, Record, feed, processor, record
 
 
 def views(*numbers: int) -> list[Record]:
@@ -28,22 +29,26 @@ def judged(records: list[Record], start: int, row_after: int | None = None) -> t
     return recomputed({0: records[start:]}, {0: start}, store)
 
 
-def recomputed(
-    records: dict[int, list[Record]], starts: dict[int, int], store: MemoryStore
-) -> tuple[Recompute, Verification]:
-    """Recompute the records of each partition, and compare with the stored rows. All records are committed."""
-    ends = {partition: some[-1].offset + 1 for partition, some in records.items()}
-    topic = Topic(
+def topic_of(starts: dict[int, int], ends: dict[int, int]) -> Topic:
+    return Topic(
         name="events",
         topic_id=uuid.UUID(int=0),
-        partitions=len(records),
+        partitions=len(starts),
         start_offsets=starts,
         stable_offsets=ends,
         end_offsets=ends,
         committed=ends,
     )
+
+
+def recomputed(
+    records: dict[int, list[Record]], starts: dict[int, int], store: MemoryStore
+) -> tuple[Recompute, Verification]:
+    """Recompute the records of each partition, and compare with the stored rows. All records are committed."""
+    topic = topic_of(starts, {partition: some[-1].offset + 1 for partition, some in records.items()})
     found = Verification()
-    recompute = Recompute(processor(), topic, dict(store.users), set(), found)
+    arena = GrowingArena(WIDTH, WIDTH)
+    recompute = Recompute(processor(arena=arena), arena, topic, dict(store.users), set(), found)
     for partition, some in records.items():
         recompute.step(partition, some, BY_CONTRACT.decode_batch(some), "all")
     recompute.compare(starts, ())
@@ -106,3 +111,22 @@ def test_a_user_who_came_back_in_another_partition_without_a_row_is_a_difference
     gone = [at._replace(timestamp=1000 * at.offset) for at in views(0, -1)]
     recompute, found = recomputed({0: gone, 1: [away]}, {0: 0, 1: 0}, MemoryStore())
     assert (found.mismatched, recompute.wrong) == (1, ["u"])
+
+
+def test_the_memory_is_that_of_the_users_and_not_of_the_records() -> None:
+    """Each batch steps the users again whose columns were copied since the last batch."""
+    records = [record(at, f"u{at % (at // 50 + 1)}", f"i{at % 5 + 1}", f"e{at}", 1000 * at) for at in range(500)]
+    worker, store = processor(), MemoryStore()
+    feed(worker, store, records, 1)
+    arena = GrowingArena(WIDTH, WIDTH)
+    topic = topic_of({0: 0}, {0: 500})
+    found = Verification()
+    recompute = Recompute(processor(arena=arena), arena, topic, dict(store.users), set(), found)
+    sizes = []
+    for begin in range(0, 500, 50):
+        some = records[begin : begin + 50]
+        recompute.step(0, some, BY_CONTRACT.decode_batch(some), "all")
+        sizes.append(arena.capacity)
+    recompute.compare({0: 0}, ())
+    assert (found.mismatches, found.users, found.events) == ([], 10, 500)
+    assert sizes == [1, 2, 4, 4, 8, 8, 8, 8, 16, 16]
