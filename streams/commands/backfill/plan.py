@@ -9,7 +9,7 @@ from streams.engine.epochs import EpochView
 
 
 class Covered(NamedTuple):
-    """The offsets of a partition that an archive covers. end: the offset behind the last one."""
+    """The offsets of a partition that an archive covers without a gap. end: the offset behind the last one."""
 
     first: int
     end: int
@@ -31,8 +31,9 @@ def check_hand_over(topic: Topic, covered: Mapping[int, Covered], address: str) 
             )
         if committed is None and start < first:
             raise InputError(
-                f"archive {address} begins at offset {first} of {where}, and the topic still holds earlier records, "
-                f"from offset {start} on: run `thalweg archive` from the topic's beginning into another archive"
+                f"archive {address} has every record from offset {first} of {where} on, and the topic still holds "
+                f"earlier records, from offset {start} on: run `thalweg archive` from the topic's beginning into "
+                "another archive"
             )
         if committed is not None and committed > end:
             raise InputError(
@@ -41,8 +42,9 @@ def check_hand_over(topic: Topic, covered: Mapping[int, Covered], address: str) 
             )
         if committed is not None and committed < first:
             raise InputError(
-                f"workers of the bundle have read {where} up to offset {committed}, and archive {address} begins at "
-                f"offset {first}: the records between are missing; name an archive that begins earlier"
+                f"workers of the bundle have read {where} up to offset {committed}, and archive {address} has every "
+                f"record from offset {first} on: the records between are missing; name an archive that has these "
+                "records"
             )
 
 

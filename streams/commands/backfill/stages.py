@@ -51,7 +51,7 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
     if members := count_members(settings, group_id):
         raise SettingsError(f"{members} workers of group {group_id} are running: stop all of them before a backfill")
     reader.check(topic.name, topic.topic_id, decoder.name)
-    covered = _covered(reader)
+    covered, progress.gaps = _covered(reader), _gaps(reader)
     check_hand_over(topic, covered, archive)
     store = open_store(settings, bundle)
     try:
@@ -163,9 +163,21 @@ def _report_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> N
 
 
 def _covered(reader: ArchiveReader) -> dict[int, Covered]:
+    """By partition, what the archive covers without a gap. An erasure in a gap would bring its user back."""
     return {
-        partition: Covered(reader.begin(partition) or 0, reader.end(partition) or 0) for partition in reader.partitions
+        partition: Covered(reader.complete_from(partition) or 0, reader.end(partition) or 0)
+        for partition in reader.partitions
     }
+
+
+def _gaps(reader: ArchiveReader) -> list[str]:
+    """The partitions whose history begins behind a gap, in words."""
+    return [
+        f"partition {partition}: the archive lacks records before offset {first}, so the history begins there, and "
+        "users with earlier events have a state that begins there too"
+        for partition in reader.partitions
+        if (first := reader.complete_from(partition)) != reader.begin(partition)
+    ]
 
 
 def _is_fresh(store: Store) -> bool:

@@ -44,7 +44,7 @@ def test_archive_and_topic_join(at: Topic, covered: Covered) -> None:
         (topic(start=1), {}, "the records between are in neither"),
         (topic(), {0: Covered(10, 80)}, "the topic still holds earlier records"),
         (topic(committed=81), {0: Covered(0, 80)}, "a backfill has nothing to do there"),
-        (topic(start=40, committed=20), {0: Covered(30, 80)}, "begins earlier"),
+        (topic(start=40, committed=20), {0: Covered(30, 80)}, "has these records"),
     ],
 )
 def test_records_between_archive_and_topic_are_refused(at: Topic, covered: dict[int, Covered], why: str) -> None:
