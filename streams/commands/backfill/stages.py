@@ -51,6 +51,8 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
     if members := count_members(settings, group_id):
         raise SettingsError(f"{members} workers of group {group_id} are running: stop all of them before a backfill")
     reader.check(topic.name, topic.topic_id, decoder.name)
+    for partition, stable in topic.stable_offsets.items():
+        reader.check_end(partition, stable)
     covered, progress.gaps = _covered(reader), _gaps(reader)
     check_hand_over(topic, covered, archive)
     store = open_store(settings, bundle)

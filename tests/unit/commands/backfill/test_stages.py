@@ -1,14 +1,56 @@
 """What a backfill makes of an archive before the first block, and behind the last one."""
 
+import uuid
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
 
 from streams.archive.files import open_files
 from streams.archive.layout import Span
 from streams.archive.reader import ArchiveReader
 from streams.archive.writer import SegmentWriter
+from streams.broker.topics import Topic
 from streams.commands.backfill import stages
 from streams.commands.backfill.plan import Covered
-from tests.support.archives import write_segment
+from streams.config.errors import InputError
+from streams.config.settings import Settings
+from tests.support.archives import DESCRIPTION, write_segment
+
+
+def topic(start: int, end: int, committed: int | None = None) -> Topic:
+    """Return a topic of one partition, with a group without members."""
+    return Topic(
+        name="events",
+        topic_id=uuid.UUID(int=1),
+        partitions=1,
+        start_offsets={0: start},
+        stable_offsets={0: end},
+        end_offsets={0: end},
+        committed={} if committed is None else {0: committed},
+    )
+
+
+@pytest.fixture
+def bundle(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(stages, "check_broker_rights", lambda *_: None)
+    monkeypatch.setattr(stages, "count_members", lambda *_: 0)
+    return SimpleNamespace(bundle_id="gru-1")
+
+
+def test_an_archive_of_records_that_the_topic_has_lost_is_refused(
+    bundle: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A commit at the archive's end would be beyond the topic, and workers would skip the records up to there."""
+    write_segment(tmp_path, 0, 0, [0] * 10)
+    description = msgspec.structs.replace(DESCRIPTION, topic="behavior-events", topic_id=str(uuid.UUID(int=1)))
+    (tmp_path / "archive.json").write_bytes(msgspec.json.encode(description))
+    cut = msgspec.structs.replace(topic(0, 5), name="behavior-events")
+    monkeypatch.setattr(stages, "describe_topic", lambda *_: cut)
+    with pytest.raises(InputError, match="up to offset 9, and the partition ends before offset 5"):
+        stages.backfill(Settings(), bundle, str(tmp_path), 1)
 
 
 def test_the_history_begins_behind_the_last_gap(tmp_path: Path) -> None:
