@@ -21,7 +21,7 @@ from streams.broker.offsets.group_offsets import GroupOffsets, count_members
 from streams.broker.publisher import Publisher
 from streams.broker.topics import Topic, describe_topic, ensure_topics
 from streams.commands.backfill.backfill import Backfill
-from streams.commands.backfill.plan import Covered, check_hand_over, passed_offsets, stage
+from streams.commands.backfill.plan import Covered, check_hand_over, check_reach, passed_offsets, stage
 from streams.commands.backfill.progress import Progress
 from streams.commands.backfill.users import Users
 from streams.config.errors import InputError, SettingsError, StoreError
@@ -89,10 +89,11 @@ class _Run:
         self, settings: Settings, bundle: Bundle, store: Store, topic: Topic, threads: int, progress: Progress
     ) -> None:
         manifest = bundle.manifest
+        self._settings = settings
         self._store = store
         self._topic = topic
         self._position = dict(topic.committed)  # by partition, everything before it is stored and committed
-        group_id = settings.consumer_group_id(bundle.bundle_id)
+        self._group_id = group_id = settings.consumer_group_id(bundle.bundle_id)
         self._offsets = GroupOffsets(settings, group_id, topic.name, topic.topic_id)
         self._publisher = Publisher(settings, group_id)
         self._registration = Registration(
@@ -115,7 +116,11 @@ class _Run:
         )
 
     async def run(self, reader: ArchiveReader, covered: dict[int, Covered]) -> None:
-        """Step everything that the archive covers. Raises InputError where an added partition has to be held back."""
+        """Step everything that the archive covers.
+
+        Raises InputError where an added partition has to be held back, and where retention has deleted records behind
+        the archive meanwhile.
+        """
         topic = self._topic
         asyncio.get_running_loop().set_exception_handler(_report_fault)
         try:
@@ -137,11 +142,17 @@ class _Run:
                     f"partitions {sorted(view.held)} of {topic.name} were added and may not be read yet; everything "
                     "else is stored, so start the workers of the bundle"
                 )
+            await asyncio.to_thread(self._check_reach, covered, reader.files.address)
             await self._registration.run()
         finally:
             self._backfill.close()
             self._offsets.close()
             await self._publisher.stop()
+
+    def _check_reach(self, covered: Mapping[int, Covered], address: str) -> None:
+        """Raises InputError where retention has passed the end of the archive meanwhile."""
+        topic = describe_topic(self._settings, self._topic.name, self._group_id)
+        check_reach(topic, covered, address)
 
     def _view(self, covered: Mapping[int, Covered]) -> EpochView:
         """The epoch from now on. The rows and the outputs name it."""

@@ -1,9 +1,11 @@
 """What a backfill makes of an archive before the first block, and behind the last one."""
 
+import asyncio
 import uuid
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -17,6 +19,7 @@ from streams.commands.backfill import stages
 from streams.commands.backfill.plan import Covered
 from streams.config.errors import InputError
 from streams.config.settings import Settings
+from streams.engine.epochs import EpochView
 from tests.support.archives import DESCRIPTION, write_segment
 
 
@@ -64,3 +67,26 @@ def test_the_history_begins_behind_the_last_gap(tmp_path: Path) -> None:
     assert stages._covered(reader) == {0: Covered(5, 10), 1: Covered(5, 10)}
     (gap,) = stages._gaps(reader)
     assert gap.startswith("partition 1: the archive lacks records before offset 5")
+
+
+def test_retention_that_has_passed_the_archive_meanwhile_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Workers would begin at the topic's first record, without the records between. The bundle stays inactive."""
+    write_segment(tmp_path, 0, 0, [0] * 10)
+    reader = ArchiveReader.open(str(tmp_path))
+    registration, other = mock.AsyncMock(), mock.AsyncMock()
+    run = stages._Run.__new__(stages._Run)
+    run._settings, run._topic, run._position, run._group_id = Settings(), topic(0, 20, 10), {0: 10}, "group"
+    run._publisher = run._backfill = run._offsets = other
+    run._backfill.close = run._offsets.close = mock.Mock()
+    run._registration = registration
+    run._store = mock.Mock(erasures=other)
+    monkeypatch.setattr(run, "_view", lambda _: EpochView(0, frozenset([0])))
+    monkeypatch.setattr(stages, "describe_topic", lambda *_: topic(13, 20, 10))
+    with pytest.raises(InputError, match="the records from offset 10 to 12 are in neither"):
+        asyncio.run(run.run(reader, {0: Covered(0, 10)}))
+    registration.run.assert_not_called()
+    monkeypatch.setattr(stages, "describe_topic", lambda *_: topic(10, 20, 10))
+    asyncio.run(run.run(reader, {0: Covered(0, 10)}))
+    registration.run.assert_called_once_with()
