@@ -3,8 +3,11 @@
 A segment is written in four steps: its rows are collected in memory; `create` of its claim decides where the segment
 ends; its Parquet files are written; `create` of its JSON file commits the segment. A process that is killed leaves a
 claim at most, and files that no segment lists. The next process reads the same offsets up to the same end, so the
-process writes the same rows to files of the same names. Nothing of the first attempt remains. Two processes at once
-write the same rows too, and the slower one is refused at `create`.
+process writes the same rows, to files of the same names in a folder. Nothing of the first attempt remains.
+
+In a bucket, two processes may write the same segment at once, and the slower one is refused at `create`. Retention may
+have deleted records between the two, so their rows may differ. Each of them writes files of names of its own, and the
+process that is refused deletes its files.
 """
 
 import itertools
@@ -82,6 +85,7 @@ class SegmentWriter:
         self._first = first
         self._batches: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
+        self._revision = files.new_revision()
         self.records = 0
         self.claimed = self._claim()
 
@@ -114,14 +118,25 @@ class SegmentWriter:
             raise self._refusal()
         span = Span(self._first, last)
         segment = Segment(first=span.first, last=last, files=tuple(self._write_files(span)))
+        written = {file.path for file in segment.files}
         if not self._files.create(segment_path(self.partition, span), _encode(segment)):
+            self._withdraw(span, written)
             raise self._refusal()
         if self.claimed is not None:
-            self._delete_leftovers(span, {file.path for file in segment.files})
+            self._delete_leftovers(span, written)
         return segment
 
+    def _withdraw(self, span: Span, written: Collection[str]) -> None:
+        """Delete the files that the segment of the other process does not list."""
+        other = msgspec.json.decode(self._files.read(segment_path(self.partition, span)), type=Segment)
+        for path in set(written) - {file.path for file in other.files}:
+            self._files.delete(path)
+
     def _delete_leftovers(self, span: Span, listed: Collection[str]) -> None:
-        """Delete the files of a process that was killed, and has read records that retention has deleted since then."""
+        """Delete the files of a process that was killed.
+
+        In a folder, these are the files of a day whose records retention has deleted since then.
+        """
         for name in self._files.names(EVENTS):
             if parse_events_path(name) == (self.partition, span) and f"{EVENTS}/{name}" not in listed:
                 self._files.delete(f"{EVENTS}/{name}")
@@ -151,7 +166,7 @@ class SegmentWriter:
         ]
 
     def _write_file(self, span: Span, day: int, table: pa.Table) -> SegmentFile:
-        path = events_path(day, self.partition, span)
+        path = events_path(day, self.partition, span, self._revision)
         data = parquet(table)
         self._files.write(path, data)
         return SegmentFile(path=path, rows=table.num_rows, bytes=len(data))
