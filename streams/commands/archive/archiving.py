@@ -134,9 +134,24 @@ class Archiving:
             for partition, begin in begins.items():
                 while begin < ends[partition]:
                     segment = SegmentWriter(self._files, self._name, partition, begin)
+                    if segment.claimed is not None and segment.claimed >= ends[partition]:
+                        await asyncio.to_thread(self._check_claim, partition, segment.claimed)
                     begin = await self._fill(consumer, segment, Span(begin, ends[partition] - 1), tell)
                     await asyncio.to_thread(self._commit, topic, segment, begin - 1)
                     self.archived.positions[partition] = begin
+
+    def _check_claim(self, partition: int, claimed: int) -> None:
+        """Raises InputError where the topic does not reach the last offset of a claim, for which a run would wait.
+
+        In a bucket, another run may have made the claim behind the ends that this run knows.
+        """
+        stable = describe_topic(self._settings, self._name).stable_offsets[partition]
+        if claimed >= stable:
+            raise InputError(
+                f"an earlier run has read {self._name} partition {partition} up to offset {claimed} for archive "
+                f"{self._files.address}, and the partition ends before offset {stable}: the partition was cut, so name "
+                "another archive"
+            )
 
     async def _fill(
         self, consumer: AIOKafkaConsumer, segment: SegmentWriter, span: Span, tell: Callable[[], None]
