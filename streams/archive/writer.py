@@ -2,8 +2,8 @@
 
 A segment is written in four steps: its rows are collected in memory; `create` of its claim decides where the segment
 ends; its Parquet files are written; `create` of its JSON file commits the segment. A process that is killed leaves a
-claim at most, and files that no segment lists. The next process reads the same offsets up to the same end, so the
-process writes the same rows, to files of the same names in a folder. Nothing of the first attempt remains.
+claim at most, and files that no segment lists. The next process reads the same offsets up to the same end, writes the
+same rows, and deletes what no segment lists. Nothing of the first attempt remains.
 
 In a bucket, two processes may write the same segment at once, and the slower one is refused at `create`. Retention may
 have deleted records between the two, so their rows may differ. Each of them writes files of names of its own, and the
@@ -34,6 +34,7 @@ from streams.archive.layout import (
     claim_path,
     events_path,
     gap_path,
+    next_revision,
     parse_claim,
     parse_events_path,
     segment_path,
@@ -72,6 +73,20 @@ def first_claims(files: ArchiveFiles) -> dict[int, int]:
     for partition, first in filter(None, map(parse_claim, files.names(CLAIMS))):
         found[partition] = min(first, found.get(partition, first))
     return found
+
+
+def delete_leftovers(files: ArchiveFiles, segments: Collection[tuple[int, Span]]) -> None:
+    """Delete the files of these segments that no segment lists, as a process leaves them that was killed or refused.
+
+    segments: written ones, by partition and offsets. A file that a removal writes at the moment stays: a removal in a
+    bucket takes another lock. Raises ArchiveError.
+    """
+    # A removal may replace a segment meanwhile, so the names come first: a later list of files spares what it names.
+    names = {f"{EVENTS}/{name}" for name in files.names(EVENTS) if parse_events_path(name) in segments}
+    contents = [files.read(segment_path(partition, span)) for partition, span in segments]
+    listed = {file.path for content in contents for file in msgspec.json.decode(content, type=Segment).files}
+    for path in names - listed - set(map(next_revision, listed)):
+        files.delete(path)
 
 
 class SegmentWriter:
@@ -118,28 +133,12 @@ class SegmentWriter:
             raise self._refusal()
         span = Span(self._first, last)
         segment = Segment(first=span.first, last=last, files=tuple(self._write_files(span)))
-        written = {file.path for file in segment.files}
-        if not self._files.create(segment_path(self.partition, span), _encode(segment)):
-            self._withdraw(span, written)
+        is_committed = self._files.create(segment_path(self.partition, span), _encode(segment))
+        if not is_committed or self.claimed is not None:
+            delete_leftovers(self._files, {(self.partition, span)})
+        if not is_committed:
             raise self._refusal()
-        if self.claimed is not None:
-            self._delete_leftovers(span, written)
         return segment
-
-    def _withdraw(self, span: Span, written: Collection[str]) -> None:
-        """Delete the files that the segment of the other process does not list."""
-        other = msgspec.json.decode(self._files.read(segment_path(self.partition, span)), type=Segment)
-        for path in set(written) - {file.path for file in other.files}:
-            self._files.delete(path)
-
-    def _delete_leftovers(self, span: Span, listed: Collection[str]) -> None:
-        """Delete the files of a process that was killed.
-
-        In a folder, these are the files of a day whose records retention has deleted since then.
-        """
-        for name in self._files.names(EVENTS):
-            if parse_events_path(name) == (self.partition, span) and f"{EVENTS}/{name}" not in listed:
-                self._files.delete(f"{EVENTS}/{name}")
 
     def _claim(self) -> int | None:
         """Where the segment ends, if that is decided."""

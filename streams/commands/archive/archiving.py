@@ -17,7 +17,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from streams.archive.files import ArchiveFiles
 from streams.archive.layout import FORMAT, Description, Segment, Span
 from streams.archive.reader import ArchiveReader
-from streams.archive.writer import SegmentWriter, first_claims, open_archive
+from streams.archive.writer import SegmentWriter, delete_leftovers, first_claims, open_archive
 from streams.broker.clients import open_consumer
 from streams.broker.topic_reader import POLL_RECORDS, read_positions
 from streams.broker.topics import Topic, TopicIdReader, describe_topic
@@ -81,6 +81,10 @@ class Archiving:
                 format=FORMAT, topic=topic.name, topic_id=str(topic.topic_id), decoder=self._decoder.name
             )
             archive = open_archive(self._files, description)
+            # A run that was killed right behind a commit has left the files of an earlier kill.
+            delete_leftovers(
+                self._files, {(partition, archive.spans(partition)[-1]) for partition in archive.partitions}
+            )
             claims = first_claims(self._files)
             begins = {
                 partition: self._begin(archive, topic, partition, claims.get(partition))

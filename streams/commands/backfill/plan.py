@@ -30,7 +30,7 @@ def check_hand_over(topic: Topic, covered: Mapping[int, Covered], address: str) 
             "backfill has nothing to do; start the workers"
         )
     check_reach(topic, covered, address)
-    for partition in set(range(topic.partitions)) - beyond:
+    for partition in sorted(set(range(topic.partitions)) - beyond):
         first = covered.get(partition, _NOTHING).first
         start, committed = topic.start_offsets[partition], topic.committed.get(partition)
         where = f"partition {partition} of {topic.name}"
@@ -50,13 +50,14 @@ def check_hand_over(topic: Topic, covered: Mapping[int, Covered], address: str) 
 
 def check_reach(topic: Topic, covered: Mapping[int, Covered], address: str) -> None:
     """Raises InputError where retention has deleted records behind the archive that the group has not read."""
-    for partition in set(range(topic.partitions)) - _beyond(topic, covered):
+    for partition in sorted(set(range(topic.partitions)) - _beyond(topic, covered)):
         end, start = covered.get(partition, _NOTHING).end, topic.start_offsets[partition]
         if start > end:
             raise InputError(
                 f"archive {address} ends before offset {end} of partition {partition} of {topic.name}, and the topic "
                 f"begins at offset {start}: the records from offset {end} to {start - 1} are in neither, so workers of "
-                "the bundle would never read them; name an archive that reaches further"
+                "the bundle would never read them; run `thalweg archive`, or name an archive that reaches further, and "
+                "run this command again"
             )
 
 
