@@ -184,12 +184,12 @@ def _covered(reader: ArchiveReader) -> dict[int, Covered]:
 
 
 def _gaps(reader: ArchiveReader) -> list[str]:
-    """The partitions whose history begins behind a gap, in words."""
+    """The partitions whose first records the archive lacks, or has before a gap, in words."""
     return [
-        f"partition {partition}: the archive lacks records before offset {first}, so the history begins there, and "
-        "users with earlier events have a state that begins there too"
+        f"partition {partition}: the archive lacks records before offset {first}, so the history begins there; the "
+        "state of a user with earlier events begins there too"
         for partition in reader.partitions
-        if (first := reader.complete_from(partition)) != reader.begin(partition)
+        if (first := reader.complete_from(partition))
     ]
 
 

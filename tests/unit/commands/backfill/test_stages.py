@@ -59,14 +59,15 @@ def test_an_archive_of_records_that_the_topic_has_lost_is_refused(
 def test_the_history_begins_behind_the_last_gap(tmp_path: Path) -> None:
     """An erasure in the gap is gone, so what stands before the gap may belong to a user who was erased."""
     write_segment(tmp_path, 0, 5, [0] * 5)
+    write_segment(tmp_path, 2, 0, [0] * 5)
     write_segment(tmp_path, 1, 0, [0, 0])
     segment = SegmentWriter(open_files(str(tmp_path)), "events", 1, 2)
     segment.add_gap(Span(2, 4))
     segment.commit(9)
     reader = ArchiveReader.open(str(tmp_path))
-    assert stages._covered(reader) == {0: Covered(5, 10), 1: Covered(5, 10)}
-    (gap,) = stages._gaps(reader)
-    assert gap.startswith("partition 1: the archive lacks records before offset 5")
+    assert stages._covered(reader) == {0: Covered(5, 10), 1: Covered(5, 10), 2: Covered(0, 5)}
+    told = [gap.partition(", so")[0] for gap in stages._gaps(reader)]
+    assert told == [f"partition {at}: the archive lacks records before offset 5" for at in (0, 1)]
 
 
 def test_retention_that_has_passed_the_archive_meanwhile_is_an_error(
