@@ -24,9 +24,13 @@ _types = pyarrow.types
 class LabelFile:
     """A Parquet file with a user and a moment in each row. Other columns may have any type."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises InputError where the file cannot be read, or lacks a column, or has a column of the result."""
+    def __init__(self, path: Path, stored_id: Callable[[str], str] = str) -> None:
+        """stored_id: gives the id that the events have, from the id of a label.
+
+        Raises InputError where the file cannot be read, or lacks a column, or has a column of the result.
+        """
         self.path = path
+        self._stored_id = stored_id
         with _reading(path):
             self._file = open_parquet(path, "name a Parquet file with --at")
         schema = self._file.schema_arrow
@@ -62,7 +66,7 @@ class LabelFile:
             with _reading(self.path):
                 users = batch.column(USER_COLUMN).cast(pyarrow.string()).dictionary_encode()
                 labels["time_ms"] = batch.column(TIME_COLUMN).cast(pyarrow.int64()).to_numpy()
-            labels["user"] = user_keys(users.dictionary.to_pylist())[users.indices.to_numpy()]
+            labels["user"] = user_keys(map(self._stored_id, users.dictionary.to_pylist()))[users.indices.to_numpy()]
             labels["row"] = first + np.arange(len(batch))
             first += len(batch)
             yield labels

@@ -107,14 +107,15 @@ def _repeats(events: Records, life: Integers) -> Flags:
 
 def _repeats_of_life(events: Records) -> list[bool]:
     recent: list[int] = []
-    repeated: set[int] = set()
+    repeated: set[tuple[int, int]] = set()  # partition and number
     found = []
-    for record, line, digest in zip(*(events[name].tolist() for name in ("record", "line", "digest")), strict=True):
+    names = ("partition", "record", "line", "digest")
+    for partition, record, line, digest in zip(*(events[name].tolist() for name in names), strict=True):
         if line == 0 and digest and digest in recent:
-            repeated.add(record)
+            repeated.add((partition, record))
         elif line == 0:
             recent = [*recent[1 - RECENT :], digest]
-        found.append(record in repeated)
+        found.append((partition, record) in repeated)
     return found
 
 

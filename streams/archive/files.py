@@ -8,6 +8,7 @@ another process has changed the file. On S3, conditional writes decide that
 import contextlib
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,6 +55,10 @@ class ArchiveFiles(Protocol):
 
     def names(self, folder: str) -> list[str]:
         """The files below a folder at any depth, by their paths relative to the folder, sorted."""
+        ...
+
+    def new_revision(self) -> int:
+        """The revision of files of events that no other process writes: 0 where the lock keeps other processes away."""
         ...
 
     def lock(self, of_removal: bool = False) -> contextlib.AbstractContextManager[None]:
@@ -134,6 +139,9 @@ class LocalFiles:
             root = self._root / folder
             found = (path for path in root.rglob("*") if path.is_file() and path.suffix != _PART)
             return sorted(path.relative_to(root).as_posix() for path in found)
+
+    def new_revision(self) -> int:
+        return 0
 
     @contextlib.contextmanager
     def lock(self, of_removal: bool = False) -> Iterator[None]:
@@ -232,6 +240,10 @@ class ObjectFiles:
         with self._errors():
             prefix = self._path(folder) + "/"
             return sorted(found.removeprefix(prefix) for found in self._store.find(prefix))
+
+    def new_revision(self) -> int:
+        """A random number. Two of a million numbers are equal with a probability of 1e-7."""
+        return secrets.randbits(62)
 
     @contextlib.contextmanager
     def lock(self, of_removal: bool = False) -> Iterator[None]:

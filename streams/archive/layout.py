@@ -11,7 +11,8 @@ lock                                                     held by the process tha
 
 Offsets in names have 20 digits. A segment covers the offsets from FIRST to LAST, both included, and the segments of a
 partition join without gaps. An offset without a row held no record for a reader of committed records, or belongs to a
-gap. The file of a segment that a removal has written anew carries a revision: `FIRST-LAST.REVISION.parquet`.
+gap. The file of a segment that a removal has written anew carries a revision: `FIRST-LAST.REVISION.parquet`. In a
+bucket, every file of events carries one, which begins with a random number of the process.
 """
 
 import re
@@ -89,7 +90,7 @@ def claim_path(partition: int, first: int) -> str:
 
 
 def events_path(day: int, partition: int, span: Span, revision: int = 0) -> str:
-    """day: days since 1970-01-01. revision: how often a removal has written the file."""
+    """day: days since 1970-01-01. revision: where the writer begins, and one more for each removal."""
     suffix = f".{revision}" if revision else ""
     return f"{EVENTS}/day={np.datetime64(day, 'D')}/partition={partition}/{span.name}{suffix}.parquet"
 

@@ -2,9 +2,12 @@
 
 A segment is written in four steps: its rows are collected in memory; `create` of its claim decides where the segment
 ends; its Parquet files are written; `create` of its JSON file commits the segment. A process that is killed leaves a
-claim at most, and files that no segment lists. The next process reads the same offsets up to the same end, so the
-process writes the same rows to files of the same names. Nothing of the first attempt remains. Two processes at once
-write the same rows too, and the slower one is refused at `create`.
+claim at most, and files that no segment lists. The next process reads the same offsets up to the same end, writes the
+same rows, and deletes what no segment lists. Nothing of the first attempt remains.
+
+In a bucket, two processes may write the same segment at once, and the slower one is refused at `create`. Retention may
+have deleted records between the two, so their rows may differ. Each of them writes files of names of its own, and the
+process that is refused deletes its files.
 """
 
 import itertools
@@ -31,6 +34,7 @@ from streams.archive.layout import (
     claim_path,
     events_path,
     gap_path,
+    next_revision,
     parse_claim,
     parse_events_path,
     segment_path,
@@ -71,6 +75,20 @@ def first_claims(files: ArchiveFiles) -> dict[int, int]:
     return found
 
 
+def delete_leftovers(files: ArchiveFiles, segments: Collection[tuple[int, Span]]) -> None:
+    """Delete the files of these segments that no segment lists, as a process leaves them that was killed or refused.
+
+    segments: written ones, by partition and offsets. A file that a removal writes at the moment stays: a removal in a
+    bucket takes another lock. Raises ArchiveError.
+    """
+    # A removal may replace a segment meanwhile, so the names come first: a later list of files spares what it names.
+    names = {f"{EVENTS}/{name}" for name in files.names(EVENTS) if parse_events_path(name) in segments}
+    contents = [files.read(segment_path(partition, span)) for partition, span in segments]
+    listed = {file.path for content in contents for file in msgspec.json.decode(content, type=Segment).files}
+    for path in names - listed - set(map(next_revision, listed)):
+        files.delete(path)
+
+
 class SegmentWriter:
     """Collects the rows of one segment, and writes the segment."""
 
@@ -82,6 +100,7 @@ class SegmentWriter:
         self._first = first
         self._batches: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
+        self._revision = files.new_revision()
         self.records = 0
         self.claimed = self._claim()
 
@@ -114,17 +133,12 @@ class SegmentWriter:
             raise self._refusal()
         span = Span(self._first, last)
         segment = Segment(first=span.first, last=last, files=tuple(self._write_files(span)))
-        if not self._files.create(segment_path(self.partition, span), _encode(segment)):
+        is_committed = self._files.create(segment_path(self.partition, span), _encode(segment))
+        if not is_committed or self.claimed is not None:
+            delete_leftovers(self._files, {(self.partition, span)})
+        if not is_committed:
             raise self._refusal()
-        if self.claimed is not None:
-            self._delete_leftovers(span, {file.path for file in segment.files})
         return segment
-
-    def _delete_leftovers(self, span: Span, listed: Collection[str]) -> None:
-        """Delete the files of a process that was killed, and has read records that retention has deleted since then."""
-        for name in self._files.names(EVENTS):
-            if parse_events_path(name) == (self.partition, span) and f"{EVENTS}/{name}" not in listed:
-                self._files.delete(f"{EVENTS}/{name}")
 
     def _claim(self) -> int | None:
         """Where the segment ends, if that is decided."""
@@ -151,7 +165,7 @@ class SegmentWriter:
         ]
 
     def _write_file(self, span: Span, day: int, table: pa.Table) -> SegmentFile:
-        path = events_path(day, self.partition, span)
+        path = events_path(day, self.partition, span, self._revision)
         data = parquet(table)
         self._files.write(path, data)
         return SegmentFile(path=path, rows=table.num_rows, bytes=len(data))

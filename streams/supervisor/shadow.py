@@ -90,4 +90,6 @@ def backfill(settings: Settings, bundle: Bundle, archive: str) -> None:
     from streams.commands.backfill.stages import backfill as apply  # loads pyarrow, which is an extra
 
     done = apply(settings, bundle, archive, usable_cores())
+    for gap in done.gaps:
+        print(f"shadow: {gap}", flush=True)
     print(f"shadow: {done.events:,} events of {archive} applied in {done.elapsed_s:,.1f} s", flush=True)

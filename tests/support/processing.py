@@ -71,8 +71,11 @@ class TinyBundle:
         return make_queries(representation, state, 0)
 
 
-def processor(capacity: int = 100, user_ttl_ms: int | None = None) -> Processor:
-    return Processor(TinyBundle(), Recurrence(), Arena(capacity, WIDTH, WIDTH), user_ttl_ms=user_ttl_ms)
+def processor(capacity: int = 100, user_ttl_ms: int | None = None, arena: Arena | None = None) -> Processor:
+    """capacity: of the arena, where the caller gives none."""
+    return Processor(
+        TinyBundle(), Recurrence(), Arena(capacity, WIDTH, WIDTH) if arena is None else arena, user_ttl_ms=user_ttl_ms
+    )
 
 
 class MemoryStore:

@@ -17,7 +17,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from streams.archive.files import ArchiveFiles
 from streams.archive.layout import FORMAT, Description, Segment, Span
 from streams.archive.reader import ArchiveReader
-from streams.archive.writer import SegmentWriter, first_claims, open_archive
+from streams.archive.writer import SegmentWriter, delete_leftovers, first_claims, open_archive
 from streams.broker.clients import open_consumer
 from streams.broker.topic_reader import POLL_RECORDS, read_positions
 from streams.broker.topics import Topic, TopicIdReader, describe_topic
@@ -81,6 +81,10 @@ class Archiving:
                 format=FORMAT, topic=topic.name, topic_id=str(topic.topic_id), decoder=self._decoder.name
             )
             archive = open_archive(self._files, description)
+            # A run that was killed right behind a commit has left the files of an earlier kill.
+            delete_leftovers(
+                self._files, {(partition, archive.spans(partition)[-1]) for partition in archive.partitions}
+            )
             claims = first_claims(self._files)
             begins = {
                 partition: self._begin(archive, topic, partition, claims.get(partition))
@@ -134,9 +138,24 @@ class Archiving:
             for partition, begin in begins.items():
                 while begin < ends[partition]:
                     segment = SegmentWriter(self._files, self._name, partition, begin)
+                    if segment.claimed is not None and segment.claimed >= ends[partition]:
+                        await asyncio.to_thread(self._check_claim, partition, segment.claimed)
                     begin = await self._fill(consumer, segment, Span(begin, ends[partition] - 1), tell)
                     await asyncio.to_thread(self._commit, topic, segment, begin - 1)
                     self.archived.positions[partition] = begin
+
+    def _check_claim(self, partition: int, claimed: int) -> None:
+        """Raises InputError where the topic does not reach the last offset of a claim, for which a run would wait.
+
+        In a bucket, another run may have made the claim behind the ends that this run knows.
+        """
+        stable = describe_topic(self._settings, self._name).stable_offsets[partition]
+        if claimed >= stable:
+            raise InputError(
+                f"an earlier run has read {self._name} partition {partition} up to offset {claimed} for archive "
+                f"{self._files.address}, and the partition ends before offset {stable}: the partition was cut, so name "
+                "another archive"
+            )
 
     async def _fill(
         self, consumer: AIOKafkaConsumer, segment: SegmentWriter, span: Span, tell: Callable[[], None]

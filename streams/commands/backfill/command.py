@@ -46,8 +46,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _report(done: Progress) -> str:
+    gaps = "".join(f"backfill: {gap}\n" for gap in done.gaps)
     return (
-        f"backfill: {done.events:,} events applied in {done.elapsed_s:,.1f} s ({done.events_per_s:,.0f}/s), "
+        f"{gaps}backfill: {done.events:,} events applied in {done.elapsed_s:,.1f} s ({done.events_per_s:,.0f}/s), "
         f"{done.already_applied:,} records already applied, {done.rejected:,} rejected, {done.skipped:,} skipped, "
         f"{done.erasures:,} erasures, {done.dead_letters:,} dead letters, {done.rows:,} rows written; the bundle's "
         "workers go on from here"

@@ -14,6 +14,7 @@ class Progress(msgspec.Struct, kw_only=True):
     dead_letters: int = 0  # records in a partition that their user does not belong to
     rows: int = 0  # rows written; a user whose row was written twice counts twice
     commits: int = 0
+    gaps: list[str] = []  # partitions whose first records the archive lacks, or has before a gap
     elapsed_s: float = 0.0
     events_per_s: float = 0.0
     peak_mb: float = 0.0  # most resident memory of this process

@@ -22,7 +22,7 @@ from streams.broker.offsets.group_offsets import GroupOffsets, count_members
 from streams.broker.publisher import Publisher
 from streams.broker.topics import Topic, describe_topic, ensure_topics
 from streams.commands.backfill.backfill import Backfill
-from streams.commands.backfill.plan import Covered, check_hand_over, passed_offsets, stage
+from streams.commands.backfill.plan import Covered, check_hand_over, check_reach, passed_offsets, stage
 from streams.commands.backfill.progress import Progress
 from streams.commands.backfill.users import Users
 from streams.config.errors import InputError, SettingsError, StoreError
@@ -52,7 +52,9 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
     if members := count_members(settings, group_id):
         raise SettingsError(f"{members} workers of group {group_id} are running: stop all of them before a backfill")
     reader.check(topic.name, topic.topic_id, decoder.name)
-    covered = _covered(reader)
+    for partition, stable in topic.stable_offsets.items():
+        reader.check_end(partition, stable)
+    covered, progress.gaps = _covered(reader), _gaps(reader)
     check_hand_over(topic, covered, archive)
     store = open_store(settings, bundle)
     try:
@@ -89,10 +91,11 @@ class _Run:
         self, settings: Settings, bundle: Bundle, store: Store, topic: Topic, threads: int, progress: Progress
     ) -> None:
         manifest = bundle.manifest
+        self._settings = settings
         self._store = store
         self._topic = topic
         self._position = dict(topic.committed)  # by partition, everything before it is stored and committed
-        group_id = settings.consumer_group_id(bundle.bundle_id)
+        self._group_id = group_id = settings.consumer_group_id(bundle.bundle_id)
         self._offsets = GroupOffsets(settings, group_id, topic.name, topic.topic_id)
         self._publisher = Publisher(settings, group_id)
         self._registration = Registration(
@@ -116,7 +119,11 @@ class _Run:
         )
 
     async def run(self, reader: ArchiveReader, covered: dict[int, Covered]) -> None:
-        """Step everything that the archive covers. Raises InputError where an added partition has to be held back."""
+        """Step everything that the archive covers.
+
+        Raises InputError where an added partition has to be held back, and where retention has deleted records behind
+        the archive meanwhile.
+        """
         topic = self._topic
         asyncio.get_running_loop().set_exception_handler(_report_fault)
         try:
@@ -138,11 +145,17 @@ class _Run:
                     f"partitions {sorted(view.held)} of {topic.name} were added and may not be read yet; everything "
                     "else is stored, so start the workers of the bundle"
                 )
+            await asyncio.to_thread(self._check_reach, covered, reader.files.address)
             await self._registration.run()
         finally:
             self._backfill.close()
             self._offsets.close()
             await self._publisher.stop()
+
+    def _check_reach(self, covered: Mapping[int, Covered], address: str) -> None:
+        """Raises InputError where retention has passed the end of the archive meanwhile."""
+        topic = describe_topic(self._settings, self._topic.name, self._group_id)
+        check_reach(topic, covered, address)
 
     def _view(self, covered: Mapping[int, Covered]) -> EpochView:
         """The epoch from now on. The rows and the outputs name it."""
@@ -166,9 +179,21 @@ def _report_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> N
 
 
 def _covered(reader: ArchiveReader) -> dict[int, Covered]:
+    """By partition, what the archive covers without a gap. An erasure in a gap would bring its user back."""
     return {
-        partition: Covered(reader.begin(partition) or 0, reader.end(partition) or 0) for partition in reader.partitions
+        partition: Covered(reader.complete_from(partition) or 0, reader.end(partition) or 0)
+        for partition in reader.partitions
     }
+
+
+def _gaps(reader: ArchiveReader) -> list[str]:
+    """The partitions whose first records the archive lacks, or has before a gap, in words."""
+    return [
+        f"partition {partition}: the archive lacks records before offset {first}, so the history begins there; the "
+        "state of a user with earlier events begins there too"
+        for partition in reader.partitions
+        if (first := reader.complete_from(partition))
+    ]
 
 
 def _is_fresh(store: Store) -> bool:

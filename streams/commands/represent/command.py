@@ -24,11 +24,14 @@ from encoder.commands.preconditions import check_writable_file
 from encoder.console import open_console
 from encoder.data.loaders import LogReport, log_parts
 from export.runtime.bundle import Bundle
+from streams.archive.opening import open_reader
+from streams.commands.represent.stored_ids import stored_id_in
 from streams.config.errors import InputError
 
 if TYPE_CHECKING:
     from export.point_in_time.records import Records
     from export.point_in_time.represent import Counts
+    from streams.archive.reader import ArchiveReader
 
 _ARCHIVE_ROWS = 1 << 16  # that are read from an archive at a time
 
@@ -75,12 +78,14 @@ def run(args: argparse.Namespace) -> int:
 
     began_s = time.perf_counter()
     console = open_console(stderr=args.json)
-    bundle, labels = Bundle.load(args.bundle), LabelFile(args.at)
+    archive = open_reader(args.events[0]) if by_arrival else None
+    stored_id = str if archive is None else stored_id_in(archive.files.address, archive.description.decoder)
+    bundle, labels = Bundle.load(args.bundle), LabelFile(args.at, stored_id)
     try:
         with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=f".{args.out.name}-") as temporary:
             vectors = Run(bundle, Stepper(bundle, args.threads), labels, Path(temporary))
             with console.status("") as status:
-                events = _archived(args, bundle, console) if by_arrival else _logged(args, bundle, console)
+                events = _logged(args, bundle, console) if archive is None else _archived(archive, bundle, console)
                 counts = vectors.compute(events, by_arrival=by_arrival, on_progress=status.update)
                 status.update("the result is written")
                 draft = Path(temporary) / "features.parquet"
@@ -131,12 +136,10 @@ def _logged(args: argparse.Namespace, bundle: Bundle, console: Console) -> "Iter
     check_unparsable(report, args.max_unparsable, args.events, console)
 
 
-def _archived(args: argparse.Namespace, bundle: Bundle, console: Console) -> "Iterator[Records]":
+def _archived(archive: "ArchiveReader", bundle: Bundle, console: Console) -> "Iterator[Records]":
     """The events and erasures of the archive. At its end, prints the counts."""
     from export.point_in_time.archive_events import events_of_archive
-    from streams.archive.reader import ArchiveReader
 
-    archive = ArchiveReader.open(args.events[0])
     for partition in archive.partitions:
         if first := archive.complete_from(partition):
             console.print(

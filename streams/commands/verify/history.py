@@ -70,11 +70,6 @@ class History:
             if end is not None and end < starts[partition]
         ]
 
-    @property
-    def records(self) -> int:
-        """The number of offsets in the history."""
-        return sum(end - self._starts[partition] for partition, end in self._topic.end_offsets.items())
-
     async def read(self) -> AsyncIterator[Decoded]:
         """All records, partition after partition, in order. Raises BrokerError and ArchiveError."""
         topic, failure = self._topic, f"topic {self._topic.name} at {self._settings.broker} could not be read"

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.broker.topics import Topic
+from streams.commands.verify.growing_arena import GrowingArena
 from streams.commands.verify.result import Verification
 from streams.engine.arena import NO_OFFSET, UNKNOWN_MS, StoredUser
 from streams.engine.codec import Erasure, Outcome, WithoutUser
@@ -32,20 +33,23 @@ class Recompute:
     def __init__(
         self,
         processor: Processor,
+        arena: GrowingArena,
         topic: Topic,
         stored: dict[str, StoredUser],
         set_aside: set[tuple[int, int]],
         found: Verification,
     ) -> None:
-        """stored: the rows by user; set_aside: partition and offset of records that a worker rejected for a reason that
-        the record does not tell; found: takes the counts and the differences."""
+        """arena: of the processor; stored: the rows by user; set_aside: partition and offset of records that a worker
+        rejected for a reason that the record does not tell; found: takes the counts and the differences."""
         self._processor = processor
+        self._arena = arena
         self._topic = topic
         self._stored = stored
         self._set_aside = set_aside
         self._found = found
         self._sequence = 0
         self._steps_at_row: dict[str, int] = {}  # by user whose row lacks events, the steps before these events
+        self._erased: dict[str, tuple[int, int]] = {}  # by user without a row, the last erasure's partition and time
         self.wrong: list[str] = []  # users whose row a repair may replace: the row differs, is damaged or is missing
 
     def step(self, partition: int, records: list[Any], outcomes: list[Outcome], users: Users) -> None:
@@ -57,10 +61,16 @@ class Recompute:
         for record, outcome in zip(records, outcomes, strict=True):
             if (partition, record.offset) in self._set_aside:
                 found.dead_letters += users != "away"
-            elif self._is_wanted(partition, record.offset, outcome, users):
+            elif not self._is_wanted(partition, record.offset, outcome, users):
+                continue
+            elif users == "all" and self._is_stray(partition, record.timestamp, outcome):
+                found.dead_letters += 1
+            else:
                 kept_records.append(record)
                 kept.append(outcome)
         self._sequence += 1
+        users_of_batch = {outcome.user_id for outcome in kept if not isinstance(outcome, WithoutUser)}
+        self._arena.make_room(len(self._arena.unknown(users_of_batch)))
         self._move_users(partition, kept)
         result = self._processor.process([Part(partition, kept_records, kept)], self._sequence, evaluate=False)
         self._note_lacking_rows(partition, result)
@@ -83,6 +93,23 @@ class Recompute:
             return True
         is_stored = row is not None and row.partition == partition and offset <= row.offset
         return is_stored or offset < committed
+
+    def _is_stray(self, partition: int, timestamp_ms: int, outcome: Outcome) -> bool:
+        """True for a record in a partition that its user does not belong to, in a topic with one epoch.
+
+        A worker has sent a dead letter, which may have expired. A user belongs to the partition of the row. A user
+        without a row whose history an erasure has ended belonged to the partition of the erasure: a later record
+        elsewhere would have begun a new history, and the time of an earlier record tells that it is a stray.
+        """
+        if isinstance(outcome, WithoutUser):
+            return False
+        row = self._stored.get(outcome.user_id)
+        if row is not None:
+            return row.is_current and row.partition != partition
+        home, erased_ms = self._erased.get(outcome.user_id, (partition, timestamp_ms))
+        if isinstance(outcome, Erasure) and timestamp_ms >= erased_ms:
+            self._erased[outcome.user_id] = partition, timestamp_ms
+        return home != partition and timestamp_ms <= erased_ms
 
     def _note_lacking_rows(self, partition: int, stepped: Stepped) -> None:
         """Note the users whose row lacks an event or an erasure of this batch.
@@ -110,7 +137,7 @@ class Recompute:
 
     def _move_users(self, partition: int, outcomes: list[Outcome]) -> None:
         """Let users whose earlier events are in another partition continue with their state in this partition."""
-        arena = self._processor.arena
+        arena = self._arena
         for outcome in outcomes:
             if not isinstance(outcome, WithoutUser):
                 slot = arena.slot(outcome.user_id)
@@ -126,7 +153,7 @@ class Recompute:
         users with a damaged row, which is a difference that is counted already. expired_before_ms: a user whose last
         record is older may have lost the row by expiry.
         """
-        arena, found = self._processor.arena, self._found
+        arena, found = self._arena, self._found
         found.is_topic_complete = not any(start_offsets.values()) and not found.earlier_topics
         for user_id, slot in arena.users():
             found.users += 1
@@ -155,7 +182,7 @@ class Recompute:
         Events of the user are gone from the topic. Or the topic holds only the second copy of an event, which the
         worker has not applied.
         """
-        arena = self._processor.arena
+        arena = self._arena
         partition, offset = int(arena.partition[slot]), int(arena.offset[slot])
         if row.user_id in self._steps_at_row:
             return False
@@ -170,18 +197,18 @@ class Recompute:
 
     def _may_replace(self, row: StoredUser, slot: int) -> bool:
         """False for a row with events that the topic does not hold any more. The recomputed state would lack them."""
-        steps = self._steps_at_row.get(row.user_id, int(self._processor.arena.steps[slot]))
+        steps = self._steps_at_row.get(row.user_id, int(self._arena.steps[slot]))
         return self._found.is_topic_complete or row.steps <= steps
 
     def recomputed(self) -> tuple[Rows, NDArray[np.float32], NDArray[np.float32]]:
         """The recomputed rows of the n wrong users, their states (n, S) and their representations (n, D)."""
-        arena = self._processor.arena
+        arena = self._arena
         rows = Rows.from_arena(self.wrong, len(self.wrong), arena)
         return rows, arena.state[rows.slot], arena.representation[rows.slot]
 
     def _difference(self, row: StoredUser, slot: int) -> str | None:
         """What differs between the row and the recomputed user, or None."""
-        arena, found = self._processor.arena, self._found
+        arena, found = self._arena, self._found
         steps, partition, offset = int(arena.steps[slot]), int(arena.partition[slot]), int(arena.offset[slot])
         if (row.steps, row.partition, row.offset) != (steps, partition, offset):
             return (

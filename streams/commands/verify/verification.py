@@ -20,6 +20,7 @@ from streams.broker.decoding.record_decoder import open_decoder
 from streams.broker.offsets.group_offsets import count_members
 from streams.broker.topic_reader import read_topic
 from streams.broker.topics import Topic, describe_topic, topic_exists
+from streams.commands.verify.growing_arena import GrowingArena
 from streams.commands.verify.history import History, open_history
 from streams.commands.verify.recompute import Recompute, Users
 from streams.commands.verify.result import Verification
@@ -35,7 +36,7 @@ from streams.contracts.dead_letters import (
     decode_headers,
     epoch_of,
 )
-from streams.engine.arena import NO_OFFSET, Arena, StoredUser
+from streams.engine.arena import NO_OFFSET, StoredUser
 from streams.engine.codec import RecordDecoder
 from streams.engine.epochs import EpochView
 from streams.engine.processor import Processor
@@ -113,9 +114,9 @@ def _verify(
     # partition where the user is stored.
     passes: list[Users] = ["away", "home"] if len(comparable) > 1 else ["all"]
     set_aside = asyncio.run(_set_aside_records(settings, bundle.bundle_id, min(comparable, default=0)))
-    arena = Arena(max(1, history.records), bundle.manifest.state_width, bundle.manifest.representation_width)
+    arena = GrowingArena(bundle.manifest.state_width, bundle.manifest.representation_width)
     processor = Processor(bundle, Stepper(bundle), arena, user_ttl_ms=settings.user_ttl_ms)
-    recompute = Recompute(processor, topic, stored, set_aside, found)
+    recompute = Recompute(processor, arena, topic, stored, set_aside, found)
     asyncio.run(_step_all(history, passes, recompute))
     # Retention may have deleted records meanwhile.
     start_offsets = history.starts(describe_topic(settings, topic.name))

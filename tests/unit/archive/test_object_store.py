@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from streams.archive.columns import ArchivedRecord
 from streams.archive.files import ArchiveFiles, ObjectFiles, open_files
-from streams.archive.layout import DAY_MS, LOCK, Description
+from streams.archive.layout import DAY_MS, LOCK, Claim, Description, Span, claim_path
 from streams.archive.reader import ArchiveReader
 from streams.archive.removal import Erasure as ErasedAt
 from streams.archive.removal import find_user, remove_user
@@ -89,6 +90,28 @@ def test_the_second_of_two_processes_is_refused_and_writes_nothing(address: str)
     reader = ArchiveReader.open(address)
     assert [batch.column("offset").to_pylist() for batch in reader.read(0)] == [[0, 1, 2]]
     assert len(reader.files.names("events")) == 1
+
+
+def test_a_late_process_that_read_more_records_changes_nothing(address: str) -> None:
+    """Retention deleted offset 0 between the two. A removal came before the late process wrote its files."""
+    files = open_files(address)
+    open_archive(files, DESCRIPTION)
+    records = [ArchivedRecord(at, 0) for at in range(4)]
+    outcomes = [view("ann", 0), view("bob", 1), Erasure("ann"), view("bob", 3)]
+    files.create(claim_path(0, 0), msgspec.json.encode(Claim(last=3)))  # of a process that was killed
+    late, other = SegmentWriter(files, "events", 0, 0), SegmentWriter(open_files(address), "events", 0, 0)
+    late.add(records, outcomes)
+    other.add_gap(Span(0, 0))
+    other.add(records[1:], outcomes[1:])
+    other.commit(3)
+    reader = ArchiveReader.open(address)
+    assert len(remove_user(reader, "ann", ErasedAt(0, 2, 0))) == 1
+    names = files.names("events")
+    with pytest.raises(InputError, match="another process has written"):
+        late.commit(3)
+    assert [batch.column("offset").to_pylist() for batch in reader.read(0)] == [[1, 3]]
+    assert files.names("events") == names
+    assert len(names) == 1
 
 
 def test_a_store_that_ignores_the_condition_of_a_write_is_refused(

@@ -2,6 +2,7 @@
 
 import uuid
 
+import msgspec
 import pytest
 
 from streams.broker.topics import Topic
@@ -40,16 +41,26 @@ def test_archive_and_topic_join(at: Topic, covered: Covered) -> None:
 @pytest.mark.parametrize(
     ("at", "covered", "why"),
     [
-        (topic(start=81), {0: Covered(0, 80)}, "the records between are in neither"),
-        (topic(start=1), {}, "the records between are in neither"),
+        (topic(start=81), {0: Covered(0, 80)}, "to 80 are in neither"),
+        (topic(start=1), {}, "from offset 0 to 0 are in neither"),
         (topic(), {0: Covered(10, 80)}, "the topic still holds earlier records"),
-        (topic(committed=81), {0: Covered(0, 80)}, "a backfill has nothing to do there"),
-        (topic(start=40, committed=20), {0: Covered(30, 80)}, "begins earlier"),
+        (topic(committed=81), {0: Covered(0, 80)}, "a backfill has nothing to do"),
+        (topic(start=40, committed=20), {0: Covered(30, 80)}, "has these records"),
     ],
 )
 def test_records_between_archive_and_topic_are_refused(at: Topic, covered: dict[int, Covered], why: str) -> None:
     with pytest.raises(InputError, match=why):
         check_hand_over(at, covered, "folder")
+
+
+def test_a_partition_beyond_the_archive_has_nothing_left_while_another_lags() -> None:
+    """Workers have passed the archive in partition 0, and the topic has lost what they have read there."""
+    at = msgspec.structs.replace(topic(partitions=2), committed={0: 95, 1: 20}, start_offsets={0: 90, 1: 10})
+    covered = {0: Covered(0, 80), 1: Covered(0, 60)}
+    check_hand_over(at, covered, "folder")
+    assert stage(2, covered, at.committed, EpochView(0, frozenset([0]))) == {1: Covered(20, 60)}
+    with pytest.raises(InputError, match="nothing to do"):
+        check_hand_over(msgspec.structs.replace(at, committed={0: 95, 1: 61}), covered, "folder")
 
 
 def test_what_retention_has_deleted_is_not_passed() -> None:

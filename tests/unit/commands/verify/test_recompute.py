@@ -5,9 +5,10 @@ import uuid
 import pytest
 
 from streams.broker.topics import Topic
+from streams.commands.verify.growing_arena import GrowingArena
 from streams.commands.verify.recompute import Recompute
 from streams.commands.verify.result import Verification
-from tests.support.processing import BY_CONTRACT, MemoryStore, Record, feed, processor, record
+from tests.support.processing import BY_CONTRACT, WIDTH, MemoryStore, Record, feed, processor, record
 
 
 def views(*numbers: int) -> list[Record]:
@@ -25,20 +26,32 @@ def judged(records: list[Record], start: int, row_after: int | None = None) -> t
     """
     worker, store = processor(), MemoryStore()
     feed(worker, store, records[:row_after], 1)
-    offsets = [{0: at} for at in (start, len(records))]
-    topic = Topic(
+    return recomputed({0: records[start:]}, {0: start}, store)
+
+
+def topic_of(starts: dict[int, int], ends: dict[int, int]) -> Topic:
+    return Topic(
         name="events",
         topic_id=uuid.UUID(int=0),
-        partitions=1,
-        start_offsets=offsets[0],
-        stable_offsets=offsets[1],
-        end_offsets=offsets[1],
-        committed=offsets[1],
+        partitions=len(starts),
+        start_offsets=starts,
+        stable_offsets=ends,
+        end_offsets=ends,
+        committed=ends,
     )
+
+
+def recomputed(
+    records: dict[int, list[Record]], starts: dict[int, int], store: MemoryStore
+) -> tuple[Recompute, Verification]:
+    """Recompute the records of each partition, and compare with the stored rows. All records are committed."""
+    topic = topic_of(starts, {partition: some[-1].offset + 1 for partition, some in records.items()})
     found = Verification()
-    recompute = Recompute(processor(), topic, dict(store.users), set(), found)
-    recompute.step(0, records[start:], BY_CONTRACT.decode_batch(records[start:]), "all")
-    recompute.compare(offsets[0], ())
+    arena = GrowingArena(WIDTH, WIDTH)
+    recompute = Recompute(processor(arena=arena), arena, topic, dict(store.users), set(), found)
+    for partition, some in records.items():
+        recompute.step(partition, some, BY_CONTRACT.decode_batch(some), "all")
+    recompute.compare(starts, ())
     return recompute, found
 
 
@@ -74,3 +87,46 @@ def test_a_row_from_before_an_erasure_is_replaced() -> None:
     assert (found.mismatched, recompute.wrong) == (1, ["u"])
     recompute, _ = judged(views(0, 1, 2, -1), start=3, row_after=3)
     assert recompute.lacks_records("u")
+
+
+@pytest.mark.parametrize("numbers", [(0, 1), (0, -1)], ids=["a row", "erased"])
+@pytest.mark.parametrize("partition", [0, 1])
+def test_a_stray_without_a_dead_letter_is_no_event(numbers: tuple[int, ...], partition: int) -> None:
+    """The dead letter has expired. A worker applied the user's records alone, and rejected the stray between both."""
+    first, last = (at._replace(timestamp=1000 * at.offset) for at in views(*numbers))
+    stray = record(50, "u", "i2", "stray", 500, timestamp_ms=500)
+    store = MemoryStore()
+    feed(processor(), store, [first, last], 1)
+    for user in store.users.values():
+        user.partition = partition
+    records = {partition: [first, last], 1 - partition: [stray]}
+    recompute, found = recomputed(dict(sorted(records.items())), {0: 0, 1: 0}, store)
+    assert (found.mismatches, recompute.wrong) == ([], [])
+    is_told = numbers[-1] >= 0 or partition == 0  # Otherwise the erasure takes the stray away.
+    assert (found.users, found.dead_letters) == (len(store.users), int(is_told))
+
+
+def test_a_user_who_came_back_in_another_partition_without_a_row_is_a_difference() -> None:
+    away = record(50, "u", "i2", "e9", 9000, timestamp_ms=9000)
+    gone = [at._replace(timestamp=1000 * at.offset) for at in views(0, -1)]
+    recompute, found = recomputed({0: gone, 1: [away]}, {0: 0, 1: 0}, MemoryStore())
+    assert (found.mismatched, recompute.wrong) == (1, ["u"])
+
+
+def test_the_memory_is_that_of_the_users_and_not_of_the_records() -> None:
+    """Each batch steps the users again whose columns were copied since the last batch."""
+    records = [record(at, f"u{at % (at // 50 + 1)}", f"i{at % 5 + 1}", f"e{at}", 1000 * at) for at in range(500)]
+    worker, store = processor(), MemoryStore()
+    feed(worker, store, records, 1)
+    arena = GrowingArena(WIDTH, WIDTH)
+    topic = topic_of({0: 0}, {0: 500})
+    found = Verification()
+    recompute = Recompute(processor(arena=arena), arena, topic, dict(store.users), set(), found)
+    sizes = []
+    for begin in range(0, 500, 50):
+        some = records[begin : begin + 50]
+        recompute.step(0, some, BY_CONTRACT.decode_batch(some), "all")
+        sizes.append(arena.capacity)
+    recompute.compare({0: 0}, ())
+    assert (found.mismatches, found.users, found.events) == ([], 10, 500)
+    assert sizes == [1, 2, 4, 4, 8, 8, 8, 8, 16, 16]

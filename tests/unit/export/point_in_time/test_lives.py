@@ -140,3 +140,12 @@ def test_a_partition_follows_the_partition_that_the_user_had_before(bundle: Bund
     of_two, seen_of_two = lives_of(in_file_order, labels, by_arrival=True)
     assert seen_of_two.steps.tolist() == seen_of_one.steps.tolist() == [5, 15]
     np.testing.assert_array_equal(of_two.inputs.item, of_one.inputs.item)
+
+
+def test_a_repeat_takes_no_record_of_the_same_number_in_another_partition_away(bundle: Bundle) -> None:
+    records = views("a", "a", "b")
+    rows = rows_of(records, bundle)
+    rows["partition"], rows["record"] = (0, 0, 1), (4, 5, 5)
+    labels = np.zeros(1, LABEL)
+    labels["user"], labels["time_ms"] = user_keys(["anna"]), 10**13
+    assert lives_of(rows, labels, by_arrival=True)[1].steps.tolist() == [2]

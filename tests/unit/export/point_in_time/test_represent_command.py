@@ -16,8 +16,10 @@ from encoder.data.loaders import load_log
 from export.point_in_time import represent, stepping
 from export.runtime.bundle import Bundle
 from streams.cli import main
-from streams.engine.codec import Erasure
-from tests.support.archives import write_segment
+from streams.contracts.privacy.pseudonyms import Pseudonyms
+from streams.engine.codec import ContractDecoder, Erasure
+from streams.engine.payload.pseudonym_decoder import PseudonymDecoder
+from tests.support.archives import DESCRIPTION, write_segment
 from tests.support.bundles import hybrid_bundle
 from tests.support.stream.moments import Stream, read_features, write_labels
 
@@ -215,3 +217,39 @@ def test_an_archive_stands_alone_and_has_all_records_of_its_users(
     assert "partition 1 lacks records before offset 5" in printed
     assert "2 rows of the archive: 1 of kind erasure, 1 of kind event" in printed
     assert [one.steps for one in read_features(tmp_path / "out.parquet")] == [0, 1, 0]
+
+
+def test_labels_with_plain_ids_find_the_pseudonyms_of_an_archive(
+    events: list[BehaviorEvent],
+    bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)  # without a file of settings
+    keys = [tmp_path / name for name in ("pseudonym.key", "other.key")]
+    for number, key in enumerate(keys):
+        key.write_bytes(bytes(range(number, number + 32)))
+        key.chmod(0o600)
+    pseudonyms = Pseudonyms(keys[0].read_bytes())
+    pseudonym = pseudonyms.of(events[0].user_id)
+    archive, labels = tmp_path / "archive", tmp_path / "labels.parquet"
+    write_segment(archive, 0, 0, [START_MS], [msgspec.structs.replace(events[0], user_id=pseudonym)])
+    name = PseudonymDecoder(ContractDecoder(), pseudonyms).name
+    description = msgspec.structs.replace(DESCRIPTION, decoder=name)
+    (archive / "archive.json").write_bytes(msgspec.json.encode(description))
+    out = tmp_path / "out.parquet"
+    of = ["--bundle", str(bundle.path), "--events", str(archive), "--at", str(labels), "--out", str(out)]
+
+    monkeypatch.delenv("THALWEG_PSEUDONYM_KEY", raising=False)
+    write_labels(labels, [(pseudonym, START_MS + 1)])
+    assert main(["represent", *of]) == 0
+    assert [one.steps for one in read_features(out)] == [1]
+    write_labels(labels, [(pseudonym, START_MS + 1), (events[0].user_id, START_MS + 1)])
+    assert f"user_id '{events[0].user_id}' of the labels is no pseudonym" in refusal([*of, "--overwrite"], capsys)
+    monkeypatch.setenv("THALWEG_PSEUDONYM_KEY", str(keys[1]))
+    assert "name the key of the archive" in refusal([*of, "--overwrite"], capsys)
+    monkeypatch.setenv("THALWEG_PSEUDONYM_KEY", str(keys[0]))
+    assert main(["represent", *of, "--overwrite"]) == 0
+    assert [one.steps for one in read_features(out)] == [1, 1]
+    assert pyarrow.parquet.read_table(out)["user_id"].to_pylist() == [pseudonym, events[0].user_id]
