@@ -48,8 +48,10 @@ def run(args: argparse.Namespace) -> int:
 def challenge(settings: Settings, bundle_id: str, replaces: bool) -> None:
     """Make the bundle the challenger of the active one. A second call changes nothing. Blocks.
 
-    Raises InputError where the keyspace has no active bundle, where the bundle is the active one, and where another
-    bundle is the challenger and `replaces` is false. Raises SettingsError for a retired bundle, and StoreError.
+    Does not change the active bundle, which a supervisor may start again after the promotion.
+
+    Raises InputError where the keyspace has no active bundle, and where another bundle is the challenger and `replaces`
+    is false. Raises SettingsError for a retired bundle, and StoreError.
     """
     session = Session(settings)
     try:
@@ -62,7 +64,8 @@ def challenge(settings: Settings, bundle_id: str, replaces: bool) -> None:
                 "`thalweg worker` with the first bundle"
             )
         if active.bundle_id == bundle_id:
-            raise InputError(f"{bundle_id} is the active bundle: `thalweg worker` runs its workers")
+            print(f"shadow: {bundle_id} is the active bundle, and its workers run here", flush=True)
+            return
         check_not_retired(registry.records().get(bundle_id), settings.keyspace)
         if challenger not in (None, bundle_id, active.bundle_id) and not replaces:
             raise InputError(
