@@ -66,8 +66,14 @@ def challenge(settings: Settings, bundle_id: str, replaces: bool) -> None:
         if active.bundle_id == bundle_id:
             print(f"shadow: {bundle_id} is the active bundle, and its workers run here", flush=True)
             return
-        check_not_retired(registry.records().get(bundle_id), settings.keyspace)
+        known = registry.records()
+        check_not_retired(known.get(bundle_id), settings.keyspace)
         if challenger not in (None, bundle_id, active.bundle_id) and not replaces:
+            if challenger not in known:  # Its first start has failed, or goes on at this moment.
+                raise InputError(
+                    f"{challenger} is the challenger already, and no worker has served it yet: give --replace, unless "
+                    "its `thalweg shadow` starts at this moment"
+                )
             raise InputError(
                 f"{challenger} is the challenger already: stop its workers and run `thalweg retire {challenger}`, or "
                 "give --replace, which leaves its rows as they are"

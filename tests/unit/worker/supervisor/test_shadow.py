@@ -76,3 +76,13 @@ def test_another_challenger_is_replaced_only_on_demand(keyspace: Callable[..., K
         shadow.challenge(Settings(), NEW, replaces=False)
     shadow.challenge(Settings(), NEW, replaces=True)
     assert found.challenger_id == NEW
+
+
+def test_a_challenger_that_no_worker_has_served_is_not_to_be_retired(keyspace: Callable[..., Keyspace]) -> None:
+    """Its first start failed, so `thalweg retire` knows no such bundle."""
+    found = keyspace(OLD, OTHER, OLD)
+    with pytest.raises(InputError, match=f"{OTHER} is the challenger already, and no worker.*give --replace") as raised:
+        shadow.challenge(Settings(), NEW, replaces=False)
+    assert "retire" not in str(raised.value)
+    shadow.challenge(Settings(), NEW, replaces=True)
+    assert found.challenger_id == NEW
