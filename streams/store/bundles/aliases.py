@@ -123,11 +123,23 @@ class Aliases:
 
 
 def before_of(history: list[Switch], bundle_id: str) -> str | None:
-    """Where a rollback leads once this bundle is active again. history: the last switch first.
+    """Where a rollback leads once this bundle is active again by a rollback. history: the last switch first.
 
-    That is the bundle which the last promotion of this bundle has replaced; None for the first bundle of a keyspace.
+    A promotion puts its bundle on top of a stack, and a rollback takes the top away. The answer is the element below
+    this bundle, None for the first bundle of a keyspace.
     """
-    return next((one.before for one in history if one.bundle_id == bundle_id and one.command == "promote"), None)
+    stack: list[str | None] = []
+    for one in reversed(history):
+        if not stack:
+            stack.append(one.replaced)
+        if one.command == "promote":
+            stack.append(one.bundle_id)
+        else:
+            stack.pop()
+    below = stack[:-1]
+    while below and below.pop() != bundle_id:
+        pass
+    return below[-1] if below else None
 
 
 def _time(text: str | None) -> datetime | None:
