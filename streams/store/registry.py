@@ -281,6 +281,7 @@ def check_not_retired(record: BundleRecord | None, keyspace: str) -> None:
     if record is not None and record.retirement_began_at is not None:
         raise SettingsError(
             f"bundle {record.bundle_id} was retired from keyspace {keyspace} at {record.retirement_began_at}, and its "
-            "deleted rows would hide new rows: serve the bundle with another keyspace (THALWEG_KEYSPACE) and another "
-            "group (THALWEG_GROUP), or export the model again with other options, which gives another bundle id"
+            "deleted rows would hide new rows: serve the bundle with another keyspace (THALWEG_KEYSPACE), another group "
+            "(THALWEG_GROUP) and output topics of its own (THALWEG_UPDATES_TOPIC, THALWEG_EVALUATION_TOPIC, "
+            "THALWEG_METRICS_TOPIC, THALWEG_DEAD_LETTER_TOPIC), or export the model again with other options, which gives another bundle id"
         )
