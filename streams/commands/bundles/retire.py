@@ -108,11 +108,11 @@ class Retirement:
     def carry_out(self) -> Iterator[str]:
         """Delete step by step. Yields what each step did. Raises StoreError, BrokerError."""
         bundle_id, settings = self.record.bundle_id, self._bundles.settings
-        self._stored.begin()
+        has_begun = self._stored.begin()
         try:
             self.check()  # A worker that started before the mark is a member of the group by now, or refuses to start.
         except ThalwegError:
-            if self.record.retirement_began_at is None:  # Nothing of the bundle is deleted yet.
+            if has_begun:  # Nothing of the bundle is deleted yet, unless another command set the mark.
                 self._stored.give_up()
             raise
         self._bundles.aliases.drop_challenger(bundle_id)

@@ -61,7 +61,7 @@ class Aliases:
         Raises SettingsError where another command has chosen a challenger meanwhile.
         """
         condition = f"UPDATE {self._active} SET bundle_id = %s WHERE name = %s IF bundle_id = %s"
-        if not _was_applied(self._execute("enter the challenger", condition, [bundle_id, CHALLENGER, seen])):
+        if not was_applied(self._execute("enter the challenger", condition, [bundle_id, CHALLENGER, seen])):
             raise SettingsError("another command has chosen a challenger in this moment: look at `thalweg bundles`")
 
     def drop_challenger(self, bundle_id: str) -> None:
@@ -85,7 +85,7 @@ class Aliases:
         text, seen_at = msgspec.json.encode(evidence).decode(), _time(seen.switched_at)
         row = [to, seen.bundle_id, before, datetime.now(UTC), command, is_forced, text]
         answer = self._execute(f"make {to} the active bundle", statement, [*row, ACTIVE, seen.bundle_id, seen_at])
-        if not _was_applied(answer):
+        if not was_applied(answer):
             raise SettingsError(
                 f"{seen.bundle_id} is not the active bundle any more, because another command has switched in this "
                 "moment: look at `thalweg bundles`, and run the command again"
@@ -146,6 +146,6 @@ def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def _was_applied(answer: Any) -> bool:
+def was_applied(answer: Any) -> bool:
     """Whether a conditional statement found its condition. The first column of the answer says so."""
     return bool(next(iter(answer))[0])

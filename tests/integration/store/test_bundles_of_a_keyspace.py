@@ -208,10 +208,10 @@ def test_a_deletion_takes_the_rows_of_one_bundle_and_hides_late_writes(
         asyncio.run(store.items.mark(ITEMS))
     kept, gone = stores
     deletion = BundleDeletion(gone.session, settings.keyspace, gone.registry.records()[second.bundle_id], 3)
-    deletion.begin()
+    assert [deletion.begin(), deletion.begin()] == [True, False]
     deletion.give_up()
     announce(settings, gone, second)
-    deletion.begin()
+    assert deletion.begin()
     with pytest.raises(SettingsError, match=f"bundle {second.bundle_id} was retired from keyspace"):
         gone.registry.announce(second, "any")
     told: list[int] = []
