@@ -7,6 +7,7 @@ compose. A worker continues from its last commit.
 
 import argparse
 import asyncio
+import os
 import signal
 
 import msgspec
@@ -84,7 +85,8 @@ def _run_child(settings: Settings, args: argparse.Namespace) -> int:
 
 async def _supervise(settings: Settings, log_level: str, processes: int) -> int:
     instance_ids = new_instance_ids(processes)
-    common = ("worker", "--bundle", str(settings.bundle), "--log-level", log_level)
+    # A link may name another bundle by the time at which a process is started again.
+    common = ("worker", "--bundle", os.path.realpath(str(settings.bundle)), "--log-level", log_level)
     arguments = [
         (*common, "--number", str(number), "--instance-id", instance_id)
         for number, instance_id in enumerate(instance_ids, 1)
