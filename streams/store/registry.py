@@ -80,6 +80,14 @@ class Registry:
             statement = f"UPDATE {self._keyspace}.bundles SET updates_topic = %s WHERE bundle_id = %s IF EXISTS"
             self._session.execute(f"enter the updates topic of {bundle_id}", statement, [updates_topic, bundle_id])
 
+    def check_serves(self, bundle_id: str) -> None:
+        """Raises SettingsError where the retirement of the bundle has begun since `announce`. Blocks.
+
+        A worker looks after it has joined the group, and `thalweg retire` looks for members after it has set the mark.
+        So one of both sees the other. Raises StoreError.
+        """
+        check_not_retired(self.records().get(bundle_id), self._keyspace)
+
     def settings_of(self, settings: Settings, bundle_id: str) -> Settings:
         """The settings with the topic of this bundle's updates in place of the first bundle's. Blocks.
 

@@ -87,6 +87,7 @@ class _Run:
         self, settings: Settings, bundle: Bundle, store: Store, topic: Topic, threads: int, progress: Progress
     ) -> None:
         manifest = bundle.manifest
+        self._bundle_id = bundle.bundle_id
         self._store = store
         self._topic = topic
         self._position = dict(topic.committed)  # by partition, everything before it is stored and committed
@@ -151,6 +152,8 @@ class _Run:
         return view
 
     async def _commit(self, offsets: Mapping[int, int]) -> None:
+        # A backfill is no member of the group, so `thalweg retire` does not see that it runs.
+        await asyncio.to_thread(self._store.registry.check_serves, self._bundle_id)
         await asyncio.to_thread(self._offsets.commit, offsets)
         self._position.update(offsets)
         await self._store.erasures.drop_passed(self._position)
