@@ -21,6 +21,7 @@ OFFSET_BITS, GENERATION_BITS = 44, 8
 HIGHEST_GENERATION = (1 << GENERATION_BITS) - 1
 _LATER_COLUMNS = {
     "bundles": {"updates_topic": "text", "retirement_began_at": "timestamp", "retired_at": "timestamp"},
+    "mappings": {"last_used_at": "timestamp"},
     "active_bundle": {
         "replaced": "text",
         "before": "text",
@@ -204,6 +205,7 @@ def _topic_tables(keyspace: str) -> list[str]:
     bundle_id text,
     name text,               -- name and fingerprint of a mapping, or 'the event contract'
     first_used_at timestamp, -- when a worker began to read the behaviour topic so
+    last_used_at timestamp,  -- the last start of a worker that reads so
     PRIMARY KEY (bundle_id, name)
 )""",
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.{PENDING_ERASURES_TABLE} (

@@ -4,7 +4,7 @@ import logging
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 
 import msgspec
 
@@ -41,6 +41,14 @@ class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
     def age_s(self) -> float:
         """The time since a worker first served the bundle."""
         return (datetime.now(UTC) - datetime.fromisoformat(self.first_served_at)).total_seconds()
+
+
+class _MappingUse(msgspec.Struct, frozen=True):
+    """A row of the table `mappings`. Times are as in `BundleRecord`."""
+
+    name: str
+    first_used_at: str
+    last_used_at: str | None = None
 
 
 class Registry:
@@ -179,7 +187,8 @@ class Registry:
         name: of a `RecordDecoder`. A change is allowed, because a new action in a mapping is no reason to begin anew. A
         warning says what the change means.
         """
-        others = [one for one in self.mappings(bundle_id) if decoder_rules(one) != decoder_rules(name)]
+        known = self.mappings(bundle_id)
+        others = [one for one in known if decoder_rules(one) != decoder_rules(name)]
         if others:
             logger.warning(
                 "bundle %s: events are read by %s from now on, and earlier events were read by %s; rows keep the "
@@ -189,13 +198,15 @@ class Registry:
                 name,
                 " and ".join(others),
             )
-        statement = (
-            f"INSERT INTO {self._keyspace}.mappings (bundle_id, name, first_used_at) VALUES (%s, %s, %s) IF NOT EXISTS"
-        )
-        self._session.execute(f"enter {name} for bundle {bundle_id}", statement, [bundle_id, name, datetime.now(UTC)])
+        table, now = f"{self._keyspace}.mappings", datetime.now(UTC)
+        statement = f"INSERT INTO {table} (first_used_at, bundle_id, name) VALUES (%s, %s, %s) IF NOT EXISTS"
+        if name not in known:
+            self._session.execute(f"enter {name} for bundle {bundle_id}", statement, [now, bundle_id, name])
+        statement = f"UPDATE {table} SET last_used_at = %s WHERE bundle_id = %s AND name = %s IF EXISTS"
+        self._session.execute(f"enter the use of {name} for bundle {bundle_id}", statement, [now, bundle_id, name])
 
     def check_mapping(self, bundle_id: str, name: str) -> list[str]:
-        """The names by which workers of the bundle have read, in order of time. Blocks. Raises StoreError.
+        """The names by which workers of the bundle have read, in order of the last start. Blocks. Raises StoreError.
 
         A mapping whose file was renamed is the same mapping. Raises SettingsError where this mapping is not among them:
         all rows would differ from what this mapping gives.
@@ -209,13 +220,14 @@ class Registry:
         return names
 
     def mappings(self, bundle_id: str) -> list[str]:
-        """The names by which workers of the bundle have read, in order of time. Blocks. Raises StoreError.
+        """The names by which workers of the bundle have read, in order of the last start. Blocks. Raises StoreError.
 
-        Earlier versions entered none.
+        Earlier versions entered none, or the first use alone. So the rows are read as JSON.
         """
-        query = f"SELECT name, first_used_at FROM {self._keyspace}.mappings WHERE bundle_id = %s"
+        query = f"SELECT JSON * FROM {self._keyspace}.mappings WHERE bundle_id = %s"
         rows = self._session.execute(f"read the mappings of bundle {bundle_id}", query, [bundle_id])
-        return [name for name, _ in sorted(rows, key=itemgetter(1))]
+        found = [msgspec.json.decode(row, type=_MappingUse) for (row,) in rows]
+        return [one.name for one in sorted(found, key=lambda one: one.last_used_at or one.first_used_at)]
 
     def has_table(self, name: str) -> bool:
         """Whether the keyspace has this table. Blocks. Raises StoreError."""
