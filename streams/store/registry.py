@@ -26,7 +26,8 @@ _NO_KEY = "none"
 class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the table `bundles`. Times are texts as of Cassandra's JSON, such as 2026-11-29 08:00:00.000Z.
 
-    updates_topic: None where only an earlier version has served the bundle.
+    updates_topic: None where only an earlier version has served the bundle. backfilled_partitions: of the behaviour
+    topic, whose history began with a backfill; None for none.
     """
 
     bundle_id: str
@@ -34,6 +35,7 @@ class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
     items: int
     first_served_at: str
     updates_topic: str | None = None
+    backfilled_partitions: tuple[int, ...] | None = None
     retirement_began_at: str | None = None
     retired_at: str | None = None
 
@@ -95,6 +97,19 @@ class Registry:
         So one of both sees the other. Raises StoreError.
         """
         check_not_retired(self.records().get(bundle_id), self._keyspace)
+
+    def enter_backfilled(self, bundle_id: str, partition: int) -> None:
+        """Enter that the bundle's history of a partition begins with a backfill. Blocks. Raises StoreError."""
+        statement = (
+            f"UPDATE {self._keyspace}.bundles SET backfilled_partitions = backfilled_partitions + {{{partition:d}}} "
+            "WHERE bundle_id = %s IF EXISTS"
+        )
+        self._session.execute(f"enter the backfill of {bundle_id}", statement, [bundle_id])
+
+    def backfilled(self, bundle_id: str) -> frozenset[int]:
+        """The partitions whose history begins with a backfill. Blocks. Raises StoreError."""
+        record = self.records().get(bundle_id)
+        return frozenset(() if record is None else record.backfilled_partitions or ())
 
     def settings_of(self, settings: Settings, bundle_id: str) -> Settings:
         """The settings with the topic of this bundle's updates in place of the first bundle's. Blocks.
@@ -301,7 +316,8 @@ def check_not_retired(record: BundleRecord | None, keyspace: str) -> None:
     if record is not None and record.retirement_began_at is not None:
         raise SettingsError(
             f"bundle {record.bundle_id} was retired from keyspace {keyspace} at {record.retirement_began_at}, and its "
-            "deleted rows would hide new rows: serve the bundle with another keyspace (THALWEG_KEYSPACE), another group "
-            "(THALWEG_GROUP) and output topics of its own (THALWEG_UPDATES_TOPIC, THALWEG_EVALUATION_TOPIC, "
-            "THALWEG_METRICS_TOPIC, THALWEG_DEAD_LETTER_TOPIC), or export the model again with other options, which gives another bundle id"
+            "deleted rows would hide new rows: serve the bundle with another keyspace (THALWEG_KEYSPACE), another "
+            "group (THALWEG_GROUP) and output topics of its own (THALWEG_UPDATES_TOPIC, THALWEG_EVALUATION_TOPIC, "
+            "THALWEG_METRICS_TOPIC, THALWEG_DEAD_LETTER_TOPIC), or export the model again with other options, which "
+            "gives another bundle id"
         )

@@ -60,6 +60,8 @@ def run_workers(settings: Settings, log_level: str, processes: int) -> int:
     """
     count = automatic_count(settings) if processes == AUTO else processes
     if count > 1:
+        # A link may name another bundle by the time at which a process is started again.
+        settings = msgspec.structs.replace(settings, bundle=os.path.realpath(str(settings.bundle)))
         return asyncio.run(_supervise(settings, log_level, count))
     from streams.worker.command import run as run_worker
 
@@ -85,8 +87,7 @@ def _run_child(settings: Settings, args: argparse.Namespace) -> int:
 
 async def _supervise(settings: Settings, log_level: str, processes: int) -> int:
     instance_ids = new_instance_ids(processes)
-    # A link may name another bundle by the time at which a process is started again.
-    common = ("worker", "--bundle", os.path.realpath(str(settings.bundle)), "--log-level", log_level)
+    common = ("worker", "--bundle", str(settings.bundle), "--log-level", log_level)
     arguments = [
         (*common, "--number", str(number), "--instance-id", instance_id)
         for number, instance_id in enumerate(instance_ids, 1)

@@ -12,6 +12,7 @@ import msgspec
 from export.runtime.bundle import Bundle
 from streams.archive.opening import open_reader
 from streams.broker.topics import describe_topic
+from streams.commands.backfill.plan import check_beginning, covered_by
 from streams.config.cores import usable_cores
 from streams.config.errors import InputError
 from streams.config.loading import load_settings
@@ -89,10 +90,17 @@ def challenge(settings: Settings, bundle_id: str, replaces: bool) -> None:
 def backfill(settings: Settings, bundle: Bundle, archive: str) -> None:
     """Apply the events of an archive, as `thalweg backfill` does. A second call goes on where the first one stopped.
 
-    Does nothing where the bundle has applied the whole archive. Raises ThalwegError.
+    Does nothing where the bundle has applied the whole archive. Raises ThalwegError, also where the group has read the
+    topic without the archive, and the topic has lost its beginning.
     """
-    reader = open_reader(archive)
-    topic = describe_topic(settings, settings.behavior_topic, settings.consumer_group_id(bundle.bundle_id))
+    reader, group_id = open_reader(archive), settings.consumer_group_id(bundle.bundle_id)
+    topic = describe_topic(settings, settings.behavior_topic, group_id)
+    session = Session(settings)
+    try:
+        backfilled = Registry(session, settings.keyspace).backfilled(bundle.bundle_id)
+    finally:
+        session.close()
+    check_beginning(topic, covered_by(reader), backfilled, archive, group_id)
     if all(topic.committed.get(partition, 0) >= (reader.end(partition) or 0) for partition in reader.partitions):
         print(f"shadow: the events of {archive} are applied already", flush=True)
         return

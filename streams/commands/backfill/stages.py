@@ -21,7 +21,7 @@ from streams.broker.offsets.group_offsets import GroupOffsets, count_members
 from streams.broker.publisher import Publisher
 from streams.broker.topics import Topic, describe_topic, ensure_topics
 from streams.commands.backfill.backfill import Backfill
-from streams.commands.backfill.plan import Covered, check_hand_over, passed_offsets, stage
+from streams.commands.backfill.plan import Covered, check_beginning, check_hand_over, covered_by, passed_offsets, stage
 from streams.commands.backfill.progress import Progress
 from streams.commands.backfill.users import Users
 from streams.config.errors import InputError, SettingsError, StoreError
@@ -51,11 +51,12 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
     if members := count_members(settings, group_id):
         raise SettingsError(f"{members} workers of group {group_id} are running: stop all of them before a backfill")
     reader.check(topic.name, topic.topic_id, decoder.name)
-    covered = _covered(reader)
+    covered = covered_by(reader)
     check_hand_over(topic, covered, archive)
     store = open_store(settings, bundle)
     try:
         check_store_rights(settings, store.session, "backfill", [bundle])
+        check_beginning(topic, covered, store.registry.backfilled(bundle.bundle_id), archive, group_id)
         settings = store.registry.settings_of(settings, bundle.bundle_id)
         check_broker_rights(settings, "backfill", bundle.bundle_id)  # on the updates topic of this bundle
         ensure_topics(settings)
@@ -153,7 +154,10 @@ class _Run:
 
     async def _commit(self, offsets: Mapping[int, int]) -> None:
         # A backfill is no member of the group, so `thalweg retire` does not see that it runs.
-        await asyncio.to_thread(self._store.registry.check_serves, self._bundle_id)
+        registry, bundle_id = self._store.registry, self._bundle_id
+        await asyncio.to_thread(registry.check_serves, bundle_id)
+        for partition in offsets.keys() - self._position.keys():  # A commit alone does not say how the group began.
+            await asyncio.to_thread(registry.enter_backfilled, bundle_id, partition)
         await asyncio.to_thread(self._offsets.commit, offsets)
         self._position.update(offsets)
         await self._store.erasures.drop_passed(self._position)
@@ -163,12 +167,6 @@ def _report_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> N
     """Leave out errors of Kafka that nobody awaits. The first one is raised, and every record of a batch has one."""
     if not isinstance(context.get("exception"), KafkaError):
         loop.default_exception_handler(context)
-
-
-def _covered(reader: ArchiveReader) -> dict[int, Covered]:
-    return {
-        partition: Covered(reader.begin(partition) or 0, reader.end(partition) or 0) for partition in reader.partitions
-    }
 
 
 def _is_fresh(store: Store) -> bool:

@@ -59,8 +59,9 @@ class Retirement:
     """The deletion of one bundle. Every step may be repeated, so a command that was killed is run again."""
 
     def __init__(self, bundles: Bundles, bundle_id: str) -> None:
-        """Raises InputError for an unknown bundle. Raises SettingsError where the bundle publishes to another topic than
-        the settings say, and BrokerError."""
+        """Raises InputError for an unknown bundle, and SettingsError where the settings name another topic of updates
+        than the bundle's. Raises BrokerError, StoreError.
+        """
         self._bundles = bundles
         self.record: BundleRecord = bundles.record(bundle_id)
         partitions, self._last_epoch = most_partitions(bundles.registry, bundles.settings.behavior_topic)
@@ -94,7 +95,8 @@ class Retirement:
         yield f"item vectors: {self._stored.item_vectors():,} of item_vectors_{record.width}"
         yield f"pending erasures: {self._stored.pending_erasures():,}"
         if self._updates.is_shared:
-            yield f"updates: a null value for each key of the bundle in {self._updates.topic}, which has updates of others"
+            topic = self._updates.topic
+            yield f"updates: a null value for each key of the bundle in {topic}, which has updates of other bundles"
         else:
             yield f"updates: the topic {self._updates.topic}"
         yield f"commits: the consumer group {self._group}"
@@ -135,8 +137,8 @@ class Retirement:
         if self.record.updates_topic not in (None, topic):
             raise SettingsError(
                 f"the workers of {bundle_id} publish to the topic {self.record.updates_topic}, and by the settings of "
-                f"this command they would publish to {topic}: give this command the {setting_label('updates_topic')} of "
-                "the workers"
+                f"this command they would publish to {topic}: give this command the setting "
+                f"{setting_label('updates_topic')} of the workers"
             )
         live = [one for one in known.values() if one.bundle_id != bundle_id and one.retired_at is None]
         is_shared = any((one.updates_topic or settings.updates_topic) == topic for one in live)

@@ -1,4 +1,4 @@
-"""What a backfill asks before a commit."""
+"""What a backfill asks and enters before a commit."""
 
 import asyncio
 from types import SimpleNamespace
@@ -25,3 +25,20 @@ def test_a_backfill_of_a_bundle_that_is_being_retired_commits_nothing() -> None:
     with pytest.raises(SettingsError, match="bundle gru-1 was retired"):
         asyncio.run(_Run._commit(run, {0: 5}))
     assert (committed, run._position) == ([], {})
+
+
+def test_the_first_commit_of_a_partition_enters_that_its_history_was_backfilled() -> None:
+    done: list[Any] = []
+
+    async def drop_passed(_: Any) -> None: ...
+
+    registry = SimpleNamespace(check_serves=lambda _: None, enter_backfilled=lambda *given: done.append(given))
+    run: Any = SimpleNamespace(
+        _bundle_id="gru-1",
+        _store=SimpleNamespace(registry=registry, erasures=SimpleNamespace(drop_passed=drop_passed)),
+        _offsets=SimpleNamespace(commit=done.append),
+        _position={0: 5},  # of an earlier run
+    )
+    for partition, end in ((0, 7), (1, 3), (1, 9)):
+        asyncio.run(_Run._commit(run, {partition: end}))
+    assert done == [{0: 7}, ("gru-1", 1), {1: 3}, {1: 9}]

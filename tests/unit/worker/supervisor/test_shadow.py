@@ -1,10 +1,13 @@
-"""Which bundle `thalweg shadow` makes the challenger."""
+"""Which bundle `thalweg shadow` makes the challenger, and when an archive counts as applied."""
 
+import uuid
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from streams.broker.topics import Topic
 from streams.config.errors import InputError
 from streams.config.settings import Settings
 from streams.store.bundles.aliases import Switch
@@ -19,6 +22,7 @@ class Keyspace:
 
     def __init__(self, active: str, challenger: str | None, *known: str) -> None:
         self.active_id, self.challenger_id, self.known = active, challenger, known
+        self.partitions: list[int] = []  # that a backfill began
 
     def active(self) -> Switch:
         return Switch(bundle_id=self.active_id)
@@ -28,6 +32,9 @@ class Keyspace:
 
     def set_challenger(self, bundle_id: str, _: str | None) -> None:
         self.challenger_id = bundle_id
+
+    def backfilled(self, _: str) -> frozenset[int]:
+        return frozenset(self.partitions)
 
     def check_history(self) -> None: ...
 
@@ -86,3 +93,28 @@ def test_a_challenger_that_no_worker_has_served_is_not_to_be_retired(keyspace: C
     assert "retire" not in str(raised.value)
     shadow.challenge(Settings(), NEW, replaces=True)
     assert found.challenger_id == NEW
+
+
+def test_commits_behind_the_archive_do_not_say_that_the_archive_is_applied(
+    keyspace: Callable[..., Keyspace], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A group that begins on a topic whose first records are deleted commits behind the archive at once."""
+    found = keyspace(OLD, NEW, OLD, NEW)
+    cut = Topic(
+        name="events",
+        topic_id=uuid.UUID(int=1),
+        partitions=1,
+        start_offsets={0: 60},
+        stable_offsets={0: 100},
+        end_offsets={0: 100},
+        committed={0: 100},
+    )
+    archive = SimpleNamespace(partitions=[0], begin=lambda _: 0, end=lambda _: 80)
+    monkeypatch.setattr(shadow, "describe_topic", lambda *_: cut)
+    monkeypatch.setattr(shadow, "open_reader", lambda _: archive)
+    bundle: Any = SimpleNamespace(bundle_id=NEW)
+    with pytest.raises(InputError, match=f"group thalweg-{NEW} has read partition 0 of events without archive folder"):
+        shadow.backfill(Settings(), bundle, "folder")
+    found.partitions = [0]
+    shadow.backfill(Settings(), bundle, "folder")
+    assert "the events of folder are applied already" in capsys.readouterr().out
