@@ -36,6 +36,7 @@ Each graph says in its properties which bundle it belongs to (`export.graph_prop
 
 import hashlib
 import json
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -185,12 +186,15 @@ class Bundle:
 
     @classmethod
     def load(cls, path: Path | str) -> "Bundle":
-        """Load the bundle in this folder. Raises BundleError where a file is missing, unreadable or changed."""
-        path = Path(path)
+        """Load the bundle in this folder. Raises BundleError where a file is missing, unreadable or changed.
+
+        `Bundle.path` has no symbolic link, which may name another folder when a file is opened later.
+        """
+        given, path = path, Path(os.path.realpath(path))
         try:
             manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
         except (FileNotFoundError, NotADirectoryError):
-            raise BundleError(f"no bundle at {path}: {MANIFEST} is missing; make one with `thalweg export`") from None
+            raise BundleError(f"no bundle at {given}: {MANIFEST} is missing; make one with `thalweg export`") from None
         except OSError as error:
             raise BundleError(_unreadable(path, MANIFEST, error)) from None
         except msgspec.MsgspecError as error:

@@ -1,7 +1,7 @@
 """Reading the committed records of a topic from its beginning to its present end, without a consumer group."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -14,7 +14,7 @@ POLL_RECORDS = 2000
 POLL_MS = 100  # Where the last offsets hold no record, a poll ends by this time. Records end a poll at once.
 
 
-async def read_topic(settings: Settings, name: str) -> AsyncIterator[list[Any]]:
+async def read_topic(settings: Settings, name: str) -> AsyncGenerator[list[Any], None]:
     """The records of the topic, partition after partition, in the batches of the polls. Raises BrokerError."""
     topic = await asyncio.to_thread(describe_topic, settings, name)
     # The stop of a consumer without an assignment raises CancelledError (aiokafka 0.14.0). All records of a topic may

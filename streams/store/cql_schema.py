@@ -20,7 +20,13 @@ _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \w+\.(\w+)")
 OFFSET_BITS, GENERATION_BITS = 44, 8
 HIGHEST_GENERATION = (1 << GENERATION_BITS) - 1
 _LATER_COLUMNS = {
-    "bundles": {"updates_topic": "text", "retirement_began_at": "timestamp", "retired_at": "timestamp"},
+    "bundles": {
+        "updates_topic": "text",
+        "backfilled_partitions": "set<int>",
+        "retirement_began_at": "timestamp",
+        "retired_at": "timestamp",
+    },
+    "mappings": {"last_used_at": "timestamp"},
     "active_bundle": {
         "replaced": "text",
         "before": "text",
@@ -158,6 +164,7 @@ def _bundle_tables(keyspace: str) -> list[str]:
     items int,
     first_served_at timestamp,
     updates_topic text,      -- where its workers publish updates; null: the setting updates_topic
+    backfilled_partitions set<int>, -- of the behaviour topic, whose history began with `thalweg backfill`
     retirement_began_at timestamp, -- its rows are being deleted; no worker may serve the bundle any more
     retired_at timestamp     -- nothing is left of the bundle but this row
 )""",
@@ -204,6 +211,7 @@ def _topic_tables(keyspace: str) -> list[str]:
     bundle_id text,
     name text,               -- name and fingerprint of a mapping, or 'the event contract'
     first_used_at timestamp, -- when a worker began to read the behaviour topic so
+    last_used_at timestamp,  -- the last start of a worker that reads so
     PRIMARY KEY (bundle_id, name)
 )""",
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.{PENDING_ERASURES_TABLE} (

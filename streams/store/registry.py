@@ -4,7 +4,7 @@ import logging
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 
 import msgspec
 
@@ -27,7 +27,8 @@ _NOISE = "noise of "  # and the updates topic: the fingerprint of its noise, no 
 class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the table `bundles`. Times are texts as of Cassandra's JSON, such as 2026-11-29 08:00:00.000Z.
 
-    updates_topic: None where only an earlier version has served the bundle.
+    updates_topic: None where only an earlier version has served the bundle. backfilled_partitions: of the behaviour
+    topic, whose history began with a backfill; None for none.
     """
 
     bundle_id: str
@@ -35,6 +36,7 @@ class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
     items: int
     first_served_at: str
     updates_topic: str | None = None
+    backfilled_partitions: tuple[int, ...] | None = None
     retirement_began_at: str | None = None
     retired_at: str | None = None
 
@@ -42,6 +44,14 @@ class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
     def age_s(self) -> float:
         """The time since a worker first served the bundle."""
         return (datetime.now(UTC) - datetime.fromisoformat(self.first_served_at)).total_seconds()
+
+
+class _MappingUse(msgspec.Struct, frozen=True):
+    """A row of the table `mappings`. Times are as in `BundleRecord`."""
+
+    name: str
+    first_used_at: str
+    last_used_at: str | None = None
 
 
 class Registry:
@@ -80,6 +90,27 @@ class Registry:
         if bundle_id in known and known[bundle_id].updates_topic != updates_topic:
             statement = f"UPDATE {self._keyspace}.bundles SET updates_topic = %s WHERE bundle_id = %s IF EXISTS"
             self._session.execute(f"enter the updates topic of {bundle_id}", statement, [updates_topic, bundle_id])
+
+    def check_serves(self, bundle_id: str) -> None:
+        """Raises SettingsError where the retirement of the bundle has begun since `announce`. Blocks.
+
+        A worker looks after it has joined the group, and `thalweg retire` looks for members after it has set the mark.
+        So one of both sees the other. Raises StoreError.
+        """
+        check_not_retired(self.records().get(bundle_id), self._keyspace)
+
+    def enter_backfilled(self, bundle_id: str, partition: int) -> None:
+        """Enter that the bundle's history of a partition begins with a backfill. Blocks. Raises StoreError."""
+        statement = (
+            f"UPDATE {self._keyspace}.bundles SET backfilled_partitions = backfilled_partitions + {{{partition:d}}} "
+            "WHERE bundle_id = %s IF EXISTS"
+        )
+        self._session.execute(f"enter the backfill of {bundle_id}", statement, [bundle_id])
+
+    def backfilled(self, bundle_id: str) -> frozenset[int]:
+        """The partitions whose history begins with a backfill. Blocks. Raises StoreError."""
+        record = self.records().get(bundle_id)
+        return frozenset(() if record is None else record.backfilled_partitions or ())
 
     def settings_of(self, settings: Settings, bundle_id: str) -> Settings:
         """The settings with the topic of this bundle's updates in place of the first bundle's. Blocks.
@@ -204,7 +235,8 @@ class Registry:
         name: of a `RecordDecoder`. A change is allowed, because a new action in a mapping is no reason to begin anew. A
         warning says what the change means.
         """
-        others = [one for one in self.mappings(bundle_id) if decoder_rules(one) != decoder_rules(name)]
+        known = self.mappings(bundle_id)
+        others = [one for one in known if decoder_rules(one) != decoder_rules(name)]
         if others:
             logger.warning(
                 "bundle %s: events are read by %s from now on, and earlier events were read by %s; rows keep the "
@@ -214,13 +246,15 @@ class Registry:
                 name,
                 " and ".join(others),
             )
-        statement = (
-            f"INSERT INTO {self._keyspace}.mappings (bundle_id, name, first_used_at) VALUES (%s, %s, %s) IF NOT EXISTS"
-        )
-        self._session.execute(f"enter {name} for bundle {bundle_id}", statement, [bundle_id, name, datetime.now(UTC)])
+        table, now = f"{self._keyspace}.mappings", datetime.now(UTC)
+        statement = f"INSERT INTO {table} (first_used_at, bundle_id, name) VALUES (%s, %s, %s) IF NOT EXISTS"
+        if name not in known:
+            self._session.execute(f"enter {name} for bundle {bundle_id}", statement, [now, bundle_id, name])
+        statement = f"UPDATE {table} SET last_used_at = %s WHERE bundle_id = %s AND name = %s IF EXISTS"
+        self._session.execute(f"enter the use of {name} for bundle {bundle_id}", statement, [now, bundle_id, name])
 
     def check_mapping(self, bundle_id: str, name: str) -> list[str]:
-        """The names by which workers of the bundle have read, in order of time. Blocks. Raises StoreError.
+        """The names by which workers of the bundle have read, in order of the last start. Blocks. Raises StoreError.
 
         A mapping whose file was renamed is the same mapping. Raises SettingsError where this mapping is not among them:
         all rows would differ from what this mapping gives.
@@ -234,13 +268,14 @@ class Registry:
         return names
 
     def mappings(self, bundle_id: str) -> list[str]:
-        """The names by which workers of the bundle have read, in order of time. Blocks. Raises StoreError.
+        """The names by which workers of the bundle have read, in order of the last start. Blocks. Raises StoreError.
 
-        Earlier versions entered none.
+        Earlier versions entered none, or the first use alone. So the rows are read as JSON.
         """
-        query = f"SELECT name, first_used_at FROM {self._keyspace}.mappings WHERE bundle_id = %s"
+        query = f"SELECT JSON * FROM {self._keyspace}.mappings WHERE bundle_id = %s"
         rows = self._session.execute(f"read the mappings of bundle {bundle_id}", query, [bundle_id])
-        return [name for name, _ in sorted(rows, key=itemgetter(1))]
+        found = [msgspec.json.decode(row, type=_MappingUse) for (row,) in rows]
+        return [one.name for one in sorted(found, key=lambda one: one.last_used_at or one.first_used_at)]
 
     def has_table(self, name: str) -> bool:
         """Whether the keyspace has this table. Blocks. Raises StoreError."""
@@ -314,6 +349,8 @@ def check_not_retired(record: BundleRecord | None, keyspace: str) -> None:
     if record is not None and record.retirement_began_at is not None:
         raise SettingsError(
             f"bundle {record.bundle_id} was retired from keyspace {keyspace} at {record.retirement_began_at}, and its "
-            "deleted rows would hide new rows: serve the bundle with another keyspace (THALWEG_KEYSPACE) and another "
-            "group (THALWEG_GROUP), or export the model again with other options, which gives another bundle id"
+            "deleted rows would hide new rows: serve the bundle with another keyspace (THALWEG_KEYSPACE), another "
+            "group (THALWEG_GROUP) and output topics of its own (THALWEG_UPDATES_TOPIC, THALWEG_EVALUATION_TOPIC, "
+            "THALWEG_METRICS_TOPIC, THALWEG_DEAD_LETTER_TOPIC), or export the model again with other options, which "
+            "gives another bundle id"
         )

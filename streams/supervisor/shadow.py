@@ -12,6 +12,7 @@ import msgspec
 from export.runtime.bundle import Bundle
 from streams.archive.opening import open_reader
 from streams.broker.topics import describe_topic
+from streams.commands.backfill.plan import check_beginning, covered_by
 from streams.config.cores import usable_cores
 from streams.config.errors import InputError
 from streams.config.loading import load_settings
@@ -48,8 +49,10 @@ def run(args: argparse.Namespace) -> int:
 def challenge(settings: Settings, bundle_id: str, replaces: bool) -> None:
     """Make the bundle the challenger of the active one. A second call changes nothing. Blocks.
 
-    Raises InputError where the keyspace has no active bundle, where the bundle is the active one, and where another
-    bundle is the challenger and `replaces` is false. Raises SettingsError for a retired bundle, and StoreError.
+    Does not change the active bundle, which a supervisor may start again after the promotion.
+
+    Raises InputError where the keyspace has no active bundle, and where another bundle is the challenger and `replaces`
+    is false. Raises SettingsError for a retired bundle, and StoreError.
     """
     session = Session(settings)
     try:
@@ -62,9 +65,16 @@ def challenge(settings: Settings, bundle_id: str, replaces: bool) -> None:
                 "`thalweg worker` with the first bundle"
             )
         if active.bundle_id == bundle_id:
-            raise InputError(f"{bundle_id} is the active bundle: `thalweg worker` runs its workers")
-        check_not_retired(registry.records().get(bundle_id), settings.keyspace)
+            print(f"shadow: {bundle_id} is the active bundle, and its workers run here", flush=True)
+            return
+        known = registry.records()
+        check_not_retired(known.get(bundle_id), settings.keyspace)
         if challenger not in (None, bundle_id, active.bundle_id) and not replaces:
+            if challenger not in known:  # Its first start has failed, or goes on at this moment.
+                raise InputError(
+                    f"{challenger} is the challenger already, and no worker has served it yet: give --replace, unless "
+                    "its `thalweg shadow` starts at this moment"
+                )
             raise InputError(
                 f"{challenger} is the challenger already: stop its workers and run `thalweg retire {challenger}`, or "
                 "give --replace, which leaves its rows as they are"
@@ -80,10 +90,17 @@ def challenge(settings: Settings, bundle_id: str, replaces: bool) -> None:
 def backfill(settings: Settings, bundle: Bundle, archive: str) -> None:
     """Apply the events of an archive, as `thalweg backfill` does. A second call goes on where the first one stopped.
 
-    Does nothing where the bundle has applied the whole archive. Raises ThalwegError.
+    Does nothing where the bundle has applied the whole archive. Raises ThalwegError, also where the group has read the
+    topic without the archive, and the topic has lost its beginning.
     """
-    reader = open_reader(archive)
-    topic = describe_topic(settings, settings.behavior_topic, settings.consumer_group_id(bundle.bundle_id))
+    reader, group_id = open_reader(archive), settings.consumer_group_id(bundle.bundle_id)
+    topic = describe_topic(settings, settings.behavior_topic, group_id)
+    session = Session(settings)
+    try:
+        backfilled = Registry(session, settings.keyspace).backfilled(bundle.bundle_id)
+    finally:
+        session.close()
+    check_beginning(topic, covered_by(reader), backfilled, archive, group_id)
     if all(topic.committed.get(partition, 0) >= (reader.end(partition) or 0) for partition in reader.partitions):
         print(f"shadow: the events of {archive} are applied already", flush=True)
         return

@@ -30,6 +30,7 @@ class Source:
         """store, encoder: get the epoch of the topic in `refresh`."""
         self._settings = settings
         self._group_id = settings.consumer_group_id(bundle.bundle_id)
+        self._bundle_id = bundle.bundle_id
         self._store = store
         self._encoder = encoder
         self._partitions = 0
@@ -43,8 +44,10 @@ class Source:
         """What to read from now on. The store and the encoder use the epoch of the topic from now on.
 
         Raises TopicRemadeError where an earlier call has found another topic. A topic that is made again with another
-        number of partitions makes the group rebalance, so this call may come before `check_incarnation`.
+        number of partitions makes the group rebalance, so this call may come before `check_incarnation`. Raises
+        SettingsError where the bundle is being retired.
         """
+        self._store.registry.check_serves(self._bundle_id)
         topic, view = self._view()
         self._confirm(topic.topic_id)
         self._topic_id = topic.topic_id

@@ -1,11 +1,14 @@
 """Which offsets of an archive a backfill steps, and where it refuses. Pure."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from streams.broker.topics import Topic
 from streams.config.errors import InputError
 from streams.engine.epochs import EpochView
+
+if TYPE_CHECKING:
+    from streams.archive.reader import ArchiveReader  # loads pyarrow, which is an extra
 
 
 class Covered(NamedTuple):
@@ -16,6 +19,11 @@ class Covered(NamedTuple):
 
 
 _NOTHING = Covered(0, 0)
+
+
+def covered_by(archive: "ArchiveReader") -> dict[int, Covered]:
+    """By partition, what an archive covers without a gap. An erasure in a gap would bring its user back."""
+    return {one: Covered(archive.complete_from(one) or 0, archive.end(one) or 0) for one in archive.partitions}
 
 
 def check_hand_over(topic: Topic, covered: Mapping[int, Covered], address: str) -> None:
@@ -68,6 +76,25 @@ def _beyond(topic: Topic, covered: Mapping[int, Covered]) -> set[int]:
         for partition, committed in topic.committed.items()
         if committed > covered.get(partition, _NOTHING).end
     }
+
+
+def check_beginning(
+    topic: Topic, covered: Mapping[int, Covered], backfilled: Collection[int], address: str, group_id: str
+) -> None:
+    """Raises InputError where the group began without the archive, and may have begun behind the archive's beginning.
+
+    backfilled: the partitions whose history began with a backfill. A group that read the topic from its beginning has
+    the whole history as long as the topic still has that beginning. Nobody knows what a topic had lost before.
+    """
+    for partition in sorted(topic.committed.keys() & covered.keys()):
+        start, first = topic.start_offsets[partition], covered[partition].first
+        if partition not in backfilled and start > first:
+            raise InputError(
+                f"group {group_id} has read partition {partition} of {topic.name} without archive {address}, and the "
+                f"topic begins at offset {start} now: the rows may lack the events from offset {first} on. Stop the "
+                f"workers, and `thalweg verify --archive {address} --repair` writes the rows of the whole history; "
+                "then go on without the archive"
+            )
 
 
 def passed_offsets(topic: Topic, covered: Mapping[int, Covered], position: Mapping[int, int]) -> dict[int, int]:

@@ -22,7 +22,15 @@ from streams.broker.offsets.group_offsets import GroupOffsets, count_members
 from streams.broker.publisher import Publisher
 from streams.broker.topics import Topic, describe_topic, ensure_topics
 from streams.commands.backfill.backfill import Backfill
-from streams.commands.backfill.plan import Covered, check_hand_over, check_reach, passed_offsets, stage
+from streams.commands.backfill.plan import (
+    Covered,
+    check_beginning,
+    check_hand_over,
+    check_reach,
+    covered_by,
+    passed_offsets,
+    stage,
+)
 from streams.commands.backfill.progress import Progress
 from streams.commands.backfill.users import Users
 from streams.config.errors import InputError, SettingsError, StoreError
@@ -54,11 +62,12 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
     reader.check(topic.name, topic.topic_id, decoder.name)
     for partition, stable in topic.stable_offsets.items():
         reader.check_end(partition, stable)
-    covered, progress.gaps = _covered(reader), _gaps(reader)
+    covered, progress.gaps = covered_by(reader), _gaps(reader)
     check_hand_over(topic, covered, archive)
     store = open_store(settings, bundle)
     try:
         check_store_rights(settings, store.session, "backfill", [bundle])
+        check_beginning(topic, covered, store.registry.backfilled(bundle.bundle_id), archive, group_id)
         settings = store.registry.settings_of(settings, bundle.bundle_id)
         check_broker_rights(settings, "backfill", bundle.bundle_id)  # on the updates topic of this bundle
         ensure_topics(settings)
@@ -92,6 +101,7 @@ class _Run:
     ) -> None:
         manifest = bundle.manifest
         self._settings = settings
+        self._bundle_id = bundle.bundle_id
         self._store = store
         self._topic = topic
         self._position = dict(topic.committed)  # by partition, everything before it is stored and committed
@@ -167,6 +177,11 @@ class _Run:
         return view
 
     async def _commit(self, offsets: Mapping[int, int]) -> None:
+        # A backfill is no member of the group, so `thalweg retire` does not see that it runs.
+        registry, bundle_id = self._store.registry, self._bundle_id
+        await asyncio.to_thread(registry.check_serves, bundle_id)
+        for partition in offsets.keys() - self._position.keys():  # A commit alone does not say how the group began.
+            await asyncio.to_thread(registry.enter_backfilled, bundle_id, partition)
         await asyncio.to_thread(self._offsets.commit, offsets)
         self._position.update(offsets)
         await self._store.erasures.drop_passed(self._position)
@@ -176,14 +191,6 @@ def _report_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> N
     """Leave out errors of Kafka that nobody awaits. The first one is raised, and every record of a batch has one."""
     if not isinstance(context.get("exception"), KafkaError):
         loop.default_exception_handler(context)
-
-
-def _covered(reader: ArchiveReader) -> dict[int, Covered]:
-    """By partition, what the archive covers without a gap. An erasure in a gap would bring its user back."""
-    return {
-        partition: Covered(reader.complete_from(partition) or 0, reader.end(partition) or 0)
-        for partition in reader.partitions
-    }
 
 
 def _gaps(reader: ArchiveReader) -> list[str]:

@@ -1,7 +1,8 @@
 """Deletes what a bundle has in Kafka: its consumer group, and its updates. A second run changes nothing."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import aclosing
 
 from kafka.errors import GroupIdNotFoundError, UnknownTopicOrPartitionError
 
@@ -44,6 +45,23 @@ def forget_updates(settings: Settings, topic: str, bundle_id: str, tell: Callabl
     if not topic_exists(settings, topic):
         return 0
     return asyncio.run(_forget(settings, topic, f"{bundle_id}/".encode(), tell))
+
+
+def has_other_keys(settings: Settings, topic: str, known: Collection[str]) -> bool:
+    """Whether a topic of updates holds the key of a bundle besides these. Blocks. Raises BrokerError.
+
+    An update of a version before the bundle's name in the key counts as one of another bundle.
+    """
+    return topic_exists(settings, topic) and asyncio.run(_has_other_keys(settings, topic, known))
+
+
+async def _has_other_keys(settings: Settings, topic: str, known: Collection[str]) -> bool:
+    ids = {one.encode() for one in known}
+    async with aclosing(read_topic(settings, topic)) as polls:
+        async for records in polls:
+            if any((one.key or b"").partition(b"/")[0] not in ids for one in records):
+                return True
+    return False
 
 
 async def _forget(settings: Settings, topic: str, prefix: bytes, tell: Callable[[int], None]) -> int:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from streams.commands.bundles.command import bytes_text, rows_text
-from streams.commands.bundles.kafka_deletion import delete_group, delete_topic, forget_updates
+from streams.commands.bundles.kafka_deletion import delete_group, delete_topic, forget_updates, has_other_keys
 from streams.commands.bundles.standing import Bundles, named_bundle, open_bundles
-from streams.config.errors import InputError, ThalwegError
+from streams.config.errors import InputError, SettingsError, ThalwegError
 from streams.config.loading import load_settings
+from streams.config.settings import setting_label
 from streams.health.rights.check import check_broker_rights
 from streams.store.bundles.deletion import BundleDeletion, most_partitions
 from streams.store.bundles.sizes import NOTHING, Size, sizes
@@ -45,7 +46,10 @@ def _is_confirmed(bundle_id: str) -> bool:
 
 
 class Updates(NamedTuple):
-    """The updates of a bundle. is_shared: another bundle publishes to the topic, which therefore stays."""
+    """The updates of a bundle. is_shared: the topic has updates of another bundle, and therefore stays.
+
+    The other bundle may be one of another keyspace.
+    """
 
     topic: str
     is_shared: bool
@@ -55,7 +59,9 @@ class Retirement:
     """The deletion of one bundle. Every step may be repeated, so a command that was killed is run again."""
 
     def __init__(self, bundles: Bundles, bundle_id: str) -> None:
-        """Raises InputError for an unknown bundle."""
+        """Raises InputError for an unknown bundle, and SettingsError where the settings name another topic of updates
+        than the bundle's. Raises BrokerError, StoreError.
+        """
         self._bundles = bundles
         self.record: BundleRecord = bundles.record(bundle_id)
         partitions, self._last_epoch = most_partitions(bundles.registry, bundles.settings.behavior_topic)
@@ -89,7 +95,8 @@ class Retirement:
         yield f"item vectors: {self._stored.item_vectors():,} of item_vectors_{record.width}"
         yield f"pending erasures: {self._stored.pending_erasures():,}"
         if self._updates.is_shared:
-            yield f"updates: a null value for each key of the bundle in {self._updates.topic}, which other bundles use"
+            topic = self._updates.topic
+            yield f"updates: a null value for each key of the bundle in {topic}, which has updates of other bundles"
         else:
             yield f"updates: the topic {self._updates.topic}"
         yield f"commits: the consumer group {self._group}"
@@ -103,11 +110,11 @@ class Retirement:
     def carry_out(self) -> Iterator[str]:
         """Delete step by step. Yields what each step did. Raises StoreError, BrokerError."""
         bundle_id, settings = self.record.bundle_id, self._bundles.settings
-        self._stored.begin()
+        has_begun = self._stored.begin()
         try:
             self.check()  # A worker that started before the mark is a member of the group by now, or refuses to start.
         except ThalwegError:
-            if self.record.retirement_began_at is None:  # Nothing of the bundle is deleted yet.
+            if has_begun:  # Nothing of the bundle is deleted yet, unless another command set the mark.
                 self._stored.give_up()
             raise
         self._bundles.aliases.drop_challenger(bundle_id)
@@ -125,10 +132,17 @@ class Retirement:
 
     def _find_updates(self) -> Updates:
         registry, settings = self._bundles.registry, self._bundles.settings
-        topic = registry.settings_of(settings, self.record.bundle_id).updates_topic
-        others = [one for one in registry.records().values() if one.bundle_id != self.record.bundle_id]
-        live = [one.bundle_id for one in others if one.retired_at is None]
-        return Updates(topic, any(registry.settings_of(settings, one).updates_topic == topic for one in live))
+        bundle_id, known = self.record.bundle_id, registry.records()
+        topic = registry.settings_of(settings, bundle_id).updates_topic
+        if self.record.updates_topic not in (None, topic):
+            raise SettingsError(
+                f"the workers of {bundle_id} publish to the topic {self.record.updates_topic}, and by the settings of "
+                f"this command they would publish to {topic}: give this command the setting "
+                f"{setting_label('updates_topic')} of the workers"
+            )
+        live = [one for one in known.values() if one.bundle_id != bundle_id and one.retired_at is None]
+        is_shared = any((one.updates_topic or settings.updates_topic) == topic for one in live)
+        return Updates(topic, is_shared or has_other_keys(settings, topic, known))
 
 
 def _teller(what: str) -> Callable[[int], None]:

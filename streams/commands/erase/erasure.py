@@ -17,7 +17,6 @@ from streams.contracts.behavior_events import ERASE_HEADER
 from streams.contracts.privacy.pseudonyms import Pseudonyms, is_pseudonym
 from streams.engine.codec import Rejected, decode
 from streams.store.bundles.held_rows import HeldRow, HeldRows
-from streams.store.registry import Registry
 from streams.store.session import Session
 
 LOOK_EVERY_S = 0.5
@@ -49,7 +48,6 @@ class Erasure:
             raise InputError(f"{user_id} is a pseudonym, and producers write plain ids: give the id of the user")
         self._stored_id = user_id if pseudonyms is None else pseudonyms.of_bytes(self._key)
         self._held = HeldRows(session, settings.keyspace)
-        self._registry = Registry(session, settings.keyspace)
 
     def send(self) -> Sent:
         """Send the erasure to each partition in which the user's events are.
@@ -95,18 +93,13 @@ class Erasure:
         held = {
             row.bundle_id for row in self._held.rows(self._stored_id) if not incarnation.is_after(row.position, sent.at)
         }
-        retired = self._retired()
+        retiring = self._held.retiring_ids()
         bundles = [
-            Bundle(one, group, workers[group], _has_passed(topics[one], sent.ends), one in held, one in retired)
+            Bundle(one, group, workers[group], _has_passed(topics[one], sent.ends), one in held, one in retiring)
             for one, group in groups.items()
         ]
         new = [Bundle(one, self._settings.consumer_group_id(one), 0, False, True) for one in held - bundle_ids]
         return judge([*bundles, *new], self._settings.keyspace)
-
-    def _retired(self) -> set[str]:
-        if not self._held.bundle_ids():  # There may be no table yet.
-            return set()
-        return {one for one, record in self._registry.records().items() if record.retired_at is not None}
 
     def _incarnation(self, topic: Topic) -> Incarnation:
         return Incarnation.of(self._held.epochs(topic.name), topic.topic_id)

@@ -54,7 +54,7 @@ class Bundle(NamedTuple):
     workers: int
     has_passed: bool
     holds_row: bool  # from before the erasure
-    is_retired: bool = False  # no program writes rows of the bundle any more
+    is_retiring: bool = False  # a retirement began, so no program writes rows of the bundle any more
 
 
 class Verdict(NamedTuple):
@@ -98,7 +98,7 @@ def judge(bundles: Sequence[Bundle], keyspace: str) -> Verdict:
         unread=tuple(
             one.bundle_id
             for one in sorted(bundles)
-            if not (one.has_passed or one.holds_row or one.workers or one.is_retired)
+            if not (one.has_passed or one.holds_row or one.workers or one.is_retiring)
         ),
     )
 
@@ -114,6 +114,8 @@ def _line(one: Bundle) -> str:
     row = "a row is still stored" if one.holds_row else "no row is stored"
     if one.workers:
         return f"{one.bundle_id}: {row}, and group {one.group_id} has not read up to the erasure yet"
+    if one.is_retiring:
+        return f"{one.bundle_id}: {row}, and the retirement did not end; run `thalweg retire {one.bundle_id}` again"
     if one.holds_row:
         return (
             f"{one.bundle_id}: {row}, and group {one.group_id} has no worker; start `thalweg worker` with this bundle "

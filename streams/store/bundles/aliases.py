@@ -61,7 +61,7 @@ class Aliases:
         Raises SettingsError where another command has chosen a challenger meanwhile.
         """
         condition = f"UPDATE {self._active} SET bundle_id = %s WHERE name = %s IF bundle_id = %s"
-        if not _was_applied(self._execute("enter the challenger", condition, [bundle_id, CHALLENGER, seen])):
+        if not was_applied(self._execute("enter the challenger", condition, [bundle_id, CHALLENGER, seen])):
             raise SettingsError("another command has chosen a challenger in this moment: look at `thalweg bundles`")
 
     def drop_challenger(self, bundle_id: str) -> None:
@@ -85,7 +85,7 @@ class Aliases:
         text, seen_at = msgspec.json.encode(evidence).decode(), _time(seen.switched_at)
         row = [to, seen.bundle_id, before, datetime.now(UTC), command, is_forced, text]
         answer = self._execute(f"make {to} the active bundle", statement, [*row, ACTIVE, seen.bundle_id, seen_at])
-        if not _was_applied(answer):
+        if not was_applied(answer):
             raise SettingsError(
                 f"{seen.bundle_id} is not the active bundle any more, because another command has switched in this "
                 "moment: look at `thalweg bundles`, and run the command again"
@@ -123,17 +123,29 @@ class Aliases:
 
 
 def before_of(history: list[Switch], bundle_id: str) -> str | None:
-    """Where a rollback leads once this bundle is active again. history: the last switch first.
+    """Where a rollback leads once this bundle is active again by a rollback. history: the last switch first.
 
-    That is the bundle which the last promotion of this bundle has replaced; None for the first bundle of a keyspace.
+    A promotion puts its bundle on top of a stack, and a rollback takes the top away. The answer is the element below
+    this bundle, None for the first bundle of a keyspace.
     """
-    return next((one.before for one in history if one.bundle_id == bundle_id and one.command == "promote"), None)
+    stack: list[str | None] = []
+    for one in reversed(history):
+        if not stack:
+            stack.append(one.replaced)
+        if one.command == "promote":
+            stack.append(one.bundle_id)
+        else:
+            stack.pop()
+    below = stack[:-1]
+    while below and below.pop() != bundle_id:
+        pass
+    return below[-1] if below else None
 
 
 def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def _was_applied(answer: Any) -> bool:
+def was_applied(answer: Any) -> bool:
     """Whether a conditional statement found its condition. The first column of the answer says so."""
     return bool(next(iter(answer))[0])

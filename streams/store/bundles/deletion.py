@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from streams.store import cql_schema
+from streams.store.bundles.aliases import was_applied
 from streams.store.bundles.ring import equal_parts, read_part
 from streams.store.registry import BundleRecord, Registry
 from streams.store.session import Session
@@ -25,10 +26,10 @@ class BundleDeletion:
         self._record = record
         self._partitions = partitions
 
-    def begin(self) -> None:
-        """Mark the bundle, so that no worker serves the bundle from now on."""
+    def begin(self) -> bool:
+        """Mark the bundle, so that no worker serves the bundle from now on. False where the bundle had the mark."""
         statement = f"UPDATE {self._keyspace}.bundles SET retirement_began_at = toTimestamp(now()) WHERE bundle_id = %s"
-        self._mark(f"{statement} IF retirement_began_at = NULL")
+        return was_applied(self._mark(f"{statement} IF retirement_began_at = NULL"))
 
     def give_up(self) -> None:
         """Take the mark away, before anything was deleted."""
@@ -92,8 +93,8 @@ class BundleDeletion:
                 tell(deleted)
         return deleted
 
-    def _mark(self, statement: str) -> None:
-        self._execute(f"mark bundle {self._record.bundle_id} as retired", statement)
+    def _mark(self, statement: str) -> Any:
+        return self._execute(f"mark bundle {self._record.bundle_id} as retired", statement)
 
     def _execute(self, doing: str, statement: str) -> Any:
         return self._session.execute(doing, statement, [self._record.bundle_id])

@@ -26,7 +26,7 @@ from tests.support.bundles import tiny_bundle
 from tests.support.topics import read_all
 
 ITEMS, EPOCH = 20, 1
-LATER = ("updates_topic", "retirement_began_at", "retired_at")
+LATER = ("updates_topic", "backfilled_partitions", "retirement_began_at", "retired_at")
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,11 @@ def test_the_first_bundle_publishes_to_the_setting_and_every_later_one_to_a_topi
     for _ in range(2):  # a worker starts again
         assert announce(settings, store, second) == own
         assert announce(settings, store, first) == settings.updates_topic
+    assert store.registry.backfilled(second.bundle_id) == frozenset()
+    for partition in (0, 3, 3):
+        store.registry.enter_backfilled(second.bundle_id, partition)
+    assert store.registry.backfilled(second.bundle_id) == {0, 3}
+    assert store.registry.backfilled(first.bundle_id) == store.registry.backfilled("gru-unknown") == frozenset()
     told = store.session.execute("ask", f"SELECT bundle_id, updates_topic FROM {settings.keyspace}.bundles")
     assert dict(told) == {first.bundle_id: settings.updates_topic, second.bundle_id: own}
     moved = msgspec.structs.replace(settings, updates_topic="other")
@@ -208,10 +213,10 @@ def test_a_deletion_takes_the_rows_of_one_bundle_and_hides_late_writes(
         asyncio.run(store.items.mark(ITEMS))
     kept, gone = stores
     deletion = BundleDeletion(gone.session, settings.keyspace, gone.registry.records()[second.bundle_id], 3)
-    deletion.begin()
+    assert [deletion.begin(), deletion.begin()] == [True, False]
     deletion.give_up()
     announce(settings, gone, second)
-    deletion.begin()
+    assert deletion.begin()
     with pytest.raises(SettingsError, match=f"bundle {second.bundle_id} was retired from keyspace"):
         gone.registry.announce(second, "any")
     told: list[int] = []

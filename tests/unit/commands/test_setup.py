@@ -93,6 +93,7 @@ def test_the_script_makes_the_schema_and_gives_every_right_in_cassandra(plan: Pl
     assert [(table, columns.split()[0]) for table, _, columns in added] == [
         ("ALTER TABLE thalweg.representations_35", "recent_items"),
         ("ALTER TABLE thalweg.bundles", "updates_topic"),
+        ("ALTER TABLE thalweg.mappings", "last_used_at"),
         ("ALTER TABLE thalweg.active_bundle", "replaced"),
     ]
     assert 'CREATE ROLE IF NOT EXISTS "Shop";' in cql

@@ -29,7 +29,7 @@ class Session:
 
 
 def test_rows_and_bundles_of_a_keyspace_with_capital_letters_are_found() -> None:
-    held = HeldRows(Session(), "Shop")  # type: ignore[arg-type]  # the two methods need one method of a session
+    held = HeldRows(Session(record("gru-a", "u")), "Shop")  # type: ignore[arg-type]  # one method of a session is used
     assert held.bundle_ids() == ["gru-a"]
     assert [row.bundle_id for row in held.rows("ann")] == ["gru-a"]
 
@@ -55,3 +55,8 @@ def test_the_topics_with_updates_are_those_of_the_bundles_that_are_not_retired(
 ) -> None:
     held = HeldRows(Session(*records), "Shop")  # type: ignore[arg-type]
     assert held.updates_topics("u") == topics
+
+
+def test_a_bundle_whose_retirement_began_is_retiring() -> None:
+    begun = msgspec.structs.replace(record("gru-b", "u.b"), retirement_began_at="2026-11-29 09:00:00.000Z")
+    assert HeldRows(Session(record("gru-a", "u"), begun), "Shop").retiring_ids() == {"gru-b"}  # type: ignore[arg-type]

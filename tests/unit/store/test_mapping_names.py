@@ -1,7 +1,7 @@
 """A mapping is known by its rules, and not by the name of its file."""
 
+import json
 import logging
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,13 +13,17 @@ OLD, RENAMED, OTHER = "tracking-509730a5402dff40", "my-shop-509730a5402dff40", "
 
 
 class Entered:
-    """A session whose table of mappings has these names."""
+    """A session whose table of mappings has these names, as an earlier version has entered them."""
 
     def __init__(self, *names: str) -> None:
-        self._rows = [(name, datetime(2026, 11, day, tzinfo=UTC)) for day, name in enumerate(names, 1)]
+        self._rows = {name: {"first_used_at": f"2026-10-0{day} 08:00:00.000Z"} for day, name in enumerate(names, 1)}
 
-    def execute(self, _: str, query: str, __: Any = None) -> list[tuple[str, datetime]]:
-        return self._rows if query.startswith("SELECT") else []
+    def execute(self, _: str, query: str, values: Any) -> list[tuple[str]]:
+        if query.startswith("SELECT JSON *"):
+            return [(json.dumps({"name": name, **row}),) for name, row in self._rows.items()]
+        column, (at, _, name) = "first_used_at" if query.startswith("INSERT") else "last_used_at", values
+        self._rows.setdefault(name, {})[column] = at.isoformat(" ")
+        return []
 
 
 def registry(*names: str) -> Registry:
@@ -46,3 +50,13 @@ def test_a_worker_warns_of_other_rules_alone(caplog: pytest.LogCaptureFixture) -
         registry(OLD).use_mapping("gru", OTHER)
     assert OLD in caplog.text
     assert OTHER in caplog.text
+
+
+def test_the_mapping_of_the_last_start_is_the_last_one() -> None:
+    """A worker went back to the earlier mapping, by which the bundle's events are read now."""
+    entered = registry(OLD, OTHER)
+    assert entered.mappings("gru") == [OLD, OTHER]
+    entered.use_mapping("gru", OLD)
+    assert entered.mappings("gru") == [OTHER, OLD]
+    entered.use_mapping("gru", "the event contract")
+    assert entered.mappings("gru") == [OTHER, OLD, "the event contract"]

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from streams.broker.topics import Topic
-from streams.config.errors import TopicRemadeError
+from streams.config.errors import SettingsError, TopicRemadeError
 from streams.config.settings import Settings
 from streams.engine.epochs import Epoch, EpochView
 from streams.store import registry
 from streams.worker import source
 from streams.worker.source import Source
 
+RECORDS: dict[str, registry.BundleRecord] = {}  # what the keyspace knows of bundles
 FIRST, SECOND = uuid.UUID(int=1), uuid.UUID(int=2)
 
 
@@ -26,6 +27,9 @@ class Registry:
 
     def begin_epoch(self, topic: str, epoch: Epoch) -> None:
         self._epochs.append(epoch)
+
+    def check_serves(self, bundle_id: str) -> None:
+        registry.check_not_retired(RECORDS.get(bundle_id), "shop")
 
     view = registry.Registry.view
 
@@ -96,3 +100,16 @@ def test_a_rebalance_after_partitions_were_added_goes_on(source_of: Callable[...
     found, _ = source_of(topic(FIRST, 4), topic(FIRST, 8))
     assert found.refresh().held == frozenset()
     assert found.refresh().held == {4, 5, 6, 7}
+
+
+def test_a_worker_that_joined_after_the_retirement_began_reads_nothing(
+    source_of: Callable[..., tuple[Any, User]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`thalweg retire` found no member of the group before, and deletes the rows now."""
+    at = "2026-11-29 08:00:00.000Z"
+    record = registry.BundleRecord(bundle_id="gru-1", width=67, items=5, first_served_at=at, retirement_began_at=at)
+    found, users = source_of(topic(FIRST, 4))
+    monkeypatch.setitem(RECORDS, "gru-1", record)
+    with pytest.raises(SettingsError, match="bundle gru-1 was retired from keyspace shop"):
+        found.refresh()
+    assert users.views == []

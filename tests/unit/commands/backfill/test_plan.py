@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from streams.broker.topics import Topic
-from streams.commands.backfill.plan import Covered, check_hand_over, passed_offsets, stage
+from streams.commands.backfill.plan import Covered, check_beginning, check_hand_over, passed_offsets, stage
 from streams.config.errors import InputError
 from streams.engine.epochs import EpochView
 
@@ -61,6 +61,20 @@ def test_a_partition_beyond_the_archive_has_nothing_left_while_another_lags() ->
     assert stage(2, covered, at.committed, EpochView(0, frozenset([0]))) == {1: Covered(20, 60)}
     with pytest.raises(InputError, match="nothing to do"):
         check_hand_over(msgspec.structs.replace(at, committed={0: 95, 1: 61}), covered, "folder")
+
+
+@pytest.mark.parametrize("committed", [50, 80])
+def test_a_group_that_began_without_the_archive_on_a_cut_topic_is_refused(committed: int) -> None:
+    """The group may have begun at any offset, and commits behind the archive's end say nothing of its beginning."""
+    cut, covered = topic(start=20, committed=committed), {0: Covered(0, 80)}
+    with pytest.raises(InputError, match=r"group thalweg-gru has read partition 0 of events without archive folder"):
+        check_beginning(cut, covered, [], "folder", "thalweg-gru")
+    check_beginning(cut, covered, [0], "folder", "thalweg-gru")
+
+
+def test_a_group_has_the_whole_history_where_the_topic_has_its_beginning() -> None:
+    check_beginning(topic(start=20, committed=50), {0: Covered(20, 80)}, [], "folder", "thalweg-gru")
+    check_beginning(topic(start=20), {0: Covered(0, 80)}, [], "folder", "thalweg-gru")
 
 
 def test_what_retention_has_deleted_is_not_passed() -> None:

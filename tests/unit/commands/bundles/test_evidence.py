@@ -1,5 +1,7 @@
 """What speaks against a promotion, and how the commands write numbers."""
 
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -76,14 +78,35 @@ def test_the_age_of_a_comparison_is_that_of_its_last_event_whenever_a_monitor_pu
     assert unknown.startswith("the comparison does not tell when both bundles scored an event last (last_scored_at_ms)")
 
 
-def test_a_rollback_after_a_rollback_leads_to_the_bundle_before_that() -> None:
+def rolled_back(history: list[Switch], switch: Callable[..., Switch]) -> list[str]:
+    """The bundles that repeated rollbacks make active, where `history` has the last switch first."""
+    found = []
+    for _ in range(9):  # more than there are promotions
+        target = history[0].before
+        if target is None:
+            break
+        before = before_of(history, target)
+        history = [switch(target, history[0].bundle_id, before, "rollback"), *history]
+        found.append(target)
+    return found
+
+
+def test_rollbacks_lead_back_through_all_promotions_also_of_a_bundle_that_was_promoted_twice() -> None:
     def switch(bundle_id: str, replaced: str, before: str | None, command: str) -> Switch:
         return Switch(bundle_id=bundle_id, replaced=replaced, before=before, switched_at="t", command=command)
 
-    history = [switch("c", "b", "b", "promote"), switch("b", "a", "a", "promote")]
-    assert [before_of(history, name) for name in "cba"] == ["b", "a", None]
-    back = [switch("b", "c", "a", "rollback"), *history]
-    assert before_of(back, "b") == "a"
+    def promoted(names: str, history: Sequence[Switch] = ()) -> list[Switch]:
+        found = list(history)
+        for old, new in pairwise(names):
+            found = [switch(new, old, old, "promote"), *found]
+        return found
+
+    assert rolled_back(promoted("abc"), switch) == ["b", "a"]
+    assert rolled_back(promoted("abcb"), switch) == ["c", "b", "a"]
+    assert rolled_back(promoted("abab"), switch) == ["a", "b", "a"]
+    back = [switch("b", "c", "a", "rollback"), *promoted("abc")]
+    assert rolled_back(promoted("bdc", back), switch) == ["d", "b", "a"]
+    assert before_of([], "a") is None
 
 
 def test_the_state_of_a_bundle() -> None:

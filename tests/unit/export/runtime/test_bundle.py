@@ -37,6 +37,16 @@ def test_an_unchanged_copy_is_the_same_bundle(bundle: Bundle, copy: Path) -> Non
     assert loaded.has_gpu_graphs
 
 
+def test_a_link_that_names_another_bundle_later_changes_no_loaded_bundle(copy: Path) -> None:
+    link = copy / "challenger"
+    link.symlink_to(copy, target_is_directory=True)
+    loaded = Bundle.load(link)
+    link.unlink()
+    link.symlink_to(copy / "of-the-next-night", target_is_directory=True)
+    assert loaded.path == copy.resolve()
+    assert (loaded.path / MANIFEST).is_file()
+
+
 @pytest.mark.parametrize("name", [*FILES, *GPU_FILES])
 def test_a_changed_file_is_refused(name: str, copy: Path) -> None:
     content = bytearray((copy / name).read_bytes())
