@@ -16,7 +16,7 @@ from streams.archive.reader import ArchiveReader
 from streams.archive.writer import SegmentWriter
 from streams.broker.topics import Topic
 from streams.commands.backfill import stages
-from streams.commands.backfill.plan import Covered
+from streams.commands.backfill.plan import Covered, covered_by
 from streams.config.errors import InputError
 from streams.config.settings import Settings
 from streams.engine.epochs import EpochView
@@ -65,7 +65,7 @@ def test_the_history_begins_behind_the_last_gap(tmp_path: Path) -> None:
     segment.add_gap(Span(2, 4))
     segment.commit(9)
     reader = ArchiveReader.open(str(tmp_path))
-    assert stages._covered(reader) == {0: Covered(5, 10), 1: Covered(5, 10), 2: Covered(0, 5)}
+    assert covered_by(reader) == {0: Covered(5, 10), 1: Covered(5, 10), 2: Covered(0, 5)}
     told = [gap.partition(", so")[0] for gap in stages._gaps(reader)]
     assert told == [f"partition {at}: the archive lacks records before offset 5" for at in (0, 1)]
 
