@@ -192,6 +192,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return folder
 
 
+def has_own_topic(updates_topic: str, bundle_id: str) -> bool:
+    """Whether this is the topic that `Settings.bundle_updates_topic` gives to a bundle that is not the first."""
+    return updates_topic.endswith(f".{bundle_id}")
+
+
 SECRETS = tuple(name for name, kind in get_type_hints(Settings).items() if kind == Secret | None)
 
 

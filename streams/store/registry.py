@@ -10,7 +10,7 @@ import msgspec
 
 from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError, StoreError
-from streams.config.settings import Settings, setting_label
+from streams.config.settings import Settings, has_own_topic, setting_label
 from streams.engine.codec import decoder_rules
 from streams.engine.epochs import Epoch, EpochView, epoch_view
 from streams.store.cql_schema import stored_name
@@ -333,11 +333,6 @@ class Registry:
         )
         row = [topic, epoch.number, epoch.topic_id, epoch.partitions, list(epoch.barrier)]
         self._session.execute(f"enter epoch {epoch.number} of topic {topic}", statement, row)
-
-
-def has_own_topic(updates_topic: str, bundle_id: str) -> bool:
-    """Whether this is the topic that `Settings.bundle_updates_topic` gives to a bundle that is not the first."""
-    return updates_topic.endswith(f".{bundle_id}")
 
 
 def check_not_retired(record: BundleRecord | None, keyspace: str) -> None:
