@@ -27,7 +27,7 @@ class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the table `bundles`. Times are texts as of Cassandra's JSON, such as 2026-11-29 08:00:00.000Z.
 
     updates_topic: None where only an earlier version has served the bundle. backfilled_partitions: of the behaviour
-    topic, whose history began with a backfill; None for none.
+    topic, whose history began with a backfill; None for none. backfilled_at: when a backfill had applied its archive.
     """
 
     bundle_id: str
@@ -36,6 +36,7 @@ class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
     first_served_at: str
     updates_topic: str | None = None
     backfilled_partitions: tuple[int, ...] | None = None
+    backfilled_at: str | None = None
     retirement_began_at: str | None = None
     retired_at: str | None = None
 
@@ -106,10 +107,20 @@ class Registry:
         )
         self._session.execute(f"enter the backfill of {bundle_id}", statement, [bundle_id])
 
-    def backfilled(self, bundle_id: str) -> frozenset[int]:
-        """The partitions whose history begins with a backfill. Blocks. Raises StoreError."""
+    def end_backfill(self, bundle_id: str) -> None:
+        """Enter that a backfill has applied its whole archive. Blocks. Raises StoreError."""
+        statement = f"UPDATE {self._keyspace}.bundles SET backfilled_at = %s WHERE bundle_id = %s IF EXISTS"
+        self._session.execute(f"enter the backfill of {bundle_id}", statement, [datetime.now(UTC), bundle_id])
+
+    def backfilled(self, bundle_id: str, partitions: int) -> frozenset[int]:
+        """The partitions whose history begins with a backfill. Blocks. Raises StoreError.
+
+        partitions: of the topic. All count where a backfill has ended, also those without a record at that time.
+        """
         record = self.records().get(bundle_id)
-        return frozenset(() if record is None else record.backfilled_partitions or ())
+        if record is None:
+            return frozenset()
+        return frozenset(record.backfilled_partitions or () if record.backfilled_at is None else range(partitions))
 
     def settings_of(self, settings: Settings, bundle_id: str) -> Settings:
         """The settings with the topic of this bundle's updates in place of the first bundle's. Blocks.

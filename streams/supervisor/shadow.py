@@ -97,7 +97,7 @@ def backfill(settings: Settings, bundle: Bundle, archive: str) -> None:
     topic = describe_topic(settings, settings.behavior_topic, group_id)
     session = Session(settings)
     try:
-        backfilled = Registry(session, settings.keyspace).backfilled(bundle.bundle_id)
+        backfilled = Registry(session, settings.keyspace).backfilled(bundle.bundle_id, topic.partitions)
     finally:
         session.close()
     check_beginning(topic, covered_by(reader), backfilled, archive, group_id)

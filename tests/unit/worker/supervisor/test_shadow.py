@@ -33,7 +33,7 @@ class Keyspace:
     def set_challenger(self, bundle_id: str, _: str | None) -> None:
         self.challenger_id = bundle_id
 
-    def backfilled(self, _: str) -> frozenset[int]:
+    def backfilled(self, *_: Any) -> frozenset[int]:
         return frozenset(self.partitions)
 
     def check_history(self) -> None: ...
