@@ -114,7 +114,7 @@ class Retirement:
         try:
             self.check()  # A worker that started before the mark is a member of the group by now, or refuses to start.
         except ThalwegError:
-            if has_begun:  # Nothing of the bundle is deleted yet, unless another command set the mark.
+            if has_begun:  # The mark is this command's, which has deleted nothing yet.
                 self._stored.give_up()
             raise
         self._bundles.aliases.drop_challenger(bundle_id)

@@ -27,4 +27,4 @@ def test_rows_and_bundles_of_a_keyspace_with_capital_letters_are_found() -> None
     held = HeldRows(Session(), "Shop")  # type: ignore[arg-type]  # the two methods need one method of a session
     assert held.bundle_ids() == ["gru-a"]
     assert [row.bundle_id for row in held.rows("ann")] == ["gru-a"]
-    assert held.retiring_ids() == {"gru-b"}
+    assert held.retired_ids() == {"gru-b"}

@@ -71,12 +71,13 @@ def test_a_row_of_a_bundle_without_workers_is_named_with_its_remedy() -> None:
 
 def test_a_row_of_a_bundle_whose_retirement_was_killed_goes_by_another_retirement() -> None:
     """No worker may serve the bundle any more."""
-    left = bundle("gru-old", workers=0, has_passed=False, holds_row=True)._replace(is_retiring=True)
+    left = bundle("gru-old", workers=0, has_passed=False, holds_row=True)._replace(is_retired=True)
     found = judge([bundle(), left], "shop")
     assert not found.is_proven
     assert "gru-old: a row is still stored" in found.lines[1]
     assert "run `thalweg retire gru-old` again" in found.lines[1]
     assert "thalweg worker" not in found.lines[1]
+    assert "thalweg retire" not in judge([left._replace(holds_row=False)], "shop").lines[0]
 
 
 def test_without_a_group_that_has_read_the_erasure_nothing_is_proven() -> None:
