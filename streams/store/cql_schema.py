@@ -23,6 +23,7 @@ _LATER_COLUMNS = {
     "bundles": {
         "updates_topic": "text",
         "backfilled_partitions": "set<int>",
+        "backfilled_at": "timestamp",
         "retirement_began_at": "timestamp",
         "retired_at": "timestamp",
     },
@@ -165,6 +166,7 @@ def _bundle_tables(keyspace: str) -> list[str]:
     first_served_at timestamp,
     updates_topic text,      -- where its workers publish updates; null: the setting updates_topic
     backfilled_partitions set<int>, -- of the behaviour topic, whose history began with `thalweg backfill`
+    backfilled_at timestamp, -- when a backfill had applied its whole archive
     retirement_began_at timestamp, -- its rows are being deleted; no worker may serve the bundle any more
     retired_at timestamp     -- nothing is left of the bundle but this row
 )""",

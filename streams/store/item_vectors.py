@@ -3,7 +3,7 @@
 from export.runtime.bundle import Bundle
 from streams.store import cql_schema
 from streams.store.protocol.encoded_rows import encode_rows
-from streams.store.row_batches import ROW_OVERHEAD_BYTES, rows_per_request
+from streams.store.protocol.row_batches import ROW_OVERHEAD_BYTES, rows_per_request
 from streams.store.session import Session
 
 

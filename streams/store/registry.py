@@ -13,6 +13,7 @@ from streams.config.errors import SettingsError, StoreError
 from streams.config.settings import Settings, has_own_topic, setting_label
 from streams.engine.codec import decoder_rules
 from streams.engine.epochs import Epoch, EpochView, epoch_view
+from streams.store.bundle_record import BundleRecord, check_not_retired
 from streams.store.cql_schema import stored_name
 from streams.store.session import Session
 
@@ -22,28 +23,6 @@ logger = logging.getLogger(__name__)
 _TOPIC, _KEY = "behavior", "pseudonym key"
 _NO_KEY = "none"
 _NOISE = "noise of "  # and the updates topic: the fingerprint of its noise, no row where updates are exact
-
-
-class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the table `bundles`. Times are texts as of Cassandra's JSON, such as 2026-11-29 08:00:00.000Z.
-
-    updates_topic: None where only an earlier version has served the bundle. backfilled_partitions: of the behaviour
-    topic, whose history began with a backfill; None for none.
-    """
-
-    bundle_id: str
-    width: int
-    items: int
-    first_served_at: str
-    updates_topic: str | None = None
-    backfilled_partitions: tuple[int, ...] | None = None
-    retirement_began_at: str | None = None
-    retired_at: str | None = None
-
-    @property
-    def age_s(self) -> float:
-        """The time since a worker first served the bundle."""
-        return (datetime.now(UTC) - datetime.fromisoformat(self.first_served_at)).total_seconds()
 
 
 class _MappingUse(msgspec.Struct, frozen=True):
@@ -107,10 +86,20 @@ class Registry:
         )
         self._session.execute(f"enter the backfill of {bundle_id}", statement, [bundle_id])
 
-    def backfilled(self, bundle_id: str) -> frozenset[int]:
-        """The partitions whose history begins with a backfill. Blocks. Raises StoreError."""
+    def end_backfill(self, bundle_id: str) -> None:
+        """Enter that a backfill has applied its whole archive. Blocks. Raises StoreError."""
+        statement = f"UPDATE {self._keyspace}.bundles SET backfilled_at = %s WHERE bundle_id = %s IF EXISTS"
+        self._session.execute(f"enter the backfill of {bundle_id}", statement, [datetime.now(UTC), bundle_id])
+
+    def backfilled(self, bundle_id: str, partitions: int) -> frozenset[int]:
+        """The partitions whose history begins with a backfill. Blocks. Raises StoreError.
+
+        partitions: of the topic. All count where a backfill has ended, also those without a record at that time.
+        """
         record = self.records().get(bundle_id)
-        return frozenset(() if record is None else record.backfilled_partitions or ())
+        if record is None:
+            return frozenset()
+        return frozenset(record.backfilled_partitions or () if record.backfilled_at is None else range(partitions))
 
     def settings_of(self, settings: Settings, bundle_id: str) -> Settings:
         """The settings with the topic of this bundle's updates in place of the first bundle's. Blocks.
@@ -333,19 +322,3 @@ class Registry:
         )
         row = [topic, epoch.number, epoch.topic_id, epoch.partitions, list(epoch.barrier)]
         self._session.execute(f"enter epoch {epoch.number} of topic {topic}", statement, row)
-
-
-def check_not_retired(record: BundleRecord | None, keyspace: str) -> None:
-    """Raises SettingsError for a bundle whose rows were deleted.
-
-    A bundle that begins anew writes its rows with the timestamps of the positions from before, and the deletion of the
-    earlier rows would hide the new rows.
-    """
-    if record is not None and record.retirement_began_at is not None:
-        raise SettingsError(
-            f"bundle {record.bundle_id} was retired from keyspace {keyspace} at {record.retirement_began_at}, and its "
-            "deleted rows would hide new rows: serve the bundle with another keyspace (THALWEG_KEYSPACE), another "
-            "group (THALWEG_GROUP) and output topics of its own (THALWEG_UPDATES_TOPIC, THALWEG_EVALUATION_TOPIC, "
-            "THALWEG_METRICS_TOPIC, THALWEG_DEAD_LETTER_TOPIC), or export the model again with other options, which "
-            "gives another bundle id"
-        )

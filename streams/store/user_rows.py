@@ -23,7 +23,7 @@ from streams.engine.state_cell import bytes_of_rows, cell_bytes, decode_state, e
 from streams.store import cql_schema
 from streams.store.pending_erasures import PendingErasures
 from streams.store.protocol.encoded_rows import EncodedRows, fixed_columns, query_head, sizes, value_bytes
-from streams.store.row_batches import divide, row_bytes
+from streams.store.protocol.row_batches import divide, row_bytes
 from streams.store.session import Session
 
 USERS_PER_READ = 100  # keys of one IN: the coordinator sends that many reads at once

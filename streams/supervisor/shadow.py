@@ -17,8 +17,9 @@ from streams.config.cores import usable_cores
 from streams.config.errors import InputError
 from streams.config.loading import load_settings
 from streams.config.settings import Settings
+from streams.store.bundle_record import check_not_retired
 from streams.store.bundles.aliases import Aliases
-from streams.store.registry import Registry, check_not_retired
+from streams.store.registry import Registry
 from streams.store.session import Session
 from streams.supervisor.command import add_process_arguments, run_workers
 
@@ -97,7 +98,7 @@ def backfill(settings: Settings, bundle: Bundle, archive: str) -> None:
     topic = describe_topic(settings, settings.behavior_topic, group_id)
     session = Session(settings)
     try:
-        backfilled = Registry(session, settings.keyspace).backfilled(bundle.bundle_id)
+        backfilled = Registry(session, settings.keyspace).backfilled(bundle.bundle_id, topic.partitions)
     finally:
         session.close()
     check_beginning(topic, covered_by(reader), backfilled, archive, group_id)

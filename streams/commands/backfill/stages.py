@@ -67,7 +67,9 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
     store = open_store(settings, bundle)
     try:
         check_store_rights(settings, store.session, "backfill", [bundle])
-        check_beginning(topic, covered, store.registry.backfilled(bundle.bundle_id), archive, group_id)
+        check_beginning(
+            topic, covered, store.registry.backfilled(bundle.bundle_id, topic.partitions), archive, group_id
+        )
         settings = store.registry.settings_of(settings, bundle.bundle_id)
         check_broker_rights(settings, "backfill", bundle.bundle_id)  # on the updates topic of this bundle
         ensure_topics(settings)
@@ -156,6 +158,7 @@ class _Run:
                     "else is stored, so start the workers of the bundle"
                 )
             await asyncio.to_thread(self._check_reach, covered, reader.files.address)
+            await asyncio.to_thread(self._store.registry.end_backfill, self._bundle_id)
             await self._registration.run()
         finally:
             self._backfill.close()

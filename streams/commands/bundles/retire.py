@@ -13,9 +13,9 @@ from streams.config.errors import InputError, SettingsError, ThalwegError
 from streams.config.loading import load_settings
 from streams.config.settings import setting_label
 from streams.health.rights.check import check_broker_rights
+from streams.store.bundle_record import BundleRecord
 from streams.store.bundles.deletion import BundleDeletion, most_partitions
 from streams.store.bundles.sizes import NOTHING, Size, sizes
-from streams.store.registry import BundleRecord
 
 TELL_EVERY_S = 10.0
 
@@ -114,7 +114,7 @@ class Retirement:
         try:
             self.check()  # A worker that started before the mark is a member of the group by now, or refuses to start.
         except ThalwegError:
-            if has_begun:  # Nothing of the bundle is deleted yet, unless another command set the mark.
+            if has_begun:  # The mark is this command's, which has deleted nothing yet.
                 self._stored.give_up()
             raise
         self._bundles.aliases.drop_challenger(bundle_id)

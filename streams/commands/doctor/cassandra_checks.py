@@ -10,7 +10,7 @@ from streams.config.errors import SettingsError, StoreError
 from streams.config.security import describe_login
 from streams.config.settings import Settings
 from streams.store import cql_schema
-from streams.store.row_batches import row_bytes, rows_per_request
+from streams.store.protocol.row_batches import row_bytes, rows_per_request
 from streams.store.session import Session
 
 THRESHOLDS = ("batch_size_fail_threshold_in_kb", "batch_size_warn_threshold_in_kb")

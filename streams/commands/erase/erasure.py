@@ -93,9 +93,9 @@ class Erasure:
         held = {
             row.bundle_id for row in self._held.rows(self._stored_id) if not incarnation.is_after(row.position, sent.at)
         }
-        retiring = self._held.retiring_ids()
+        retired = self._held.retired_ids()
         bundles = [
-            Bundle(one, group, workers[group], _has_passed(topics[one], sent.ends), one in held, one in retiring)
+            Bundle(one, group, workers[group], _has_passed(topics[one], sent.ends), one in held, one in retired)
             for one, group in groups.items()
         ]
         new = [Bundle(one, self._settings.consumer_group_id(one), 0, False, True) for one in held - bundle_ids]

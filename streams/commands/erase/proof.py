@@ -54,7 +54,7 @@ class Bundle(NamedTuple):
     workers: int
     has_passed: bool
     holds_row: bool  # from before the erasure
-    is_retiring: bool = False  # a retirement began, so no program writes rows of the bundle any more
+    is_retired: bool = False  # a retirement has begun at least; no worker serves the bundle any more
 
 
 class Verdict(NamedTuple):
@@ -98,7 +98,7 @@ def judge(bundles: Sequence[Bundle], keyspace: str) -> Verdict:
         unread=tuple(
             one.bundle_id
             for one in sorted(bundles)
-            if not (one.has_passed or one.holds_row or one.workers or one.is_retiring)
+            if not (one.has_passed or one.holds_row or one.workers or one.is_retired)
         ),
     )
 
@@ -114,8 +114,8 @@ def _line(one: Bundle) -> str:
     row = "a row is still stored" if one.holds_row else "no row is stored"
     if one.workers:
         return f"{one.bundle_id}: {row}, and group {one.group_id} has not read up to the erasure yet"
-    if one.is_retiring:
-        return f"{one.bundle_id}: {row}, and the retirement did not end; run `thalweg retire {one.bundle_id}` again"
+    if one.holds_row and one.is_retired:
+        return f"{one.bundle_id}: {row}, and the bundle was retired; run `thalweg retire {one.bundle_id}` again"
     if one.holds_row:
         return (
             f"{one.bundle_id}: {row}, and group {one.group_id} has no worker; start `thalweg worker` with this bundle "

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from streams.store import cql_schema
+from streams.store.bundle_record import BundleRecord
 from streams.store.bundles.aliases import was_applied
 from streams.store.bundles.ring import equal_parts, read_part
-from streams.store.registry import BundleRecord, Registry
+from streams.store.registry import Registry
 from streams.store.session import Session
 
 ROWS_IN_A_PART = 2_000  # their keys are in memory together

@@ -38,7 +38,7 @@ class HeldRows:
         """The bundles that a worker has ever served."""
         return self._registry.bundle_ids() if "bundles" in self._tables() else []
 
-    def retiring_ids(self) -> set[str]:
+    def retired_ids(self) -> set[str]:
         """The bundles whose retirement has begun. No worker serves them any more."""
         records = self._registry.records().values() if "bundles" in self._tables() else ()
         return {one.bundle_id for one in records if one.retirement_began_at is not None}

@@ -26,7 +26,7 @@ from tests.support.bundles import tiny_bundle
 from tests.support.topics import read_all
 
 ITEMS, EPOCH = 20, 1
-LATER = ("updates_topic", "backfilled_partitions", "retirement_began_at", "retired_at")
+LATER = ("updates_topic", "backfilled_partitions", "backfilled_at", "retirement_began_at", "retired_at")
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +64,13 @@ def test_the_first_bundle_publishes_to_the_setting_and_every_later_one_to_a_topi
     for _ in range(2):  # a worker starts again
         assert announce(settings, store, second) == own
         assert announce(settings, store, first) == settings.updates_topic
-    assert store.registry.backfilled(second.bundle_id) == frozenset()
+    assert store.registry.backfilled(second.bundle_id, 4) == frozenset()
     for partition in (0, 3, 3):
         store.registry.enter_backfilled(second.bundle_id, partition)
-    assert store.registry.backfilled(second.bundle_id) == {0, 3}
-    assert store.registry.backfilled(first.bundle_id) == store.registry.backfilled("gru-unknown") == frozenset()
+    assert store.registry.backfilled(second.bundle_id, 4) == {0, 3}
+    assert store.registry.backfilled(first.bundle_id, 4) == store.registry.backfilled("gru-unknown", 4) == frozenset()
+    store.registry.end_backfill(second.bundle_id)
+    assert store.registry.backfilled(second.bundle_id, 5) == {0, 1, 2, 3, 4}
     told = store.session.execute("ask", f"SELECT bundle_id, updates_topic FROM {settings.keyspace}.bundles")
     assert dict(told) == {first.bundle_id: settings.updates_topic, second.bundle_id: own}
     moved = msgspec.structs.replace(settings, updates_topic="other")

@@ -22,8 +22,8 @@ from streams.engine.planning.rows import Rows
 from streams.local import LocalServices
 from streams.store import cql_schema, registration, session
 from streams.store.cql_schema import item_vectors_table
+from streams.store.protocol.row_batches import BYTES
 from streams.store.registration import Registration
-from streams.store.row_batches import BYTES
 from streams.store.schema_creation import create_missing
 from streams.store.session import Session, connect
 from streams.store.store import open_store

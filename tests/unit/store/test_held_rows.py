@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from streams.store.bundle_record import BundleRecord
 from streams.store.bundles.held_rows import HeldRows
-from streams.store.registry import BundleRecord
 
 TABLES = ["bundles", "representations_67", "sources"]
 
@@ -57,6 +57,6 @@ def test_the_topics_with_updates_are_those_of_the_bundles_that_are_not_retired(
     assert held.updates_topics("u") == topics
 
 
-def test_a_bundle_whose_retirement_began_is_retiring() -> None:
+def test_a_bundle_whose_retirement_began_counts_as_retired() -> None:
     begun = msgspec.structs.replace(record("gru-b", "u.b"), retirement_began_at="2026-11-29 09:00:00.000Z")
-    assert HeldRows(Session(record("gru-a", "u"), begun), "Shop").retiring_ids() == {"gru-b"}  # type: ignore[arg-type]
+    assert HeldRows(Session(record("gru-a", "u"), begun), "Shop").retired_ids() == {"gru-b"}  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.store.row_batches import BYTES, ROWS, divide, rows_per_request
+from streams.store.protocol.row_batches import BYTES, ROWS, divide, rows_per_request
 
 
 @given(st.lists(st.integers(100, 2 * BYTES), max_size=300))

@@ -82,7 +82,7 @@ def test_retention_that_has_passed_the_archive_meanwhile_is_an_error(
     run._publisher = run._backfill = run._offsets = other
     run._backfill.close = run._offsets.close = mock.Mock()
     run._registration = registration
-    run._store = mock.Mock(erasures=other)
+    run._store, run._bundle_id = mock.Mock(erasures=other), "gru-1"
     monkeypatch.setattr(run, "_view", lambda _: EpochView(0, frozenset([0])))
     monkeypatch.setattr(stages, "describe_topic", lambda *_: topic(13, 20, 10))
     with pytest.raises(InputError, match="the records from offset 10 to 12 are in neither"):

@@ -65,7 +65,7 @@ def test_a_read_erasure_without_a_row_is_proven_and_retired_bundles_without_a_ro
 def test_a_bundle_that_may_store_the_user_later_is_named() -> None:
     """A backfill has no member in the group, and writes rows late. Nobody writes rows of a retired bundle."""
     others = [bundle("gru-new", workers=0, has_passed=False), bundle("gru-old", 0, has_passed=False)]
-    found = judge([bundle(), others[0], others[1]._replace(is_retiring=True)], "shop")
+    found = judge([bundle(), others[0], others[1]._replace(is_retired=True)], "shop")
     assert (found.is_proven, found.unread) == (True, ("gru-new",))
 
 
@@ -78,12 +78,13 @@ def test_a_row_of_a_bundle_without_workers_is_named_with_its_remedy() -> None:
 
 def test_a_row_of_a_bundle_whose_retirement_was_killed_goes_by_another_retirement() -> None:
     """No worker may serve the bundle any more."""
-    left = bundle("gru-old", workers=0, has_passed=False, holds_row=True)._replace(is_retiring=True)
+    left = bundle("gru-old", workers=0, has_passed=False, holds_row=True)._replace(is_retired=True)
     found = judge([bundle(), left], "shop")
     assert not found.is_proven
     assert "gru-old: a row is still stored" in found.lines[1]
     assert "run `thalweg retire gru-old` again" in found.lines[1]
     assert "thalweg worker" not in found.lines[1]
+    assert "thalweg retire" not in judge([left._replace(holds_row=False)], "shop").lines[0]
 
 
 def test_without_a_group_that_has_read_the_erasure_nothing_is_proven() -> None:
