@@ -1,10 +1,14 @@
 """`thalweg backfill` on a real Kafka and Cassandra: an archive becomes rows, and workers go on behind it."""
 
+import copy
 import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import numpy as np
+from kafka import KafkaProducer
 
 from streams.archive.opening import open_reader
 from streams.broker.topics import describe_topic
@@ -80,3 +84,48 @@ def test_a_backfill_is_refused_where_it_would_lose_records(deployment: Deploymen
     deployment.cut_topic()
     assert "the records between are in neither" in run_thalweg(deployment.settings, *command).stderr
     assert open_reader(str(folder)).partitions
+
+
+def send_strays(deployment: Deployment) -> None:
+    """Send events of few users to every partition, so that most of the events are in a wrong one."""
+    producer = KafkaProducer(bootstrap_servers=deployment.settings.broker)
+    for number, (key, value) in enumerate(shopping(60, 30, seed=2)):
+        producer.send(deployment.settings.behavior_topic, key=key, value=value, partition=number % 4)
+    producer.close()
+
+
+def test_spark_gives_the_rows_of_a_backfill_on_one_machine(deployment: Deployment, tmp_path: Path) -> None:
+    """Also over the rows of a backfill that was killed before its first commit."""
+    deployment.send(troubled_shopping(1_500, 60))
+    send_strays(deployment)
+    folder = archive(deployment, tmp_path / "archive")
+    command = ["backfill", "--from", str(folder), "--json"]
+    backfill(deployment, folder, code=-signal.SIGKILL, FAULT_POINT="update:before", FAULT_CALL="1", FAULT_DELAY_MS="2")
+    ended = run_thalweg(deployment.settings, *command, "--spark", "local[2]")
+    assert ended.returncode == 0, ended.stderr
+    on_spark = json.loads(ended.stdout.splitlines()[-1])
+    name = f"{deployment.settings.keyspace}local"
+    alone = copy.copy(deployment)
+    alone.settings = deployment.settings_with(keyspace=name, group=name, updates_topic=f"{name}.updates")
+    here = json.loads(run_thalweg(alone.settings, *command).stdout.splitlines()[-1])
+    counts = ("events", "already_applied", "rejected", "skipped", "erasures", "dead_letters")
+    assert {name: on_spark[name] for name in counts} == {name: here[name] for name in counts}
+    assert min(here[name] for name in ("events", "already_applied", "rejected", "erasures", "dead_letters")) > 0
+    rows, expected = deployment.stored_users(), alone.stored_users()
+    assert rows.keys() == expected.keys()
+    for user_id, row in rows.items():
+        other = expected[user_id]
+        np.testing.assert_allclose(row.state, other.state, atol=1e-5)
+        np.testing.assert_allclose(row.representation, other.representation, atol=1e-5)
+        for column in ("partition", "offset", "steps", "last_time_ms", "last_item", "recent"):
+            assert getattr(row, column) == getattr(other, column), column
+    updates = {user: update.steps for user, update in deployment.last_updates().items() if update is not None}
+    assert updates == deployment.stored_steps()
+    found = verify(deployment.settings, deployment.bundle, archive=open_reader(str(folder)))
+    assert (found.mismatches, found.unverifiable, found.not_committed) == ([], 0, 0)
+
+    again = run_thalweg(deployment.settings, *command, "--spark", "local[2]")
+    assert json.loads(again.stdout.splitlines()[-1])["events"] == 0, "nothing is left to step"
+    deployment.send(shopping(50, 20, seed=3))
+    archive(deployment, folder)
+    assert "without --spark" in run_thalweg(deployment.settings, *command, "--spark", "local[2]").stderr

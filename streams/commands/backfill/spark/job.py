@@ -41,6 +41,7 @@ class SparkJob:
         with self._errors(), java_for_spark():
             conf = SparkConf().setMaster(master).setAppName("thalweg backfill")
             conf.setIfMissing("spark.ui.enabled", "false").setIfMissing("spark.log.level", "ERROR")
+            conf.setIfMissing("spark.ui.showConsoleProgress", str(sys.stderr.isatty()).lower())
             self._context = SparkContext(conf=conf)
         with self._errors():
             for file in sorted(path for path in bundle.path.iterdir() if path.is_file()):
