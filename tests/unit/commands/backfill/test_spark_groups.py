@@ -17,7 +17,7 @@ from streams.commands.backfill.spark.pieces import Piece, divide, pieces_of
 from streams.engine.arena import StoredUser
 from streams.engine.codec import Outcome, Rejected
 from streams.engine.planning.candidates import Part
-from tests.support.histories import outcomes
+from tests.support.stream.histories import outcomes
 from tests.support.processing import Recurrence, TinyBundle, processor, stored_users
 
 Log = Sequence[Outcome]
