@@ -49,7 +49,7 @@ def check_hand_over(topic: Topic, covered: Mapping[int, Covered], address: str) 
 def check_from_beginning(
     topic: Topic, covered: Mapping[int, Covered], view: EpochView, has_rows: bool, address: str
 ) -> None:
-    """Raises InputError where users may have history besides what the archive covers, or beyond its beginning.
+    """Raises InputError where rows may hold history that the archive lacks, or where a part is committed.
 
     has_rows: the bundle may have rows. Without commits and without history elsewhere, rows are those of an earlier
     backfill of the same history, and are written again.

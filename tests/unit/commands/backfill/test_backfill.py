@@ -26,8 +26,8 @@ from streams.engine.codec import Rejected
 from streams.engine.outputs import OutputEncoder
 from streams.engine.planning.candidates import Erased, Part
 from streams.engine.planning.rows import Rows
-from tests.support.stream.histories import PAGE, Log, outcomes
 from tests.support.processing import ITEMS, WIDTH, Recurrence, TinyBundle, processor, stored_users
+from tests.support.stream.histories import PAGE, Log, outcomes
 
 
 class StoppedError(Exception):

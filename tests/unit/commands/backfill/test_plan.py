@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from streams.broker.topics import Topic
-from streams.commands.backfill.plan import Covered, check_hand_over, passed_offsets, stage
+from streams.commands.backfill.plan import Covered, check_from_beginning, check_hand_over, passed_offsets, stage
 from streams.config.errors import InputError
 from streams.engine.epochs import EpochView
 
@@ -50,6 +50,35 @@ def test_archive_and_topic_join(at: Topic, covered: Covered) -> None:
 def test_records_between_archive_and_topic_are_refused(at: Topic, covered: dict[int, Covered], why: str) -> None:
     with pytest.raises(InputError, match=why):
         check_hand_over(at, covered, "folder")
+
+
+FIRST, SECOND = EpochView(0, frozenset([0])), EpochView(1, frozenset([1]))  # of two incarnations of a topic
+
+
+@pytest.mark.parametrize(
+    ("at", "covered", "view", "has_rows"),
+    [
+        (topic(), Covered(0, 80), FIRST, True),  # the rows of a backfill that was killed
+        (topic(start=20), Covered(20, 80), FIRST, False),
+        (topic(committed=0), Covered(0, 80), SECOND, False),
+    ],
+)
+def test_a_history_is_stepped_from_its_beginning(at: Topic, covered: Covered, view: EpochView, has_rows: bool) -> None:
+    check_from_beginning(at, {0: covered}, view, has_rows, "folder")
+
+
+@pytest.mark.parametrize(
+    ("at", "covered", "view", "why"),
+    [
+        (topic(committed=50), Covered(0, 80), FIRST, "has rows up to offset 50"),
+        (topic(start=20, committed=20), Covered(20, 80), FIRST, "has rows up to offset 20"),
+        (topic(start=20), Covered(20, 80), FIRST, "may hold earlier history"),
+        (topic(), Covered(0, 80), SECOND, "was deleted and made again"),
+    ],
+)
+def test_history_that_only_rows_have_is_refused(at: Topic, covered: Covered, view: EpochView, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        check_from_beginning(at, {0: covered}, view, True, "folder")
 
 
 def test_what_retention_has_deleted_is_not_passed() -> None:

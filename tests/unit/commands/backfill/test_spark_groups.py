@@ -17,8 +17,8 @@ from streams.commands.backfill.spark.pieces import Piece, divide, pieces_of
 from streams.engine.arena import StoredUser
 from streams.engine.codec import Outcome, Rejected
 from streams.engine.planning.candidates import Part
-from tests.support.stream.histories import outcomes
 from tests.support.processing import Recurrence, TinyBundle, processor, stored_users
+from tests.support.stream.histories import outcomes
 
 Log = Sequence[Outcome]
 logs = st.lists(outcomes, max_size=25)
