@@ -25,7 +25,7 @@ from streams.commands.backfill.spark.java import java_for_spark
 from streams.commands.backfill.spark.pieces import Piece, divide, pieces_of
 from streams.config.errors import SparkError
 
-# A task holds one group at a time: about 200 MB of columns, and the group's users.
+# A task holds one group at a time: 0.7 GB at most with 80,000 users (docs/backfill.md#on-spark).
 RECORDS_OF_GROUP = 1_000_000
 GROUPS_OF_TASK_SLOT = 4  # at least, so that the slots of a cluster end at about the same time
 
