@@ -7,7 +7,7 @@ ARGS ?=
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 SYNC := $(UV) sync --frozen --quiet
 RUN := .venv/bin
-EXTRAS := $(foreach name,train serve approximate trace registry msk archive s3 mlflow lineage,--extra $(name))
+EXTRAS := $(foreach name,train serve approximate trace registry msk archive s3 spark mlflow lineage,--extra $(name))
 
 .PHONY: demo help test faults swap bench serve-bench backfill-bench bench-quick unit check gpu-check format bundle sbom clean
 

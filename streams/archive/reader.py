@@ -143,11 +143,7 @@ class ArchiveReader:
             offsets = table.column("offset").to_numpy()
             start = int(np.searchsorted(offsets, first))
             end = len(offsets) if last is None else int(np.searchsorted(offsets, last, side="right"))
-            while start < end:
-                stop = min(start + rows, end)
-                stop = int(np.searchsorted(offsets, offsets[stop - 1], side="right"))
-                yield from table.slice(start, stop - start).combine_chunks().to_batches()
-                start = stop
+            yield from batches_of(table.slice(start, end - start), rows)
 
     def _load(self, partition: int, span: Span, columns: list[str]) -> pa.Table:
         """All rows of a segment, sorted by offset and line. A removal may replace files of the segment meanwhile."""
@@ -164,6 +160,17 @@ class ArchiveReader:
             return table
         keys = [("offset", "ascending"), ("line", "ascending")]
         return table.take(pc.sort_indices(table.select(["offset", "line"]), keys))
+
+
+def batches_of(table: pa.Table, rows: int) -> Iterator[pa.RecordBatch]:
+    """A partition's rows in order, in batches of so many rows. A batch holds more where its last record has more."""
+    offsets = table.column("offset").to_numpy()
+    start, end = 0, len(offsets)
+    while start < end:
+        stop = min(start + rows, end)
+        stop = int(np.searchsorted(offsets, offsets[stop - 1], side="right"))
+        yield from table.slice(start, stop - start).combine_chunks().to_batches()
+        start = stop
 
 
 def read_rows(files: ArchiveFiles, file: SegmentFile, columns: list[str] | None = None) -> pa.Table:

@@ -10,6 +10,7 @@ __all__ = [
     "RegistryError",
     "RightsError",
     "SettingsError",
+    "SparkError",
     "StateFormatError",
     "StoreError",
     "ThalwegError",
@@ -59,6 +60,12 @@ class RegistryError(ThalwegError):
 
 class ArchiveError(ThalwegError):
     """The files of an archive could not be read or written."""
+
+    retryable = True
+
+
+class SparkError(ThalwegError):
+    """Spark could not be started, or a job of Spark failed."""
 
     retryable = True
 

@@ -29,11 +29,13 @@ from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.fields import record_id
 from streams.contracts.representation_updates import RepresentationUpdate
 from streams.demo.worker_process import WorkerProcess
+from streams.engine.arena import StoredUser
 from streams.local import LocalServices
 from streams.store.cql_schema import representations_table
 from streams.store.registry import Registry
 from streams.store.session import Session, connect
 from streams.store.store import open_store
+from streams.store.user_rows import DamagedRow
 
 APPLIED_WITHIN_S = 90.0
 ENDED_WITHIN_S = 120.0
@@ -171,11 +173,17 @@ class Deployment:
 
     def stored_steps(self) -> dict[str, int]:
         """Return the number of steps of each stored row. Fails where a row is damaged."""
+        return {user_id: row.steps for user_id, row in self.stored_users().items()}
+
+    def stored_users(self) -> dict[str, StoredUser]:
+        """Return each stored row. Fails where a row is damaged."""
         store = open_store(self.settings, self.bundle)
         try:
-            return {row.user_id: row.steps for row in store.users.scan()}
+            rows = list(store.users.scan())
         finally:
             store.close()
+        assert not (damaged := [row.why for row in rows if isinstance(row, DamagedRow)]), damaged
+        return {row.user_id: row for row in rows if isinstance(row, StoredUser)}
 
     def damage(self, user_id: str, column: str, value: str) -> None:
         """Damage a column as a faulty disk would. A later write of the worker still replaces it."""

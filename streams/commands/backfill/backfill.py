@@ -7,21 +7,19 @@ their states. While the users of a partition are stored, the next partition is s
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
-from streams.archive.columns import ArchivedRecord
 from streams.archive.reader import ArchiveReader
 from streams.commands.backfill.blocks import History, read_history
 from streams.commands.backfill.plan import Covered
 from streams.commands.backfill.progress import Progress
-from streams.commands.backfill.strays import strays_of
+from streams.commands.backfill.rare import step_rare
 from streams.commands.backfill.users import Users
-from streams.engine.codec import Outcome
-from streams.engine.planning.candidates import Part
 from streams.engine.planning.columns.planner import BlockPlanner
 from streams.engine.planning.columns.stepping import step_lane
 from streams.engine.processor import Graphs, Processor
@@ -81,34 +79,26 @@ class Backfill:
     async def _step(self, history: History) -> None:
         block, progress = history.block, self._progress
         self._sequence += 1
-        progress.rejected += history.rejected
-        progress.skipped += history.skipped
+        progress.add(Progress(rejected=history.rejected, skipped=history.skipped))
         if not len(block):
             return
         await self._users.restore(block.user_ids, block.partition, self._sequence, self.finish)
         planned = await asyncio.to_thread(self._planner.plan, block, self._sequence)
-        progress.events += planned.events
-        progress.already_applied += planned.replayed
+        progress.add(Progress(events=planned.events, already_applied=planned.replayed))
         await self._settle()
         arena, graphs = self._users.arena, self._graphs
         self._stepping = [self._threads.submit(step_lane, planned, lane, arena, graphs) for lane in planned.lanes]
         if len(planned.rare):
-            await self._step_rare(history.block.partition, *history.outcomes(planned.rare))
+            await self._step_rare(history, planned.rare)
 
-    async def _step_rare(self, partition: int, records: Sequence[ArchivedRecord], outcomes: Sequence[Outcome]) -> None:
+    async def _step_rare(self, history: History, rows: NDArray[np.int64]) -> None:
         """Step all records of the block's other users, as a worker does."""
-        progress, arena = self._progress, self._users.arena
-        stepped = self._processor.process([Part(partition, records, outcomes)], self._sequence, evaluate=False)
-        progress.events += len(stepped.applied.event)
-        progress.already_applied += stepped.already_applied
-        progress.erasures += len(stepped.erased)
-        progress.dead_letters += len(stepped.rejected)
-        slots = arena.slots(stepped.rows.select(stepped.updated_rows()).user_id)
-        self._users.unsaved[slots[slots >= 0]] = True
-        if stepped.rejected:
-            await self._users.reject(strays_of(self._topic, partition, stepped.rejected, records, outcomes))
-        if stepped.erased:
-            await self._users.erase(stepped.erased)
+        found = step_rare(self._processor, self._users.unsaved, self._topic, history, rows, self._sequence)
+        self._progress.add(found.counts)
+        if found.rejected:
+            await self._users.writer.reject(found.rejected)
+        if found.erased:
+            await self._users.writer.erase(found.erased)
 
     async def finish(self) -> None:
         """Return when the states in memory are those after the last block, and nothing is being stored."""

@@ -54,10 +54,9 @@ def read_history(
 
     Raises ArchiveError.
     """
-    columns = [*_ALWAYS, *(_COLUMN_OF[name] for name in bundle.features if name in _COLUMN_OF)]
     waiting: list[pa.RecordBatch] = []
     count = 0
-    for batch in reader.read(partition, first, end - 1, rows, columns):
+    for batch in reader.read(partition, first, end - 1, rows, columns_of(bundle)):
         if waiting and count + len(batch) > rows:
             yield make_history(bundle, partition, _joined(waiting), batch.column("offset")[0].as_py())
             waiting, count = [], 0
@@ -65,6 +64,11 @@ def read_history(
         count += len(batch)
     if waiting:
         yield make_history(bundle, partition, _joined(waiting), end)
+
+
+def columns_of(bundle: Bundle) -> list[str]:
+    """The columns of the archive that `make_history` needs."""
+    return [*_ALWAYS, *(_COLUMN_OF[name] for name in bundle.features if name in _COLUMN_OF)]
 
 
 def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:

@@ -97,6 +97,36 @@ def check_beginning(
             )
 
 
+def check_from_beginning(
+    topic: Topic, covered: Mapping[int, Covered], view: EpochView, has_rows: bool, address: str
+) -> None:
+    """Raises InputError where rows may hold history that the archive lacks, or where a part is committed.
+
+    has_rows: the bundle may have rows. Without commits and without history elsewhere, rows are those of an earlier
+    backfill of the same history, and are written again.
+    """
+    instead = "run `thalweg backfill` without --spark, which goes on from the rows"
+    for partition, committed in topic.committed.items():
+        if committed > 0:
+            raise InputError(
+                f"the bundle has rows up to offset {committed} of partition {partition} of {topic.name}, and Spark "
+                f"steps each history from its beginning: {instead}"
+            )
+    if not has_rows:
+        return
+    if view.incarnation > 0:
+        raise InputError(
+            f"the bundle has rows, and {topic.name} was deleted and made again, so the rows may hold history from "
+            f"before: {instead}"
+        )
+    for partition, (first, _) in covered.items():
+        if first > 0:
+            raise InputError(
+                f"the bundle has rows, and archive {address} begins at offset {first} of partition {partition} of "
+                f"{topic.name}, so the rows may hold earlier history: {instead}"
+            )
+
+
 def passed_offsets(topic: Topic, covered: Mapping[int, Covered], position: Mapping[int, int]) -> dict[int, int]:
     """By partition, the offset before which the backfill has nothing left to step.
 

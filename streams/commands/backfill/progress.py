@@ -2,6 +2,8 @@
 
 import msgspec
 
+COUNTS_OF_RECORDS = ("events", "already_applied", "rejected", "skipped", "erasures", "dead_letters")
+
 
 class Progress(msgspec.Struct, kw_only=True):
     """Counts of a backfill."""
@@ -18,3 +20,8 @@ class Progress(msgspec.Struct, kw_only=True):
     elapsed_s: float = 0.0
     events_per_s: float = 0.0
     peak_mb: float = 0.0  # most resident memory of this process
+
+    def add(self, other: "Progress") -> None:
+        """Add the counts of records that another part of the history has."""
+        for name in COUNTS_OF_RECORDS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))

@@ -5,9 +5,9 @@ import contextlib
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError
 
@@ -25,6 +25,7 @@ from streams.commands.backfill.backfill import Backfill
 from streams.commands.backfill.plan import (
     Covered,
     check_beginning,
+    check_from_beginning,
     check_hand_over,
     check_reach,
     covered_by,
@@ -32,6 +33,7 @@ from streams.commands.backfill.plan import (
     stage,
 )
 from streams.commands.backfill.progress import Progress
+from streams.commands.backfill.row_writer import RowWriter
 from streams.commands.backfill.users import Users
 from streams.config.errors import InputError, SettingsError, StoreError
 from streams.config.settings import Settings, setting_label
@@ -43,12 +45,15 @@ from streams.store.cql_schema import HIGHEST_GENERATION
 from streams.store.registration import Registration
 from streams.store.store import Store, open_store
 
+if TYPE_CHECKING:
+    from streams.commands.backfill.spark.groups import Result
 
-def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> Progress:
+
+def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int, spark: str | None = None) -> Progress:
     """Step the history of an archive into the bundle's rows, and commit where the history ends.
 
-    archive: its address. threads: that step. Raises InputError, SettingsError, RightsError, ArchiveError, BrokerError,
-    StoreError.
+    archive: its address. threads: that step. spark: the master of Spark that steps instead of this process. Raises
+    InputError, SettingsError, RightsError, ArchiveError, BrokerError, StoreError, SparkError.
     """
     start_s, progress = time.monotonic(), Progress()
     group_id = settings.consumer_group_id(bundle.bundle_id)
@@ -77,7 +82,9 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int) -> 
         store.registry.claim_updates(settings.updates_topic, None if noise is None else noise.fingerprint)
         store.registry.announce(bundle, settings.updates_topic)
         store.registry.use_mapping(bundle.bundle_id, decoder.name)
-        asyncio.run(_Run(settings, bundle, store, topic, threads, progress).run(reader, covered))
+        run = _Run(settings, bundle, store, topic, progress)
+        steps = run.step(reader, covered, threads) if spark is None else run.step_on_spark(reader, covered, spark)
+        asyncio.run(run.run(steps, covered, archive))
     finally:
         store.close()
     progress.elapsed_s = round(time.monotonic() - start_s, 3)
@@ -98,12 +105,11 @@ def _check_settings(settings: Settings) -> None:
 class _Run:
     """The stages of a backfill: one for each epoch of the topic."""
 
-    def __init__(
-        self, settings: Settings, bundle: Bundle, store: Store, topic: Topic, threads: int, progress: Progress
-    ) -> None:
+    def __init__(self, settings: Settings, bundle: Bundle, store: Store, topic: Topic, progress: Progress) -> None:
         manifest = bundle.manifest
         self._settings = settings
-        self._bundle_id = bundle.bundle_id
+        self._bundle = bundle
+        self._progress = progress
         self._store = store
         self._topic = topic
         self._position = dict(topic.committed)  # by partition, everything before it is stored and committed
@@ -124,44 +130,30 @@ class _Run:
             open_hiding(settings),
             open_update_noise(settings, bundle),
         )
-        arena = Arena(settings.arena_max_users, manifest.state_width, manifest.representation_width)
-        users = Users(arena, store.users, self._publisher, self._encoder, _generation(), _is_fresh(store), progress)
-        self._backfill = Backfill(
-            bundle, Stepper(bundle, on_cpu=True), users, topic.name, self._commit, threads, progress
-        )
+        self._writer = RowWriter(store.users, self._publisher, self._encoder, _generation(), progress)
 
-    async def run(self, reader: ArchiveReader, covered: dict[int, Covered]) -> None:
+    async def run(self, steps: Coroutine[Any, Any, EpochView], covered: Mapping[int, Covered], address: str) -> None:
         """Step everything that the archive covers.
 
-        Raises InputError where an added partition has to be held back, and where retention has deleted records behind
-        the archive meanwhile.
+        steps: of `step` or `step_on_spark`. address: of the archive. Raises InputError where an added partition has to
+        be held back, and where retention has deleted records behind the archive meanwhile.
         """
         topic = self._topic
         asyncio.get_running_loop().set_exception_handler(_report_fault)
         try:
-            await self._publisher.start()
-            await self._publisher.own(range(topic.partitions))  # fences another backfill of the group
-            while True:
-                view = await asyncio.to_thread(self._view, covered)
-                await self._store.erasures.load(range(topic.partitions), self._position, view.comparable)
-                stages = stage(topic.partitions, covered, self._position, view)
-                if not stages:
-                    break
-                for partition, offsets in stages.items():
-                    await self._backfill.run(reader, partition, offsets)
-                await self._backfill.finish()
-                if view.held:
-                    self._backfill.begin_epoch()
+            with contextlib.closing(steps):
+                await self._publisher.start()
+                await self._publisher.own(range(topic.partitions))  # fences another backfill of the group
+                view = await steps
             if view.held:
                 raise InputError(
                     f"partitions {sorted(view.held)} of {topic.name} were added and may not be read yet; everything "
                     "else is stored, so start the workers of the bundle"
                 )
-            await asyncio.to_thread(self._check_reach, covered, reader.files.address)
-            await asyncio.to_thread(self._store.registry.end_backfill, self._bundle_id)
+            await asyncio.to_thread(self._check_reach, covered, address)
+            await asyncio.to_thread(self._store.registry.end_backfill, self._bundle.bundle_id)
             await self._registration.run()
         finally:
-            self._backfill.close()
             self._offsets.close()
             await self._publisher.stop()
 
@@ -170,18 +162,93 @@ class _Run:
         topic = describe_topic(self._settings, self._topic.name, self._group_id)
         check_reach(topic, covered, address)
 
-    def _view(self, covered: Mapping[int, Covered]) -> EpochView:
-        """The epoch from now on. The rows and the outputs name it."""
+    async def step(self, reader: ArchiveReader, covered: Mapping[int, Covered], threads: int) -> EpochView:
+        """Step one epoch after the other in this process, and return the last one."""
+        topic, bundle, manifest = self._topic, self._bundle, self._bundle.manifest
+        arena = Arena(self._settings.arena_max_users, manifest.state_width, manifest.representation_width)
+        users = Users(arena, self._writer, _is_fresh(self._store))
+        stepper = Stepper(bundle, on_cpu=True)
+        backfill = Backfill(bundle, stepper, users, topic.name, self._commit, threads, self._progress)
+        with contextlib.closing(backfill):
+            while True:
+                view = await asyncio.to_thread(self._view, covered, self._position)
+                self._use(view)
+                await self._store.erasures.load(range(topic.partitions), self._position, view.comparable)
+                stages = stage(topic.partitions, covered, self._position, view)
+                if not stages:
+                    return view
+                for partition, offsets in stages.items():
+                    await backfill.run(reader, partition, offsets)
+                await backfill.finish()
+                if view.held:
+                    backfill.begin_epoch()
+
+    async def step_on_spark(self, reader: ArchiveReader, covered: Mapping[int, Covered], master: str) -> EpochView:
+        """Step all epochs on Spark, write what they give one after the other, and commit the end of the archive.
+
+        Returns the last epoch. A run that is killed before the commit is begun anew.
+        """
+        from streams.commands.backfill.spark.job import SparkJob  # loads pyspark, which is an extra
+
         topic = self._topic
-        passed = passed_offsets(topic, covered, self._position)
-        view = self._store.registry.view(topic.name, topic.topic_id, topic.partitions, passed)
+        views, stages, end = await asyncio.to_thread(self._all_stages, covered)
+        if not stages:
+            return views[-1]
+        has_rows = not await asyncio.to_thread(_is_fresh, self._store)
+        check_from_beginning(topic, covered, views[-1], has_rows, reader.files.address)
+        await self._store.erasures.load(range(topic.partitions), self._position, views[-1].comparable)
+        with contextlib.closing(await asyncio.to_thread(SparkJob, master, self._bundle)) as job:
+            await asyncio.to_thread(job.step, reader, topic.name, stages)
+            for number in range(len(stages)):
+                self._use(views[number])
+                results = job.results(number)
+                while (result := await asyncio.to_thread(next, results, None)) is not None:
+                    await self._write(result)
+        await self._commit(end)
+        self._progress.commits += 1
+        return views[-1]
+
+    def _all_stages(
+        self, covered: Mapping[int, Covered]
+    ) -> tuple[list[EpochView], list[dict[int, Covered]], dict[int, int]]:
+        """The epochs, what to step in each of them but for the last, and where the partitions end afterwards."""
+        position = dict(self._position)
+        views: list[EpochView] = []
+        stages: list[dict[int, Covered]] = []
+        while True:
+            views.append(self._view(covered, position))
+            found = stage(self._topic.partitions, covered, position, views[-1])
+            if not found:
+                return views, stages, {p: position[p] for of_stage in stages for p in of_stage}
+            stages.append(found)
+            position |= {partition: offsets.end for partition, offsets in found.items()}
+
+    async def _write(self, result: "Result") -> None:
+        """Write what a stage does to some users. Their erasures come before the rows that follow."""
+        self._progress.add(result.counts)
+        if result.rejected:
+            await self._writer.reject(result.rejected)
+        if result.erased:
+            await self._writer.erase(result.erased)
+        if len(result.rows):
+            rows = (result.rows, result.state, result.representation)
+            await self._writer.store(*rows)
+            await self._writer.update(*rows)
+
+    def _view(self, covered: Mapping[int, Covered], position: Mapping[int, int]) -> EpochView:
+        """The epoch when everything before this position is stepped."""
+        topic = self._topic
+        passed = passed_offsets(topic, covered, position)
+        return self._store.registry.view(topic.name, topic.topic_id, topic.partitions, passed)
+
+    def _use(self, view: EpochView) -> None:
+        """Name this epoch in rows and outputs from now on."""
         self._store.users.use_epoch(view)
         self._encoder.use_epoch(view)
-        return view
 
     async def _commit(self, offsets: Mapping[int, int]) -> None:
         # A backfill is no member of the group, so `thalweg retire` does not see that it runs.
-        registry, bundle_id = self._store.registry, self._bundle_id
+        registry, bundle_id = self._store.registry, self._bundle.bundle_id
         await asyncio.to_thread(registry.check_serves, bundle_id)
         for partition in offsets.keys() - self._position.keys():  # A commit alone does not say how the group began.
             await asyncio.to_thread(registry.enter_backfilled, bundle_id, partition)

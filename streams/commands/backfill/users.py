@@ -1,82 +1,29 @@
 """The users of a backfill: restored from their rows, stepped in memory, and written back."""
 
 import asyncio
-import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import repeat
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.broker.publisher import UpdatesByPartition, by_partition
-from streams.commands.backfill.progress import Progress
-from streams.commands.backfill.strays import Stray
+from streams.commands.backfill.row_writer import RowWriter
 from streams.config.errors import SettingsError, StoreError
-from streams.engine.arena import Arena, StoredUser
-from streams.engine.carried_headers import NO_HEADERS
-from streams.engine.codec import Rejected
-from streams.engine.outputs import Letter, OutputEncoder
-from streams.engine.planning.candidates import Erased
+from streams.engine.arena import Arena
 from streams.engine.planning.rows import Rows
-from streams.store.user_rows import DamagedRow, Requests
-
-logger = logging.getLogger(__name__)
+from streams.store.user_rows import DamagedRow
 
 SAVED_AT_ONCE = 8_192  # users whose rows and updates are encoded at once, about 30 MB
 
 
-class RowStore(Protocol):
-    """The part of `UserRows` that a backfill calls."""
-
-    async def read(self, user_ids: Sequence[str]) -> list[StoredUser | DamagedRow]: ...
-
-    def encode(
-        self,
-        rows: Rows,
-        state: NDArray[np.float32],
-        representation: NDArray[np.float32],
-        generation_id: int,
-        now_ms: int,
-    ) -> Requests: ...
-
-    async def write(self, requests: Requests) -> None: ...
-
-    async def erase(self, erased: Sequence[Erased], generation_id: int) -> None: ...
-
-
-class OutputWriter(Protocol):
-    """The part of `Publisher` that a backfill calls."""
-
-    async def publish(self, evaluations: list[tuple[int, object]], dead_letters: Sequence[Letter]) -> None: ...
-
-    async def update(self, updates: UpdatesByPartition) -> None: ...
-
-
 class Users:
-    """The users in memory, and their rows. The order of confirmations is that of a worker: letters, rows, updates."""
+    """The users in memory, and their rows."""
 
-    def __init__(
-        self,
-        arena: Arena,
-        rows: RowStore,
-        publisher: OutputWriter,
-        encoder: OutputEncoder,
-        generation_id: int,
-        is_fresh: bool,
-        progress: Progress,
-    ) -> None:
-        """generation_id: of the rows' write timestamps. is_fresh: the bundle has no row yet, so a user who was never
-        evicted has none."""
+    def __init__(self, arena: Arena, writer: RowWriter, is_fresh: bool) -> None:
+        """is_fresh: the bundle has no row yet, so a user who was never evicted has none."""
         self.arena = arena
         self.unsaved = np.zeros(arena.capacity, np.bool_)  # the slots whose stored row is older, or is missing
-        self._rows = rows
-        self._publisher = publisher
-        self._encoder = encoder
-        self._generation_id = generation_id
+        self.writer = writer
         self._is_fresh = is_fresh
-        self._progress = progress
 
     async def restore(
         self, user_ids: Sequence[str], partition: int, sequence: int, settle: Callable[[], Awaitable[None]]
@@ -104,21 +51,11 @@ class Users:
         if self._is_fresh:
             wanted = [user for user in missing if arena.was_evicted(user)] if arena.has_evicted else []
         stored = []
-        for row in await self._rows.read(wanted) if wanted else ():
+        for row in await self.writer.rows.read(wanted) if wanted else ():
             if isinstance(row, DamagedRow):
                 raise StoreError(f"{row.why}; delete the row, or run the backfill in a new keyspace")
             stored.append(row)
         arena.insert(stored, partition, sequence)
-
-    async def erase(self, erased: Sequence[Erased]) -> None:
-        """Delete the rows of erased users, and tell readers."""
-        await self._publisher.publish([], list(self._encoder.letters([], erased)))
-        await self._rows.erase(erased, self._generation_id)
-        await self._publisher.update(by_partition(self._encoder.tombstones(erased), repeat(NO_HEADERS)))
-
-    async def reject(self, rejected: Sequence[tuple[Stray, Rejected]]) -> None:
-        """Publish the dead letter of each of these records."""
-        await self._publisher.publish([], list(self._encoder.letters_without_original(rejected)))
 
     def unsaved_slots(self) -> NDArray[np.int64]:
         """The slots of the users who have changed since their row was written."""
@@ -132,13 +69,10 @@ class Users:
             user_ids = self.arena.users_at(part)
             rows = Rows.from_arena(user_ids, len(user_ids), self.arena)
             state, representation = self.arena.state[part], self.arena.representation[part]
-            now_ms = int(time.time() * 1000)
-            await self._rows.write(self._rows.encode(rows, state, representation, self._generation_id, now_ms))
-            updates = by_partition(self._encoder.updates_of(rows, state, representation), repeat(NO_HEADERS))
+            await self.writer.store(rows, state, representation)
             if updating is not None:
                 await updating
-            updating = asyncio.create_task(self._publisher.update(updates))
-            self._progress.rows += len(part)
+            updating = asyncio.create_task(self.writer.update(rows, state, representation))
         if updating is not None:
             await updating
         self.unsaved[slots] = False

@@ -1,14 +1,25 @@
 """`thalweg backfill` on a real Kafka and Cassandra: an archive becomes rows, and workers go on behind it."""
 
+import copy
 import json
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+import numpy as np
+from kafka import KafkaProducer
+
+from export.runtime.bundle import Bundle
 from streams.archive.opening import open_reader
-from streams.broker.topics import describe_topic
+from streams.broker.topics import broker_admin, describe_topic
 from streams.commands.verify.verification import verify
+from streams.contracts.representation_updates import RepresentationUpdate
+from streams.engine.epochs import Epoch
+from streams.local import LocalServices
+from streams.store.store import open_store
 from tests.support.deployment import (
     ENDED_WITHIN_S,
     Deployment,
@@ -80,3 +91,70 @@ def test_a_backfill_is_refused_where_it_would_lose_records(deployment: Deploymen
     deployment.cut_topic()
     assert "a backfill has nothing to do" in run_thalweg(deployment.settings, *command).stderr
     assert open_reader(str(folder)).partitions
+
+
+def send_strays(deployment: Deployment, partitions: int, seed: int) -> None:
+    """Send events of few users to every partition, so that most of the events are in a wrong one."""
+    producer = KafkaProducer(bootstrap_servers=deployment.settings.broker)
+    for number, (key, value) in enumerate(shopping(60, 30, seed=seed)):
+        producer.send(deployment.settings.behavior_topic, key=key, value=value, partition=number % partitions)
+    producer.close()
+
+
+def add_partitions(deployments: Sequence[Deployment], partitions: int) -> None:
+    """Add partitions to the topic, and enter the epoch for each keyspace, as a worker does that sees the growth."""
+    settings = deployments[0].settings
+    before = describe_topic(settings, settings.behavior_topic)
+    with broker_admin(settings) as admin:
+        admin.create_partitions({before.name: partitions})
+    for deployment in deployments:
+        store = open_store(deployment.settings, deployment.bundle)
+        store.registry.view(before.name, before.topic_id, before.partitions, {})
+        barrier = tuple(before.stable_offsets[p] for p in range(before.partitions))
+        store.registry.begin_epoch(before.name, Epoch(1, before.topic_id, partitions, barrier))
+        store.close()
+
+
+def test_spark_gives_the_rows_of_a_backfill_on_one_machine(
+    services: LocalServices, bundle: Bundle, tmp_path: Path
+) -> None:
+    """Also where partitions were added, and over the rows of a backfill that was killed before its first commit."""
+    deployment = Deployment(services, bundle, tmp_path, partitions=2)
+    name = f"{deployment.settings.keyspace}local"
+    alone = copy.copy(deployment)
+    alone.settings = deployment.settings_with(keyspace=name, group=name, updates_topic=f"{name}.updates")
+    deployment.send(troubled_shopping(1_000, 60))
+    send_strays(deployment, 2, seed=2)
+    add_partitions([deployment, alone], 4)
+    deployment.send(troubled_shopping(1_000, 60, seed=1))
+    send_strays(deployment, 4, seed=3)
+    folder = archive(deployment, tmp_path / "archive")
+    command = ["backfill", "--from", str(folder), "--json"]
+    backfill(deployment, folder, code=-signal.SIGKILL, FAULT_POINT="update:before", FAULT_CALL="1", FAULT_DELAY_MS="2")
+    quick = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}  # halves the CPU time of so short a job
+    ended = run_thalweg(deployment.settings, *command, "--spark", "local[2]", **quick)
+    assert ended.returncode == 0, ended.stderr
+    on_spark = json.loads(ended.stdout.splitlines()[-1])
+    here = json.loads(run_thalweg(alone.settings, *command).stdout.splitlines()[-1])
+    counts = ("events", "already_applied", "rejected", "skipped", "erasures", "dead_letters")
+    assert {name: on_spark[name] for name in counts} == {name: here[name] for name in counts}
+    assert min(here[name] for name in ("events", "already_applied", "rejected", "erasures", "dead_letters")) > 0
+    rows, expected = deployment.stored_users(), alone.stored_users()
+    assert rows.keys() == expected.keys()
+    updates = {(r.partition, r.key): r.value for r in deployment.records(deployment.updates_topic())}
+    for user_id, row in rows.items():
+        other = expected[user_id]
+        np.testing.assert_allclose(row.state, other.state, atol=1e-5)
+        np.testing.assert_allclose(row.representation, other.representation, atol=1e-5)
+        for column in ("partition", "offset", "steps", "last_time_ms", "last_item", "recent"):
+            assert getattr(row, column) == getattr(other, column), column
+        update = updates[row.partition, f"{bundle.bundle_id}/{user_id}".encode()]
+        assert msgspec.json.decode(update, type=RepresentationUpdate).steps == row.steps
+    found = verify(deployment.settings, deployment.bundle, archive=open_reader(str(folder)))
+    assert (found.mismatches, found.unverifiable, found.not_committed) == ([], 0, 0)
+
+    again = run_thalweg(deployment.settings, *command, "--spark", "local[2]")
+    assert json.loads(again.stdout.splitlines()[-1])["events"] == 0, "nothing is left to step"
+    deployment.send(shopping(50, 20, seed=4))
+    archive(deployment, folder)
+    assert "without --spark" in run_thalweg(deployment.settings, *command, "--spark", "local[2]").stderr

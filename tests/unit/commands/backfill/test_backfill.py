@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from encoder.data.events import BehaviorEvent
 from streams.archive.columns import ArchivedRecord, to_batch
 from streams.commands.backfill import backfill
 from streams.commands.backfill.backfill import Backfill
 from streams.commands.backfill.plan import Covered
 from streams.commands.backfill.progress import Progress
+from streams.commands.backfill.row_writer import RowWriter
 from streams.commands.backfill.strays import strays_of
 from streams.commands.backfill.users import Users
 from streams.commands.dead_letters.erasures import possible_user_ids
@@ -35,13 +35,12 @@ from streams.contracts.privacy.hidden_letters import Hiding
 from streams.contracts.privacy.pseudonyms import Pseudonyms
 from streams.contracts.representation_updates import RepresentationUpdate
 from streams.engine.arena import Arena, StoredUser
-from streams.engine.codec import Erasure, Outcome, Rejected, Several, Skipped
+from streams.engine.codec import Rejected
 from streams.engine.outputs import OutputEncoder
 from streams.engine.planning.candidates import Erased, Part
 from streams.engine.planning.rows import Rows
 from tests.support.processing import ITEMS, WIDTH, Recurrence, TinyBundle, processor, stored_users
-
-Log = list[Outcome]
+from tests.support.stream.histories import PAGE, Log, event, outcomes
 
 
 class StoppedError(Exception):
@@ -118,7 +117,7 @@ class Archive:
 def run(cluster: Cluster, logs: Sequence[Log], capacity: int, is_fresh: bool = False) -> Progress:
     """Run a backfill to its end, from the offsets that are committed. Raises StoppedError."""
     progress, encoder = Progress(), OutputEncoder("events", "gru-1", ITEMS, places=0, share=1)
-    users = Users(Arena(capacity, WIDTH, WIDTH), cluster, cluster, encoder, 1, is_fresh, progress)
+    users = Users(Arena(capacity, WIDTH, WIDTH), RowWriter(cluster, cluster, encoder, 1, progress), is_fresh)
     filling = Backfill(TinyBundle(), Recurrence(), users, "events", cluster.commit, 2, progress)
 
     async def step() -> None:
@@ -143,36 +142,6 @@ def _small_blocks() -> Iterator[None]:
         yield
 
 
-def event(user: str, item: str, number: int, time_ms: int, action: str) -> BehaviorEvent:
-    return BehaviorEvent(event_id=f"e{number}", user_id=user, item_id=item, action=action, event_time_ms=time_ms)
-
-
-PAGE = Skipped("action", "page")
-users = st.sampled_from(["a", "b", "c", "d", "e"])
-single = st.builds(
-    event,
-    users,
-    st.sampled_from(["i1", "i2", "i3", "unknown"]),
-    st.integers(0, 30),  # few ids, so that some occur twice
-    st.integers(0, 10**6),  # times go back too
-    st.sampled_from(["view", "purchase", "wave"]),
-)
-
-
-def several(user: str, events: list[BehaviorEvent]) -> Several:
-    own = tuple(msgspec.structs.replace(one, user_id=user) for one in events)
-    return Several(own[0].event_id, user, own)
-
-
-outcomes = st.one_of(
-    single,
-    single,
-    single,
-    st.builds(several, users, st.lists(single, min_size=2, max_size=4)),
-    st.builds(Erasure, users),
-    st.just(Rejected("no JSON", "value")),
-    st.just(PAGE),
-)
 # Write timestamps compare offsets alone, so records of the second partition have higher offsets.
 histories = st.tuples(
     st.lists(outcomes, max_size=40), st.lists(outcomes, max_size=10).map(lambda log: [*[PAGE] * 40, *log])
@@ -243,9 +212,8 @@ def test_the_letter_of_a_stray_is_under_the_archives_id_and_cannot_be_sent_again
 
 
 def test_users_who_do_not_fit_into_memory_are_named() -> None:
-    users = Users(
-        Arena(3, WIDTH, WIDTH), Cluster(), Cluster(), OutputEncoder("events", "gru-1", 5, 0, 1), 1, True, Progress()
-    )
+    encoder = OutputEncoder("events", "gru-1", 5, 0, 1)
+    users = Users(Arena(3, WIDTH, WIDTH), RowWriter(Cluster(), Cluster(), encoder, 1, Progress()), is_fresh=True)
 
     async def settle() -> None:
         raise AssertionError("no user can be dropped")

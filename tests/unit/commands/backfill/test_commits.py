@@ -17,7 +17,7 @@ def test_a_backfill_of_a_bundle_that_is_being_retired_commits_nothing() -> None:
         raise SettingsError(f"bundle {bundle_id} was retired")
 
     run: Any = SimpleNamespace(
-        _bundle_id="gru-1",
+        _bundle=SimpleNamespace(bundle_id="gru-1"),
         _store=SimpleNamespace(registry=SimpleNamespace(check_serves=check_serves)),
         _offsets=SimpleNamespace(commit=committed.append),
         _position={},
@@ -34,7 +34,7 @@ def test_the_first_commit_of_a_partition_enters_that_its_history_was_backfilled(
 
     registry = SimpleNamespace(check_serves=lambda _: None, enter_backfilled=lambda *given: done.append(given))
     run: Any = SimpleNamespace(
-        _bundle_id="gru-1",
+        _bundle=SimpleNamespace(bundle_id="gru-1"),
         _store=SimpleNamespace(registry=registry, erasures=SimpleNamespace(drop_passed=drop_passed)),
         _offsets=SimpleNamespace(commit=done.append),
         _position={0: 5},  # of an earlier run

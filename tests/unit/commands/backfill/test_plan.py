@@ -6,7 +6,14 @@ import msgspec
 import pytest
 
 from streams.broker.topics import Topic
-from streams.commands.backfill.plan import Covered, check_beginning, check_hand_over, passed_offsets, stage
+from streams.commands.backfill.plan import (
+    Covered,
+    check_beginning,
+    check_from_beginning,
+    check_hand_over,
+    passed_offsets,
+    stage,
+)
 from streams.config.errors import InputError
 from streams.engine.epochs import EpochView
 
@@ -75,6 +82,35 @@ def test_a_group_that_began_without_the_archive_on_a_cut_topic_is_refused(commit
 def test_a_group_has_the_whole_history_where_the_topic_has_its_beginning() -> None:
     check_beginning(topic(start=20, committed=50), {0: Covered(20, 80)}, [], "folder", "thalweg-gru")
     check_beginning(topic(start=20), {0: Covered(0, 80)}, [], "folder", "thalweg-gru")
+
+
+FIRST, SECOND = EpochView(0, frozenset([0])), EpochView(1, frozenset([1]))  # of two incarnations of a topic
+
+
+@pytest.mark.parametrize(
+    ("at", "covered", "view", "has_rows"),
+    [
+        (topic(), Covered(0, 80), FIRST, True),  # the rows of a backfill that was killed
+        (topic(start=20), Covered(20, 80), FIRST, False),
+        (topic(committed=0), Covered(0, 80), SECOND, False),
+    ],
+)
+def test_a_history_is_stepped_from_its_beginning(at: Topic, covered: Covered, view: EpochView, has_rows: bool) -> None:
+    check_from_beginning(at, {0: covered}, view, has_rows, "folder")
+
+
+@pytest.mark.parametrize(
+    ("at", "covered", "view", "why"),
+    [
+        (topic(committed=50), Covered(0, 80), FIRST, "has rows up to offset 50"),
+        (topic(start=20, committed=20), Covered(20, 80), FIRST, "has rows up to offset 20"),
+        (topic(start=20), Covered(20, 80), FIRST, "may hold earlier history"),
+        (topic(), Covered(0, 80), SECOND, "was deleted and made again"),
+    ],
+)
+def test_history_that_only_rows_have_is_refused(at: Topic, covered: Covered, view: EpochView, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        check_from_beginning(at, {0: covered}, view, True, "folder")
 
 
 def test_what_retention_has_deleted_is_not_passed() -> None:

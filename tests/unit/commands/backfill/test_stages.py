@@ -75,19 +75,22 @@ def test_retention_that_has_passed_the_archive_meanwhile_is_an_error(
 ) -> None:
     """Workers would begin at the topic's first record, without the records between. The bundle stays inactive."""
     write_segment(tmp_path, 0, 0, [0] * 10)
-    reader = ArchiveReader.open(str(tmp_path))
     registration, other = mock.AsyncMock(), mock.AsyncMock()
     run = stages._Run.__new__(stages._Run)
     run._settings, run._topic, run._position, run._group_id = Settings(), topic(0, 20, 10), {0: 10}, "group"
-    run._publisher = run._backfill = run._offsets = other
-    run._backfill.close = run._offsets.close = mock.Mock()
+    run._publisher = run._offsets = other
+    run._offsets.close = mock.Mock()
     run._registration = registration
-    run._store, run._bundle_id = mock.Mock(erasures=other), "gru-1"
-    monkeypatch.setattr(run, "_view", lambda _: EpochView(0, frozenset([0])))
+    run._store, run._bundle = mock.Mock(erasures=other), SimpleNamespace(bundle_id="gru-1")
+    covered = covered_by(ArchiveReader.open(str(tmp_path)))
+
+    async def steps() -> EpochView:
+        return EpochView(0, frozenset([0]))
+
     monkeypatch.setattr(stages, "describe_topic", lambda *_: topic(13, 20, 10))
     with pytest.raises(InputError, match="the records from offset 10 to 12 are in neither"):
-        asyncio.run(run.run(reader, {0: Covered(0, 10)}))
+        asyncio.run(run.run(steps(), covered, "folder"))
     registration.run.assert_not_called()
     monkeypatch.setattr(stages, "describe_topic", lambda *_: topic(10, 20, 10))
-    asyncio.run(run.run(reader, {0: Covered(0, 10)}))
+    asyncio.run(run.run(steps(), covered, "folder"))
     registration.run.assert_called_once_with()
