@@ -105,10 +105,10 @@ def text_or_base64(value: bytes | None) -> Any:
         return {"base64": base64.b64encode(value).decode()}
 
 
-def held_record(record: Any, kind: str, decoded: Any = None, certain: bool = True) -> HeldRecord:
-    """A record of aiokafka as a part of the document."""
+def held_record(record: Any, kind: str, decoded: Any = None, certain: bool = True, topic: str = "") -> HeldRecord:
+    """A record of aiokafka as a part of the document. topic: of a decrypted dead letter, which has none."""
     return HeldRecord(
-        topic=record.topic,
+        topic=topic or record.topic,
         partition=record.partition,
         offset=record.offset,
         timestamp_ms=record.timestamp,

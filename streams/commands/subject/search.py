@@ -133,7 +133,7 @@ class TopicSearch:
                     yield held_record(record, "erasure marker")
             elif record.key == self._stored_key or self._key in users.of(record):
                 is_key = record.key in (self._key, self._stored_key)
-                yield held_record(record, "dead letter", certain=is_key)
+                yield held_record(record, "dead letter", certain=is_key, topic=self._settings.dead_letter_topic)
 
 
 def _not_read(topic: Topic, ranges: Mapping[int, tuple[int, int]]) -> Iterator[NotLookedAt]:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import msgspec
 import numpy as np
 
+from streams.commands.dead_letters.originals import LetterRecord
 from streams.commands.subject.report import NotLookedAt, SubjectReport, held_record, readable_row
 
 ROW = {
@@ -40,6 +41,12 @@ def test_bytes_that_are_no_text_stay_bytes() -> None:
     found = held_record(record, "dead letter", certain=False)
     assert (found.key, found.value, found.headers) == ("ann", {"base64": "/w=="}, [("h", None)])
     assert not found.certain
+
+
+def test_a_decrypted_dead_letter_is_shown_with_its_topic() -> None:
+    letter = LetterRecord(1, 2, 3, b"ann", b"no JSON", [("h", None)])
+    found = held_record(letter, "dead letter", topic="events.dlq")
+    assert (found.topic, found.key, found.value, found.offset) == ("events.dlq", "ann", "no JSON", 2)
 
 
 def test_only_what_could_have_been_read_makes_a_report_incomplete() -> None:
