@@ -119,7 +119,7 @@ def test_an_index_that_was_long_away_forgets_users_whose_tombstones_are_gone(
     served: tuple[Deployment, Server],
 ) -> None:
     deployment, server = served
-    follower = LookalikeFollower(deployment.settings, [deployment.bundle])
+    follower = LookalikeFollower(deployment.settings, [deployment.bundle], lambda _: deployment.settings.updates_topic)
     index = follower.indexes[deployment.bundle.bundle_id]
 
     async def follow() -> None:

@@ -71,7 +71,7 @@ def test_a_failed_run_is_continued_and_a_second_run_waits(loop: Loop) -> None:
     broken = ("--", "--width", "eight")
     failed = loop.run("--no-backfill", training=broken)
     assert failed.returncode == FAILED
-    assert "invalid" in failed.stdout
+    assert "'eight' is not a whole number" in failed.stdout
     assert "train ended with exit code 2" in failed.stdout
     run, report = loop.latest()
     assert report.status == "failed"
