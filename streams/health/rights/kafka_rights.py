@@ -128,7 +128,7 @@ def _worker(settings: Settings) -> list[KafkaRight]:
         _groups(settings, "Read"),
         KafkaRight("transactional-id", group_prefix(settings), "Write", is_prefix=True),
         *_topics("DescribeConfigs", *checked, use=CHECK_OF_SETTINGS),
-        *_topics("Read", settings.updates_topic, use=EXPIRY),
+        *(_topics("Read", settings.updates_topic, use=EXPIRY) if settings.user_ttl_days is not None else ()),
     ]
 
 

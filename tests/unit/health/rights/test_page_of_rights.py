@@ -43,6 +43,6 @@ def rights_on_page(role: Role) -> set[str]:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_page_has_exactly_the_rights_of_the_program(role: Role) -> None:
-    settings = Settings()
+    settings = Settings(user_ttl_days=30)
     rights = [*kafka_rights(settings, role), *cassandra_rights(settings.keyspace, role, WIDTH)]
     assert rights_on_page(role) == {str(right) for right in rights}
