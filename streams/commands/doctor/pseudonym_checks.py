@@ -4,19 +4,22 @@ from collections.abc import Iterator
 
 from streams.broker.decoding.pseudonym_key import open_pseudonyms
 from streams.commands.doctor.finding import Finding
-from streams.config.errors import SettingsError
+from streams.config.errors import SettingsError, StoreError
 from streams.config.settings import Settings
 from streams.store.bundles.held_rows import HeldRows
 from streams.store.session import Session
 
 
 def check_pseudonyms(session: Session, settings: Settings) -> Iterator[Finding]:
-    """Yields nothing where neither the settings nor the keyspace have a key. Raises StoreError."""
+    """Yields nothing where neither the settings nor the keyspace have a key."""
     try:
         pseudonyms = open_pseudonyms(settings)
         HeldRows(session, settings.keyspace).check_key(None if pseudonyms is None else pseudonyms.fingerprint)
     except SettingsError as error:
         yield Finding("failed", "pseudonyms", str(error))
+        return
+    except StoreError as error:  # The user may not read the table of the key, and the other checks go on.
+        yield Finding("note", "pseudonyms", f"the key of the keyspace is not compared: {error}")
         return
     if pseudonyms is not None:
         detail = f"user ids are hashed with the key of the fingerprint {pseudonyms.fingerprint}"
