@@ -130,13 +130,13 @@ def _compare_columns(
     if existing is None:
         return Finding("note", "schema", f"{table} does not exist yet: the first worker creates it")
     added = expected.keys() & set(later) - existing.keys()
+    for name, kind in expected.items():
+        if existing.get(name) != kind and name not in added:
+            detail = f"{table}: column {name} is {existing.get(name) or 'missing'}, expected {kind}"
+            return Finding("failed", "schema", detail, "name a keyspace that only Thalweg uses: THALWEG_KEYSPACE")
     if added:
         detail = f"{table} has no column {' and '.join(sorted(added))} yet: the first worker adds them"
         return Finding("note", "schema", detail)
-    for name, kind in expected.items():
-        if existing.get(name) != kind:
-            detail = f"{table}: column {name} is {existing.get(name) or 'missing'}, expected {kind}"
-            return Finding("failed", "schema", detail, "name a keyspace that only Thalweg uses: THALWEG_KEYSPACE")
     return Finding("ok", "schema", f"{table}: {len(expected)} columns")
 
 
