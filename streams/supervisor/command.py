@@ -61,7 +61,8 @@ def run_workers(settings: Settings, log_level: str, processes: int) -> int:
     count = automatic_count(settings) if processes == AUTO else processes
     if count > 1:
         # A link may name another bundle by the time at which a process is started again.
-        settings = msgspec.structs.replace(settings, bundle=os.path.realpath(str(settings.bundle)))
+        if settings.bundle is not None:
+            settings = msgspec.structs.replace(settings, bundle=os.path.realpath(settings.bundle))
         return asyncio.run(_supervise(settings, log_level, count))
     from streams.worker.command import run as run_worker
 
