@@ -38,9 +38,11 @@ def arm(point: str, call: int) -> None:
         count += 1
         return count == call
 
-    def wrap(original: Callable[..., Any], name: str | None = None) -> Callable[..., Any]:
+    def wrap(original: Callable[..., Any], only: str) -> Callable[..., Any]:
+        """only: the step of every call; empty where the path of the call tells the step."""
+
         def wrapped(self: Any, path: Any, data: Any) -> Any:
-            if (name or path.partition("/")[0]) != step or not is_due():
+            if (only or path.partition("/")[0]) != step or not is_due():
                 return original(self, path, data)
             if where == "during":
                 part: Path = self._write_part(path, data)
@@ -51,10 +53,9 @@ def arm(point: str, call: int) -> None:
 
         return wrapped
 
-    for owner in (LocalFiles, ObjectFiles):
-        for name in ("write", "create"):
-            setattr(owner, name, wrap(getattr(owner, name)))
-    SegmentWriter.add = wrap(SegmentWriter.add, "read")  # type: ignore[method-assign]
+    calls = [(owner, name, "") for owner in (LocalFiles, ObjectFiles) for name in ("write", "create")]
+    for owner, name, only in [*calls, (SegmentWriter, "add", "read")]:
+        setattr(owner, name, wrap(getattr(owner, name), only))
 
 
 def run_forked(fault: str) -> int:
