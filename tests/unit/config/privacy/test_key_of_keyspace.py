@@ -6,25 +6,9 @@ import pytest
 
 from streams.config.errors import SettingsError
 from streams.store.registry import Registry
+from tests.support.stream.bound_keyspace import BoundKeyspace
 
 FIRST, SECOND = "00112233aabbccdd", "ffeeddcc99887766"
-
-
-class Keyspace:
-    """The tables `behavior_topic` and `bundles` of a keyspace, for the statements of the registry."""
-
-    def __init__(self, *bundle_ids: str) -> None:
-        self.bound: dict[str, str] = {}
-        self._bundle_ids = bundle_ids
-
-    def execute(self, _: str, query: str, values: Any = ()) -> list[tuple[str]]:
-        if "INSERT INTO k.behavior_topic" in query:
-            assert query.endswith("IF NOT EXISTS")
-            self.bound.setdefault(values[0], values[1])
-            return []
-        if "FROM k.behavior_topic" in query:
-            return [(self.bound[values[0]],)] if values[0] in self.bound else []
-        return [(bundle_id,) for bundle_id in self._bundle_ids] if "k.bundles" in query else []
 
 
 def claim(keyspace: Any, key: str | None) -> None:
@@ -33,7 +17,7 @@ def claim(keyspace: Any, key: str | None) -> None:
 
 @pytest.mark.parametrize(("first", "second"), [(FIRST, SECOND), (FIRST, None), (None, FIRST)])
 def test_a_worker_with_another_key_or_none_is_refused(first: str | None, second: str | None) -> None:
-    keyspace = Keyspace()
+    keyspace = BoundKeyspace()
     claim(keyspace, first)
     claim(keyspace, first)  # a restart
     before = dict(keyspace.bound)
@@ -47,12 +31,12 @@ def test_a_worker_with_another_key_or_none_is_refused(first: str | None, second:
 
 def test_rows_of_a_version_without_pseudonyms_are_plain() -> None:
     with pytest.raises(SettingsError, match="holds plain user ids"):
-        claim(Keyspace("gru-1"), FIRST)
-    keyspace = Keyspace("gru-1")
+        claim(BoundKeyspace(gru=None), FIRST)
+    keyspace = BoundKeyspace(gru=None)
     claim(keyspace, None)
     assert keyspace.bound == {"behavior": "events", "pseudonym key": "none"}
 
 
 def test_a_keyspace_that_no_worker_has_bound_takes_any_key() -> None:
     for key in (FIRST, None):
-        Registry(Keyspace(), "k").check_key(key)  # type: ignore[arg-type]
+        Registry(BoundKeyspace(), "k").check_key(key)  # type: ignore[arg-type]
