@@ -59,8 +59,10 @@ class Supervision:
         await asyncio.wait([*keeping, stopping], return_when=asyncio.FIRST_COMPLETED)
         self._is_stopping.set()
         await self._end_all(keeping)
-        for task in keeping:
-            task.result()
+        # asyncio prints an exception that nobody has asked for, and two processes may fail at the same moment.
+        failures = [error for error in map(asyncio.Task.exception, keeping) if error is not None]
+        if failures:
+            raise failures[0]
 
     async def _keep_running(self, number: int) -> None:
         backoff = Backoff()

@@ -1,6 +1,7 @@
 """What a supervisor does when its processes end. The processes are played by objects of this file."""
 
 import asyncio
+import gc
 import signal
 import time
 from collections import defaultdict
@@ -90,6 +91,16 @@ def test_an_error_that_no_restart_mends_ends_all_with_its_message(monkeypatch: p
         asyncio.run(stage.run())
     assert stage.started["second"][0].signals == [signal.SIGTERM]
     assert len(stage.started["first"]) == 1
+
+
+def test_two_processes_that_fail_at_the_same_moment_give_one_message(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = Stage(monkeypatch, first=[Ending(1, "no such bundle", False)], second=[Ending(1, "no such bundle", False)])
+    with pytest.raises(WorkerFailedError, match=r"^no such bundle$"):
+        asyncio.run(stage.run())
+    gc.collect()  # asyncio logs the exception of a task that is collected before anybody has asked for the exception
+    assert not caplog.records
 
 
 def test_an_error_before_any_process_has_served_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
