@@ -28,8 +28,13 @@ class Session:
         return [("gru-a", None, None)]
 
 
+def held_rows(*records: BundleRecord) -> HeldRows:
+    session: Any = Session(*records)
+    return HeldRows(session, "Shop")
+
+
 def test_rows_and_bundles_of_a_keyspace_with_capital_letters_are_found() -> None:
-    held = HeldRows(Session(record("gru-a", "u")), "Shop")  # type: ignore[arg-type]  # one method of a session is used
+    held = held_rows(record("gru-a", "u"))
     assert held.bundle_ids() == ["gru-a"]
     assert [row.bundle_id for row in held.rows("ann")] == ["gru-a"]
 
@@ -53,10 +58,10 @@ def record(bundle_id: str, updates_topic: str | None, is_retired: bool = False) 
 def test_the_topics_with_updates_are_those_of_the_bundles_that_are_not_retired(
     records: list[BundleRecord], topics: list[str]
 ) -> None:
-    held = HeldRows(Session(*records), "Shop")  # type: ignore[arg-type]
+    held = held_rows(*records)
     assert held.updates_topics("u") == topics
 
 
 def test_a_bundle_whose_retirement_began_counts_as_retired() -> None:
     begun = msgspec.structs.replace(record("gru-b", "u.b"), retirement_began_at="2026-11-29 09:00:00.000Z")
-    assert HeldRows(Session(record("gru-a", "u"), begun), "Shop").retired_ids() == {"gru-b"}  # type: ignore[arg-type]
+    assert held_rows(record("gru-a", "u"), begun).retired_ids() == {"gru-b"}

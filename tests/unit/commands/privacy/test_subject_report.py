@@ -2,9 +2,11 @@
 
 from datetime import datetime
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 
 from streams.commands.dead_letters.originals import LetterRecord
 from streams.commands.subject.report import NotLookedAt, SubjectReport, held_record, readable_row
@@ -49,8 +51,10 @@ def test_a_decrypted_dead_letter_is_shown_with_its_topic() -> None:
     assert (found.topic, found.key, found.value, found.offset) == ("events.dlq", "ann", "no JSON", 2)
 
 
-def test_only_what_could_have_been_read_makes_a_report_incomplete() -> None:
-    for kind, is_complete in (("failed", False), ("open", False), ("deleted", True), ("unlikely", True)):
-        missed = NotLookedAt("x", kind, "y")  # type: ignore[arg-type]
-        report = SubjectReport(user_id="ann", stored_id="ann", asked_at_ms=0, not_looked_at=[missed])
-        assert report.is_complete == is_complete
+@pytest.mark.parametrize(
+    ("kind", "is_complete"), [("failed", False), ("open", False), ("deleted", True), ("unlikely", True)]
+)
+def test_only_what_could_have_been_read_makes_a_report_incomplete(kind: Any, is_complete: bool) -> None:
+    missed = NotLookedAt("x", kind, "y")
+    report = SubjectReport(user_id="ann", stored_id="ann", asked_at_ms=0, not_looked_at=[missed])
+    assert report.is_complete == is_complete

@@ -39,4 +39,5 @@ def test_rows_of_a_version_without_pseudonyms_are_plain() -> None:
 
 def test_a_keyspace_that_no_worker_has_bound_takes_any_key() -> None:
     for key in (FIRST, None):
-        Registry(BoundKeyspace(), "k").check_key(key)  # type: ignore[arg-type]
+        keyspace: Any = BoundKeyspace()
+        Registry(keyspace, "k").check_key(key)

@@ -39,7 +39,8 @@ def hidden(decoder: RecordDecoder) -> PseudonymDecoder:
 def with_fields(key: bytes | None = ADA.encode(), timestamp: int = 10**12, **changed: Any) -> Record:
     fields = {"event_id": "e", "user_id": ADA, "item_id": "i1", "action": "view", "event_time_ms": 5} | changed
     value = msgspec.json.encode({name: field for name, field in fields.items() if field is not None})
-    return Record(key, value, 0, timestamp)  # type: ignore[arg-type]
+    arguments: Any = (key, value, 0, timestamp)
+    return Record(*arguments)
 
 
 GOOD = with_fields()
@@ -87,7 +88,8 @@ def test_an_event_and_an_erasure_have_the_pseudonym_of_rfc_2104_and_nothing_else
     [plain] = ContractDecoder().decode_batch([GOOD])
     event, erasure = hidden(ContractDecoder()).decode_batch([GOOD, GOOD._replace(value=None)])
     assert isinstance(event, BehaviorEvent)
-    assert event == msgspec.structs.replace(plain, user_id=expected(ADA))  # type: ignore[type-var]
+    assert isinstance(plain, BehaviorEvent)
+    assert event == msgspec.structs.replace(plain, user_id=expected(ADA))
     assert erasure == Erasure(expected(ADA))
     assert is_pseudonym(expected(ADA))
     assert expected(ADA) == f"psn-{hmac.digest(KEY, ADA.encode(), 'sha256').hex()[:32]}"

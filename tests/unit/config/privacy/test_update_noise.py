@@ -1,5 +1,6 @@
 """Updates with noise: their bytes, their fields, and the settings."""
 
+import argparse
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -164,7 +165,7 @@ def test_readers_of_exact_vectors_leave_noisy_ones_out(tmp_path: Path, monkeypat
     for name, one in {"EPSILON": "64", "DELTA": "1e-6", "CLIP_NORM": "3", "KEY": "noise.key"}.items():
         monkeypatch.setenv(f"THALWEG_UPDATES_NOISE_{name}", one)
     with pytest.raises(SettingsError, match="workers publish noisy ones: leave --bundle out"):
-        monitor.run(SimpleNamespace(bundle=str(bundle.path)))  # type: ignore[arg-type]
+        monitor.run(argparse.Namespace(bundle=str(bundle.path)))
 
 
 def noise_settings(key: Path, **others: str) -> Settings:

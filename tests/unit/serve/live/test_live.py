@@ -59,7 +59,8 @@ def test_a_status_after_a_switch_has_nothing_of_the_former_bundle(monkeypatch: p
     async def main() -> None:
         served = Live(Settings(broker="127.0.0.1:1"), lambda: model, lambda _: Settings().updates_topic)
         monkeypatch.setattr(served, "_publish", lambda kind, data, later=None: found.append(data))
-        served.seen = SimpleNamespace(bundle_id="gru-1", applied=5.0, last=[evaluation(1)])  # type: ignore[assignment]
+        seen: Any = SimpleNamespace(bundle_id="gru-1", applied=5.0, last=[evaluation(1)])
+        served.seen = seen
         served._freshness._samples.append((time.monotonic(), 20.0))
         before = await statuses(served, 2)
         assert (before.bundle_id, len(before.last), before.freshness_samples, before.applied_per_s) == (
