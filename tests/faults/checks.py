@@ -68,11 +68,12 @@ def check(settings: Settings, bundle: Bundle, truth: Truth, producers_total: int
     store = open_store(settings, bundle)
     try:
         stored = {row.user_id: row for row in store.users.scan()}
+        updates_topic = store.registry.settings_of(settings, bundle.bundle_id).updates_topic
     finally:
         store.close()
     check_steps(stored, expected, found)
     asyncio.run(check_evaluations(settings, bundle, truth, expected, found))
-    asyncio.run(check_updates(settings, bundle, stored, expected, found))
+    asyncio.run(check_updates(settings, updates_topic, bundle, stored, expected, found))
     letters = asyncio.run(distinct_dead_letters(settings))
     unevaluated = expected.events() - sum(int(due.sum()) for due in expected.evaluated.values())
     accounted = (
@@ -146,12 +147,20 @@ async def check_evaluations(
 
 
 async def check_updates(
-    settings: Settings, bundle: Bundle, stored: dict[str, StoredUser], expected: Expected, found: Findings
+    settings: Settings,
+    topic: str,
+    bundle: Bundle,
+    stored: dict[str, StoredUser],
+    expected: Expected,
+    found: Findings,
 ) -> None:
-    """Check that each user's last update equals the row in the store, and is a tombstone if the user was erased."""
+    """Check that each user's last update equals the row in the store, and is a tombstone if the user was erased.
+
+    topic: to which the workers of the bundle publish.
+    """
     last: dict[str, bytes | None] = {}
     own = f"{bundle.bundle_id}/"
-    async for records in read_topic(settings, settings.updates_topic):
+    async for records in read_topic(settings, topic):
         keys = [record.key.decode() for record in records]
         last.update((key, r.value) for key, r in zip(keys, records, strict=True) if key.startswith(own))
     decode = msgspec.json.Decoder(Updated).decode
