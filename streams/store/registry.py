@@ -86,6 +86,11 @@ class Registry:
         )
         self._session.execute(f"enter the backfill of {bundle_id}", statement, [bundle_id])
 
+    def enter_log(self, bundle_id: str, log_id: str) -> None:
+        """Enter that the bundle's history begins with a log, before the first row. Blocks. Raises StoreError."""
+        statement = f"UPDATE {self._keyspace}.bundles SET log_id = %s WHERE bundle_id = %s IF EXISTS"
+        self._session.execute(f"enter the log of {bundle_id}", statement, [log_id, bundle_id])
+
     def end_backfill(self, bundle_id: str) -> None:
         """Enter that a backfill has applied its whole archive. Blocks. Raises StoreError."""
         statement = f"UPDATE {self._keyspace}.bundles SET backfilled_at = %s WHERE bundle_id = %s IF EXISTS"

@@ -67,8 +67,8 @@ def test_without_an_archive_the_history_is_the_topic() -> None:
 
 def test_an_archive_that_does_not_fit_the_topic_is_refused(reader: ArchiveReader, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="deleted and made again"):
-        open_history(Settings(), topic((0, 30)), ContractDecoder(), reader)
+        open_history(Settings(), topic((0, 30)), ContractDecoder(), reader, None)
     description = tmp_path / "archive.json"
     description.write_text(description.read_text().replace("1-2", str(uuid.UUID(int=0))))
     with pytest.raises(InputError, match="up to offset 19, and the partition ends before offset 15"):
-        open_history(Settings(), topic((0, 15)), ContractDecoder(), ArchiveReader.open(str(tmp_path)))
+        open_history(Settings(), topic((0, 15)), ContractDecoder(), ArchiveReader.open(str(tmp_path)), None)
