@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 import pyarrow as pa
 
+from streams.archive import writer
 from streams.archive.files import ArchiveFiles
 from streams.archive.layout import (
     CLAIMS,
@@ -25,7 +26,6 @@ from streams.archive.layout import (
 )
 from streams.archive.reader import read_description
 from streams.archive.schema import SCHEMA
-from streams.archive.writer import SEGMENT_BYTES, SEGMENT_ROWS, write_rows
 from streams.config.errors import ArchiveError, InputError
 
 
@@ -74,7 +74,7 @@ def write_log_part(
     for table in _segments(tables):
         following = at + table.num_rows
         span = Span(at, end - 1 if following == 0 else following - 1)
-        written = write_rows(files, partition, span, _placed(table, topic, partition, at), files.new_revision())
+        written = writer.write_rows(files, partition, span, _placed(table, topic, partition, at), files.new_revision())
         yield _commit(files, partition, Segment(first=span.first, last=span.last, files=tuple(written)))
         at = following
     assert at == (0 if rows else -1), "the log has as many events as were counted"
@@ -93,7 +93,7 @@ def _segments(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     for table in tables:
         waiting.append(table)
         rows, size = rows + table.num_rows, size + table.nbytes
-        if rows >= SEGMENT_ROWS or size >= SEGMENT_BYTES:
+        if rows >= writer.SEGMENT_ROWS or size >= writer.SEGMENT_BYTES:
             yield pa.concat_tables(waiting)
             waiting, rows, size = [], 0, 0
     if rows:

@@ -129,8 +129,7 @@ def _verify(
 
 def _log_id(store: Store, bundle_id: str, archive: "ArchiveReader | None", was_remade: bool) -> str | None:
     """The log with which the bundle's rows begin. A log before a topic that was deleted belongs to no history."""
-    record = store.registry.records().get(bundle_id)
-    log_id = None if record is None else record.log_id
+    log_id = store.registry.log_of(bundle_id)
     log = None if archive is None else archive.description.log
     return None if was_remade and (log is None or log.id != log_id) else log_id
 
