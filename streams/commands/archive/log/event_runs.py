@@ -195,7 +195,7 @@ class EventRuns:
         chunks = sorted(self._chunks[partition], key=lambda one: one.first_ms)
         waiting: list[pa.Table] = []
         count = kept = 0
-        for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
+        for chunk, following in zip(chunks, [*chunks, None][1:], strict=True):
             waiting.append(self._load(chunk))
             count += waiting[-1].num_rows
             if following is not None and count < 2 * kept:
