@@ -235,6 +235,8 @@ def test_a_topic_that_has_lost_records_behind_the_boundary_is_refused(deployment
     write_log(tmp_path / "others.csv", [one | {"event_id": f"other-{one['event_id']}"} for one in events])
     others = [*command[:3], str(tmp_path / "others.csv"), *command[4:]]
     assert "none is the same by user_id and event_id" in run_thalweg(deployment.settings, "archive", *others).stderr
+    too_early = [*command[:5], "2001-09-10T00:00:00Z"]
+    assert "is before --until: check the time" in run_thalweg(deployment.settings, "archive", *too_early).stderr
     deployment.cut_topic()
     refused = run_thalweg(deployment.settings, "archive", *command)
     assert "retention may have deleted events after --until" in refused.stderr

@@ -57,8 +57,8 @@ class Beginning:
     def run(self) -> LogCounts:
         """Write the log part of the archive.
 
-        Raises InputError where the archive is not new, where the log does not fit the topic, where the topic lacks
-        records behind the boundary, and where too many rows are no events. Raises SettingsError, ArchiveError,
+        Raises InputError where the archive is not new, where the log does not fit the topic or has no event before the
+        boundary, where the topic lacks records behind the boundary, and where too many rows are no events. Raises SettingsError, ArchiveError,
         BrokerError.
         """
         args, settings = self._args, self._settings
@@ -107,6 +107,8 @@ class Beginning:
                 runs.add(batch)
                 tell(f"{events.report.kept:,} events of the log read")
             check_unparsable(events.report, args.max_unparsable, self._paths, self._console)
+            if events.report.kept == events.counts.later:
+                raise InputError(f"no event of {self._paths} is before --until: check the time and the log")
             left_out, counts = runs.finish(found.by_id, found.by_content), events.counts
             check_recognised(events.recent, found.recent, left_out.in_topic)
             counts.duplicates, counts.in_topic = left_out.duplicates, left_out.in_topic

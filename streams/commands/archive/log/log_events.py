@@ -11,7 +11,7 @@ from encoder.data.loaders import LogPaths, LogReport
 from encoder.data.loaders.formats import choose_format
 from encoder.data.loaders.log_paths import common_format, log_paths
 from encoder.data.loaders.row_batches import UnusableRow
-from encoder.data.loaders.validation import validated_batches
+from encoder.data.loaders.validation import reading, validated_batches
 from streams.commands.archive.log.survey import OVERLAP_MS
 
 
@@ -36,9 +36,12 @@ class LogEvents:
     def __init__(self, paths: LogPaths, args: argparse.Namespace, until_ms: int, erased: Mapping[str, int]) -> None:
         """args: `format`, `columns` and `mapping`. erased: by user, the time of the last erasure before the boundary.
 
-        Raises InputError for files that are no log.
+        Raises InputError for files that are not there or are no log.
         """
         self._paths: Sequence[Path] = log_paths(paths)
+        for path in self._paths:
+            with reading(path):
+                path.stat()
         self.source = common_format(self._paths, args.format)
         self._format = choose_format(self._paths[0], self.source, args.columns, args.mapping)
         self._until_ms = until_ms
