@@ -58,8 +58,8 @@ class Beginning:
         """Write the log part of the archive.
 
         Raises InputError where the archive is not new, where the log does not fit the topic or has no event before the
-        boundary, where the topic lacks records behind the boundary, and where too many rows are no events. Raises SettingsError, ArchiveError,
-        BrokerError.
+        boundary, where the topic lacks records behind the boundary, and where too many rows are no events. Raises
+        SettingsError, ArchiveError, BrokerError.
         """
         args, settings = self._args, self._settings
         check_until(args.until_ms, int(time.time() * 1000))
