@@ -90,10 +90,11 @@ def _segments(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """The same rows in tables of the size of a segment."""
     waiting: list[pa.Table] = []
     rows = size = 0
-    for table in tables:
+    limit = writer.SEGMENT_ROWS
+    for table in (whole.slice(at, limit) for whole in tables for at in range(0, whole.num_rows, limit)):
         waiting.append(table)
         rows, size = rows + table.num_rows, size + table.nbytes
-        if rows >= writer.SEGMENT_ROWS or size >= writer.SEGMENT_BYTES:
+        if rows >= limit or size >= writer.SEGMENT_BYTES:
             yield pa.concat_tables(waiting)
             waiting, rows, size = [], 0, 0
     if rows:
