@@ -1,9 +1,10 @@
 """The static members of a consumer group (KIP-345): one for each process of a supervisor.
 
-The setting `group_instance_id` names the members. Without the setting, the supervisor makes new names. The group keeps the partitions of a static member for `session_timeout_s` after the end of its process. The next process
-of the member gets the partitions back without a rebalance, and the other members go on meanwhile. A static member does
-not leave the group by itself, so the supervisor takes members with new names out when it has stopped them. Members that
-the setting names are expected back, so their partitions stay theirs for `session_timeout_s`.
+The setting `group_instance_id` names the members. Without the setting, the supervisor makes new names. The group keeps
+the partitions of a static member for `session_timeout_s` after the end of its process. The next process of the member
+gets the partitions back without a rebalance, and the other members go on meanwhile. A static member does not leave the
+group by itself, so the supervisor takes members with new names out when it has stopped them. Members that the setting
+names are expected back, so their partitions stay theirs for `session_timeout_s`.
 """
 
 import contextlib
