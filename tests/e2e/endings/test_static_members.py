@@ -5,7 +5,7 @@ import time
 from streams.demo.worker_process import WorkerProcess
 from tests.support.deployment import Deployment, shopping
 
-SESSION_TIMEOUT_S = 60  # far above the time that a restart takes
+SESSION_TIMEOUT_S = 45  # as in docker/kubernetes, and far above the time that a restart takes
 USERS = 300
 
 
