@@ -65,7 +65,7 @@ class Pods:
         self._bundle = bundle
 
     def run(self, container: Container, arguments: Sequence[str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a container to its end. arguments: in place of its own."""
+        """Run a container to its end. arguments: in place of its own, with paths of this machine."""
         command, variables = self._prepare(container, arguments)
         return subprocess.run(
             read_only(command), env=variables, capture_output=True, text=True, timeout=ENDED_WITHIN_S, check=False
@@ -110,8 +110,8 @@ class Pods:
             script = re.sub(r"(?<= )/(bundle|target)(?=/)", lambda found: here[found[0]], container.spec["command"][-1])
             command = [*container.spec["command"][:-1], script]
         else:
-            own = container.spec["args"] if arguments is None else arguments
-            command = [sys.executable, "-m", "streams.cli", *(_moved(value, here) for value in own)]
+            own = [_moved(value, here) for value in container.spec["args"]]
+            command = [sys.executable, "-m", "streams.cli", *(own if arguments is None else arguments)]
         writable = [mounts[one["mountPath"]] for one in container.spec["volumeMounts"] if not one.get("readOnly")]
         return command, {
             "PATH": os.environ["PATH"],
