@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -138,10 +139,8 @@ class Swap:
     def end_stage(self, name: str, *bundles: Bundle, **details: Any) -> None:
         """Verify every user of these bundles, and note the stage."""
         began_s = time.monotonic()
-        ended = [
-            self.command("verify", "--bundle", str(one.path), "--archive", self.archive, "--json", limit_s=VERIFY_S)
-            for one in bundles
-        ]
+        with ThreadPoolExecutor(len(bundles)) as verifying:  # History grows meanwhile, so nothing waits for its turn.
+            ended = list(verifying.map(self._verify, bundles))
         stage = {"name": name, "verify_clean": all(not one.returncode for one in ended), **details}
         stage["verify_s"] = round(time.monotonic() - began_s, 1)
         found = [json.loads(one.stdout.splitlines()[-1]) if one.stdout else one.stderr for one in ended]
@@ -149,6 +148,10 @@ class Swap:
         stage["is_whole"] = all(isinstance(one, dict) and is_whole(one) for one in found)
         self.stages.append(stage)
         print(json.dumps(stage), file=sys.stderr)
+
+    def _verify(self, bundle: Bundle) -> subprocess.CompletedProcess[str]:
+        options = ("--bundle", str(bundle.path), "--archive", self.archive, "--json")
+        return self.command("verify", *options, limit_s=VERIFY_S)
 
 
 def is_whole(verification: dict[str, Any]) -> bool:
