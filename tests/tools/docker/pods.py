@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from streams.demo.scraped_metrics import ScrapedMetrics
 from streams.local.process.ports import HOST, free_ports
 from streams.local.process.service_process import ServiceProcess
 from tests.tools.docker.manifests import Container, Resource, environment
@@ -144,6 +145,9 @@ class RunningContainer(ServiceProcess):
             environment=variables,
             ends_with_parent=True,
         )
+
+    def scrape(self) -> ScrapedMetrics:
+        return ScrapedMetrics(self.client.get("/metrics").text)
 
     def succeeds(self, probe: str) -> bool:
         """Whether a probe of the container succeeds now."""

@@ -201,7 +201,7 @@ def test_the_programs_of_the_small_overlay_run_with_the_rights_of_its_users(
         path, login = "/v1/users/user-2/representation", {"Authorization": f"Bearer {TOKEN.replace(' ', '-')}"}
         assert server.client.get(path).status_code == 401
         wait_until(lambda: server.client.get(path, headers=login).status_code == 200)
-        wait_until(lambda: "thalweg_monitor_records_total" in monitor.client.get("/metrics").text)
+        wait_until(lambda: monitor.scrape().total("thalweg_monitor_records_total") >= 300)
         assert monitor.succeeds("readinessProbe")
         assert archived(settings, tmp_path) == 302
     finally:
