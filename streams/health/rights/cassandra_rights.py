@@ -10,7 +10,14 @@ from typing import Literal, NamedTuple
 
 from streams.health.rights.kafka_rights import ERASURES, LOOKALIKES, PAGE, RECEIPT
 from streams.health.rights.roles import Role
-from streams.store.cql_schema import PENDING_ERASURES_TABLE, item_vectors_table, representations_table, stored_name
+from streams.store.cql_schema import (
+    PENDING_ERASURES_TABLE,
+    STORED_POSITIONS_TABLE,
+    item_vectors_table,
+    representations_table,
+    stored_name,
+)
+from streams.store.migrations.migrations import MIGRATIONS_TABLE
 
 Permission = Literal["SELECT", "MODIFY"]
 
@@ -58,9 +65,15 @@ def cassandra_rights(keyspace: str, role: Role, width: int) -> list[CassandraRig
             "mappings",
             "sources",
             "behavior_topic",
-            "pending_erasures",
+            PENDING_ERASURES_TABLE,
+            STORED_POSITIONS_TABLE,
         )
-        return [*both(rows), CassandraRight("MODIFY", keyspace, item_vectors_table(width)), *both(*shared)]
+        return [
+            *both(rows),
+            CassandraRight("MODIFY", keyspace, item_vectors_table(width)),
+            *both(*shared),
+            *select(MIGRATIONS_TABLE),
+        ]
     if role == "serve":
         return [
             *select(rows, "active_bundle"),
@@ -68,7 +81,7 @@ def cassandra_rights(keyspace: str, role: Role, width: int) -> list[CassandraRig
             *select("sources", "behavior_topic", uses=(ERASURES,)),
         ]
     if role == "verify":
-        return select(rows, "mappings", "sources", "behavior_topic")
+        return select(rows, "mappings", "sources", "behavior_topic", MIGRATIONS_TABLE)
     if role == "erase":
         return [*select(rows, *of_history), *select(PENDING_ERASURES_TABLE, uses=(RECEIPT,))]
     if role == "subject":
@@ -78,7 +91,14 @@ def cassandra_rights(keyspace: str, role: Role, width: int) -> list[CassandraRig
     if role in ("promote", "rollback"):
         return [*select(*of_history, "item_vectors_stored", "mappings"), *both("active_bundle", "promotions")]
     if role == "retire":
-        changed = ("bundles", "active_bundle", "item_vectors_stored", "mappings", PENDING_ERASURES_TABLE)
+        changed = (
+            "bundles",
+            "active_bundle",
+            "item_vectors_stored",
+            "mappings",
+            PENDING_ERASURES_TABLE,
+            STORED_POSITIONS_TABLE,
+        )
         return [*both(rows, item_vectors_table(width), *changed), *select("sources", "behavior_topic")]
     return []
 

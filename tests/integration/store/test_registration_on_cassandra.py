@@ -20,10 +20,11 @@ from streams.engine.epochs import Epoch
 from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
 from streams.local import LocalServices
-from streams.store import cql_schema, registration, session
+from streams.store import cql_schema, session
 from streams.store.cql_schema import item_vectors_table
+from streams.store.items import registration
+from streams.store.items.registration import Registration
 from streams.store.protocol.row_batches import BYTES
-from streams.store.registration import Registration
 from streams.store.schema_creation import create_missing
 from streams.store.session import Session, connect
 from streams.store.store import open_store
