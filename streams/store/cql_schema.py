@@ -78,7 +78,8 @@ def create_tables(keyspace: str, width: int, places: int, bought: int) -> dict[s
     none.
     """
     texts = [text for migration in migrations.MIGRATIONS for text in migration.statements(keyspace)]
-    return create_bundle_tables(keyspace, width, places, bought) | _by_table(texts)
+    shared = _by_table([migrations.create_table(keyspace), *texts])
+    return create_bundle_tables(keyspace, width, places, bought) | shared
 
 
 def create_bundle_tables(keyspace: str, width: int, places: int, bought: int) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Checks of Cassandra: version, durability, limits of a write request, and the tables of the keyspace."""
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from export.runtime.bundle import Bundle, Manifest
 from streams.commands.doctor.finding import Finding, State
@@ -10,15 +10,21 @@ from streams.config.errors import SettingsError, StoreError
 from streams.config.security import describe_login
 from streams.config.settings import Settings
 from streams.store import cql_schema
+from streams.store.migrations.migrations import LAST, Migration, check_not_newer
+from streams.store.migrations.migrations import missing as missing_migrations
 from streams.store.protocol.row_batches import row_bytes, rows_per_request
+from streams.store.schema_creation import applied_migrations, migrate
 from streams.store.session import Session
 
 THRESHOLDS = ("batch_size_fail_threshold_in_kb", "batch_size_warn_threshold_in_kb")
 _COLUMN = re.compile(r"^ {4}(?P<name>[a-z_]+) (?P<type>[a-z]+(<[^>]+>)?)[ ,]", re.MULTILINE)
 
 
-def check_cassandra(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
-    """Connect, then run every check of Cassandra. Raises StoreError, SettingsError."""
+def check_cassandra(settings: Settings, bundle: Bundle | None, is_migrating: bool = False) -> Iterator[Finding]:
+    """Connect, then run every check of Cassandra. Raises StoreError, SettingsError.
+
+    is_migrating: apply the migrations that the keyspace lacks, before its tables are checked.
+    """
     keyspace = check_keyspace_name(settings)
     yield keyspace
     session = Session(settings)
@@ -34,6 +40,9 @@ def check_cassandra(settings: Settings, bundle: Bundle | None) -> Iterator[Findi
         if bundle is not None:
             yield _readable("batches", lambda: _check_batch_limits(session, bundle))
         if keyspace.state == "ok":
+            if is_migrating:
+                for migration in migrate(session, settings):
+                    yield Finding("ok", "migration", f"{migration} is applied to keyspace {settings.keyspace}")
             yield from check_pseudonyms(session, settings)
             yield from _check_tables(session, settings, bundle)
     finally:
@@ -92,16 +101,29 @@ def _check_tables(session: Session, settings: Settings, bundle: Bundle | None) -
     if not existing:
         yield Finding("note", "schema", f"keyspace {settings.keyspace} has no table yet: the first worker creates them")
         return
+    applied = applied_migrations(session, settings)
+    check_not_newer(settings.keyspace, applied)
+    lacking = missing_migrations(applied)
+    yield _migrations_finding(settings, lacking)
     if bundle is None:
         detail = f"{len(existing)} tables in {settings.keyspace}; no bundle to compare them with"
         yield Finding("note", "schema", detail)
         return
     later = cql_schema.later_columns(bundle.manifest.representation_width, 1, 1)
+    migrated = {table for one in lacking for table in one.tables()}
     for table, columns in expected_columns(settings.keyspace, bundle.manifest).items():
-        name = f"{settings.keyspace}.{table}"
-        yield _compare_columns(name, columns, existing.get(table), later.get(table, {}).keys())
+        may_lack = columns if table in migrated else later.get(table, {})
+        yield _compare_columns(f"{settings.keyspace}.{table}", columns, existing.get(table), may_lack.keys())
     if "item_vectors_stored" in existing:
         yield _check_item_vectors(session, settings, bundle)
+
+
+def _migrations_finding(settings: Settings, lacking: Sequence[Migration]) -> Finding:
+    if not lacking:
+        return Finding("ok", "migrations", f"keyspace {settings.keyspace} has all {LAST}")
+    detail = f"keyspace {settings.keyspace} lacks {', '.join(map(str, lacking))}"
+    remedy = "the first worker of this version applies them where it may; otherwise run `thalweg doctor --migrate`"
+    return Finding("note", "migrations", detail, remedy)
 
 
 def existing_columns(session: Session, keyspace: str) -> dict[str, dict[str, str]]:

@@ -17,6 +17,7 @@ from streams.config.errors import SettingsError
 MIGRATIONS_TABLE = "migrations"
 _FILE = re.compile(r"(?P<number>\d{4})_\w+\.cql")
 _HEAD = re.compile(r"-- Migration (?P<number>\d+): (?P<what>.+)\.\n-- Works with: (?P<works_with>\d+)\n")
+_CHANGED = re.compile(r"^(?:CREATE TABLE IF NOT EXISTS|ALTER TABLE) thalweg\.(\w+)", re.MULTILINE)
 _KEYSPACE = re.compile(r"\bthalweg\.")
 
 
@@ -31,6 +32,10 @@ class Migration(NamedTuple):
     def statements(self, keyspace: str) -> list[str]:
         """The statements in order."""
         return [one.strip() for one in _KEYSPACE.sub(f"{keyspace}.", self.text).split(";\n") if one.strip()]
+
+    def tables(self) -> set[str]:
+        """The tables that the migration creates or changes."""
+        return set(_CHANGED.findall(self.text))
 
     def __str__(self) -> str:
         return f"{self.number} ({self.what})"

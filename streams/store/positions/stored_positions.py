@@ -42,7 +42,8 @@ class Positions(NamedTuple):
     def before_snapshot(self) -> int:
         """The largest offset that rows of the same snapshot hold also where they are older by SNAPSHOT_S."""
         last_s = max(map(_written_at, self.known))
-        return max((one.offset for one in self.known if one.stored_at_s <= last_s - SNAPSHOT_S), default=0)
+        older = (one for one in self.known if one.slot == BEGINNING or one.stored_at_s <= last_s - SNAPSHOT_S)
+        return max((one.offset for one in older), default=0)
 
 
 NO_POSITIONS = Positions([Position(BEGINNING, 0, 0.0)])  # of a partition that was added later
