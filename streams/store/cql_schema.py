@@ -89,7 +89,7 @@ def create_bundle_tables(keyspace: str, width: int, places: int, bought: int) ->
 
 def _by_table(texts: Iterable[str]) -> dict[str, str]:
     """The CREATE TABLE statements among these statements."""
-    return {match[1]: text for text in texts if (match := _TABLE.search(text)) is not None}
+    return {match[1]: text for text in texts if (match := _TABLE.match(text)) is not None}
 
 
 def create_item_vectors_index(keyspace: str, width: int) -> str:

@@ -77,13 +77,13 @@ def migrate(session: Session, settings: Settings) -> list[Migration]:
     for migration in lacking:
         try:
             _apply(session, settings, migration)
-        except StoreError as error:
-            if grant_text(str(error)):
-                raise RightsError(
-                    f"keyspace {settings.keyspace} lacks migration {migration}: {error}; or run `thalweg doctor "
-                    "--migrate` with an administrator's login"
-                ) from error
-            raise
+        except (StoreError, RightsError) as error:
+            if not isinstance(error, RightsError) and not grant_text(str(error)):
+                raise
+            raise RightsError(
+                f"keyspace {settings.keyspace} lacks migration {migration}: {error}; or run `thalweg doctor --migrate` "
+                "with an administrator's login"
+            ) from error
     return lacking
 
 
@@ -102,20 +102,26 @@ def _apply(session: Session, settings: Settings, migration: Migration) -> None:
     doing = f"enter migration {migration.number}"
     key = f"WHERE name = 'keyspace' AND number = {migration.number}"
     claim = f"INSERT INTO {table} (name, number, what, works_with, began_at) VALUES (%s, %s, %s, %s, %s) IF NOT EXISTS"
+    take_over = f"UPDATE {table} SET began_at = %s {key} IF began_at = %s AND applied_at = NULL"
     row = ["keyspace", migration.number, migration.what, migration.works_with, datetime.now(UTC)]
-    is_mine = was_applied(session.execute(doing, claim, row))
-    while not is_mine:
-        began_at, applied_at = session.execute(
-            "read a migration", f"SELECT began_at, applied_at FROM {table} {key}"
-        ).one()
-        if applied_at is not None:
-            return
-        if datetime.now(UTC) - began_at.replace(tzinfo=UTC) > ABANDONED_AFTER:  # A repeated statement changes nothing.
-            take_over = f"UPDATE {table} SET began_at = %s {key} IF began_at = %s AND applied_at = NULL"
-            is_mine = was_applied(session.execute(doing, take_over, [datetime.now(UTC), began_at]))
+    while not was_applied(session.execute(doing, claim, row)):
+        found = session.execute(doing, f"SELECT began_at, applied_at FROM {table} {key}").one()
+        if found is not None:  # Otherwise the other program has failed.
+            began_at, applied_at = found
+            if applied_at is not None:
+                return
+            # A repeated statement changes nothing.
+            if datetime.now(UTC) - began_at.replace(tzinfo=UTC) > ABANDONED_AFTER and was_applied(
+                session.execute(doing, take_over, [datetime.now(UTC), began_at])
+            ):
+                break
         time.sleep(POLL_S)
-    for statement in migration.statements(settings.keyspace):
-        _create(session, statement)
+    try:
+        for statement in migration.statements(settings.keyspace):
+            _create(session, statement)
+    except (StoreError, RightsError):
+        session.execute(doing, f"DELETE FROM {table} {key} IF EXISTS")  # Somebody with more rights need not wait.
+        raise
     # As conditional as the claim: Cassandra orders conditional writes of a row among themselves alone.
     session.execute(doing, f"UPDATE {table} SET applied_at = %s {key} IF EXISTS", [datetime.now(UTC)])
 

@@ -34,6 +34,7 @@ FOREIGN_COMMANDS = {
     "kill",
     "mvn",
     "node",
+    "nodetool",
     "npm",
     "npx",
     "pip",

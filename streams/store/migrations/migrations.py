@@ -18,6 +18,7 @@ MIGRATIONS_TABLE = "migrations"
 _FILE = re.compile(r"(?P<number>\d{4})_\w+\.cql")
 _HEAD = re.compile(r"-- Migration (?P<number>\d+): (?P<what>.+)\.\n-- Works with: (?P<works_with>\d+)\n")
 _CHANGED = re.compile(r"^(?:CREATE TABLE IF NOT EXISTS|ALTER TABLE) thalweg\.(\w+)", re.MULTILINE)
+_COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
 _KEYSPACE = re.compile(r"\bthalweg\.")
 
 
@@ -30,8 +31,9 @@ class Migration(NamedTuple):
     text: str
 
     def statements(self, keyspace: str) -> list[str]:
-        """The statements in order."""
-        return [one.strip() for one in _KEYSPACE.sub(f"{keyspace}.", self.text).split(";\n") if one.strip()]
+        """The statements in order, without the lines between them that are comments."""
+        text = _KEYSPACE.sub(f"{keyspace}.", _COMMENT.sub("", self.text))
+        return [one.strip() for one in text.split(";\n") if one.strip()]
 
     def tables(self) -> set[str]:
         """The tables that the migration creates or changes."""
