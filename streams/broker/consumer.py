@@ -43,9 +43,7 @@ class Opened(NamedTuple):
     held: Collection[int]  # partitions that are not to be read yet
     comparable: Collection[int]  # the epochs of this incarnation
     starts: Mapping[int, int] = {}  # by partition of the topic, the offset of the first record that is left
-    set_back: Mapping[
-        int, int
-    ] = {}  # by partition, where to read on instead, because the store lacks what was committed
+    set_back: Mapping[int, int] = {}  # by partition, where to read on, because the store lacks what was committed
 
 
 class BatchConsumer(AiokafkaConsumer):

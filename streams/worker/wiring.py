@@ -137,13 +137,7 @@ def _parts(app: App, opened: _Opened) -> Parts:
         intake=intake,
         pipeline=pipeline,
         residency=residency,
-        handover=Handover(
-            app,
-            Source(settings, bundle, store, encoder),
-            publisher,
-            store,
-            RestoredStore(settings, bundle, stepper, store, decoder),
-        ),
+        handover=_handover(app, opened, encoder, publisher, stepper),
         registration=registration,
         publisher=publisher,
         endpoints=_endpoints(settings, metrics, watchdog, assignment),
@@ -154,6 +148,13 @@ def _parts(app: App, opened: _Opened) -> Parts:
         sweep=_sweep(app, opened, assignment, residency, publisher),
         schemas=schemas,
     )
+
+
+def _handover(app: App, opened: _Opened, encoder: OutputEncoder, publisher: Publisher, stepper: Stepper) -> Handover:
+    settings, bundle, store = opened.settings, opened.bundle, opened.store
+    source = Source(settings, bundle, store, encoder)
+    restored = RestoredStore(settings, bundle, stepper, store, opened.decoder)
+    return Handover(app, source, publisher, store, restored)
 
 
 def _sweep(

@@ -22,6 +22,18 @@ from streams.store.migrations.migrations import MIGRATIONS_TABLE
 Permission = Literal["SELECT", "MODIFY"]
 
 
+_OF_WORKERS = (
+    "item_vectors_stored",
+    "bundles",
+    "active_bundle",
+    "mappings",
+    "sources",
+    "behavior_topic",
+    PENDING_ERASURES_TABLE,
+    STORED_POSITIONS_TABLE,
+)
+
+
 class CassandraRight(NamedTuple):
     """A right on one table.
 
@@ -58,22 +70,8 @@ def cassandra_rights(keyspace: str, role: Role, width: int) -> list[CassandraRig
     rows = representations_table(width)
     of_history = ("bundles", "sources", "behavior_topic")
     if role in ("worker", "backfill"):
-        shared = (
-            "item_vectors_stored",
-            "bundles",
-            "active_bundle",
-            "mappings",
-            "sources",
-            "behavior_topic",
-            PENDING_ERASURES_TABLE,
-            STORED_POSITIONS_TABLE,
-        )
-        return [
-            *both(rows),
-            CassandraRight("MODIFY", keyspace, item_vectors_table(width)),
-            *both(*shared),
-            *select(MIGRATIONS_TABLE),
-        ]
+        vectors = CassandraRight("MODIFY", keyspace, item_vectors_table(width))
+        return [*both(rows), vectors, *both(*_OF_WORKERS), *select(MIGRATIONS_TABLE)]
     if role == "serve":
         return [
             *select(rows, "active_bundle"),
