@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Collection
 from typing import Any
+from uuid import UUID
 
 from export.runtime.bundle import Bundle
 from streams.broker.clients import open_consumer
@@ -57,6 +58,7 @@ class RestoredStore:
         StoreBehindError where the topic does not hold the records any more, and BrokerError and StoreError.
         """
         topic_id, positions = opened.topic_id, self._store.positions
+        assert isinstance(topic_id, UUID), "a topic that is read has an id"
         known = await positions.load(topic_id)
         if not known:  # The bundle is new, or an earlier version served it.
             await positions.begin(topic_id, {**opened.starts, **opened.committed})
@@ -85,6 +87,8 @@ class RestoredStore:
         if self._settings.user_ttl_ms is not None:  # Cassandra may have forgotten the rows of older records.
             oldest_ms = time.time() * 1000 - self._settings.user_ttl_ms
             records = [record for record in records if record.timestamp >= oldest_ms]
+        if not records:  # Without positions in between, markers of transactions alone lie before the commit.
+            return begin == position
         part = await asyncio.to_thread(self._decoded, partition, records)
         users = {one.user_id for one in part.outcomes if not isinstance(one, WithoutUser)}
         rows = await self._store.users.read(list(users))

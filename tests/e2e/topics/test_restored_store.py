@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from streams.local.errors import LocalServiceError
 from streams.store.session import connect
 from tests.support.deployment import Deployment, run_thalweg, shopping, troubled_shopping
 
@@ -89,19 +90,20 @@ def test_a_worker_refuses_where_the_topic_lacks_the_records_and_the_archive_repa
 ) -> None:
     work(deployment, "first", shopping(300, 20, seed=1))
     snapshot = Snapshot(deployment)
-    work(deployment, "second", shopping(300, 20, seed=2))
+    work(deployment, "second", [*shopping(300, 20, seed=2), (b"user-3", None)])
     address = str(tmp_path / "archive")
     assert run_thalweg(deployment.settings, "archive", "--to", address).returncode == 0
     deployment.cut_topic()
     snapshot.restore()
 
-    worker = deployment.worker("refused")
-    with pytest.raises(Exception, match="thalweg verify --repair --archive"):
-        worker.start()
-    assert run_thalweg(deployment.settings, "verify", "--repair").returncode == 1, "the topic alone does not repair"
+    for name in ("refused", "refused again"):
+        with pytest.raises(LocalServiceError, match="thalweg verify --repair --archive"):
+            deployment.worker(name).start()
+        run_thalweg(deployment.settings, "verify", "--repair")  # Without the archive, this proves nothing.
 
     repaired = run_thalweg(deployment.settings, "verify", "--repair", "--archive", address)
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    assert "1 rows of erased users were deleted" in repaired.stdout
     assert GOES_BACK not in work(deployment, "third", shopping(50, 20, seed=3))
     again = run_thalweg(deployment.settings, "verify", "--archive", address, "--json")
     assert json.loads(again.stdout.splitlines()[-1])["events"] == 650
