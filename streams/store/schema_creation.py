@@ -7,7 +7,9 @@ Cassandra may read `system_schema`.
 
 import logging
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from export.runtime.bundle import Manifest
 from streams.config.errors import RightsError, StoreError
@@ -77,22 +79,23 @@ def migrate(session: Session, settings: Settings) -> list[Migration]:
     for migration in lacking:
         try:
             _apply(session, settings, migration)
-        except (StoreError, RightsError) as error:
-            if not isinstance(error, RightsError) and not grant_text(str(error)):
-                raise
+        except RightsError as error:
             raise RightsError(
-                f"keyspace {settings.keyspace} lacks migration {migration}: {error}; or run `thalweg doctor --migrate` "
-                "with an administrator's login"
+                f"keyspace {settings.keyspace} lacks migration {migration}: {error}; `thalweg doctor --migrate` with "
+                "this login applies migrations alone"
             ) from error
     return lacking
 
 
 def applied_migrations(session: Session, settings: Settings) -> list[Applied]:
-    """The migrations that the keyspace has, or that a program applies now. Blocks. Raises StoreError."""
+    """The migrations that the keyspace has, or that a program applies now. Blocks.
+
+    Raises StoreError, and RightsError where the user may not read the table of migrations.
+    """
     if MIGRATIONS_TABLE not in _tables(session, settings):
         return []
     query = f"SELECT number, works_with, applied_at FROM {settings.keyspace}.{MIGRATIONS_TABLE} WHERE name = 'keyspace'"
-    rows = session.execute("read the migrations", query)
+    rows = _execute(session, "read the migrations", query)
     return [Applied(number, works_with, applied_at is not None) for number, works_with, applied_at in rows]
 
 
@@ -104,7 +107,7 @@ def _apply(session: Session, settings: Settings, migration: Migration) -> None:
     claim = f"INSERT INTO {table} (name, number, what, works_with, began_at) VALUES (%s, %s, %s, %s, %s) IF NOT EXISTS"
     take_over = f"UPDATE {table} SET began_at = %s {key} IF began_at = %s AND applied_at = NULL"
     row = ["keyspace", migration.number, migration.what, migration.works_with, datetime.now(UTC)]
-    while not was_applied(session.execute(doing, claim, row)):
+    while not was_applied(_execute(session, doing, claim, row)):
         found = session.execute(doing, f"SELECT began_at, applied_at FROM {table} {key}").one()
         if found is not None:  # Otherwise the other program has failed.
             began_at, applied_at = found
@@ -140,8 +143,13 @@ def has_item_vectors_index(session: Session, keyspace: str, width: int) -> bool:
 
 def _create(session: Session, statement: str) -> None:
     # Another worker may create the same table or columns at this moment. IF NOT EXISTS in the statement allows this.
+    _execute(session, f"run `{' '.join(statement.split())}`", statement)
+
+
+def _execute(session: Session, doing: str, statement: str, values: Sequence[Any] | None = None) -> Any:
+    """Raises StoreError, and RightsError where the user lacks a right."""
     try:
-        session.execute(f"run `{' '.join(statement.split())}`", statement)
+        return session.execute(doing, statement, values)
     except StoreError as error:
         if grant_text(str(error)):
             raise RightsError(f"{error}; or run `thalweg setup` with an administrator's login") from error

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from export.runtime.bundle import Bundle, Manifest
 from streams.commands.doctor.finding import Finding, State
 from streams.commands.doctor.pseudonym_checks import check_pseudonyms
-from streams.config.errors import SettingsError, StoreError
+from streams.config.errors import RightsError, SettingsError, StoreError
 from streams.config.security import describe_login
 from streams.config.settings import Settings
 from streams.store import cql_schema
@@ -101,10 +101,15 @@ def _check_tables(session: Session, settings: Settings, bundle: Bundle | None) -
     if not existing:
         yield Finding("note", "schema", f"keyspace {settings.keyspace} has no table yet: the first worker creates them")
         return
-    applied = applied_migrations(session, settings)
-    check_not_newer(settings.keyspace, applied)
-    lacking = missing_migrations(applied)
-    yield _migrations_finding(settings, lacking)
+    lacking: list[Migration] = []
+    try:
+        applied = applied_migrations(session, settings)
+    except RightsError as error:
+        yield Finding("failed", "migrations", str(error))
+    else:
+        check_not_newer(settings.keyspace, applied)
+        lacking = missing_migrations(applied)
+        yield _migrations_finding(settings, lacking)
     if bundle is None:
         detail = f"{len(existing)} tables in {settings.keyspace}; no bundle to compare them with"
         yield Finding("note", "schema", detail)
