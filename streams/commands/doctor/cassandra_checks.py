@@ -10,7 +10,7 @@ from streams.config.errors import RightsError, SettingsError, StoreError
 from streams.config.security import describe_login
 from streams.config.settings import Settings
 from streams.store import cql_schema
-from streams.store.migrations.migrations import LAST, Migration, check_not_newer
+from streams.store.migrations.migrations import LAST, MIGRATIONS, Migration, check_not_newer
 from streams.store.migrations.migrations import missing as missing_migrations
 from streams.store.protocol.row_batches import row_bytes, rows_per_request
 from streams.store.schema_creation import applied_migrations, migrate
@@ -115,10 +115,16 @@ def _check_tables(session: Session, settings: Settings, bundle: Bundle | None) -
         yield Finding("note", "schema", detail)
         return
     later = cql_schema.later_columns(bundle.manifest.representation_width, 1, 1)
-    migrated = {table for one in lacking for table in one.tables()}
+    pending = {table for one in lacking for table in one.tables()}
+    settled = {table for one in MIGRATIONS for table in one.tables()} - pending
     for table, columns in expected_columns(settings.keyspace, bundle.manifest).items():
-        may_lack = columns if table in migrated else later.get(table, {})
-        yield _compare_columns(f"{settings.keyspace}.{table}", columns, existing.get(table), may_lack.keys())
+        name = f"{settings.keyspace}.{table}"
+        if table in settled and table not in existing:
+            detail = f"{name} is gone, although the keyspace has the migration that made it"
+            yield Finding("failed", "schema", detail, "restore the keyspace: docs/operating.md#backup-and-restore")
+            continue
+        may_lack = columns if table in pending else later.get(table, {})
+        yield _compare_columns(name, columns, existing.get(table), may_lack.keys())
     if "item_vectors_stored" in existing:
         yield _check_item_vectors(session, settings, bundle)
 

@@ -98,6 +98,7 @@ def test_a_migration_whose_program_was_killed_is_applied(settings: Settings, ses
     migrate(session, settings)
     table = f"{settings.keyspace}.migrations"
     session.execute("undo", f"DROP TABLE {settings.keyspace}.stored_positions")
+    assert f"{settings.keyspace}.stored_positions is gone" in run_thalweg(settings, "doctor").stdout
     began = datetime.now(UTC) - timedelta(minutes=5)
     statement = f"UPDATE {table} SET applied_at = NULL, began_at = %s WHERE name = 'keyspace' AND number = 2 IF EXISTS"
     session.execute("undo", statement, [began])
