@@ -78,7 +78,9 @@ class BundleDeletion:
         for partition in range(self._partitions):
             statement = f"DELETE FROM {self._keyspace}.pending_erasures WHERE bundle_id = %s AND partition = %s"
             self._session.execute("delete erasures", statement, [self._record.bundle_id, partition])
-        self._execute("delete positions", f"DELETE FROM {self._keyspace}.stored_positions WHERE bundle_id = %s")
+        if Registry(self._session, self._keyspace).has_table(cql_schema.STORED_POSITIONS_TABLE):
+            statement = f"DELETE FROM {self._keyspace}.{cql_schema.STORED_POSITIONS_TABLE} WHERE bundle_id = %s"
+            self._execute("delete the stored positions", statement)
         self._execute("delete the mappings", f"DELETE FROM {self._keyspace}.mappings WHERE bundle_id = %s")
 
     def _delete(self, delete: str, select: str, key: str, rows: int, tell: Callable[[int], None]) -> int:
