@@ -159,6 +159,9 @@ def write_timestamp(epoch: int, offset: Position, generation_id: int) -> Positio
     equal timestamps cell by cell. Two workers that write the same position (one of them was paused) belong to different
     generations of the group, so all cells of a row come from one worker. The timestamps lie beyond any clock in
     microseconds (2^52 us is the year 2112). So a CQL statement by hand on these tables needs USING TIMESTAMP.
+
+    An event of a log has a negative offset. Its timestamp lies before those of all records of the epoch, and behind
+    those of the epoch before, whose partitions have far fewer than 2^OFFSET_BITS records.
     """
     generation = generation_id & HIGHEST_GENERATION
-    return (epoch + 1) << (OFFSET_BITS + GENERATION_BITS) | offset << GENERATION_BITS | generation
+    return ((epoch + 1) << (OFFSET_BITS + GENERATION_BITS)) + (offset << GENERATION_BITS) + generation

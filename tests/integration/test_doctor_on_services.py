@@ -102,7 +102,7 @@ def test_without_services_and_bundle_each_failure_says_what_to_do(
     monkeypatch.setenv("THALWEG_CASSANDRA", f"127.0.0.1:{ports['cassandra']}")
     monkeypatch.setenv("THALWEG_BUNDLE", str(tmp_path / "no"))
 
-    assert doctor.run(argparse.Namespace(bundle=None)) == 1
+    assert doctor.run(argparse.Namespace(bundle=None, migrate=False)) == 1
     printed = capsys.readouterr().out
     assert "3 failed" in printed
     assert printed.count("thalweg up") == 2

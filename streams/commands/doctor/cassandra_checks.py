@@ -147,13 +147,17 @@ def existing_columns(session: Session, keyspace: str) -> dict[str, dict[str, str
 
 
 def expected_columns(keyspace: str, manifest: Manifest) -> dict[str, dict[str, str]]:
-    """The type of each column, by table and column, read from the CREATE statements."""
+    """The type of each column, by table and column, read from the statements that create tables and add columns."""
     width, places, bought = manifest.representation_width, manifest.recent_places, manifest.bought_places
     statements = cql_schema.create_tables(keyspace, width, places, bought)
-    return {
+    tables = {
         table: {match["name"]: match["type"] for match in _COLUMN.finditer(statement)}
         for table, statement in statements.items()
     }
+    for migration in MIGRATIONS:
+        for table, added in migration.added_columns().items():
+            tables[table] |= added
+    return tables
 
 
 def _compare_columns(

@@ -18,6 +18,8 @@ MIGRATIONS_TABLE = "migrations"
 _FILE = re.compile(r"(?P<number>\d{4})_\w+\.cql")
 _HEAD = re.compile(r"-- Migration (?P<number>\d+): (?P<what>.+)\.\n-- Works with: (?P<works_with>\d+)\n")
 _CHANGED = re.compile(r"^(?:CREATE TABLE IF NOT EXISTS|ALTER TABLE) thalweg\.(\w+)", re.MULTILINE)
+_ADDITION = re.compile(r"^ALTER TABLE thalweg\.(\w+) ADD IF NOT EXISTS \((.*?)\);", re.MULTILINE | re.DOTALL)
+_ADDED = re.compile(r"(\w+) ([a-z]+(?:<[^>]+>)?)(?:,|\s*$)")
 _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
 _KEYSPACE = re.compile(r"\bthalweg\.")
 
@@ -38,6 +40,10 @@ class Migration(NamedTuple):
     def tables(self) -> set[str]:
         """The tables that the migration creates or changes."""
         return set(_CHANGED.findall(self.text))
+
+    def added_columns(self) -> dict[str, dict[str, str]]:
+        """The type of each column that the migration adds to a table, by table and column."""
+        return {table: dict(_ADDED.findall(columns)) for table, columns in _ADDITION.findall(self.text)}
 
     def __str__(self) -> str:
         return f"{self.number} ({self.what})"

@@ -40,7 +40,16 @@ def test_the_statements_of_a_file_name_the_keyspace() -> None:
     [statement] = migration.statements("shop")
     assert statement == "ALTER TABLE shop.bundles ADD IF NOT EXISTS (note text)"
     assert migration.tables() == {"bundles"}
+    assert migration.added_columns() == {"bundles": {"note": "text"}}
     assert str(migration) == "7 (a column more)"
+
+
+def test_the_columns_of_several_lines_are_read() -> None:
+    added = MIGRATIONS[0].added_columns()
+    assert set(added) == {"bundles", "mappings", "active_bundle"}
+    assert added["bundles"]["backfilled_partitions"] == "set<int>"
+    assert len(added["bundles"]) == 5
+    assert added["mappings"] == {"last_used_at": "timestamp"}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +62,8 @@ def test_a_file_whose_name_and_head_do_not_fit_is_refused(name: str, text: str) 
 
 def test_a_migration_that_nobody_has_finished_is_missing() -> None:
     assert [one.number for one in missing([])] == [one.number for one in MIGRATIONS]
-    assert [one.number for one in missing([Applied(1, 0, is_finished=True), Applied(2, 1, is_finished=False)])] == [2]
+    applied = [Applied(1, 0, is_finished=True), Applied(2, 1, is_finished=False)]
+    assert [one.number for one in missing(applied)] == list(range(2, LAST + 1))
 
 
 def test_a_keyspace_one_step_ahead_is_accepted_and_a_keyspace_that_lost_what_this_version_needs_is_refused() -> None:
