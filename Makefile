@@ -9,7 +9,7 @@ SYNC := $(UV) sync --frozen --quiet
 RUN := .venv/bin
 EXTRAS := $(foreach name,train serve approximate trace registry msk archive s3 spark mlflow lineage,--extra $(name))
 
-.PHONY: demo help test faults swap bench serve-bench backfill-bench bench-quick unit check gpu-check format bundle sbom clean
+.PHONY: demo help test faults swap upgrade bench serve-bench backfill-bench bench-quick unit check gpu-check format bundle sbom clean
 
 demo: .venv/run ## the whole loop on a simulated shop, with a page (ARGS=--stay keeps everything up until Ctrl-C)
 	@$(RUN)/thalweg demo $(ARGS)
@@ -25,6 +25,9 @@ faults: .venv/test ## kill, freeze and take away everything, then count what was
 
 swap: .venv/test ## a worse and a better bundle are tried while traffic flows, and every answer is judged (ARGS=--json)
 	@$(RUN)/python -m tests.faults.swap $(ARGS)
+
+upgrade: .venv/test ## workers of an older commit are replaced one by one under load, and back (ARGS='--from COMMIT --json')
+	@$(RUN)/python -m tests.faults.upgrade $(ARGS)
 
 bench: .venv/test $(UV) ## the whole job by Thalweg and by its rivals, side by side (ARGS=--json)
 	@$(RUN)/python -m tests.benchmarks.bench $(ARGS)

@@ -42,6 +42,8 @@ class Opened(NamedTuple):
     committed: Mapping[int, int]  # by partition, the commits of this incarnation
     held: Collection[int]  # partitions that are not to be read yet
     comparable: Collection[int]  # the epochs of this incarnation
+    starts: Mapping[int, int] = {}  # by partition of the topic, the offset of the first record that is left
+    set_back: Mapping[int, int] = {}  # by partition, where to read on, because the store lacks what was committed
 
 
 class BatchConsumer(AiokafkaConsumer):
@@ -226,9 +228,13 @@ class BatchConsumer(AiokafkaConsumer):
         self.held = {tp for tp in batch_tps if tp.partition in opened.held}
         self._counted = {tp for tp in batch_tps if tp.partition in opened.committed}
         self._thread.topic_id = opened.topic_id
+        if back := {tp: opened.set_back[tp.partition] for tp in batch_tps if tp.partition in opened.set_back}:
+            # Faust then begins at these commits. Where the group rebalances meanwhile, the next assignment looks again.
+            await self._thread.commit(back)
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        await self.app.before_commit({tp.partition: offset for tp, offset in offsets.items()})
         has_committed = bool(await self._thread.commit(offsets))
         if has_committed:
             self._counted.update(offsets)

@@ -12,6 +12,7 @@ __all__ = [
     "SettingsError",
     "SparkError",
     "StateFormatError",
+    "StoreBehindError",
     "StoreError",
     "ThalwegError",
     "TopicRemadeError",
@@ -74,6 +75,12 @@ class StoreError(ThalwegError):
     """Cassandra did not answer, or Cassandra refused a request."""
 
     retryable = True
+
+
+class StoreBehindError(StoreError):
+    """Cassandra lacks rows that were confirmed: somebody has restored an older state or deleted rows."""
+
+    retryable = False
 
 
 def restart_helps(error: ThalwegError) -> bool:

@@ -5,12 +5,14 @@ change in one atomic write. The vectors of a table have one width. Bundles of th
 """
 
 import re
+from collections.abc import Iterable
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streams.config.errors import SettingsError
+from streams.store.migrations import migrations
 
 Position = TypeVar("Position", int, NDArray[np.int64])
 
@@ -19,29 +21,11 @@ _REPRESENTATIONS = re.compile(r"representations_\d+")
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \w+\.(\w+)")
 OFFSET_BITS, GENERATION_BITS = 44, 8
 HIGHEST_GENERATION = (1 << GENERATION_BITS) - 1
-_LATER_COLUMNS = {
-    "bundles": {
-        "updates_topic": "text",
-        "backfilled_partitions": "set<int>",
-        "backfilled_at": "timestamp",
-        "log_id": "text",
-        "retirement_began_at": "timestamp",
-        "retired_at": "timestamp",
-    },
-    "mappings": {"last_used_at": "timestamp"},
-    "active_bundle": {
-        "replaced": "text",
-        "before": "text",
-        "switched_at": "timestamp",
-        "command": "text",
-        "is_forced": "boolean",
-        "evidence": "text",
-    },
-}
 # A row stays longer than the user's history counts. A worker that is behind by less than this still finds the row:
 # docs/decisions.md#users-who-stay-away.
 EXPIRY_MARGIN_DAYS = 10
 PENDING_ERASURES_TABLE = "pending_erasures"
+STORED_POSITIONS_TABLE = "stored_positions"
 PENDING_ERASURES_TTL_S = 30 * 24 * 3600  # A bundle that is never served again keeps no names of erased users.
 
 
@@ -66,9 +50,12 @@ def item_vectors_index(width: int) -> str:
 
 
 def statements(keyspace: str, replication: int, width: int, places: int, bought: int) -> list[str]:
-    """CREATE statements, in order. Raises SettingsError for a keyspace name that Cassandra does not take."""
-    tables = create_tables(keyspace, width, places, bought)
-    return [create_keyspace(keyspace, replication), *tables.values(), create_item_vectors_index(keyspace, width)]
+    """All statements, in order. Raises SettingsError for a keyspace name that Cassandra does not take."""
+    made = [create_keyspace(keyspace, replication), migrations.create_table(keyspace)]
+    for migration in migrations.MIGRATIONS:
+        made += [*migration.statements(keyspace), migrations.record_applied(keyspace, migration)]
+    made += create_bundle_tables(keyspace, width, places, bought).values()
+    return [*made, create_item_vectors_index(keyspace, width)]
 
 
 def stored_name(keyspace: str) -> str:
@@ -85,14 +72,24 @@ def create_keyspace(keyspace: str, replication: int) -> str:
 
 
 def create_tables(keyspace: str, width: int, places: int, bought: int) -> dict[str, str]:
-    """The CREATE statement of each table, by the table's name.
+    """The CREATE statement of each table, by the table's name: those of a bundle, and those of the migrations.
 
     width: of a representation. places, bought: the numbers of recent and of bought items, 0 where the bundle knows
     none.
     """
-    texts = _create_table_texts(keyspace, width, item_columns(places, bought))
-    names = (match[1] for match in map(_TABLE.match, texts) if match is not None)
-    return dict(zip(names, texts, strict=True))
+    texts = [text for migration in migrations.MIGRATIONS for text in migration.statements(keyspace)]
+    shared = _by_table([migrations.create_table(keyspace), *texts])
+    return create_bundle_tables(keyspace, width, places, bought) | shared
+
+
+def create_bundle_tables(keyspace: str, width: int, places: int, bought: int) -> dict[str, str]:
+    """The CREATE statement of each table that bundles of one width share, by the table's name."""
+    return _by_table(_bundle_table_texts(keyspace, width, item_columns(places, bought)))
+
+
+def _by_table(texts: Iterable[str]) -> dict[str, str]:
+    """The CREATE TABLE statements among these statements."""
+    return {match[1]: text for text in texts if (match := _TABLE.match(text)) is not None}
 
 
 def create_item_vectors_index(keyspace: str, width: int) -> str:
@@ -111,9 +108,9 @@ def item_columns(places: int, bought: int) -> dict[str, str]:
 
 
 def later_columns(width: int, places: int, bought: int) -> dict[str, dict[str, str]]:
-    """The type of each column that a table of an earlier version or of another bundle may lack, by table and column."""
-    columns = {representations_table(width): item_columns(places, bought), **_LATER_COLUMNS}
-    return {table: types for table, types in columns.items() if types}
+    """The type of each column that a table of another bundle may lack, by table and column."""
+    types = item_columns(places, bought)
+    return {representations_table(width): types} if types else {}
 
 
 def add_columns(keyspace: str, table: str, columns: dict[str, str]) -> str:
@@ -122,7 +119,7 @@ def add_columns(keyspace: str, table: str, columns: dict[str, str]) -> str:
     return f"ALTER TABLE {keyspace}.{table} ADD IF NOT EXISTS ({types})"
 
 
-def _create_table_texts(keyspace: str, width: int, columns: dict[str, str]) -> list[str]:
+def _bundle_table_texts(keyspace: str, width: int, columns: dict[str, str]) -> list[str]:
     notes = {
         "recent_items": "the user's last distinct items: rows of item_vectors.npy, -1 for an empty place",
         "recent_scores": "add each to the dot product of its recent item",
@@ -147,85 +144,6 @@ def _create_table_texts(keyspace: str, width: int, columns: dict[str, str]) -> l
     vector vector<float, {width}>,
     PRIMARY KEY ((bundle_id, item_id))
 )""",
-        *_bundle_tables(keyspace),
-        *_topic_tables(keyspace),
-    ]
-
-
-def _bundle_tables(keyspace: str) -> list[str]:
-    """CREATE statements of the tables about bundles of every width."""
-    return [
-        f"""CREATE TABLE IF NOT EXISTS {keyspace}.item_vectors_stored (
-    bundle_id text,
-    items int,               -- so many of the bundle's items have their vectors; the first row counts
-    PRIMARY KEY (bundle_id, items)
-) WITH CLUSTERING ORDER BY (items DESC)""",
-        f"""CREATE TABLE IF NOT EXISTS {keyspace}.bundles (
-    bundle_id text PRIMARY KEY,
-    width int,               -- its tables are representations_<width> and item_vectors_<width>
-    items int,
-    first_served_at timestamp,
-    updates_topic text,      -- where its workers publish updates; null: the setting updates_topic
-    backfilled_partitions set<int>, -- of the behaviour topic, whose history began with `thalweg backfill`
-    backfilled_at timestamp, -- when a backfill had applied its whole archive
-    log_id text,             -- of the log in archive.json with which its history began; null: without one
-    retirement_began_at timestamp, -- its rows are being deleted; no worker may serve the bundle any more
-    retired_at timestamp     -- nothing is left of the bundle but this row
-)""",
-        f"""CREATE TABLE IF NOT EXISTS {keyspace}.active_bundle (
-    name text PRIMARY KEY,   -- 'active', 'challenger' or 'first'; the columns below bundle_id belong to 'active'
-    bundle_id text,
-    replaced text,           -- the bundle that was active until the last switch
-    before text,             -- the bundle that `thalweg rollback` makes active
-    switched_at timestamp,
-    command text,            -- promote or rollback
-    is_forced boolean,
-    evidence text            -- JSON: what the command found
-)""",
-        f"""CREATE TABLE IF NOT EXISTS {keyspace}.promotions (
-    name text,               -- always 'active'
-    switched_at timestamp,   -- the other columns are those of active_bundle at that time
-    bundle_id text,
-    replaced text,
-    before text,
-    command text,
-    is_forced boolean,
-    evidence text,
-    PRIMARY KEY (name, switched_at)
-) WITH CLUSTERING ORDER BY (switched_at DESC)""",
-    ]
-
-
-def _topic_tables(keyspace: str) -> list[str]:
-    """CREATE statements of the tables about the behaviour topic."""
-    return [
-        f"""CREATE TABLE IF NOT EXISTS {keyspace}.sources (
-    topic text,
-    epoch int,               -- counts the topic's incarnations and partition counts
-    topic_id uuid,
-    partitions int,
-    barrier list<bigint>,    -- ends of the partitions of the epoch before: a group begins behind them
-    PRIMARY KEY (topic, epoch)
-)""",
-        f"""CREATE TABLE IF NOT EXISTS {keyspace}.behavior_topic (
-    name text PRIMARY KEY,   -- 'behavior', 'pseudonym key', or 'noise of ' and an updates topic
-    topic text               -- the topic of all rows of the keyspace, or a fingerprint, 'none' without a key
-)""",
-        f"""CREATE TABLE IF NOT EXISTS {keyspace}.mappings (
-    bundle_id text,
-    name text,               -- name and fingerprint of a mapping, or 'the event contract'
-    first_used_at timestamp, -- when a worker began to read the behaviour topic so
-    last_used_at timestamp,  -- the last start of a worker that reads so
-    PRIMARY KEY (bundle_id, name)
-)""",
-        f"""CREATE TABLE IF NOT EXISTS {keyspace}.{PENDING_ERASURES_TABLE} (
-    bundle_id text,
-    partition int,
-    user_id text,
-    epoch int,
-    offset bigint,           -- of the erasure
-    PRIMARY KEY ((bundle_id, partition), user_id)
-) WITH default_time_to_live = {PENDING_ERASURES_TTL_S}""",
     ]
 
 

@@ -43,7 +43,7 @@ class Registry:
     def announce(self, bundle: Bundle, updates_topic: str) -> None:
         """Enter the bundle, so that readers find its tables and its updates. Blocks.
 
-        The item vectors follow, and then the bundle may become the active one: see `streams.store.registration`.
+        The item vectors follow, and then the bundle may become the active one: see `streams.store.items.registration`.
 
         updates_topic: of `settings_of`, to which the bundle's workers publish from now on. Raises StoreError, also
         where another bundle has become the first of the keyspace meanwhile. Raises SettingsError for a retired bundle.

@@ -1,4 +1,4 @@
-"""Creates the keyspace and the tables that are missing.
+"""Creates the keyspace and the tables that are missing, and applies migrations.
 
 Cassandra asks for the right to create before it looks whether a table exists, also where the statement says IF NOT
 EXISTS. A worker whose keyspace and tables exist must need no such right. So the worker looks first. Every user of
@@ -6,15 +6,25 @@ Cassandra may read `system_schema`.
 """
 
 import logging
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from export.runtime.bundle import Manifest
 from streams.config.errors import RightsError, StoreError
 from streams.config.settings import Settings
 from streams.store import cql_schema
+from streams.store.bundles.aliases import was_applied
+from streams.store.migrations.migrations import MIGRATIONS_TABLE, Applied, Migration, check_not_newer, create_table
+from streams.store.migrations.migrations import missing as missing_migrations
 from streams.store.rights import grant_text
 from streams.store.session import Session
 
 logger = logging.getLogger(__name__)
+
+POLL_S = 0.2  # between looks at a migration that another program applies
+ABANDONED_AFTER = timedelta(seconds=60)  # A migration takes a few seconds, unless its program was killed.
 
 _KEYSPACE_QUERY = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
 _COLUMNS_QUERY = "SELECT column_name FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
@@ -25,20 +35,18 @@ _TABLES_QUERY = "SELECT table_name FROM system_schema.tables WHERE keyspace_name
 def create_missing(session: Session, settings: Settings, manifest: Manifest) -> None:
     """Create what the bundle with this manifest needs and what is missing. Blocks.
 
-    A table of representations may come from a bundle without recent or bought items, and a table of bundles from an
-    earlier version. The missing columns are then added. A table of item vectors may come from a version without its
-    index. The index is then added, or a warning says why not: only readers use the index.
+    A keyspace of an earlier version gets the migrations that it lacks. A table of representations may come from a
+    bundle without recent or bought items. The missing columns are then added. A table of item vectors may come from a
+    version without its index. The index is then added, or a warning says why not: only readers use the index.
 
     Raises StoreError that names the statement, and RightsError that also names the GRANT where the user lacks a right.
-    Raises SettingsError for a keyspace name that Cassandra does not take.
+    Raises SettingsError for a keyspace name that Cassandra does not take, and for a keyspace of a newer version.
     """
-    keyspace = cql_schema.create_keyspace(settings.keyspace, settings.replication)
     width, places, bought = manifest.representation_width, manifest.recent_places, manifest.bought_places
-    tables = cql_schema.create_tables(settings.keyspace, width, places, bought)
+    tables = cql_schema.create_bundle_tables(settings.keyspace, width, places, bought)
     stored_name = cql_schema.stored_name(settings.keyspace)
-    if not list(session.execute("read the schema", _KEYSPACE_QUERY, [stored_name])):
-        _create(session, keyspace)
-    existing = {name for (name,) in session.execute("read the schema", _TABLES_QUERY, [stored_name])}
+    migrate(session, settings)
+    existing = _tables(session, settings)
     for name, statement in tables.items():
         if name not in existing:
             _create(session, statement)
@@ -55,6 +63,77 @@ def create_missing(session: Session, settings: Settings, manifest: Manifest) -> 
             logger.warning("readers cannot ask for all item vectors of a bundle in one query yet: %s", error)
 
 
+def migrate(session: Session, settings: Settings) -> list[Migration]:
+    """Create the keyspace where it is missing, apply the migrations that the keyspace lacks, and return these. Blocks.
+
+    One program applies a migration, and others that come meanwhile wait. Raises what `create_missing` raises.
+    """
+    keyspace = cql_schema.create_keyspace(settings.keyspace, settings.replication)
+    if not list(session.execute("read the schema", _KEYSPACE_QUERY, [cql_schema.stored_name(settings.keyspace)])):
+        _create(session, keyspace)
+    if MIGRATIONS_TABLE not in _tables(session, settings):
+        _create(session, create_table(settings.keyspace))
+    applied = applied_migrations(session, settings)
+    check_not_newer(settings.keyspace, applied)
+    lacking = missing_migrations(applied)
+    for migration in lacking:
+        try:
+            _apply(session, settings, migration)
+        except RightsError as error:
+            raise RightsError(
+                f"keyspace {settings.keyspace} lacks migration {migration}: {error}; `thalweg doctor --migrate` with "
+                "this login applies migrations alone"
+            ) from error
+    return lacking
+
+
+def applied_migrations(session: Session, settings: Settings) -> list[Applied]:
+    """The migrations that the keyspace has, or that a program applies now. Blocks.
+
+    Raises StoreError, and RightsError where the user may not read the table of migrations.
+    """
+    if MIGRATIONS_TABLE not in _tables(session, settings):
+        return []
+    query = f"SELECT number, works_with, applied_at FROM {settings.keyspace}.{MIGRATIONS_TABLE} WHERE name = 'keyspace'"
+    rows = _execute(session, "read the migrations", query)
+    return [Applied(number, works_with, applied_at is not None) for number, works_with, applied_at in rows]
+
+
+def _apply(session: Session, settings: Settings, migration: Migration) -> None:
+    """Apply a migration, or wait until another program has applied the migration."""
+    table = f"{settings.keyspace}.{MIGRATIONS_TABLE}"
+    doing = f"enter migration {migration.number}"
+    key = f"WHERE name = 'keyspace' AND number = {migration.number}"
+    claim = f"INSERT INTO {table} (name, number, what, works_with, began_at) VALUES (%s, %s, %s, %s, %s) IF NOT EXISTS"
+    take_over = f"UPDATE {table} SET began_at = %s {key} IF began_at = %s AND applied_at = NULL"
+    row = ["keyspace", migration.number, migration.what, migration.works_with, datetime.now(UTC)]
+    while not was_applied(_execute(session, doing, claim, row)):
+        found = session.execute(doing, f"SELECT began_at, applied_at FROM {table} {key}").one()
+        if found is not None:  # Otherwise the other program has failed.
+            began_at, applied_at = found
+            if applied_at is not None:
+                return
+            # A repeated statement changes nothing.
+            if datetime.now(UTC) - began_at.replace(tzinfo=UTC) > ABANDONED_AFTER and was_applied(
+                session.execute(doing, take_over, [datetime.now(UTC), began_at])
+            ):
+                break
+        time.sleep(POLL_S)
+    try:
+        for statement in migration.statements(settings.keyspace):
+            _create(session, statement)
+    except (StoreError, RightsError):
+        session.execute(doing, f"DELETE FROM {table} {key} IF EXISTS")  # Somebody with more rights need not wait.
+        raise
+    # As conditional as the claim: Cassandra orders conditional writes of a row among themselves alone.
+    session.execute(doing, f"UPDATE {table} SET applied_at = %s {key} IF EXISTS", [datetime.now(UTC)])
+
+
+def _tables(session: Session, settings: Settings) -> set[str]:
+    stored_name = cql_schema.stored_name(settings.keyspace)
+    return {name for (name,) in session.execute("read the schema", _TABLES_QUERY, [stored_name])}
+
+
 def has_item_vectors_index(session: Session, keyspace: str, width: int) -> bool:
     """Whether the table of item vectors has its index. Blocks. Raises StoreError."""
     place = [cql_schema.stored_name(keyspace), cql_schema.item_vectors_table(width)]
@@ -64,8 +143,13 @@ def has_item_vectors_index(session: Session, keyspace: str, width: int) -> bool:
 
 def _create(session: Session, statement: str) -> None:
     # Another worker may create the same table or columns at this moment. IF NOT EXISTS in the statement allows this.
+    _execute(session, f"run `{' '.join(statement.split())}`", statement)
+
+
+def _execute(session: Session, doing: str, statement: str, values: Sequence[Any] | None = None) -> Any:
+    """Raises StoreError, and RightsError where the user lacks a right."""
     try:
-        session.execute(f"run `{' '.join(statement.split())}`", statement)
+        return session.execute(doing, statement, values)
     except StoreError as error:
         if grant_text(str(error)):
             raise RightsError(f"{error}; or run `thalweg setup` with an administrator's login") from error

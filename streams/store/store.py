@@ -5,8 +5,9 @@ from typing import NamedTuple
 from export.runtime.bundle import Bundle
 from streams.config.settings import Settings
 from streams.store import cql_schema
-from streams.store.item_vectors import ItemVectors
-from streams.store.pending_erasures import PendingErasures
+from streams.store.items.item_vectors import ItemVectors
+from streams.store.positions.pending_erasures import PendingErasures
+from streams.store.positions.stored_positions import StoredPositions
 from streams.store.registry import Registry
 from streams.store.schema_creation import create_missing
 from streams.store.session import Session
@@ -21,6 +22,7 @@ class Store(NamedTuple):
     items: ItemVectors
     registry: Registry
     erasures: PendingErasures
+    positions: StoredPositions
 
     def close(self) -> None:
         self.session.close()
@@ -37,4 +39,5 @@ def open_store(settings: Settings, bundle: Bundle) -> Store:
         items=ItemVectors(session, settings.keyspace, bundle),
         registry=Registry(session, settings.keyspace),
         erasures=erasures,
+        positions=StoredPositions(session, settings.keyspace, bundle.bundle_id),
     )

@@ -21,7 +21,7 @@ from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
 from streams.engine.state_cell import bytes_of_rows, cell_bytes, decode_state, encode_states, owner_crc
 from streams.store import cql_schema
-from streams.store.pending_erasures import PendingErasures
+from streams.store.positions.pending_erasures import PendingErasures
 from streams.store.protocol.encoded_rows import EncodedRows, fixed_columns, query_head, sizes, value_bytes
 from streams.store.protocol.row_batches import divide, row_bytes
 from streams.store.session import Session

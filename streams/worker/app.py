@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from streams.health.endpoints import Endpoints
 from streams.health.metrics import WorkerMetrics
 from streams.health.tracing import Tracing
 from streams.health.watchdog import Watchdog
-from streams.store.registration import Registration
+from streams.store.items.registration import Registration
 from streams.store.store import Store
 from streams.worker.absence.sweep import Sweep
 from streams.worker.assignment import Handover
@@ -114,6 +114,10 @@ class App(faust.App):
     async def confirm_topic(self) -> None:
         """Called by the consumer for records that came after a while in which nobody watched the topic."""
         await self.parts.handover.confirm_topic()
+
+    async def before_commit(self, offsets: Mapping[int, int]) -> None:
+        """Called by the consumer before a commit of the offsets of these partitions."""
+        await self.parts.handover.store_positions(offsets)
 
     def on_expired_records(self, count: int) -> None:
         """Called by the consumer for records that retention deleted before they were read."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Mapping
 
 import faust
 from faust.exceptions import ConsumerNotStarted
@@ -12,8 +13,9 @@ from streams.broker.consumer import Opened
 from streams.broker.publisher import Publisher
 from streams.config.errors import BrokerError, ThalwegError
 from streams.health.metrics import WorkerMetrics
-from streams.store.pending_erasures import PendingErasures
+from streams.store.store import Store
 from streams.worker.process import in_daemon_thread
+from streams.worker.restored_store import RestoredStore
 from streams.worker.source import Source
 
 logger = logging.getLogger(__name__)
@@ -73,11 +75,15 @@ class Assignment:
 class Handover:
     """Prepares newly assigned partitions, and holds added partitions back until they may be read."""
 
-    def __init__(self, app: faust.App, source: Source, publisher: Publisher, erasures: PendingErasures) -> None:
+    def __init__(
+        self, app: faust.App, source: Source, publisher: Publisher, store: Store, restored: RestoredStore
+    ) -> None:
         self._app = app
         self._source = source
         self._publisher = publisher
-        self._erasures = erasures
+        self._erasures = store.erasures
+        self._positions = store.positions
+        self._restored = restored
         self._held: Collection[int] = ()
 
     async def begin(self, partitions: Collection[int]) -> Opened:
@@ -101,14 +107,21 @@ class Handover:
         while True:  # The group may rebalance while Cassandra is away, which is no reason to end.
             try:
                 opened = await in_daemon_thread(self._source.refresh)
-                await self._erasures.load(partitions, opened.committed, opened.comparable)
+                await self._erasures.load(partitions, opened.comparable)
+                set_back = await self._restored.look(partitions, opened)
+                await self._erasures.drop_passed({**opened.committed, **set_back})
                 self._held = opened.held
-                return opened
+                return opened._replace(set_back=set_back)
             except ThalwegError as error:
                 if not error.retryable:
                     raise
                 logger.warning("the assigned partitions cannot be read yet: %s", error)
             await asyncio.sleep(RETRY_S)
+
+    async def store_positions(self, offsets: Mapping[int, int]) -> None:
+        """Enter in Cassandra what is about to be committed. Waits while Cassandra is away."""
+        if (topic_id := self._source.topic_id) is not None:
+            await self._positions.advance(topic_id, offsets, time.time())
 
     async def confirm_topic(self) -> None:
         """Return when the topic is known to be the one that is read. Raises BrokerError where the topic is another one.

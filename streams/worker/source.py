@@ -37,7 +37,7 @@ class Source:
         self._grown_at_s: float | None = None
         self._held = 0
         self._has_looked = False
-        self._topic_id: uuid.UUID | None = None  # of the incarnation that is read
+        self.topic_id: uuid.UUID | None = None  # of the incarnation that is read
         self._topic_ids = TopicIdReader(settings, settings.behavior_topic)
 
     def refresh(self) -> Opened:
@@ -50,7 +50,7 @@ class Source:
         self._store.registry.check_serves(self._bundle_id)
         topic, view = self._view()
         self._confirm(topic.topic_id)
-        self._topic_id = topic.topic_id
+        self.topic_id = topic.topic_id
         self._held = len(view.held)
         if not view.held:
             self._grown_at_s = None
@@ -68,7 +68,7 @@ class Source:
         self._store.users.use_epoch(view)
         self._encoder.use_epoch(view)
         self._look_for_lost_rows(topic)
-        return Opened(topic.topic_id, topic.committed, view.held, view.comparable)
+        return Opened(topic.topic_id, topic.committed, view.held, view.comparable, topic.start_offsets)
 
     def _look_for_lost_rows(self, topic: Topic) -> None:
         """Log an error where the group has committed records and the bundle has no row. Looks once."""
@@ -89,7 +89,7 @@ class Source:
         self._confirm(self._topic_ids.read())
 
     def _confirm(self, topic_id: uuid.UUID) -> None:
-        if topic_id != self._topic_id and self._topic_id is not None:
+        if topic_id != self.topic_id and self.topic_id is not None:
             raise TopicRemadeError(
                 f"topic {self._settings.behavior_topic} was deleted and made again while this worker read the topic; "
                 "start the worker again, and the worker reads the new topic from its beginning"

@@ -34,7 +34,7 @@ from streams.health.rights.check import check_broker_rights, check_store_rights
 from streams.health.tracing import Tracing, open_tracing
 from streams.health.watchdog import Watchdog
 from streams.store.cql_schema import row_ttl_s
-from streams.store.registration import Registration
+from streams.store.items.registration import Registration
 from streams.store.store import Store, open_store
 from streams.worker.absence.sweep import Sweep
 from streams.worker.app import App, Parts
@@ -44,6 +44,7 @@ from streams.worker.intake import Intake
 from streams.worker.pipeline import Pipeline
 from streams.worker.rebuild import Rebuilder
 from streams.worker.residency import Residency
+from streams.worker.restored_store import RestoredStore
 from streams.worker.source import Source
 from streams.worker.traced_pipeline import Places, TracedPipeline
 
@@ -136,7 +137,7 @@ def _parts(app: App, opened: _Opened) -> Parts:
         intake=intake,
         pipeline=pipeline,
         residency=residency,
-        handover=Handover(app, Source(settings, bundle, store, encoder), publisher, store.erasures),
+        handover=_handover(app, opened, encoder, publisher, stepper),
         registration=registration,
         publisher=publisher,
         endpoints=_endpoints(settings, metrics, watchdog, assignment),
@@ -147,6 +148,13 @@ def _parts(app: App, opened: _Opened) -> Parts:
         sweep=_sweep(app, opened, assignment, residency, publisher),
         schemas=schemas,
     )
+
+
+def _handover(app: App, opened: _Opened, encoder: OutputEncoder, publisher: Publisher, stepper: Stepper) -> Handover:
+    settings, bundle, store = opened.settings, opened.bundle, opened.store
+    source = Source(settings, bundle, store, encoder)
+    restored = RestoredStore(settings, bundle, stepper, store, opened.decoder)
+    return Handover(app, source, publisher, store, restored)
 
 
 def _sweep(

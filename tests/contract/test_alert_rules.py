@@ -41,7 +41,7 @@ def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_is_silent()
 def test_each_alert_says_how_urgent_it_is_what_happens_and_what_to_do() -> None:
     for name, rule in ALERTS.items():
         assert rule["labels"]["severity"] in ("critical", "warning"), name
-        assert set(rule["annotations"]) == {"summary", "action"}, name
+        assert set(rule["annotations"]) == {"summary", "action", "runbook_url"}, name
 
 
 def test_the_page_for_operators_has_a_row_for_each_alert() -> None:
@@ -49,3 +49,13 @@ def test_the_page_for_operators_has_a_row_for_each_alert() -> None:
     rows = re.findall(r"^\| `(Thalweg\w+)` \| (\w+) \|", page, re.MULTILINE)
     assert dict(rows) == {name: rule["labels"]["severity"] for name, rule in ALERTS.items()}
     assert len(rows) == len(ALERTS)
+
+
+def test_the_runbook_has_a_section_for_each_alert_and_each_alert_names_its_section() -> None:
+    page = (ROOT / "docs" / "runbook.md").read_text()
+    sections = dict(re.findall(r"^## (Thalweg\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    assert list(sections) == list(ALERTS), "the sections have the order of the rules"
+    for name, rule in ALERTS.items():
+        assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{name.lower()}"
+        parts = re.findall(r"^- \*\*(.+?)\.\*\*", sections[name], re.MULTILINE)
+        assert parts == ["Meaning", "Look at", "Do"], name

@@ -35,6 +35,7 @@ FOREIGN_COMMANDS = {
     "kubectl",
     "mvn",
     "node",
+    "nodetool",
     "npm",
     "npx",
     "pip",

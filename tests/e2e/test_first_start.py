@@ -10,7 +10,7 @@ from export.runtime.bundle import Bundle
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
 from streams.store.cql_schema import item_vectors_table
-from streams.store.registration import STRETCH_ITEMS
+from streams.store.items.registration import STRETCH_ITEMS
 from streams.store.session import connect
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, shopping

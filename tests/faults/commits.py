@@ -47,3 +47,7 @@ class Commits(threading.Thread):
     def next_after(self, moment: float) -> float | None:
         """Return when the first commit after this moment was seen, or None."""
         return next((when for when, _ in self._seen if when > moment), None)
+
+    def between(self, began: float, ended: float) -> list[tuple[float, int]]:
+        """Return when commits were seen in this time, and how many records were committed then."""
+        return [(when, records) for when, records in self._seen if began <= when <= ended]

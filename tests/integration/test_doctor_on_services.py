@@ -15,7 +15,7 @@ from streams.commands.doctor import command as doctor
 from streams.config.settings import Settings
 from streams.local import LocalServices
 from streams.local.process.ports import free_ports
-from streams.store.registration import Registration
+from streams.store.items.registration import Registration
 from streams.store.session import connect
 from streams.store.store import open_store
 from tests.support.bundles import tiny_bundle
@@ -102,7 +102,7 @@ def test_without_services_and_bundle_each_failure_says_what_to_do(
     monkeypatch.setenv("THALWEG_CASSANDRA", f"127.0.0.1:{ports['cassandra']}")
     monkeypatch.setenv("THALWEG_BUNDLE", str(tmp_path / "no"))
 
-    assert doctor.run(argparse.Namespace(bundle=None)) == 1
+    assert doctor.run(argparse.Namespace(bundle=None, migrate=False)) == 1
     printed = capsys.readouterr().out
     assert "3 failed" in printed
     assert printed.count("thalweg up") == 2

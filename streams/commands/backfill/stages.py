@@ -44,7 +44,7 @@ from streams.engine.epochs import EpochView
 from streams.engine.outputs import OutputEncoder
 from streams.health.rights.check import check_broker_rights, check_store_rights
 from streams.store.cql_schema import HIGHEST_GENERATION
-from streams.store.registration import Registration
+from streams.store.items.registration import Registration
 from streams.store.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -170,7 +170,8 @@ class _Run:
             while True:
                 view = await asyncio.to_thread(self._view, covered, self._position)
                 self._use(view)
-                await self._store.erasures.load(range(topic.partitions), self._position, view.comparable)
+                await self._store.erasures.load(range(topic.partitions), view.comparable)
+                await self._store.erasures.drop_passed(self._position)
                 stages = stage(topic.partitions, covered, self._position, view)
                 if not stages:
                     return view
@@ -193,7 +194,8 @@ class _Run:
             return views[-1]
         has_rows = not await asyncio.to_thread(_is_fresh, self._store)
         check_from_beginning(topic, covered, views[-1], has_rows, reader.files.address)
-        await self._store.erasures.load(range(topic.partitions), self._position, views[-1].comparable)
+        await self._store.erasures.load(range(topic.partitions), views[-1].comparable)
+        await self._store.erasures.drop_passed(self._position)
         starting = asyncio.to_thread(SparkJob, master, self._bundle, self._settings.user_ttl_ms)
         with contextlib.closing(await starting) as job:
             await asyncio.to_thread(job.step, reader, topic.name, stages)
@@ -256,6 +258,7 @@ class _Run:
         await asyncio.to_thread(registry.check_serves, bundle_id)
         for partition in offsets.keys() - self._position.keys():  # A commit alone does not say how the group began.
             await asyncio.to_thread(registry.enter_backfilled, bundle_id, partition)
+        await self._store.positions.advance(self._topic.topic_id, offsets, time.time())
         await asyncio.to_thread(self._offsets.commit, offsets)
         self._position.update(offsets)
         await self._store.erasures.drop_passed(self._position)

@@ -1,24 +1,30 @@
 """Checks of Cassandra: version, durability, limits of a write request, and the tables of the keyspace."""
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from export.runtime.bundle import Bundle, Manifest
 from streams.commands.doctor.finding import Finding, State
 from streams.commands.doctor.pseudonym_checks import check_pseudonyms
-from streams.config.errors import SettingsError, StoreError
+from streams.config.errors import RightsError, SettingsError, StoreError
 from streams.config.security import describe_login
 from streams.config.settings import Settings
 from streams.store import cql_schema
+from streams.store.migrations.migrations import LAST, MIGRATIONS, Migration, check_not_newer
+from streams.store.migrations.migrations import missing as missing_migrations
 from streams.store.protocol.row_batches import row_bytes, rows_per_request
+from streams.store.schema_creation import applied_migrations, migrate
 from streams.store.session import Session
 
 THRESHOLDS = ("batch_size_fail_threshold_in_kb", "batch_size_warn_threshold_in_kb")
 _COLUMN = re.compile(r"^ {4}(?P<name>[a-z_]+) (?P<type>[a-z]+(<[^>]+>)?)[ ,]", re.MULTILINE)
 
 
-def check_cassandra(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
-    """Connect, then run every check of Cassandra. Raises StoreError, SettingsError."""
+def check_cassandra(settings: Settings, bundle: Bundle | None, is_migrating: bool = False) -> Iterator[Finding]:
+    """Connect, then run every check of Cassandra. Raises StoreError, SettingsError.
+
+    is_migrating: apply the migrations that the keyspace lacks, before its tables are checked.
+    """
     keyspace = check_keyspace_name(settings)
     yield keyspace
     session = Session(settings)
@@ -34,6 +40,9 @@ def check_cassandra(settings: Settings, bundle: Bundle | None) -> Iterator[Findi
         if bundle is not None:
             yield _readable("batches", lambda: _check_batch_limits(session, bundle))
         if keyspace.state == "ok":
+            if is_migrating:
+                for migration in migrate(session, settings):
+                    yield Finding("ok", "migration", f"{migration} is applied to keyspace {settings.keyspace}")
             yield from check_pseudonyms(session, settings)
             yield from _check_tables(session, settings, bundle)
     finally:
@@ -92,16 +101,40 @@ def _check_tables(session: Session, settings: Settings, bundle: Bundle | None) -
     if not existing:
         yield Finding("note", "schema", f"keyspace {settings.keyspace} has no table yet: the first worker creates them")
         return
+    lacking: list[Migration] = []
+    try:
+        applied = applied_migrations(session, settings)
+    except RightsError as error:
+        yield Finding("failed", "migrations", str(error))
+    else:
+        check_not_newer(settings.keyspace, applied)
+        lacking = missing_migrations(applied)
+        yield _migrations_finding(settings, lacking)
     if bundle is None:
         detail = f"{len(existing)} tables in {settings.keyspace}; no bundle to compare them with"
         yield Finding("note", "schema", detail)
         return
     later = cql_schema.later_columns(bundle.manifest.representation_width, 1, 1)
+    pending = {table for one in lacking for table in one.tables()}
+    settled = {table for one in MIGRATIONS for table in one.tables()} - pending
     for table, columns in expected_columns(settings.keyspace, bundle.manifest).items():
         name = f"{settings.keyspace}.{table}"
-        yield _compare_columns(name, columns, existing.get(table), later.get(table, {}).keys())
+        if table in settled and table not in existing:
+            detail = f"{name} is gone, although the keyspace has the migration that made it"
+            yield Finding("failed", "schema", detail, "restore the keyspace: docs/operating.md#backup-and-restore")
+            continue
+        may_lack = columns if table in pending else later.get(table, {})
+        yield _compare_columns(name, columns, existing.get(table), may_lack.keys())
     if "item_vectors_stored" in existing:
         yield _check_item_vectors(session, settings, bundle)
+
+
+def _migrations_finding(settings: Settings, lacking: Sequence[Migration]) -> Finding:
+    if not lacking:
+        return Finding("ok", "migrations", f"keyspace {settings.keyspace} has all {LAST}")
+    detail = f"keyspace {settings.keyspace} lacks {', '.join(map(str, lacking))}"
+    remedy = "the first worker of this version applies them where it may; otherwise run `thalweg doctor --migrate`"
+    return Finding("note", "migrations", detail, remedy)
 
 
 def existing_columns(session: Session, keyspace: str) -> dict[str, dict[str, str]]:
@@ -114,13 +147,17 @@ def existing_columns(session: Session, keyspace: str) -> dict[str, dict[str, str
 
 
 def expected_columns(keyspace: str, manifest: Manifest) -> dict[str, dict[str, str]]:
-    """The type of each column, by table and column, read from the CREATE statements."""
+    """The type of each column, by table and column, read from the statements that create tables and add columns."""
     width, places, bought = manifest.representation_width, manifest.recent_places, manifest.bought_places
     statements = cql_schema.create_tables(keyspace, width, places, bought)
-    return {
+    tables = {
         table: {match["name"]: match["type"] for match in _COLUMN.finditer(statement)}
         for table, statement in statements.items()
     }
+    for migration in MIGRATIONS:
+        for table, added in migration.added_columns().items():
+            tables[table] |= added
+    return tables
 
 
 def _compare_columns(

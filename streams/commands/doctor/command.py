@@ -26,6 +26,9 @@ STYLES = {"ok": "green", "note": "yellow", "failed": "bold red"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", help="folder of the bundle (default: the setting `bundle`)")
+    parser.add_argument(
+        "--migrate", action="store_true", help="first apply the migrations that the keyspace lacks; workers may run"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,14 +38,14 @@ def run(args: argparse.Namespace) -> int:
     for name in Settings.__struct_fields__:
         console.print(f"  {PREFIX}{name.upper()} = {getattr(settings, name)!r}", markup=False, soft_wrap=True)
     failed = 0
-    for finding in examine(settings, args.bundle):
+    for finding in examine(settings, args.bundle, args.migrate):
         failed += finding.state == "failed"
         _print_finding(console, finding)
     console.print(f"{failed} failed" if failed else "everything that a worker needs is there")
     return 1 if failed else 0
 
 
-def examine(settings: Settings, bundle_argument: str | None) -> Iterator[Finding]:
+def examine(settings: Settings, bundle_argument: str | None, is_migrating: bool = False) -> Iterator[Finding]:
     """Run every check, one after the other. A ThalwegError of a check becomes a finding."""
     yield python_finding()
     yield from check_packages()
@@ -60,7 +63,7 @@ def examine(settings: Settings, bundle_argument: str | None) -> Iterator[Finding
     yield from check_local_services()
     yield from _errors_as_findings("registry", lambda: check_registry(settings))
     yield from _errors_as_findings("broker", lambda: check_broker(settings, bundle))
-    yield from _errors_as_findings("cassandra", lambda: check_cassandra(settings, bundle))
+    yield from _errors_as_findings("cassandra", lambda: check_cassandra(settings, bundle, is_migrating))
     if bundle is not None:
         yield from _errors_as_findings("rights", partial(check_kafka_rights, settings, bundle))
         yield from _errors_as_findings("rights", partial(check_cassandra_rights, settings, bundle))

@@ -10,7 +10,9 @@ from streams.config.errors import StoreError
 from streams.config.settings import Settings
 from streams.health.rights.cassandra_rights import not_granted, quoted
 from streams.store import cql_schema
-from streams.store.schema_creation import create_missing, has_item_vectors_index
+from streams.store.migrations.migrations import MIGRATIONS
+from streams.store.migrations.migrations import missing as missing_migrations
+from streams.store.schema_creation import applied_migrations, create_missing, has_item_vectors_index
 from streams.store.session import Session
 
 Columns = dict[str, str]  # the type of each column, by the name of the column
@@ -23,6 +25,7 @@ def make_schema(settings: Settings, session: Session, manifest: Manifest) -> Ite
     columns_before = existing_columns(session, settings.keyspace)
     width = manifest.representation_width
     had_index = has_item_vectors_index(session, settings.keyspace, width)
+    lacking = missing_migrations(applied_migrations(session, settings))
     create_missing(session, settings, manifest)
     name = f"keyspace {settings.keyspace}"
     if before is None:
@@ -32,6 +35,8 @@ def make_schema(settings: Settings, session: Session, manifest: Manifest) -> Ite
     else:
         detail = f"has replication {', '.join(before)}; planned is {settings.replication} (THALWEG_REPLICATION)"
         yield Step("differs", name, detail)
+    for migration in MIGRATIONS:
+        yield Step("made" if migration in lacking else "exists", f"migration {migration}")
     existing = existing_columns(session, settings.keyspace)
     for table, expected in expected_columns(settings.keyspace, manifest).items():
         yield _table_step(f"table {settings.keyspace}.{table}", expected, columns_before.get(table), existing[table])

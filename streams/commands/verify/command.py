@@ -54,8 +54,9 @@ def print_report(found: Verification) -> None:
             f"verify: workers read the topic by {', '.join(found.mappings)} in turn, and verify reads the topic by the "
             "present one; a user whose events they read differently can differ"
         )
-    if found.repaired:
-        print(f"verify: {found.repaired} rows were written, and all users were verified again")
+    if found.repaired or found.deleted:
+        deleted = f" and {found.deleted} rows of erased users were deleted" if found.deleted else ""
+        print(f"verify: {found.repaired} rows were written{deleted}, and all users were verified again")
         if not found.is_topic_complete:
             print("verify: the first records are gone, so a written state begins with the records that are left")
     clean = "clean so far" if found.not_committed else "clean"

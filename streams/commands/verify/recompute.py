@@ -11,7 +11,7 @@ from streams.commands.verify.growing_arena import GrowingArena
 from streams.commands.verify.result import Verification
 from streams.engine.arena import NO_OFFSET, UNKNOWN_MS, StoredUser
 from streams.engine.codec import Erasure, Outcome, WithoutUser
-from streams.engine.planning.candidates import Part
+from streams.engine.planning.candidates import Erased, Part
 from streams.engine.planning.repeats import digests
 from streams.engine.planning.rows import Rows
 from streams.engine.processor import Processor
@@ -50,6 +50,7 @@ class Recompute:
         self._sequence = 0
         self._steps_at_row: dict[str, int] = {}  # by user whose row lacks events, the steps before these events
         self._erased: dict[str, tuple[int, int]] = {}  # by user without a row, the last erasure's partition and time
+        self._erasures: dict[str, Erased] = {}  # by user whose row is from before an erasure, the erasure
         self.wrong: list[str] = []  # users whose row a repair may replace: the row differs, is damaged or is missing
 
     def step(self, partition: int, records: list[Any], outcomes: list[Outcome], users: Users) -> None:
@@ -134,6 +135,7 @@ class Recompute:
             row = self._stored.get(user_id)
             if row is not None and (row.offset == NO_OFFSET or (row.partition == partition and row.offset < offset)):
                 self._steps_at_row[user_id] = MAX_STEPS  # Nothing of the row may stay.
+                self._erasures[user_id] = Erased(user_id, partition, offset)
 
     def _move_users(self, partition: int, outcomes: list[Outcome]) -> None:
         """Let users whose earlier events are in another partition continue with their state in this partition."""
@@ -195,6 +197,10 @@ class Recompute:
     def lacks_records(self, user_id: str) -> bool:
         """True for a user whose stored row lacks an event or an erasure that the topic holds."""
         return user_id in self._steps_at_row
+
+    def resurrected(self) -> list[Erased]:
+        """The erasures of users who have a row and no event since. Call after `compare`."""
+        return [erased for user_id, erased in self._erasures.items() if user_id in self._stored]
 
     def _may_replace(self, row: StoredUser, slot: int) -> bool:
         """False for a row with events that the topic does not hold any more. The recomputed state would lack them."""

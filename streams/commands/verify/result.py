@@ -24,6 +24,7 @@ class Verification(msgspec.Struct, kw_only=True):
     is_topic_complete: bool = True  # all records since the beginning were read, and there was no earlier topic
     gaps: list[str] = []  # partitions in which the archive ends before the topic's first record
     repaired: int = 0  # rows that were written because of `--repair`
+    deleted: int = 0  # rows of erased users that were deleted because of `--repair`
     mismatches: list[str] = []  # descriptions of the first MAX_SHOWN differences
     mismatched: int = 0
 

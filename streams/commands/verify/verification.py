@@ -42,6 +42,7 @@ from streams.engine.epochs import EpochView
 from streams.engine.processor import Processor
 from streams.health.rights.check import check_broker_rights, check_store_rights
 from streams.store.cql_schema import HIGHEST_GENERATION
+from streams.store.positions.stored_positions import NO_POSITIONS
 from streams.store.store import Store, open_store
 from streams.store.user_rows import DamagedRow
 
@@ -73,18 +74,41 @@ def verify(
         store.registry.check_topic(topic.name)
         store.registry.check_key(None if pseudonyms is None else pseudonyms.fingerprint)
         mappings = store.registry.check_mapping(bundle.bundle_id, decoder.name)
-        found, recompute = _verify(settings, bundle, topic, store, decoder, archive)
-        if repair and recompute.wrong:
-            rows, state, representation = recompute.recomputed()
-            # The highest generation wins over a wrong row at the same position.
-            requests = store.users.encode(rows, state, representation, HIGHEST_GENERATION, int(time.time() * 1000))
-            asyncio.run(store.users.write(requests))
-            found, _ = _verify(settings, bundle, topic, store, decoder, archive)
-            found.repaired = len(rows)
+        found, recompute, starts = _verify(settings, bundle, topic, store, decoder, archive)
+        wrong, resurrected = len(recompute.wrong), recompute.resurrected()
+        if repair and (wrong or resurrected):
+            asyncio.run(_repair(store, recompute))
+            found, _, starts = _verify(settings, bundle, topic, store, decoder, archive)
+            found.repaired, found.deleted = wrong, len(resurrected)
+        if repair and found.clean:
+            asyncio.run(_accept_commits(store, topic, starts))
         found.mappings = mappings if len(mappings) > 1 else []
         return found
     finally:
         store.close()
+
+
+async def _repair(store: Store, recompute: Recompute) -> None:
+    """Write the rows of wrong users, and delete the rows of erased users."""
+    rows, state, representation = recompute.recomputed()
+    # The highest generation wins over a wrong row at the same position.
+    requests = store.users.encode(rows, state, representation, HIGHEST_GENERATION, int(time.time() * 1000))
+    await store.users.write(requests)
+    await store.users.erase(recompute.resurrected(), HIGHEST_GENERATION)
+
+
+async def _accept_commits(store: Store, topic: Topic, starts: Mapping[int, int]) -> None:
+    """Enter that the rows hold what is committed, where the history holds all records that a restored row may lack.
+
+    A worker compares the rows with the last records of the topic alone, and the topic may lack these records.
+    """
+    known = await store.positions.load(topic.topic_id)
+    covered = {
+        partition: offset
+        for partition, offset in topic.committed.items()
+        if starts[partition] <= known.get(partition, NO_POSITIONS).before_snapshot()
+    }
+    await store.positions.advance(topic.topic_id, covered, time.time())
 
 
 def _verify(
@@ -94,8 +118,11 @@ def _verify(
     store: Store,
     decoder: RecordDecoder,
     archive: "ArchiveReader | None",
-) -> tuple[Verification, Recompute]:
-    """Compare the rows as they are now. topic: as it was before, with the commits of the group."""
+) -> tuple[Verification, Recompute, dict[int, int]]:
+    """Compare the rows as they are now. Also returns from which offset the history has all records, by partition.
+
+    topic: as it was before, with the commits of the group.
+    """
     epochs = store.registry.epochs(topic.name)
     comparable = frozenset(epoch.number for epoch in epochs if epoch.topic_id == topic.topic_id)
     store.users.use_epoch(EpochView(max(comparable, default=0), comparable))
@@ -124,7 +151,7 @@ def _verify(
     expired_before_ms = None if settings.user_ttl_ms is None else int(time.time() * 1000) - settings.user_ttl_ms
     recompute.compare(start_offsets, damaged, expired_before_ms)
     _report_rows_without_events(recompute, start_offsets, stored, found)
-    return found, recompute
+    return found, recompute, start_offsets
 
 
 def _log_id(store: Store, bundle_id: str, archive: "ArchiveReader | None", was_remade: bool) -> str | None:

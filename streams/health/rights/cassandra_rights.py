@@ -10,9 +10,28 @@ from typing import Literal, NamedTuple
 
 from streams.health.rights.kafka_rights import ERASURES, LOOKALIKES, PAGE, RECEIPT
 from streams.health.rights.roles import Role
-from streams.store.cql_schema import PENDING_ERASURES_TABLE, item_vectors_table, representations_table, stored_name
+from streams.store.cql_schema import (
+    PENDING_ERASURES_TABLE,
+    STORED_POSITIONS_TABLE,
+    item_vectors_table,
+    representations_table,
+    stored_name,
+)
+from streams.store.migrations.migrations import MIGRATIONS_TABLE
 
 Permission = Literal["SELECT", "MODIFY"]
+
+
+_OF_WORKERS = (
+    "item_vectors_stored",
+    "bundles",
+    "active_bundle",
+    "mappings",
+    "sources",
+    "behavior_topic",
+    PENDING_ERASURES_TABLE,
+    STORED_POSITIONS_TABLE,
+)
 
 
 class CassandraRight(NamedTuple):
@@ -51,16 +70,8 @@ def cassandra_rights(keyspace: str, role: Role, width: int) -> list[CassandraRig
     rows = representations_table(width)
     of_history = ("bundles", "sources", "behavior_topic")
     if role in ("worker", "backfill"):
-        shared = (
-            "item_vectors_stored",
-            "bundles",
-            "active_bundle",
-            "mappings",
-            "sources",
-            "behavior_topic",
-            "pending_erasures",
-        )
-        return [*both(rows), CassandraRight("MODIFY", keyspace, item_vectors_table(width)), *both(*shared)]
+        vectors = CassandraRight("MODIFY", keyspace, item_vectors_table(width))
+        return [*both(rows), vectors, *both(*_OF_WORKERS), *select(MIGRATIONS_TABLE)]
     if role == "serve":
         return [
             *select(rows, "active_bundle"),
@@ -68,7 +79,7 @@ def cassandra_rights(keyspace: str, role: Role, width: int) -> list[CassandraRig
             *select("sources", "behavior_topic", uses=(ERASURES,)),
         ]
     if role == "verify":
-        return select(rows, "mappings", "sources", "behavior_topic")
+        return select(rows, "mappings", "sources", "behavior_topic", MIGRATIONS_TABLE)
     if role == "erase":
         return [*select(rows, *of_history), *select(PENDING_ERASURES_TABLE, uses=(RECEIPT,))]
     if role == "subject":
@@ -78,7 +89,14 @@ def cassandra_rights(keyspace: str, role: Role, width: int) -> list[CassandraRig
     if role in ("promote", "rollback"):
         return [*select(*of_history, "item_vectors_stored", "mappings"), *both("active_bundle", "promotions")]
     if role == "retire":
-        changed = ("bundles", "active_bundle", "item_vectors_stored", "mappings", PENDING_ERASURES_TABLE)
+        changed = (
+            "bundles",
+            "active_bundle",
+            "item_vectors_stored",
+            "mappings",
+            PENDING_ERASURES_TABLE,
+            STORED_POSITIONS_TABLE,
+        )
         return [*both(rows, item_vectors_table(width), *changed), *select("sources", "behavior_topic")]
     return []
 

@@ -74,10 +74,13 @@ class BundleDeletion:
         return self._delete(delete, f"SELECT item_id FROM {table}", key, self._record.items, tell)
 
     def delete_rest(self) -> None:
-        """Delete the pending erasures, and by which mappings the bundle's workers have read."""
+        """Delete the pending erasures, the stored positions, and by which mappings the bundle's workers have read."""
         for partition in range(self._partitions):
             statement = f"DELETE FROM {self._keyspace}.pending_erasures WHERE bundle_id = %s AND partition = %s"
             self._session.execute("delete erasures", statement, [self._record.bundle_id, partition])
+        if Registry(self._session, self._keyspace).has_table(cql_schema.STORED_POSITIONS_TABLE):
+            statement = f"DELETE FROM {self._keyspace}.{cql_schema.STORED_POSITIONS_TABLE} WHERE bundle_id = %s"
+            self._execute("delete the stored positions", statement)
         self._execute("delete the mappings", f"DELETE FROM {self._keyspace}.mappings WHERE bundle_id = %s")
 
     def _delete(self, delete: str, select: str, key: str, rows: int, tell: Callable[[int], None]) -> int:

@@ -29,7 +29,7 @@ from streams.config.settings import Settings
 from streams.demo.worker_process import WorkerProcess
 from streams.engine.codec import CONTRACT
 from streams.local import local_services
-from streams.store.registration import Registration
+from streams.store.items.registration import Registration
 from streams.store.store import open_store
 from tests.benchmarks.bench import load
 from tests.benchmarks.bench.contenders import worker

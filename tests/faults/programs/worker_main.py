@@ -17,7 +17,7 @@ from typing import Any
 
 from streams.broker.publisher import Publisher
 from streams.cli import main
-from streams.store.pending_erasures import PendingErasures
+from streams.store.positions.pending_erasures import PendingErasures
 from streams.store.user_rows import UserRows
 
 CALLS: dict[str, type] = {

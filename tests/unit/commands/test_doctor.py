@@ -25,8 +25,8 @@ def test_columns_are_read_from_the_create_statements(tmp_path: Path) -> None:
     manifest = tiny_bundle(tmp_path / "bundle").manifest
     tables = expected_columns("shop", msgspec.structs.replace(manifest, representation_width=64))
     bundle_tables = {"item_vectors_64", "item_vectors_stored", "bundles", "active_bundle", "promotions"}
-    topic_tables = {"sources", "behavior_topic", "pending_erasures", "mappings"}
-    assert set(tables) == {"representations_64"} | topic_tables | bundle_tables
+    topic_tables = {"sources", "behavior_topic", "pending_erasures", "stored_positions", "mappings"}
+    assert set(tables) == {"representations_64", "migrations"} | topic_tables | bundle_tables
     assert tables["item_vectors_stored"] == {"bundle_id": "text", "items": "int"}
     assert tables["item_vectors_64"] == {"bundle_id": "text", "item_id": "text", "vector": "vector<float, 64>"}
     assert tables["representations_64"]["state"] == "blob"

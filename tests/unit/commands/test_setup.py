@@ -12,6 +12,7 @@ from streams.commands.setup.script import script
 from streams.config.settings import Settings
 from streams.health.rights.kafka_rights import KafkaRight
 from streams.health.rights.roles import ROLES, Role
+from streams.store.migrations.migrations import LAST
 from tests.support.bundles import tiny_bundle
 
 SETTINGS = Settings(broker="kafka-1:9092", cassandra="10.0.0.1:9042", group="shop", partitions=6, replication=3)
@@ -91,11 +92,13 @@ def test_the_script_makes_the_schema_and_gives_every_right_in_cassandra(plan: Pl
     assert "'replication_factor': 3" in plan.schema[0]
     added = [statement.partition(" ADD IF NOT EXISTS (") for statement in plan.schema if "ALTER" in statement]
     assert [(table, columns.split()[0]) for table, _, columns in added] == [
-        ("ALTER TABLE thalweg.representations_35", "recent_items"),
         ("ALTER TABLE thalweg.bundles", "updates_topic"),
         ("ALTER TABLE thalweg.mappings", "last_used_at"),
         ("ALTER TABLE thalweg.active_bundle", "replaced"),
+        ("ALTER TABLE thalweg.bundles", "log_id"),
+        ("ALTER TABLE thalweg.representations_35", "recent_items"),
     ]
+    assert cql.count("INSERT INTO thalweg.migrations ") == LAST, "a worker without rights finds all migrations applied"
     assert 'CREATE ROLE IF NOT EXISTS "Shop";' in cql
     given = re.findall(r'^GRANT (\w+) ON TABLE thalweg\.(\w+) TO "Shop";', cql, re.MULTILINE)
     assert given == [(right.permission, right.table) for right in plan.grants]

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from streams.engine.planning.candidates import Erased
-from streams.store.pending_erasures import PendingErasures
+from streams.store.positions.pending_erasures import PendingErasures
 
 
 class Session:
@@ -37,7 +37,7 @@ def test_each_partition_keeps_the_erasure_of_a_user() -> None:
     async def check() -> None:
         await found.add([Erased("ann", 0, 9), Erased("ann", 2, 5)], epoch=1)
         restarted = pending(session)
-        await restarted.load([0, 2], {}, comparable=[1])
+        await restarted.load([0, 2], comparable=[1])
         for one in (found, restarted):
             assert one.hides("ann", 0, 9)
             assert one.hides("ann", 2, 5)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.store import registration
-from streams.store.registration import PARTITION, Registration
+from streams.store.items import registration
+from streams.store.items.registration import PARTITION, Registration
 
 ITEMS = 25_000  # four stretches of 6,000 items and a smaller one
 

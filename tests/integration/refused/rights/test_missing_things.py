@@ -9,6 +9,7 @@ from streams.demo.worker_process import WorkerProcess
 from streams.health.rights.kafka_rights import kafka_rights
 from streams.local import LocalServices
 from streams.store.cql_schema import item_vectors_index
+from streams.store.migrations.migrations import LAST, MIGRATIONS
 from streams.store.schema_creation import create_missing
 from streams.store.session import Session
 from tests.support.bundles import tiny_bundle
@@ -41,7 +42,7 @@ def test_a_missing_right_in_cassandra_names_the_statement_and_the_grant(deployme
     replication = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"
     cql(admin, f"CREATE KEYSPACE {admin.keyspace} WITH replication = {replication}")
     error = error_of(run_thalweg(as_user(admin, USER), "worker"))
-    assert f"`CREATE TABLE IF NOT EXISTS {admin.keyspace}.representations_" in error
+    assert f"`CREATE TABLE IF NOT EXISTS {admin.keyspace}.migrations" in error
     assert f"GRANT CREATE ON KEYSPACE {admin.keyspace} TO {USER}" in error
 
 
@@ -67,6 +68,8 @@ def test_a_missing_right_to_add_columns_is_named(deployment: Deployment) -> None
     session = Session(admin)
     create_missing(session, admin, msgspec.structs.replace(manifest, recent_places=0))
     session.close()
+    cql(admin, f"GRANT SELECT ON TABLE {admin.keyspace}.migrations TO {USER}")
+    time.sleep(PERMISSIONS_KEPT_S)
     assert "the first worker adds them" in run_thalweg(as_user(admin, USER), "doctor").stdout
     table = f"{admin.keyspace}.representations_{manifest.representation_width}"
     error = error_of(run_thalweg(as_user(admin, USER), "worker"))
@@ -94,6 +97,27 @@ def test_a_worker_without_the_right_to_make_the_index_of_item_vectors_starts_and
     said = worker.log.read_text()
     assert "readers cannot ask for all item vectors of a bundle in one query yet" in said
     assert f"GRANT ALTER ON TABLE {admin.keyspace}.item_vectors_{width} TO {USER}" in said
+
+
+def test_a_worker_that_may_not_migrate_names_the_migration_which_an_administrator_applies(
+    deployment: Deployment,
+) -> None:
+    admin = deployment.settings_with(keyspace=f"{deployment.settings.keyspace}_migrate")
+    session = Session(admin)
+    create_missing(session, admin, deployment.bundle.manifest)
+    session.close()
+    cql(
+        admin,
+        f"DROP TABLE {admin.keyspace}.stored_positions",
+        f"DELETE FROM {admin.keyspace}.migrations WHERE name = 'keyspace' AND number = 2 IF EXISTS",
+        *(f"GRANT {right} ON KEYSPACE {admin.keyspace} TO {USER}" for right in ("SELECT", "MODIFY")),
+    )
+    time.sleep(PERMISSIONS_KEPT_S)
+    error = error_of(run_thalweg(as_user(admin, USER), "worker"))
+    assert f"keyspace {admin.keyspace} lacks migration {MIGRATIONS[1]}" in error
+    assert "thalweg doctor --migrate" in error
+    assert f"{MIGRATIONS[1]} is applied" in run_thalweg(admin, "doctor", "--migrate").stdout
+    assert f"keyspace {admin.keyspace} has all {LAST}" in run_thalweg(as_user(admin, USER), "doctor").stdout
 
 
 def test_a_topic_that_is_missing_and_may_not_be_created_is_named(deployment: Deployment) -> None:

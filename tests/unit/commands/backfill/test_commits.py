@@ -32,13 +32,22 @@ def test_the_first_commit_of_a_partition_enters_that_its_history_was_backfilled(
 
     async def drop_passed(_: Any) -> None: ...
 
+    async def advance(topic_id: str, offsets: dict[int, int], _: float) -> None:
+        done.append((topic_id, offsets))
+
     registry = SimpleNamespace(check_serves=lambda _: None, enter_backfilled=lambda *given: done.append(given))
     run: Any = SimpleNamespace(
         _bundle=SimpleNamespace(bundle_id="gru-1"),
-        _store=SimpleNamespace(registry=registry, erasures=SimpleNamespace(drop_passed=drop_passed)),
+        _store=SimpleNamespace(
+            registry=registry,
+            erasures=SimpleNamespace(drop_passed=drop_passed),
+            positions=SimpleNamespace(advance=advance),
+        ),
+        _topic=SimpleNamespace(topic_id="t"),
         _offsets=SimpleNamespace(commit=done.append),
         _position={0: 5},  # of an earlier run
     )
     for partition, end in ((0, 7), (1, -4), (1, 3), (1, 9)):  # Kafka has no offset for an event of a log.
         asyncio.run(_Run._commit(run, {partition: end}))
-    assert done == [{0: 7}, ("gru-1", 1), {1: 3}, {1: 9}]
+    positions = [("t", {0: 7}), ("t", {1: 3}), ("t", {1: 9})]
+    assert done == [positions[0], {0: 7}, ("gru-1", 1), positions[1], {1: 3}, positions[2], {1: 9}]

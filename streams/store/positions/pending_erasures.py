@@ -32,11 +32,10 @@ class PendingErasures:
         self._select = session.prepare(f"SELECT user_id, epoch, offset FROM {table} WHERE {key}")
         self._delete = session.prepare(f"DELETE FROM {table} WHERE {key} AND user_id = ?")
 
-    async def load(self, partitions: Collection[int], passed: Mapping[int, int], comparable: Collection[int]) -> None:
+    async def load(self, partitions: Collection[int], comparable: Collection[int]) -> None:
         """Read what is pending in these partitions, and forget all others. Raises StoreError.
 
-        passed: by partition, the offset before which nothing is read again. comparable: the epochs of the present
-        incarnation of the topic.
+        comparable: the epochs of the present incarnation of the topic.
         """
         order = sorted(partitions)
         results = await asyncio.gather(*(self._session.request(self._select, (self._bundle_id, p)) for p in order))
@@ -45,7 +44,6 @@ class PendingErasures:
             for partition, rows in zip(order, results, strict=True)
             for user_id, epoch, offset in rows or ()
         }
-        await self.drop_passed(passed)
 
     async def add(self, erased: Sequence[Erased], epoch: int) -> None:
         """Enter erasures that are about to delete rows. Raises StoreError."""
@@ -63,7 +61,10 @@ class PendingErasures:
         return erased is not None and offset <= erased.offset
 
     async def drop_passed(self, passed: Mapping[int, int]) -> None:
-        """Take out the erasures before these offsets, by partition. Raises StoreError."""
+        """Take out the erasures before these offsets, by partition. Raises StoreError.
+
+        passed: by partition, the offset before which nothing is read again.
+        """
         done = [one for one in self._pending.values() if one.offset < passed.get(one.partition, 0)]
         for one in done:
             del self._pending[one.user_id, one.partition]

@@ -1,0 +1,1 @@
+"""The item vectors of a bundle, and the worker's task that writes them."""

@@ -1,0 +1,1 @@
+"""The numbered migrations of a keyspace: files of CQL, and what a program asks about them."""

@@ -1,0 +1,124 @@
+"""A Cassandra that was restored to an older state: workers recognise this, and apply again what the rows lack."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.local.errors import LocalServiceError
+from streams.store.session import connect
+from tests.support.deployment import Deployment, run_thalweg, shopping, troubled_shopping
+
+GOES_BACK = "Cassandra was restored to an older state"
+
+
+class Snapshot:
+    """Every row of every table of the keyspace, with its write timestamp. A restore leaves these rows and no others."""
+
+    def __init__(self, deployment: Deployment, only: str = "") -> None:
+        self._settings, self._rows = deployment.settings, {}
+        cluster, session = connect(self._settings)
+        keyspace = self._settings.keyspace
+        columns: dict[str, list[tuple[str, str]]] = {}
+        query = "SELECT table_name, column_name, kind FROM system_schema.columns WHERE keyspace_name = %s"
+        for table, column, kind in session.execute(query, [keyspace]):
+            columns.setdefault(table, []).append((column, kind))
+        for table in [name for name in columns if name.startswith(only)]:
+            written = next((name for name, kind in columns[table] if kind == "regular" and name in WRITTEN), None)
+            timestamp = f"WRITETIME({written})" if written else "1"
+            names = ", ".join(name for name, _ in columns[table])
+            self._rows[table] = [
+                (text, at) for text, at in self._read(session, f"{keyspace}.{table}", names, timestamp)
+            ]
+        cluster.shutdown()
+
+    def _read(self, session: Any, table: str, names: str, timestamp: str) -> list[tuple[str, int]]:
+        texts = [text for (text,) in session.execute(f"SELECT JSON {names} FROM {table}")]
+        times = [at for (at,) in session.execute(f"SELECT {timestamp} FROM {table}")] if "(" in timestamp else None
+        return list(zip(texts, times or [0] * len(texts), strict=True))
+
+    def restore(self) -> None:
+        cluster, session = connect(self._settings)
+        for table, rows in self._rows.items():
+            session.execute(f"TRUNCATE {self._settings.keyspace}.{table}", timeout=60)
+            for text, at in rows:
+                insert = f"INSERT INTO {self._settings.keyspace}.{table} JSON %s DEFAULT UNSET"
+                session.execute(insert + (f" USING TIMESTAMP {at}" if at else ""), [text])
+        cluster.shutdown()
+
+
+WRITTEN = {"state", "offset", "topic_id", "vector", "width", "what", "topic", "first_used_at"}
+
+
+def work(deployment: Deployment, name: str, records: list[tuple[bytes, bytes | None]]) -> str:
+    """Run a worker until it has applied the records. Returns the worker's log."""
+    worker = deployment.worker(name)
+    worker.start()
+    deployment.send(records)
+    deployment.wait_until_committed()
+    worker.stop()
+    return worker.log.read_text()
+
+
+def test_workers_apply_again_what_a_restored_store_lacks(deployment: Deployment) -> None:
+    work(deployment, "first", troubled_shopping(400, 20, seed=1))
+    snapshot = Snapshot(deployment)
+    records = troubled_shopping(400, 25, seed=2)
+    work(deployment, "second", [*records, (b"user-3", None)])
+    before, evaluated = deployment.stored_users(), {one.id for one in deployment.evaluations()}
+    assert "user-3" not in before
+
+    snapshot.restore()
+    assert "user-3" in deployment.stored_users(), "the snapshot is from before the erasure"
+    assert deployment.verify().mismatched > 10
+
+    log = work(deployment, "third", [])
+    assert GOES_BACK in log
+    found = deployment.verify()
+    assert (found.mismatches, found.not_committed) == ([], 0)
+    after = deployment.stored_users()
+    assert {user: (row.offset, row.steps) for user, row in after.items()} == {
+        user: (row.offset, row.steps) for user, row in before.items()
+    }
+    assert {one.id for one in deployment.evaluations()} == evaluated, "a replay gives the same ids"
+    assert GOES_BACK not in work(deployment, "fourth", shopping(20, 20, seed=3)), "the group went back once"
+
+
+def test_a_worker_refuses_where_the_topic_lacks_the_records_and_the_archive_repairs(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    work(deployment, "first", shopping(300, 20, seed=1))
+    snapshot = Snapshot(deployment)
+    work(deployment, "second", [*shopping(300, 20, seed=2), (b"user-3", None)])
+    address = str(tmp_path / "archive")
+    assert run_thalweg(deployment.settings, "archive", "--to", address).returncode == 0
+    deployment.cut_topic()
+    snapshot.restore()
+
+    for name in ("refused", "refused again"):
+        with pytest.raises(LocalServiceError, match="thalweg verify --repair --archive"):
+            deployment.worker(name).start()
+        run_thalweg(deployment.settings, "verify", "--repair")  # Without the archive, this proves nothing.
+
+    repaired = run_thalweg(deployment.settings, "verify", "--repair", "--archive", address)
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    assert "1 rows of erased users were deleted" in repaired.stdout
+    assert GOES_BACK not in work(deployment, "third", shopping(50, 20, seed=3))
+    again = run_thalweg(deployment.settings, "verify", "--archive", address, "--json")
+    assert json.loads(again.stdout.splitlines()[-1])["events"] == 650
+    assert again.returncode == 0
+
+
+def test_commits_of_a_version_without_positions_are_taken_over(deployment: Deployment) -> None:
+    """The rows hold the records, and only the position is behind, as while workers of two versions run."""
+    work(deployment, "first", shopping(200, 20, seed=1))
+    positions = Snapshot(deployment, only="stored_positions")
+    work(deployment, "second", shopping(1500, 20, seed=2))
+    positions.restore()
+    log = work(deployment, "third", [])
+    assert GOES_BACK not in log
+    assert "already applied" not in log
+    found = deployment.verify()
+    assert (found.mismatches, found.events) == ([], 1700)
+    assert len(deployment.evaluations()) == 1700, "nothing was applied again"

@@ -1,0 +1,124 @@
+"""Migrations on a real Cassandra: a keyspace of the first version, several programs at once, and newer keyspaces.
+
+The file `first_version.cql` is the schema of the first version (commit 3129244a), for bundles of width 67.
+"""
+
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from export.runtime.bundle import Bundle, Manifest
+from streams.config.errors import SettingsError
+from streams.config.settings import Settings
+from streams.local import LocalServices
+from streams.store.migrations.migrations import LAST, MIGRATIONS
+from streams.store.schema_creation import applied_migrations, create_missing, migrate
+from streams.store.session import Session
+from tests.support.bundles import tiny_bundle
+from tests.support.deployment import run_thalweg
+
+FIRST_VERSION = (Path(__file__).parent / "first_version.cql").read_text()
+WIDTH, PLACES = 67, 10
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny_bundle(tmp_path_factory.mktemp("bundle"), items=20)
+
+
+@pytest.fixture
+def settings(services: LocalServices, bundle: Bundle) -> Settings:
+    name = f"m{uuid.uuid4().hex[:10]}"
+    return Settings(**services.client_settings, keyspace=name, bundle=str(bundle.path.absolute()))
+
+
+@pytest.fixture
+def session(settings: Settings) -> Iterator[Session]:
+    opened = Session(settings)
+    yield opened
+    opened.execute("drop the keyspace", f"DROP KEYSPACE IF EXISTS {settings.keyspace}")
+    opened.close()
+
+
+def columns(session: Session, keyspace: str) -> set[tuple[str, str, str, str]]:
+    query = "SELECT table_name, column_name, type, kind FROM system_schema.columns WHERE keyspace_name = %s"
+    return set(session.execute("read the schema", query, [keyspace]))
+
+
+def test_a_keyspace_of_the_first_version_becomes_one_of_this_version_and_keeps_its_rows(
+    settings: Settings, session: Session, bundle: Bundle
+) -> None:
+    for statement in FIRST_VERSION.replace("thalweg.", f"{settings.keyspace}.").split(";\n"):
+        if statement.strip():
+            session.execute(
+                "make the first version", statement.replace("EXISTS thalweg ", f"EXISTS {settings.keyspace} ")
+            )
+    insert = f"INSERT INTO {settings.keyspace}.bundles (bundle_id, width, updates_topic) VALUES ('gru-1', 67, 'u')"
+    session.execute("enter a bundle", insert)
+
+    doctor = run_thalweg(settings, "doctor").stdout
+    assert f"lacks {', '.join(map(str, MIGRATIONS))}" in doctor
+    migrated = run_thalweg(settings, "doctor", "--migrate").stdout
+    assert [f"{one} is applied to keyspace {settings.keyspace}" in migrated for one in MIGRATIONS] == [True] * LAST
+    assert f"keyspace {settings.keyspace} has all {LAST}" in migrated
+    assert migrate(session, settings) == []
+
+    rows = session.execute("read", f"SELECT bundle_id, width, updates_topic FROM {settings.keyspace}.bundles")
+    assert list(rows) == [("gru-1", 67, "u")]
+    fresh = msgspec.structs.replace(settings, keyspace=f"{settings.keyspace}_fresh")
+    try:
+        create_missing(session, fresh, manifest_of_width(bundle.manifest))
+        assert columns(session, settings.keyspace) == columns(session, fresh.keyspace)
+    finally:
+        session.execute("drop the keyspace", f"DROP KEYSPACE {fresh.keyspace}")
+
+
+def manifest_of_width(manifest: Manifest) -> Manifest:
+    return msgspec.structs.replace(manifest, representation_width=WIDTH, recent_places=PLACES, bought_places=PLACES)
+
+
+def test_several_programs_that_come_at_once_apply_each_migration_once(settings: Settings, session: Session) -> None:
+    create = "WITH replication = {'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"
+    session.execute("make the keyspace", f"CREATE KEYSPACE {settings.keyspace} {create}")
+    sessions = [Session(settings) for _ in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda one: migrate(one, settings), sessions))
+    for one in sessions:
+        one.close()
+    applied = applied_migrations(session, settings)
+    assert [(one.number, one.is_finished) for one in applied] == [(one.number, True) for one in MIGRATIONS]
+
+
+def test_a_migration_whose_program_was_killed_is_applied(settings: Settings, session: Session) -> None:
+    migrate(session, settings)
+    table = f"{settings.keyspace}.migrations"
+    session.execute("undo", f"DROP TABLE {settings.keyspace}.stored_positions")
+    assert f"{settings.keyspace}.stored_positions is gone" in run_thalweg(settings, "doctor").stdout
+    began = datetime.now(UTC) - timedelta(minutes=5)
+    statement = f"UPDATE {table} SET applied_at = NULL, began_at = %s WHERE name = 'keyspace' AND number = 2 IF EXISTS"
+    session.execute("undo", statement, [began])
+    assert migrate(session, settings) == [MIGRATIONS[1]]
+    assert "stored_positions" in {table for table, *_ in columns(session, settings.keyspace)}
+
+
+def test_a_keyspace_one_version_ahead_is_used_and_a_keyspace_two_versions_ahead_is_refused(
+    settings: Settings, session: Session, bundle: Bundle
+) -> None:
+    migrate(session, settings)
+    insert = (
+        f"INSERT INTO {settings.keyspace}.migrations (name, number, works_with, began_at) "
+        "VALUES ('keyspace', %s, %s, toTimestamp(now()))"
+    )
+    session.execute("add a column", insert, [LAST + 1, LAST])
+    create_missing(session, settings, bundle.manifest)
+    session.execute("take a column away", insert, [LAST + 2, LAST + 2])
+    with pytest.raises(SettingsError, match="use the version of Thalweg that the other programs have"):
+        create_missing(session, settings, bundle.manifest)
+    doctor = run_thalweg(settings, "doctor")
+    assert f"only versions with migration {LAST + 2} work with" in doctor.stdout
+    assert doctor.returncode == 1
