@@ -35,9 +35,10 @@ from streams.contracts.privacy.hidden_letters import Hiding
 from streams.contracts.privacy.pseudonyms import Pseudonyms
 from streams.contracts.representation_updates import RepresentationUpdate
 from streams.engine.arena import NO_OFFSET, Arena, StoredUser
-from streams.engine.codec import Rejected
+from streams.engine.codec import Erasure, Rejected
 from streams.engine.outputs import OutputEncoder
 from streams.engine.planning.candidates import Erased, Part
+from streams.engine.planning.repeats import digests
 from streams.engine.planning.rows import Rows
 from tests.support.processing import ITEMS, WIDTH, Recurrence, TinyBundle, processor, stored_users
 from tests.support.stream.histories import PAGE, Log, event, limits, outcomes, timestamp_ms
@@ -209,6 +210,32 @@ def test_a_backfill_that_is_killed_gives_what_one_pass_gives(
         assert progress.erasures == sum(len(stepped.erased) for stepped in passes)
         assert progress.skipped == sum(len(stepped.skipped) for stepped in passes)
         assert progress.rejected + progress.dead_letters == len(rejected)
+
+
+def test_a_repeat_of_a_moved_user_in_the_slot_of_an_erased_one_writes_nothing() -> None:
+    """A user of an earlier epoch has no position in this partition before the first event, so the row stays."""
+    cluster, repeat = Cluster(), event("moved", "i1", 1, 0, "view")
+    row = StoredUser(
+        user_id="moved",
+        partition=5,
+        is_current=False,
+        offset=50,
+        steps=3,
+        last_time_ms=0,
+        last_item="i1",
+        recent=digests([repeat]).tolist(),
+        state=np.zeros(WIDTH, np.float32),
+        representation=np.zeros(WIDTH, np.float32),
+    )
+    cluster.users["moved"] = row
+    events = [event("gone", "i1", number, 0, "view") for number in range(20, 27)]
+    others = [event("other", "i1", number, 0, "view") for number in range(10, 16)]
+    log = [*events, Erasure("gone"), *others, repeat]  # three blocks
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backfill, "COMMIT_EVERY_S", 1e9)  # The erased user was never saved.
+        run(cluster, [log], [0], 7, None)
+    assert cluster.users["moved"] is row
+    assert "gru-1/moved" not in cluster.updates
 
 
 @pytest.mark.parametrize("hiding", [None, Hiding(Pseudonyms(bytes(range(32))), "encrypted")])
