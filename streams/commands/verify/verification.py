@@ -41,7 +41,6 @@ from streams.engine.codec import RecordDecoder
 from streams.engine.epochs import EpochView
 from streams.engine.processor import Processor
 from streams.health.rights.check import check_broker_rights, check_store_rights
-from streams.store.cql_schema import HIGHEST_GENERATION
 from streams.store.store import Store, open_store
 from streams.store.user_rows import DamagedRow
 
@@ -76,11 +75,9 @@ def verify(
         found, recompute = _verify(settings, bundle, topic, store, decoder, archive)
         if repair and recompute.wrong:
             rows, state, representation = recompute.recomputed()
-            # The highest generation wins over a wrong row at the same position.
-            requests = store.users.encode(rows, state, representation, HIGHEST_GENERATION, int(time.time() * 1000))
-            asyncio.run(store.users.write(requests))
+            repaired = asyncio.run(store.users.repair(rows, state, representation, int(time.time() * 1000)))
             found, _ = _verify(settings, bundle, topic, store, decoder, archive)
-            found.repaired = len(rows)
+            found.repaired = repaired
         found.mappings = mappings if len(mappings) > 1 else []
         return found
     finally:
