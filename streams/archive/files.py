@@ -62,7 +62,7 @@ class ArchiveFiles(Protocol):
         ...
 
     def lock(self, of_removal: bool = False) -> contextlib.AbstractContextManager[None]:
-        """Keep other processes from changing the archive. Raises InputError where another process does so.
+        """Keep other processes from changing the archive. Raises ArchiveError where another process does so.
 
         of_removal: files are replaced. A second process that only adds files needs no lock where `create` excludes it.
         """
@@ -153,7 +153,7 @@ class LocalFiles:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise InputError(
+                raise ArchiveError(
                     f"another command changes archive {self.address} at the moment: wait until the command has ended"
                 ) from None
             yield
@@ -249,7 +249,7 @@ class ObjectFiles:
     def lock(self, of_removal: bool = False) -> Iterator[None]:
         """For a removal, an object that only one process can create. A process that is killed leaves this object."""
         if of_removal and not self.create(LOCK, b""):
-            raise InputError(
+            raise ArchiveError(
                 f"archive {self.address} has the object {LOCK}: another removal changes the archive, or was killed; "
                 f"where no removal runs, delete {S3}{self._path(LOCK)}, and start the removal again"
             )

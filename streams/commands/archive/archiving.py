@@ -75,8 +75,8 @@ class Archiving:
         """Copy all partitions up to their present end.
 
         tell: called as records are read, when `read` of `total` offsets of this run are read.
-        Raises InputError where the archive belongs to another topic or decoder, where another process changes it, and
-        where records are gone that the archive lacks. Raises ArchiveError and BrokerError.
+        Raises InputError where the archive belongs to another topic or decoder, and where records are gone that the
+        archive lacks. Raises BrokerError, and ArchiveError, also where another process changes the archive.
         """
         with self._files.lock():
             topic = describe_topic(self._settings, self._name)

@@ -13,7 +13,7 @@ from streams.archive.files import LocalFiles
 from streams.archive.layout import DAY_MS
 from streams.archive.reader import ArchiveReader
 from streams.archive.removal import REMOVED, Quoted, find_user, last_erasure, remove_user
-from streams.config.errors import InputError
+from streams.config.errors import ArchiveError, InputError
 from streams.engine.codec import Erasure, Outcome, Rejected, Several, Skipped
 from tests.support.archives import view, write_segment
 
@@ -171,6 +171,7 @@ def test_a_reason_that_quotes_the_id(user_id: str, text: str | None, is_quoted: 
 
 def test_only_one_process_changes_an_archive(tmp_path: Path) -> None:
     reader = make(tmp_path)
-    with reader.files.lock(), pytest.raises(InputError, match="another command changes archive"):
+    with reader.files.lock(), pytest.raises(ArchiveError, match="another command changes archive") as refused:
         remove_user(reader, "ann-1234", ERASED)
+    assert refused.value.retryable, "a scheduler runs the command again"
     remove_user(reader, "ann-1234", ERASED)
