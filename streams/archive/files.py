@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from streams.archive.layout import LOCK
+from streams.archive.layout import EVENTS, LOCK
 from streams.config.errors import ArchiveError, InputError, SettingsError
 
 S3 = "s3://"
@@ -145,7 +145,10 @@ class LocalFiles:
 
     @contextlib.contextmanager
     def lock(self, of_removal: bool = False) -> Iterator[None]:
-        """The lock ends with its process, also where the process is killed."""
+        """The lock ends with its process, also where the process is killed.
+
+        A part of a file that a killed process has left may hold rows of a user who is erased later, so each part goes.
+        """
         with self._errors():
             self._root.mkdir(parents=True, exist_ok=True)
             file = (self._root / LOCK).open("ab")
@@ -156,6 +159,9 @@ class LocalFiles:
                 raise ArchiveError(
                     f"another command changes archive {self.address} at the moment: wait until the command has ended"
                 ) from None
+            with self._errors():
+                for part in (self._root / EVENTS).rglob(f"*{_PART}"):
+                    part.unlink()
             yield
 
     def _write_part(self, path: str, data: bytes) -> Path:

@@ -81,7 +81,11 @@ class Archiving:
         with self._files.lock():
             topic = describe_topic(self._settings, self._name)
             description = Description(
-                format=FORMAT, topic=topic.name, topic_id=str(topic.topic_id), decoder=self._decoder.name
+                format=FORMAT,
+                topic=topic.name,
+                topic_id=str(topic.topic_id),
+                decoder=self._decoder.name,
+                begins=topic.start_offsets,
             )
             archive = open_archive(self._files, description)
             # A run that was killed right behind a commit has left the files of an earlier kill.
@@ -104,9 +108,7 @@ class Archiving:
         """
         end, start = archive.end(partition), topic.start_offsets[partition]
         if end is None:
-            end = claim
-        if end is None:
-            return start
+            end = archive.description.begins.get(partition, 0) if claim is None else claim
         archive.check_end(partition, topic.stable_offsets[partition])
         if start > end:
             self._check_gap(partition, Span(end, start - 1))

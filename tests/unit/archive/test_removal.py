@@ -4,13 +4,14 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from streams.archive import removal
 from streams.archive.columns import to_outcomes
 from streams.archive.files import LocalFiles
-from streams.archive.layout import DAY_MS
+from streams.archive.layout import DAY_MS, Span, events_path
 from streams.archive.reader import ArchiveReader
 from streams.archive.removal import REMOVED, Quoted, find_user, last_erasure, remove_user
 from streams.config.errors import ArchiveError, InputError
@@ -115,6 +116,20 @@ def test_in_a_partition_with_an_erasure_of_its_own_the_offset_decides(tmp_path: 
 def test_an_archive_that_does_not_reach_the_erasure_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="ends before the erasure of user 'bob' at partition 0 offset 9"):
         remove_user(make(tmp_path), "bob", removal.Erasure(0, 9, 0))
+
+
+def test_no_part_of_a_file_outlives_the_next_run_or_removal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process was killed within a write. Retention may delete the record, so that nobody writes the file again."""
+    reader = make(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", mock.Mock(side_effect=Killed))
+        with contextlib.suppress(Killed):
+            reader.files.write(events_path(0, 3, Span(0, 0)), b"ann-1234")
+    left = [path for path in tmp_path.rglob("*.part") if path.read_bytes() == b"ann-1234"]
+    assert len(left) == 1
+    (tmp_path / "mine.part").touch()  # no file of events
+    remove_user(reader, "ann-1234", ERASED)
+    assert [path.name for path in tmp_path.rglob("*.part")] == ["mine.part"]
 
 
 @pytest.mark.parametrize("call", range(1, 12))
