@@ -57,12 +57,17 @@ class Cluster:
         self.updates: dict[str, bytes | None] = {}
         self.letters: set[tuple[int, int]] = set()
         self.committed: dict[int, int] = {}
+        self.is_retired = False
         self.calls_left = -1  # calls until the next kill; negative: no kill
 
     def call(self) -> None:
         self.calls_left -= 1
         if self.calls_left == 0:
             raise StoppedError
+
+    async def check_serves(self) -> None:
+        if self.is_retired:
+            raise SettingsError("the bundle was retired")
 
     async def read(self, user_ids: Sequence[str]) -> list[StoredUser]:
         self.call()
@@ -136,7 +141,8 @@ def run(
     before: by partition, how many records have negative offsets.
     """
     progress, encoder = Progress(), OutputEncoder("events", "gru-1", ITEMS, places=0, share=1)
-    users = Users(Arena(capacity, WIDTH, WIDTH), RowWriter(cluster, cluster, encoder, 1, progress), is_fresh)
+    writer = RowWriter(cluster, cluster, encoder, 1, progress, cluster.check_serves)
+    users = Users(Arena(capacity, WIDTH, WIDTH), writer, is_fresh)
     filling = Backfill(TinyBundle(), Recurrence(), users, "events", cluster.commit, 2, progress, user_ttl_ms)
 
     async def step() -> None:
@@ -258,9 +264,24 @@ def test_the_letter_of_a_stray_is_under_the_archives_id_and_cannot_be_sent_again
     assert markers.hides(originals.read(stored), headers), "the erasure of the user reaches the letter"
 
 
+def test_a_retired_bundle_gets_no_row_and_loses_none() -> None:
+    """`thalweg retire` would not see rows that are written behind its deletion."""
+    cluster, encoder = Cluster(), OutputEncoder("events", "gru-1", 5, 0, 1)
+    writer, width = RowWriter(cluster, cluster, encoder, 1, Progress(), cluster.check_serves), (1, WIDTH)
+    vectors, cluster.is_retired = np.zeros(width, np.float32), True
+    for write in (writer.store(Rows(["ann"]), vectors, vectors), writer.erase([Erased("ann", 0, 7)])):
+        with pytest.raises(SettingsError, match="was retired"):
+            asyncio.run(write)
+    assert not cluster.users
+    assert not cluster.erased
+    assert not cluster.updates
+
+
 def test_users_who_do_not_fit_into_memory_are_named() -> None:
     encoder = OutputEncoder("events", "gru-1", 5, 0, 1)
-    users = Users(Arena(3, WIDTH, WIDTH), RowWriter(Cluster(), Cluster(), encoder, 1, Progress()), is_fresh=True)
+    cluster = Cluster()
+    writer = RowWriter(cluster, cluster, encoder, 1, Progress(), cluster.check_serves)
+    users = Users(Arena(3, WIDTH, WIDTH), writer, is_fresh=True)
 
     async def settle() -> None:
         raise AssertionError("no user can be dropped")
