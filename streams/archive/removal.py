@@ -164,7 +164,9 @@ def _rewrite(
         done.append(WrittenAnew(before=file.path, after=after, rows=rows, reasons=reasons))
     if done:
         if not files.replace(path, msgspec.json.encode(msgspec.structs.replace(segment, files=tuple(kept))), content):
-            raise ArchiveError(f"another process has changed {path} of archive {files.address}: start the removal again")
+            raise ArchiveError(
+                f"another process has changed {path} of archive {files.address}: start the removal again"
+            )
         for one in done:
             files.delete(one.before)
     return done

@@ -205,7 +205,8 @@ class UserRows:
     ) -> int:
         """Replace the stored rows of n users at the same positions, and return how many rows were written.
 
-        A row stays whose position has no write timestamp left. state: (n, S), representation: (n, D). Raises StoreError.
+        A row stays whose position has no write timestamp left. state: (n, S) float32, representation: (n, D) float32.
+        Raises StoreError.
         """
         written = await self._written_us(rows.user_id)
         of_rows = np.array([written.get(user_id, 0) for user_id in rows.user_id], np.int64)

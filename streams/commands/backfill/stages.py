@@ -125,7 +125,9 @@ class _Run:
             open_hiding(settings),
             open_update_noise(settings, bundle),
         )
-        self._writer = RowWriter(store.users, self._publisher, self._encoder, _generation(), progress, self._check_serves)
+        self._writer = RowWriter(
+            store.users, self._publisher, self._encoder, _generation(), progress, self._check_serves
+        )
 
     async def run(self, steps: Coroutine[Any, Any, EpochView], covered: Mapping[int, Covered], address: str) -> None:
         """Step everything that the archive covers.
@@ -255,7 +257,7 @@ class _Run:
             await asyncio.to_thread(self._store.registry.check_serves, self._bundle.bundle_id)
         except SettingsError as error:
             raise SettingsError(
-                f"{error}. The backfill has stopped; run `thalweg retire` again, which deletes what the backfill wrote last"
+                f"{error}. The backfill has stopped: run `thalweg retire` again, which deletes what was written last"
             ) from error
 
     async def _commit(self, offsets: Mapping[int, int]) -> None:

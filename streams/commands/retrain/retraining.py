@@ -155,8 +155,8 @@ class Retraining:
         """The ends behind which records are new, and the ends behind which the training learns.
 
         Both are those of the last finished run on this topic. With --learn-on, the training learns from the records
-        behind the run that made the champion, and new records are those behind the last run that continued the champion.
-        champion: the bundle's id with --learn-on.
+        behind the run that made the champion, and new records are those behind the last run that continued the
+        champion. champion: the bundle's id with --learn-on.
         """
         request = self._request
         finished = [

@@ -16,8 +16,8 @@ from cassandra.query import SimpleStatement
 from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError
 from streams.config.settings import Settings
-from streams.engine.epochs import Epoch
 from streams.engine.arena import StoredUser
+from streams.engine.epochs import Epoch
 from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
 from streams.local import LocalServices

@@ -8,7 +8,9 @@ from streams.store.cql_schema import HIGHEST_GENERATION, repair_timestamps, writ
 
 # Far fewer records than 2^OFFSET_BITS, of a log (below 0) and of a topic.
 positions = st.tuples(
-    st.integers(0, 1_000), st.one_of(st.integers(-(2**42), 2**42), st.integers(-2, 2)), st.integers(0, HIGHEST_GENERATION)
+    st.integers(0, 1_000),
+    st.one_of(st.integers(-(2**42), 2**42), st.integers(-2, 2)),
+    st.integers(0, HIGHEST_GENERATION),
 )
 
 

@@ -23,7 +23,7 @@ def test_a_backfill_of_a_bundle_that_is_being_retired_commits_nothing() -> None:
         _position={},
     )
     run._check_serves = lambda: _Run._check_serves(run)
-    with pytest.raises(SettingsError, match="bundle gru-1 was retired.* run `thalweg retire` again"):
+    with pytest.raises(SettingsError, match=r"bundle gru-1 was retired.* run `thalweg retire` again"):
         asyncio.run(_Run._commit(run, {0: 5}))
     assert (committed, run._position) == ([], {})
 
