@@ -73,10 +73,6 @@ class UserRows:
         self._select = session.prepare(f"{columns} FROM {self._table} WHERE user_id IN ? AND bundle_id = ?")
         columns = ", ".join([columns, *of_items])
         self._scan = session.prepare(f"{columns} FROM {self._table} WHERE bundle_id = ? ALLOW FILTERING")
-        times = ", ".join(f"WRITETIME({name})" for name in names if name not in ("user_id", "bundle_id"))
-        self._written = session.prepare(
-            f"SELECT user_id, {times} FROM {self._table} WHERE user_id IN ? AND bundle_id = ?"
-        )
         self._delete = session.prepare(
             f"DELETE FROM {self._table} USING TIMESTAMP ? WHERE user_id = ? AND bundle_id = ?"
         )
@@ -217,10 +213,15 @@ class UserRows:
 
     async def _written_us(self, user_ids: Sequence[str]) -> dict[str, int]:
         """The highest write timestamp of each stored row of these users."""
-        return {
-            user_id: max(time for time in times if time is not None)
-            for user_id, *times in await self._rows_of(self._written, user_ids)
-        }
+        of_items = cql_schema.item_columns(self._manifest.recent_places, self._manifest.bought_places)
+        names = [name for name in (*_COLUMNS, *of_items) if name not in ("user_id", "bundle_id")]
+        times = ", ".join(f"WRITETIME({name})" for name in names)
+        statement = await asyncio.to_thread(
+            self._session.prepare,
+            f"SELECT user_id, {times} FROM {self._table} WHERE user_id IN ? AND bundle_id = ?",
+        )
+        rows = await self._rows_of(statement, user_ids)
+        return {user_id: max(time for time in of_row if time is not None) for user_id, *of_row in rows}
 
     async def erase(self, erased: Sequence[Erased], generation_id: int) -> None:
         """Delete this bundle's rows of these users. Raises StoreError.
