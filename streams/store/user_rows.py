@@ -221,7 +221,7 @@ class UserRows:
             f"SELECT user_id, {times} FROM {self._table} WHERE user_id IN ? AND bundle_id = ?",
         )
         rows = await self._rows_of(statement, user_ids)
-        return {user_id: max(time for time in of_row if time is not None) for user_id, *of_row in rows}
+        return {user_id: max((time for time in of_row if time is not None), default=0) for user_id, *of_row in rows}
 
     async def erase(self, erased: Sequence[Erased], generation_id: int) -> None:
         """Delete this bundle's rows of these users. Raises StoreError.
