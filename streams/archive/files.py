@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from streams.archive.layout import LOCK
+from streams.archive.layout import EVENTS, LOCK
 from streams.config.errors import ArchiveError, InputError, SettingsError
 
 S3 = "s3://"
@@ -62,7 +62,7 @@ class ArchiveFiles(Protocol):
         ...
 
     def lock(self, of_removal: bool = False) -> contextlib.AbstractContextManager[None]:
-        """Keep other processes from changing the archive. Raises InputError where another process does so.
+        """Keep other processes from changing the archive. Raises ArchiveError where another process does so.
 
         of_removal: files are replaced. A second process that only adds files needs no lock where `create` excludes it.
         """
@@ -145,7 +145,10 @@ class LocalFiles:
 
     @contextlib.contextmanager
     def lock(self, of_removal: bool = False) -> Iterator[None]:
-        """The lock ends with its process, also where the process is killed."""
+        """The lock ends with its process, also where the process is killed.
+
+        A part of a file that a killed process has left may hold rows of a user who is erased later, so each part goes.
+        """
         with self._errors():
             self._root.mkdir(parents=True, exist_ok=True)
             file = (self._root / LOCK).open("ab")
@@ -153,9 +156,12 @@ class LocalFiles:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise InputError(
+                raise ArchiveError(
                     f"another command changes archive {self.address} at the moment: wait until the command has ended"
                 ) from None
+            with self._errors():
+                for part in (self._root / EVENTS).rglob(f"*{_PART}"):
+                    part.unlink()
             yield
 
     def _write_part(self, path: str, data: bytes) -> Path:
@@ -249,7 +255,7 @@ class ObjectFiles:
     def lock(self, of_removal: bool = False) -> Iterator[None]:
         """For a removal, an object that only one process can create. A process that is killed leaves this object."""
         if of_removal and not self.create(LOCK, b""):
-            raise InputError(
+            raise ArchiveError(
                 f"archive {self.address} has the object {LOCK}: another removal changes the archive, or was killed; "
                 f"where no removal runs, delete {S3}{self._path(LOCK)}, and start the removal again"
             )

@@ -55,7 +55,8 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 class Description(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The one topic incarnation and the one decoder that an archive belongs to.
 
-    topic_id: the id that the topic's incarnation has at the broker. decoder: the name of a `RecordDecoder`.
+    topic_id: the id that the topic's incarnation has at the broker. decoder: the name of a `RecordDecoder`. begins: by
+    partition, the topic's first offset when the archive was made. A partition that was added later begins at 0.
     """
 
     format: int
@@ -63,6 +64,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     topic_id: str
     decoder: str
     log: Log | None = None
+    begins: dict[int, int] = {}
 
 
 class SegmentFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from streams.archive.layout import EVENTS, Segment, SegmentFile, Span, next_revi
 from streams.archive.reader import ArchiveReader, read_rows
 from streams.archive.schema import ERASURE
 from streams.archive.writer import parquet
-from streams.config.errors import InputError
+from streams.config.errors import ArchiveError, InputError
 
 REMOVED = "removed with an erased user"
 _CUT = "…"  # ends a value that a reason shows in part
@@ -85,7 +85,7 @@ def remove_user(reader: ArchiveReader, user_id: str, *erasures: Erasure) -> list
     erasures: the records of one erasure, each in another partition.
 
     Empty where the archive holds nothing of the user any more. Raises InputError where the archive does not reach the
-    erasure, and where another process changes the archive. Raises ArchiveError.
+    erasure, and ArchiveError, also where another process changes the archive.
     """
     with reader.files.lock(of_removal=True):
         reader.refresh()
@@ -164,7 +164,9 @@ def _rewrite(
         done.append(WrittenAnew(before=file.path, after=after, rows=rows, reasons=reasons))
     if done:
         if not files.replace(path, msgspec.json.encode(msgspec.structs.replace(segment, files=tuple(kept))), content):
-            raise InputError(f"another process has changed {path} of archive {files.address}: start the removal again")
+            raise ArchiveError(
+                f"another process has changed {path} of archive {files.address}: start the removal again"
+            )
         for one in done:
             files.delete(one.before)
     return done

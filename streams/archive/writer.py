@@ -42,7 +42,7 @@ from streams.archive.layout import (
 )
 from streams.archive.reader import ArchiveReader, check_description, read_description
 from streams.archive.schema import SCHEMA
-from streams.config.errors import InputError
+from streams.config.errors import ArchiveError, InputError
 from streams.engine.codec import Outcome
 
 # A segment ends with the batch of records that reaches one of the two. Whoever reads a segment holds it in memory.
@@ -132,7 +132,7 @@ class SegmentWriter:
     def commit(self, last: int) -> Segment:
         """Write the segment, which covers the offsets up to `last`. Raises ArchiveError.
 
-        Raises InputError where another process writes the same segment.
+        Also where another process writes the same segment.
         """
         path = claim_path(self.partition, self._first)
         if self.claimed is None and not self._files.create(path, _encode(Claim(last=last))):
@@ -160,8 +160,8 @@ class SegmentWriter:
         table = pa.Table.from_batches(self._batches, SCHEMA).unify_dictionaries()
         return write_rows(self._files, self.partition, span, table, self._revision)
 
-    def _refusal(self) -> InputError:
-        return InputError(
+    def _refusal(self) -> ArchiveError:
+        return ArchiveError(
             f"another process has written the segment of partition {self.partition} from offset {self._first} to "
             f"archive {self._files.address} at the same time: run one `thalweg archive` for an archive; nothing is "
             "lost or written twice, and the next run goes on"

@@ -60,7 +60,7 @@ class RegistryError(ThalwegError):
 
 
 class ArchiveError(ThalwegError):
-    """The files of an archive could not be read or written."""
+    """The files of an archive could not be read or written, or another process changes them."""
 
     retryable = True
 

@@ -20,7 +20,7 @@ _NAME = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$")
 _REPRESENTATIONS = re.compile(r"representations_\d+")
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \w+\.(\w+)")
 OFFSET_BITS, GENERATION_BITS = 44, 8
-HIGHEST_GENERATION = (1 << GENERATION_BITS) - 1
+HIGHEST_GENERATION = (1 << GENERATION_BITS - 1) - 1  # The numbers above belong to repairs.
 # A row stays longer than the user's history counts. A worker that is behind by less than this still finds the row:
 # docs/decisions.md#users-who-stay-away.
 EXPIRY_MARGIN_DAYS = 10
@@ -165,3 +165,19 @@ def write_timestamp(epoch: int, offset: Position, generation_id: int) -> Positio
     """
     generation = generation_id & HIGHEST_GENERATION
     return ((epoch + 1) << (OFFSET_BITS + GENERATION_BITS)) + (offset << GENERATION_BITS) + generation
+
+
+def repair_timestamps(
+    epoch: int, offset: NDArray[np.int64], written_us: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The write timestamps of repairs at n source positions, and where a timestamp is left, both (n,).
+
+    written_us: (n,) int64, the highest write timestamp of the stored row, 0 without a row. A repair wins over the rows
+    of workers at its position and over earlier repairs there, and loses against every later position. So a position has
+    room for 128 repairs.
+    """
+    first = write_timestamp(epoch, offset, 0)
+    last = first + (1 << GENERATION_BITS) - 1
+    is_here = (written_us >= first) & (written_us <= last)
+    timestamp = np.maximum(first + HIGHEST_GENERATION + 1, np.where(is_here, written_us + 1, 0))
+    return timestamp, timestamp <= last

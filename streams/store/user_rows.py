@@ -83,9 +83,12 @@ class UserRows:
 
     async def read(self, user_ids: Sequence[str]) -> list[StoredUser | DamagedRow]:
         """The stored rows of these users. Users without a row are left out. Raises StoreError."""
+        return [self._stored_user(row) for row in await self._rows_of(self._select, user_ids)]
+
+    async def _rows_of(self, statement: Any, user_ids: Sequence[str]) -> list[tuple[Any, ...]]:
         parts = [user_ids[i : i + USERS_PER_READ] for i in range(0, len(user_ids), USERS_PER_READ)]
-        results = await asyncio.gather(*(self._session.request(self._select, (p, self._bundle_id)) for p in parts))
-        return [self._stored_user(row) for rows in results for row in rows or ()]
+        results = await asyncio.gather(*(self._session.request(statement, (p, self._bundle_id)) for p in parts))
+        return [row for rows in results for row in rows or ()]
 
     def hides(self, user_id: str, partition: int, offset: int) -> bool:
         """True where an applied erasure at a later offset has deleted the row that the user had at this offset."""
@@ -141,6 +144,17 @@ class UserRows:
 
         state: (n, S) float32, representation: (n, D) float32, in the order of the rows.
         """
+        timestamp = cql_schema.write_timestamp(self._view.epoch, rows.offset, generation_id)
+        return self._encode(rows, state, representation, timestamp, now_ms)
+
+    def _encode(
+        self,
+        rows: Rows,
+        state: NDArray[np.float32],
+        representation: NDArray[np.float32],
+        timestamp_us: NDArray[np.int64],
+        now_ms: int,
+    ) -> Requests:
         if not len(rows):
             return []
         epoch, bundle_key = self._view.epoch, self._bundle_id.encode()
@@ -149,7 +163,7 @@ class UserRows:
         stored = representation.astype(">f4")
         expires = self._expires
         cell_parts = encode_states(bundle_key, keys, bytes_of_rows(stored), epoch, rows, items, state, expires)
-        numbers = (rows.steps, rows.last_time_ms, cql_schema.write_timestamp(epoch, rows.offset, generation_id))
+        numbers = (rows.steps, rows.last_time_ms, timestamp_us)
         steps, last_time_ms, timestamp = (column.astype(">i8") for column in numbers)
         columns = (
             repeat(query_head(self._insert), len(rows)),
@@ -181,6 +195,33 @@ class UserRows:
     async def write(self, requests: Requests) -> None:
         """Upsert the rows of each request. Raises StoreError."""
         await asyncio.gather(*map(self._session.write_batch, requests))
+
+    async def repair(
+        self, rows: Rows, state: NDArray[np.float32], representation: NDArray[np.float32], now_ms: int
+    ) -> int:
+        """Replace the stored rows of n users at the same positions, and return how many rows were written.
+
+        A row stays whose position has no write timestamp left. state: (n, S) float32, representation: (n, D) float32.
+        Raises StoreError.
+        """
+        written = await self._written_us(rows.user_id)
+        of_rows = np.array([written.get(user_id, 0) for user_id in rows.user_id], np.int64)
+        timestamp, is_left = cql_schema.repair_timestamps(self._view.epoch, rows.offset, of_rows)
+        left = np.flatnonzero(is_left)
+        await self.write(self._encode(rows.select(left), state[left], representation[left], timestamp[left], now_ms))
+        return len(left)
+
+    async def _written_us(self, user_ids: Sequence[str]) -> dict[str, int]:
+        """The highest write timestamp of each stored row of these users."""
+        of_items = cql_schema.item_columns(self._manifest.recent_places, self._manifest.bought_places)
+        names = [name for name in (*_COLUMNS, *of_items) if name not in ("user_id", "bundle_id")]
+        times = ", ".join(f"WRITETIME({name})" for name in names)
+        statement = await asyncio.to_thread(
+            self._session.prepare,
+            f"SELECT user_id, {times} FROM {self._table} WHERE user_id IN ? AND bundle_id = ?",
+        )
+        rows = await self._rows_of(statement, user_ids)
+        return {user_id: max((time for time in of_row if time is not None), default=0) for user_id, *of_row in rows}
 
     async def erase(self, erased: Sequence[Erased], generation_id: int) -> None:
         """Delete this bundle's rows of these users. Raises StoreError.

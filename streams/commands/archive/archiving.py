@@ -75,13 +75,17 @@ class Archiving:
         """Copy all partitions up to their present end.
 
         tell: called as records are read, when `read` of `total` offsets of this run are read.
-        Raises InputError where the archive belongs to another topic or decoder, where another process changes it, and
-        where records are gone that the archive lacks. Raises ArchiveError and BrokerError.
+        Raises InputError where the archive belongs to another topic or decoder, and where records are gone that the
+        archive lacks. Raises BrokerError, and ArchiveError, also where another process changes the archive.
         """
         with self._files.lock():
             topic = describe_topic(self._settings, self._name)
             description = Description(
-                format=FORMAT, topic=topic.name, topic_id=str(topic.topic_id), decoder=self._decoder.name
+                format=FORMAT,
+                topic=topic.name,
+                topic_id=str(topic.topic_id),
+                decoder=self._decoder.name,
+                begins=topic.start_offsets,
             )
             archive = open_archive(self._files, description)
             # A run that was killed right behind a commit has left the files of an earlier kill.
@@ -104,9 +108,7 @@ class Archiving:
         """
         end, start = archive.end(partition), topic.start_offsets[partition]
         if end is None:
-            end = claim
-        if end is None:
-            return start
+            end = archive.description.begins.get(partition, 0) if claim is None else claim
         archive.check_end(partition, topic.stable_offsets[partition])
         if start > end:
             self._check_gap(partition, Span(end, start - 1))

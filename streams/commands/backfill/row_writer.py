@@ -1,7 +1,7 @@
 """What a backfill writes, in the order of confirmations of a worker: letters, rows, updates."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import repeat
 from typing import Protocol
 
@@ -48,10 +48,19 @@ class RowWriter:
     """Writes rows and publishes outputs. Each method returns when everything is confirmed."""
 
     def __init__(
-        self, rows: RowStore, publisher: OutputWriter, encoder: OutputEncoder, generation_id: int, progress: Progress
+        self,
+        rows: RowStore,
+        publisher: OutputWriter,
+        encoder: OutputEncoder,
+        generation_id: int,
+        progress: Progress,
+        check_serves: Callable[[], Awaitable[None]],
     ) -> None:
-        """generation_id: of the rows' write timestamps."""
+        """generation_id: of the rows' write timestamps. check_serves: raises SettingsError for a retired bundle, whose
+        rows nobody would delete any more.
+        """
         self.rows = rows
+        self._check_serves = check_serves
         self._publisher = publisher
         self._encoder = encoder
         self._generation_id = generation_id
@@ -59,6 +68,7 @@ class RowWriter:
 
     async def erase(self, erased: Sequence[Erased]) -> None:
         """Delete the rows of erased users, and tell readers."""
+        await self._check_serves()
         await self._publisher.publish([], list(self._encoder.letters([], erased)))
         await self.rows.erase(erased, self._generation_id)
         await self._publisher.update(by_partition(self._encoder.tombstones(erased), repeat(NO_HEADERS)))
@@ -69,6 +79,7 @@ class RowWriter:
 
     async def store(self, rows: Rows, state: Vectors, representation: Vectors) -> None:
         """Write n rows. state: (n, S), representation: (n, D)."""
+        await self._check_serves()
         now_ms = int(time.time() * 1000)
         await self.rows.write(self.rows.encode(rows, state, representation, self._generation_id, now_ms))
         self._progress.rows += len(rows)

@@ -125,7 +125,9 @@ class _Run:
             open_hiding(settings),
             open_update_noise(settings, bundle),
         )
-        self._writer = RowWriter(store.users, self._publisher, self._encoder, _generation(), progress)
+        self._writer = RowWriter(
+            store.users, self._publisher, self._encoder, _generation(), progress, self._check_serves
+        )
 
     async def run(self, steps: Coroutine[Any, Any, EpochView], covered: Mapping[int, Covered], address: str) -> None:
         """Step everything that the archive covers.
@@ -248,14 +250,25 @@ class _Run:
         self._store.users.use_epoch(view)
         self._encoder.use_epoch(view)
 
+    async def _check_serves(self) -> None:
+        """Raises SettingsError where the retirement of the bundle has begun.
+
+        A backfill is no member of the group, so `thalweg retire` does not see that it runs.
+        """
+        try:
+            await asyncio.to_thread(self._store.registry.check_serves, self._bundle.bundle_id)
+        except SettingsError as error:
+            raise SettingsError(
+                f"{error}. The backfill has stopped: run `thalweg retire` again, which deletes what was written last"
+            ) from error
+
     async def _commit(self, offsets: Mapping[int, int]) -> None:
         """Commit what Kafka can commit. A run that is killed within a log begins the log of the partition again."""
         offsets = {partition: offset for partition, offset in offsets.items() if offset >= 0}
         if not offsets:
             return
-        # A backfill is no member of the group, so `thalweg retire` does not see that it runs.
+        await self._check_serves()
         registry, bundle_id = self._store.registry, self._bundle.bundle_id
-        await asyncio.to_thread(registry.check_serves, bundle_id)
         for partition in offsets.keys() - self._position.keys():  # A commit alone does not say how the group began.
             await asyncio.to_thread(registry.enter_backfilled, bundle_id, partition)
         await self._store.positions.advance(self._topic.topic_id, offsets, time.time())

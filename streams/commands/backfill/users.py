@@ -56,6 +56,8 @@ class Users:
                 raise StoreError(f"{row.why}; delete the row, or run the backfill in a new keyspace")
             stored.append(row)
         arena.insert(stored, partition, sequence)
+        # The slot may have been that of an erased user, whose row was to be written.
+        self.unsaved[arena.slots([user.user_id for user in stored])] = False
 
     def unsaved_slots(self) -> NDArray[np.int64]:
         """The slots of the users who have changed since their row was written."""

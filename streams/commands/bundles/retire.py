@@ -109,7 +109,6 @@ class Retirement:
 
     def carry_out(self) -> Iterator[str]:
         """Delete step by step. Yields what each step did. Raises StoreError, BrokerError."""
-        bundle_id, settings = self.record.bundle_id, self._bundles.settings
         has_begun = self._stored.begin()
         try:
             self.check()  # A worker that started before the mark is a member of the group by now, or refuses to start.
@@ -117,18 +116,29 @@ class Retirement:
             if has_begun:  # The mark is this command's, which has deleted nothing yet.
                 self._stored.give_up()
             raise
-        self._bundles.aliases.drop_challenger(bundle_id)
-        yield f"rows: {self._stored.delete_rows(self._last_epoch, self._size.rows, _teller('rows')):,} deleted"
+        self._bundles.aliases.drop_challenger(self.record.bundle_id)
+        yield f"rows: {self._delete_rows():,} deleted"
         yield f"item vectors: {self._stored.delete_item_vectors(_teller('item vectors')):,} deleted"
+        yield from self._delete_the_rest()
+        # A backfill writes until its next look at the mark.
+        while late := self._delete_rows():
+            yield f"rows: {late:,} deleted, which were written meanwhile"
+            yield from self._delete_the_rest()
+        self._stored.end()
+
+    def _delete_rows(self) -> int:
+        return self._stored.delete_rows(self._last_epoch, self._size.rows, _teller("rows"))
+
+    def _delete_the_rest(self) -> Iterator[str]:
+        """Delete what workers and a backfill write besides the rows."""
+        bundle_id, settings, topic = self.record.bundle_id, self._bundles.settings, self._updates.topic
         self._stored.delete_rest()
-        topic = self._updates.topic
         if self._updates.is_shared:
             count = forget_updates(settings, topic, bundle_id, _teller("null values"))
             yield f"updates: {count:,} null values written to {topic}"
         else:
             yield f"updates: topic {topic} {'deleted' if delete_topic(settings, topic) else 'was gone'}"
         yield f"commits: group {self._group} {'deleted' if delete_group(settings, self._group) else 'was gone'}"
-        self._stored.end()
 
     def _find_updates(self) -> Updates:
         registry, settings = self._bundles.registry, self._bundles.settings

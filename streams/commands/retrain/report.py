@@ -15,7 +15,8 @@ NAME = "report.json"
 class Report(msgspec.Struct, kw_only=True):
     """What a retraining did.
 
-    topic_id: the incarnation of the topic that the archive holds. before, ends: by the number of the partition, the
+    topic_id: the incarnation of the topic that the archive holds. learned_from: with --learn-on, the id of the champion
+    whose training was continued. before, ends: by the number of the partition, the
     offset behind the last record that earlier runs have used, and behind the archive's last one.
     """
 
@@ -23,6 +24,7 @@ class Report(msgspec.Struct, kw_only=True):
     started_at: str  # ISO 8601, UTC
     status: Literal["running", "finished", "failed", "nothing new"] = "running"
     topic_id: str | None = None
+    learned_from: str | None = None
     before: dict[str, int] = {}
     ends: dict[str, int] = {}
     new_records: int = 0

@@ -94,8 +94,8 @@ class Retraining:
                 return self._failed(stage)
         report.status = "finished"
         report.bundle, report.bundle_id = str(bundle_of(run)), Bundle.load(bundle_of(run)).bundle_id
+        self._link(run)  # A run that was killed before its report says finished is continued, and makes the link again.
         write_report(run, report)
-        self._link(run)
         return FINISHED
 
     def _complete(self, run: Path, report: Report, stage: Stage) -> bool:
@@ -122,10 +122,11 @@ class Retraining:
         if len(report.stages) == 1:
             reader = open_reader(self._request.archive)
             report.topic_id = reader.description.topic_id
-            report.before = self._before(report.topic_id)
+            report.learned_from = self._learned_from()
+            last, report.before = self._before(report.topic_id, report.learned_from)
             report.ends = {str(partition): reader.end(partition) or 0 for partition in reader.partitions}
             report.new_records = sum(
-                reader.records_from(partition, report.before.get(str(partition))) for partition in reader.partitions
+                reader.records_from(partition, last.get(str(partition))) for partition in reader.partitions
             )
         if report.new_records < self._min_records:
             self._console.print(
@@ -145,18 +146,30 @@ class Retraining:
         ]
         return True
 
-    def _before(self, topic_id: str) -> dict[str, int]:
-        """The ends of the last finished run on this topic; with --learn-on, of the run that has made the champion."""
+    def _learned_from(self) -> str | None:
+        """The id of the champion whose training is continued, None without --learn-on."""
+        request = self._request
+        return Bundle.load(request.champion).bundle_id if request.learn_on and request.champion is not None else None
+
+    def _before(self, topic_id: str, champion: str | None) -> tuple[dict[str, int], dict[str, int]]:
+        """The ends behind which records are new, and the ends behind which the training learns.
+
+        Both are those of the last finished run on this topic. With --learn-on, the training learns from the records
+        behind the run that made the champion, and new records are those behind the last run that continued the
+        champion. champion: the bundle's id with --learn-on.
+        """
         request = self._request
         finished = [
             report
             for _, report in read_reports(self._runs)
             if report.status == "finished" and report.topic_id == topic_id and report.request.archive == request.archive
         ]
-        if request.learn_on and request.champion is not None:
-            champion = Bundle.load(request.champion).bundle_id
-            finished = [report for report in finished if report.bundle_id == champion]
-        return finished[0].ends if finished else {}
+        made, continued = finished, finished
+        if champion is not None:
+            made = [report for report in finished if report.bundle_id == champion]
+            continued = [report for report in finished if champion in (report.learned_from, report.bundle_id)]
+        last, begin = ([report.ends for report in some[:1]] or [{}] for some in (continued, made))
+        return last[0], begin[0]
 
     def _newer_files(self, before: Mapping[str, int]) -> list[str]:
         """What holds the records behind these ends: the archive, or some of its files."""

@@ -75,11 +75,11 @@ def verify(
         store.registry.check_key(None if pseudonyms is None else pseudonyms.fingerprint)
         mappings = store.registry.check_mapping(bundle.bundle_id, decoder.name)
         found, recompute, starts = _verify(settings, bundle, topic, store, decoder, archive)
-        wrong, resurrected = len(recompute.wrong), recompute.resurrected()
-        if repair and (wrong or resurrected):
-            asyncio.run(_repair(store, recompute))
+        resurrected = recompute.resurrected()
+        if repair and (recompute.wrong or resurrected):
+            repaired = asyncio.run(_repair(store, recompute))
             found, _, starts = _verify(settings, bundle, topic, store, decoder, archive)
-            found.repaired, found.deleted = wrong, len(resurrected)
+            found.repaired, found.deleted = repaired, len(resurrected)
         if repair and found.clean:
             asyncio.run(_accept_commits(store, topic, starts))
         found.mappings = mappings if len(mappings) > 1 else []
@@ -88,13 +88,12 @@ def verify(
         store.close()
 
 
-async def _repair(store: Store, recompute: Recompute) -> None:
-    """Write the rows of wrong users, and delete the rows of erased users."""
+async def _repair(store: Store, recompute: Recompute) -> int:
+    """Write the rows of wrong users, and delete the rows of erased users. Returns the number of rows written."""
     rows, state, representation = recompute.recomputed()
-    # The highest generation wins over a wrong row at the same position.
-    requests = store.users.encode(rows, state, representation, HIGHEST_GENERATION, int(time.time() * 1000))
-    await store.users.write(requests)
+    written = await store.users.repair(rows, state, representation, int(time.time() * 1000))
     await store.users.erase(recompute.resurrected(), HIGHEST_GENERATION)
+    return written
 
 
 async def _accept_commits(store: Store, topic: Topic, starts: Mapping[int, int]) -> None:

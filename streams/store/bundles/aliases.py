@@ -7,7 +7,7 @@ with the row.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -83,7 +83,7 @@ class Aliases:
             "is_forced = %s, evidence = %s WHERE name = %s IF bundle_id = %s AND switched_at = %s"
         )
         text, seen_at = msgspec.json.encode(evidence).decode(), _time(seen.switched_at)
-        row = [to, seen.bundle_id, before, datetime.now(UTC), command, is_forced, text]
+        row = [to, seen.bundle_id, before, _time_of_switch(seen, datetime.now(UTC)), command, is_forced, text]
         answer = self._execute(f"make {to} the active bundle", statement, [*row, ACTIVE, seen.bundle_id, seen_at])
         if not was_applied(answer):
             raise SettingsError(
@@ -140,6 +140,15 @@ def before_of(history: list[Switch], bundle_id: str) -> str | None:
     while below and below.pop() != bundle_id:
         pass
     return below[-1] if below else None
+
+
+def _time_of_switch(seen: Switch, now: datetime) -> datetime:
+    """The present time, or a millisecond after the switch before, where another machine's clock was ahead.
+
+    The history is ordered by these times.
+    """
+    last = _time(seen.switched_at)
+    return now if last is None else max(now, last + timedelta(milliseconds=1))
 
 
 def _time(text: str | None) -> datetime | None:

@@ -16,6 +16,7 @@ from cassandra.query import SimpleStatement
 from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError
 from streams.config.settings import Settings
+from streams.engine.arena import StoredUser
 from streams.engine.epochs import Epoch
 from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
@@ -205,6 +206,36 @@ def test_an_erasure_deletes_the_row_of_its_own_bundle_alone(settings: Settings, 
     assert [store.users.has_rows() for store in (first, second)] == [False, True]
     first.close()
     second.close()
+
+
+def test_each_repair_at_a_position_replaces_all_cells_and_the_next_event_wins(
+    settings: Settings, bundle: Bundle
+) -> None:
+    """Cassandra would settle equal write timestamps cell by cell, so that no checksum fits."""
+    store, count = open_store(settings, bundle), 40
+    rows = Rows([f"user-{number}" for number in range(count)])
+    rows.partition[:], rows.offset[:], rows.steps[:] = 0, 1_000 + np.arange(count), 3
+    draw, manifest = np.random.default_rng(0), bundle.manifest
+
+    def values() -> tuple[np.ndarray, np.ndarray]:
+        state = draw.normal(size=(count, manifest.state_width)).astype(np.float32)
+        return state, draw.normal(size=(count, manifest.representation_width)).astype(np.float32)
+
+    def stored() -> np.ndarray:
+        found = {row.user_id: row for row in store.users.scan() if isinstance(row, StoredUser)}
+        assert len(found) == count, "no row is damaged"
+        return np.array([found[user_id].representation for user_id in rows.user_id])
+
+    asyncio.run(store.users.write(store.users.encode(rows, *values(), 255, now_ms=0)))
+    for _ in range(3):
+        state, vector = values()
+        assert asyncio.run(store.users.repair(rows, state, vector, now_ms=0)) == count
+        np.testing.assert_array_equal(stored(), vector)
+    rows.offset += 1
+    state, vector = values()
+    asyncio.run(store.users.write(store.users.encode(rows, state, vector, 0, now_ms=0)))
+    np.testing.assert_array_equal(stored(), vector)
+    store.close()
 
 
 def test_an_erasure_is_pending_until_it_is_committed(settings: Settings, bundle: Bundle) -> None:

@@ -23,14 +23,17 @@ from streams.engine.codec import ContractDecoder
 from tests.support.archives import view
 
 
-def topic_of(end: int) -> Topic:
+def topic_of(*bounds: tuple[int, int] | int) -> Topic:
+    """A topic with the first offset and the end of each partition, or with an end alone."""
+    pairs = [(0, one) if isinstance(one, int) else one for one in bounds]
+    ends = {partition: end for partition, (_, end) in enumerate(pairs)}
     return Topic(
         name=Settings().behavior_topic,
         topic_id=uuid.UUID(int=1),
-        partitions=1,
-        start_offsets={0: 0},
-        stable_offsets={0: end},
-        end_offsets={0: end},
+        partitions=len(pairs),
+        start_offsets={partition: start for partition, (start, _) in enumerate(pairs)},
+        stable_offsets=ends,
+        end_offsets=ends,
         committed={},
     )
 
@@ -59,6 +62,26 @@ def test_a_claim_beyond_the_end_of_the_topic_is_refused(files: ArchiveFiles, mon
         Archiving(Settings(), files, ContractDecoder(), accept_gaps=False).run()
     with files.lock():
         pass
+
+
+def test_records_of_a_partition_without_a_segment_are_missed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Partition 1 had no record at the first run, and partition 2 was added later."""
+    files = open_files(str(tmp_path))
+
+    def run(topic: Topic, accept_gaps: bool = False) -> dict[int, int]:
+        monkeypatch.setattr(archiving, "describe_topic", lambda *_: topic)
+        archive = Archiving(Settings(), files, ContractDecoder(), accept_gaps)
+        monkeypatch.setattr(archive, "_copy", mock.AsyncMock())
+        archive.run()
+        return archive.archived.positions
+
+    assert run(topic_of((7, 7), (5, 5))) == {0: 7, 1: 5}, "a new archive begins with what the topic has"
+    assert run(topic_of((7, 7), (5, 9), (0, 3))) == {0: 7, 1: 5, 2: 0}
+    with pytest.raises(InputError, match="partition 1 from offset 5 to 6 before they were archived"):
+        run(topic_of((7, 7), (7, 9), (0, 3)))
+    with pytest.raises(InputError, match="partition 2 from offset 0 to 1 before"):
+        run(topic_of((7, 7), (5, 9), (2, 3)))
+    assert run(topic_of((7, 7), (7, 9), (2, 3)), accept_gaps=True) == {0: 7, 1: 5, 2: 0}
 
 
 def test_the_next_run_deletes_what_a_run_left_that_was_killed_behind_its_commit(

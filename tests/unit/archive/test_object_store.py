@@ -53,7 +53,7 @@ def test_what_every_place_of_an_archive_does(files: ArchiveFiles) -> None:
         files.read("a/2")
     with pytest.raises(FileNotFoundError), files.open("a/2"):
         pass
-    with files.lock(of_removal=True), pytest.raises(InputError, match="changes"), files.lock(of_removal=True):
+    with files.lock(of_removal=True), pytest.raises(ArchiveError, match="changes"), files.lock(of_removal=True):
         pass
     with files.lock(of_removal=True):
         pass
@@ -82,11 +82,11 @@ def test_the_second_of_two_processes_is_refused_and_writes_nothing(address: str)
 
     one, other = segment(3), segment(5)
     one.commit(2)
-    with pytest.raises(InputError, match="another process has written the segment of partition 0 from offset 0"):
+    with pytest.raises(ArchiveError, match="another process has written the segment of partition 0 from offset 0"):
         other.commit(4)
     late = segment(3)
     assert late.claimed == 2
-    with pytest.raises(InputError, match="another process has written"):
+    with pytest.raises(ArchiveError, match="another process has written"):
         late.commit(2)
     reader = ArchiveReader.open(address)
     assert [batch.column("offset").to_pylist() for batch in reader.read(0)] == [[0, 1, 2]]
@@ -108,7 +108,7 @@ def test_a_late_process_that_read_more_records_changes_nothing(address: str) -> 
     reader = ArchiveReader.open(address)
     assert len(remove_user(reader, "ann", ErasedAt(0, 2, 0))) == 1
     names = files.names("events")
-    with pytest.raises(InputError, match="another process has written"):
+    with pytest.raises(ArchiveError, match="another process has written"):
         late.commit(3)
     assert [batch.column("offset").to_pylist() for batch in reader.read(0)] == [[1, 3]]
     assert files.names("events") == names

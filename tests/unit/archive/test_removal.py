@@ -4,16 +4,17 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from streams.archive import removal
 from streams.archive.columns import to_outcomes
 from streams.archive.files import LocalFiles
-from streams.archive.layout import DAY_MS
+from streams.archive.layout import DAY_MS, Span, events_path
 from streams.archive.reader import ArchiveReader
 from streams.archive.removal import REMOVED, Quoted, find_user, last_erasure, remove_user
-from streams.config.errors import InputError
+from streams.config.errors import ArchiveError, InputError
 from streams.engine.codec import Erasure, Outcome, Rejected, Several, Skipped
 from tests.support.archives import view, write_segment
 
@@ -117,6 +118,20 @@ def test_an_archive_that_does_not_reach_the_erasure_is_refused(tmp_path: Path) -
         remove_user(make(tmp_path), "bob", removal.Erasure(0, 9, 0))
 
 
+def test_no_part_of_a_file_outlives_the_next_run_or_removal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process was killed within a write. Retention may delete the record, so that nobody writes the file again."""
+    reader = make(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", mock.Mock(side_effect=Killed))
+        with contextlib.suppress(Killed):
+            reader.files.write(events_path(0, 3, Span(0, 0)), b"ann-1234")
+    left = [path for path in tmp_path.rglob("*.part") if path.read_bytes() == b"ann-1234"]
+    assert len(left) == 1
+    (tmp_path / "mine.part").touch()  # no file of events
+    remove_user(reader, "ann-1234", ERASED)
+    assert [path.name for path in tmp_path.rglob("*.part")] == ["mine.part"]
+
+
 @pytest.mark.parametrize("call", range(1, 12))
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_removal_that_is_killed_at_any_change_is_completed_by_the_next_one(
@@ -171,6 +186,7 @@ def test_a_reason_that_quotes_the_id(user_id: str, text: str | None, is_quoted: 
 
 def test_only_one_process_changes_an_archive(tmp_path: Path) -> None:
     reader = make(tmp_path)
-    with reader.files.lock(), pytest.raises(InputError, match="another command changes archive"):
+    with reader.files.lock(), pytest.raises(ArchiveError, match="another command changes archive") as refused:
         remove_user(reader, "ann-1234", ERASED)
+    assert refused.value.retryable, "a scheduler runs the command again"
     remove_user(reader, "ann-1234", ERASED)

@@ -35,9 +35,10 @@ from streams.contracts.privacy.hidden_letters import Hiding
 from streams.contracts.privacy.pseudonyms import Pseudonyms
 from streams.contracts.representation_updates import RepresentationUpdate
 from streams.engine.arena import NO_OFFSET, Arena, StoredUser
-from streams.engine.codec import Rejected
+from streams.engine.codec import Erasure, Rejected
 from streams.engine.outputs import OutputEncoder
 from streams.engine.planning.candidates import Erased, Part
+from streams.engine.planning.repeats import digests
 from streams.engine.planning.rows import Rows
 from tests.support.processing import ITEMS, WIDTH, Recurrence, TinyBundle, processor, stored_users
 from tests.support.stream.histories import PAGE, Log, event, limits, outcomes, timestamp_ms
@@ -56,12 +57,17 @@ class Cluster:
         self.updates: dict[str, bytes | None] = {}
         self.letters: set[tuple[int, int]] = set()
         self.committed: dict[int, int] = {}
+        self.is_retired = False
         self.calls_left = -1  # calls until the next kill; negative: no kill
 
     def call(self) -> None:
         self.calls_left -= 1
         if self.calls_left == 0:
             raise StoppedError
+
+    async def check_serves(self) -> None:
+        if self.is_retired:
+            raise SettingsError("the bundle was retired")
 
     async def read(self, user_ids: Sequence[str]) -> list[StoredUser]:
         self.call()
@@ -135,7 +141,8 @@ def run(
     before: by partition, how many records have negative offsets.
     """
     progress, encoder = Progress(), OutputEncoder("events", "gru-1", ITEMS, places=0, share=1)
-    users = Users(Arena(capacity, WIDTH, WIDTH), RowWriter(cluster, cluster, encoder, 1, progress), is_fresh)
+    writer = RowWriter(cluster, cluster, encoder, 1, progress, cluster.check_serves)
+    users = Users(Arena(capacity, WIDTH, WIDTH), writer, is_fresh)
     filling = Backfill(TinyBundle(), Recurrence(), users, "events", cluster.commit, 2, progress, user_ttl_ms)
 
     async def step() -> None:
@@ -211,6 +218,32 @@ def test_a_backfill_that_is_killed_gives_what_one_pass_gives(
         assert progress.rejected + progress.dead_letters == len(rejected)
 
 
+def test_a_repeat_of_a_moved_user_in_the_slot_of_an_erased_one_writes_nothing() -> None:
+    """A user of an earlier epoch has no position in this partition before the first event, so the row stays."""
+    cluster, repeat = Cluster(), event("moved", "i1", 1, 0, "view")
+    row = StoredUser(
+        user_id="moved",
+        partition=5,
+        is_current=False,
+        offset=50,
+        steps=3,
+        last_time_ms=0,
+        last_item="i1",
+        recent=digests([repeat]).tolist(),
+        state=np.zeros(WIDTH, np.float32),
+        representation=np.zeros(WIDTH, np.float32),
+    )
+    cluster.users["moved"] = row
+    events = [event("gone", "i1", number, 0, "view") for number in range(20, 27)]
+    others = [event("other", "i1", number, 0, "view") for number in range(10, 16)]
+    log = [*events, Erasure("gone"), *others, repeat]  # three blocks
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backfill, "COMMIT_EVERY_S", 1e9)  # The erased user was never saved.
+        run(cluster, [log], [0], 7, None)
+    assert cluster.users["moved"] is row
+    assert "gru-1/moved" not in cluster.updates
+
+
 @pytest.mark.parametrize("hiding", [None, Hiding(Pseudonyms(bytes(range(32))), "encrypted")])
 def test_the_letter_of_a_stray_is_under_the_archives_id_and_cannot_be_sent_again(hiding: Hiding | None) -> None:
     """The archive has neither the bytes of the record nor the plain id."""
@@ -231,9 +264,24 @@ def test_the_letter_of_a_stray_is_under_the_archives_id_and_cannot_be_sent_again
     assert markers.hides(originals.read(stored), headers), "the erasure of the user reaches the letter"
 
 
+def test_a_retired_bundle_gets_no_row_and_loses_none() -> None:
+    """`thalweg retire` would not see rows that are written behind its deletion."""
+    cluster, encoder = Cluster(), OutputEncoder("events", "gru-1", 5, 0, 1)
+    writer, width = RowWriter(cluster, cluster, encoder, 1, Progress(), cluster.check_serves), (1, WIDTH)
+    vectors, cluster.is_retired = np.zeros(width, np.float32), True
+    for write in (writer.store(Rows(["ann"]), vectors, vectors), writer.erase([Erased("ann", 0, 7)])):
+        with pytest.raises(SettingsError, match="was retired"):
+            asyncio.run(write)
+    assert not cluster.users
+    assert not cluster.erased
+    assert not cluster.updates
+
+
 def test_users_who_do_not_fit_into_memory_are_named() -> None:
     encoder = OutputEncoder("events", "gru-1", 5, 0, 1)
-    users = Users(Arena(3, WIDTH, WIDTH), RowWriter(Cluster(), Cluster(), encoder, 1, Progress()), is_fresh=True)
+    cluster = Cluster()
+    writer = RowWriter(cluster, cluster, encoder, 1, Progress(), cluster.check_serves)
+    users = Users(Arena(3, WIDTH, WIDTH), writer, is_fresh=True)
 
     async def settle() -> None:
         raise AssertionError("no user can be dropped")

@@ -22,7 +22,8 @@ def test_a_backfill_of_a_bundle_that_is_being_retired_commits_nothing() -> None:
         _offsets=SimpleNamespace(commit=committed.append),
         _position={},
     )
-    with pytest.raises(SettingsError, match="bundle gru-1 was retired"):
+    run._check_serves = lambda: _Run._check_serves(run)
+    with pytest.raises(SettingsError, match=r"bundle gru-1 was retired.* run `thalweg retire` again"):
         asyncio.run(_Run._commit(run, {0: 5}))
     assert (committed, run._position) == ([], {})
 
@@ -47,6 +48,7 @@ def test_the_first_commit_of_a_partition_enters_that_its_history_was_backfilled(
         _offsets=SimpleNamespace(commit=done.append),
         _position={0: 5},  # of an earlier run
     )
+    run._check_serves = lambda: _Run._check_serves(run)
     for partition, end in ((0, 7), (1, -4), (1, 3), (1, 9)):  # Kafka has no offset for an event of a log.
         asyncio.run(_Run._commit(run, {partition: end}))
     positions = [("t", {0: 7}), ("t", {1: 3}), ("t", {1: 9})]

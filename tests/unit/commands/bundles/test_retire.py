@@ -46,6 +46,8 @@ class Keyspace:
 
     def active(self) -> None: ...
 
+    def drop_challenger(self, bundle_id: str) -> None: ...
+
     def workers(self, _: str) -> int:
         return self.running
 
@@ -55,12 +57,29 @@ class Stored:
 
     is_marked = False
 
+    def __init__(self) -> None:
+        self.rows: list[int] = []  # how many each call of `delete_rows` finds
+        self.deleted: list[str] = []
+
     def begin(self) -> bool:
         was_marked, self.is_marked = self.is_marked, True
         return not was_marked
 
     def give_up(self) -> None:
         self.is_marked = False
+
+    def delete_rows(self, *_: Any) -> int:
+        self.deleted.append("rows")
+        return self.rows.pop(0)
+
+    def delete_item_vectors(self, _: Any) -> int:
+        return 0
+
+    def delete_rest(self) -> None:
+        self.deleted.append("rest")
+
+    def end(self) -> None:
+        self.deleted.append("end")
 
 
 @pytest.fixture
@@ -115,6 +134,22 @@ def test_only_the_command_that_set_the_mark_takes_it_away(keyspace: Any, stored:
     with pytest.raises(InputError, match="1 workers of"):
         next(second.carry_out())
     assert stored.is_marked
+
+
+def test_what_a_backfill_writes_behind_the_deletion_is_deleted_too(
+    keyspace: Any, stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backfill is no member of the group, and looks at the mark before it writes."""
+    for name in ("delete_topic", "delete_group"):
+        monkeypatch.setattr(retire, name, lambda *_, name=name: stored.deleted.append(name) is None)
+    stored.rows = [7, 2, 0]
+    told = list(Retirement(keyspace, OWN).carry_out())
+    others = ["rest", "delete_topic", "delete_group"]
+    assert stored.deleted == ["rows", *others, "rows", *others, "rows", "end"]
+    assert [line for line in told if line.startswith("rows")] == [
+        "rows: 7 deleted",
+        "rows: 2 deleted, which were written meanwhile",
+    ]
 
 
 def test_keys_of_unknown_bundles_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
