@@ -195,10 +195,10 @@ def run_scenario(
     except (Exception, asyncio.CancelledError) as error:
         trial.problems.append(f"{type(error).__name__}: {error}")
     finally:
-        for service in services.services.values():  # before the workers, which wait for the services while they end
-            if service.pid is not None:
-                service.resume()
-            service.start()
+        for node in services.processes.values():  # before the workers, which wait for the services while they end
+            if node.pid is not None:
+                node.resume()
+            node.start()
         trial.stop_workers()
         if trial.sender is not None:
             trial.sender.end()
