@@ -28,7 +28,12 @@ def test_an_unknown_partitioner_is_refused_with_the_known_ones() -> None:
 
 
 def test_local_services_are_used_when_no_address_is_set(tmp_path: Path) -> None:
-    access: dict[str, str | int] = {"broker": "127.0.0.1:1", "broker_user": "local", "broker_password": SECRET, "cassandra": "127.0.0.1:2"}
+    access: dict[str, str | int] = {
+        "broker": "127.0.0.1:1",
+        "broker_user": "local",
+        "broker_password": SECRET,
+        "cassandra": "127.0.0.1:2",
+    }
     access["replication"] = 3
     (tmp_path / "local.json").write_text(json.dumps({"access": access}))
     home = {"THALWEG_HOME": str(tmp_path)}

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ def test_three_brokers_keep_three_copies_and_go_on_with_two() -> None:
 def test_nodes_of_cassandra_have_places_of_their_own_on_the_ring_and_know_each_other() -> None:
     found = [yaml_of(node) for node in THREE]
     tokens = sorted(one["initial_token"] for one in found)
-    assert len({after - before for before, after in zip(tokens, tokens[1:], strict=False)}) <= 2, "even parts"
-    assert min(abs(after - before) for before, after in zip(tokens, tokens[1:], strict=False)) > 2**62
+    assert len({after - before for before, after in pairwise(tokens)}) <= 2, "even parts"
+    assert min(abs(after - before) for before, after in pairwise(tokens)) > 2**62
     for one, host in zip(found, HOSTS, strict=True):
         assert (one["listen_address"], one["rpc_address"]) == (host, host)
         seeds = one["seed_provider"][0]["parameters"][0]["seeds"]
@@ -101,7 +102,9 @@ def test_an_address_that_the_machine_lacks_is_named_with_the_remedy(monkeypatch:
 
     monkeypatch.setattr(socket, "socket", MacSocket)
     assert node_hosts(1) == ["127.0.0.1"]
-    with pytest.raises(LocalServiceError, match=r"3 nodes need the address 127\.0\.0\.2.*ifconfig lo0 alias 127\.0\.0\.2"):
+    with pytest.raises(
+        LocalServiceError, match=r"3 nodes need the address 127\.0\.0\.2.*ifconfig lo0 alias 127\.0\.0\.2"
+    ):
         node_hosts(3)
 
 
