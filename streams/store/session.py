@@ -26,8 +26,13 @@ from cassandra.cluster import (
 )
 from cassandra.cluster import Session as DriverSession
 from cassandra.concurrent import execute_concurrent_with_args
-from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
-from cassandra.query import PreparedStatement, tuple_factory
+from cassandra.policies import (
+    ConstantReconnectionPolicy,
+    ConstantSpeculativeExecutionPolicy,
+    DCAwareRoundRobinPolicy,
+    TokenAwarePolicy,
+)
+from cassandra.query import PreparedStatement, SimpleStatement, tuple_factory
 
 from streams.config.connection_faults import refused_login
 from streams.config.errors import SettingsError, StoreError
@@ -42,6 +47,10 @@ logger = logging.getLogger(__name__)
 REQUESTS_IN_FLIGHT = 16
 REQUEST_TIMEOUT_S = 10.0
 RECONNECT_S = 1.0
+# A node that keeps its connections open and answers nothing delays a request by ASK_ANOTHER_S, and is not asked any
+# more after a heartbeat stays without an answer: docs/decisions.md#silent-nodes
+ASK_ANOTHER_S, OTHER_NODES = 1.0, 2
+HEARTBEAT_S = 5.0
 PROTOCOL_VERSION = 5
 ASTRA_PROTOCOL_VERSION = 4  # the newest that Astra speaks
 # The waits between tries of one request while Cassandra is away. They double from the first to the last.
@@ -90,7 +99,9 @@ class Session:
     def prepare(self, query: str) -> PreparedStatement:
         """Prepare a statement. Blocks. Raises StoreError."""
         try:
-            return self._session.prepare(query)
+            statement = self._session.prepare(query)
+            statement.is_idempotent = _may_be_repeated(query)
+            return statement
         except (DriverException, NoHostAvailable) as error:
             raise StoreError(f"Cassandra at {self._address} did not prepare {query!r}: {_text(error)}") from error
 
@@ -99,6 +110,8 @@ class Session:
 
         Raises StoreError where Cassandra refuses the request itself.
         """
+        if isinstance(statement, str):
+            statement = SimpleStatement(statement, is_idempotent=_may_be_repeated(statement))
         return await self._confirmed(lambda: (statement, parameters))
 
     async def write_batch(self, rows: EncodedRows) -> None:
@@ -121,6 +134,11 @@ class Session:
             log("Cassandra does not take requests (%s), next try in %.2f s", problem, wait_s)
             await asyncio.sleep(wait_s)
             wait_s = min(LAST_RETRY_S, wait_s * 2)
+
+
+def _may_be_repeated(query: str) -> bool:
+    """True for every statement besides lightweight transactions: what others write does not depend on what was there."""
+    return " IF " not in query
 
 
 def connect(settings: Settings) -> tuple[Cluster, DriverSession]:
@@ -158,6 +176,7 @@ def _make_cluster(settings: Settings) -> Cluster:
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         request_timeout=REQUEST_TIMEOUT_S,
         row_factory=tuple_factory,
+        speculative_execution_policy=ConstantSpeculativeExecutionPolicy(ASK_ANOTHER_S, OTHER_NODES),
     )
     try:
         return Cluster(
@@ -168,6 +187,8 @@ def _make_cluster(settings: Settings) -> Cluster:
             # The driver's default policy doubles its waits up to 10 minutes, and comes back minutes after an outage.
             reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            idle_heartbeat_interval=HEARTBEAT_S,
+            idle_heartbeat_timeout=HEARTBEAT_S,
             compression=False,
             connection_class=_Connection,
         )
