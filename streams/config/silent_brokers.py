@@ -1,8 +1,8 @@
 """Brokers that keep their connections open and answer nothing: a client of aiokafka turns to the others soon.
 
 A process that is frozen, a machine without power and a broken network close no connection. aiokafka waits for each
-answer as long as for a rebalance, 40 s and more. Then aiokafka may ask the silent broker again, also for the new leaders
-of the silent broker's partitions. Here, two things differ (docs/decisions.md#silent-brokers):
+answer as long as for a rebalance, 40 s and more. Then aiokafka may ask the silent broker again, also for the new
+leaders of the silent broker's partitions. Here, two things differ (docs/decisions.md#silent-brokers):
 
 - **Silence.** A connection on which nothing arrives for SILENCE_S while an answer is due is closed, and the request
   fails as after aiokafka's own time limit. A long answer that still arrives is no silence. The answer to a request to

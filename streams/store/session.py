@@ -137,7 +137,7 @@ class Session:
 
 
 def _may_be_repeated(query: str) -> bool:
-    """True for every statement besides lightweight transactions: what others write does not depend on what was there."""
+    """True for all but lightweight transactions: what other statements write does not depend on what was there."""
     return " IF " not in query
 
 

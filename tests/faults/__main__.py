@@ -84,7 +84,10 @@ def _run(console: Console, names: list[str], args: argparse.Namespace) -> list[R
         for name in names:
             row = run_scenario(SCENARIOS[name], args.scale, services, bundle, folder, args.seed)
             rows.append(row)
-            console.print(f"{name}: {'failed' if row.problems else 'passed'} in {row.elapsed_s:.0f} s", highlight=False)
+            result = "failed" if row.problems else "skipped" if row.skipped else "passed"
+            console.print(f"{name}: {result} in {row.elapsed_s:.0f} s", highlight=False)
+            if row.skipped:
+                console.print(f"  {row.skipped}", highlight=False, markup=False, soft_wrap=True)
             for problem in row.problems:
                 console.print(f"  {problem}", highlight=False, markup=False, soft_wrap=True)
     console.print(_table(rows))
@@ -104,7 +107,7 @@ def _run_referee(names: list[str], args: argparse.Namespace) -> bool:
 
 def _table(rows: list[Row]) -> Table:
     table = Table(*COLUMNS)
-    for row in rows:
+    for row in (row for row in rows if not row.skipped):
         recovery, standstill = (
             "-" if length_s is None else f"{length_s:.1f}" for length_s in (row.recovery_s, row.standstill_s)
         )
@@ -123,7 +126,8 @@ def _object(rows: list[Row], args: argparse.Namespace) -> dict[str, object]:
         "evaluated_again",
     )
     return {
-        "scenarios": [{field: getattr(row, field) for field in fields} for row in rows],
+        "scenarios": [{field: getattr(row, field) for field in fields} for row in rows if not row.skipped],
+        "skipped": {row.name: row.skipped for row in rows if row.skipped},
         "seed": args.seed,
         "scale": args.scale,
         "nodes": args.nodes,

@@ -28,6 +28,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     keeps_quorum: bool  # a majority of the nodes of each service is there all the time
 
 
+class Skipped(Exception):  # noqa: N818  not an error
+    """Raised by a scenario that this machine cannot play. The text is the reason."""
+
+
 SMALL = Size(events=4_000, rate=700.0, users=400, faults=2, gap_s=(0.5, 2.0), outage_s=15.0)
 LONG = Size(events=80_000, rate=5_000.0, users=20_000, faults=12, gap_s=(1.0, 9.0), outage_s=60.0)
 

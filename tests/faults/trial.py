@@ -18,7 +18,7 @@ from tests.faults.checks import check
 from tests.faults.commits import Commits
 from tests.faults.health import wait_until_whole
 from tests.faults.load import Load, Sender
-from tests.faults.registry import Scenario
+from tests.faults.registry import Scenario, Skipped
 from tests.faults.supervisor import Supervisor
 from tests.faults.truth import Truth
 from tests.support.deployment import Deployment
@@ -41,6 +41,7 @@ class Row(msgspec.Struct, kw_only=True):
     evaluated_again: int
     lives: int
     problems: list[str]
+    skipped: str | None  # why this machine cannot play the scenario
 
 
 class Fault(msgspec.Struct):
@@ -197,7 +198,7 @@ def run_scenario(
     folder = folder / f"{scenario.name}-{time.monotonic_ns()}"
     folder.mkdir(parents=True)
     trial = Trial(scenario, scale, services, bundle, folder, seed)
-    lost, double, again = None, None, 0
+    lost, double, again, skipped = None, None, 0, None
     try:
         scenario.play(trial)
         drained = trial.drain()
@@ -210,6 +211,8 @@ def run_scenario(
                 trial.problems += found.problems
         else:
             trial.problems += [life.last_lines(3) for life in trial.supervisor.failed()[-1:]]
+    except Skipped as reason:
+        skipped = str(reason)
     except (Exception, asyncio.CancelledError) as error:
         trial.problems.append(f"{type(error).__name__}: {error}")
     finally:
@@ -239,4 +242,5 @@ def run_scenario(
         evaluated_again=again,
         lives=len(trial.supervisor.lives),
         problems=trial.problems,
+        skipped=skipped,
     )
