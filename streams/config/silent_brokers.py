@@ -48,14 +48,17 @@ class WatchedConnection(SessionConnection):
     """A connection whose requests fail when the broker is silent."""
 
     async def connect(self) -> Any:
-        limit_s, self._request_timeout = self._request_timeout, min(SILENCE_S, self._request_timeout)
+        self._answer_limit_s, self._request_timeout = self._request_timeout, min(SILENCE_S, self._request_timeout)
         try:
             return await super().connect()
         except TimeoutError:
             self._avoid()
             raise
-        finally:
-            self._request_timeout = limit_s
+
+    async def _do_version_lookup(self) -> None:
+        """The first request. The limit of the network's answer has held until here."""
+        self._request_timeout = self._answer_limit_s
+        await super()._do_version_lookup()
 
     def send(self, request: Any, expect_response: bool = True) -> Awaitable[Any]:
         answer: Awaitable[Any] = super().send(request, expect_response)
