@@ -1,5 +1,5 @@
 """The import of this package registers all scenarios."""
 
-from tests.faults.scenarios import archive, clocks, cluster, cluster_data, data, events, services, workers
+from tests.faults.scenarios import archive, clocks, cluster, cluster_data, cut_off, data, events, services, workers
 
-__all__ = ["archive", "clocks", "cluster", "cluster_data", "data", "events", "services", "workers"]
+__all__ = ["archive", "clocks", "cluster", "cluster_data", "cut_off", "data", "events", "services", "workers"]
