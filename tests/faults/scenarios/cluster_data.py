@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kafka import TopicPartition
-from kafka.admin import ElectionType
 
 from streams.broker.topics import broker_admin
 from streams.local.kafka.storage import cluster_id, format_storage
@@ -21,6 +20,7 @@ from tests.faults.trial import Trial
 DATA_OF_CASSANDRA = ("data", "commitlog", "hints", "saved_caches", "cdc_raw")
 KEPT_FREE_BYTES = 256 * 1024
 DISK_BYTES = 192 * 2**20
+PREFERRED = 0  # the type of an election that makes the first replica the leader
 ENDS_WITHIN_S = 60.0
 
 
@@ -96,7 +96,7 @@ def _move_leaders(trial: Trial, number: int) -> None:
         refused = {tp: error for tp, error in admin.alter_partition_reassignments(replicas).items() if error}
         if refused:
             trial.problems.append(f"replicas were not put in another order: {refused}")
-        admin.elect_leaders(ElectionType.PREFERRED, partitions)
+        admin.elect_leaders(PREFERRED, partitions)
 
 
 @scenario(nodes=NODES, alone=True, small={"faults": 1, "outage_s": 13.0}, long={"faults": 4, "outage_s": 30.0})
