@@ -3,7 +3,7 @@
 import struct
 import threading
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
@@ -75,15 +75,15 @@ class Commits(threading.Thread):
             elif self._stopped.is_set():
                 return
 
-    def _note(self, message: "object") -> None:
-        key, value = message.key(), message.value()  # type: ignore[attr-defined]
+    def _note(self, message: Any) -> None:
+        key, value = message.key(), message.value()
         found = None if value is None else _source_of(key)
         if found is None or found[:2] != self._source:
             return
         partition, (offset,) = found[2], struct.unpack_from(">q", value, 2)
         if offset > self._offsets.get(partition, 0):
             self._offsets[partition] = offset
-            written_s = message.timestamp()[1] / 1000  # type: ignore[attr-defined]
+            written_s = message.timestamp()[1] / 1000
             self._seen.append(Commit(written_s - time.time() + time.monotonic(), partition, offset))
 
     def stop(self) -> None:
