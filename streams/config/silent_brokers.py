@@ -34,7 +34,7 @@ WAITS_FOR_MEMBERS = (JoinGroupRequest.API_KEY, SyncGroupRequest.API_KEY)
 _avoided: dict[tuple[str, int], float] = {}  # address of a broker -> by time.monotonic(), until when it is not asked
 
 
-class HeardProtocol(AIOKafkaProtocol):
+class HeardProtocol(AIOKafkaProtocol):  # type: ignore[misc]  # the package has no types
     """Notes when something arrived."""
 
     heard_s = 0.0  # by time.monotonic()
@@ -46,6 +46,8 @@ class HeardProtocol(AIOKafkaProtocol):
 
 class WatchedConnection(SessionConnection):
     """A connection whose requests fail when the broker is silent."""
+
+    _request_timeout: float
 
     async def connect(self) -> Any:
         self._answer_limit_s, self._request_timeout = self._request_timeout, min(SILENCE_S, self._request_timeout)

@@ -67,10 +67,10 @@ class CqlConnection:
         opcode, body = self.request(Opcode.QUERY, struct.pack(">i", len(text)) + text + parameters)
         if opcode == Opcode.RESULT:
             return
-        text = body[6:].decode(errors="replace")
+        why = body[6:].decode(errors="replace")
         if opcode == Opcode.ERROR and _PASSING_ERRORS[0] <= struct.unpack(">i", body[:4])[0] < _PASSING_ERRORS[1]:
-            raise ConnectionError(f"Cassandra cannot execute a statement now: {text}")
-        raise LocalServiceError(f"Cassandra refused a statement of its start: {text}")
+            raise ConnectionError(f"Cassandra cannot execute a statement now: {why}")
+        raise LocalServiceError(f"Cassandra refused a statement of its start: {why}")
 
     def _read(self, count: int) -> bytes:
         read = b""
