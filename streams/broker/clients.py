@@ -11,12 +11,10 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from streams.broker.compression import use_fastest_levels
 from streams.broker.error_codes import describe, learn_newer_codes
 from streams.broker.topics import NO_BROKER_REMEDY
-from streams.config import silent_brokers
 from streams.config.errors import BrokerError
 from streams.config.security import aiokafka_arguments
 from streams.config.settings import Settings
 
-silent_brokers.mend()
 learn_newer_codes()
 use_fastest_levels()
 

@@ -4,9 +4,10 @@ A process that is frozen, a machine without power and a broken network close no 
 answer as long as for a rebalance, 40 s and more. Then aiokafka may ask the silent broker again, also for the new
 leaders of the silent broker's partitions. Here, two things differ (docs/decisions.md#silent-brokers):
 
-- **Silence.** A connection on which nothing arrives for SILENCE_S while an answer is due is closed, and the request
-  fails as after aiokafka's own time limit. A long answer that still arrives is no silence. The answer to a request to
-  join a group is not due, because the broker gives that answer when all members have joined.
+- **Silence.** When nothing has arrived on a connection for SILENCE_S and an answer is due, the broker is asked for its
+  versions on a connection of its own. A broker that does not answer that within ANSWER_S is silent: the connection is
+  closed, and the request fails as after aiokafka's own time limit. A broker that does answer only waits, for example
+  for another broker that has to store a record, or for the members of a group.
 - **The next broker.** A broker that was silent is not asked again for AVOIDED_S, by no client of this process. So the
   next request for metadata goes to another broker. A request that only the silent broker could answer fails at once and
   is tried again later.
@@ -16,20 +17,20 @@ what they change.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from time import monotonic
 from typing import Any
 
 import aiokafka.conn
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaProtocol
-from aiokafka.protocol.group import JoinGroupRequest, SyncGroupRequest
+from aiokafka.errors import KafkaError
 
 from streams.config.logins.aiokafka_sessions import SessionConnection
 
-SILENCE_S = 4.0
-AVOIDED_S = 3.0
-WAITS_FOR_MEMBERS = (JoinGroupRequest.API_KEY, SyncGroupRequest.API_KEY)
+SILENCE_S = 2.0
+ANSWER_S = 2.5
+AVOIDED_S = 4.0
 
 _avoided: dict[tuple[str, int], float] = {}  # address of a broker -> by time.monotonic(), until when it is not asked
 
@@ -48,9 +49,11 @@ class WatchedConnection(SessionConnection):
     """A connection whose requests fail when the broker is silent."""
 
     _request_timeout: float
+    _has_spoken = False
 
     async def connect(self) -> Any:
-        self._answer_limit_s, self._request_timeout = self._request_timeout, min(SILENCE_S, self._request_timeout)
+        limit_s, self._request_timeout = self._request_timeout, min(ANSWER_S, self._request_timeout)
+        self._answer_limit_s = limit_s
         try:
             return await super().connect()
         except TimeoutError:
@@ -58,39 +61,65 @@ class WatchedConnection(SessionConnection):
             raise
 
     async def _do_version_lookup(self) -> None:
-        """The first request. The limit of the network's answer has held until here."""
-        self._request_timeout = self._answer_limit_s
+        """The first request of a connection, which every broker answers at once."""
         await super()._do_version_lookup()
+        self._request_timeout = self._answer_limit_s
+        self._has_spoken = True
 
     def send(self, request: Any, expect_response: bool = True) -> Awaitable[Any]:
         answer: Awaitable[Any] = super().send(request, expect_response)
-        return self._heard(answer) if expect_response else answer
+        return self._heard(answer) if expect_response and self._has_spoken else answer
 
     async def _heard(self, answer: Awaitable[Any]) -> Any:
         """Await the answer. Raises TimeoutError when the broker is silent."""
-        sent_s, task = monotonic(), asyncio.ensure_future(answer)
+        asked_s, task = monotonic(), asyncio.ensure_future(answer)
         try:
             while True:
-                silent_s = monotonic() - max(sent_s, self._heard_s())
-                await asyncio.wait({task}, timeout=max(0.0, SILENCE_S - silent_s))
+                silent_s = monotonic() - max(asked_s, 0.0 if self._protocol is None else self._protocol.heard_s)
+                if silent_s < SILENCE_S:
+                    await asyncio.wait({task}, timeout=SILENCE_S - silent_s)
+                elif not await self._speaks() and not task.done():
+                    raise TimeoutError(f"broker {self._host}:{self._port} is silent")
+                else:
+                    asked_s = monotonic()
                 if task.done():
                     return task.result()
-                if self._waits_for_members():
-                    sent_s = monotonic()
-                elif monotonic() - max(sent_s, self._heard_s()) >= SILENCE_S:
-                    self._avoid()
-                    raise TimeoutError(f"broker {self._host}:{self._port} was silent for {SILENCE_S:.0f} s")
         finally:
             task.cancel()
+
+    async def _speaks(self) -> bool:
+        """Ask the broker for its versions, which needs no login."""
+        if is_avoided(self._host, self._port):
+            return False
+        probe = WatchedConnection(
+            self._host,
+            self._port,
+            client_id=self._client_id,
+            ssl_context=self._ssl_context,
+            security_protocol=self._security_protocol.removeprefix("SASL_"),
+        )
+        try:
+            await probe.connect()
+        except (OSError, KafkaError):  # a TimeoutError is an OSError
+            self._avoid()
+            return False
+        finally:
+            probe.close()
+        return True
 
     def _avoid(self) -> None:
         _avoided[(self._host, self._port)] = monotonic() + AVOIDED_S
 
-    def _heard_s(self) -> float:
-        return 0.0 if self._protocol is None else self._protocol.heard_s
 
-    def _waits_for_members(self) -> bool:
-        return any(getattr(request, "API_KEY", None) in WAITS_FOR_MEMBERS for _, request, _ in self._requests)
+def is_avoided(host: str, port: int) -> bool:
+    """True for a broker that was silent a moment ago."""
+    return monotonic() < _avoided.get((host, port), 0.0)
+
+
+def speaking(servers: Sequence[str]) -> list[str]:
+    """The `host:port` of the brokers that were not silent a moment ago, or all of them where none is left."""
+    found = [server for server in servers if not is_avoided(server.rpartition(":")[0], int(server.rpartition(":")[2]))]
+    return found or list(servers)
 
 
 def mend() -> None:
@@ -101,7 +130,7 @@ def mend() -> None:
 
     async def get_conn_of_a_speaking_broker(self: AIOKafkaClient, node_id: Any, **options: Any) -> Any:
         broker = self.cluster.broker_metadata(node_id)
-        if broker is not None and monotonic() < _avoided.get((broker.host, broker.port), 0.0):
+        if broker is not None and is_avoided(broker.host, broker.port):
             return None
         return await get_conn(self, node_id, **options)
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -51,6 +52,8 @@ RECONNECT_S = 1.0
 # more after a heartbeat stays without an answer: docs/decisions.md#silent-nodes
 ASK_ANOTHER_S, OTHER_NODES = 1.0, 2
 HEARTBEAT_S = 5.0
+# A node waits for a dead replica until gossip has told, which takes longer than a session of the consumer group.
+READ_AGAIN_S = 2.0
 PROTOCOL_VERSION = 5
 ASTRA_PROTOCOL_VERSION = 4  # the newest that Astra speaks
 # The waits between tries of one request while Cassandra is away. They double from the first to the last.
@@ -83,9 +86,21 @@ class Session:
         self._cluster.shutdown()
 
     def execute(self, doing: str, query: Any, parameters: Sequence[Any] | None = None) -> Any:
-        """Execute and return the rows. Blocks. Raises StoreError, whose message says that Cassandra failed `doing`."""
+        """Execute and return the rows. Blocks. Raises StoreError, whose message says that Cassandra failed `doing`.
+
+        A read that has no answer after READ_AGAIN_S is sent again, until REQUEST_TIMEOUT_S have passed.
+        """
+        give_up_at = time.monotonic() + REQUEST_TIMEOUT_S
+        text = query.query_string if isinstance(query, PreparedStatement) else query
+        is_read = isinstance(text, str) and text.startswith("SELECT")
         try:
-            return self._session.execute(query, parameters)
+            while True:
+                try:
+                    limit_s = min(READ_AGAIN_S, give_up_at - time.monotonic()) if is_read else REQUEST_TIMEOUT_S
+                    return self._session.execute(query, parameters, timeout=max(0.1, limit_s))
+                except OperationTimedOut:
+                    if not is_read or time.monotonic() > give_up_at:
+                        raise
         except (DriverException, NoHostAvailable) as error:
             raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
 

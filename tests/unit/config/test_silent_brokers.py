@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import create_conn
-from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest
+from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.structs import BrokerMetadata
 
 from streams.broker import clients
@@ -18,7 +18,7 @@ from streams.config import silent_brokers
 
 assert clients.make_producer, "the import mends aiokafka"
 SILENCE_S = 0.3
-VERSIONS = {11: (0, 5), 12: (0, 1)}  # of JoinGroup and Heartbeat, by their keys
+VERSIONS = {12: (0, 1)}  # of Heartbeat, by its key
 
 Broker = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -35,6 +35,7 @@ def in_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Non
 @pytest.fixture(autouse=True)
 def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(silent_brokers, "SILENCE_S", SILENCE_S)
+    monkeypatch.setattr(silent_brokers, "ANSWER_S", SILENCE_S)
     monkeypatch.setattr(silent_brokers, "_avoided", {})
 
 
@@ -60,19 +61,13 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     """Answer nothing."""
 
 
-async def answer_versions(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pause_s: float = 0.0) -> None:
-    """Answer the first request, which asks for the versions of all requests, with a pause after each byte."""
+async def answer_versions(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer the first request, which asks for the versions of all requests."""
     (size,) = struct.unpack(">i", await reader.readexactly(4))
     request = await reader.readexactly(size)
     entries = b"".join(struct.pack(">hhh", key, *span) for key, span in VERSIONS.items())
     answer = request[4:8] + struct.pack(">hi", 0, len(VERSIONS)) + entries
-    for byte in struct.pack(">i", len(answer)) + answer:
-        writer.write(bytes([byte]))
-        await asyncio.sleep(pause_s)
-
-
-async def answer_versions_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await answer_versions(reader, writer, pause_s=SILENCE_S / 6)
+    writer.write(struct.pack(">i", len(answer)) + answer)
 
 
 @in_a_loop
@@ -85,26 +80,33 @@ async def test_a_connection_to_a_silent_broker_fails_soon() -> None:
 
 
 @in_a_loop
-async def test_a_long_answer_that_still_arrives_is_no_silence() -> None:
-    async with listening(answer_versions_slowly) as port:
-        began_s = monotonic()
+async def test_a_request_to_a_broker_that_falls_silent_fails() -> None:
+    falls_silent = asyncio.Event()
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not falls_silent.is_set():
+            await answer_versions(reader, writer)
+
+    async with listening(broker) as port:
         connection = await create_conn("127.0.0.1", port, request_timeout_ms=60_000)
-        assert monotonic() - began_s > 2 * SILENCE_S, "the answer took too short to tell"
+        falls_silent.set()
+        began_s = monotonic()
+        with pytest.raises(TimeoutError, match=f"{port} is silent"):
+            await connection.send(HeartbeatRequest("group", 1, "member"))
+        assert 2 * SILENCE_S <= monotonic() - began_s < 4 * SILENCE_S
+        assert silent_brokers.speaking(["kafka:9092", f"127.0.0.1:{port}"]) == ["kafka:9092"]
+        assert silent_brokers.speaking([f"127.0.0.1:{port}"]) == [f"127.0.0.1:{port}"]
         connection.close()
 
 
 @in_a_loop
-async def test_a_request_without_an_answer_fails_and_one_to_join_a_group_waits() -> None:
+async def test_a_broker_that_answers_others_may_take_its_time() -> None:
     async with listening(answer_versions) as port:
         connection = await create_conn("127.0.0.1", port, request_timeout_ms=60_000)
-        with pytest.raises(TimeoutError, match=f"{port} was silent"):
-            await connection.send(HeartbeatRequest("group", 1, "member"))
-        connection.close()
-        connection = await create_conn("127.0.0.1", port, request_timeout_ms=60_000)
-        joining = asyncio.ensure_future(connection.send(JoinGroupRequest("group", 1, 1, "", "", "consumer", [])))
-        await asyncio.sleep(4 * SILENCE_S)
-        assert not joining.done()
-        joining.cancel()
+        beating = asyncio.ensure_future(connection.send(HeartbeatRequest("group", 1, "member")))
+        await asyncio.sleep(5 * SILENCE_S)
+        assert not beating.done()
+        beating.cancel()
         connection.close()
 
 
