@@ -45,6 +45,12 @@ def read_all(settings: Settings, topic: str) -> list[Any]:
     return asyncio.run(read())
 
 
+def keep_records_of_any_age(settings: Settings, topic: str) -> None:
+    """Let the broker keep records whose timestamps lie long ago. Every five minutes it deletes those of a week ago."""
+    with broker_admin(settings) as admin:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {"retention.ms": "-1"})])
+
+
 def compact_topic(settings: Settings, topic: str) -> None:
     """Make the broker compact the topic now.
 

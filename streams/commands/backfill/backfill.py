@@ -42,16 +42,17 @@ class Backfill:
         commit: Callable[[Mapping[int, int]], Awaitable[None]],
         threads: int,
         progress: Progress,
+        user_ttl_ms: int | None,
     ) -> None:
-        """commit: commits offsets of the group. threads: that step."""
+        """commit: commits offsets of the group. threads: that step. user_ttl_ms: as of `Processor`."""
         self._bundle = bundle
         self._graphs = graphs
         self._users = users
         self._topic = topic
         self._commit = commit
         self._progress = progress
-        self._processor = Processor(bundle, graphs, users.arena)
-        self._planner = BlockPlanner(users.arena, users.unsaved, bundle.initial_state, threads)
+        self._processor = Processor(bundle, graphs, users.arena, user_ttl_ms=user_ttl_ms)
+        self._planner = BlockPlanner(users.arena, users.unsaved, bundle.initial_state, threads, user_ttl_ms)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="step")
         self._stepping: list[Future[None]] = []
         self._saving: asyncio.Task[None] | None = None

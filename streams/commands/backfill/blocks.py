@@ -103,6 +103,7 @@ def _block(bundle: Bundle, partition: int, batch: pa.RecordBatch, is_erasure: ND
         item_index=item.values(bundle.item_index),
         action_index=action.values(bundle.action_index),
         time_ms=_integers(batch, "event_time_ms"),
+        record_ms=_integers(batch, "record_timestamp_ms"),
         offset=_integers(batch, "offset"),
         is_first=line == 0,
         is_erasure=is_erasure,

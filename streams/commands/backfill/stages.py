@@ -36,7 +36,7 @@ from streams.commands.backfill.progress import Progress
 from streams.commands.backfill.row_writer import RowWriter
 from streams.commands.backfill.users import Users
 from streams.config.errors import InputError, SettingsError, StoreError
-from streams.config.settings import Settings, setting_label
+from streams.config.settings import Settings
 from streams.engine.arena import Arena
 from streams.engine.epochs import EpochView
 from streams.engine.outputs import OutputEncoder
@@ -57,7 +57,6 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int, spa
     """
     start_s, progress = time.monotonic(), Progress()
     group_id = settings.consumer_group_id(bundle.bundle_id)
-    _check_settings(settings)
     decoder, hiding, noise = open_decoder(settings), open_hiding(settings), open_update_noise(settings, bundle)
     reader = ArchiveReader.open(archive)
     check_broker_rights(settings, "backfill", bundle.bundle_id)
@@ -91,15 +90,6 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int, spa
     progress.events_per_s = round(progress.events / progress.elapsed_s, 1)
     progress.peak_mb = round(_peak_mb(), 1)
     return progress
-
-
-def _check_settings(settings: Settings) -> None:
-    """Raises SettingsError for a setting that only workers know."""
-    if settings.user_ttl_days is not None:
-        raise SettingsError(
-            f"{setting_label('user_ttl_days')} is {settings.user_ttl_days}, and a backfill lets no history expire: "
-            "replay the events through a worker of the bundle (`thalweg replay`)"
-        )
 
 
 class _Run:
@@ -168,7 +158,9 @@ class _Run:
         arena = Arena(self._settings.arena_max_users, manifest.state_width, manifest.representation_width)
         users = Users(arena, self._writer, _is_fresh(self._store))
         stepper = Stepper(bundle, on_cpu=True)
-        backfill = Backfill(bundle, stepper, users, topic.name, self._commit, threads, self._progress)
+        backfill = Backfill(
+            bundle, stepper, users, topic.name, self._commit, threads, self._progress, self._settings.user_ttl_ms
+        )
         with contextlib.closing(backfill):
             while True:
                 view = await asyncio.to_thread(self._view, covered, self._position)
@@ -197,7 +189,8 @@ class _Run:
         has_rows = not await asyncio.to_thread(_is_fresh, self._store)
         check_from_beginning(topic, covered, views[-1], has_rows, reader.files.address)
         await self._store.erasures.load(range(topic.partitions), self._position, views[-1].comparable)
-        with contextlib.closing(await asyncio.to_thread(SparkJob, master, self._bundle)) as job:
+        starting = asyncio.to_thread(SparkJob, master, self._bundle, self._settings.user_ttl_ms)
+        with contextlib.closing(await starting) as job:
             await asyncio.to_thread(job.step, reader, topic.name, stages)
             for number in range(len(stages)):
                 self._use(views[number])

@@ -11,9 +11,8 @@ from encoder.console import open_console
 from streams.archive.files import S3
 from streams.commands.retrain.retraining import FINISHED, LINK, NOTHING_NEW, Retraining
 from streams.commands.retrain.stages import Request
-from streams.config.errors import InputError, SettingsError
+from streams.config.errors import InputError
 from streams.config.loading import load_settings
-from streams.config.settings import setting_label
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,11 +60,6 @@ def run(args: argparse.Namespace) -> int:
     if args.shadow and args.no_backfill:
         raise InputError("--shadow runs workers on the rows of a backfill: leave --no-backfill out")
     settings = load_settings()
-    if settings.user_ttl_days is not None and not args.no_backfill:
-        raise SettingsError(
-            f"{setting_label('user_ttl_days')} is {settings.user_ttl_days}, and a backfill lets no history expire: end "
-            "with the exported bundle (--no-backfill), and replay the events through its workers"
-        )
     champion = args.champion or settings.bundle
     if args.learn_on and champion is None:
         raise InputError("--learn-on continues the training of a bundle: name the bundle with --champion")

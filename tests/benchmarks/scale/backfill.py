@@ -113,7 +113,7 @@ def one_round(
     found = {"replay_events_per_s": events / replay_s, "replay_cpu_us": replay_cpu_us}
     calm(services)
     before_s = used_cpu_s(services)
-    found |= run_backfill(filled, archive)
+    found |= run_backfill(filled, archive, events)
     return {**found, "cpu_us": (used_cpu_s(services) - before_s) / events * 1e6}
 
 
@@ -133,10 +133,12 @@ def prepare(settings: Settings, bundle: Bundle) -> None:
     store.close()
 
 
-def run_backfill(settings: Settings, archive: Path) -> dict[str, float]:
+def run_backfill(settings: Settings, archive: Path, events: int) -> dict[str, float]:
+    """Step an archive of so many events."""
     ended = run_thalweg(settings, "backfill", "--from", str(archive), "--json")
     assert ended.returncode == 0, ended.stderr
     counts = json.loads(ended.stdout.splitlines()[-1])
+    assert counts["events"] == events, counts
     return {name: counts[name] for name in ("events_per_s", "peak_mb")}
 
 
@@ -157,7 +159,7 @@ def simulated(base: Settings, bundle: Bundle, work: Path, events: int) -> dict[s
         a_day=1_000_000,
     )
     print(f"wrote {events:,} simulated events in {time.monotonic() - began_s:.0f} s", flush=True)
-    return run_backfill(settings, work / "simulated")
+    return run_backfill(settings, work / "simulated", events)
 
 
 if __name__ == "__main__":

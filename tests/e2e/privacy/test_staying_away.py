@@ -9,7 +9,9 @@ import numpy as np
 from kafka import KafkaProducer
 
 from export.runtime.bundle import Bundle
+from streams.archive.opening import open_reader
 from streams.broker.partitioners.rules import PARTITIONERS
+from streams.commands.verify.verification import verify
 from streams.engine.arena import StoredUser
 from streams.engine.epochs import EpochView
 from streams.engine.planning.rows import Rows
@@ -18,7 +20,9 @@ from streams.store.cql_schema import EXPIRY_MARGIN_DAYS, representations_table
 from streams.store.session import Session
 from streams.store.store import open_store
 from streams.store.user_rows import UserRows
-from tests.support.deployment import Deployment, event, record
+from tests.support.bundles import tiny_bundle
+from tests.support.deployment import Deployment, event, record, run_thalweg
+from tests.support.topics import keep_records_of_any_age
 
 DAY_MS = 24 * 3600 * 1000
 GONE_WITHIN_S = 20.0
@@ -36,6 +40,7 @@ def send_at(deployment: Deployment, sent: list[tuple[str, str, int]]) -> None:
 def test_workers_and_verify_follow_the_rule(services: LocalServices, bundle: Bundle, tmp_path: Path) -> None:
     """The events of `both` stand in one batch or in two lives of a worker."""
     deployment = Deployment(services, bundle, tmp_path, user_ttl_days=2)
+    keep_records_of_any_age(deployment.settings, deployment.settings.behavior_topic)
     now_ms = int(time.time() * 1000)
     old_ms = now_ms - 40 * DAY_MS
     users = ["both", "stays", "away"]
@@ -60,6 +65,7 @@ def test_workers_and_verify_follow_the_rule(services: LocalServices, bundle: Bun
     }
     found = deployment.verify()
     assert (found.mismatches, found.events, found.expired, found.expired_rows) == ([], 7, 2, 0)
+    check_backfill(deployment, tmp_path)
 
     session = Session(deployment.settings)
     table = f"{deployment.settings.keyspace}.{representations_table(bundle.manifest.representation_width)}"
@@ -73,6 +79,17 @@ def test_workers_and_verify_follow_the_rule(services: LocalServices, bundle: Bun
     without = Deployment.__new__(Deployment)
     without.__dict__ = deployment.__dict__ | {"settings": deployment.settings_with(user_ttl_days=None)}
     assert without.verify().mismatched == 2, "without the rule, `both` has another history and `away` lacks a row"
+
+
+def check_backfill(deployment: Deployment, folder: Path) -> None:
+    """A backfill of another bundle follows the rule as well."""
+    other = deployment.with_bundle(tiny_bundle(folder / "other", seed=1))
+    for command in (["archive", "--to"], ["backfill", "--from"]):
+        ended = run_thalweg(other.settings, *command, str(folder / "archive"))
+        assert ended.returncode == 0, ended.stderr
+    found = verify(other.settings, other.bundle, archive=open_reader(str(folder / "archive")))
+    assert (found.mismatches, found.expired, found.not_committed) == ([], 2, 0)
+    assert other.stored_steps() == {"both": 2, "stays": 2, "away": 1}
 
 
 def test_a_worker_deletes_the_updates_of_users_who_stay_away(

@@ -13,10 +13,14 @@ from streams.config.settings import Settings
 
 decode = msgspec.json.Decoder(BehaviorEvent).decode
 encode = msgspec.json.Encoder().encode
+TURNS = 200
 
 
 class Traffic:
     """Sends the events of a log, and begins the log anew at its end, with later times and other event ids.
+
+    All times lie so far in the past that the log can begin anew TURNS times before an event is ahead of the clock.
+    Workers reject an event whose time is more than a day ahead.
 
     watched: the users whose events are kept in `events_of`, in the order in which they were sent.
     """
@@ -59,13 +63,13 @@ class Traffic:
 
     def _endless(self) -> Iterator[tuple[bytes, bytes]]:
         first, last = self._events[0].event_time_ms, self._events[-1].event_time_ms
-        again = 0
-        while True:
+        for turn in range(TURNS):
+            shift_ms = (turn + 1 - TURNS) * (last - first + 1)
             for event in self._events:
-                if again:
-                    time_ms = event.event_time_ms + again * (last - first + 1)
-                    event = msgspec.structs.replace(event, event_id=f"{event.event_id}.{again}", event_time_ms=time_ms)
+                event = msgspec.structs.replace(
+                    event, event_id=f"{event.event_id}.{turn}", event_time_ms=event.event_time_ms + shift_ms
+                )
                 if event.user_id in self._watched:
                     self.events_of[event.user_id].append(event)
                 yield event.user_id.encode(), encode(event)
-            again += 1
+        raise ValueError(f"the log was sent {TURNS} times: simulate more events, or send at a lower rate")

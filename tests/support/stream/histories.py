@@ -13,6 +13,12 @@ def event(user: str, item: str, number: int, time_ms: int, action: str) -> Behav
     return BehaviorEvent(event_id=f"e{number}", user_id=user, item_id=item, action=action, event_time_ms=time_ms)
 
 
+def timestamp_ms(offset: int) -> int:
+    """The timestamp of the record at an offset. Timestamps go back too."""
+    return 10**12 + 1_000 * offset + 7_919 * offset * offset % 6_000
+
+
+limits = st.sampled_from([None, None, 2_000, 9_000])  # how long users may stay away, where some stay away for longer
 PAGE = Skipped("action", "page")
 users = st.sampled_from(["a", "b", "c", "d", "e"])
 single = st.builds(

@@ -44,14 +44,17 @@ class Result(NamedTuple):
     counts: Progress
 
 
-def step_group(bundle: Bundle, graphs: Graphs, topic: str, chunks: Iterable[bytes]) -> Iterator[Result]:
-    """Step all rows of a group. chunks: of `pieces.divide`, in any order, without one missing.
+def step_group(
+    bundle: Bundle, graphs: Graphs, topic: str, chunks: Iterable[bytes], user_ttl_ms: int | None = None
+) -> Iterator[Result]:
+    """Step all rows of a group. chunks: of `pieces.divide`, in any order, without one missing. user_ttl_ms: as of
+    `Processor`.
 
     Within a stage, partitions are stepped one after the other, as `thalweg backfill` without Spark does.
     """
     table = pa.concat_tables(pa.ipc.open_stream(chunk).read_all() for chunk in chunks).unify_dictionaries()
     table = table.combine_chunks().sort_by([(name, "ascending") for name in ORDER])
-    group = _Group(bundle, graphs, topic, pc.count_distinct(table.column("user_id")).as_py())
+    group = _Group(bundle, graphs, topic, pc.count_distinct(table.column("user_id")).as_py(), user_ttl_ms)
     stages = table.column(STAGE).to_numpy()
     for stage in np.unique(stages).tolist():
         begin, end = np.searchsorted(stages, [stage, stage + 1]).tolist()
@@ -61,7 +64,7 @@ def step_group(bundle: Bundle, graphs: Graphs, topic: str, chunks: Iterable[byte
 class _Group:
     """The users of a group in memory, from the first stage to the last."""
 
-    def __init__(self, bundle: Bundle, graphs: Graphs, topic: str, users: int) -> None:
+    def __init__(self, bundle: Bundle, graphs: Graphs, topic: str, users: int, user_ttl_ms: int | None) -> None:
         self._bundle = bundle
         self._graphs = graphs
         self._topic = topic
@@ -69,8 +72,8 @@ class _Group:
         self._arena = Arena(capacity, len(bundle.initial_state), len(bundle.initial_representation))
         self._unsaved = np.zeros(capacity, np.bool_)
         self._seen = np.full(capacity, NEVER, np.int64)  # the last stage that had a record of the slot's user
-        self._planner = BlockPlanner(self._arena, self._unsaved, bundle.initial_state, threads=1)
-        self._processor = Processor(bundle, graphs, self._arena)
+        self._planner = BlockPlanner(self._arena, self._unsaved, bundle.initial_state, 1, user_ttl_ms)
+        self._processor = Processor(bundle, graphs, self._arena, user_ttl_ms=user_ttl_ms)
         self._blocks = 0
 
     def step(self, stage: int, table: pa.Table) -> Iterator[Result]:

@@ -33,9 +33,10 @@ GROUPS_OF_TASK_SLOT = 4  # at least, so that the slots of a cluster end at about
 class SparkJob:
     """One application of Spark. Its methods block, and raise SparkError."""
 
-    def __init__(self, master: str, bundle: Bundle) -> None:
-        """Start the application. master: as of Spark, for example `local[2]`."""
+    def __init__(self, master: str, bundle: Bundle, user_ttl_ms: int | None) -> None:
+        """Start the application. master: as of Spark, for example `local[2]`. user_ttl_ms: as of `Processor`."""
         self._master = master
+        self._user_ttl_ms = user_ttl_ms
         self._bundle = bundle
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         with self._errors(), java_for_spark():
@@ -53,7 +54,7 @@ class SparkJob:
         records = sum(piece.last - piece.first + 1 for piece in pieces)
         groups = max(-(-records // RECORDS_OF_GROUP), GROUPS_OF_TASK_SLOT * self._context.defaultParallelism)
         read = partial(_read, reader.files.address, columns_of(self._bundle), groups)
-        step = partial(_step, self._bundle.bundle_id, topic)
+        step = partial(_step, self._bundle.bundle_id, topic, self._user_ttl_ms)
         with self._errors():
             chunks = self._context.parallelize(pieces, len(pieces)).flatMap(read)
             self._results: Any = chunks.groupByKey(groups, _same).flatMap(step).persist(StorageLevel.DISK_ONLY)
@@ -89,9 +90,9 @@ def _read(address: str, columns: Sequence[str], groups: int, piece: Piece) -> It
         yield from divide(batch, piece.stage, groups)
 
 
-def _step(bundle_id: str, topic: str, group: tuple[int, Iterable[bytes]]) -> Iterator[Result]:
+def _step(bundle_id: str, topic: str, user_ttl_ms: int | None, group: tuple[int, Iterable[bytes]]) -> Iterator[Result]:
     bundle, stepper = _graphs(SparkFiles.getRootDirectory(), bundle_id)
-    return step_group(bundle, stepper, topic, group[1])
+    return step_group(bundle, stepper, topic, group[1], user_ttl_ms)
 
 
 @lru_cache(maxsize=1)

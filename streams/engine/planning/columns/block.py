@@ -26,6 +26,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     item_index: Integers  # (n,) index in the vocabulary, 0 for an unknown item
     action_index: Integers  # (n,)
     time_ms: Integers  # (n,) of the event
+    record_ms: Integers  # (n,) the timestamp of the record
     offset: Integers  # (n,) of the record
     is_first: Flags  # (n,) the first event of its record, or an erasure
     is_erasure: Flags  # (n,)

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.runtime.inputs import StepInputs
-from streams.engine.arena import NO_OFFSET, RECENT, Arena
+from streams.engine.arena import NO_OFFSET, RECENT, UNKNOWN_MS, Arena
 from streams.engine.planning.columns.block import Block, Digests, Flags, Integers
 from streams.engine.planning.columns.lanes import Lane, lanes_of
 from streams.engine.planning.rows import NO_SLOT
@@ -37,12 +37,22 @@ class PlannedBlock(msgspec.Struct, frozen=True, kw_only=True):
 class BlockPlanner:
     """Plans blocks against what an arena holds of their users. The arena has a free slot for each new user."""
 
-    def __init__(self, arena: Arena, unsaved: Flags, initial_state: NDArray[np.float32], threads: int) -> None:
-        """unsaved: (capacity,) bool, the slots whose row is to be written. threads: lanes that are stepped at once."""
+    def __init__(
+        self,
+        arena: Arena,
+        unsaved: Flags,
+        initial_state: NDArray[np.float32],
+        threads: int,
+        user_ttl_ms: int | None = None,
+    ) -> None:
+        """unsaved: (capacity,) bool, the slots whose row is to be written. threads: lanes that are stepped at once.
+        user_ttl_ms: as of `streams.engine.planning.plan.Planner`.
+        """
         self._arena = arena
         self._unsaved = unsaved
         self._initial_state = initial_state
         self._threads = threads
+        self._user_ttl_ms = user_ttl_ms
 
     def plan(self, block: Block, sequence: int) -> PlannedBlock:
         """Plan the block, and advance its users. sequence: the number of the block, for the order of evictions."""
@@ -83,7 +93,7 @@ class BlockPlanner:
         )
 
     def _rare_users(self, block: Block, slot: Integers, replayed: Flags) -> Flags:
-        """(u,) bool, the users with an erasure, with a stray, or with an event id that may have come before."""
+        """(u,) bool, the users with an erasure, a stray, an expired history, or an id that may have come before."""
         arena = self._arena
         is_rare: Flags = (slot != NO_SLOT) & (arena.partition[slot] != block.partition)
         is_rare[block.user[block.is_erasure]] = True
@@ -100,7 +110,20 @@ class BlockPlanner:
         if len(twice):
             users = np.concatenate([user, owner])
             is_rare[users[np.isin(ids, twice)]] = True
+        if self._user_ttl_ms is not None:
+            rows = np.flatnonzero(~is_rare[block.user] & ~replayed)
+            is_rare[block.user[rows[self._gap_ms(block, rows, slot) > self._user_ttl_ms]]] = True
         return is_rare
+
+    def _gap_ms(self, block: Block, rows: Integers, slot: Integers) -> Integers:
+        """(n,) int64, how long the user of each of these n rows had stayed away (`streams.engine.planning.expiry`).
+
+        rows: all rows of some users, who apply each of these rows.
+        """
+        groups = Groups(block.user[rows])
+        of_users = slot[groups.rows]
+        latest_ms = np.where(of_users == NO_SLOT, UNKNOWN_MS, self._arena.last_record_ms[of_users])
+        return times(block.record_ms[rows], groups, latest_ms, (latest_ms != UNKNOWN_MS).astype(np.int64))[1]
 
     def _allocate(self, block: Block, slot: Integers, users: Integers, sequence: int) -> None:
         """Give a slot to each of these users who has none, and enter the slot in `slot`."""
@@ -112,6 +135,7 @@ class BlockPlanner:
         arena.partition[slots] = block.partition
         arena.steps[slots] = 0
         arena.recent[slots] = 0
+        arena.last_record_ms[slots] = UNKNOWN_MS
         arena.last_used[slots] = sequence
 
     def _advance(self, block: Block, rows: Integers, groups: Groups, slot: Integers, latest: Integers) -> None:
@@ -121,6 +145,9 @@ class BlockPlanner:
         arena.steps[slot] += groups.lengths
         arena.offset[slot] = block.offset[final]
         arena.last_time_ms[slot] = latest[last]
+        if len(rows):
+            newest_ms = np.maximum.reduceat(block.record_ms[rows[groups.order]], groups.starts)
+            arena.last_record_ms[slot] = np.maximum(arena.last_record_ms[slot], newest_ms)
         self._unsaved[slot] = True
         arena.set_last_items(slot, block.items[block.item[final]].tolist())
         is_first = block.is_first[rows]

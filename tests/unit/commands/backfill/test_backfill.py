@@ -40,7 +40,7 @@ from streams.engine.outputs import OutputEncoder
 from streams.engine.planning.candidates import Erased, Part
 from streams.engine.planning.rows import Rows
 from tests.support.processing import ITEMS, WIDTH, Recurrence, TinyBundle, processor, stored_users
-from tests.support.stream.histories import PAGE, Log, event, outcomes
+from tests.support.stream.histories import PAGE, Log, event, limits, outcomes, timestamp_ms
 
 
 class StoppedError(Exception):
@@ -110,15 +110,17 @@ class Archive:
     def read(self, partition: int, first: int, last: int, rows: int, columns: Any) -> Iterator[pa.RecordBatch]:
         for at in range(first, last + 1, rows):
             outcomes = self._logs[partition][at : min(at + rows, last + 1)]
-            records = [ArchivedRecord(at + place, 10**12) for place in range(len(outcomes))]
+            records = [ArchivedRecord(at + place, timestamp_ms(at + place)) for place in range(len(outcomes))]
             yield to_batch("events", partition, records, outcomes).select(columns)
 
 
-def run(cluster: Cluster, logs: Sequence[Log], capacity: int, is_fresh: bool = False) -> Progress:
+def run(
+    cluster: Cluster, logs: Sequence[Log], capacity: int, user_ttl_ms: int | None, is_fresh: bool = False
+) -> Progress:
     """Run a backfill to its end, from the offsets that are committed. Raises StoppedError."""
     progress, encoder = Progress(), OutputEncoder("events", "gru-1", ITEMS, places=0, share=1)
     users = Users(Arena(capacity, WIDTH, WIDTH), RowWriter(cluster, cluster, encoder, 1, progress), is_fresh)
-    filling = Backfill(TinyBundle(), Recurrence(), users, "events", cluster.commit, 2, progress)
+    filling = Backfill(TinyBundle(), Recurrence(), users, "events", cluster.commit, 2, progress, user_ttl_ms)
 
     async def step() -> None:
         for partition, log in enumerate(logs):
@@ -149,20 +151,22 @@ histories = st.tuples(
 
 
 @settings(max_examples=150)
-@given(histories, st.lists(st.integers(1, 40), max_size=4), st.integers(7, 12))
+@given(histories, st.lists(st.integers(1, 40), max_size=4), st.integers(7, 12), limits)
 def test_a_backfill_that_is_killed_gives_what_one_pass_gives(
-    logs: tuple[Log, Log], kills: list[int], capacity: int
+    logs: tuple[Log, Log], kills: list[int], capacity: int, user_ttl_ms: int | None
 ) -> None:
-    once = processor()
+    once = processor(user_ttl_ms=user_ttl_ms)
     passes = [
-        once.process([Part(p, [ArchivedRecord(o, 0) for o in range(len(log))], log)], p + 1, evaluate=False)
+        once.process(
+            [Part(p, [ArchivedRecord(o, timestamp_ms(o)) for o in range(len(log))], log)], p + 1, evaluate=False
+        )
         for p, log in enumerate(logs)
     ]
     cluster = Cluster()
     for calls in [*kills, -1]:
         cluster.calls_left = calls
         try:
-            progress = run(cluster, logs, capacity, is_fresh=not cluster.users and not cluster.erased)
+            progress = run(cluster, logs, capacity, user_ttl_ms, is_fresh=not cluster.users and not cluster.erased)
         except StoppedError:
             continue
     arena = once.arena
@@ -171,7 +175,7 @@ def test_a_backfill_that_is_killed_gives_what_one_pass_gives(
         row = cluster.users[user]
         np.testing.assert_allclose(row.state, arena.state[slot], atol=1e-6)
         np.testing.assert_allclose(row.representation, arena.representation[slot], atol=1e-6)
-        for column in ("partition", "offset", "steps", "last_time_ms", "last_item"):
+        for column in ("partition", "offset", "steps", "last_time_ms", "last_record_ms", "last_item"):
             assert getattr(row, column) == getattr(arena, column)[slot], column
         assert row.recent == [one for one in arena.recent[slot].tolist() if one]
         update = msgspec.json.decode(cluster.updates[f"gru-1/{user}"], type=RepresentationUpdate)

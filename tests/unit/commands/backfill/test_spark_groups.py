@@ -18,7 +18,7 @@ from streams.engine.arena import StoredUser
 from streams.engine.codec import Outcome, Rejected
 from streams.engine.planning.candidates import Part
 from tests.support.processing import Recurrence, TinyBundle, processor, stored_users
-from tests.support.stream.histories import outcomes
+from tests.support.stream.histories import limits, outcomes, timestamp_ms
 
 Log = Sequence[Outcome]
 logs = st.lists(outcomes, max_size=25)
@@ -33,10 +33,12 @@ def _small_blocks() -> Iterator[None]:
 
 
 def records(log: Log) -> list[ArchivedRecord]:
-    return [ArchivedRecord(offset, 10**12) for offset in range(len(log))]
+    return [ArchivedRecord(offset, timestamp_ms(offset)) for offset in range(len(log))]
 
 
-def on_spark(logs: Sequence[Log], stages: Sequence[dict[int, Covered]], count: int) -> list[Result]:
+def on_spark(
+    logs: Sequence[Log], stages: Sequence[dict[int, Covered]], count: int, user_ttl_ms: int | None = None
+) -> list[Result]:
     """The results of all groups, as Spark would give them. A segment has 10 offsets."""
     spans = {p: [Span(at, min(at + 9, len(log) - 1)) for at in range(0, len(log), 10)] for p, log in enumerate(logs)}
     chunks: dict[int, list[bytes]] = {}
@@ -49,7 +51,7 @@ def on_spark(logs: Sequence[Log], stages: Sequence[dict[int, Covered]], count: i
     found: list[Result] = []
     for of_group in chunks.values():
         random.Random(0).shuffle(of_group)  # A shuffle of Spark promises no order.
-        found += step_group(TinyBundle(), Recurrence(), "events", of_group)
+        found += step_group(TinyBundle(), Recurrence(), "events", of_group, user_ttl_ms)
     return found
 
 
@@ -65,22 +67,25 @@ def users_of(results: Sequence[Result], stage: int) -> dict[str, StoredUser]:
 def assert_equal(one: StoredUser, other: StoredUser) -> None:
     np.testing.assert_allclose(one.state, other.state, atol=1e-6)
     np.testing.assert_allclose(one.representation, other.representation, atol=1e-6)
-    for column in ("partition", "offset", "steps", "last_time_ms", "last_item", "recent"):
+    for column in ("partition", "offset", "steps", "last_time_ms", "last_record_ms", "last_item", "recent"):
         assert getattr(one, column) == getattr(other, column), column
 
 
 @settings(max_examples=100)
-@given(logs, logs, st.integers(1, 4))
-def test_groups_give_what_one_pass_gives(first: Log, second: Log, count: int) -> None:
-    once = processor()
+@given(logs, logs, st.integers(1, 4), limits)
+def test_groups_give_what_one_pass_gives(first: Log, second: Log, count: int, user_ttl_ms: int | None) -> None:
+    once = processor(user_ttl_ms=user_ttl_ms)
     passes = [once.process([Part(p, records(log), log)], p + 1, False) for p, log in enumerate((first, second))]
-    results = on_spark((first, second), [{0: Covered(0, len(first)), 1: Covered(0, len(second))}], count)
+    results = on_spark((first, second), [{0: Covered(0, len(first)), 1: Covered(0, len(second))}], count, user_ttl_ms)
     arena, users = once.arena, users_of(results, 0)
     expected = {
         user: StoredUser(
             user_id=user,
             recent=[one for one in arena.recent[slot].tolist() if one],
-            **{name: getattr(arena, name)[slot] for name in ("partition", "offset", "steps", "last_time_ms")},
+            **{
+                name: getattr(arena, name)[slot]
+                for name in ("partition", "offset", "steps", "last_time_ms", "last_record_ms")
+            },
             **{name: getattr(arena, name)[slot] for name in ("last_item", "state", "representation")},
         )
         for user, slot in arena.users()
