@@ -8,9 +8,9 @@ leaders of the silent broker's partitions. Here, two things differ (docs/decisio
   versions on a connection of its own. A broker that does not answer that within ANSWER_S is silent: the connection is
   closed, and the request fails as after aiokafka's own time limit. A broker that does answer only waits, for example
   for another broker that has to store a record, or for the members of a group.
-- **The next broker.** A broker that was silent is not asked again for AVOIDED_S, by no client of this process. So the
-  next request for metadata goes to another broker. A request that only the silent broker could answer fails at once and
-  is tried again later.
+- **The next broker.** No client of this process sends a request to a silent broker until the broker speaks again, which
+  is looked at every AGAIN_S. So the next request for metadata goes to another broker. A request that only the silent
+  broker could answer fails at once and is tried again later.
 
 Every request that aiokafka repeats is safe to repeat: producers are idempotent, and commits, reads and memberships name
 what they change.
@@ -30,9 +30,11 @@ from streams.config.logins.aiokafka_sessions import SessionConnection
 
 SILENCE_S = 2.0
 ANSWER_S = 2.5
-AVOIDED_S = 4.0
+AGAIN_S = 1.0
+AVOIDED_S = AGAIN_S + ANSWER_S + 2.0  # the mark of a silent broker outlives the time between two looks
 
 _avoided: dict[tuple[str, int], float] = {}  # address of a broker -> by time.monotonic(), until when it is not asked
+_looking: set[asyncio.Future[None]] = set()  # the loop alone would forget a running task
 
 
 class HeardProtocol(AIOKafkaProtocol):  # type: ignore[misc]  # the package has no types
@@ -50,6 +52,7 @@ class WatchedConnection(SessionConnection):
 
     _request_timeout: float
     _has_spoken = False
+    _is_probe = False
 
     async def connect(self) -> Any:
         limit_s, self._request_timeout = self._request_timeout, min(ANSWER_S, self._request_timeout)
@@ -57,7 +60,8 @@ class WatchedConnection(SessionConnection):
         try:
             return await super().connect()
         except TimeoutError:
-            self._avoid()
+            if not self._is_probe:
+                self._avoid()
             raise
 
     async def _do_version_lookup(self) -> None:
@@ -91,6 +95,12 @@ class WatchedConnection(SessionConnection):
         """Ask the broker for its versions, which needs no login."""
         if is_avoided(self._host, self._port):
             return False
+        if await self._answers_a_probe():
+            return True
+        self._avoid()
+        return False
+
+    async def _answers_a_probe(self) -> bool:
         probe = WatchedConnection(
             self._host,
             self._port,
@@ -98,17 +108,31 @@ class WatchedConnection(SessionConnection):
             ssl_context=self._ssl_context,
             security_protocol=self._security_protocol.removeprefix("SASL_"),
         )
+        probe._is_probe = True
         try:
             await probe.connect()
         except (OSError, KafkaError):  # a TimeoutError is an OSError
-            self._avoid()
             return False
         finally:
             probe.close()
         return True
 
     def _avoid(self) -> None:
+        """Mark the broker as silent until it speaks. The first that hears the silence looks again and again."""
+        is_new = not is_avoided(self._host, self._port)
         _avoided[(self._host, self._port)] = monotonic() + AVOIDED_S
+        if is_new:
+            task = asyncio.ensure_future(self._end_silence())
+            _looking.add(task)
+            task.add_done_callback(_looking.discard)
+
+    async def _end_silence(self) -> None:
+        while True:
+            await asyncio.sleep(AGAIN_S)
+            if await self._answers_a_probe():
+                _avoided.pop((self._host, self._port), None)
+                return
+            _avoided[(self._host, self._port)] = monotonic() + AVOIDED_S
 
 
 def is_avoided(host: str, port: int) -> bool:

@@ -36,6 +36,7 @@ def in_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Non
 def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(silent_brokers, "SILENCE_S", SILENCE_S)
     monkeypatch.setattr(silent_brokers, "ANSWER_S", SILENCE_S)
+    monkeypatch.setattr(silent_brokers, "AGAIN_S", SILENCE_S / 3)
     monkeypatch.setattr(silent_brokers, "_avoided", {})
 
 
@@ -97,6 +98,24 @@ async def test_a_request_to_a_broker_that_falls_silent_fails() -> None:
         assert silent_brokers.speaking(["kafka:9092", f"127.0.0.1:{port}"]) == ["kafka:9092"]
         assert silent_brokers.speaking([f"127.0.0.1:{port}"]) == [f"127.0.0.1:{port}"]
         connection.close()
+
+
+@in_a_loop
+async def test_a_broker_that_speaks_again_is_asked_again() -> None:
+    speaks = asyncio.Event()
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await speaks.wait()
+        await answer_versions(reader, writer)
+
+    async with listening(broker) as port:
+        with pytest.raises(TimeoutError):
+            await create_conn("127.0.0.1", port, request_timeout_ms=60_000)
+        await asyncio.sleep(3 * SILENCE_S)
+        assert silent_brokers.is_avoided("127.0.0.1", port)
+        speaks.set()
+        await asyncio.sleep(3 * SILENCE_S)
+        assert not silent_brokers.is_avoided("127.0.0.1", port)
 
 
 @in_a_loop
