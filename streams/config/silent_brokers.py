@@ -155,6 +155,7 @@ def mend() -> None:
     async def get_conn_of_a_speaking_broker(self: AIOKafkaClient, node_id: Any, **options: Any) -> Any:
         broker = self.cluster.broker_metadata(node_id)
         if broker is not None and is_avoided(broker.host, broker.port):
+            self.force_metadata_update()  # as after a connection that failed: the broker's partitions get new leaders
             return None
         return await get_conn(self, node_id, **options)
 
