@@ -11,7 +11,14 @@ lock                                                     held by the process tha
 
 Offsets in names have 20 digits. A segment covers the offsets from FIRST to LAST, both included, and the segments of a
 partition join without gaps. An offset without a row held no record for a reader of committed records, or belongs to a
-gap. The file of a segment that a removal has written anew carries a revision: `FIRST-LAST.REVISION.parquet`. In a
+gap.
+
+Where the archive begins with a log, the events of the log have negative offsets, of which the last one is -1. The last
+segment of the log goes on up to the offset at which the archive begins to copy the topic. So each partition has a
+segment with a negative first offset. A negative offset in a name is a minus and 19 digits, which are the offset plus
+10^19, so names sort as their offsets do.
+
+The file of a segment that a removal has written anew carries a revision: `FIRST-LAST.REVISION.parquet`. In a
 bucket, every file of events carries one, which begins with a random number of the process.
 """
 
@@ -21,18 +28,31 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-FORMAT = 1
+FORMAT, FORMAT_WITH_LOG = 1, 2  # An archive without a log keeps the format that earlier versions read.
 DESCRIPTION = "archive.json"
 LOCK = "lock"
 EVENTS, SEGMENTS, CLAIMS, GAPS = "events", "segments", "claims", "gaps"
 DAY_MS = 86_400_000
 
-_CLAIM = re.compile(r"^partition=(\d+)/(\d{20})\.json$")
-_SPAN = re.compile(r"^partition=(\d+)/(\d{20})-(\d{20})\.json$")
-_EVENT_FILE = re.compile(r"^day=[^/]+/partition=(\d+)/(\d{20})-(\d{20})(?:\.\d+)?\.parquet$")
+_NEGATIVE = 10**19  # is added to a negative offset in a name
+_OFFSET = r"(\d{20}|-\d{19})"
+_CLAIM = re.compile(rf"^partition=(\d+)/{_OFFSET}\.json$")
+_SPAN = re.compile(rf"^partition=(\d+)/{_OFFSET}-{_OFFSET}\.json$")
+_EVENT_FILE = re.compile(rf"^day=[^/]+/partition=(\d+)/{_OFFSET}-{_OFFSET}(?:\.\d+)?\.parquet$")
 
 
-class Description(msgspec.Struct, frozen=True, kw_only=True):
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """The log with which an archive begins.
+
+    id: made by chance for each archive, because the offsets of its events are those of this archive alone. until_ms:
+    the events of the log are those before this time, in milliseconds since 1970-01-01 UTC.
+    """
+
+    id: str
+    until_ms: int
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The one topic incarnation and the one decoder that an archive belongs to.
 
     topic_id: the id that the topic's incarnation has at the broker. decoder: the name of a `RecordDecoder`.
@@ -42,6 +62,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     topic_id: str
     decoder: str
+    log: Log | None = None
 
 
 class SegmentFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +95,24 @@ class Span(NamedTuple):
 
     @property
     def name(self) -> str:
-        return f"{self.first:020d}-{self.last:020d}"
+        return f"{_name(self.first)}-{_name(self.last)}"
+
+    @property
+    def is_of_log(self) -> bool:
+        return self.first < 0
+
+    @property
+    def last_row(self) -> int:
+        """The offset behind which the segment holds no row for certain."""
+        return min(self.last, -1) if self.is_of_log else self.last
+
+
+def _name(offset: int) -> str:
+    return f"{offset:020d}" if offset >= 0 else f"-{_NEGATIVE + offset:019d}"
+
+
+def _offset(name: str) -> int:
+    return int(name) if name[0] != "-" else int(name[1:]) - _NEGATIVE
 
 
 def segment_path(partition: int, span: Span) -> str:
@@ -86,7 +124,7 @@ def gap_path(partition: int, span: Span) -> str:
 
 
 def claim_path(partition: int, first: int) -> str:
-    return f"{CLAIMS}/partition={partition}/{first:020d}.json"
+    return f"{CLAIMS}/partition={partition}/{_name(first)}.json"
 
 
 def events_path(day: int, partition: int, span: Span, revision: int = 0) -> str:
@@ -105,16 +143,16 @@ def next_revision(path: str) -> str:
 def parse_claim(name: str) -> tuple[int, int] | None:
     """Partition and first offset from a name below `claims`; None for another file."""
     found = _CLAIM.match(name)
-    return found and (int(found[1]), int(found[2]))
+    return found and (int(found[1]), _offset(found[2]))
 
 
 def parse_span(name: str) -> tuple[int, Span] | None:
     """Partition and offsets from a name below `segments` or `gaps`; None for another file."""
     found = _SPAN.match(name)
-    return found and (int(found[1]), Span(int(found[2]), int(found[3])))
+    return found and (int(found[1]), Span(_offset(found[2]), _offset(found[3])))
 
 
 def parse_events_path(name: str) -> tuple[int, Span] | None:
     """Partition and segment from a name below `events`; None for another file."""
     found = _EVENT_FILE.match(name)
-    return found and (int(found[1]), Span(int(found[2]), int(found[3])))
+    return found and (int(found[1]), Span(_offset(found[2]), _offset(found[3])))

@@ -14,6 +14,7 @@ from streams.archive.files import ArchiveFiles, open_files
 from streams.archive.layout import (
     DESCRIPTION,
     FORMAT,
+    FORMAT_WITH_LOG,
     GAPS,
     SEGMENTS,
     Description,
@@ -106,6 +107,16 @@ class ArchiveReader:
         begin = self.begin(partition)
         return None if begin is None else max([begin, *(gap.last + 1 for gap in self._gaps.get(partition, ()))])
 
+    def log_end(self, partition: int) -> int | None:
+        """The offset at which the archive begins to copy the topic; None where the partition begins without a log."""
+        of_log = [span for span in self.spans(partition) if span.is_of_log]
+        return of_log[-1].last + 1 if of_log else None
+
+    def records_from(self, partition: int, first: int | None) -> int:
+        """The number of offsets from `first` on that may hold rows. first: None for the beginning of the archive."""
+        spans = self.spans(partition)
+        return sum(max(0, one.last_row + 1 - (one.first if first is None else max(first, one.first))) for one in spans)
+
     def spans(self, partition: int) -> list[Span]:
         """The offsets of each segment of a partition, in order."""
         return self._spans.get(partition, [])
@@ -126,22 +137,24 @@ class ArchiveReader:
     def read(
         self,
         partition: int,
-        first: int = 0,
+        first: int | None = None,
         last: int | None = None,
         rows: int = READ_ROWS,
         columns: Sequence[str] = tuple(SCHEMA.names),
     ) -> Iterator[pa.RecordBatch]:
         """The rows of a partition between two offsets, both included, in order, as batches of SCHEMA.
 
+        first, last: None for the beginning and the end of the archive.
+
         rows: of a batch. A batch holds more where a record has more, since a batch holds all rows of its records. One
         segment at a time is in memory. columns: those to read, `offset` and `line` among them. Raises ArchiveError.
         """
         for span in self.spans(partition):
-            if span.last < first or (last is not None and span.first > last):
+            if (first is not None and span.last < first) or (last is not None and span.first > last):
                 continue
             table = self._load(partition, span, list(columns))
             offsets = table.column("offset").to_numpy()
-            start = int(np.searchsorted(offsets, first))
+            start = 0 if first is None else int(np.searchsorted(offsets, first))
             end = len(offsets) if last is None else int(np.searchsorted(offsets, last, side="right"))
             yield from batches_of(table.slice(start, end - start), rows)
 
@@ -197,9 +210,10 @@ def read_description(files: ArchiveFiles) -> Description | None:
         found = msgspec.json.decode(content, type=Description)
     except msgspec.MsgspecError as error:
         raise InputError(f"{DESCRIPTION} of archive {files.address} cannot be read: {error}") from error
-    if found.format != FORMAT:
+    if found.format not in (FORMAT, FORMAT_WITH_LOG):
         raise InputError(
-            f"archive {files.address} has format {found.format}, and this version of Thalweg reads format {FORMAT}"
+            f"archive {files.address} has format {found.format}, and this version of Thalweg reads the formats "
+            f"{FORMAT} and {FORMAT_WITH_LOG}"
         )
     return found
 

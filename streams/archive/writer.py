@@ -26,6 +26,7 @@ from streams.archive.layout import (
     DAY_MS,
     DESCRIPTION,
     EVENTS,
+    SEGMENTS,
     Claim,
     Description,
     Segment,
@@ -56,6 +57,11 @@ def open_archive(files: ArchiveFiles, description: Description) -> ArchiveReader
     Raises InputError where the archive belongs to another topic incarnation or another decoder, and where the object
     store ignores the condition of a write. Raises ArchiveError.
     """
+    if read_description(files) is None and files.names(SEGMENTS):
+        raise InputError(
+            f"archive {files.address} has segments and no {DESCRIPTION}: where `thalweg archive --log` was stopped, "
+            "run that command again, and name another archive otherwise"
+        )
     files.create(DESCRIPTION, _encode(description))
     found = read_description(files)
     if found is None or files.create(DESCRIPTION, _encode(found)):
@@ -149,26 +155,10 @@ class SegmentWriter:
         return msgspec.json.decode(content, type=Claim).last
 
     def _write_files(self, span: Span) -> list[SegmentFile]:
-        """Write the rows of each day to a file."""
         if not self._batches:
             return []
         table = pa.Table.from_batches(self._batches, SCHEMA).unify_dictionaries()
-        day = np.asarray(table.column("record_timestamp_ms")) // DAY_MS
-        if day[0] == day.max() == day.min():
-            return [self._write_file(span, int(day[0]), table)]
-        order = np.argsort(day, kind="stable")
-        table, day = table.take(order), day[order]
-        starts = [0, *(np.flatnonzero(np.diff(day)) + 1).tolist(), len(day)]
-        return [
-            self._write_file(span, int(day[start]), table.slice(start, end - start))
-            for start, end in itertools.pairwise(starts)
-        ]
-
-    def _write_file(self, span: Span, day: int, table: pa.Table) -> SegmentFile:
-        path = events_path(day, self.partition, span, self._revision)
-        data = parquet(table)
-        self._files.write(path, data)
-        return SegmentFile(path=path, rows=table.num_rows, bytes=len(data))
+        return write_rows(self._files, self.partition, span, table, self._revision)
 
     def _refusal(self) -> InputError:
         return InputError(
@@ -176,6 +166,21 @@ class SegmentWriter:
             f"archive {self._files.address} at the same time: run one `thalweg archive` for an archive; nothing is "
             "lost or written twice, and the next run goes on"
         )
+
+
+def write_rows(files: ArchiveFiles, partition: int, span: Span, table: pa.Table, revision: int) -> list[SegmentFile]:
+    """Write the rows of a segment, of SCHEMA and at least one, with a file for each day. Raises ArchiveError."""
+    day = np.asarray(table.column("record_timestamp_ms")) // DAY_MS
+    if not day[0] == day.max() == day.min():
+        order = np.argsort(day, kind="stable")
+        table, day = table.take(order), day[order]
+    found = []
+    starts = [0, *(np.flatnonzero(np.diff(day)) + 1).tolist(), len(day)]
+    for start, end in itertools.pairwise(starts):
+        path, data = events_path(int(day[start]), partition, span, revision), parquet(table.slice(start, end - start))
+        files.write(path, data)
+        found.append(SegmentFile(path=path, rows=end - start, bytes=len(data)))
+    return found
 
 
 def parquet(table: pa.Table) -> bytes:

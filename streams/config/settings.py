@@ -35,6 +35,7 @@ CHOICES: dict[str, Any] = {
     "dead_letter_content": DeadLetterContent,
 }
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+InstanceId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,200}$")]  # as Kafka takes, with room for a number
 _ADDRESS = re.compile(r"(?P<host>[^:/\s]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
 
 
@@ -86,6 +87,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     replication: PositiveInt = 1  # replicas of the keyspace and of the topics that Thalweg creates
     bundle: str | None = None  # folder of the bundle to serve
     group: Text = "thalweg"  # first part of the consumer group's id, see `consumer_group_id`
+    # A name that no other worker of the group has at the same time: makes the worker a static member of the group.
+    group_instance_id: InstanceId | None = None
 
     behavior_topic: Text = "behavior.events.v1"
     mapping: str | None = None  # preset or TOML file by which the behaviour topic is read; None: the event contract

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 RECENT = 8  # hashes of event ids that are kept for each user, to recognise events that a producer sent twice: 64 bytes
-NO_OFFSET = -1
+NO_OFFSET = -(2**63)  # before every offset, also the negative ones of a log (streams/archive/layout.py)
 UNKNOWN_MS = -1  # the time of the last record of a user without history, and of rows that were stored without the time
 MERGE_AT = 65_536  # A merge copies the hashes of all evicted users, so many users share a merge.
 EVICTED_SHARE = 20  # One eviction frees a twentieth of the arena, so that many batches share one scan over all slots.

@@ -12,6 +12,7 @@ class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     updates_topic: None where only an earlier version has served the bundle. backfilled_partitions: of the behaviour
     topic, whose history began with a backfill; None for none. backfilled_at: when a backfill had applied its archive.
+    log_id: of the log with which the archive began; None for a history of the topic alone.
     """
 
     bundle_id: str
@@ -21,6 +22,7 @@ class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
     updates_topic: str | None = None
     backfilled_partitions: tuple[int, ...] | None = None
     backfilled_at: str | None = None
+    log_id: str | None = None
     retirement_began_at: str | None = None
     retired_at: str | None = None
 

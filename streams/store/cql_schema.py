@@ -24,6 +24,7 @@ _LATER_COLUMNS = {
         "updates_topic": "text",
         "backfilled_partitions": "set<int>",
         "backfilled_at": "timestamp",
+        "log_id": "text",
         "retirement_began_at": "timestamp",
         "retired_at": "timestamp",
     },
@@ -167,6 +168,7 @@ def _bundle_tables(keyspace: str) -> list[str]:
     updates_topic text,      -- where its workers publish updates; null: the setting updates_topic
     backfilled_partitions set<int>, -- of the behaviour topic, whose history began with `thalweg backfill`
     backfilled_at timestamp, -- when a backfill had applied its whole archive
+    log_id text,             -- of the log in archive.json with which its history began; null: without one
     retirement_began_at timestamp, -- its rows are being deleted; no worker may serve the bundle any more
     retired_at timestamp     -- nothing is left of the bundle but this row
 )""",
@@ -239,6 +241,9 @@ def write_timestamp(epoch: int, offset: Position, generation_id: int) -> Positio
     equal timestamps cell by cell. Two workers that write the same position (one of them was paused) belong to different
     generations of the group, so all cells of a row come from one worker. The timestamps lie beyond any clock in
     microseconds (2^52 us is the year 2112). So a CQL statement by hand on these tables needs USING TIMESTAMP.
+
+    An event of a log has a negative offset. Its timestamp lies before those of all records of the epoch, and behind
+    those of the epoch before, whose partitions have far fewer than 2^OFFSET_BITS records.
     """
     generation = generation_id & HIGHEST_GENERATION
-    return (epoch + 1) << (OFFSET_BITS + GENERATION_BITS) | offset << GENERATION_BITS | generation
+    return ((epoch + 1) << (OFFSET_BITS + GENERATION_BITS)) + (offset << GENERATION_BITS) + generation

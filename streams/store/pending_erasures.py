@@ -9,6 +9,7 @@ deleted, and taken out after its commit.
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
+from streams.engine.arena import NO_OFFSET
 from streams.engine.planning.candidates import Erased
 from streams.store.cql_schema import PENDING_ERASURES_TABLE
 from streams.store.session import Session
@@ -40,7 +41,7 @@ class PendingErasures:
         order = sorted(partitions)
         results = await asyncio.gather(*(self._session.request(self._select, (self._bundle_id, p)) for p in order))
         self._pending = {
-            (user_id, partition): Erased(user_id, partition, offset if epoch in comparable else -1)
+            (user_id, partition): Erased(user_id, partition, offset if epoch in comparable else NO_OFFSET)
             for partition, rows in zip(order, results, strict=True)
             for user_id, epoch, offset in rows or ()
         }

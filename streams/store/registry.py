@@ -86,6 +86,16 @@ class Registry:
         )
         self._session.execute(f"enter the backfill of {bundle_id}", statement, [bundle_id])
 
+    def enter_log(self, bundle_id: str, log_id: str) -> None:
+        """Enter that the bundle's history begins with a log, before the first row. Blocks. Raises StoreError."""
+        statement = f"UPDATE {self._keyspace}.bundles SET log_id = %s WHERE bundle_id = %s IF EXISTS"
+        self._session.execute(f"enter the log of {bundle_id}", statement, [log_id, bundle_id])
+
+    def log_of(self, bundle_id: str) -> str | None:
+        """The id of the log with which the bundle's history begins, None without one. Blocks. Raises StoreError."""
+        record = self.records().get(bundle_id)
+        return None if record is None else record.log_id
+
     def end_backfill(self, bundle_id: str) -> None:
         """Enter that a backfill has applied its whole archive. Blocks. Raises StoreError."""
         statement = f"UPDATE {self._keyspace}.bundles SET backfilled_at = %s WHERE bundle_id = %s IF EXISTS"

@@ -18,7 +18,7 @@ from streams.config.settings import Settings
 from streams.health.endpoints import HttpServer
 from streams.supervisor.answers import Answers
 from streams.supervisor.link import Link, Report
-from streams.supervisor.membership import leave, new_instance_ids
+from streams.supervisor.membership import instance_ids, leave
 from streams.supervisor.merged_metrics import MergedMetrics
 from streams.supervisor.process_count import AUTO, automatic_count, process_count
 from streams.supervisor.supervision import Supervision
@@ -66,7 +66,7 @@ def run_workers(settings: Settings, log_level: str, processes: int) -> int:
         return asyncio.run(_supervise(settings, log_level, count))
     from streams.worker.command import run as run_worker
 
-    return run_worker(settings, log_level, _print_address)
+    return run_worker(settings, log_level, _print_address, instance_id=settings.group_instance_id)
 
 
 def _run_child(settings: Settings, args: argparse.Namespace) -> int:
@@ -87,11 +87,10 @@ def _run_child(settings: Settings, args: argparse.Namespace) -> int:
 
 
 async def _supervise(settings: Settings, log_level: str, processes: int) -> int:
-    instance_ids = new_instance_ids(processes)
+    members = instance_ids(processes, settings.group_instance_id)
     common = ("worker", "--bundle", str(settings.bundle), "--log-level", log_level)
     arguments = [
-        (*common, "--number", str(number), "--instance-id", instance_id)
-        for number, instance_id in enumerate(instance_ids, 1)
+        (*common, "--number", str(number), "--instance-id", member) for number, member in enumerate(members, 1)
     ]
     metrics = MergedMetrics()
     supervision = Supervision(arguments, metrics)
@@ -108,8 +107,9 @@ async def _supervise(settings: Settings, log_level: str, processes: int) -> int:
     finally:
         await server.stop()
         # A process that did not end in order may have waited for the broker, and nobody waits for the broker twice.
-        if supervision.is_orderly and supervision.group is not None:
-            await asyncio.to_thread(leave, settings, supervision.group, instance_ids)
+        is_expected_back = settings.group_instance_id is not None
+        if supervision.is_orderly and supervision.group is not None and not is_expected_back:
+            await asyncio.to_thread(leave, settings, supervision.group, members)
     return 0 if supervision.is_orderly else 1
 
 

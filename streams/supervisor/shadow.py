@@ -102,7 +102,7 @@ def backfill(settings: Settings, bundle: Bundle, archive: str) -> None:
     finally:
         session.close()
     check_beginning(topic, covered_by(reader), backfilled, archive, group_id)
-    if all(topic.committed.get(partition, 0) >= (reader.end(partition) or 0) for partition in reader.partitions):
+    if all(topic.committed.get(partition, -1) >= (reader.end(partition) or 0) for partition in reader.partitions):
         print(f"shadow: the events of {archive} are applied already", flush=True)
         return
     from streams.commands.backfill.stages import backfill as apply  # loads pyarrow, which is an extra

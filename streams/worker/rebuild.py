@@ -19,18 +19,28 @@ from streams.health.metrics import WorkerMetrics
 
 logger = logging.getLogger(__name__)
 
+FROM_ARCHIVE = "stop the workers, and run `thalweg verify --archive ARCHIVE --repair` with the archive of this log"
+
 
 class Rebuilder:
     """Steps users again over the records of a partition, from the partition's beginning."""
 
     def __init__(
-        self, settings: Settings, bundle: Bundle, graphs: Graphs, metrics: WorkerMetrics, decoder: RecordDecoder
+        self,
+        settings: Settings,
+        bundle: Bundle,
+        graphs: Graphs,
+        metrics: WorkerMetrics,
+        decoder: RecordDecoder,
+        log_id: str | None = None,
     ) -> None:
+        """log_id: of the log with which the bundle's history begins. The topic does not have its events."""
         self._settings = settings
         self._bundle = bundle
         self._graphs = graphs
         self._metrics = metrics
         self._decoder = decoder
+        self._log_id = log_id
 
     async def rebuild(self, partition: int, user_ids: Sequence[str], end: int) -> list[StoredUser]:
         """States of these users after the records before offset `end`. Users without such records are left out.
@@ -53,11 +63,12 @@ class Rebuilder:
         rebuilt = [_stored_user(arena, user_id, slot) for user_id, slot in arena.users()]
         for user in rebuilt:
             logger.warning(
-                "user %r is rebuilt from %d events of partition %d%s",
+                "user %r is rebuilt from %d events of partition %d%s%s",
                 user.user_id,
                 user.steps,
                 partition,
                 f", whose first record is {start}: events before it are gone" if start else "",
+                "" if self._log_id is None else f", without the events of log {self._log_id}: {FROM_ARCHIVE}",
             )
         return rebuilt
 

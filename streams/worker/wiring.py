@@ -106,7 +106,7 @@ def _parts(app: App, opened: _Opened) -> Parts:
     processor = make_processor(bundle, stepper, settings)
     processor_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="processor")
     scorer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scorer")
-    rebuilder = Rebuilder(settings, bundle, stepper, metrics, decoder)
+    rebuilder = Rebuilder(settings, bundle, stepper, metrics, decoder, store.registry.log_of(bundle.bundle_id))
     residency = Residency(processor, store.users, rebuilder, in_flight, metrics, processor_thread, decoder)
     encoder = _output_encoder(settings, bundle, encode_updates, hiding, noise)
     pipeline = _pipeline_type(tracing, settings, group_id)(

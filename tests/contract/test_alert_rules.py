@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.tools import prometheus
+from tests.tools.docker import prometheus
 
 ROOT = Path(__file__).parents[2]
 CASES = sorted(Path(__file__).with_name("alert_rules").glob("*.yaml"))

@@ -17,7 +17,7 @@ from streams.serve.http.middleware import ServingMetrics
 from streams.serve.http.tokens import Tokens
 from streams.store import cql_schema
 from streams.supervisor.merged_metrics import MergedMetrics
-from tests.tools import prometheus
+from tests.tools.docker import prometheus
 
 # Names of metrics: those of Thalweg, those of its processes, and those that rules record.
 METRIC = re.compile(r"\b(?:(?:job|bundle):)?thalweg_\w+(?::\w+)?|\bprocess_\w+")

@@ -32,6 +32,7 @@ FOREIGN_COMMANDS = {
     "go",
     "java",
     "kill",
+    "kubectl",
     "mvn",
     "node",
     "npm",

@@ -1,4 +1,5 @@
 """`thalweg archive`: keeps the behaviour topic as Parquet, in a folder or a bucket.
 
-The package may import `streams.config`, `streams.broker`, `streams.archive` and the decoders of `streams.engine`.
+`archiving.py` copies the topic, and `log/` begins a new archive with a log. The package knows neither Cassandra nor a
+bundle.
 """

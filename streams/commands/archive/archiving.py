@@ -21,6 +21,7 @@ from streams.archive.writer import SegmentWriter, delete_leftovers, first_claims
 from streams.broker.clients import open_consumer
 from streams.broker.topic_reader import POLL_RECORDS, read_positions
 from streams.broker.topics import Topic, TopicIdReader, describe_topic
+from streams.commands.archive.log.log_events import LogCounts
 from streams.config.errors import InputError
 from streams.config.settings import Settings
 from streams.engine.codec import RecordDecoder
@@ -34,7 +35,8 @@ class Archived(msgspec.Struct, kw_only=True):
     """What one run has written, and how far the archive goes afterwards.
 
     records: those with a row. rows: one for each event, and one for each other record. deleted: offsets that retention
-    had deleted before they were archived. positions: by partition, the offset that comes next.
+    had deleted before they were archived. positions: by partition, the offset that comes next. log: of a run that has
+    begun the archive with a log.
     """
 
     records: int = 0
@@ -44,6 +46,7 @@ class Archived(msgspec.Struct, kw_only=True):
     bytes: int = 0
     deleted: int = 0
     positions: dict[int, int] = {}
+    log: LogCounts | None = None
 
     def add(self, segment: Segment, records: int) -> None:
         """Count a segment that was written."""

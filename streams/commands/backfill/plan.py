@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 
 
 class Covered(NamedTuple):
-    """The offsets of a partition that an archive covers without a gap. end: the offset behind the last one."""
+    """The offsets of a partition that an archive covers without a gap. end: the offset behind the last one.
+
+    log_end: where the archive begins to copy the topic, None where the partition begins without a log.
+    """
 
     first: int
     end: int
+    log_end: int | None = None
 
 
 _NOTHING = Covered(0, 0)
@@ -23,7 +27,10 @@ _NOTHING = Covered(0, 0)
 
 def covered_by(archive: "ArchiveReader") -> dict[int, Covered]:
     """By partition, what an archive covers without a gap. An erasure in a gap would bring its user back."""
-    return {one: Covered(archive.complete_from(one) or 0, archive.end(one) or 0) for one in archive.partitions}
+    return {
+        one: Covered(archive.complete_from(one) or 0, archive.end(one) or 0, archive.log_end(one))
+        for one in archive.partitions
+    }
 
 
 def check_hand_over(topic: Topic, covered: Mapping[int, Covered], address: str) -> None:
@@ -119,12 +126,50 @@ def check_from_beginning(
             f"the bundle has rows, and {topic.name} was deleted and made again, so the rows may hold history from "
             f"before: {instead}"
         )
-    for partition, (first, _) in covered.items():
+    for partition, (first, _, _) in covered.items():
         if first > 0:
             raise InputError(
                 f"the bundle has rows, and archive {address} begins at offset {first} of partition {partition} of "
                 f"{topic.name}, so the rows may hold earlier history: {instead}"
             )
+
+
+def check_log(topic: Topic, known: str | None, log: str | None, has_rows: bool, address: str) -> None:
+    """Raises InputError where the bundle's rows do not begin with the log with which the archive begins.
+
+    known: the id of the log with which the rows begin, None for the topic alone. log: the id of the archive's log, None
+    where the archive has none. has_rows: the bundle may have rows.
+    """
+    if known == log:
+        return
+    if known is not None:
+        raise InputError(
+            f"the rows of the bundle begin with the events of a log of another archive than {address}: name that "
+            "archive, or retire the bundle and export the model again with other options"
+        )
+    if topic.committed or has_rows:
+        raise InputError(
+            f"archive {address} begins with a log, and the bundle has rows of {topic.name} without the events of this "
+            "log: retire the bundle, and export the model again with other options, which gives another bundle"
+        )
+
+
+def check_log_order(view: EpochView, covered: Mapping[int, Covered]) -> None:
+    """Raises InputError where users of a log would get records of the topic before the events of the log.
+
+    The log's events stand in the partitions of the topic's present number. Records from before partitions were added
+    stand elsewhere, and they would be stepped first.
+    """
+    held = [partition for partition in view.held if partition in covered and covered[partition].log_end is not None]
+    if not held:
+        return
+    ends = {partition: one.log_end for partition, one in covered.items() if one.log_end is not None}
+    if not view.barrier or any(barrier > ends.get(partition, 0) for partition, barrier in enumerate(view.barrier)):
+        raise InputError(
+            f"partitions {sorted(held)} were added to the topic after the time until which the archive's log goes, so "
+            "earlier records of their users stand in other partitions than the events of the log: begin another "
+            "archive with a log until a time after the addition"
+        )
 
 
 def passed_offsets(topic: Topic, covered: Mapping[int, Covered], position: Mapping[int, int]) -> dict[int, int]:
@@ -153,7 +198,7 @@ def stage(
         end = covered[partition].end
         if view.held and partition < len(view.barrier):
             end = min(end, view.barrier[partition])
-        first = max(position.get(partition, 0), covered[partition].first)
+        first = max(position.get(partition, covered[partition].first), covered[partition].first)
         if first < end:
             found[partition] = Covered(first, end)
     return found

@@ -27,6 +27,8 @@ from streams.commands.backfill.plan import (
     check_beginning,
     check_from_beginning,
     check_hand_over,
+    check_log,
+    check_log_order,
     check_reach,
     covered_by,
     passed_offsets,
@@ -71,6 +73,7 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int, spa
     store = open_store(settings, bundle)
     try:
         check_store_rights(settings, store.session, "backfill", [bundle])
+        _check_log(store, topic, bundle.bundle_id, reader)
         check_beginning(
             topic, covered, store.registry.backfilled(bundle.bundle_id, topic.partitions), archive, group_id
         )
@@ -80,6 +83,8 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int, spa
         store.registry.claim(topic.name, None if hiding is None else hiding.pseudonyms.fingerprint)
         store.registry.claim_updates(settings.updates_topic, None if noise is None else noise.fingerprint)
         store.registry.announce(bundle, settings.updates_topic)
+        if (log := reader.description.log) is not None:
+            store.registry.enter_log(bundle.bundle_id, log.id)
         store.registry.use_mapping(bundle.bundle_id, decoder.name)
         run = _Run(settings, bundle, store, topic, progress)
         steps = run.step(reader, covered, threads) if spark is None else run.step_on_spark(reader, covered, spark)
@@ -232,7 +237,9 @@ class _Run:
         """The epoch when everything before this position is stepped."""
         topic = self._topic
         passed = passed_offsets(topic, covered, position)
-        return self._store.registry.view(topic.name, topic.topic_id, topic.partitions, passed)
+        view = self._store.registry.view(topic.name, topic.topic_id, topic.partitions, passed)
+        check_log_order(view, covered)
+        return view
 
     def _use(self, view: EpochView) -> None:
         """Name this epoch in rows and outputs from now on."""
@@ -240,6 +247,10 @@ class _Run:
         self._encoder.use_epoch(view)
 
     async def _commit(self, offsets: Mapping[int, int]) -> None:
+        """Commit what Kafka can commit. A run that is killed within a log begins the log of the partition again."""
+        offsets = {partition: offset for partition, offset in offsets.items() if offset >= 0}
+        if not offsets:
+            return
         # A backfill is no member of the group, so `thalweg retire` does not see that it runs.
         registry, bundle_id = self._store.registry, self._bundle.bundle_id
         await asyncio.to_thread(registry.check_serves, bundle_id)
@@ -248,6 +259,14 @@ class _Run:
         await asyncio.to_thread(self._offsets.commit, offsets)
         self._position.update(offsets)
         await self._store.erasures.drop_passed(self._position)
+
+
+def _check_log(store: Store, topic: Topic, bundle_id: str, reader: ArchiveReader) -> None:
+    """Raises what `check_log` raises."""
+    record, log = store.registry.records().get(bundle_id), reader.description.log
+    known, archived = None if record is None else record.log_id, None if log is None else log.id
+    has_rows = record is not None and known != archived and not _is_fresh(store)
+    check_log(topic, known, archived, has_rows, reader.files.address)
 
 
 def _report_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -262,7 +281,7 @@ def _gaps(reader: ArchiveReader) -> list[str]:
         f"partition {partition}: the archive lacks records before offset {first}, so the history begins there; the "
         "state of a user with earlier events begins there too"
         for partition in reader.partitions
-        if (first := reader.complete_from(partition))
+        if (first := reader.complete_from(partition) or 0) > 0
     ]
 
 

@@ -141,7 +141,7 @@ def _archived(archive: "ArchiveReader", bundle: Bundle, console: Console) -> "It
     from export.point_in_time.archive_events import events_of_archive
 
     for partition in archive.partitions:
-        if first := archive.complete_from(partition):
+        if (first := archive.complete_from(partition) or 0) > 0:
             console.print(
                 f"partition {partition} lacks records before offset {first}: the vectors of users with such records "
                 "are not those that were stored",

@@ -124,9 +124,8 @@ class Retraining:
             report.topic_id = reader.description.topic_id
             report.before = self._before(report.topic_id)
             report.ends = {str(partition): reader.end(partition) or 0 for partition in reader.partitions}
-            begins = {str(partition): reader.begin(partition) or 0 for partition in reader.partitions}
             report.new_records = sum(
-                max(0, end - report.before.get(one, begins[one])) for one, end in report.ends.items()
+                reader.records_from(partition, report.before.get(str(partition))) for partition in reader.partitions
             )
         if report.new_records < self._min_records:
             self._console.print(

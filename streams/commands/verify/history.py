@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from streams.broker.clients import open_consumer
 from streams.broker.topic_reader import POLL_RECORDS, read_partition
 from streams.broker.topics import Topic
+from streams.config.errors import InputError
 from streams.config.settings import Settings
 from streams.engine.codec import Outcome, RecordDecoder
 
@@ -23,26 +24,49 @@ Decoded = tuple[
 
 
 def open_history(
-    settings: Settings, topic: Topic, decoder: RecordDecoder, archive: "ArchiveReader | None"
+    settings: Settings, topic: Topic, decoder: RecordDecoder, archive: "ArchiveReader | None", log_id: str | None
 ) -> "History":
-    """The history of a topic. Raises InputError where the archive belongs to another topic or another decoder."""
+    """The history of a topic.
+
+    log_id: of the log with which the rows begin, None where they begin with the topic. The topic may hold records from
+    before the archive's copy, which the log stands for, so such rows cannot be recomputed without the archive. The log
+    of an archive is left out where the rows begin without one. Raises InputError where the archive belongs to another
+    topic or another decoder, and where the rows begin with another log, or with a log and there is no archive.
+    """
+    if log_id is not None and (archive is None or archive.description.log is None):
+        raise InputError(
+            "the rows of the bundle begin with the events of a log: name the archive of the bundle's backfill with "
+            "--archive"
+        )
     if archive is not None:
         archive.check(topic.name, topic.topic_id, decoder.name)
         for partition, stable in topic.stable_offsets.items():
             archive.check_end(partition, stable)
-    return History(settings, topic, decoder, archive)
+        if log_id is not None and archive.description.log is not None and archive.description.log.id != log_id:
+            raise InputError(
+                f"archive {archive.files.address} begins with another log than the rows of the bundle: name the "
+                "archive of the bundle's backfill"
+            )
+    return History(settings, topic, decoder, archive, log_id is not None)
 
 
 class History:
     """The history of one topic incarnation, up to the topic's present end."""
 
     def __init__(
-        self, settings: Settings, topic: Topic, decoder: RecordDecoder, archive: "ArchiveReader | None" = None
+        self,
+        settings: Settings,
+        topic: Topic,
+        decoder: RecordDecoder,
+        archive: "ArchiveReader | None" = None,
+        has_log: bool = False,
     ) -> None:
+        """has_log: the history begins with the log of the archive."""
         self._settings = settings
         self._topic = topic
         self._decoder = decoder
         self._archive = archive
+        self._has_log = has_log
         self._starts = self.starts(topic)
 
     def starts(self, topic: Topic) -> dict[int, int]:
@@ -55,8 +79,12 @@ class History:
         for partition, start in topic.start_offsets.items():
             end = self._archived_end(partition)
             if self._archive is not None and end is not None and start <= end:
-                found[partition] = min(start, self._archive.complete_from(partition) or 0)
+                found[partition] = min(start, self._complete_from(self._archive, partition))
         return found
+
+    def _complete_from(self, archive: "ArchiveReader", partition: int) -> int:
+        first = archive.complete_from(partition) or 0
+        return first if self._has_log else max(first, archive.log_end(partition) or 0)
 
     @property
     def gaps(self) -> list[str]:
@@ -88,7 +116,14 @@ class History:
                     yield partition, batch, self._decoder.decode_batch(batch)
 
     def _archived_end(self, partition: int) -> int | None:
-        return None if self._archive is None else self._archive.end(partition)
+        """Where the archive of a partition ends, None where the archive is not used.
+
+        Rows without a log: a topic that still has the records that the log stands for is read instead of the archive.
+        """
+        archive, start = self._archive, self._topic.start_offsets[partition]
+        if archive is None or (not self._has_log and start < (archive.log_end(partition) or 0)):
+            return None
+        return archive.end(partition)
 
     def _archived(self, partition: int, first: int, last: int) -> Any:
         if self._archive is None or first > last:

@@ -82,7 +82,7 @@ class Recompute:
         found.expired += result.expired
 
     def _is_wanted(self, partition: int, offset: int, outcome: Outcome, users: Users) -> bool:
-        committed = self._topic.committed.get(partition, 0)
+        committed = self._topic.committed.get(partition, NO_OFFSET)
         if isinstance(outcome, WithoutUser):
             return offset < committed and users != "away"
         row = self._stored.get(outcome.user_id)
@@ -154,7 +154,8 @@ class Recompute:
         record is older may have lost the row by expiry.
         """
         arena, found = self._arena, self._found
-        found.is_topic_complete = not any(start_offsets.values()) and not found.earlier_topics
+        is_whole = all(offset <= 0 for offset in start_offsets.values())  # A history with a log begins before 0.
+        found.is_topic_complete = is_whole and not found.earlier_topics
         for user_id, slot in arena.users():
             found.users += 1
             row = self._stored.pop(user_id, None)

@@ -103,8 +103,9 @@ def _verify(
     # Workers may run. The commits are from before the scan, so no row may be behind them. The ends are from after the
     # scan, so the records behind every row can be read.
     topic = topic.with_ends_of(describe_topic(settings, topic.name))
-    history = open_history(settings, topic, decoder, archive)
     earlier = {epoch.topic_id for epoch in epochs} - {topic.topic_id}
+    log_id = _log_id(store, bundle.bundle_id, archive, bool(earlier))
+    history = open_history(settings, topic, decoder, archive, log_id)
     found = Verification(not_committed=topic.lag, earlier_topics=len(earlier), gaps=history.gaps)
     damaged = {row.user_id: row.why for row in rows if isinstance(row, DamagedRow)}
     for why in damaged.values():
@@ -124,6 +125,13 @@ def _verify(
     recompute.compare(start_offsets, damaged, expired_before_ms)
     _report_rows_without_events(recompute, start_offsets, stored, found)
     return found, recompute
+
+
+def _log_id(store: Store, bundle_id: str, archive: "ArchiveReader | None", was_remade: bool) -> str | None:
+    """The log with which the bundle's rows begin. A log before a topic that was deleted belongs to no history."""
+    log_id = store.registry.log_of(bundle_id)
+    log = None if archive is None else archive.description.log
+    return None if was_remade and (log is None or log.id != log_id) else log_id
 
 
 async def _step_all(history: History, passes: list[Users], recompute: Recompute) -> None:

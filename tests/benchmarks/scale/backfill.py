@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from export.runtime.bundle import Bundle
-from streams.archive.layout import FORMAT, Description
+from streams.archive.layout import FORMAT_WITH_LOG, Description, Log
 from streams.broker.topics import describe_topic, ensure_topics
 from streams.config.settings import Settings
 from streams.demo.worker_process import WorkerProcess
@@ -143,11 +143,17 @@ def run_backfill(settings: Settings, archive: Path, events: int) -> dict[str, fl
 
 
 def simulated(base: Settings, bundle: Bundle, work: Path, events: int) -> dict[str, float]:
-    """Step a simulated archive. Its topic is empty, and its beginning counts as the end of the archive."""
+    """Step a simulated archive, which begins with a log, and whose topic is empty."""
     settings = load.named(base, f"simulated{uuid.uuid4().hex[:6]}")
     prepare(settings, bundle)
     topic = describe_topic(settings, settings.behavior_topic)
-    description = Description(format=FORMAT, topic=topic.name, topic_id=str(topic.topic_id), decoder=CONTRACT)
+    description = Description(
+        format=FORMAT_WITH_LOG,
+        topic=topic.name,
+        topic_id=str(topic.topic_id),
+        decoder=CONTRACT,
+        log=Log(id="simulated", until_ms=int(time.time() * 1000)),
+    )
     began_s = time.monotonic()
     write_history(
         work / "simulated",

@@ -17,8 +17,8 @@ from streams.local import LocalServices
 from streams.local.process.ports import HOST, free_ports
 from streams.local.process.service_process import ServiceProcess
 from tests.support.deployment import Deployment, environment_of, shopping
-from tests.tools import prometheus
-from tests.tools.prometheus import Prometheus, Query
+from tests.tools.docker import prometheus
+from tests.tools.docker.prometheus import Prometheus, Query
 from tests.tools.serving import Server
 
 pytestmark = pytest.mark.skipif(prometheus.MAY_SKIP, reason=prometheus.REASON)

@@ -26,7 +26,7 @@ from tests.support.bundles import tiny_bundle
 from tests.support.topics import read_all
 
 ITEMS, EPOCH = 20, 1
-LATER = ("updates_topic", "backfilled_partitions", "backfilled_at", "retirement_began_at", "retired_at")
+LATER = ("updates_topic", "backfilled_partitions", "backfilled_at", "log_id", "retirement_began_at", "retired_at")
 
 
 @pytest.fixture(scope="module")

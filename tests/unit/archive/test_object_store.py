@@ -8,7 +8,8 @@ import pytest
 
 from streams.archive.columns import ArchivedRecord
 from streams.archive.files import ArchiveFiles, ObjectFiles, open_files
-from streams.archive.layout import DAY_MS, LOCK, Claim, Description, Span, claim_path
+from streams.archive.layout import DAY_MS, LOCK, Claim, Description, Log, Span, claim_path
+from streams.archive.log_part import check_new, complete, delete_unfinished, write_log_part
 from streams.archive.reader import ArchiveReader
 from streams.archive.removal import Erasure as ErasedAt
 from streams.archive.removal import find_user, remove_user
@@ -137,3 +138,18 @@ def test_places_that_cannot_hold_an_archive(bucket: str) -> None:
     open_archive(other, DESCRIPTION)
     with pytest.raises(InputError, match="holds topic events"):
         open_archive(other, Description(format=1, topic="t", topic_id="1-2", decoder="the event contract"))
+
+
+def test_an_archive_in_a_bucket_begins_with_a_log(address: str) -> None:
+    files = open_files(address)
+    with_log = msgspec.structs.replace(DESCRIPTION, format=2, log=Log(id="ab", until_ms=5))
+    assert len(list(write_log_part(files, "events", 0, 0, [], 5))) == 1
+    with pytest.raises(InputError, match="was stopped, run that command again"):
+        open_archive(files, DESCRIPTION)
+    delete_unfinished(files)
+    assert files.names("segments") == []
+    assert len(list(write_log_part(files, "events", 0, 0, [], 7))) == 1
+    complete(files, with_log)
+    assert (open_archive(files, DESCRIPTION).end(0), ArchiveReader.open(address).description) == (7, with_log)
+    with pytest.raises(InputError, match="exists already"):
+        check_new(files)

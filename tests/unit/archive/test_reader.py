@@ -105,8 +105,8 @@ def test_what_is_no_archive_or_another_archive(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=message):
             open_archive(files, Description(format=1, topic=topic, topic_id=topic_id, decoder=decoder))
-    (tmp_path / "archive.json").write_text('{"format":2,"topic":"t","topic_id":"i","decoder":"d"}')
-    with pytest.raises(InputError, match="has format 2"):
+    (tmp_path / "archive.json").write_text('{"format":3,"topic":"t","topic_id":"i","decoder":"d"}')
+    with pytest.raises(InputError, match="has format 3"):
         ArchiveReader.open(str(tmp_path))
 
 

@@ -25,11 +25,11 @@ class Piece(NamedTuple):
 def pieces_of(spans: Mapping[int, Iterable[Span]], stages: Sequence[Mapping[int, Covered]]) -> list[Piece]:
     """The pieces of all stages. spans: by partition, the segments of the archive."""
     return [
-        Piece(number, partition, max(span.first, offsets.first), min(span.last, offsets.end - 1))
+        Piece(number, partition, max(span.first, offsets.first), min(span.last_row, offsets.end - 1))
         for number, stage in enumerate(stages)
         for partition, offsets in stage.items()
         for span in spans[partition]
-        if span.first < offsets.end and offsets.first <= span.last
+        if span.first < offsets.end and offsets.first <= span.last_row
     ]
 
 

@@ -34,7 +34,7 @@ from streams.contracts.dead_letters import (
 from streams.contracts.privacy.hidden_letters import Hiding
 from streams.contracts.privacy.pseudonyms import Pseudonyms
 from streams.contracts.representation_updates import RepresentationUpdate
-from streams.engine.arena import Arena, StoredUser
+from streams.engine.arena import NO_OFFSET, Arena, StoredUser
 from streams.engine.codec import Rejected
 from streams.engine.outputs import OutputEncoder
 from streams.engine.planning.candidates import Erased, Part
@@ -74,13 +74,13 @@ class Cluster:
         for user_id, row in rows.items():  # A kill may come between two rows.
             self.call()
             before = self.users.get(user_id)
-            if row.offset > self.erased.get(user_id, -1) and (before is None or row.offset >= before.offset):
+            if row.offset > self.erased.get(user_id, NO_OFFSET) and (before is None or row.offset >= before.offset):
                 self.users[user_id] = row
 
     async def erase(self, erased: Sequence[Erased], generation_id: int) -> None:
         for user_id, _, offset in erased:
             self.call()
-            self.erased[user_id] = max(offset, self.erased.get(user_id, -1))
+            self.erased[user_id] = max(offset, self.erased.get(user_id, NO_OFFSET))
             if (row := self.users.get(user_id)) is not None and row.offset <= offset:
                 del self.users[user_id]
 
@@ -97,36 +97,52 @@ class Cluster:
             self.updates |= {key.decode(): value for key, value, _ in of_partition}
 
     async def commit(self, offsets: Mapping[int, int]) -> None:
-        self.call()
-        self.committed |= offsets
+        offsets = {partition: end for partition, end in offsets.items() if end >= 0}  # as Kafka takes them
+        if offsets:
+            self.call()
+            self.committed |= offsets
 
 
 class Archive:
     """The part of an archive's reader that a backfill calls. A record stands at each offset."""
 
-    def __init__(self, logs: Sequence[Log]) -> None:
+    def __init__(self, logs: Sequence[Log], before: Sequence[int]) -> None:
         self._logs = logs
+        self._before = before
 
     def read(self, partition: int, first: int, last: int, rows: int, columns: Any) -> Iterator[pa.RecordBatch]:
-        for at in range(first, last + 1, rows):
-            outcomes = self._logs[partition][at : min(at + rows, last + 1)]
-            records = [ArchivedRecord(at + place, timestamp_ms(at + place)) for place in range(len(outcomes))]
-            yield to_batch("events", partition, records, outcomes).select(columns)
+        before = self._before[partition]
+        for at in range(first + before, last + 1 + before, rows):
+            outcomes = self._logs[partition][at : min(at + rows, last + 1 + before)]
+            yield to_batch("events", partition, records(len(outcomes), at, before), outcomes).select(columns)
+
+
+def records(count: int, first: int, before: int) -> list[ArchivedRecord]:
+    """Records of a log, from number `first` on. before: how many records of the log have negative offsets."""
+    return [ArchivedRecord(number - before, timestamp_ms(number)) for number in range(first, first + count)]
 
 
 def run(
-    cluster: Cluster, logs: Sequence[Log], capacity: int, user_ttl_ms: int | None, is_fresh: bool = False
+    cluster: Cluster,
+    logs: Sequence[Log],
+    before: Sequence[int],
+    capacity: int,
+    user_ttl_ms: int | None,
+    is_fresh: bool = False,
 ) -> Progress:
-    """Run a backfill to its end, from the offsets that are committed. Raises StoppedError."""
+    """Run a backfill to its end, from the offsets that are committed. Raises StoppedError.
+
+    before: by partition, how many records have negative offsets.
+    """
     progress, encoder = Progress(), OutputEncoder("events", "gru-1", ITEMS, places=0, share=1)
     users = Users(Arena(capacity, WIDTH, WIDTH), RowWriter(cluster, cluster, encoder, 1, progress), is_fresh)
     filling = Backfill(TinyBundle(), Recurrence(), users, "events", cluster.commit, 2, progress, user_ttl_ms)
 
     async def step() -> None:
         for partition, log in enumerate(logs):
-            first = cluster.committed.get(partition, 0)
-            if first < len(log):
-                await filling.run(Archive(logs), partition, Covered(first, len(log)))
+            first, end = cluster.committed.get(partition, -before[partition]), len(log) - before[partition]
+            if first < end:
+                await filling.run(Archive(logs, before), partition, Covered(first, end))
         await filling.finish()
 
     try:
@@ -151,22 +167,22 @@ histories = st.tuples(
 
 
 @settings(max_examples=150)
-@given(histories, st.lists(st.integers(1, 40), max_size=4), st.integers(7, 12), limits)
+@given(histories, st.lists(st.integers(1, 40), max_size=4), st.integers(7, 12), limits, st.integers(0, 40))
 def test_a_backfill_that_is_killed_gives_what_one_pass_gives(
-    logs: tuple[Log, Log], kills: list[int], capacity: int, user_ttl_ms: int | None
+    logs: tuple[Log, Log], kills: list[int], capacity: int, user_ttl_ms: int | None, of_log: int
 ) -> None:
-    once = processor(user_ttl_ms=user_ttl_ms)
+    """Also of an archive that begins with a log, whose events have negative offsets."""
+    once, before = processor(user_ttl_ms=user_ttl_ms), [min(of_log, len(logs[0])), 0]
     passes = [
-        once.process(
-            [Part(p, [ArchivedRecord(o, timestamp_ms(o)) for o in range(len(log))], log)], p + 1, evaluate=False
-        )
+        once.process([Part(p, records(len(log), 0, before[p]), log)], p + 1, evaluate=False)
         for p, log in enumerate(logs)
     ]
     cluster = Cluster()
     for calls in [*kills, -1]:
         cluster.calls_left = calls
         try:
-            progress = run(cluster, logs, capacity, user_ttl_ms, is_fresh=not cluster.users and not cluster.erased)
+            is_fresh = not cluster.users and not cluster.erased
+            progress = run(cluster, logs, before, capacity, user_ttl_ms, is_fresh)
         except StoppedError:
             continue
     arena = once.arena
@@ -183,10 +199,10 @@ def test_a_backfill_that_is_killed_gives_what_one_pass_gives(
     gone = {one.user_id for stepped in passes for one in stepped.erased} - cluster.users.keys()
     assert all(cluster.updates[f"gru-1/{user}"] is None for user in gone)
     rejected = {(p, record.offset) for p, stepped in enumerate(passes) for record, why in stepped.rejected}
-    assert cluster.letters == {(p, offset) for p, offset in rejected if not isinstance(logs[p][offset], Rejected)}, (
-        "only records in a wrong partition become dead letters"
-    )
-    assert cluster.committed == {p: len(log) for p, log in enumerate(logs) if log}
+    assert cluster.letters == {
+        (p, offset) for p, offset in rejected if not isinstance(logs[p][offset + before[p]], Rejected)
+    }, "only records in a wrong partition become dead letters"
+    assert cluster.committed == {p: len(log) - before[p] for p, log in enumerate(logs) if log}
     if not kills:
         assert progress.events == sum(len(stepped.applied.event) for stepped in passes)
         assert progress.already_applied == sum(stepped.already_applied for stepped in passes)

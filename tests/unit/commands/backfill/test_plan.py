@@ -11,6 +11,8 @@ from streams.commands.backfill.plan import (
     check_beginning,
     check_from_beginning,
     check_hand_over,
+    check_log,
+    check_log_order,
     passed_offsets,
     stage,
 )
@@ -126,3 +128,39 @@ def test_a_stage_ends_at_the_barrier_of_the_next_epoch() -> None:
     assert stage(4, covered, {}, held) == {0: Covered(0, 50), 1: Covered(0, 5)}
     assert stage(4, covered, {0: 50, 1: 5}, held) == {}
     assert stage(4, covered, {0: 50, 1: 5}, EpochView(1, frozenset([0, 1]))) == {0: Covered(50, 80), 2: Covered(0, 30)}
+
+
+def test_a_log_is_stepped_from_its_first_event() -> None:
+    """Kafka holds no negative offset, so a backfill that was killed within the log has no commit."""
+    covered = {0: Covered(-9, 80, 20), 1: Covered(-1, 0, 0)}
+    at = topic(partitions=2)
+    check_hand_over(at, covered, "folder")
+    assert stage(2, covered, {}, FIRST) == {0: Covered(-9, 80), 1: Covered(-1, 0)}
+    assert stage(2, covered, {0: 50, 1: 0}, FIRST) == {0: Covered(50, 80)}
+    assert passed_offsets(at, covered, {}) == {0: -9, 1: -1}
+    with pytest.raises(InputError, match="the rows may lack the events from offset -9 on"):
+        check_beginning(topic(committed=30), {0: covered[0]}, [], "folder", "thalweg-gru")
+
+
+def test_rows_begin_with_the_log_of_the_archive() -> None:
+    for log in (None, "a"):
+        check_log(topic(committed=30), log, log, True, "folder")
+    check_log(topic(), None, "a", False, "folder")
+    for at, has_rows in ((topic(committed=30), False), (topic(), True)):
+        with pytest.raises(InputError, match="archive folder begins with a log, and the bundle has rows of events"):
+            check_log(at, None, "a", has_rows, "folder")
+    for log in (None, "b"):
+        with pytest.raises(InputError, match="of a log of another archive than folder"):
+            check_log(topic(), "a", log, True, "folder")
+
+
+def test_a_log_in_partitions_that_were_added_later_is_refused() -> None:
+    """Their users have records before the barrier in the earlier partitions, which would come before the log."""
+    covered = {0: Covered(-9, 80, 20), 1: Covered(-9, 80, 0)}
+    with_log = [EpochView(0, frozenset([0]), frozenset([1]), (21,)), EpochView(0, frozenset([0]), frozenset([1]))]
+    for view in with_log:
+        with pytest.raises(InputError, match=r"partitions \[1\] were added to the topic after the time"):
+            check_log_order(view, covered)
+        check_log_order(view, {0: covered[0], 1: Covered(0, 80)})
+    check_log_order(EpochView(0, frozenset([0]), frozenset([1]), (20,)), covered)
+    check_log_order(FIRST, covered)

@@ -158,3 +158,14 @@ def test_a_segment_that_two_epochs_share_is_two_pieces() -> None:
         Piece(1, 0, 15, 19),
         Piece(1, 1, 0, 4),
     ]
+
+
+def test_the_offsets_behind_a_log_that_hold_no_row_are_no_piece() -> None:
+    spans = {0: [Span(-9, -5), Span(-4, 999), Span(1_000, 1_004)], 1: [Span(-1, 999)]}
+    stages = [{0: Covered(-9, 500)}, {0: Covered(500, 1_005), 1: Covered(-1, 1_000)}]
+    assert pieces_of(spans, stages) == [
+        Piece(0, 0, -9, -5),
+        Piece(0, 0, -4, -1),
+        Piece(1, 0, 1_000, 1_004),
+        Piece(1, 1, -1, -1),
+    ]

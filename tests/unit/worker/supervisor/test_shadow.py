@@ -109,7 +109,7 @@ def test_commits_behind_the_archive_do_not_say_that_the_archive_is_applied(
         end_offsets={0: 100},
         committed={0: 100},
     )
-    archive = SimpleNamespace(partitions=[0], complete_from=lambda _: 0, end=lambda _: 80)
+    archive = SimpleNamespace(partitions=[0], complete_from=lambda _: 0, end=lambda _: 80, log_end=lambda _: None)
     monkeypatch.setattr(shadow, "describe_topic", lambda *_: cut)
     monkeypatch.setattr(shadow, "open_reader", lambda _: archive)
     bundle: Any = SimpleNamespace(bundle_id=NEW)

@@ -14,7 +14,7 @@ import yaml
 from streams.local.process.ports import HOST, free_ports
 from streams.local.process.service_process import ServiceProcess
 
-DOCKER = Path(__file__).parents[2] / "docker"
+DOCKER = Path(__file__).parents[3] / "docker"
 RULES = DOCKER / "prometheus" / "rules.yaml"
 DASHBOARDS = sorted((DOCKER / "grafana" / "dashboards").glob("*.json"))
 LABEL_VALUES = re.compile(r"label_values\((?:(?P<metric>.+), *)?(?P<label>\w+)\)")
