@@ -20,8 +20,9 @@ help: ## this list
 test: .venv/test ## unit, contract, integration and end-to-end tests on a real Kafka and Cassandra
 	@$(RUN)/pytest $(ARGS)
 
-faults: .venv/test ## kill, freeze and take away everything, then count what was lost (ARGS='--scale long')
-	@$(RUN)/python -m tests.faults $(ARGS) && $(RUN)/python -m tests.faults.serving && $(RUN)/python -m tests.faults.backfill
+faults: .venv/test ## kill, freeze and take away everything, then count what was lost (ARGS='--scale long', ARGS='--nodes 3')
+	@$(RUN)/python -m tests.faults $(ARGS) $(if $(findstring --nodes,$(ARGS)),,\
+		&& $(RUN)/python -m tests.faults.serving && $(RUN)/python -m tests.faults.backfill)
 
 swap: .venv/test ## a worse and a better bundle are tried while traffic flows, and every answer is judged (ARGS=--json)
 	@$(RUN)/python -m tests.faults.swap $(ARGS)

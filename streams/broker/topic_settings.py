@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 REQUEST_BYTES = 512 * 1024 + 1024
 # A record waits at most this long for the broker (CONFIRM_TIMEOUT_S in publisher.py). Its timestamp is as old by then.
 WAIT_MS = 120_000
+MAJORITY_FROM = 3  # replicas
 READ = (
     "cleanup.policy",
     "max.message.bytes",
@@ -28,11 +29,24 @@ TopicSettings = Mapping[str, str]  # of one topic; empty where the broker does n
 
 
 class PlannedTopic(NamedTuple):
-    """How a missing topic is created. configs: the settings besides the broker's defaults."""
+    """How a missing topic is created."""
 
     partitions: int
     replication: int
-    configs: Mapping[str, str]
+    is_compacted: bool = False
+
+    @property
+    def configs(self) -> dict[str, str]:
+        """The settings besides the broker's defaults.
+
+        Thalweg counts a record as written when all in-sync replicas have it. With three replicas or more, a majority of
+        them has to be in sync, so that the record outlives each broker: docs/decisions.md#in-sync-replicas. With one or
+        two, a majority would stop the topic whenever a broker is away.
+        """
+        configs = {"cleanup.policy": "compact"} if self.is_compacted else {}
+        if self.replication >= MAJORITY_FROM:
+            configs["min.insync.replicas"] = str(self.replication // 2 + 1)
+        return configs
 
 
 class TopicFault(NamedTuple):
@@ -66,7 +80,7 @@ def planned_topics(settings: Settings, partitions: int) -> dict[str, PlannedTopi
     counts[settings.predictions_topic] = settings.partitions
     compacted = (settings.updates_topic, settings.catalogue_topic, settings.comparisons_topic)
     return {
-        name: PlannedTopic(count, settings.replication, {"cleanup.policy": "compact"} if name in compacted else {})
+        name: PlannedTopic(count, settings.replication, is_compacted=name in compacted)
         for name, count in counts.items()
     }
 

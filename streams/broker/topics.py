@@ -159,7 +159,7 @@ def ensure_monitor_topics(settings: Settings) -> None:
 def ensure_topic(settings: Settings, name: str, partitions: int) -> None:
     """Create one topic where it is missing, and wait until the topic can be used. Raises BrokerError."""
     with broker_admin(settings) as admin:
-        _create_planned(admin, {name: PlannedTopic(partitions, settings.replication, {})})
+        _create_planned(admin, {name: PlannedTopic(partitions, settings.replication)})
 
 
 def describe_topic(settings: Settings, name: str, group: str | None = None) -> Topic:
@@ -254,7 +254,7 @@ def _create_planned(admin: Any, planned: Mapping[str, PlannedTopic]) -> None:
         name: {
             "num_partitions": topic.partitions,
             "replication_factor": topic.replication,
-            "configs": dict(topic.configs),
+            "configs": topic.configs,
         }
         for name, topic in planned.items()
         if name not in existing

@@ -53,7 +53,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     # The file of the local services is read only for an address that no other source names.
     local = {} if named_services == set(SERVICES) else local_settings(environment)
     for field, value in local.items():
-        if field.partition("_")[0] not in named_services:  # a local password must not go to another server
+        # A local password must not go to another server, which may also have fewer nodes.
+        if field.partition("_")[0] not in named_services and not (field == "replication" and named_services):
             values.setdefault(field, value)
     for field, value in values.items():
         check_value(field, value)

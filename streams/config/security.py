@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from streams.config import silent_brokers
 from streams.config.logins import aiokafka_sessions
 from streams.config.logins.tls import SYSTEM, tls_context
 from streams.config.logins.token_providers import AiokafkaTokens, KafkaPythonTokens
 from streams.config.settings import TOKEN_MECHANISMS, Settings
 
 aiokafka_sessions.mend()
+silent_brokers.mend()
 
 
 def aiokafka_arguments(settings: Settings) -> dict[str, Any]:
@@ -19,8 +21,9 @@ def aiokafka_arguments(settings: Settings) -> dict[str, Any]:
 
 
 def kafka_python_arguments(settings: Settings) -> dict[str, Any]:
-    """The same for kafka-python."""
-    return _arguments(settings, KafkaPythonTokens)
+    """The same for kafka-python, without the brokers that were silent a moment ago."""
+    arguments = _arguments(settings, KafkaPythonTokens)
+    return {**arguments, "bootstrap_servers": silent_brokers.speaking(arguments["bootstrap_servers"])}
 
 
 def _arguments(settings: Settings, token_provider: type[AiokafkaTokens] | type[KafkaPythonTokens]) -> dict[str, Any]:

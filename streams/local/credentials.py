@@ -3,6 +3,7 @@
 import secrets
 import shutil
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,6 @@ import msgspec
 from streams.config.settings import SERVICES, Secret
 from streams.local.errors import LocalServiceError
 from streams.local.private_file import write_private_file
-from streams.local.process.ports import HOST
 
 CREDENTIALS_FOLDER = "locks"  # the name on disk: data folders of earlier versions have it
 USER = "thalweg"
@@ -39,9 +39,10 @@ class Credentials:
         return ssl.create_default_context(cafile=self.ca_file)
 
 
-def load_or_create_credentials(data_dir: Path, secure: bool) -> Credentials | None:
+def load_or_create_credentials(data_dir: Path, hosts: Sequence[str], secure: bool) -> Credentials | None:
     """The credentials of a data folder, created for a new folder; None when `secure` is False.
 
+    hosts: the addresses of the nodes, which the certificate names.
     Raises LocalServiceError when `secure` does not fit the data in the folder. Services without authentication would
     open the data to everybody, and a service that was set up without a user cannot authenticate one.
     """
@@ -59,11 +60,11 @@ def load_or_create_credentials(data_dir: Path, secure: bool) -> Credentials | No
                 f"the data in {data_dir} was made without --secure: leave out --secure, or delete the data first with "
                 "`thalweg down --wipe`"
             )
-        _create(folder)
+        _create(folder, hosts)
     return Credentials(folder)
 
 
-def _create(folder: Path) -> None:
+def _create(folder: Path, hosts: Sequence[str]) -> None:
     # Imported here because only secure services need them.
     import trustme
     from cryptography.hazmat.primitives.serialization import (
@@ -74,7 +75,7 @@ def _create(folder: Path) -> None:
     )
 
     authority = trustme.CA(organization_name="Thalweg local services")  # signs one certificate; its key is not stored
-    issued = authority.issue_cert(HOST, "localhost")
+    issued = authority.issue_cert(*hosts, "localhost")
     key = load_pem_private_key(issued.private_key_pem.bytes(), None)
     # Kafka and Cassandra read keys in PKCS #8 alone.
     parts = [key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())]

@@ -17,16 +17,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Stop both services at the same time. The data stays unless `--wipe` is given."""
+    """Stop all nodes at the same time. The data stays unless `--wipe` is given."""
     state = read_state()
     running = state.running_pids() if state is not None else {}
     if running:
         with ThreadPoolExecutor(len(running)) as pool:
             list(pool.map(end_process, running.values()))
     delete_state()
-    print(f"ended {' and '.join(running)}" if running else "nothing was running")
+    print(f"ended {', '.join(running)}" if running else "nothing was running")
     if args.wipe:
-        for folder in (*SERVICE_FACTORIES, CREDENTIALS_FOLDER):
-            shutil.rmtree(home(os.environ) / folder, ignore_errors=True)
+        for pattern in (*(f"{service}*" for service in SERVICE_FACTORIES), CREDENTIALS_FOLDER):
+            for folder in home(os.environ).glob(pattern):
+                shutil.rmtree(folder, ignore_errors=True)
         print(f"deleted the data in {home(os.environ)}")
     return 0

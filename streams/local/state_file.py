@@ -16,16 +16,21 @@ FILE = "local.json"
 class LocalState(msgspec.Struct, frozen=True):
     """The content of `local.json`."""
 
-    client_settings: dict[str, str] = msgspec.field(name="access")  # the settings with which a client connects
-    pids: dict[str, int]  # by service
+    client_settings: dict[str, str | int] = msgspec.field(name="access")  # the settings with which a client connects
+    pids: dict[str, int]  # by the folder of the node
     data_dir: str  # folder of data and logs
 
     @property
     def is_secure(self) -> bool:
         return "broker_ca" in self.client_settings
 
+    @property
+    def nodes(self) -> int:
+        """The number of nodes of each service."""
+        return len(str(self.client_settings["broker"]).split(","))
+
     def running_pids(self) -> dict[str, int]:
-        """The processes of the services that still run, by service."""
+        """The processes that still run, by the folder of the node."""
         return {name: pid for name, pid in self.pids.items() if _runs_on(pid, self.data_dir)}
 
 

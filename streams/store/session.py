@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -26,8 +27,13 @@ from cassandra.cluster import (
 )
 from cassandra.cluster import Session as DriverSession
 from cassandra.concurrent import execute_concurrent_with_args
-from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
-from cassandra.query import PreparedStatement, tuple_factory
+from cassandra.policies import (
+    ConstantReconnectionPolicy,
+    ConstantSpeculativeExecutionPolicy,
+    DCAwareRoundRobinPolicy,
+    TokenAwarePolicy,
+)
+from cassandra.query import PreparedStatement, SimpleStatement, tuple_factory
 
 from streams.config.connection_faults import refused_login
 from streams.config.errors import SettingsError, StoreError
@@ -42,6 +48,12 @@ logger = logging.getLogger(__name__)
 REQUESTS_IN_FLIGHT = 16
 REQUEST_TIMEOUT_S = 10.0
 RECONNECT_S = 1.0
+# A node that keeps its connections open and answers nothing delays a request by ASK_ANOTHER_S, and is not asked any
+# more after a heartbeat stays without an answer: docs/decisions.md#silent-nodes
+ASK_ANOTHER_S, OTHER_NODES = 1.0, 2
+HEARTBEAT_S = 5.0
+# A node waits for a dead replica until gossip has told, which takes longer than a session of the consumer group.
+READ_AGAIN_S = 2.0
 PROTOCOL_VERSION = 5
 ASTRA_PROTOCOL_VERSION = 4  # the newest that Astra speaks
 # The waits between tries of one request while Cassandra is away. They double from the first to the last.
@@ -74,9 +86,21 @@ class Session:
         self._cluster.shutdown()
 
     def execute(self, doing: str, query: Any, parameters: Sequence[Any] | None = None) -> Any:
-        """Execute and return the rows. Blocks. Raises StoreError, whose message says that Cassandra failed `doing`."""
+        """Execute and return the rows. Blocks. Raises StoreError, whose message says that Cassandra failed `doing`.
+
+        A read that has no answer after READ_AGAIN_S is sent again, until REQUEST_TIMEOUT_S have passed.
+        """
+        give_up_at = time.monotonic() + REQUEST_TIMEOUT_S
+        text = query.query_string if isinstance(query, PreparedStatement) else query
+        is_read = isinstance(text, str) and text.startswith("SELECT")
         try:
-            return self._session.execute(query, parameters)
+            while True:
+                try:
+                    limit_s = min(READ_AGAIN_S, give_up_at - time.monotonic()) if is_read else REQUEST_TIMEOUT_S
+                    return self._session.execute(query, parameters, timeout=max(0.1, limit_s))
+                except OperationTimedOut:
+                    if not is_read or time.monotonic() > give_up_at:
+                        raise
         except (DriverException, NoHostAvailable) as error:
             raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
 
@@ -90,7 +114,9 @@ class Session:
     def prepare(self, query: str) -> PreparedStatement:
         """Prepare a statement. Blocks. Raises StoreError."""
         try:
-            return self._session.prepare(query)
+            statement = self._session.prepare(query)
+            statement.is_idempotent = _may_be_repeated(query)
+            return statement
         except (DriverException, NoHostAvailable) as error:
             raise StoreError(f"Cassandra at {self._address} did not prepare {query!r}: {_text(error)}") from error
 
@@ -99,6 +125,8 @@ class Session:
 
         Raises StoreError where Cassandra refuses the request itself.
         """
+        if isinstance(statement, str):
+            statement = SimpleStatement(statement, is_idempotent=_may_be_repeated(statement))
         return await self._confirmed(lambda: (statement, parameters))
 
     async def write_batch(self, rows: EncodedRows) -> None:
@@ -121,6 +149,11 @@ class Session:
             log("Cassandra does not take requests (%s), next try in %.2f s", problem, wait_s)
             await asyncio.sleep(wait_s)
             wait_s = min(LAST_RETRY_S, wait_s * 2)
+
+
+def _may_be_repeated(query: str) -> bool:
+    """True for all but lightweight transactions: what other statements write does not depend on what was there."""
+    return " IF " not in query
 
 
 def connect(settings: Settings) -> tuple[Cluster, DriverSession]:
@@ -158,6 +191,7 @@ def _make_cluster(settings: Settings) -> Cluster:
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         request_timeout=REQUEST_TIMEOUT_S,
         row_factory=tuple_factory,
+        speculative_execution_policy=ConstantSpeculativeExecutionPolicy(ASK_ANOTHER_S, OTHER_NODES),
     )
     try:
         return Cluster(
@@ -168,6 +202,8 @@ def _make_cluster(settings: Settings) -> Cluster:
             # The driver's default policy doubles its waits up to 10 minutes, and comes back minutes after an outage.
             reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            idle_heartbeat_interval=HEARTBEAT_S,
+            idle_heartbeat_timeout=HEARTBEAT_S,
             compression=False,
             connection_class=_Connection,
         )

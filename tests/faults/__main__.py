@@ -17,6 +17,7 @@ from rich.table import Table
 
 from streams.config.settings import PREFIX
 from streams.local import local_services
+from streams.local.nodes import NODE_COUNTS
 from tests.faults import scenarios
 from tests.faults.registry import SCENARIOS
 from tests.faults.trial import Row, run_scenario
@@ -27,12 +28,22 @@ from tests.support.bundles import tiny_bundle
 assert scenarios.__all__, "the import registers the scenarios"
 assert referee_scenarios.__all__, "the import registers the scenarios of the referee"
 ROOT = Path(__file__).parents[2]
-COLUMNS = ("scenario", "faults", "events", "lost", "applied twice", "recovery s", "evaluated again", "lives", "s")
+COLUMNS = (
+    *("scenario", "faults", "events", "lost", "applied twice", "recovery s", "standstill s"),
+    *("evaluated again", "lives", "s"),
+)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--scale", choices=["small", "long"], default="small")
+    parser.add_argument(
+        "--nodes",
+        type=int,
+        choices=NODE_COUNTS,
+        default=1,
+        help="run the scenarios of a Kafka and a Cassandra of so many nodes (default: 1)",
+    )
     names = [*SCENARIOS, *referee_names()]
     parser.add_argument("--only", metavar="NAME", action="append", choices=names, help="run only this; can be repeated")
     parser.add_argument("--seed", type=int, default=0)
@@ -44,7 +55,9 @@ def main() -> int:
     for library in ("aiokafka", "kafka", "cassandra"):  # they log each retry while a service is down
         logging.getLogger(library).setLevel(logging.CRITICAL)
     console = Console(width=None if sys.stdout.isatty() else 160)
-    chosen = args.only or names
+    chosen = [name for name in args.only or names if _nodes_of(name) == args.nodes]
+    if not chosen:
+        parser.error(f"no chosen scenario runs with --nodes {args.nodes}")
     rows = _run(console, [name for name in chosen if name in SCENARIOS], args)
     has_referee_failed = _run_referee([name for name in chosen if name not in SCENARIOS], args)
     if args.json:
@@ -52,18 +65,29 @@ def main() -> int:
     return 1 if has_referee_failed or any(row.problems for row in rows) else 0
 
 
+def _nodes_of(name: str) -> int:
+    """The referee starts the services itself, with one node each."""
+    return SCENARIOS[name].nodes if name in SCENARIOS else 1
+
+
 def _run(console: Console, names: list[str], args: argparse.Namespace) -> list[Row]:
     """Run scenarios of this package, and print the table of their results."""
     rows: list[Row] = []
     if not names:
         return rows
-    with tempfile.TemporaryDirectory(prefix="thalweg-faults-") as scratch, local_services() as services:
+    with (
+        tempfile.TemporaryDirectory(prefix="thalweg-faults-") as scratch,
+        local_services(nodes=args.nodes) as services,
+    ):
         folder = (args.logs or Path(scratch) / "logs").absolute()
         bundle = tiny_bundle(Path(scratch) / "bundle")
         for name in names:
             row = run_scenario(SCENARIOS[name], args.scale, services, bundle, folder, args.seed)
             rows.append(row)
-            console.print(f"{name}: {'failed' if row.problems else 'passed'} in {row.elapsed_s:.0f} s", highlight=False)
+            result = "failed" if row.problems else "skipped" if row.skipped else "passed"
+            console.print(f"{name}: {result} in {row.elapsed_s:.0f} s", highlight=False)
+            if row.skipped:
+                console.print(f"  {row.skipped}", highlight=False, markup=False, soft_wrap=True)
             for problem in row.problems:
                 console.print(f"  {problem}", highlight=False, markup=False, soft_wrap=True)
     console.print(_table(rows))
@@ -83,23 +107,30 @@ def _run_referee(names: list[str], args: argparse.Namespace) -> bool:
 
 def _table(rows: list[Row]) -> Table:
     table = Table(*COLUMNS)
-    for row in rows:
-        recovery = "-" if row.recovery_s is None else f"{row.recovery_s:.1f}"
+    for row in (row for row in rows if not row.skipped):
+        recovery, standstill = (
+            "-" if length_s is None else f"{length_s:.1f}" for length_s in (row.recovery_s, row.standstill_s)
+        )
         lost, double = ("?" if n is None else f"{n:,}" for n in (row.lost, row.double_applied))
         table.add_row(
             row.name + (" (failed)" if row.problems else ""),
-            *(f"{row.faults:,}", f"{row.events:,}", lost, double, recovery),
+            *(f"{row.faults:,}", f"{row.events:,}", lost, double, recovery, standstill),
             *(f"{row.evaluated_again:,}", str(row.lives), f"{row.elapsed_s:.0f}"),
         )
     return table
 
 
 def _object(rows: list[Row], args: argparse.Namespace) -> dict[str, object]:
-    fields = ("name", "faults", "events", "lost", "double_applied", "recovery_s", "evaluated_again")
+    fields = (
+        *("name", "faults", "events", "lost", "double_applied", "recovery_s", "standstill_s", "keeps_quorum"),
+        "evaluated_again",
+    )
     return {
-        "scenarios": [{field: getattr(row, field) for field in fields} for row in rows],
+        "scenarios": [{field: getattr(row, field) for field in fields} for row in rows if not row.skipped],
+        "skipped": {row.name: row.skipped for row in rows if row.skipped},
         "seed": args.seed,
         "scale": args.scale,
+        "nodes": args.nodes,
     }
 
 

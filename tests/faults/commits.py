@@ -1,40 +1,99 @@
-"""Follows what the consumer group of the workers has committed."""
+"""Follows what the consumer group of the workers has committed, as Kafka itself records each commit."""
 
+import struct
 import threading
 import time
+from typing import Any, NamedTuple
 
-from streams.broker.topics import describe_topic
-from streams.config.errors import BrokerError
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
 from streams.config.settings import Settings
 
+TOPIC = "__consumer_offsets"
 POLL_S = 0.3
+# A follower must outlive a broker that is gone or frozen, and must not be what stands still.
+ANSWER_LIMIT_MS = 2_000
+OFFSET_KEYS = (0, 1)  # versions of a key that belong to a commit; other versions belong to the group itself
+
+
+class Commit(NamedTuple):
+    """One commit of one partition that goes further than the commits before it."""
+
+    at: float  # time.monotonic() when the broker wrote the commit
+    partition: int
+    offset: int  # the next offset that the group reads
 
 
 class Commits(threading.Thread):
-    """Polls the number of records that a consumer group has committed, until it is stopped."""
+    """Reads the commits of a consumer group in a topic, until it is stopped."""
 
     def __init__(self, settings: Settings, topic: str, group: str) -> None:
         super().__init__(name="commits", daemon=True)
-        self._source = (settings, topic, group)
-        self._seen: list[tuple[float, int]] = [(time.monotonic(), 0)]  # (when, records committed)
+        self._broker = settings.broker
+        self._source = (group, topic)
+        self._offsets: dict[int, int] = {}
+        self._seen: list[Commit] = []
         self._stopped = threading.Event()
 
     def run(self) -> None:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._broker,
+                "group.id": f"{self._source[0]}-follower",  # the client asks for a name, and joins no group
+                "enable.auto.commit": False,
+                "isolation.level": "read_uncommitted",
+                "allow.auto.create.topics": False,
+                "socket.timeout.ms": ANSWER_LIMIT_MS,
+                "topic.metadata.refresh.interval.ms": 1_000,
+                "reconnect.backoff.max.ms": 500,
+                "log_level": 0,
+            }
+        )
+        try:
+            if self._assigned(consumer):
+                self._follow(consumer)
+        finally:
+            consumer.close()
+
+    def _assigned(self, consumer: Consumer) -> bool:
+        """Wait until the topic of commits exists, which the first group of a cluster creates."""
         while not self._stopped.wait(POLL_S):
             try:
-                committed = sum(describe_topic(*self._source).committed.values())
-            except BrokerError:  # the broker is down
+                found = consumer.list_topics(TOPIC, timeout=ANSWER_LIMIT_MS / 1000).topics[TOPIC].partitions
+            except KafkaException:  # no broker answers
                 continue
-            if committed > self._seen[-1][1]:
-                self._seen.append((time.monotonic(), committed))
+            if found:
+                consumer.assign([TopicPartition(TOPIC, partition, OFFSET_BEGINNING) for partition in found])
+                return True
+        return False
+
+    def _follow(self, consumer: Consumer) -> None:
+        while True:
+            message = consumer.poll(POLL_S)
+            if message is not None and not message.error():
+                self._note(message)
+            elif self._stopped.is_set():
+                return
+
+    def _note(self, message: Any) -> None:
+        key, value = message.key(), message.value()
+        found = None if value is None else _source_of(key)
+        if found is None or found[:2] != self._source:
+            return
+        partition, (offset,) = found[2], struct.unpack_from(">q", value, 2)
+        if offset > self._offsets.get(partition, 0):
+            self._offsets[partition] = offset
+            written_s = message.timestamp()[1] / 1000
+            self._seen.append(Commit(written_s - time.time() + time.monotonic(), partition, offset))
 
     def stop(self) -> None:
+        """Read what is left, and end."""
         self._stopped.set()
         self.join()
 
     @property
     def records(self) -> int:
-        return self._seen[-1][1]
+        return sum(self._offsets.values())
 
     def wait_for(self, records: int, limit_s: float = 60.0) -> None:
         """Wait until so many records are committed. Raises TimeoutError after the limit."""
@@ -45,9 +104,45 @@ class Commits(threading.Thread):
             time.sleep(POLL_S)
 
     def next_after(self, moment: float) -> float | None:
-        """Return when the first commit after this moment was seen, or None."""
-        return next((when for when, _ in self._seen if when > moment), None)
+        """Return when the first commit after this moment was written, or None."""
+        return next((commit.at for commit in self._seen if commit.at > moment), None)
 
     def between(self, began: float, ended: float) -> list[tuple[float, int]]:
-        """Return when commits were seen in this time, and how many records were committed then."""
-        return [(when, records) for when, records in self._seen if began <= when <= ended]
+        """Return when commits were written in this time, and how many records were committed then."""
+        offsets: dict[int, int] = {}
+        found = []
+        for commit in sorted(self._seen):
+            offsets[commit.partition] = commit.offset
+            if began <= commit.at <= ended:
+                found.append((commit.at, sum(offsets.values())))
+        return found
+
+    def standstill(self, until: float) -> tuple[float, int, float] | None:
+        """The longest time between two commits of one partition, the partition, and when it began. None without any.
+
+        until: where the load ended. A partition that has nothing more to commit stands still without a fault.
+        """
+        last: dict[int, float] = {}
+        found: tuple[float, int, float] | None = None
+        for commit in sorted(self._seen):
+            before = last.get(commit.partition)
+            if before is not None and before < until and (found is None or commit.at - before > found[0]):
+                found = (commit.at - before, commit.partition, before)
+            last[commit.partition] = commit.at
+        return found
+
+
+def _source_of(key: bytes) -> tuple[str, str, int] | None:
+    """Group, topic and partition in the key of a commit; None for keys of other records.
+
+    Source: OffsetCommitKey.json of Apache Kafka. A text is its length in two bytes and UTF-8.
+    """
+    (version,) = struct.unpack_from(">h", key)
+    if version not in OFFSET_KEYS:
+        return None
+    texts, at = [], 2
+    for _ in range(2):
+        (length,) = struct.unpack_from(">h", key, at)
+        texts.append(key[at + 2 : at + 2 + length].decode())
+        at += 2 + length
+    return texts[0], texts[1], struct.unpack_from(">i", key, at)[0]

@@ -24,6 +24,12 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     sizes: dict[str, Size]
     drain_s: float
     alone: bool  # it stops a shared service, so no other scenario may run at the same time
+    nodes: int  # of Kafka and of Cassandra
+    keeps_quorum: bool  # a majority of the nodes of each service is there all the time
+
+
+class Skipped(Exception):  # noqa: N818  not an error
+    """Raised by a scenario that this machine cannot play. The text is the reason."""
 
 
 SMALL = Size(events=4_000, rate=700.0, users=400, faults=2, gap_s=(0.5, 2.0), outage_s=15.0)
@@ -37,11 +43,14 @@ def scenario(
     long: dict[str, Any] | None = None,
     drain_s: float = 120.0,
     alone: bool = False,
+    nodes: int = 1,
+    keeps_quorum: bool | None = None,
     **settings: Any,
 ) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Register the decorated function as a scenario.
 
     `small` and `long` change fields of SMALL and LONG. `settings` are the settings of the scenario's deployment.
+    keeps_quorum: by default, a single node is assumed to be stopped where `alone` is set, and others never all at once.
     """
 
     def register(play: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -50,7 +59,16 @@ def scenario(
             "small": msgspec.structs.replace(SMALL, **small or {}),
             "long": msgspec.structs.replace(LONG, **long or {}),
         }
-        SCENARIOS[name] = Scenario(name=name, play=play, settings=settings, sizes=sizes, drain_s=drain_s, alone=alone)
+        SCENARIOS[name] = Scenario(
+            name=name,
+            play=play,
+            settings=settings,
+            sizes=sizes,
+            drain_s=drain_s,
+            alone=alone,
+            nodes=nodes,
+            keeps_quorum=(nodes > 1 or not alone) if keeps_quorum is None else keeps_quorum,
+        )
         return play
 
     return register

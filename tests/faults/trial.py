@@ -16,8 +16,9 @@ from streams.config.errors import BrokerError
 from streams.local import LocalServices
 from tests.faults.checks import check
 from tests.faults.commits import Commits
+from tests.faults.health import wait_until_whole
 from tests.faults.load import Load, Sender
-from tests.faults.registry import Scenario
+from tests.faults.registry import Scenario, Skipped
 from tests.faults.supervisor import Supervisor
 from tests.faults.truth import Truth
 from tests.support.deployment import Deployment
@@ -34,10 +35,13 @@ class Row(msgspec.Struct, kw_only=True):
     lost: int | None  # None if the workers did not take all records, so that lost records cannot be told
     double_applied: int | None  # None as above
     recovery_s: float | None
+    standstill_s: float | None  # longest time in which a partition under load had no committed batch
+    keeps_quorum: bool
     elapsed_s: float
     evaluated_again: int
     lives: int
     problems: list[str]
+    skipped: str | None  # why this machine cannot play the scenario
 
 
 class Fault(msgspec.Struct):
@@ -71,6 +75,7 @@ class Trial:
         self.sender: Sender | None = None
         self.also: list[tuple[Supervisor, Bundle]] = []  # workers of other bundles that read the same topic
         self.records_sent = 0
+        self.load_ended = time.monotonic()
 
     def start_load(self, codec: str | None = "lz4", rate: float | None = None, **load: Any) -> Sender:
         """Start to send, until `end_load`. A second call continues with the same load."""
@@ -88,6 +93,7 @@ class Trial:
             sender, self.sender = self.sender, None
             sender.end((self.size.events if least is None else least) - self.records_sent)
             self.records_sent += sender.sent
+            self.load_ended = time.monotonic()
 
     def draw_of(self, purpose: str) -> random.Random:
         """Return a random source for another thread. A shared one would make draws depend on the threads' order."""
@@ -151,11 +157,24 @@ class Trial:
         except BrokerError:
             return None
 
+    def wait_until_whole(self) -> None:
+        """Wait until the faults so far have left no trace in the services."""
+        try:
+            wait_until_whole(self.services, self.settings)
+        except TimeoutError as error:
+            self.problems.append(str(error))
+
     def stop_workers(self) -> None:
         for supervisor in (self.supervisor, *(supervisor for supervisor, _ in self.also)):
             supervisor.stop()
             self.problems += supervisor.slow_to_end
             supervisor.slow_to_end.clear()
+
+    def note_standstill(self, length_s: float, partition: int, began: float) -> None:
+        """Write into the folder of the logs when a partition stood still longest, and which faults came before."""
+        lines = [f"partition {partition} stood still for {length_s:.1f} s from {began:.1f}"]
+        lines += [f"{fault.what}: {fault.began:.1f} to {fault.ended:.1f}" for fault in self.faults]
+        (self.folder / "standstill.txt").write_text("\n".join(lines) + "\n")
 
     def recovery_s(self) -> float | None:
         """Return the longest time from the end of a fault to the next commit, or None.
@@ -179,7 +198,7 @@ def run_scenario(
     folder = folder / f"{scenario.name}-{time.monotonic_ns()}"
     folder.mkdir(parents=True)
     trial = Trial(scenario, scale, services, bundle, folder, seed)
-    lost, double, again = None, None, 0
+    lost, double, again, skipped = None, None, 0, None
     try:
         scenario.play(trial)
         drained = trial.drain()
@@ -192,18 +211,24 @@ def run_scenario(
                 trial.problems += found.problems
         else:
             trial.problems += [life.last_lines(3) for life in trial.supervisor.failed()[-1:]]
+    except Skipped as reason:
+        skipped = str(reason)
     except (Exception, asyncio.CancelledError) as error:
         trial.problems.append(f"{type(error).__name__}: {error}")
     finally:
-        for service in services.services.values():  # before the workers, which wait for the services while they end
-            if service.pid is not None:
-                service.resume()
-            service.start()
+        for node in services.processes.values():  # before the workers, which wait for the services while they end
+            if node.pid is not None:
+                node.resume()
+            node.start()
         trial.stop_workers()
+        trial.wait_until_whole()
         if trial.sender is not None:
             trial.sender.end()
         if trial.commits.is_alive():
             trial.commits.stop()
+    standstill = trial.commits.standstill(trial.load_ended)
+    if standstill is not None:
+        trial.note_standstill(*standstill)
     return Row(
         name=scenario.name,
         faults=len(trial.faults),
@@ -211,8 +236,11 @@ def run_scenario(
         lost=lost,
         double_applied=double,
         recovery_s=trial.recovery_s(),
+        standstill_s=None if standstill is None else standstill[0],
+        keeps_quorum=scenario.keeps_quorum,
         elapsed_s=time.monotonic() - began,
         evaluated_again=again,
         lives=len(trial.supervisor.lives),
         problems=trial.problems,
+        skipped=skipped,
     )

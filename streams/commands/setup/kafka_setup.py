@@ -58,7 +58,7 @@ def make_topics(settings: Settings, source: str | None = None) -> Iterator[Step]
     if source:
         name, partitions = dead_letter_topic(source), describe_topic(settings, source).partitions
         ensure_topic(settings, name, partitions)
-        planned[name] = PlannedTopic(partitions, settings.replication, {})
+        planned[name] = PlannedTopic(partitions, settings.replication)
     with broker_admin(settings) as admin:
         names = [*planned, *planned_topics(settings, settings.partitions)]
         found = {topic["name"]: topic for topic in admin.describe_topics(names)}

@@ -59,7 +59,7 @@ def make_plan(
     """
     topics = planned_topics(settings, settings.partitions)
     if source:
-        topics[dead_letter_topic(source)] = PlannedTopic(settings.partitions, settings.replication, {})
+        topics[dead_letter_topic(source)] = PlannedTopic(settings.partitions, settings.replication)
     acls = [right for program in programs for right in kafka_rights(settings, program, source or SOURCE)]
     acls = _united(with_later_bundles(settings, acls)) if user else []
     update_schema = updates_schema(settings) if "worker" in programs and settings.updates_format != "json" else None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from streams.local.credentials import Credentials
-from streams.local.process.ports import HOST
+from streams.local.nodes import Node
 
 # Batch thresholds: Thalweg writes unlogged batches of up to 48 KiB of rows, which is more than the 5 KiB at which
 # Cassandra warns by default. The values are those that `thalweg doctor` and docker/compose.yaml name, so that a bundle
@@ -12,6 +12,7 @@ from streams.local.process.ports import HOST
 COMMON_YAML = """\
 cluster_name: thalweg-local
 num_tokens: 1
+initial_token: {token}
 partitioner: org.apache.cassandra.dht.Murmur3Partitioner
 listen_address: {host}
 rpc_address: {host}
@@ -22,7 +23,7 @@ endpoint_snitch: SimpleSnitch
 seed_provider:
   - class_name: org.apache.cassandra.locator.SimpleSeedProvider
     parameters:
-      - seeds: "{host}:{storage_port}"
+      - seeds: "{seeds}"
 role_manager: CassandraRoleManager
 data_file_directories: ["{data_dir}/data"]
 commitlog_directory: "{data_dir}/commitlog"
@@ -35,7 +36,7 @@ commitlog_segment_size: 16MiB
 commitlog_total_space: 256MiB
 disk_failure_policy: die
 commit_failure_policy: die
-hinted_handoff_enabled: false
+hinted_handoff_enabled: {has_replicas}
 auto_snapshot: false
 incremental_backups: false
 memtable_heap_space: 192MiB
@@ -93,11 +94,24 @@ LOGBACK_XML = """\
 """
 
 
-def cassandra_yaml(data_dir: Path, ports: Mapping[str, int], credentials: Credentials | None) -> str:
-    """The text of `cassandra.yaml`. The text holds no password: Cassandra stores users in a table."""
-    common = COMMON_YAML.format(
-        host=HOST, port=ports["cassandra"], storage_port=ports["cassandra_storage"], data_dir=data_dir.as_posix()
+def common_yaml(node: Node, data_dir: Path, port: int, storage_port: int) -> str:
+    """The part of `cassandra.yaml` that does not depend on logins."""
+    return COMMON_YAML.format(
+        host=node.host,
+        port=port,
+        storage_port=storage_port,
+        data_dir=data_dir.as_posix(),
+        # All nodes start at the same time, and a seed does not wait for others. Each node has its place on the ring, so
+        # that no two of them choose the same one.
+        seeds=",".join(f"{host}:{storage_port}" for host in node.hosts),
+        token=(2 * node.number - 1) * 2**63 // node.replicas - 2**63,
+        has_replicas=str(node.replicas > 1).lower(),
     )
+
+
+def cassandra_yaml(node: Node, data_dir: Path, ports: Mapping[str, int], credentials: Credentials | None) -> str:
+    """The text of `cassandra.yaml`. The text holds no password: Cassandra stores users in a table."""
+    common = common_yaml(node, data_dir, ports["cassandra"], ports["cassandra_storage"])
     if credentials is None:
         return common + OPEN_YAML
     server, ca = credentials.server_file.as_posix(), credentials.ca_file.as_posix()

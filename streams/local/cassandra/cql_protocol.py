@@ -17,15 +17,17 @@ DEFAULT_USER = "cassandra"  # the user that Cassandra creates by itself; the pas
 _FRAME_HEADER = struct.Struct(">BBhBi")  # version, flags, stream, opcode, length of the body
 _PROTOCOL_VERSION = 4
 _CONSISTENCY_QUORUM, _NO_FLAGS = 4, 0
+# Section 9: the request is valid, and too few nodes answer, or the node is busy or still starts.
+_PASSING_ERRORS = (0x1000, 0x2000)
 
 
 class Opcode(IntEnum):
     """Section 2.4 of the specification."""
 
+    ERROR = 0x00
     STARTUP = 0x01
+    READY = 0x02
     AUTHENTICATE = 0x03
-    OPTIONS = 0x05
-    SUPPORTED = 0x06
     QUERY = 0x07
     RESULT = 0x08
     AUTH_RESPONSE = 0x0F
@@ -44,24 +46,31 @@ class CqlConnection:
         _, _, _, response_opcode, length = _FRAME_HEADER.unpack(self._read(_FRAME_HEADER.size))
         return response_opcode, self._read(length)
 
+    def start(self) -> int:
+        """Begin, and return the opcode of the response: READY, or AUTHENTICATE where Cassandra asks for a user."""
+        return self.request(Opcode.STARTUP, struct.pack(">h", 1) + _string("CQL_VERSION") + _string("3.0.0"))[0]
+
     def log_in(self, user: str, password: str) -> bool:
         """Returns True when Cassandra accepts the user."""
-        opcode, _ = self.request(Opcode.STARTUP, struct.pack(">h", 1) + _string("CQL_VERSION") + _string("3.0.0"))
-        if opcode != Opcode.AUTHENTICATE:
+        if self.start() != Opcode.AUTHENTICATE:
             return False
         token = b"\0" + user.encode() + b"\0" + password.encode()
         opcode, _ = self.request(Opcode.AUTH_RESPONSE, struct.pack(">i", len(token)) + token)
         return opcode == Opcode.AUTH_SUCCESS
 
     def execute(self, statement: str) -> None:
-        """Raises LocalServiceError when Cassandra refuses the statement. The statement, which may hold a password, is
-        not part of the message.
+        """Raises LocalServiceError when Cassandra refuses the statement, and ConnectionError when Cassandra cannot
+        execute the statement now. The statement, which may hold a password, is not part of the message.
         """
         text = statement.encode()
         parameters = struct.pack(">hB", _CONSISTENCY_QUORUM, _NO_FLAGS)
         opcode, body = self.request(Opcode.QUERY, struct.pack(">i", len(text)) + text + parameters)
-        if opcode != Opcode.RESULT:
-            raise LocalServiceError(f"Cassandra refused to set up its user: {body[6:].decode(errors='replace')}")
+        if opcode == Opcode.RESULT:
+            return
+        why = body[6:].decode(errors="replace")
+        if opcode == Opcode.ERROR and _PASSING_ERRORS[0] <= struct.unpack(">i", body[:4])[0] < _PASSING_ERRORS[1]:
+            raise ConnectionError(f"Cassandra cannot execute a statement now: {why}")
+        raise LocalServiceError(f"Cassandra refused a statement of its start: {why}")
 
     def _read(self, count: int) -> bytes:
         read = b""
@@ -73,10 +82,15 @@ class CqlConnection:
         return read
 
 
-def answers_options_request(host: str, port: int) -> bool:
-    """True when Cassandra answers an OPTIONS request. The CQL port is the last part of Cassandra that starts."""
+def reaches_majority(host: str, port: int) -> bool:
+    """True when the node answers a query that a majority of the nodes has to answer.
+
+    The CQL port is the last part of a node that starts.
+    """
     with contextlib.suppress(OSError), _connect(host, port, None) as connection:
-        return connection.request(Opcode.OPTIONS)[0] == Opcode.SUPPORTED
+        if connection.start() == Opcode.READY:
+            connection.execute(f"SELECT role FROM system_auth.roles WHERE role = '{DEFAULT_USER}'")
+            return True
     return False
 
 

@@ -4,7 +4,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from streams.local.nodes import Node
+
 HEAP_OPTIONS = ("-Xms512m", "-Xmx1g", "-XX:MaxDirectMemorySize=512m", "-Xss512k")
+
+RING_DELAY_MS = 5_000  # how long a node that replaces another one listens to the others first
+SETUP_DELAY_MS = 200  # between two tries to create the default user, which needs a majority of the nodes
 
 # Packages of the Java runtime that Cassandra uses. Source: Cassandra's own conf/jvm17-server.options
 EXPORTED_PACKAGES = (
@@ -42,8 +47,8 @@ OPENED_PACKAGES = (
 )
 
 
-def java_options(data_dir: Path, yaml: Path, logback: Path, classpath: Sequence[Path]) -> list[str]:
-    """The options of one Cassandra, and the folder for temporary files that they name."""
+def java_options(node: Node, data_dir: Path, yaml: Path, logback: Path, classpath: Sequence[Path]) -> list[str]:
+    """The options of one node, and the folder for temporary files that they name."""
     agent = next(jar for jar in classpath if jar.name.startswith("jamm-"))
     temporary = data_dir / "tmp"  # Cassandra runs native libraries from here, which /tmp may forbid (noexec)
     temporary.mkdir(exist_ok=True)
@@ -61,10 +66,11 @@ def java_options(data_dir: Path, yaml: Path, logback: Path, classpath: Sequence[
         f"-Dcassandra.storagedir={data_dir}",
         f"-Dlogback.configurationFile={logback}",
         "-Dcassandra-foreground=yes",
-        # A single node has no other node to wait for.
-        "-Dcassandra.ring_delay_ms=1",
+        # A single node has no other node to wait for, and the readiness probe waits for the others of several nodes.
+        f"-Dcassandra.ring_delay_ms={1 if node.replicas == 1 else RING_DELAY_MS}",
         "-Dcassandra.skip_wait_for_gossip_to_settle=0",
-        "-Dcassandra.superuser_setup_delay_ms=0",
+        f"-Dcassandra.superuser_setup_delay_ms={0 if node.replicas == 1 else SETUP_DELAY_MS}",
+        f"-Dcassandra.system_auth.default_rf={node.replicas}",
         "-Dcassandra.shutdown_announce_in_ms=0",
         f"-Dcassandra.available_processors={os.cpu_count() or 1}",
     ]

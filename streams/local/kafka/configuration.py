@@ -4,24 +4,26 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from streams.local.credentials import USER, Credentials
-from streams.local.process.ports import HOST
+from streams.local.nodes import Node
 
 COMMON_PROPERTIES = """\
 process.roles=broker,controller
-node.id=1
+node.id={node_id}
 controller.listener.names=CONTROLLER
-controller.quorum.voters=1@{host}:{controller_port}
+controller.quorum.voters={voters}
 log.dirs={log_dir}
 auto.create.topics.enable=false
 num.partitions=1
 offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
+default.replication.factor={replicas}
+min.insync.replicas={majority}
+offsets.topic.replication.factor={replicas}
 transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={majority}
 share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={replicas}
+share.coordinator.state.topic.min.isr={majority}
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 num.network.threads=2
@@ -32,7 +34,7 @@ num.recovery.threads.per.data.dir=2
 log.cleaner.threads=1
 log.cleaner.dedupe.buffer.size=16777216
 log.segment.bytes=134217728
-controlled.shutdown.enable=false
+controlled.shutdown.enable={hands_over}
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 metadata.log.max.record.bytes.between.snapshots=1048576
@@ -76,15 +78,29 @@ Configuration:
 """
 
 
-def server_properties(ports: Mapping[str, int], log_dir: Path, credentials: Credentials | None) -> str:
+def common_properties(node: Node, controller_port: int, log_dir: Path) -> str:
+    """The part of `server.properties` that does not depend on the listeners for clients."""
+    return COMMON_PROPERTIES.format(
+        node_id=node.number,
+        voters=",".join(f"{number}@{host}:{controller_port}" for number, host in enumerate(node.hosts, start=1)),
+        log_dir=log_dir,
+        replicas=node.replicas,
+        majority=node.majority,
+        # A broker that stops hands its partitions to others. A single broker would wait for brokers that do not exist.
+        hands_over=str(node.replicas > 1).lower(),
+    )
+
+
+def server_properties(node: Node, ports: Mapping[str, int], log_dir: Path, credentials: Credentials | None) -> str:
     """The text of `server.properties`. With credentials, the text holds a password."""
-    values = {"host": HOST, "port": ports["kafka"], "controller_port": ports["kafka_controller"], "log_dir": log_dir}
+    common = common_properties(node, ports["kafka_controller"], log_dir)
+    values = {"host": node.host, "port": ports["kafka"], "controller_port": ports["kafka_controller"]}
     if credentials is None:
-        return (COMMON_PROPERTIES + PLAINTEXT_LISTENERS).format(**values)
+        return common + PLAINTEXT_LISTENERS.format(**values)
     values |= {
         "ca": credentials.ca_file,
         "server": credentials.server_file,
         "user": USER,
         "password": credentials.passwords["broker"],
     }
-    return (COMMON_PROPERTIES + SECURE_LISTENERS).format(**values)
+    return common + SECURE_LISTENERS.format(**values)

@@ -15,6 +15,7 @@ from streams.local.errors import LocalServiceError
 
 # How controllers vote. Level 1 is for controllers that join and leave, and the only controller here is configured.
 OF_CONTROLLERS = "kraft.version"
+NODE_STARTS = "has not registered"  # in the controller's refusal while another node still starts
 
 
 def levels_to_raise(features: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
@@ -30,6 +31,8 @@ def levels_to_raise(features: Mapping[str, Mapping[str, Any]]) -> dict[str, int]
 def has_newest_features(admin: Any) -> bool:
     """True when every feature has its newest level. Otherwise, raise the features, which takes effect soon after.
 
+    The features are raised when all nodes have started.
+
     admin: a connected KafkaAdminClient. The login needs the right to alter the cluster where a level is raised.
     Raises KafkaError where the controller does not answer, and LocalServiceError where the controller refuses.
     """
@@ -41,5 +44,7 @@ def has_newest_features(admin: Any) -> bool:
     except KafkaError as error:
         if error.retriable:
             raise
+        if NODE_STARTS in str(error):
+            return False
         raise LocalServiceError(f"Kafka refuses to raise its features to {levels}: {describe(error)}") from error
     return False

@@ -32,13 +32,14 @@ def has_live_broker(host: str, port: int) -> bool:
     return False
 
 
-def serves_clients(settings: Settings) -> bool:
-    """True when Kafka accepts the user of the settings, has a live broker, and has all features of its release.
+def serves_clients(settings: Settings, node_id: int) -> bool:
+    """True when Kafka accepts the user of the settings, the node is live, and Kafka has all features of its release.
 
     The call raises features that are below their newest level. Raises LocalServiceError where Kafka refuses.
     """
     try:
         with broker_admin(settings) as admin:
-            return bool(admin.describe_cluster()["brokers"]) and has_newest_features(admin)
+            live = {broker["broker_id"] for broker in admin.describe_cluster()["brokers"]}
+            return node_id in live and has_newest_features(admin)
     except (BrokerError, SettingsError):  # the port is open, and Kafka does not work yet
         return False

@@ -9,24 +9,38 @@ from pathlib import Path
 from streams.local.credentials import USER, Credentials
 from streams.local.errors import LocalServiceError
 from streams.local.jvm.java_runtime import java_command, java_environment
+from streams.local.nodes import Node
 from streams.local.private_file import write_private_file
 
 FORMAT_LIMIT_S = 60.0  # takes a second of Java on an idle machine
 
 
-def format_storage(log_dir: Path) -> None:
+def cluster_id(nodes: Path) -> str:
+    """The id that the storages of one cluster have in common: of a storage that exists, or else a new id.
+
+    nodes: the folder of the nodes' folders.
+    """
+    for properties in nodes.glob("kafka*/log/meta.properties"):
+        for line in properties.read_text().splitlines():
+            name, _, value = line.partition("=")
+            if name == "cluster.id":
+                return value
+    return _random_id()
+
+
+def format_storage(node: Node, log_dir: Path, cluster_id: str) -> None:
     """Write what `kafka-storage.sh format` would write, without the second of Java that the tool takes.
 
     A controller without a `bootstrap.checkpoint` starts with its newest production metadata version, and with all other
     features at level 0 (`streams.local.kafka.features`).
     """
     log_dir.mkdir(parents=True, exist_ok=True)
-    text = f"version=1\nnode.id=1\ncluster.id={_random_id()}\ndirectory.id={_random_id()}\n"
+    text = f"version=1\nnode.id={node.number}\ncluster.id={cluster_id}\ndirectory.id={_random_id()}\n"
     (log_dir / "meta.properties").write_text(text)
 
 
 def format_storage_with_user(
-    options: Sequence[str], classpath: Sequence[Path], properties: Path, credentials: Credentials
+    options: Sequence[str], classpath: Sequence[Path], properties: Path, cluster_id: str, credentials: Credentials
 ) -> None:
     """Format the storage with Kafka's own tool, which creates the user before any client can connect.
 
@@ -34,7 +48,7 @@ def format_storage_with_user(
     """
     arguments = properties.with_name("format.arguments")  # in a private file: every user can read a command line
     user = f"SCRAM-SHA-512=[name={USER},password={credentials.passwords['broker']}]"
-    lines = ["format", "--config", str(properties), "--cluster-id", _random_id(), "--add-scram", user]
+    lines = ["format", "--config", str(properties), "--cluster-id", cluster_id, "--add-scram", user]
     write_private_file(arguments, "\n".join(lines).encode())
     try:
         ended = subprocess.run(

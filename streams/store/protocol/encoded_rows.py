@@ -41,6 +41,7 @@ class EncodedRows(NamedTuple):
         batch._statements_and_parameters = self
         batch.routing_key = self.routing_key
         batch.keyspace = self.keyspace
+        batch.is_idempotent = True  # each row has a timestamp of its own
         return batch
 
 

@@ -7,12 +7,15 @@ OPTIONS are those of `thalweg worker`.
 FAULT_POINT names the call and the moment, such as `write:before`, `publish:during` or `erase:after`. Without it, the
 program runs as usual. FAULT_CALL is the number of the call, counted from 1. FAULT_DELAY_MS is the time from the
 beginning of the call to the kill, for `during`.
+
+FAULT_CLOCK_S is how far the clock of the process is ahead, in every time stamp that the process makes.
 """
 
 import asyncio
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 from streams.broker.publisher import Publisher
@@ -57,8 +60,17 @@ def arm(point: str, call: int, delay_s: float) -> None:
     setattr(owner, name, wrapped)
 
 
+def set_clock_ahead(ahead_s: float) -> None:
+    """Let Python's `time.time` and `time.time_ns`, of which all time stamps of a worker come, tell a later time."""
+    true_s, true_ns = time.time, time.time_ns
+    if ahead_s:
+        time.time = lambda: true_s() + ahead_s
+        time.time_ns = lambda: true_ns() + int(ahead_s * 1e9)
+
+
 def arm_from_environment() -> None:
     """Make this process kill itself as the environment says."""
+    set_clock_ahead(float(os.environ.get("FAULT_CLOCK_S", "0")))
     if "FAULT_POINT" in os.environ:
         delay_s = float(os.environ.get("FAULT_DELAY_MS", "0")) / 1000
         arm(os.environ["FAULT_POINT"], int(os.environ["FAULT_CALL"]), delay_s)

@@ -8,13 +8,14 @@ from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
 from streams.config.errors import SettingsError, StoreError
 from streams.config.settings import Settings
-from streams.local.cassandra.configuration import COMMON_YAML, LOGBACK_XML
+from streams.local.cassandra.configuration import LOGBACK_XML, common_yaml
 from streams.local.cassandra.java_options import java_options
 from streams.local.jvm.jars import cache_dir, classpaths
 from streams.local.jvm.java_runtime import java_command, java_environment
-from streams.local.kafka.configuration import COMMON_PROPERTIES, LOG4J_YAML
+from streams.local.kafka.configuration import LOG4J_YAML, common_properties
 from streams.local.kafka.readiness import has_live_broker
-from streams.local.kafka.storage import format_storage
+from streams.local.kafka.storage import cluster_id, format_storage
+from streams.local.nodes import Node
 from streams.local.process.ports import HOST, free_ports
 from streams.local.process.service_process import ServiceProcess
 from streams.store.session import connect
@@ -22,6 +23,7 @@ from tests.integration.logins.issuer import Issuer
 
 USER, PASSWORD = "anna", "Zx81-password-not-to-be-seen"
 SESSION_S = 5.0  # a client with a token has to log in again after this time
+NODE = Node(1, [HOST])
 LISTENERS = ("plain", "scram512", "oauth", "mtls", "open")
 
 LISTENER_PROPERTIES = """\
@@ -70,7 +72,7 @@ def start_kafka(folder: Path, server: str, client_ca: Path, issuer: Issuer) -> t
     """Start a broker that knows USER by PLAIN and SCRAM. Return the process, and by listener the address."""
     ports = free_ports([*LISTENERS, "controller"])
     folder.mkdir()
-    common = COMMON_PROPERTIES.format(host=HOST, controller_port=ports["controller"], log_dir=folder / "log")
+    common = common_properties(NODE, ports["controller"], folder / "log")
     listeners = LISTENER_PROPERTIES.format(
         listeners=",".join(f"{name.upper()}://{HOST}:{ports[name]}" for name in LISTENERS),
         host=HOST,
@@ -86,7 +88,7 @@ def start_kafka(folder: Path, server: str, client_ca: Path, issuer: Issuer) -> t
     properties, log4j = folder / "server.properties", folder / "log4j2.yaml"
     properties.write_text(common + listeners)
     log4j.write_text(LOG4J_YAML)
-    format_storage(folder / "log")
+    format_storage(NODE, folder / "log", cluster_id(folder))
     allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={issuer.jwks_url}"
     options = ["-Xms128m", "-Xmx512m", f"-Dlog4j2.configurationFile={log4j}", allowed]
     jars = classpaths(["kafka"], cache_dir(os.environ))["kafka"]
@@ -118,14 +120,12 @@ def start_cassandra(folder: Path, server: str, client_ca: Path, login: dict[str,
     ports = free_ports(["cassandra", "storage"])
     folder.mkdir()
     yaml, logback = folder / "cassandra.yaml", folder / "logback.xml"
-    common = COMMON_YAML.format(
-        host=HOST, port=ports["cassandra"], storage_port=ports["storage"], data_dir=folder.as_posix()
-    )
+    common = common_yaml(NODE, folder, ports["cassandra"], ports["storage"])
     yaml.write_text(common + CLIENT_CERTIFICATES_YAML.format(server=server, client_ca=client_ca))
     logback.write_text(LOGBACK_XML)
     address = f"{HOST}:{ports['cassandra']}"
     jars = classpaths(["cassandra"], cache_dir(os.environ))["cassandra"]
-    options = java_options(folder, yaml, logback, jars)
+    options = java_options(NODE, folder, yaml, logback, jars)
     node = ServiceProcess(
         name="Cassandra",
         address=address,

@@ -186,7 +186,7 @@ def test_only_the_owner_can_read_secrets(deployment: Deployment, services: Local
     for file in (*holders, *(folder / CREDENTIALS_FOLDER).iterdir()):
         assert file.stat().st_mode & 0o077 == 0, file
     if sys.platform == "linux":
-        for service in services.services.values():
+        for service in services.processes.values():
             command = Path(f"/proc/{service.pid}/cmdline").read_bytes()
             assert not any(secret in command for secret in secrets)
 
@@ -194,7 +194,7 @@ def test_only_the_owner_can_read_secrets(deployment: Deployment, services: Local
 def test_doctor_finds_the_running_services_and_shows_no_password(
     deployment: Deployment, services: LocalServices, tmp_path: Path
 ) -> None:
-    pids = {name: service.pid or 0 for name, service in services.services.items()}
+    pids = {name: service.pid or 0 for name, service in services.processes.items()}
     state = LocalState(services.client_settings, pids, str(services.data_dir))
     (tmp_path / "local.json").write_bytes(msgspec.json.encode(state, enc_hook=str))
     bundle: Bundle = deployment.bundle

@@ -7,7 +7,14 @@ import msgspec
 import pytest
 
 from streams.broker.publisher import BATCH_BYTES, CONFIRM_TIMEOUT_S
-from streams.broker.topic_settings import REQUEST_BYTES, WAIT_MS, check_topic_settings, faults, read_topic_settings
+from streams.broker.topic_settings import (
+    REQUEST_BYTES,
+    WAIT_MS,
+    check_topic_settings,
+    faults,
+    planned_topics,
+    read_topic_settings,
+)
 from streams.config.errors import SettingsError
 from streams.config.settings import Settings
 
@@ -111,3 +118,12 @@ def test_without_the_right_to_read_settings_a_worker_names_the_right_and_goes_on
         check_topic_settings(admin, SETTINGS, ["updates", "events"])
     (record,) = caplog.records
     assert "DescribeConfigs on topic updates" in record.getMessage()
+
+
+@pytest.mark.parametrize(("replicas", "in_sync"), [(1, None), (2, None), (3, "2"), (4, "3"), (5, "3")])
+def test_a_majority_of_three_replicas_or_more_has_to_be_in_sync(replicas: int, in_sync: str | None) -> None:
+    settings = msgspec.structs.replace(SETTINGS, replication=replicas)
+    planned = planned_topics(settings, 4)
+    assert {topic.configs.get("min.insync.replicas") for topic in planned.values()} == {in_sync}
+    assert planned["updates"].configs["cleanup.policy"] == "compact"
+    assert "cleanup.policy" not in planned["events"].configs

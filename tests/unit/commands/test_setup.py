@@ -57,10 +57,12 @@ def test_the_script_creates_every_topic_of_the_plan(plan: Plan) -> None:
                 found[f"--{key}"] for key in ("topic", "partitions", "replication-factor")
             )
             created[name] = (int(count), int(replicas), dict(text.split("=") for text in found.get("--config", [])))
-    assert created == plan.topics
-    assert created[SETTINGS.updates_topic] == (6, 3, {"cleanup.policy": "compact"})
-    assert created[SETTINGS.catalogue_topic] == (1, 3, {"cleanup.policy": "compact"})
-    assert created[SETTINGS.behavior_topic] == (6, 3, {})
+    planned = {name: (topic.partitions, topic.replication, topic.configs) for name, topic in plan.topics.items()}
+    assert created == planned
+    in_sync = {"min.insync.replicas": "2"}
+    assert created[SETTINGS.updates_topic] == (6, 3, {"cleanup.policy": "compact", **in_sync})
+    assert created[SETTINGS.catalogue_topic] == (1, 3, {"cleanup.policy": "compact", **in_sync})
+    assert created[SETTINGS.behavior_topic] == (6, 3, in_sync)
     assert set(created) == {getattr(SETTINGS, name) for name in Settings.__struct_fields__ if name.endswith("_topic")}
 
 

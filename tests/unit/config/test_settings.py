@@ -28,14 +28,23 @@ def test_an_unknown_partitioner_is_refused_with_the_known_ones() -> None:
 
 
 def test_local_services_are_used_when_no_address_is_set(tmp_path: Path) -> None:
-    access = {"broker": "127.0.0.1:1", "broker_user": "local", "broker_password": SECRET, "cassandra": "127.0.0.1:2"}
+    access: dict[str, str | int] = {
+        "broker": "127.0.0.1:1",
+        "broker_user": "local",
+        "broker_password": SECRET,
+        "cassandra": "127.0.0.1:2",
+    }
+    access["replication"] = 3
     (tmp_path / "local.json").write_text(json.dumps({"access": access}))
     home = {"THALWEG_HOME": str(tmp_path)}
     loaded = load_settings(home)
     assert (loaded.broker, loaded.broker_user, loaded.broker_password) == ("127.0.0.1:1", "local", SECRET)
+    assert loaded.replication == 3
+    assert load_settings({**home, "THALWEG_REPLICATION": "2"}).replication == 2
     loaded = load_settings({**home, "THALWEG_BROKER": "kafka:9"})
     assert (loaded.broker, loaded.cassandra) == ("kafka:9", "127.0.0.1:2")
     assert (loaded.broker_user, loaded.broker_password) == (None, None), "a local password goes to no other broker"
+    assert loaded.replication == 1, "the other broker may have fewer nodes"
 
 
 def test_the_file_of_the_local_services_is_named_where_it_cannot_be_read_and_is_needed(tmp_path: Path) -> None:

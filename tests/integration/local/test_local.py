@@ -31,7 +31,7 @@ from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs that ignore SIGINT
 from streams.local import local_services
 with local_services(data_dir=Path(sys.argv[1]), cassandra="cassandra" in sys.argv[2:]) as services:
-    for service in services.services.values():
+    for service in services.processes.values():
         print(service.pid, service.address, end=" ")
     print(flush=True)
     time.sleep(600)
@@ -258,7 +258,7 @@ def test_services_of_up_stay_until_down_ends_them(tmp_path: Path, options: list[
         assert load_settings(environment) == settings
     finally:
         ended = thalweg("down", "--wipe")
-    assert "ended kafka and cassandra" in ended
+    assert "ended kafka, cassandra" in ended
     assert have_ended([], [settings.broker, settings.cassandra], limit_s=0)
     assert "nothing was running" in thalweg("down")
     assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["ports.json"]

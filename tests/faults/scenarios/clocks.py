@@ -1,0 +1,24 @@
+"""Faults of the clocks of workers."""
+
+from tests.faults.registry import scenario
+from tests.faults.supervisor import Environment
+from tests.faults.trial import Trial
+
+APART_S = 300.0
+SESSION_S = 4
+
+
+@scenario(nodes=3, alone=True, small={"faults": 2}, long={"faults": 12}, session_timeout_s=SESSION_S)
+def clocks_apart(trial: Trial) -> None:
+    """The clocks of two workers are five minutes apart. Each is killed, so that users move between the clocks."""
+
+    def faults_of(life: int) -> Environment:
+        return {"FAULT_CLOCK_S": str(APART_S / 2 if life % 2 else -APART_S / 2)}
+
+    trial.supervisor.faults_of = faults_of
+    trial.under_load(workers=2)
+    for number in range(trial.size.faults):
+        trial.wait_for_next_fault()
+        with trial.fault("SIGKILL"):
+            trial.supervisor.kill(trial.supervisor.slots[number % 2])
+        trial.wait_for_recovery()

@@ -1,0 +1,159 @@
+"""Faults of the data of single nodes of a cluster: data that is lost, a disk that is full, a leader that changes."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kafka import TopicPartition
+
+from streams.broker.topics import broker_admin
+from streams.local.kafka.storage import cluster_id, format_storage
+from streams.local.nodes import Node
+from streams.local.process.service_process import ServiceProcess
+from tests.faults.registry import Skipped, scenario
+from tests.faults.scenarios.cluster import NODES
+from tests.faults.trial import Trial
+
+DATA_OF_CASSANDRA = ("data", "commitlog", "hints", "saved_caches", "cdc_raw")
+KEPT_FREE_BYTES = 256 * 1024
+DISK_BYTES = 192 * 2**20
+PREFERRED = 0  # the type of an election that makes the first replica the leader
+ENDS_WITHIN_S = 60.0
+
+
+@scenario(nodes=NODES, alone=True, small={"faults": 1}, long={"faults": 6})
+def broker_comes_back_empty(trial: Trial) -> None:
+    """A broker is killed, its log folder is deleted, and the broker starts on an empty one."""
+    trial.under_load(workers=2)
+    brokers = trial.services.nodes["kafka"]
+    for number in range(trial.size.faults):
+        trial.wait_for_next_fault()
+        broker = brokers[number % NODES]
+        with trial.fault(f"{broker.name} comes back empty"):
+            broker.kill()
+            shutil.rmtree(broker.log.parent / "log")
+            node = Node(number % NODES + 1, [])
+            format_storage(node, broker.log.parent / "log", cluster_id(trial.services.data_dir))
+            broker.start()
+        trial.wait_for_recovery()
+        trial.wait_until_whole()
+
+
+@scenario(nodes=NODES, alone=True, small={"faults": 1}, long={"faults": 3})
+def cassandra_node_replaced(trial: Trial) -> None:
+    """A node of Cassandra is killed and its data deleted. A new node takes over its address and place on the ring."""
+    trial.under_load(workers=2)
+    for node in trial.services.nodes["cassandra"][: trial.size.faults]:
+        trial.wait_for_next_fault()
+        with trial.fault(f"{node.name} is replaced"):
+            node.kill()
+            for name in DATA_OF_CASSANDRA:
+                shutil.rmtree(node.log.parent / name, ignore_errors=True)
+            with _replacing(node):
+                node.start()
+        trial.wait_for_recovery()
+        trial.wait_until_whole()
+
+
+@contextmanager
+def _replacing(node: ServiceProcess) -> Iterator[None]:
+    """Let the next start of the node take over the node's own address. A seed cannot do so, so it is none."""
+    yaml, host = node.log.parent / "cassandra.yaml", node.address.partition(":")[0]
+    before = yaml.read_text()
+    (seeds,) = (line for line in before.splitlines() if "- seeds:" in line)
+    others = [seed for seed in seeds.split('"')[1].split(",") if not seed.startswith(f"{host}:")]
+    lines = [line for line in before.splitlines() if not line.startswith("initial_token:")]
+    yaml.write_text("\n".join(lines).replace(seeds.split('"')[1], ",".join(others)) + "\n")
+    node._environment["JDK_JAVA_OPTIONS"] = f"-Dcassandra.replace_address_first_boot={host}"
+    try:
+        yield
+    finally:
+        del node._environment["JDK_JAVA_OPTIONS"]
+        yaml.write_text(before)
+
+
+@scenario(nodes=NODES, alone=True, small={"faults": 8, "gap_s": (0.2, 0.8)}, long={"faults": 60, "gap_s": (0.2, 0.8)})
+def leaders_change_in_transactions(trial: Trial) -> None:
+    """The leaders of the updates topic and of the transactions move to other brokers while transactions are open."""
+    trial.under_load(workers=2)
+    for number in range(trial.size.faults):
+        trial.wait_for_next_fault()
+        with trial.fault("all leaders move"):
+            _move_leaders(trial, number)
+    trial.wait_for_recovery()
+
+
+def _move_leaders(trial: Trial, number: int) -> None:
+    """Make another replica of each partition the preferred one, and elect it."""
+    order = [(number + place) % NODES + 1 for place in range(NODES)]
+    with broker_admin(trial.settings) as admin:
+        topics = admin.describe_topics([trial.settings.updates_topic, "__transaction_state"])
+        partitions = {topic["name"]: [part["partition_index"] for part in topic["partitions"]] for topic in topics}
+        replicas = {TopicPartition(name, part): order for name, parts in partitions.items() for part in parts}
+        refused = {tp: error for tp, error in admin.alter_partition_reassignments(replicas).items() if error}
+        if refused:
+            trial.problems.append(f"replicas were not put in another order: {refused}")
+        admin.elect_leaders(PREFERRED, partitions)
+
+
+@scenario(nodes=NODES, alone=True, small={"faults": 1, "outage_s": 13.0}, long={"faults": 4, "outage_s": 30.0})
+def disk_of_a_broker_full(trial: Trial) -> None:
+    """The disk of a broker is full, so that the broker ends. It starts again when the disk has room."""
+    _disk_full(trial, "kafka", "log")
+
+
+@scenario(nodes=NODES, alone=True, small={"faults": 1, "outage_s": 13.0}, long={"faults": 4, "outage_s": 30.0})
+def disk_of_a_cassandra_node_full(trial: Trial) -> None:
+    """The disk with the commit log of a node of Cassandra is full, so that the node ends. It starts again later."""
+    _disk_full(trial, "cassandra", "commitlog")
+
+
+def _disk_full(trial: Trial, service: str, folder: str) -> None:
+    node = trial.services.nodes[service][-1]
+    node.stop()
+    with _small_disk(node.log.parent / folder) as disk:
+        node.start()
+        trial.wait_until_whole()
+        trial.under_load(workers=2)
+        for _ in range(trial.size.faults):
+            trial.wait_for_next_fault()
+            with trial.fault(f"the disk of {node.name} is full"):
+                filler = disk / "filler"
+                with filler.open("wb") as file:
+                    file.write(bytes(max(0, shutil.disk_usage(disk).free - KEPT_FREE_BYTES)))
+                trial.wait_until(lambda: node.pid is None, ENDS_WITHIN_S, f"{node.name} ends on a full disk")
+                time.sleep(trial.size.outage_s)
+                filler.unlink()
+                node.start()
+            trial.wait_for_recovery()
+            trial.wait_until_whole()
+        trial.drain()
+        trial.stop_workers()
+        node.stop()
+    node.start()
+
+
+@contextmanager
+def _small_disk(folder: Path) -> Iterator[Path]:
+    """Put the folder on a file system of DISK_BYTES, and back into its place at the end."""
+    kept = folder.with_name(f"{folder.name}.kept")
+    folder.rename(kept)
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        folder.rmdir()
+        kept.rename(folder)
+        raise Skipped(f"a file system of a limited size cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        yield folder
+        shutil.rmtree(kept)
+        shutil.copytree(folder, kept)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+        folder.rmdir()
+        kept.rename(folder)

@@ -1,0 +1,100 @@
+"""`thalweg up --nodes 3 --secure`: everything is kept three times, and a broker and a node of Cassandra can be away."""
+
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from streams.broker.topics import broker_admin, ensure_topic
+from streams.config.loading import load_settings
+from streams.config.security import kafka_python_arguments
+from streams.config.settings import Settings, addresses
+from streams.local.process.process_ids import is_running
+from streams.local.state_file import LocalState, read_state
+from streams.store.cql_schema import create_keyspace
+from streams.store.session import connect
+
+THALWEG = [sys.executable, "-m", "streams.cli"]
+START_LIMIT_S = 180
+HOSTS = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+
+
+def thalweg(*arguments: str) -> str:
+    done = subprocess.run([*THALWEG, *arguments], capture_output=True, text=True, timeout=START_LIMIT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalState]:
+    """Three nodes of each service, with logins. They are ended and their data deleted at the end."""
+    monkeypatch.setenv("THALWEG_HOME", str(tmp_path))
+    try:
+        printed = thalweg("up", "--nodes", "3", "--secure")
+        found = read_state()
+        assert found is not None
+        assert str(found.client_settings["broker"]) in printed
+        assert str(found.client_settings["cassandra"]) in printed
+        yield found
+    finally:
+        thalweg("down", "--wipe")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["ports.json"]
+    assert not any(is_running(pid) for pid in found.pids.values())
+
+
+def test_each_service_goes_on_without_one_of_its_nodes(state: LocalState) -> None:
+    settings = load_settings()
+    assert settings.replication == 3
+    for service in ("broker", "cassandra"):
+        assert [host for host, _ in addresses(service, getattr(settings, service))] == HOSTS
+    ensure_topic(settings, "kept", partitions=3)
+    assert replicas_and_in_sync(settings, "kept") == ({3}, "2")
+    cluster, session = connect(settings)
+    try:
+        session.execute(create_keyspace("kept", settings.replication))
+        session.execute("CREATE TABLE kept.users (user_id text PRIMARY KEY, name text)")
+        for number in (1, 2, 3):  # the last round runs without a broker and a node of Cassandra
+            if number == 3:
+                os.kill(state.pids["kafka-2"], signal.SIGKILL)
+                os.kill(state.pids["cassandra-3"], signal.SIGKILL)
+            name = uuid.uuid4().hex
+            write_to_each_partition(settings, "kept", name)
+            assert names_in(settings, "kept", 3) >= {f"{name}-{partition}" for partition in range(3)}
+            session.execute("INSERT INTO kept.users (user_id, name) VALUES (%s, %s)", (str(number), name))
+            assert session.execute("SELECT name FROM kept.users WHERE user_id = %s", (str(number),)).one() == (name,)
+    finally:
+        cluster.shutdown()
+    assert set(state.pids) - set(state.running_pids()) == {"kafka-2", "cassandra-3"}
+
+
+def replicas_and_in_sync(settings: Settings, topic: str) -> tuple[set[int], str]:
+    with broker_admin(settings) as admin:
+        partitions = admin.describe_topics([topic])[0]["partitions"]
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"min.insync.replicas": None})
+        found = admin.describe_configs([resource], config_filter="all")["topic"][topic]
+    return {len(partition["replica_nodes"]) for partition in partitions}, found["min.insync.replicas"]["value"]
+
+
+def write_to_each_partition(settings: Settings, topic: str, name: str) -> None:
+    producer = KafkaProducer(acks="all", **kafka_python_arguments(settings))
+    sent = [producer.send(topic, f"{name}-{partition}".encode(), partition=partition) for partition in range(3)]
+    for future in sent:
+        future.get(timeout=30)
+    producer.close()
+
+
+def names_in(settings: Settings, topic: str, at_least: int) -> set[str]:
+    consumer = KafkaConsumer(
+        topic, auto_offset_reset="earliest", consumer_timeout_ms=3_000, **kafka_python_arguments(settings)
+    )
+    found = {record.value.decode() for record in consumer}
+    consumer.close()
+    assert len(found) >= at_least
+    return found
