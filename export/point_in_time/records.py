@@ -49,4 +49,4 @@ def user_keys(user_ids: Iterable[str]) -> NDArray[np.bytes_]:
 
 def key_bytes(user: NDArray[np.bytes_]) -> NDArray[np.uint8]:
     """(n,) USER -> (n, 16) uint8, the bytes of each hash."""
-    return np.ascontiguousarray(user).view(np.uint8).reshape(len(user), -1)
+    return np.ascontiguousarray(user).view(np.uint8).reshape(len(user), np.dtype(USER).itemsize)

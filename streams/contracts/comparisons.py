@@ -7,6 +7,8 @@ from msgspec import Meta
 
 from streams.contracts.fields import Count, TimeMs
 
+MAX_BUNDLES = 4  # that a monitor compares; so six pairs
+
 Mean = Annotated[float, Meta(ge=0, le=1, description="of the bundle's metric over these events; null without events")]
 Difference = Annotated[float, Meta(ge=-1, le=1, description="challenger_mean minus champion_mean")]
 Bound = Annotated[float, Meta(ge=-1, le=1, description="of the mean difference; holds at every look")]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from streams.monitor.scoring.bundle_scoreboards import BundleScoreboards
 from streams.monitor.topic_follower import Positions
 
-FORMAT = 4  # to be raised with a change of a class that a state holds; an older state is then not read
+FORMAT = 5  # to be raised with a change of a class that a state holds; an older state is then not read
 SAVE_EVERY_S = 30.0
 CLUSTER_DIGITS = 8
 LARGEST_SHARE = 0.02  # of the monitor's time that may be spent on saving

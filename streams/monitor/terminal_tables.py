@@ -30,22 +30,23 @@ def snapshot_tables(snapshot: Snapshot) -> RenderableType:
 
 
 def snapshot_line(snapshot: Snapshot) -> str:
-    """One line for a log, about the bundle of the latest event."""
-    latest = snapshot.latest
-    if latest is None:
+    """One line for a log: each bundle by its id, the bundle of the latest event first, and each pair of bundles."""
+    if snapshot.latest is None:
         return f"{snapshot.read:,} records read, no evaluation events yet"
-    metrics = latest.rolling.metrics
-    estimated = "" if latest.rolling.share == 1 else f" (estimates from {latest.rolling.share:.2%} of all events)"
+    parts = [_bundle_line(bundle_id, scores.rolling) for bundle_id, scores in reversed(snapshot.bundles.items())]
+    return f"{snapshot.read:,} records read, {snapshot.lag:,} left to read; " + "; ".join(
+        [*parts, *map(_difference, snapshot.comparisons)]
+    )
+
+
+def _bundle_line(bundle_id: str, rolling: Scores) -> str:
+    estimated = "" if rolling.share == 1 else f" (estimates from {rolling.share:.2%} of all events)"
     parts = [
-        f"{SCORER_LABELS[scorer]} R@20 {format_score(metrics[scorer]['recall@20'])} "
-        f"MRR@20 {format_score(metrics[scorer]['mrr@20'])}"
+        f"{SCORER_LABELS[scorer]} R@20 {format_score(rolling.metrics[scorer]['recall@20'])} "
+        f"MRR@20 {format_score(rolling.metrics[scorer]['mrr@20'])}"
         for scorer in SCORERS
     ]
-    return (
-        f"{snapshot.read:,} records read, {snapshot.lag:,} left to read; "
-        f"last {latest.rolling.events:,} events{estimated}: "
-        + "; ".join([*parts, *map(_difference, snapshot.comparisons)])
-    )
+    return f"{bundle_id}, last {rolling.events:,} events{estimated}: {', '.join(parts)}"
 
 
 def _record_counts(snapshot: Snapshot) -> Text:

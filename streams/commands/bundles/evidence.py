@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-from streams.contracts.comparisons import BundleComparison
+from streams.contracts.comparisons import MAX_BUNDLES, BundleComparison
 from streams.engine.codec import decoder_rules
 
 CAUGHT_UP_WITHIN_S = 5.0  # the time in which a group must commit everything that the topic held
 RECENT_MS = 3_600_000  # the age at which a comparison says nothing about the traffic of today
-# A monitor compares every pair, except one that was started with --compare.
+# A monitor compares every pair of up to MAX_BUNDLES bundles, except one that was started with --compare.
 _MONITOR = (
     "let one `thalweg monitor` run while the workers of both bundles run; a monitor with `--compare` compares its pair "
     "alone, and a second monitor on the same machine publishes nothing"
@@ -61,7 +61,13 @@ def lacking_comparison(found: BundleComparison | None, active: str, new: str, no
     found: the latest comparison of exactly these two bundles.
     """
     if found is None:
-        yield f"no comparison of {active} with {new} is published: {_MONITOR}"
+        yield (
+            f"no comparison of {active} with {new} is published: {_MONITOR}; a monitor compares {MAX_BUNDLES} bundles "
+            f"at most: where more have workers, `thalweg monitor --compare {active} {new}` compares these two"
+        )
+        return
+    if found.events + found.open_events == 0:
+        yield f"no event has been scored by both bundles within five minutes yet: wait for new events, and {_MONITOR}"
         return
     if found.last_scored_at_ms is None:
         yield f"the comparison does not tell when both bundles scored an event last (last_scored_at_ms): {_MONITOR}"
@@ -70,10 +76,14 @@ def lacking_comparison(found: BundleComparison | None, active: str, new: str, no
             f"both bundles scored the last event of the comparison {age_ms / 60_000:,.0f} minutes ago "
             f"(last_scored_at_ms): {_MONITOR}"
         )
-    if found.low <= 0:
-        mean = "unknown" if found.mean_difference is None else f"{found.mean_difference:+.4f}"
+    if found.mean_difference is None:
         yield (
-            f"{new} is not shown to be better than {active}: the {found.metric} differs by {mean}, and the interval "
-            f"from {found.low:+.4f} to {found.high:+.4f} is not above 0, after {found.events:,} events of "
+            f"no event counts yet: the {found.open_events:,} events that both bundles have scored are in blocks of "
+            "users that are not over, so wait for new events"
+        )
+    elif found.low <= 0:
+        yield (
+            f"{new} is not shown to be better than {active}: the {found.metric} differs by "
+            f"{found.mean_difference:+.4f}, and the interval from {found.low:+.4f} to {found.high:+.4f} is not above 0, after {found.events:,} events of "
             f"{found.users:,} users"
         )

@@ -2,12 +2,13 @@
 
 from itertools import combinations
 
-from streams.contracts.comparisons import BundleComparison
+from streams.contracts.comparisons import MAX_BUNDLES, BundleComparison
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.monitor.pairs.matching import Scored, Slices, WaitingEvents, are_together
 from streams.monitor.pairs.pair import Pair
 
-MAX_BUNDLES = 4  # so six pairs; a further bundle is compared when one of these is gone
+# A bundle without a record for so long gives its place to a further bundle. A restart of workers takes less.
+SILENT_MS = 600_000
 
 
 class AllPairs:
@@ -18,7 +19,7 @@ class AllPairs:
 
     def __init__(self) -> None:
         self._chosen: tuple[str, str] | None = None
-        self._bundles: list[str] = []  # in the order in which they were seen
+        self._bundles: dict[str, int] = {}  # id -> timestamp of the last record, in the order of the first records
         self._pairs: list[Pair] = []
         self._waiting = WaitingEvents()
 
@@ -36,8 +37,9 @@ class AllPairs:
 
         record_ms: timestamp of the evaluation record.
         """
-        if event.bundle_id not in self._bundles and not self._admit(event.bundle_id):
+        if event.bundle_id not in self._bundles and not self._admit(event.bundle_id, record_ms):
             return
+        self._bundles[event.bundle_id] = max(record_ms, self._bundles[event.bundle_id])
         if len(self._bundles) < 2:
             return
         scored = Scored(event.bundle_id, event.rank, record_ms, slices)
@@ -62,7 +64,7 @@ class AllPairs:
     def drop(self, bundle_id: str) -> None:
         """Compare a bundle no longer."""
         if bundle_id in self._bundles:
-            self._bundles.remove(bundle_id)
+            del self._bundles[bundle_id]
             self._waiting.drop(bundle_id)
             if len(self._bundles) < 2:
                 self._waiting = WaitingEvents()
@@ -72,11 +74,19 @@ class AllPairs:
         """The comparison of each pair as of now."""
         return tuple(pair.report(published_at_ms) for pair in self._pairs)
 
-    def _admit(self, bundle_id: str) -> bool:
-        """Begin to compare a bundle. Returns False for a bundle that was not chosen, or when there are too many."""
-        if len(self._bundles) >= MAX_BUNDLES or (self._chosen is not None and bundle_id not in self._chosen):
+    def _admit(self, bundle_id: str, record_ms: int) -> bool:
+        """Begin to compare a bundle, in the place of the longest silent one where there are too many.
+
+        Returns False for a bundle that was not chosen, and where no bundle is silent, such as a retired one.
+        """
+        if self._chosen is not None and bundle_id not in self._chosen:
             return False
-        self._bundles.append(bundle_id)
+        if len(self._bundles) >= MAX_BUNDLES:
+            silent = min(self._bundles, key=self._bundles.__getitem__)
+            if record_ms - self._bundles[silent] < SILENT_MS:
+                return False
+            self.drop(silent)
+        self._bundles[bundle_id] = record_ms
         self._complete()
         return True
 

@@ -63,8 +63,15 @@ def test_each_lack_of_evidence_is_one_sentence() -> None:
     assert absent.startswith(f"no comparison of {OLD} with {NEW} is published")
     (equal,) = lacking_comparison(comparison(low=0.0), OLD, NEW, NOW_MS)
     assert "the mrr@20 differs by +0.0120, and the interval from +0.0000 to +0.0220 is not above 0" in equal
-    (unknown,) = lacking_comparison(comparison(low=-1.0, mean_difference=None), OLD, NEW, NOW_MS)
-    assert "differs by unknown" in unknown
+    assert "compares 4 bundles at most" in absent
+    assert f"`thalweg monitor --compare {OLD} {NEW}`" in absent
+    nothing = comparison(low=-1.0, mean_difference=None, events=0, last_scored_at_ms=None)
+    (none,) = lacking_comparison(nothing, OLD, NEW, NOW_MS)
+    assert none.startswith("no event has been scored by both bundles within five minutes yet: wait for new events")
+    (uncounted,) = lacking_comparison(
+        comparison(low=-1.0, mean_difference=None, events=0, open_events=3), OLD, NEW, NOW_MS
+    )
+    assert uncounted.startswith("no event counts yet: the 3 events")
     assert len(list(lacking_comparison(comparison(low=-0.1), OLD, NEW, NOW_MS + 2 * RECENT_MS))) == 2
 
 

@@ -150,6 +150,25 @@ def test_the_events_of_one_line_are_one_record(
     assert [one.steps for one in read_features(tmp_path / "out.parquet")] == [20, 0]
 
 
+@pytest.mark.parametrize("users", [["u1"], ["nobody"], []])
+def test_a_log_may_hold_no_user_with_a_label(
+    users: list[str], events: list[BehaviorEvent], bundle: Bundle, tmp_path: Path
+) -> None:
+    log, out = write_jsonl(events, tmp_path / "log.jsonl"), tmp_path / "out.parquet"
+    labels = pyarrow.table(
+        {
+            "user_id": pyarrow.array(users, pyarrow.string()),
+            "time_ms": pyarrow.array([9 * 10**14] * len(users), pyarrow.int64()),
+        }
+    )
+    pyarrow.parquet.write_table(labels, tmp_path / "labels.parquet")
+    of = ["--bundle", str(bundle.path), "--events", str(log), "--at", str(tmp_path / "labels.parquet")]
+    assert main(["represent", *of, "--out", str(out)]) == 0
+    table = pyarrow.parquet.read_table(out)
+    assert table["user_id"].to_pylist() == users
+    assert [steps > 0 for steps in table["steps"].to_pylist()] == [user == "u1" for user in users]
+
+
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     assert main(["represent", *arguments]) == 1
     return capsys.readouterr().err

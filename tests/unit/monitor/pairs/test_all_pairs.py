@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from streams.contracts.comparisons import BundleComparison
+from streams.contracts.comparisons import MAX_BUNDLES, BundleComparison
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.monitor.pairs import matching, user_blocks
-from streams.monitor.pairs.all_pairs import MAX_BUNDLES, AllPairs
+from streams.monitor.pairs.all_pairs import SILENT_MS, AllPairs
 from streams.monitor.pairs.distinct_users import DistinctUsers
 from streams.monitor.pairs.matching import WaitingEvents
 from streams.monitor.pairs.user_blocks import BLOCK_EVENTS, BLOCK_MS
@@ -194,6 +194,22 @@ def test_every_pair_is_compared_with_the_first_seen_as_champion_up_to_a_number_o
     observed(evaluation(99, bundle_id="b4"), pairs=pairs)
     left = {(one.champion, one.challenger) for one in pairs.reports(0)}
     assert left == {("b0", "b2"), ("b0", "b3"), ("b2", "b3"), ("b0", "b4"), ("b2", "b4"), ("b3", "b4")}
+
+
+def test_a_bundle_that_is_silent_for_long_such_as_a_retired_one_gives_its_place_to_a_further_bundle() -> None:
+    names = [f"b{number}" for number in range(MAX_BUNDLES)]
+    pairs = known(*names)
+    others = [evaluation(1, bundle_id=name, event_time_ms=SILENT_MS - 1) for name in names if name != "b1"]
+    observed(*others, evaluation(1, bundle_id="new", event_time_ms=SILENT_MS - 1), pairs=pairs)
+    assert "new" not in {one.challenger for one in pairs.reports(0)}, "b1 may be in a restart"
+    for offset in range(2, 12):
+        events = (evaluation(offset, bundle_id=b, event_time_ms=SILENT_MS) for b in ("b0", "b2", "b3", "new"))
+        observed(*events, pairs=pairs)
+    found = {(one.champion, one.challenger): one.events + one.open_events for one in pairs.reports(0)}
+    assert set(found) == {("b0", "b2"), ("b0", "b3"), ("b2", "b3"), ("b0", "new"), ("b2", "new"), ("b3", "new")}
+    assert found["b2", "new"] >= 9
+    observed(evaluation(12, bundle_id="b1", event_time_ms=SILENT_MS), pairs=pairs)
+    assert not any("b1" in (one.champion, one.challenger) for one in pairs.reports(0)), "nobody else is silent"
 
 
 def test_a_chosen_pair_is_compared_alone_in_its_order_and_keeps_what_is_known() -> None:

@@ -128,7 +128,11 @@ def test_tables_line_and_prometheus_show_a_pair() -> None:
     assert f"{shown}, at every look with 95%" in text
     assert f"{pair.events:,} events of about {pair.users} users" in text
     assert "  action=view: +" in text, "a slice whose interval lies on one side of 0"
-    assert snapshot_line(snapshot).endswith(shown)
+    line = snapshot_line(snapshot)
+    assert line.endswith(shown)
+    for name, scores in snapshot.bundles.items():
+        recall = scores.rolling.metrics["model"]["recall@20"]
+        assert f"; {name}, last {scores.rolling.events:,} events: model R@20 {recall:.4f}" in line
     registry = monitor_registry(lambda: snapshot)
     names = {"champion": "gru-1", "challenger": "gru-2"}
     for name, value in (
