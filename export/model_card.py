@@ -114,7 +114,9 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
             ("training events", f"{data['events']:,}"),
             ("first and last event", f"{_date(data['first_ms'])} and {_date(data['last_ms'])}"),
         ]
-    more = {"users": data.get("users"), "SHA-256 of the training log": data.get("sha256"), "seed": settings.get("seed")}
+    if (users := data.get("users")) is not None:
+        facts.append(("users", f"{users:,}"))
+    more = {"SHA-256 of the training log": data.get("sha256"), "seed": settings.get("seed")}
     facts += [(name, str(value)) for name, value in more.items() if value is not None]
     if manifest.features:
         facts.append(("inputs beside item, action and gap", ", ".join(manifest.features)))
@@ -170,7 +172,7 @@ def _dataset(manifest: Manifest) -> str:
     data = manifest.training.get("data", {})
     if not data.keys() >= _SPAN:
         return "a log of events"
-    return f"a log of {data['events']} events from {_date(data['first_ms'])} to {_date(data['last_ms'])}"
+    return f"a log of {data['events']:,} events from {_date(data['first_ms'])} to {_date(data['last_ms'])}"
 
 
 def _table(facts: Sequence[tuple[str, str]]) -> Iterator[str]:

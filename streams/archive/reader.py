@@ -27,6 +27,7 @@ from streams.archive.layout import (
 from streams.archive.schema import SCHEMA
 from streams.config.errors import ArchiveError, InputError
 from streams.engine.codec import is_same_decoder
+from streams.engine.payload.pseudonym_decoder import WITH_PSEUDONYMS
 
 READ_ROWS = 10_000
 _ATTEMPTS = 5  # to read a segment whose files a removal replaces meanwhile
@@ -231,10 +232,19 @@ def check_description(address: str, found: Description, topic: str, topic_id: ob
             "the topic was deleted and made again, so name another archive"
         )
     if not is_same_decoder(found.decoder, decoder):
+        setting = _differing_setting(found.decoder, decoder)
         raise InputError(
             f"archive {address} holds records as {found.decoder} reads them, and the settings name {decoder}: name "
-            "another archive, or give this command the setting mapping (THALWEG_MAPPING) of the archive"
+            f"another archive, or give this command the setting {setting} of the archive"
         )
+
+
+def _differing_setting(one: str, other: str) -> str:
+    """The setting by which two decoders differ: the mapping, or the key of pseudonyms where the rest is the same."""
+    rules, others = (name.partition(WITH_PSEUDONYMS)[0] for name in (one, other))
+    if is_same_decoder(rules, others):
+        return "pseudonym_key (THALWEG_PSEUDONYM_KEY)"
+    return "mapping (THALWEG_MAPPING)"
 
 
 def _spans(files: ArchiveFiles, folder: str) -> dict[int, list[Span]]:

@@ -15,12 +15,12 @@ from streams.broker.topics import describe_topic
 from streams.config.errors import BrokerError
 from streams.local import LocalServices
 from tests.faults.checks import check
-from tests.faults.commits import Commits
-from tests.faults.health import wait_until_whole
 from tests.faults.load import Load, Sender
 from tests.faults.registry import Scenario, Skipped
 from tests.faults.supervisor import Supervisor
 from tests.faults.truth import Truth
+from tests.faults.watch.commits import Commits
+from tests.faults.watch.health import wait_until_whole
 from tests.support.deployment import Deployment
 
 POLL_S = 0.2

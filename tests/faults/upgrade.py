@@ -25,9 +25,9 @@ from streams.broker.topics import describe_topic
 from streams.demo.worker_process import WorkerProcess
 from streams.local import local_services
 from tests.faults.checks import check
-from tests.faults.commits import Commits
 from tests.faults.load import Load, Sender
 from tests.faults.truth import Truth
+from tests.faults.watch.commits import Commits
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment
 

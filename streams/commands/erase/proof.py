@@ -121,4 +121,6 @@ def _line(one: Bundle) -> str:
             f"{one.bundle_id}: {row}, and group {one.group_id} has no worker; start `thalweg worker` with this bundle "
             "until it has read up to the erasure"
         )
+    if one.is_retired:
+        return f"{one.bundle_id}: {row}, and the bundle was retired"
     return f"{one.bundle_id}: {row}, and group {one.group_id} has no worker"

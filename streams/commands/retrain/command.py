@@ -8,6 +8,7 @@ from pathlib import Path
 from encoder.commands.number_arguments import whole_number
 from encoder.commands.preconditions import check_torch
 from encoder.console import open_console
+from export.runtime.bundle import Bundle
 from streams.archive.files import S3
 from streams.commands.retrain.retraining import FINISHED, LINK, NOTHING_NEW, Retraining
 from streams.commands.retrain.stages import Request
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the stages. Returns 0 with a new bundle, 3 without new records, 75 where a retry may help, otherwise 1.
 
-    Raises InputError, ArchiveError, SettingsError.
+    Raises InputError, ArchiveError, SettingsError, and BundleError for a champion that is no bundle.
     """
     check_torch("retraining")
     if args.archive.startswith(S3):
@@ -63,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     champion = args.champion or settings.bundle
     if args.learn_on and champion is None:
         raise InputError("--learn-on continues the training of a bundle: name the bundle with --champion")
+    if champion is not None:
+        Bundle.load(champion)  # a training takes hours, and its result is aligned with the champion at the end
     request = Request(
         archive=args.archive,
         champion=champion,

@@ -223,7 +223,10 @@ class ActiveModel:
         if not is_made and self._active_id in self._given:
             return
         if active_id != self._active_id:
-            logger.info("the active bundle is %s", active_id)
+            if active_id is None or given is not None:
+                logger.info("the active bundle is %s", active_id)
+            else:
+                logger.warning("the active bundle is %s, and this server was not given its folder", active_id)
         self._active_id = active_id
 
     async def follow(self) -> None:

@@ -3,10 +3,10 @@
 import msgspec
 
 from export.runtime.bundle import Bundle
-from tests.faults.commits import Commits
 from tests.faults.registry import scenario
 from tests.faults.supervisor import Supervisor
 from tests.faults.trial import Trial
+from tests.faults.watch.commits import Commits
 from tests.support.bundles import tiny_bundle
 
 SESSION_S = 4

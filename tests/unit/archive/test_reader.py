@@ -1,7 +1,9 @@
 """Reading an archive: order, bounds, gaps, and what is no archive."""
 
+import re
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from streams.archive import writer
 from streams.archive.columns import ArchivedRecord, to_outcomes
 from streams.archive.files import open_files
 from streams.archive.layout import DAY_MS, Description, Span, segment_path
-from streams.archive.reader import ArchiveReader
+from streams.archive.reader import ArchiveReader, check_description
 from streams.archive.writer import SegmentWriter, first_claims, open_archive
 from streams.config.errors import ArchiveError, InputError
 from streams.engine.codec import Erasure, Outcome, Several
@@ -154,3 +156,17 @@ def test_a_time_far_ahead_has_a_day(tmp_path: Path) -> None:
     days = sorted(path.name for path in (tmp_path / "events").iterdir())
     assert days == ["day=1969-12-31", "day=20000-03-01"]
     assert offsets_of(ArchiveReader.open(str(tmp_path))) == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("decoder", "setting"),
+    [
+        ("the event contract", "pseudonym_key (THALWEG_PSEUDONYM_KEY)"),
+        ("the event contract with pseudonyms bbbb", "pseudonym_key (THALWEG_PSEUDONYM_KEY)"),
+        ("mapping shop-0123 with pseudonyms aaaa", "mapping (THALWEG_MAPPING)"),
+    ],
+)
+def test_an_archive_of_another_decoder_is_refused_with_the_setting_that_differs(decoder: str, setting: str) -> None:
+    found = msgspec.structs.replace(DESCRIPTION, decoder="the event contract with pseudonyms aaaa")
+    with pytest.raises(InputError, match=re.escape(f"give this command the setting {setting} of the archive")):
+        check_description("a", found, found.topic, found.topic_id, decoder)

@@ -67,6 +67,7 @@ def test_a_bundle_that_may_store_the_user_later_is_named() -> None:
     others = [bundle("gru-new", workers=0, has_passed=False), bundle("gru-old", 0, has_passed=False)]
     found = judge([bundle(), others[0], others[1]._replace(is_retired=True)], "shop")
     assert (found.is_proven, found.unread) == (True, ("gru-new",))
+    assert found.lines[2] == "gru-old: no row is stored, and the bundle was retired"
 
 
 def test_a_row_of_a_bundle_without_workers_is_named_with_its_remedy() -> None:

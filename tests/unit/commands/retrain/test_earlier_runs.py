@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from export.runtime.bundle import Bundle
+from streams.cli import main
 from streams.commands.retrain.report import Report, read_reports, write_report
 from streams.commands.retrain.retraining import FAILED, FAILED_FOR_NOW, FINISHED, NOTHING_NEW, Retraining
 from streams.commands.retrain.stages import Request, Stage
@@ -125,3 +126,12 @@ def test_a_report_that_was_cut_off_is_no_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("exit_code", "code"), [(75, FAILED_FOR_NOW), (-9, FAILED_FOR_NOW), (1, FAILED), (2, FAILED)])
 def test_a_scheduler_learns_whether_a_retry_may_help(exit_code: int, code: int) -> None:
     assert Retraining._failed(Stage(name="train", command=[], exit_code=exit_code)) == code
+
+
+def test_a_champion_that_is_no_bundle_is_refused_before_the_archive_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive, runs = str(tmp_path / "archive"), str(tmp_path / "runs")
+    assert main(["retrain", "--archive", archive, "--runs", runs, "--champion", str(tmp_path / "nope")]) == 1
+    assert "no bundle at" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
