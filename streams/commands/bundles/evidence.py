@@ -84,6 +84,6 @@ def lacking_comparison(found: BundleComparison | None, active: str, new: str, no
     elif found.low <= 0:
         yield (
             f"{new} is not shown to be better than {active}: the {found.metric} differs by "
-            f"{found.mean_difference:+.4f}, and the interval from {found.low:+.4f} to {found.high:+.4f} is not above 0, "
-            f"after {found.events:,} events of {found.users:,} users"
+            f"{found.mean_difference:+.4f}, and the interval from {found.low:+.4f} to {found.high:+.4f} is not "
+            f"above 0, after {found.events:,} events of {found.users:,} users"
         )
