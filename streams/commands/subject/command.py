@@ -29,11 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--archive", metavar="ADDRESS", help="search this archive too")
     parser.add_argument("--out", metavar="FILE", help="write the JSON document into this file")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file of --out")
     parser.add_argument("--json", action="store_true", help="print the JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Gather and write what is held of the user. Returns 1 where a place could not be read."""
+    """Gather and write what is held of the user. Returns 1 where a place could not be read. Raises InputError."""
+    if args.out and Path(args.out).exists() and not args.overwrite:
+        raise InputError(f"--out {args.out} exists: name another file, or replace the file with --overwrite")
     settings = load_settings()
     folders = args.bundle or ([settings.bundle] if settings.bundle else [])
     bundles = [Bundle.load(folder) for folder in folders]
@@ -59,7 +62,7 @@ def _print(report: SubjectReport, out: str | None) -> None:
     for missed in report.not_looked_at:
         print(f"  NOT READ: {missed.place}: {missed.reason}")
     found = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.counts().items())
-    verdict = "everything that can be read was read" if report.is_complete else "NOT COMPLETE, see the lines above"
+    verdict = "every place that may hold more was read" if report.is_complete else "NOT COMPLETE, see the lines above"
     print(f"subject: user {report.user_id!r}: {found}; {verdict}")
     if out:
         print(f"subject: the document stands in {out}")

@@ -1,12 +1,13 @@
 """What `thalweg subject` and a removal from an archive refuse, because their answer would be wrong."""
 
+import argparse
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from streams.commands.subject import archived, subject
+from streams.commands.subject import archived, command, subject
 from streams.config.errors import InputError, SettingsError
 from streams.config.settings import Settings
 from streams.contracts.privacy.pseudonyms import Pseudonyms
@@ -69,3 +70,13 @@ def test_nothing_is_removed_where_the_erasure_was_not_found_in_the_topic(tmp_pat
     write_segment(tmp_path, 0, 0, [0], [view("ann", 1)])
     with pytest.raises(InputError, match="erasure at partition 0 offset 7 was not read from topic"):
         archived.remove_from_archive(Settings(), str(tmp_path), "ann", {0: 7}, [])
+
+
+def test_a_file_that_exists_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    out = tmp_path / "subject.json"
+    out.write_text("an earlier document")
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    with pytest.raises(InputError, match=r"subject\.json exists: .* --overwrite"):
+        command.run(parser.parse_args(["u-42", "--out", str(out)]))
+    assert out.read_text() == "an earlier document"
