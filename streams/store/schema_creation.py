@@ -24,6 +24,8 @@ from streams.store.session import Session
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.2  # between looks at a migration that another program applies
+# `system_schema` names a table that another program creates before Cassandra answers questions about the table.
+SERVED_WITHIN_S = 10.0
 ABANDONED_AFTER = timedelta(seconds=60)  # A migration takes a few seconds, unless its program was killed.
 
 _KEYSPACE_QUERY = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
@@ -108,7 +110,7 @@ def _apply(session: Session, settings: Settings, migration: Migration) -> None:
     take_over = f"UPDATE {table} SET began_at = %s {key} IF began_at = %s AND applied_at = NULL"
     row = ["keyspace", migration.number, migration.what, migration.works_with, datetime.now(UTC)]
     while not was_applied(_execute(session, doing, claim, row)):
-        found = session.execute(doing, f"SELECT began_at, applied_at FROM {table} {key}").one()
+        found = _execute(session, doing, f"SELECT began_at, applied_at FROM {table} {key}").one()
         if found is not None:  # Otherwise the other program has failed.
             began_at, applied_at = found
             if applied_at is not None:
@@ -148,9 +150,13 @@ def _create(session: Session, statement: str) -> None:
 
 def _execute(session: Session, doing: str, statement: str, values: Sequence[Any] | None = None) -> Any:
     """Raises StoreError, and RightsError where the user lacks a right."""
-    try:
-        return session.execute(doing, statement, values)
-    except StoreError as error:
-        if grant_text(str(error)):
-            raise RightsError(f"{error}; or run `thalweg setup` with an administrator's login") from error
-        raise
+    deadline_s = time.monotonic() + SERVED_WITHIN_S
+    while True:
+        try:
+            return session.execute(doing, statement, values)
+        except StoreError as error:
+            if grant_text(str(error)):
+                raise RightsError(f"{error}; or run `thalweg setup` with an administrator's login") from error
+            if "does not exist" not in str(error) or time.monotonic() > deadline_s:
+                raise
+        time.sleep(POLL_S)
