@@ -228,9 +228,11 @@ class BatchConsumer(AiokafkaConsumer):
         self.held = {tp for tp in batch_tps if tp.partition in opened.held}
         self._counted = {tp for tp in batch_tps if tp.partition in opened.committed}
         self._thread.topic_id = opened.topic_id
-        if back := {tp: opened.set_back[tp.partition] for tp in batch_tps if tp.partition in opened.set_back}:
-            # Faust then begins at these commits. Where the group rebalances meanwhile, the next assignment looks again.
-            await self._thread.commit(back)
+        back = {tp: opened.set_back[tp.partition] for tp in batch_tps if tp.partition in opened.set_back}
+        # Faust then begins at these commits. Where the group rebalances meanwhile, nothing is read of these partitions,
+        # and the next assignment looks again.
+        if back and not await self._thread.commit(back):
+            self.held |= set(back)
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:

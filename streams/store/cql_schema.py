@@ -180,4 +180,4 @@ def repair_timestamps(
     last = first + (1 << GENERATION_BITS) - 1
     is_here = (written_us >= first) & (written_us <= last)
     timestamp = np.maximum(first + HIGHEST_GENERATION + 1, np.where(is_here, written_us + 1, 0))
-    return timestamp, timestamp <= last
+    return timestamp, (timestamp <= last) & (timestamp > written_us)

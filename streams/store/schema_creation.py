@@ -108,7 +108,8 @@ def _apply(session: Session, settings: Settings, migration: Migration) -> None:
     key = f"WHERE name = 'keyspace' AND number = {migration.number}"
     claim = f"INSERT INTO {table} (name, number, what, works_with, began_at) VALUES (%s, %s, %s, %s, %s) IF NOT EXISTS"
     take_over = f"UPDATE {table} SET began_at = %s {key} IF began_at = %s AND applied_at = NULL"
-    row = ["keyspace", migration.number, migration.what, migration.works_with, datetime.now(UTC)]
+    mine = datetime.now(UTC)  # the time of this program's claim
+    row = ["keyspace", migration.number, migration.what, migration.works_with, mine]
     while not was_applied(_execute(session, doing, claim, row)):
         found = _execute(session, doing, f"SELECT began_at, applied_at FROM {table} {key}").one()
         if found is not None:  # Otherwise the other program has failed.
@@ -116,16 +117,19 @@ def _apply(session: Session, settings: Settings, migration: Migration) -> None:
             if applied_at is not None:
                 return
             # A repeated statement changes nothing.
-            if datetime.now(UTC) - began_at.replace(tzinfo=UTC) > ABANDONED_AFTER and was_applied(
-                session.execute(doing, take_over, [datetime.now(UTC), began_at])
+            now = datetime.now(UTC)
+            if now - began_at.replace(tzinfo=UTC) > ABANDONED_AFTER and was_applied(
+                session.execute(doing, take_over, [now, began_at])
             ):
+                mine = now
                 break
         time.sleep(POLL_S)
     try:
         for statement in migration.statements(settings.keyspace):
             _create(session, statement)
     except (StoreError, RightsError):
-        session.execute(doing, f"DELETE FROM {table} {key} IF EXISTS")  # Somebody with more rights need not wait.
+        # Somebody with more rights need not wait. Another program may have taken the claim over, and keeps it.
+        session.execute(doing, f"DELETE FROM {table} {key} IF began_at = %s AND applied_at = NULL", [mine])
         raise
     # As conditional as the claim: Cassandra orders conditional writes of a row among themselves alone.
     session.execute(doing, f"UPDATE {table} SET applied_at = %s {key} IF EXISTS", [datetime.now(UTC)])

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -88,19 +87,20 @@ class Session:
     def execute(self, doing: str, query: Any, parameters: Sequence[Any] | None = None) -> Any:
         """Execute and return the rows. Blocks. Raises StoreError, whose message says that Cassandra failed `doing`.
 
-        A read that has no answer after READ_AGAIN_S is sent again, until REQUEST_TIMEOUT_S have passed.
+        A read that has no answer after READ_AGAIN_S is sent again once. A read that Cassandra answers slowly then has
+        REQUEST_TIMEOUT_S.
         """
-        give_up_at = time.monotonic() + REQUEST_TIMEOUT_S
         text = query.query_string if isinstance(query, PreparedStatement) else query
         is_read = isinstance(text, str) and text.startswith("SELECT")
+        if isinstance(query, PreparedStatement):
+            # The driver would take the late answer of a second copy for the next page of the result.
+            query, parameters = query.bind(parameters or ()), None
+            query.is_idempotent = False
         try:
-            while True:
-                try:
-                    limit_s = min(READ_AGAIN_S, give_up_at - time.monotonic()) if is_read else REQUEST_TIMEOUT_S
-                    return self._session.execute(query, parameters, timeout=max(0.1, limit_s))
-                except OperationTimedOut:
-                    if not is_read or time.monotonic() > give_up_at:
-                        raise
+            if is_read:
+                with contextlib.suppress(OperationTimedOut):
+                    return self._session.execute(query, parameters, timeout=READ_AGAIN_S)
+            return self._session.execute(query, parameters, timeout=REQUEST_TIMEOUT_S)
         except (DriverException, NoHostAvailable) as error:
             raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
 

@@ -24,7 +24,7 @@ from streams.commands.verify.growing_arena import GrowingArena
 from streams.commands.verify.history import History, open_history
 from streams.commands.verify.recompute import Recompute, Users
 from streams.commands.verify.result import Verification
-from streams.config.errors import SettingsError
+from streams.config.errors import InputError, SettingsError
 from streams.config.settings import Settings
 from streams.contracts.dead_letters import (
     BUNDLE_HEADER,
@@ -77,6 +77,7 @@ def verify(
         found, recompute, starts = _verify(settings, bundle, topic, store, decoder, archive)
         resurrected = recompute.resurrected()
         if repair and (recompute.wrong or resurrected):
+            _check_repairable(store, topic)
             repaired = asyncio.run(_repair(store, recompute))
             found, _, starts = _verify(settings, bundle, topic, store, decoder, archive)
             found.repaired, found.deleted = repaired, len(resurrected)
@@ -86,6 +87,20 @@ def verify(
         return found
     finally:
         store.close()
+
+
+def _check_repairable(store: Store, topic: Topic) -> None:
+    """Raises InputError where partitions were added to the topic.
+
+    A repaired row would count as one of the last epoch, so that the user's events in another partition became strays.
+    """
+    epochs = [one for one in store.registry.epochs(topic.name) if one.topic_id == topic.topic_id]
+    if len(epochs) > 1:
+        raise InputError(
+            f"partitions were added to topic {topic.name}, and a repair cannot tell which epoch each row belongs to: "
+            "nothing was written. Step the whole history into another keyspace (the setting keyspace) with `thalweg "
+            "backfill`, and point workers and readers there"
+        )
 
 
 async def _repair(store: Store, recompute: Recompute) -> int:

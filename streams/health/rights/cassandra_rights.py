@@ -79,7 +79,7 @@ def cassandra_rights(keyspace: str, role: Role, width: int) -> list[CassandraRig
             *select("sources", "behavior_topic", uses=(ERASURES,)),
         ]
     if role == "verify":
-        return select(rows, "mappings", "sources", "behavior_topic", MIGRATIONS_TABLE)
+        return select(rows, "mappings", *of_history, MIGRATIONS_TABLE)
     if role == "erase":
         return [*select(rows, *of_history), *select(PENDING_ERASURES_TABLE, uses=(RECEIPT,))]
     if role == "subject":

@@ -36,12 +36,12 @@ class Positions(NamedTuple):
     known: list[Position]
 
     def last(self) -> int:
-        """The offset that was written last."""
-        return max(self.known, key=_written_at).offset
+        """The largest offset. Rows never go back, and the clocks of the workers that write may differ."""
+        return max(self.known, key=_offset_of).offset
 
     def before_snapshot(self) -> int:
         """The largest offset that rows of the same snapshot hold also where they are older by SNAPSHOT_S."""
-        last_s = max(map(_written_at, self.known))
+        last_s = max(self.known, key=_offset_of).stored_at_s
         older = (one for one in self.known if one.slot == BEGINNING or one.stored_at_s <= last_s - SNAPSHOT_S)
         return max((one.offset for one in older), default=0)
 
@@ -106,5 +106,5 @@ class StoredPositions:
         await asyncio.gather(*(self._session.request(self._insert, row) for row in rows))
 
 
-def _written_at(position: Position) -> float:
-    return position.stored_at_s
+def _offset_of(position: Position) -> int:
+    return position.offset
