@@ -14,6 +14,7 @@ import asyncio
 import json
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -35,7 +36,7 @@ from tests.benchmarks.bench import load
 from tests.benchmarks.bench.contenders import worker
 from tests.benchmarks.bench.watch import calm, cpu_s, sessions
 from tests.benchmarks.scale.history import write_history
-from tests.support.deployment import run_thalweg
+from tests.support.deployment import environment_of, run_thalweg
 
 EVENTS_A_USER = 50
 POLL_S = 0.1
@@ -135,7 +136,8 @@ def prepare(settings: Settings, bundle: Bundle) -> None:
 
 def run_backfill(settings: Settings, archive: Path, events: int) -> dict[str, float]:
     """Step an archive of so many events."""
-    ended = run_thalweg(settings, "backfill", "--from", str(archive), "--json")
+    command = [sys.executable, "-m", "streams.cli", "backfill", "--from", str(archive), "--json"]
+    ended = subprocess.run(command, env=environment_of(settings), capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     counts = json.loads(ended.stdout.splitlines()[-1])
     assert counts["events"] == events, counts
