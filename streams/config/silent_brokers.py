@@ -17,13 +17,14 @@ what they change.
 """
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Sequence
 from time import monotonic
 from typing import Any
 
 import aiokafka.conn
 from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import AIOKafkaProtocol
+from aiokafka.conn import AIOKafkaProtocol, CloseReason
 from aiokafka.errors import KafkaError
 
 from streams.config.logins.aiokafka_sessions import SessionConnection
@@ -32,9 +33,15 @@ SILENCE_S = 2.0
 ANSWER_S = 2.5
 AGAIN_S = 1.0
 AVOIDED_S = AGAIN_S + ANSWER_S + 2.0  # the mark of a silent broker outlives the time between two looks
+LOOK_FOR_S = 600.0  # A broker may have gone for good. A later request marks the broker again.
+PAUSE_S = 0.05  # aiokafka asks for another connection at once
+UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH)  # as silent as a broker without an answer
+
+Place = tuple[asyncio.AbstractEventLoop, str, int]  # the address of a broker, in the loop of the connection
 
 _avoided: dict[tuple[str, int], float] = {}  # address of a broker -> by time.monotonic(), until when it is not asked
-_looking: set[asyncio.Future[None]] = set()  # the loop alone would forget a running task
+_probes: dict[Place, asyncio.Future[bool]] = {}
+_looking: dict[Place, asyncio.Future[None]] = {}
 
 
 class HeardProtocol(AIOKafkaProtocol):  # type: ignore[misc]  # the package has no types
@@ -69,6 +76,7 @@ class WatchedConnection(SessionConnection):
         await super()._do_version_lookup()
         self._request_timeout = self._answer_limit_s
         self._has_spoken = True
+        _avoided.pop((self._host, self._port), None)
 
     def send(self, request: Any, expect_response: bool = True) -> Awaitable[Any]:
         answer: Awaitable[Any] = super().send(request, expect_response)
@@ -83,6 +91,7 @@ class WatchedConnection(SessionConnection):
                 if silent_s < SILENCE_S:
                     await asyncio.wait({task}, timeout=SILENCE_S - silent_s)
                 elif not await self._speaks() and not task.done():
+                    self.close(reason=CloseReason.CONNECTION_TIMEOUT)
                     raise TimeoutError(f"broker {self._host}:{self._port} is silent")
                 else:
                     asked_s = monotonic()
@@ -95,12 +104,21 @@ class WatchedConnection(SessionConnection):
         """Ask the broker for its versions, which needs no login."""
         if is_avoided(self._host, self._port):
             return False
-        if await self._answers_a_probe():
+        if await asyncio.shield(self._probe()):
             return True
         self._avoid()
         return False
 
+    def _probe(self) -> "asyncio.Future[bool]":
+        """Whether the broker speaks. All connections of the loop to the broker share a look."""
+        place = asyncio.get_running_loop(), self._host, self._port
+        if place not in _probes:
+            _probes[place] = asyncio.ensure_future(self._answers_a_probe())
+            _probes[place].add_done_callback(lambda _: _probes.pop(place, None))
+        return _probes[place]
+
     async def _answers_a_probe(self) -> bool:
+        """False for silence alone. An error of the name service, of TLS or of a limit of connections is no silence."""
         probe = WatchedConnection(
             self._host,
             self._port,
@@ -110,24 +128,27 @@ class WatchedConnection(SessionConnection):
         )
         probe._is_probe = True
         try:
-            await probe.connect()
-        except (OSError, KafkaError):  # a TimeoutError is an OSError
+            async with asyncio.timeout(ANSWER_S):
+                await probe.connect()
+        except TimeoutError:
             return False
+        except (OSError, KafkaError) as error:
+            return not (isinstance(error, OSError) and error.errno in UNREACHABLE)
         finally:
             probe.close()
         return True
 
     def _avoid(self) -> None:
-        """Mark the broker as silent until it speaks. The first that hears the silence looks again and again."""
-        is_new = not is_avoided(self._host, self._port)
+        """Mark the broker as silent until it speaks. One task of each loop looks again and again."""
         _avoided[(self._host, self._port)] = monotonic() + AVOIDED_S
-        if is_new:
-            task = asyncio.ensure_future(self._end_silence())
-            _looking.add(task)
-            task.add_done_callback(_looking.discard)
+        place = asyncio.get_running_loop(), self._host, self._port
+        if place not in _looking:
+            _looking[place] = asyncio.ensure_future(self._end_silence())
+            _looking[place].add_done_callback(lambda _: _looking.pop(place, None))
 
     async def _end_silence(self) -> None:
-        while True:
+        give_up_at_s = monotonic() + LOOK_FOR_S
+        while monotonic() < give_up_at_s:
             await asyncio.sleep(AGAIN_S)
             if await self._answers_a_probe():
                 _avoided.pop((self._host, self._port), None)
@@ -142,8 +163,14 @@ def is_avoided(host: str, port: int) -> bool:
 
 def speaking(servers: Sequence[str]) -> list[str]:
     """The `host:port` of the brokers that were not silent a moment ago, or all of them where none is left."""
-    found = [server for server in servers if not is_avoided(server.rpartition(":")[0], int(server.rpartition(":")[2]))]
+    found = [server for server in servers if not is_avoided(*_place_of(server))]
     return found or list(servers)
+
+
+def _place_of(server: str) -> tuple[str, int]:
+    """Host and port as aiokafka names them: an address of IPv6 has no brackets."""
+    host, _, port = server.strip().rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def mend() -> None:
@@ -156,6 +183,7 @@ def mend() -> None:
         broker = self.cluster.broker_metadata(node_id)
         if broker is not None and is_avoided(broker.host, broker.port):
             self.force_metadata_update()  # as after a connection that failed: the broker's partitions get new leaders
+            await asyncio.sleep(PAUSE_S)
             return None
         return await get_conn(self, node_id, **options)
 

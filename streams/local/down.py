@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from streams.config.local_state import home
 from streams.local.credentials import CREDENTIALS_FOLDER
+from streams.local.nodes import NODE_COUNTS
 from streams.local.process.process_ids import end_process
 from streams.local.services import SERVICE_FACTORIES
 from streams.local.state_file import delete_state, read_state
@@ -26,8 +27,8 @@ def run(args: argparse.Namespace) -> int:
     delete_state()
     print(f"ended {', '.join(running)}" if running else "nothing was running")
     if args.wipe:
-        for pattern in (*(f"{service}*" for service in SERVICE_FACTORIES), CREDENTIALS_FOLDER):
-            for folder in home(os.environ).glob(pattern):
-                shutil.rmtree(folder, ignore_errors=True)
+        suffixes = ["", *(f"-{number}" for number in range(2, max(NODE_COUNTS) + 1))]
+        for name in (*(service + suffix for service in SERVICE_FACTORIES for suffix in suffixes), CREDENTIALS_FOLDER):
+            shutil.rmtree(home(os.environ) / name, ignore_errors=True)
         print(f"deleted the data in {home(os.environ)}")
     return 0

@@ -139,3 +139,50 @@ async def test_a_silent_broker_is_not_asked_again_at_once() -> None:
         assert not await client.ready(1)
         assert monotonic() - began_s < SILENCE_S / 2, "the broker was asked again"
         await client.close()
+
+
+async def refuse_to_speak_kafka(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Close the connection, as a broker does at a limit of connections."""
+    writer.close()
+
+
+@in_a_loop
+async def test_a_probe_that_fails_otherwise_is_no_silence() -> None:
+    is_full = asyncio.Event()
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await (refuse_to_speak_kafka if is_full.is_set() else answer_versions)(reader, writer)
+
+    async with listening(broker) as port:
+        connection = await create_conn("127.0.0.1", port, request_timeout_ms=60_000)
+        is_full.set()
+        beating = asyncio.ensure_future(connection.send(HeartbeatRequest("group", 1, "member")))
+        await asyncio.sleep(5 * SILENCE_S)
+        assert not beating.done()
+        assert not silent_brokers.is_avoided("127.0.0.1", port)
+        beating.cancel()
+        connection.close()
+
+
+@in_a_loop
+async def test_requests_that_wait_share_a_probe() -> None:
+    connections = 0
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await answer_versions(reader, writer)
+
+    async with listening(broker) as port:
+        open_ones = [await create_conn("127.0.0.1", port, request_timeout_ms=60_000) for _ in range(8)]
+        beating = [asyncio.ensure_future(one.send(HeartbeatRequest("group", 1, "member"))) for one in open_ones]
+        await asyncio.sleep(1.5 * SILENCE_S)
+        assert len(open_ones) < connections < 2 * len(open_ones)
+        for task, one in zip(beating, open_ones, strict=True):
+            task.cancel()
+            one.close()
+
+
+def test_an_address_of_ipv6_has_brackets_in_the_setting_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(silent_brokers._avoided, ("::1", 9092), monotonic() + 60)
+    assert silent_brokers.speaking(["[::1]:9092", " b:9092"]) == [" b:9092"]
