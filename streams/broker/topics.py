@@ -118,11 +118,11 @@ def ensure_topics(settings: Settings) -> None:
     """
     with broker_admin(settings) as admin:
         _create(admin, settings, [settings.behavior_topic], settings.partitions)
-        partitions = len(_metadata(admin, settings.behavior_topic)["partitions"])
+        partitions = len(_metadata(admin, settings.behavior_topic, READY_TIMEOUT_MS / 1000)["partitions"])
         outputs = output_topics(settings)
         _create(admin, settings, [*outputs, settings.metrics_topic], partitions)
         for name in outputs:
-            count = len(_metadata(admin, name)["partitions"])
+            count = len(_metadata(admin, name, READY_TIMEOUT_MS / 1000)["partitions"])
             if count > partitions:
                 raise SettingsError(
                     f"topic {name} has {count} partitions and {settings.behavior_topic} has {partitions}: an output "
@@ -141,7 +141,7 @@ def ensure_catalogue_topic(settings: Settings) -> int:
     with broker_admin(settings) as admin:
         _create(admin, settings, [settings.catalogue_topic], settings.partitions)
         check_topic_settings(admin, settings, [settings.catalogue_topic])
-        return len(_metadata(admin, settings.catalogue_topic)["partitions"])
+        return len(_metadata(admin, settings.catalogue_topic, READY_TIMEOUT_MS / 1000)["partitions"])
 
 
 def ensure_monitor_topics(settings: Settings) -> None:
@@ -251,12 +251,8 @@ def _create_planned(admin: Any, planned: Mapping[str, PlannedTopic]) -> None:
     """Create the topics that do not exist. Another process may create them at the same time."""
     existing, names = set(admin.list_topics()), list(planned)
     missing = {
-        name: {
-            "num_partitions": topic.partitions,
-            "replication_factor": topic.replication,
-            "configs": topic.configs,
-        }
-        for name, topic in planned.items()
+        name: {"num_partitions": one.partitions, "replication_factor": one.replication, "configs": one.configs}
+        for name, one in planned.items()
         if name not in existing
     }
     if missing:
@@ -284,16 +280,23 @@ def _grow(admin: Any, name: str, partitions: int) -> None:
             "or run `thalweg setup` with an administrator's login"
         ) from None
     give_up_at = time.monotonic() + READY_TIMEOUT_MS / 1000
-    while len(_metadata(admin, name)["partitions"]) < partitions:
+    while len(_metadata(admin, name, READY_TIMEOUT_MS / 1000)["partitions"]) < partitions:
         if time.monotonic() > give_up_at:
             raise BrokerError(f"topic {name} did not get {partitions} partitions within {READY_TIMEOUT_MS} ms")
         time.sleep(0.1)
 
 
-def _metadata(admin: Any, name: str) -> dict[str, Any]:
-    metadata: dict[str, Any] = admin.describe_topics([name])[0]
+def _metadata(admin: Any, name: str, wait_s: float = 0.0) -> dict[str, Any]:
+    """wait_s: how long a broker may need to hear of a topic that another broker has made."""
+    give_up_at = time.monotonic() + wait_s
+    while True:
+        metadata: dict[str, Any] = admin.describe_topics([name])[0]
+        error = for_code(metadata["error_code"])
+        if error is not UnknownTopicOrPartitionError or time.monotonic() >= give_up_at:
+            break
+        time.sleep(0.1)
     if metadata["error_code"]:
-        raise for_code(metadata["error_code"])(name)
+        raise error(name)
     return metadata
 
 
