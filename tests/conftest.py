@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 
 from streams.local import LocalServices, local_services
+from tests.support.keyspaces import drop_keyspaces
 from tests.tools.schema_registry.apicurio import Apicurio, schema_registry
 
 # By default Hypothesis fails a test when one example takes longer than 200 ms. On a busy machine that measures the
@@ -14,6 +15,8 @@ from tests.tools.schema_registry.apicurio import Apicurio, schema_registry
 hypothesis.settings.register_profile("thalweg", deadline=None)
 hypothesis.settings.load_profile("thalweg")
 
+
+_shared: list[LocalServices] = []  # the services that this run has started
 
 # ONNX Runtime would write an id under the home directory when a test imports the package before `export`.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -44,7 +47,17 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 def services() -> Iterator[LocalServices]:
     """Start a real Kafka and Cassandra once for the whole run. Each test uses its own topics, groups and keyspaces."""
     with local_services() as running:
+        _shared.append(running)
         yield running
+        _shared.clear()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_keyspaces() -> Iterator[None]:
+    """Delete the keyspaces of a module's tests. A thousand tables make each new one take seconds."""
+    yield
+    for running in _shared:
+        drop_keyspaces(running.cassandra.address)
 
 
 @pytest.fixture(scope="session")

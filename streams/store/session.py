@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 REQUESTS_IN_FLIGHT = 16
 REQUEST_TIMEOUT_S = 10.0
+# A change of the schema takes longer the more tables a cluster holds.
+SCHEMA_TIMEOUT_S = 60.0
 RECONNECT_S = 1.0
 # A node that keeps its connections open and answers nothing delays a request by ASK_ANOTHER_S, and is not asked any
 # more after a heartbeat stays without an answer: docs/decisions.md#silent-nodes
@@ -88,10 +90,11 @@ class Session:
         """Execute and return the rows. Blocks. Raises StoreError, whose message says that Cassandra failed `doing`.
 
         A read that has no answer after READ_AGAIN_S is sent again once. A read that Cassandra answers slowly then has
-        REQUEST_TIMEOUT_S.
+        REQUEST_TIMEOUT_S. A change of the schema has SCHEMA_TIMEOUT_S.
         """
         text = query.query_string if isinstance(query, PreparedStatement) else query
         is_read = isinstance(text, str) and text.startswith("SELECT")
+        is_schema = isinstance(text, str) and text.startswith(("CREATE", "ALTER", "DROP"))
         if isinstance(query, PreparedStatement):
             # The driver would take the late answer of a second copy for the next page of the result.
             query, parameters = query.bind(parameters or ()), None
@@ -100,7 +103,7 @@ class Session:
             if is_read:
                 with contextlib.suppress(OperationTimedOut):
                     return self._session.execute(query, parameters, timeout=READ_AGAIN_S)
-            return self._session.execute(query, parameters, timeout=REQUEST_TIMEOUT_S)
+            return self._session.execute(query, parameters, timeout=SCHEMA_TIMEOUT_S if is_schema else REQUEST_TIMEOUT_S)
         except (DriverException, NoHostAvailable) as error:
             raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
 
