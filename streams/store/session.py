@@ -103,7 +103,9 @@ class Session:
             if is_read:
                 with contextlib.suppress(OperationTimedOut):
                     return self._session.execute(query, parameters, timeout=READ_AGAIN_S)
-            return self._session.execute(query, parameters, timeout=SCHEMA_TIMEOUT_S if is_schema else REQUEST_TIMEOUT_S)
+            return self._session.execute(
+                query, parameters, timeout=SCHEMA_TIMEOUT_S if is_schema else REQUEST_TIMEOUT_S
+            )
         except (DriverException, NoHostAvailable) as error:
             raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
 

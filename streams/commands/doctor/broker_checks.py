@@ -1,10 +1,11 @@
 """Checks of Kafka: the brokers, the topics with their partitions and settings, and the rule of the producers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from export.runtime.bundle import Bundle
 from streams.broker.partitioners.choice import check_setting, describe_judgement, doubt_of, judge_topic
-from streams.broker.topic_settings import faults, output_topics, read_topic_settings
+from streams.broker.topic_settings import faults, in_sync_fault, output_topics, planned_topics, read_topic_settings
 from streams.broker.topics import broker_admin, describe_topic
 from streams.commands.doctor.event_checks import check_events
 from streams.commands.doctor.finding import Finding
@@ -19,7 +20,8 @@ def check_broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]
     with broker_admin(settings) as admin:
         brokers = admin.describe_cluster()["brokers"]
         topics = set(admin.list_topics())
-        topic_settings = read_topic_settings(admin, [name for name in ours if name in topics])
+        topic_settings = read_topic_settings(admin, sorted(_topics_of_thalweg(settings, topics)))
+        replicas = {one["name"]: _fewest_replicas(one) for one in admin.describe_topics(list(topic_settings))}
     yield Finding("ok", "broker login", describe_login(settings, "broker"))
     if len(brokers) < settings.replication:
         detail = f"{len(brokers)} at {settings.broker} and replication = {settings.replication}"
@@ -27,8 +29,21 @@ def check_broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]
     else:
         yield Finding("ok", "broker", f"{len(brokers)} at {settings.broker}")
     yield from _check_topics(settings, bundle, topics)
-    for fault in faults(settings, topic_settings):
+    found = list(faults(settings, {name: topic_settings[name] for name in ours if name in topics}))
+    found += filter(None, (in_sync_fault(settings, name, replicas[name], one) for name, one in topic_settings.items()))
+    for fault in found:
         yield Finding("note" if fault.severity == "note" else "failed", "topics", fault.text, fault.remedy)
+
+
+def _topics_of_thalweg(settings: Settings, existing: set[str]) -> set[str]:
+    """Those of the existing topics that Thalweg makes, with the updates topics of later bundles."""
+    later = settings.bundle_updates_topic("", is_first=False)
+    return (existing & planned_topics(settings, 1).keys()) | {name for name in existing if name.startswith(later)}
+
+
+def _fewest_replicas(topic: Mapping[str, Any]) -> int:
+    """topic: what the broker says about a topic. 0 where the user may not see the topic."""
+    return min((len(partition["replica_nodes"]) for partition in topic["partitions"]), default=0)
 
 
 def _check_topics(settings: Settings, bundle: Bundle | None, existing: set[str]) -> Iterator[Finding]:
