@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from encoder.wording import counted
 from export.runtime.bundle import Bundle
 from streams.broker.partitioners.choice import check_setting, describe_judgement, doubt_of, judge_topic
 from streams.broker.topic_settings import faults, in_sync_fault, output_topics, planned_topics, read_topic_settings
@@ -55,14 +56,16 @@ def _check_topics(settings: Settings, bundle: Bundle | None, existing: set[str])
     group_id = None if bundle is None else settings.consumer_group_id(bundle.bundle_id)
     topic = describe_topic(settings, behavior, group_id)
     lag = "" if group_id is None else f", {topic.lag} not read yet by {group_id}"
-    yield Finding("ok", "topics", f"{behavior}: {topic.partitions} partitions, {topic.records} records{lag}")
+    partitions, records = topic.partitions, topic.records
+    detail = f"{counted(partitions, 'partition')}, {counted(records, 'record')}{lag}"
+    yield Finding("ok", "topics", f"{behavior}: {detail}")
     yield from check_events(settings, topic)
     for name in output_topics(settings):
         if name not in existing:
             yield Finding("note", "topics", f"{name} does not exist yet: the first worker creates it")
             continue
         partitions = describe_topic(settings, name).partitions
-        detail = f"{name} has {partitions} partitions, {behavior} has {topic.partitions}"
+        detail = f"{name} has {counted(partitions, 'partition')}, {behavior} has {topic.partitions}"
         if partitions > topic.partitions:
             yield Finding("failed", "topics", detail, f"add partitions to {behavior} or name another topic")
         elif partitions < topic.partitions:

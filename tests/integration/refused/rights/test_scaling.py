@@ -9,9 +9,8 @@ import json
 import os
 import shutil
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from tests.support.deployment import run_thalweg, shopping
 from tests.tools.docker import manifests
 from tests.tools.docker.cluster import of_workload, pods_of, run_all, start, stop
 from tests.tools.docker.pods import Pods, RunningContainer, missing_program
-from tests.tools.rights.users import PASSWORD
+from tests.tools.rights.users import PASSWORD, wait_until
 
 DEMO_BUNDLE = Path(__file__).parents[4] / "streams" / "demo" / "bundle"
 NO_BUNDLE = "gru-000000000000"  # stands in challenger/bundle.yaml
@@ -109,8 +108,8 @@ class Group:
 
     def wait_until_shared(self, partitions: int) -> None:
         """Wait until every pod is ready and the pods hold each partition once."""
-        wait_for(lambda: all(one.succeeds("readinessProbe") for one in self.running))
-        wait_for(lambda: self.partitions() == list(range(partitions)))
+        wait_until(lambda: all(one.succeeds("readinessProbe") for one in self.running), WITHIN_S)
+        wait_until(lambda: self.partitions() == list(range(partitions)), WITHIN_S)
 
     def catch_up(self) -> None:
         """Wait until the group has committed what the topic holds now."""
@@ -120,14 +119,7 @@ class Group:
             topic = describe_topic(self._settings, self._settings.behavior_topic, self.group_id)
             return all(topic.passed.get(p, 0) >= end for p, end in ends.items())
 
-        wait_for(has_committed)
-
-
-def wait_for(is_so: Callable[[], bool]) -> None:
-    give_up_at_s = time.monotonic() + WITHIN_S
-    while not is_so():
-        assert time.monotonic() < give_up_at_s, f"not so after {WITHIN_S} s"
-        time.sleep(0.1)
+        wait_until(has_committed, WITHIN_S)
 
 
 @pytest.fixture
