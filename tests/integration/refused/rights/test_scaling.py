@@ -160,12 +160,14 @@ def test_workers_scale_and_a_second_bundle_takes_over_under_load(
         challengers.wait_until_shared(partitions)
         assert challengers.names() == challengers.expected_names()
         challengers.catch_up()
+        sent = load.sent
         promote(cluster, new.bundle_id, old.bundle_id)
         workers.scale(0)
         successors.scale(1)
         challengers.scale(0)
         successors.wait_until_shared(partitions)
         assert successors.names() == successors.expected_names()
+        assert load.sent > sent > 0
         load.stop()
         successors.catch_up()
     finally:
