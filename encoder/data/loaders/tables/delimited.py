@@ -9,7 +9,6 @@ from encoder.data.loaders.row_batches import RawEvent, RowBatch, UnusableRow, us
 from encoder.data.loaders.text.cells import split_cells
 from encoder.data.loaders.text.lines import line_batches, numbered_lines, open_bytes
 from encoder.errors import InputError
-from encoder.wording import counted
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def parse_line(layout: Layout, raw: bytes) -> RawEvent | UnusableRow:
     cells = split_cells(raw.decode(errors="surrogateescape"), layout.separator)
     try:
         if len(cells) != layout.columns:
-            raise ValueError(f"{counted(len(cells), 'column')} instead of {layout.columns}")
+            raise ValueError(f"{len(cells)} instead of {layout.columns} columns")
         return layout.parse_event(cells)
     except ValueError as error:
         return UnusableRow(

@@ -154,7 +154,7 @@ def test_a_log_that_is_mostly_misread_stops_the_command(
     assert "476 rows: 470 kept, 0 duplicates, 6 unparsable" in printed.out
     for part in (
         f"6 of 476 rows of {log} are no events, a share of 0.0126, and --max-unparsable allows 0.01",
-        "5 of these rows have the most frequent reason, first line 472: 1 column instead of 3: broken",
+        "5 of these rows have the most frequent reason, first line 472: 1 instead of 3 columns: broken",
         "check --format, --columns and --mapping, or leave these rows out with a larger --max-unparsable SHARE",
     ):
         assert part in printed.err
