@@ -177,7 +177,7 @@ def test_workers_scale_and_a_second_bundle_takes_over_under_load(
 
 
 def promote(cluster: Settings, new: str, old: str) -> None:
-    """Promote a bundle with the user and the role that the manifests have for this. Only evidence of a monitor lacks."""
+    """Promote a bundle as the user and the role of the manifests for this. Evidence of a monitor alone lacks."""
     login = {"broker_user": "thalweg-promote", "cassandra_user": "thalweg_promote"}
     passwords = dict.fromkeys(("broker_password", "cassandra_password"), Secret(PASSWORD))
     promoter = msgspec.structs.replace(cluster, **login, **passwords)
