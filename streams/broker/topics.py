@@ -20,7 +20,6 @@ from kafka.errors import (
     for_code,
 )
 
-from encoder.wording import counted
 from streams.broker.error_codes import describe
 from streams.broker.topic_settings import PlannedTopic, check_topic_settings, output_topics, planned_topics
 from streams.config.connection_faults import check_broker_login
@@ -126,9 +125,8 @@ def ensure_topics(settings: Settings) -> None:
             count = len(_metadata(admin, name, READY_TIMEOUT_MS / 1000)["partitions"])
             if count > partitions:
                 raise SettingsError(
-                    f"topic {name} has {counted(count, 'partition')} and {settings.behavior_topic} has {partitions}: "
-                    f"an output topic must have as many; add partitions to {settings.behavior_topic} or name another "
-                    "topic"
+                    f"topic {name} has {count} partitions and {settings.behavior_topic} has {partitions}: an output "
+                    f"topic must have as many; add partitions to {settings.behavior_topic} or name another topic"
                 )
             if count < partitions:
                 _grow(admin, name, partitions)

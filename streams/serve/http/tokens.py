@@ -116,8 +116,8 @@ def read_tokens(path: Path) -> list[tuple[str, Caller]]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise SettingsError(
             f"--tokens {path} is not a file of tokens: {name}: {_in_words(error)}; each token is a table with a "
-            f'name, such as [shop], and has token = "{SHORTEST_TOKEN} characters or more, without spaces", scopes = ["read"] or '
-            '["read", "admin"], and where wanted requests_per_s, a number above 0'
+            f'name, such as [shop], and has token = "{SHORTEST_TOKEN} characters or more, without spaces", scopes = '
+            '["read"] or ["read", "admin"], and where wanted requests_per_s, a number above 0'
         ) from None
     if not tokens:
         raise SettingsError(f"--tokens {path} holds no token, so nobody could ask: add a table with a name, as [shop]")
