@@ -58,10 +58,12 @@ class Aliases:
     def set_challenger(self, bundle_id: str, seen: str | None) -> None:
         """Make the bundle the challenger. seen: what `challenger` gave, on which the decision stands.
 
-        Raises SettingsError where another command has chosen a challenger meanwhile.
+        Raises SettingsError where another command has chosen another challenger meanwhile. Several workers of one
+        challenger may start at the same time, as the pods of a StatefulSet do.
         """
         condition = f"UPDATE {self._active} SET bundle_id = %s WHERE name = %s IF bundle_id = %s"
-        if not was_applied(self._execute("enter the challenger", condition, [bundle_id, CHALLENGER, seen])):
+        answer = self._execute("enter the challenger", condition, [bundle_id, CHALLENGER, seen])
+        if not was_applied(answer) and self.challenger() != bundle_id:
             raise SettingsError("another command has chosen a challenger in this moment: look at `thalweg bundles`")
 
     def drop_challenger(self, bundle_id: str) -> None:

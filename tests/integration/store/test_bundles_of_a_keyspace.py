@@ -158,6 +158,7 @@ def test_a_challenger_is_replaced_only_by_who_has_seen_the_challenger(settings: 
     aliases = Aliases(store.session, settings.keyspace)
     assert aliases.challenger() is None
     aliases.set_challenger("gru-b", None)
+    aliases.set_challenger("gru-b", None)  # another worker of the same bundle, which has seen no challenger either
     with pytest.raises(SettingsError, match="another command has chosen a challenger"):
         aliases.set_challenger("gru-c", None)
     aliases.drop_challenger("gru-c")
