@@ -8,7 +8,7 @@ APART_S = 300.0
 SESSION_S = 4
 
 
-@scenario(nodes=3, alone=True, small={"faults": 2}, long={"faults": 12}, session_timeout_s=SESSION_S)
+@scenario(nodes=3, alone=True, small={"faults": 2}, long={"faults": 6}, session_timeout_s=SESSION_S)
 def clocks_apart(trial: Trial) -> None:
     """The clocks of two workers are five minutes apart. Each is killed, so that users move between the clocks."""
 
