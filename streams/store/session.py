@@ -78,10 +78,13 @@ class _Connection(DefaultConnection):
 class Session:
     """A connected session. The async methods belong to one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Connect. Blocks. Raises StoreError, SettingsError."""
+    def __init__(self, settings: Settings, ask_another_s: float = ASK_ANOTHER_S) -> None:
+        """Connect. Blocks. Raises StoreError, SettingsError.
+
+        ask_another_s: a request that has no answer after this time is sent to another node as well.
+        """
         self._address = settings.place_of("cassandra")
-        self._cluster, self._session = connect(settings)
+        self._cluster, self._session = connect(settings, ask_another_s)
         self._slots = asyncio.Semaphore(REQUESTS_IN_FLIGHT)
         self.retries = 0  # requests that were sent again
 
@@ -174,10 +177,10 @@ def _may_be_repeated(query: str) -> bool:
     return " IF " not in query and not query.startswith(_SCHEMA_CHANGES)
 
 
-def connect(settings: Settings) -> tuple[Cluster, DriverSession]:
-    """A cluster and a session without a keyspace. Blocks. Raises StoreError, SettingsError."""
+def connect(settings: Settings, ask_another_s: float = ASK_ANOTHER_S) -> tuple[Cluster, DriverSession]:
+    """A cluster and a session without a keyspace. Blocks. Raises StoreError, SettingsError. ask_another_s: see Session."""
     with _quiet_driver():
-        cluster = _make_cluster(settings)
+        cluster = _make_cluster(settings, ask_another_s)
         try:
             session = cluster.connect()
         except (NoHostAvailable, DriverException, OSError) as error:
@@ -201,7 +204,7 @@ def _quiet_driver() -> Iterator[None]:
             log.setLevel(level)
 
 
-def _make_cluster(settings: Settings) -> Cluster:
+def _make_cluster(settings: Settings, ask_another_s: float = ASK_ANOTHER_S) -> Cluster:
     """The driver's cluster, not connected. Raises SettingsError, and StoreError where Astra does not answer."""
     user = settings.cassandra_user
     profile = ExecutionProfile(
@@ -209,7 +212,7 @@ def _make_cluster(settings: Settings) -> Cluster:
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         request_timeout=REQUEST_TIMEOUT_S,
         row_factory=tuple_factory,
-        speculative_execution_policy=ConstantSpeculativeExecutionPolicy(ASK_ANOTHER_S, OTHER_NODES),
+        speculative_execution_policy=ConstantSpeculativeExecutionPolicy(ask_another_s, OTHER_NODES),
     )
     try:
         return Cluster(

@@ -51,7 +51,8 @@ def scenario(
 ) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Register the decorated function as a scenario.
 
-    `small` and `long` change fields of SMALL, and of LONG or LONG_OF_CLUSTER. `settings` are the settings of the scenario's deployment.
+    `small` and `long` change fields of SMALL, and of LONG or LONG_OF_CLUSTER. `settings` are the settings of the
+    scenario's deployment.
     keeps_quorum: by default, a single node is assumed to be stopped where `alone` is set, and others never all at once.
     """
 
