@@ -178,7 +178,10 @@ def _may_be_repeated(query: str) -> bool:
 
 
 def connect(settings: Settings, ask_another_s: float = ASK_ANOTHER_S) -> tuple[Cluster, DriverSession]:
-    """A cluster and a session without a keyspace. Blocks. Raises StoreError, SettingsError. ask_another_s: see Session."""
+    """A cluster and a session without a keyspace. Blocks. Raises StoreError, SettingsError.
+
+    ask_another_s: as of Session.
+    """
     with _quiet_driver():
         cluster = _make_cluster(settings, ask_another_s)
         try:
