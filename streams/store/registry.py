@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
 
@@ -76,7 +76,7 @@ class Registry:
         A worker looks after it has joined the group, and `thalweg retire` looks for members after it has set the mark.
         So one of both sees the other. Raises StoreError.
         """
-        check_not_retired(self.records().get(bundle_id), self._keyspace)
+        check_not_retired(self.record(bundle_id), self._keyspace)
 
     def enter_backfilled(self, bundle_id: str, partition: int) -> None:
         """Enter that the bundle's history of a partition begins with a backfill. Blocks. Raises StoreError."""
@@ -93,7 +93,7 @@ class Registry:
 
     def log_of(self, bundle_id: str) -> str | None:
         """The id of the log with which the bundle's history begins, None without one. Blocks. Raises StoreError."""
-        record = self.records().get(bundle_id)
+        record = self.record(bundle_id)
         return None if record is None else record.log_id
 
     def end_backfill(self, bundle_id: str) -> None:
@@ -106,7 +106,7 @@ class Registry:
 
         partitions: of the topic. All count where a backfill has ended, also those without a record at that time.
         """
-        record = self.records().get(bundle_id)
+        record = self.record(bundle_id)
         if record is None:
             return frozenset()
         return frozenset(record.backfilled_partitions or () if record.backfilled_at is None else range(partitions))
@@ -138,9 +138,19 @@ class Registry:
 
         The rows are read as JSON, because a table of an earlier version lacks columns.
         """
-        rows = self._session.execute("read the bundles", f"SELECT JSON * FROM {self._keyspace}.bundles")
-        found = [msgspec.json.decode(row, type=BundleRecord) for (row,) in rows]
+        found = self._records("", [])
         return {one.bundle_id: one for one in sorted(found, key=attrgetter("first_served_at"))}
+
+    def record(self, bundle_id: str) -> BundleRecord | None:
+        """The row of a bundle, None where no worker has ever served the bundle. Blocks. Raises StoreError.
+
+        A read of the whole table waits for a dead replica, and this read does not.
+        """
+        return next(iter(self._records("WHERE bundle_id = %s", [bundle_id])), None)
+
+    def _records(self, where: str, values: Sequence[str]) -> list[BundleRecord]:
+        rows = self._session.execute("read the bundles", f"SELECT JSON * FROM {self._keyspace}.bundles {where}", values)
+        return [msgspec.json.decode(row, type=BundleRecord) for (row,) in rows]
 
     def claim(self, topic: str, key: str | None = None) -> None:
         """Bind the keyspace to this behaviour topic, and to this key of pseudonyms, for ever. Blocks.

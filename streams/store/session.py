@@ -54,7 +54,7 @@ RECONNECT_S = 1.0
 ASK_ANOTHER_S, OTHER_NODES = 1.0, 2
 HEARTBEAT_S = 5.0
 # A node waits for a dead replica until gossip has told, which takes longer than a session of the consumer group.
-READ_AGAIN_S, READS_AGAIN = 2.0, 3
+READ_AGAIN_S, READS_AGAIN = 3.0, 2
 PROTOCOL_VERSION = 5
 ASTRA_PROTOCOL_VERSION = 4  # the newest that Astra speaks
 # The waits between tries of one request while Cassandra is away. They double from the first to the last.
