@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import random
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -15,6 +17,7 @@ from cassandra import (
     DriverException,
     OperationTimedOut,
     RequestExecutionException,
+    WriteTimeout,
 )
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import (
@@ -32,6 +35,7 @@ from cassandra.policies import (
     DCAwareRoundRobinPolicy,
     TokenAwarePolicy,
 )
+from cassandra.protocol import ErrorMessage
 from cassandra.query import PreparedStatement, SimpleStatement, tuple_factory
 
 from streams.config.connection_faults import refused_login
@@ -60,7 +64,14 @@ ASTRA_PROTOCOL_VERSION = 4  # the newest that Astra speaks
 # The waits between tries of one request while Cassandra is away. They double from the first to the last.
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 5.0
 
+# Several programs that start at once send lightweight transactions for the same row. Cassandra then answers that an
+# outcome is unknown, with an error code that the driver does not know (cassandra-driver 3.30.1: ErrorMessage).
+CAS_WRITE_UNKNOWN = 0x1700  # native_protocol_v5.spec of Cassandra 5, section 8
+CONTENTION_WAITS_S = (0.1, 0.2, 0.4, 0.8)
+
 _SCHEMA_CHANGES = ("CREATE", "ALTER", "DROP")
+_SAFE_CONDITIONS = (" IF NOT EXISTS", " IF EXISTS")
+_FAILURES = (DriverException, ErrorMessage, NoHostAvailable)
 
 
 class _Connection(DefaultConnection):
@@ -95,7 +106,9 @@ class Session:
         """Execute and return all rows. Blocks. Raises StoreError, whose message says that Cassandra failed `doing`.
 
         A read that has no answer after READ_AGAIN_S is sent again, READS_AGAIN times. A read that Cassandra answers
-        slowly then has REQUEST_TIMEOUT_S. A change of the schema has SCHEMA_TIMEOUT_S.
+        slowly then has REQUEST_TIMEOUT_S. A change of the schema has SCHEMA_TIMEOUT_S. A lightweight transaction whose
+        outcome is unknown is sent again where only the existence of a row decides: the caller may then hear that a row
+        of its own was there.
         """
         is_prepared = isinstance(query, PreparedStatement)
         text = query.query_string if is_prepared else query
@@ -107,9 +120,13 @@ class Session:
             for _ in range(READS_AGAIN if text.startswith("SELECT") else 0):
                 with contextlib.suppress(OperationTimedOut):
                     return self._session.execute(statement, values, timeout=READ_AGAIN_S)
+            for wait_s in CONTENTION_WAITS_S if text.endswith(_SAFE_CONDITIONS) else ():
+                with contextlib.suppress(WriteTimeout, ErrorMessage):
+                    return self._session.execute(statement, values, timeout=REQUEST_TIMEOUT_S)
+                time.sleep(random.uniform(wait_s / 2, wait_s))
             timeout_s = SCHEMA_TIMEOUT_S if text.startswith(_SCHEMA_CHANGES) else REQUEST_TIMEOUT_S
             return self._session.execute(statement, values, timeout=timeout_s)
-        except (DriverException, NoHostAvailable) as error:
+        except _FAILURES as error:
             raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
 
     def scan(self, doing: str, query: Any, parameters: Sequence[Any] | None) -> Iterator[Any]:
@@ -120,14 +137,14 @@ class Session:
             query.is_idempotent = False
         try:
             yield from self._session.execute(query, parameters, timeout=REQUEST_TIMEOUT_S)
-        except (DriverException, NoHostAvailable) as error:
+        except _FAILURES as error:
             raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
 
     def execute_all(self, doing: str, statement: PreparedStatement, parameters: Sequence[Sequence[Any]]) -> None:
         """Execute a statement with each of the parameters, several at a time. Blocks. Raises what `execute` raises."""
         try:
             execute_concurrent_with_args(self._session, statement, parameters, concurrency=REQUESTS_IN_FLIGHT)
-        except (DriverException, NoHostAvailable) as error:
+        except _FAILURES as error:
             raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
 
     def prepare(self, query: str) -> PreparedStatement:
@@ -136,7 +153,7 @@ class Session:
             statement = self._session.prepare(query)
             statement.is_idempotent = _may_be_repeated(query)
             return statement
-        except (DriverException, NoHostAvailable) as error:
+        except _FAILURES as error:
             raise StoreError(f"Cassandra at {self._address} did not prepare {query!r}: {_text(error)}") from error
 
     async def request(self, statement: Any, parameters: Sequence[Any] | None = None) -> Any:
@@ -160,10 +177,12 @@ class Session:
                 try:
                     return await driver_answer(self._session.execute_async(*make_request()))
                 except (OperationTimedOut, RequestExecutionException, NoHostAvailable) as error:
-                    self.retries += 1
+                    problem: Exception = error
+                except (DriverException, ErrorMessage) as error:
+                    if getattr(error, "code", None) != CAS_WRITE_UNKNOWN:
+                        raise StoreError(f"Cassandra refused a request: {_text(error)}") from error
                     problem = error
-                except DriverException as error:
-                    raise StoreError(f"Cassandra refused a request: {_text(error)}") from error
+                self.retries += 1
             log = logger.warning if wait_s >= LAST_RETRY_S else logger.info
             log("Cassandra does not take requests (%s), next try in %.2f s", problem, wait_s)
             await asyncio.sleep(wait_s)
