@@ -75,7 +75,7 @@ def _replacing(node: ServiceProcess) -> Iterator[None]:
         yaml.write_text(before)
 
 
-@scenario(nodes=NODES, alone=True, small={"faults": 8, "gap_s": (0.2, 0.8)}, long={"faults": 40, "gap_s": (0.2, 0.8)})
+@scenario(nodes=NODES, alone=True, small={"faults": 4, "gap_s": (1.0, 2.0)}, long={"faults": 40, "gap_s": (1.0, 2.0)})
 def leaders_change_in_transactions(trial: Trial) -> None:
     """The leaders of the updates topic and of the transactions move to other brokers while transactions are open."""
     trial.under_load(workers=2)
