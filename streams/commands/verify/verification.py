@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from encoder.data.contract.judge import DROPPABLE_FIELDS
+from encoder.wording import counted
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.broker.decoding.pseudonym_key import open_pseudonyms
@@ -63,7 +64,8 @@ def verify(
     """
     group_id = settings.consumer_group_id(bundle.bundle_id)
     if repair and (members := count_members(settings, group_id)):
-        raise SettingsError(f"{members} workers of group {group_id} are running: stop all of them before a repair")
+        running = counted(members, f"worker of group {group_id} is", f"workers of group {group_id} are")
+        raise SettingsError(f"{running} running: stop all of them before a repair")
     decoder, pseudonyms = open_decoder(settings), open_pseudonyms(settings)
     # A dead-letter topic that the user may not see looks like a topic that is not there.
     check_broker_rights(settings, "verify", bundle.bundle_id)

@@ -15,6 +15,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from streams.broker.topics import broker_admin, ensure_topic
+from streams.commands.doctor.broker_checks import check_broker
 from streams.config.loading import load_settings
 from streams.config.security import kafka_python_arguments
 from streams.config.settings import Settings, addresses
@@ -81,6 +82,7 @@ def test_each_service_goes_on_without_one_of_its_nodes(state: LocalState) -> Non
         assert [host for host, _ in addresses(service, getattr(settings, service))] == HOSTS
     ensure_topic(settings, "kept", partitions=3)
     assert replicas_and_in_sync(settings, "kept") == ({3}, "2")
+    check_topic_of_an_earlier_version(settings)
     cluster, session = connect(settings)
     try:
         session.execute(create_keyspace("kept", settings.replication))
@@ -97,6 +99,18 @@ def test_each_service_goes_on_without_one_of_its_nodes(state: LocalState) -> Non
     finally:
         cluster.shutdown()
     assert set(state.pids) - set(state.running_pids()) == {"kafka-2", "cassandra-3"}
+
+
+def check_topic_of_an_earlier_version(settings: Settings) -> None:
+    """The doctor names a topic with three replicas that confirms a record with one, and a command that helps."""
+    name = settings.evaluation_topic
+    ensure_topic(settings, name, partitions=1)
+    for in_sync, is_named in (("1", True), ("2", False)):
+        with broker_admin(settings) as admin:
+            values = {"min.insync.replicas": in_sync}
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, values)], incremental=True)
+        found = [one for one in check_broker(settings, None) if "min.insync.replicas" in one.detail]
+        assert [(one.state, one.detail.split()[0]) for one in found] == ([("note", name)] if is_named else [])
 
 
 def replicas_and_in_sync(settings: Settings, topic: str) -> tuple[set[int], str]:
