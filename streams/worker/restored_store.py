@@ -41,8 +41,8 @@ GOES_BACK = (
     "%d and applies the records again"
 )
 NOT_SHOWN = (
-    "group %s goes on at offset %d of partition %d, and the topic holds no record that shows whether the rows hold what "
-    "was committed; where Cassandra was restored, run `thalweg verify --archive ADDRESS`"
+    "group %s goes on at offset %d of partition %d, and the topic holds no record that shows whether the rows hold "
+    "what was committed; where Cassandra was restored, run `thalweg verify --archive ADDRESS`"
 )
 
 
@@ -202,7 +202,8 @@ def why_not_back(partition: int, known: Mapping[int, Positions], opened: Opened)
     if offset < start:
         return (
             f"and the topic holds the records from offset {start} on. {what} set another group (THALWEG_GROUP) for all "
-            "programs, run `thalweg backfill ADDRESS` with an archive that holds the records, and start the workers"
+            "programs, run `thalweg backfill --from ADDRESS` with an archive that holds the records, and start the "
+            "workers"
         )
     if not is_in_epoch:
         return (

@@ -68,9 +68,7 @@ class Source:
         self._store.users.use_epoch(view)
         self._encoder.use_epoch(view)
         self._look_for_lost_rows(topic)
-        return Opened(
-            topic.topic_id, topic.committed, view.held, view.comparable, topic.start_offsets, view.began_at
-        )
+        return Opened(topic.topic_id, topic.committed, view.held, view.comparable, topic.start_offsets, view.began_at)
 
     def _look_for_lost_rows(self, topic: Topic) -> None:
         """Log an error where the group has committed records and the bundle has no row. Looks once."""
