@@ -190,25 +190,23 @@ def why_not_back(partition: int, known: Mapping[int, Positions], opened: Opened)
     read again one by one where the rows hold everything from before.
     """
     offset, start = known.get(partition, NO_POSITIONS).before_snapshot(), opened.starts[partition]
-    is_in_epoch = not opened.held and all(
-        known.get(one, NO_POSITIONS).before_snapshot() >= end for one, end in enumerate(opened.epoch_began_at)
-    )
     what = "Cassandra was restored to an older state, or rows were lost. Stop all workers and"
-    if offset < start and len(opened.comparable) == 1 and not opened.held:
+    if opened.held:  # The snapshot knows nothing of the growth, so no row is of the epoch behind.
         return (
-            f"and the topic holds the records from offset {start} on. {what} run `thalweg verify --repair --archive "
-            "ADDRESS` with an archive that holds the records"
+            f"and partitions were added to the topic since. {what} set another group (THALWEG_GROUP) for all programs: "
+            "its workers read the topic from its beginning, and skip what the rows hold"
         )
-    if offset < start:
-        return (
-            f"and the topic holds the records from offset {start} on. {what} set another group (THALWEG_GROUP) for all "
-            "programs, run `thalweg backfill --from ADDRESS` with an archive that holds the records, and start the "
-            "workers"
-        )
-    if not is_in_epoch:
-        return (
-            "which stand before partitions were added to the topic, so that partitions cannot be read again one by "
-            f"one. {what} set another group (THALWEG_GROUP) for all programs: its workers read the topic from its "
-            "beginning, and skip what the rows hold"
-        )
-    return None
+    lacks = f"and the topic holds the records from offset {start} on" if offset < start else None
+    if len(opened.comparable) == 1:
+        if lacks is None:
+            return None
+        return f"{lacks}. {what} run `thalweg verify --repair --archive ADDRESS` with an archive that holds the records"
+    ends = enumerate(opened.epoch_began_at)
+    if any(known.get(one, NO_POSITIONS).before_snapshot() < end for one, end in ends):
+        lacks = "and the records behind it stand before partitions were added, so that they cannot be read again alone"
+    if lacks is None:
+        return None
+    return (
+        f"{lacks}. {what} step the whole history into another keyspace with another group: copy the table `sources` "
+        "there first, and run `thalweg backfill`"
+    )

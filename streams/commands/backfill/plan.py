@@ -117,9 +117,8 @@ def check_positions(topic: Topic, known: Mapping[int, Positions], address: str, 
                 f"group {group_id} has committed partition {partition} of {topic.name} up to offset {committed}, and "
                 f"by the table stored_positions the rows hold the records before offset {stored}: Cassandra was "
                 "restored to an older state, or an earlier version of Thalweg has committed. Run `thalweg verify "
-                f"--repair --archive {address}`, which compares all rows; or set another group (THALWEG_GROUP) for all "
-                "programs and run this command again, which steps the archive from its beginning and skips what the "
-                "rows hold"
+                f"--repair --archive {address}`, which compares all rows, and then this command again; see "
+                "docs/operating.md#backup-and-restore"
             )
 
 

@@ -106,8 +106,9 @@ def _check_repairable(store: Store, topic: Topic) -> None:
     if len(epochs) > 1:
         raise InputError(
             f"partitions were added to topic {topic.name}, and a repair cannot tell which epoch each row belongs to: "
-            "nothing was written. Step the whole history into another keyspace (the setting keyspace) with `thalweg "
-            "backfill`, and point workers and readers there"
+            "nothing was written. Step the whole history into another keyspace (THALWEG_KEYSPACE) with another group "
+            "(THALWEG_GROUP): copy the table `sources` there first, run `thalweg backfill`, and point workers and "
+            "readers there"
         )
 
 

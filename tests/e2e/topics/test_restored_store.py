@@ -166,33 +166,65 @@ def test_workers_go_on_over_a_store_that_lacks_records_where_an_administrator_ac
 
 
 def test_a_restored_store_of_a_topic_that_has_grown(services: LocalServices, bundle: Bundle, tmp_path: Path) -> None:
+    """What the error recommends for a snapshot from before the growth works, and so does another keyspace."""
     deployment = Deployment(services, bundle, tmp_path, partitions=2, partition_handover_s=1)
     work(deployment, "first", shopping(400, 60, seed=1))
+    before_growth = Snapshot(deployment)
     with broker_admin(deployment.settings) as admin:
         admin.create_partitions({deployment.settings.behavior_topic: 4})
     work(deployment, "second", shopping(400, 60, seed=2))
+    everything_held(deployment)
     snapshot = Snapshot(deployment)
     work(deployment, "third", shopping(400, 60, seed=3))
-    before = {user: (row.partition, row.offset, row.steps) for user, row in deployment.stored_users().items()}
+    before = {user: (row.partition, row.steps) for user, row in deployment.stored_users().items()}
 
-    snapshot.restore()  # The growth is too young for the positions to tell that the snapshot is from after it.
-    with pytest.raises(LocalServiceError, match="before partitions were added"):
-        deployment.worker("refused").start()
-    anew = copy.copy(deployment)
-    anew.settings = deployment.settings_with(group=f"{deployment.settings.group}-anew")
-    work(anew, "fourth", [])
-    assert before == {user: (row.partition, row.offset, row.steps) for user, row in anew.stored_users().items()}
-    assert (anew.verify().mismatches, len({one.id for one in anew.evaluations()})) == ([], 1200)
+    def check(one: Deployment) -> None:
+        assert before == {user: (row.partition, row.steps) for user, row in one.stored_users().items()}
+        found = one.verify()
+        assert (found.mismatches, found.events, found.dead_letters) == ([], 1200, 0)
+        assert len({evaluation.id for evaluation in one.evaluations()}) == 1200
 
     snapshot.restore()
+    assert GOES_BACK in work(deployment, "fourth", [])
+    check(deployment)
+
+    apart = with_settings(deployment, keyspace=f"{deployment.settings.keyspace}apart", group="apart")
+    run_thalweg(apart.settings, "doctor", "--migrate")
+    copy_sources(deployment, apart)
+    work(apart, "apart", [])
+    check(apart)
+    execute(apart, "DROP KEYSPACE {}")
+
+    before_growth.restore()
+    with pytest.raises(LocalServiceError, match="set another group"):
+        deployment.worker("refused").start()
+    anew = with_settings(deployment, group=f"{deployment.settings.group}-anew")
+    work(anew, "anew", [])
+    check(anew)
+
+
+def with_settings(deployment: Deployment, **settings: Any) -> Deployment:
+    other = copy.copy(deployment)
+    other.settings = deployment.settings_with(**settings)
+    return other
+
+
+def everything_held(deployment: Deployment) -> None:
+    """Make the present positions those of fifteen minutes ago."""
     table = f"{deployment.settings.keyspace}.stored_positions"
     cluster, session = connect(deployment.settings)
-    for key in session.execute(f"SELECT bundle_id, partition, topic_id, MAX(offset) FROM {table} GROUP BY partition"):
+    found = session.execute(f"SELECT bundle_id, partition, topic_id, offset FROM {table}")
+    for key in sorted(map(tuple, found), key=lambda row: row[3]):
         columns = "bundle_id, partition, topic_id, offset, slot, stored_at"
-        session.execute(f"INSERT INTO {table} ({columns}) VALUES (%s, %s, %s, %s, -1, 0)", tuple(key))
+        session.execute(f"INSERT INTO {table} ({columns}) VALUES (%s, %s, %s, %s, -1, 0)", key)
     cluster.shutdown()
-    assert GOES_BACK in work(deployment, "fifth", []), "everything from before the growth is in the rows"
-    assert before == {user: (row.partition, row.offset, row.steps) for user, row in deployment.stored_users().items()}
+
+
+def copy_sources(source: Deployment, target: Deployment) -> None:
+    cluster, session = connect(source.settings)
+    for (text,) in session.execute(f"SELECT JSON * FROM {source.settings.keyspace}.sources"):
+        session.execute(f"INSERT INTO {target.settings.keyspace}.sources JSON %s", [text])
+    cluster.shutdown()
 
 
 def test_commits_of_a_version_without_positions_are_taken_over(deployment: Deployment) -> None:

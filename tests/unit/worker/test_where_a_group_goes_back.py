@@ -40,19 +40,19 @@ def test_the_group_goes_back(positions: dict[int, Positions], at: Opened) -> Non
 
 
 @pytest.mark.parametrize(
-    ("positions", "at", "command"),
+    ("positions", "at", "remedy"),
     [
         (known(500, 500), opened(start=501), "thalweg verify --repair --archive"),
         ({}, opened(start=1), "thalweg verify --repair --archive"),
-        (known(500, 500), opened(start=501, began_at=[400]), "another group.*thalweg backfill --from"),
-        (known(500, 500), opened(start=501, held=[1]), "another group.*thalweg backfill --from"),
-        (known(499), opened(began_at=[500]), "another group"),
-        (known(500, 500), opened(held=[1]), "another group"),
+        (known(500, 500), opened(start=501, began_at=[400]), "another keyspace with another group: copy"),
+        (known(499, 500), opened(began_at=[500]), "another keyspace with another group: copy"),
+        (known(500, 499), opened(began_at=[500, 500]), "another keyspace with another group: copy"),
+        (known(500, 500), opened(held=[1]), "set another group"),
     ],
 )
-def test_the_error_recommends_what_works(positions: dict[int, Positions], at: Opened, command: str) -> None:
+def test_the_error_recommends_what_works(positions: dict[int, Positions], at: Opened, remedy: str) -> None:
     """A repair refuses where partitions were added, because a row belongs to an epoch."""
     why = why_not_back(0, positions, at)
     assert why is not None
-    assert all(part in why for part in command.split(".*"))
-    assert ("verify --repair" in why) == ("verify" in command)
+    assert remedy in why
+    assert ("verify --repair" in why) == ("verify" in remedy)
