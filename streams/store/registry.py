@@ -3,7 +3,7 @@
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 
 import msgspec
@@ -31,6 +31,11 @@ class _MappingUse(msgspec.Struct, frozen=True):
     name: str
     first_used_at: str
     last_used_at: str | None = None
+
+    @property
+    def at(self) -> datetime:
+        """The last start that was entered."""
+        return datetime.fromisoformat(self.last_used_at or self.first_used_at)
 
 
 class Registry:
@@ -244,7 +249,8 @@ class Registry:
         name: of a `RecordDecoder`. A change is allowed, because a new action in a mapping is no reason to begin anew. A
         warning says what the change means.
         """
-        known = self.mappings(bundle_id)
+        uses = self._mapping_uses(bundle_id)
+        known = [one.name for one in uses]
         others = [one for one in known if decoder_rules(one) != decoder_rules(name)]
         if others:
             logger.warning(
@@ -256,6 +262,8 @@ class Registry:
                 " and ".join(others),
             )
         table, now = f"{self._keyspace}.mappings", datetime.now(UTC)
+        if uses:  # The clock of an earlier worker may be ahead of this one.
+            now = max(now, uses[-1].at + timedelta(milliseconds=1))
         statement = f"INSERT INTO {table} (first_used_at, bundle_id, name) VALUES (%s, %s, %s) IF NOT EXISTS"
         if name not in known:
             self._session.execute(f"enter {name} for bundle {bundle_id}", statement, [now, bundle_id, name])
@@ -279,12 +287,16 @@ class Registry:
     def mappings(self, bundle_id: str) -> list[str]:
         """The names by which workers of the bundle have read, in order of the last start. Blocks. Raises StoreError.
 
-        Earlier versions entered none, or the first use alone. So the rows are read as JSON.
+        Earlier versions entered none, or the first use alone.
         """
+        return [one.name for one in self._mapping_uses(bundle_id)]
+
+    def _mapping_uses(self, bundle_id: str) -> list[_MappingUse]:
+        """The rows of the bundle, in order of the last start. They are read as JSON, because columns may be missing."""
         query = f"SELECT JSON * FROM {self._keyspace}.mappings WHERE bundle_id = %s"
         rows = self._session.execute(f"read the mappings of bundle {bundle_id}", query, [bundle_id])
         found = [msgspec.json.decode(row, type=_MappingUse) for (row,) in rows]
-        return [one.name for one in sorted(found, key=lambda one: one.last_used_at or one.first_used_at)]
+        return sorted(found, key=attrgetter("at"))
 
     def has_table(self, name: str) -> bool:
         """Whether the keyspace has this table. Blocks. Raises StoreError."""
