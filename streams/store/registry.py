@@ -13,7 +13,7 @@ from streams.config.errors import SettingsError, StoreError
 from streams.config.settings import Settings, has_own_topic, setting_label
 from streams.engine.codec import decoder_rules
 from streams.engine.epochs import Epoch, EpochView, epoch_view
-from streams.store.bundle_record import BundleRecord, check_not_retired
+from streams.store.bundles.bundle_record import BundleRecord, check_not_retired
 from streams.store.cql_schema import stored_name
 from streams.store.session import Session
 

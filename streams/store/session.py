@@ -26,11 +26,11 @@ from cassandra.cluster import (
 )
 from cassandra.cluster import Session as DriverSession
 from cassandra.concurrent import execute_concurrent_with_args
+from cassandra.connection import DefaultEndPoint
 from cassandra.policies import (
     ConstantReconnectionPolicy,
     ConstantSpeculativeExecutionPolicy,
     DCAwareRoundRobinPolicy,
-    TokenAwarePolicy,
 )
 from cassandra.query import PreparedStatement, SimpleStatement, tuple_factory
 
@@ -38,7 +38,8 @@ from streams.config.connection_faults import refused_login
 from streams.config.errors import SettingsError, StoreError
 from streams.config.logins.handshake import check_tls
 from streams.config.logins.tls import tls_context
-from streams.config.settings import Settings, addresses, setting_label
+from streams.config.settings import Settings, addresses, setting_label, translated_addresses
+from streams.store.node_addresses import NamedNodesPolicy, TranslatedEndPoints
 from streams.store.protocol.encoded_rows import EncodedRows, StoreProtocolHandler
 from streams.store.rights import grant_text
 
@@ -55,7 +56,7 @@ ASK_ANOTHER_S, OTHER_NODES = 1.0, 2
 HEARTBEAT_S = 5.0
 # A node waits for a dead replica until gossip has told, which takes longer than a session of the consumer group.
 READ_AGAIN_S = 2.0
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 5  # the newest that is tried; a server may speak an older one
 ASTRA_PROTOCOL_VERSION = 4  # the newest that Astra speaks
 # The waits between tries of one request while Cassandra is away. They double from the first to the last.
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 5.0
@@ -71,6 +72,15 @@ class _Connection(DefaultConnection):
 
     out_buffer_size = 256 * 1024
     in_buffer_size = 64 * 1024
+
+
+class _Cluster(Cluster):
+    """The driver's cluster, which goes from this version of the protocol down to one that the server speaks.
+
+    A version that is an argument of the constructor would be the only one.
+    """
+
+    protocol_version = PROTOCOL_VERSION
 
 
 class Session:
@@ -103,7 +113,9 @@ class Session:
             if is_read:
                 with contextlib.suppress(OperationTimedOut):
                     return self._session.execute(query, parameters, timeout=READ_AGAIN_S)
-            return self._session.execute(query, parameters, timeout=SCHEMA_TIMEOUT_S if is_schema else REQUEST_TIMEOUT_S)
+            return self._session.execute(
+                query, parameters, timeout=SCHEMA_TIMEOUT_S if is_schema else REQUEST_TIMEOUT_S
+            )
         except (DriverException, NoHostAvailable) as error:
             raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
 
@@ -188,17 +200,19 @@ def _quiet_driver() -> Iterator[None]:
 
 def _make_cluster(settings: Settings) -> Cluster:
     """The driver's cluster, not connected. Raises SettingsError, and StoreError where Astra does not answer."""
-    user = settings.cassandra_user
+    user, nodes = settings.cassandra_user, _nodes(settings)
+    names = [place for place in nodes.get("contact_points", ()) if not isinstance(place, DefaultEndPoint)]
+    policy = NamedNodesPolicy(DCAwareRoundRobinPolicy(settings.cassandra_local_dc or ""), names)
     profile = ExecutionProfile(
-        load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.cassandra_local_dc or "")),
+        load_balancing_policy=policy,
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         request_timeout=REQUEST_TIMEOUT_S,
         row_factory=tuple_factory,
         speculative_execution_policy=ConstantSpeculativeExecutionPolicy(ASK_ANOTHER_S, OTHER_NODES),
     )
     try:
-        return Cluster(
-            **_nodes(settings),
+        return _Cluster(
+            **nodes,
             # Without this option a request waits 40 ms for the acknowledgement of the request before.
             sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
             auth_provider=PlainTextAuthProvider(user, settings.cassandra_password) if user else None,
@@ -226,12 +240,15 @@ def _nodes(settings: Settings) -> dict[str, Any]:
         # By default, the driver unpacks the private key beside the file, where it may not be allowed to write.
         cloud = {"secure_connect_bundle": settings.cassandra_secure_bundle, "use_default_tempdir": True}
         return {"cloud": cloud, "protocol_version": ASTRA_PROTOCOL_VERSION}
-    hosts = addresses("cassandra", settings.cassandra)
+    hosts, translated = addresses("cassandra", settings.cassandra), translated_addresses(settings.cassandra_addresses)
+    port = hosts[0][1]
+    # A node has one address for the driver, whether the settings or another node tells of the node.
+    places = [DefaultEndPoint(*host) if host in translated.values() else host for host in hosts]
     return {
-        "contact_points": hosts,  # each with its own port; of further nodes, system.peers_v2 tells the port
-        "port": hosts[0][1],
+        "contact_points": places,  # each with its own port; of further nodes, system.peers_v2 tells the port
+        "port": port,
+        "endpoint_factory": TranslatedEndPoints(port, translated),
         "ssl_context": tls_context(settings, "cassandra"),
-        "protocol_version": PROTOCOL_VERSION,
     }
 
 

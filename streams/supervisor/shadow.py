@@ -17,8 +17,8 @@ from streams.config.cores import usable_cores
 from streams.config.errors import InputError
 from streams.config.loading import load_settings
 from streams.config.settings import Settings
-from streams.store.bundle_record import check_not_retired
 from streams.store.bundles.aliases import Aliases
+from streams.store.bundles.bundle_record import check_not_retired
 from streams.store.registry import Registry
 from streams.store.session import Session
 from streams.supervisor.command import add_process_arguments, run_workers

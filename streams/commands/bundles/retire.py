@@ -13,7 +13,7 @@ from streams.config.errors import InputError, SettingsError, ThalwegError
 from streams.config.loading import load_settings
 from streams.config.settings import setting_label
 from streams.health.rights.check import check_broker_rights
-from streams.store.bundle_record import BundleRecord
+from streams.store.bundles.bundle_record import BundleRecord
 from streams.store.bundles.deletion import BundleDeletion, most_partitions
 from streams.store.bundles.sizes import NOTHING, Size, sizes
 

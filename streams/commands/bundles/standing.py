@@ -14,8 +14,8 @@ from streams.broker.offsets.group_offsets import count_members
 from streams.broker.topics import Topic, describe_topic
 from streams.config.errors import InputError
 from streams.config.settings import Settings
-from streams.store.bundle_record import BundleRecord
 from streams.store.bundles.aliases import Aliases
+from streams.store.bundles.bundle_record import BundleRecord
 from streams.store.bundles.sizes import NOTHING, Size, sizes
 from streams.store.registry import Registry
 from streams.store.session import Session

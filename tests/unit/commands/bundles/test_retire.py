@@ -10,7 +10,7 @@ from streams.commands.bundles import retire
 from streams.commands.bundles.retire import Retirement, Updates
 from streams.config.errors import InputError, SettingsError
 from streams.config.settings import Settings
-from streams.store.bundle_record import BundleRecord
+from streams.store.bundles.bundle_record import BundleRecord
 
 FIRST, OWN = "gru-0f3a5c7e9b1d", "gru-aaaaaaaaaaaa"
 OWN_TOPIC = f"representations.updates.v1.{OWN}"
