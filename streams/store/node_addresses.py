@@ -6,17 +6,19 @@ The driver looks the names of the settings up once, and later knows nodes by the
 
 import logging
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cassandra.cluster import Cluster
+from cassandra.cluster import Cluster, Session
 from cassandra.connection import DefaultEndPoint, DefaultEndPointFactory
-from cassandra.policies import LoadBalancingPolicy, TokenAwarePolicy
+from cassandra.policies import HostDistance, LoadBalancingPolicy, TokenAwarePolicy
 from cassandra.pool import Host
 
 logger = logging.getLogger(__name__)
 
 Address = tuple[str, int]  # host, port
+ANSWERS_WITHIN_S, POLL_S = 6.0, 0.05  # The driver gives a connection 5 s.
 
 
 class NamedNodesPolicy(TokenAwarePolicy):
@@ -72,3 +74,23 @@ class TranslatedEndPoints(DefaultEndPointFactory):
         announced = super().create(row)
         place = self._translated.get(announced.address)
         return announced if place is None else DefaultEndPoint(*place)
+
+
+def nodes_without_connection(cluster: Cluster, session: Session) -> tuple[list[str], int]:
+    """The nodes to which requests should go and cannot, as host:port, and the number of all nodes for requests. Blocks.
+
+    Waits until the driver has tried to reach each node, for at most `ANSWERS_WITHIN_S`.
+    """
+    deadline_s = time.monotonic() + ANSWERS_WITHIN_S
+    while True:
+        nodes = [node for node in cluster.metadata.all_hosts() if _distance(cluster, node) != HostDistance.IGNORED]
+        state = session.get_pool_state()
+        lacking = [node for node in nodes if not state.get(node, {}).get("open_count")]
+        if all(node.is_up is False for node in lacking) or time.monotonic() > deadline_s:
+            return sorted(map(str, lacking)), len(nodes)
+        time.sleep(POLL_S)
+
+
+def _distance(cluster: Cluster, node: Host) -> int:
+    distance: int = cluster.profile_manager.distance(node)
+    return distance

@@ -39,7 +39,7 @@ from streams.config.errors import SettingsError, StoreError
 from streams.config.logins.handshake import check_tls
 from streams.config.logins.tls import tls_context
 from streams.config.settings import Settings, addresses, setting_label, translated_addresses
-from streams.store.node_addresses import NamedNodesPolicy, TranslatedEndPoints
+from streams.store.node_addresses import NamedNodesPolicy, TranslatedEndPoints, nodes_without_connection
 from streams.store.protocol.encoded_rows import EncodedRows, StoreProtocolHandler
 from streams.store.rights import grant_text
 
@@ -95,6 +95,10 @@ class Session:
 
     def close(self) -> None:
         self._cluster.shutdown()
+
+    def nodes_without_connection(self) -> tuple[list[str], int]:
+        """See `streams.store.node_addresses`."""
+        return nodes_without_connection(self._cluster, self._session)
 
     def execute(self, doing: str, query: Any, parameters: Sequence[Any] | None = None) -> Any:
         """Execute and return the rows. Blocks. Raises StoreError, whose message says that Cassandra failed `doing`.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from export.runtime.bundle import Bundle
+from streams.commands.doctor.cassandra_checks import check_cassandra
 from streams.config.settings import Settings, translated_addresses
 from streams.engine.arena import StoredUser
 from streams.engine.planning.rows import Rows
@@ -98,7 +99,11 @@ async def write_and_read(store: Store, bundle: Bundle) -> list[float]:
 
 
 def test_only_the_named_node_is_reached_without_the_setting(settings: Settings) -> None:
-    session = Session(msgspec.structs.replace(settings, cassandra_addresses=None))
+    assert [state for state, _ in nodes_of_doctor(settings)] == ["ok"]
+    settings = msgspec.structs.replace(settings, cassandra_addresses=None)
+    [(state, detail)] = nodes_of_doctor(settings)
+    assert (state, ANNOUNCED[1] in detail) == ("note", True), detail
+    session = Session(settings)
     known = session._cluster.metadata.all_hosts
     try:
         assert wait_for(lambda: [node.is_up for node in known() if node.address == ANNOUNCED[1]] == [False])
@@ -141,6 +146,11 @@ def test_a_node_that_comes_back_on_another_address_is_followed(
     assert wait_for(lambda: connected(store.session) == expected), connected(store.session)
     asyncio.run(write_and_read(store, bundle))
     assert {str(node) for node in store.session._cluster.metadata.all_hosts()} == expected
+
+
+def nodes_of_doctor(settings: Settings) -> list[tuple[str, str]]:
+    findings = check_cassandra(settings, None)
+    return [(finding.state, finding.detail) for finding in findings if finding.subject == "cassandra nodes"]
 
 
 def places(settings: Settings) -> list[str]:
