@@ -13,7 +13,7 @@ from streams.config.errors import SettingsError, StoreError
 from streams.config.settings import Settings, has_own_topic, setting_label
 from streams.engine.codec import decoder_rules
 from streams.engine.epochs import Epoch, EpochView, epoch_view
-from streams.store.bundle_record import BundleRecord, check_not_retired
+from streams.store.bundle_record import BundleRecord, MappingUse, check_not_retired
 from streams.store.cql_schema import stored_name
 from streams.store.session import Session
 
@@ -23,19 +23,6 @@ logger = logging.getLogger(__name__)
 _TOPIC, _KEY = "behavior", "pseudonym key"
 _NO_KEY = "none"
 _NOISE = "noise of "  # and the updates topic: the fingerprint of its noise, no row where updates are exact
-
-
-class _MappingUse(msgspec.Struct, frozen=True):
-    """A row of the table `mappings`. Times are as in `BundleRecord`."""
-
-    name: str
-    first_used_at: str
-    last_used_at: str | None = None
-
-    @property
-    def at(self) -> datetime:
-        """The last start that was entered."""
-        return datetime.fromisoformat(self.last_used_at or self.first_used_at)
 
 
 class Registry:
@@ -291,11 +278,11 @@ class Registry:
         """
         return [one.name for one in self._mapping_uses(bundle_id)]
 
-    def _mapping_uses(self, bundle_id: str) -> list[_MappingUse]:
+    def _mapping_uses(self, bundle_id: str) -> list[MappingUse]:
         """The rows of the bundle, in order of the last start. They are read as JSON, because columns may be missing."""
         query = f"SELECT JSON * FROM {self._keyspace}.mappings WHERE bundle_id = %s"
         rows = self._session.execute(f"read the mappings of bundle {bundle_id}", query, [bundle_id])
-        found = [msgspec.json.decode(row, type=_MappingUse) for (row,) in rows]
+        found = [msgspec.json.decode(row, type=MappingUse) for (row,) in rows]
         return sorted(found, key=attrgetter("at"))
 
     def has_table(self, name: str) -> bool:

@@ -16,7 +16,7 @@ from streams.config.settings import Settings
 from streams.demo.scraped_metrics import ScrapedMetrics
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from streams.store.store import open_store
 from tests.benchmarks.bench import load
 from tests.benchmarks.bench.watch import Sample, between, calm, cpu_s, rss_mb, sessions

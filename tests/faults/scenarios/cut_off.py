@@ -11,8 +11,8 @@ from streams.local.process.ports import free_ports
 from streams.local.process.service_process import ServiceProcess
 from tests.faults.registry import scenario
 from tests.faults.scenarios.cluster import NODES, OUTAGE_S
-from tests.faults.scenarios.cut_proxy import CutProxy
 from tests.faults.trial import Trial
+from tests.support.cut_proxy import CutProxy
 
 PROXY_HOST = "127.0.0.1{}"  # of the node with this number
 

@@ -23,8 +23,8 @@ from streams.local.process.process_ids import is_running
 from streams.local.state_file import LocalState, read_state
 from streams.store.cql_schema import create_keyspace
 from streams.store.migrations.migrations import LAST
+from streams.store.protocol.cluster import connect
 from streams.store.schema_creation import applied_migrations
-from streams.store.session import connect
 from streams.store.store import open_store
 from tests.support.bundles import tiny_bundle
 
