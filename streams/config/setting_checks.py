@@ -61,6 +61,11 @@ def _check_certificate(settings: Settings, service: str) -> None:
             "cassandra_ca and cassandra_secure_bundle are both set: keep one; the secure connect bundle already holds "
             "the authority and the certificate"
         )
+    if service == "cassandra" and settings.cassandra_secure_bundle and settings.cassandra_addresses:
+        raise SettingsError(
+            "cassandra_addresses and cassandra_secure_bundle are both set: keep one; the secure connect bundle names "
+            "the server by which every node is reached"
+        )
 
 
 def _check_aws(settings: Settings) -> None:

@@ -20,7 +20,7 @@ from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
 from streams.local import LocalServices
 from streams.store.cql_schema import representations_table
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from streams.store.store import open_store
 from streams.store.user_rows import DamagedRow
 from tests.support.deployment import Deployment, event, expected_ids, record, shopping

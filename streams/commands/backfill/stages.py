@@ -30,6 +30,7 @@ from streams.commands.backfill.plan import (
     check_hand_over,
     check_log,
     check_log_order,
+    check_positions,
     check_reach,
     covered_by,
     passed_offsets,
@@ -76,6 +77,8 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int, spa
     try:
         check_store_rights(settings, store.session, "backfill", [bundle])
         _check_log(store, topic, bundle.bundle_id, reader)
+        known = asyncio.run(store.positions.load(topic.topic_id))
+        check_positions(topic, known, archive, group_id)
         check_beginning(
             topic, covered, store.registry.backfilled(bundle.bundle_id, topic.partitions), archive, group_id
         )

@@ -36,6 +36,7 @@ def check_cassandra(settings: Settings, bundle: Bundle | None, is_migrating: boo
             return
         yield Finding("ok", "cassandra", f"{version} at {settings.place_of('cassandra')}")
         yield Finding("ok", "cassandra login", describe_login(settings, "cassandra"))
+        yield _check_nodes(session)
         yield _readable("durability", lambda: _check_durability(session, settings))
         if bundle is not None:
             yield _readable("batches", lambda: _check_batch_limits(session, bundle))
@@ -55,6 +56,16 @@ def _readable(subject: str, check: Callable[[], Finding]) -> Finding:
         return check()
     except StoreError as error:
         return Finding("note", subject, str(error))
+
+
+def _check_nodes(session: Session) -> Finding:
+    """Check whether this machine reaches the nodes by the addresses that they announce."""
+    lacking, nodes = session.nodes_without_connection()
+    if not lacking:
+        return Finding("ok", "cassandra nodes", f"{nodes} reached")
+    detail = f"{len(lacking)} of {nodes} not reached: {', '.join(lacking)}"
+    remedy = "start the node, or name the address by which this machine reaches the node: THALWEG_CASSANDRA_ADDRESSES"
+    return Finding("note", "cassandra nodes", detail, f"{remedy}, see docs/cassandra.md")
 
 
 def check_keyspace_name(settings: Settings) -> Finding:

@@ -22,6 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="archive of the topic (thalweg archive), for records that retention deleted",
     )
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="let workers go on from the group's commits, also where rows lack records; all workers must be stopped",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
 
 
@@ -29,11 +34,14 @@ def run(args: argparse.Namespace) -> int:
     """Verify all users and print the result. Returns 1 when a user differs."""
     settings = load_settings()
     bundle = Bundle.load(settings.bundle_folder(args.bundle))
-    verification = verify(settings, bundle, args.repair, None if args.archive is None else open_reader(args.archive))
+    archive = None if args.archive is None else open_reader(args.archive)
+    verification = verify(settings, bundle, args.repair, archive, args.accept)
     if args.json:
         print(msgspec.json.encode(verification).decode())
     else:
         print_report(verification)
+    if args.accept and not args.json:
+        print("verify: workers of the bundle go on from the commits of their group")
     return 0 if verification.clean else 1
 
 

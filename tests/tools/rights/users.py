@@ -17,7 +17,7 @@ from streams.config.settings import Secret, Settings
 from streams.health.rights.cassandra_rights import CassandraRight
 from streams.health.rights.kafka_rights import KafkaRight
 from streams.health.rights.roles import Role
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from tests.support.deployment import Deployment
 
 PASSWORD = "Zx81-limited"

@@ -70,6 +70,11 @@ def test_the_file_of_the_local_services_is_named_where_it_cannot_be_read_and_is_
         ({"THALWEG_BROKER": "kafka:9092,"}, "THALWEG_BROKER.*host:port"),
         ({"THALWEG_CASSANDRA": "db-1:9042, db-2"}, "THALWEG_CASSANDRA.*'db-2'.*db-2:9042"),
         ({"THALWEG_CASSANDRA": "db:99999"}, "THALWEG_CASSANDRA.*'db:99999'"),
+        *(
+            ({"THALWEG_CASSANDRA_ADDRESSES": f"10.0.0.5=db:1, {wrong}"}, f"THALWEG_CASSANDRA_ADDRESSES.*: '{wrong}'")
+            for wrong in ("", "db:1", "db=db:1", "10.0.0.6=db", "10.0.0.6=db:0", "10.0.0.6:9042=db:1")
+        ),
+        ({"THALWEG_CASSANDRA_ADDRESSES": "::1=db:1,0:0::1=db:2"}, "names 0:0::1 twice"),
         (
             {"THALWEG_DEAD_LETTER_TOPIC": "behavior.events.v1"},
             "THALWEG_BEHAVIOR_TOPIC.*THALWEG_DEAD_LETTER_TOPIC.*are both 'behavior.events.v1'",
