@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -71,7 +72,7 @@ def start(settings: Settings, bundle: Bundle) -> None:
     """Start a worker up to where its application is made. Raises RightsError."""
     opened: list[Store] = []
 
-    def open_once(*arguments: object) -> Store:
+    def open_once(*arguments: Any) -> Store:
         opened.append(open_store(*arguments))
         return opened[-1]
 
