@@ -5,6 +5,7 @@ EXISTS. A worker whose keyspace and tables exist must need no such right. So the
 Cassandra may read `system_schema`.
 """
 
+import contextlib
 import logging
 import random
 import re
@@ -39,6 +40,8 @@ _NOT_SERVED = re.compile(r"does not exist|doesn't exist")
 _KEYSPACE_QUERY = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
 _COLUMNS_QUERY = "SELECT column_name FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
 _INDEXES_QUERY = "SELECT index_name FROM system_schema.indexes WHERE keyspace_name = %s AND table_name = %s"
+_READS_QUERY = "SELECT speculative_retry FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s"
+CASSANDRA_DEFAULT = "99p"  # of `speculative_retry`
 _TABLES_QUERY = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
 
 
@@ -66,11 +69,21 @@ def create_missing(session: Session, settings: Settings, manifest: Manifest) -> 
             missing = {name: kind for name, kind in columns.items() if name not in found}
             if missing:
                 _create(session, cql_schema.add_columns(settings.keyspace, table, missing))
+    for name in tables.keys() & existing:
+        _end_waits_for_dead_replicas(session, settings.keyspace, name)
     if not has_item_vectors_index(session, settings.keyspace, width):
         try:
             _create(session, cql_schema.create_item_vectors_index(settings.keyspace, width))
         except (StoreError, RightsError) as error:
             logger.warning("readers cannot ask for all item vectors of a bundle in one query yet: %s", error)
+
+
+def _end_waits_for_dead_replicas(session: Session, keyspace: str, table: str) -> None:
+    """Give a table of an earlier version the property of a new one, where nobody has set another value."""
+    values = [cql_schema.stored_name(keyspace), table]
+    if list(session.execute("read the schema", _READS_QUERY, values)) == [(CASSANDRA_DEFAULT,)]:
+        with contextlib.suppress(RightsError):  # The default does no harm but for slow reads while a node is dead.
+            _create(session, f"ALTER TABLE {keyspace}.{table} WITH {cql_schema.READS}")
 
 
 def migrate(session: Session, settings: Settings) -> list[Migration]:
