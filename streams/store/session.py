@@ -54,11 +54,13 @@ RECONNECT_S = 1.0
 ASK_ANOTHER_S, OTHER_NODES = 1.0, 2
 HEARTBEAT_S = 5.0
 # A node waits for a dead replica until gossip has told, which takes longer than a session of the consumer group.
-READ_AGAIN_S = 2.0
+READ_AGAIN_S, READS_AGAIN = 2.0, 3
 PROTOCOL_VERSION = 5
 ASTRA_PROTOCOL_VERSION = 4  # the newest that Astra speaks
 # The waits between tries of one request while Cassandra is away. They double from the first to the last.
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 5.0
+
+_SCHEMA_CHANGES = ("CREATE", "ALTER", "DROP")
 
 
 class _Connection(DefaultConnection):
@@ -87,23 +89,34 @@ class Session:
         self._cluster.shutdown()
 
     def execute(self, doing: str, query: Any, parameters: Sequence[Any] | None = None) -> Any:
-        """Execute and return the rows. Blocks. Raises StoreError, whose message says that Cassandra failed `doing`.
+        """Execute and return all rows. Blocks. Raises StoreError, whose message says that Cassandra failed `doing`.
 
-        A read that has no answer after READ_AGAIN_S is sent again once. A read that Cassandra answers slowly then has
-        REQUEST_TIMEOUT_S. A change of the schema has SCHEMA_TIMEOUT_S.
+        A read that has no answer after READ_AGAIN_S is sent again, READS_AGAIN times. A read that Cassandra answers
+        slowly then has REQUEST_TIMEOUT_S. A change of the schema has SCHEMA_TIMEOUT_S.
         """
-        text = query.query_string if isinstance(query, PreparedStatement) else query
-        is_read = isinstance(text, str) and text.startswith("SELECT")
-        is_schema = isinstance(text, str) and text.startswith(("CREATE", "ALTER", "DROP"))
+        is_prepared = isinstance(query, PreparedStatement)
+        text = query.query_string if is_prepared else query
+        statement = query.bind(parameters or ()) if is_prepared else SimpleStatement(text)
+        statement.fetch_size = None  # no pages: see `scan`
+        statement.is_idempotent = _may_be_repeated(text)
+        values = None if is_prepared else parameters
+        try:
+            for _ in range(READS_AGAIN if text.startswith("SELECT") else 0):
+                with contextlib.suppress(OperationTimedOut):
+                    return self._session.execute(statement, values, timeout=READ_AGAIN_S)
+            timeout_s = SCHEMA_TIMEOUT_S if text.startswith(_SCHEMA_CHANGES) else REQUEST_TIMEOUT_S
+            return self._session.execute(statement, values, timeout=timeout_s)
+        except (DriverException, NoHostAvailable) as error:
+            raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
+
+    def scan(self, doing: str, query: Any, parameters: Sequence[Any] | None) -> Iterator[Any]:
+        """Yield the rows of a large result, read page by page. Blocks. Raises what `execute` raises."""
         if isinstance(query, PreparedStatement):
+            query, parameters = query.bind(parameters), None
             # The driver would take the late answer of a second copy for the next page of the result.
-            query, parameters = query.bind(parameters or ()), None
             query.is_idempotent = False
         try:
-            if is_read:
-                with contextlib.suppress(OperationTimedOut):
-                    return self._session.execute(query, parameters, timeout=READ_AGAIN_S)
-            return self._session.execute(query, parameters, timeout=SCHEMA_TIMEOUT_S if is_schema else REQUEST_TIMEOUT_S)
+            yield from self._session.execute(query, parameters, timeout=REQUEST_TIMEOUT_S)
         except (DriverException, NoHostAvailable) as error:
             raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
 
@@ -155,8 +168,10 @@ class Session:
 
 
 def _may_be_repeated(query: str) -> bool:
-    """True for all but lightweight transactions: what other statements write does not depend on what was there."""
-    return " IF " not in query
+    """True for all but lightweight transactions and changes of the schema: what other statements write does not depend
+    on what was there.
+    """
+    return " IF " not in query and not query.startswith(_SCHEMA_CHANGES)
 
 
 def connect(settings: Settings) -> tuple[Cluster, DriverSession]:
