@@ -1,5 +1,6 @@
 """Every setting of the live system in one typed place. `streams.config.loading` says where the values come from."""
 
+import ipaddress
 import re
 from typing import Annotated, Any, Literal, get_type_hints
 from urllib.parse import urlsplit
@@ -70,6 +71,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     broker_token_ca: str | None = None  # of the issuer; "system" by default
     broker_token_extensions: str | None = None  # name=value, several separated by commas
     cassandra: str = "127.0.0.1:9042"  # host:port, several separated by commas
+    # Where clients reach nodes that announce an address of another network: 10.0.0.5=localhost:19042, several separated
+    # by commas
+    cassandra_addresses: str | None = None
     cassandra_ca: str | None = None
     cassandra_certificate: str | None = None
     cassandra_key: str | None = None
@@ -151,6 +155,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             check_registry_address(self.schema_registry)
         for service in SERVICES:
             addresses(service, getattr(self, service))
+        translated_addresses(self.cassandra_addresses)
         for field in SECRETS:
             if getattr(self, field) is not None:  # a caller may have given the secret as plain text
                 msgspec.structs.force_setattr(self, field, Secret(getattr(self, field)))
@@ -215,6 +220,33 @@ def addresses(setting: str, value: str) -> list[tuple[str, int]]:
                 f"{'9092' if setting == 'broker' else '9042'}, several separated by commas"
             )
         found.append((match["host"].strip("[]"), int(match["port"])))
+    return found
+
+
+def translated_addresses(value: str | None) -> dict[str, tuple[str, int]]:
+    """The (host, port) by which clients reach a node, by the address that the node announces.
+
+    Raises SettingsError for a part of the setting `cassandra_addresses` that is not announced=host:port.
+    """
+    found: dict[str, tuple[str, int]] = {}
+    for part in () if value is None else value.split(","):
+        announced, _, place = (text.strip() for text in part.partition("="))
+        match = _ADDRESS.fullmatch(place)
+        try:
+            node = str(ipaddress.ip_address(announced))
+        except ValueError:
+            node = ""
+        if not node or match is None or not 0 < int(match["port"]) <= 65535:
+            raise SettingsError(
+                f"setting {setting_label('cassandra_addresses')} = {value!r}: {part.strip()!r} is not "
+                "announced=host:port; write the IP address that a node announces, and where clients reach the node, "
+                "as in 10.0.0.5=localhost:19042, several separated by commas"
+            )
+        if node in found:
+            raise SettingsError(
+                f"setting {setting_label('cassandra_addresses')} = {value!r} names {announced} twice: keep one"
+            )
+        found[node] = match["host"].strip("[]"), int(match["port"])
     return found
 
 

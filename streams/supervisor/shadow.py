@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from encoder.wording import counted
 from export.runtime.bundle import Bundle
 from streams.archive.opening import open_reader
 from streams.broker.topics import describe_topic
@@ -110,4 +111,4 @@ def backfill(settings: Settings, bundle: Bundle, archive: str) -> None:
     done = apply(settings, bundle, archive, usable_cores())
     for gap in done.gaps:
         print(f"shadow: {gap}", flush=True)
-    print(f"shadow: {done.events:,} events of {archive} applied in {done.elapsed_s:,.1f} s", flush=True)
+    print(f"shadow: {counted(done.events, 'event')} of {archive} applied in {done.elapsed_s:,.1f} s", flush=True)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from encoder.data.contract.judge import DROPPABLE_FIELDS
+from encoder.wording import counted
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.broker.decoding.pseudonym_key import open_pseudonyms
@@ -68,8 +69,9 @@ def verify(
     """
     group_id = settings.consumer_group_id(bundle.bundle_id)
     if (repair or accept) and (members := count_members(settings, group_id)):
+        running = counted(members, f"worker of group {group_id} is", f"workers of group {group_id} are")
         before = "a repair" if repair else "--accept"
-        raise SettingsError(f"{members} workers of group {group_id} are running: stop all of them before {before}")
+        raise SettingsError(f"{running} running: stop all of them before {before}")
     decoder, pseudonyms = open_decoder(settings), open_pseudonyms(settings)
     # A dead-letter topic that the user may not see looks like a topic that is not there.
     check_broker_rights(settings, "verify", bundle.bundle_id)

@@ -11,7 +11,7 @@ from export.runtime.bundle import Bundle
 from streams.broker.topics import broker_admin
 from streams.local import LocalServices
 from streams.local.errors import LocalServiceError
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from tests.support.deployment import Deployment, run_thalweg, shopping, troubled_shopping
 from tests.support.topics import make_again
 

@@ -70,6 +70,11 @@ def test_the_file_of_the_local_services_is_named_where_it_cannot_be_read_and_is_
         ({"THALWEG_BROKER": "kafka:9092,"}, "THALWEG_BROKER.*host:port"),
         ({"THALWEG_CASSANDRA": "db-1:9042, db-2"}, "THALWEG_CASSANDRA.*'db-2'.*db-2:9042"),
         ({"THALWEG_CASSANDRA": "db:99999"}, "THALWEG_CASSANDRA.*'db:99999'"),
+        *(
+            ({"THALWEG_CASSANDRA_ADDRESSES": f"10.0.0.5=db:1, {wrong}"}, f"THALWEG_CASSANDRA_ADDRESSES.*: '{wrong}'")
+            for wrong in ("", "db:1", "db=db:1", "10.0.0.6=db", "10.0.0.6=db:0", "10.0.0.6:9042=db:1")
+        ),
+        ({"THALWEG_CASSANDRA_ADDRESSES": "::1=db:1,0:0::1=db:2"}, "names 0:0::1 twice"),
         (
             {"THALWEG_DEAD_LETTER_TOPIC": "behavior.events.v1"},
             "THALWEG_BEHAVIOR_TOPIC.*THALWEG_DEAD_LETTER_TOPIC.*are both 'behavior.events.v1'",
@@ -86,6 +91,37 @@ def test_the_file_of_the_local_services_is_named_where_it_cannot_be_read_and_is_
 def test_a_bad_setting_is_named_with_its_value(tmp_path: Path, environment: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=named):
         load_settings({"THALWEG_HOME": str(tmp_path), **environment})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("partitions", "many", "a whole number of at least 1"),
+        ("http_port", "70000", "a whole number of at least 0 and of at most 65535"),
+        ("user_ttl_days", "0", "a whole number of at least 1 and of at most 7000"),
+        ("evaluation_share", "0", "a number above 0 and of at most 1"),
+        ("updates_noise_delta", "1", "a number of at least 1e-100 and below 1"),
+        ("group", "", "a text that is not empty"),
+        ("group_instance_id", "pod 0", "a text of 1 to 200 letters, digits, dots, underscores and hyphens"),
+        ("compression", "brotli", "one of the known values; known: gzip, lz4, snappy, zstd, none"),
+    ],
+)
+def test_the_message_about_a_bad_setting_says_in_words_what_is_expected(
+    tmp_path: Path, name: str, value: str, expected: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings({"THALWEG_HOME": str(tmp_path), f"THALWEG_{name.upper()}": value})
+    assert str(refused.value) == f"setting {name} (THALWEG_{name.upper()}) = {value!r}: give {expected}"
+
+
+def test_a_setting_of_another_type_in_the_file_is_explained_in_words(tmp_path: Path) -> None:
+    file = tmp_path / "thalweg.toml"
+    file.write_text("keyspace = 7\n")
+    with pytest.raises(SettingsError, match=r"keyspace .THALWEG_KEYSPACE. = 7: give a text that is not empty$"):
+        load_settings({"THALWEG_CONFIG": str(file), "THALWEG_HOME": str(tmp_path)})
+    file.write_text("broker_ca = [1]\n")
+    with pytest.raises(SettingsError, match=r"broker_ca .THALWEG_BROKER_CA. = \[1\]: give a text$"):
+        load_settings({"THALWEG_CONFIG": str(file), "THALWEG_HOME": str(tmp_path)})
 
 
 KUBERNETES = {

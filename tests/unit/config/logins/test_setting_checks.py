@@ -21,6 +21,7 @@ AWS = {"BROKER_MECHANISM": "AWS_MSK_IAM"}
         ({"CASSANDRA_KEY_PASSWORD": "k"}, "set THALWEG_CASSANDRA_CERTIFICATE"),
         ({"CASSANDRA_CERTIFICATE": "c"}, "needs TLS: set THALWEG_CASSANDRA_CA"),
         ({"CASSANDRA_SECURE_BUNDLE": "b", "CASSANDRA_CA": "c"}, "both set: keep one"),
+        ({"CASSANDRA_SECURE_BUNDLE": "b", "CASSANDRA_ADDRESSES": "::1=h:1"}, "both set: keep one"),
         ({**AWS, **USER}, "takes the credentials of AWS: leave out broker_user"),
         (AWS, r"needs TLS: set broker_ca .* to 'system'"),
         ({**USER, "BROKER_MECHANISM": "OAUTHBEARER"}, r"needs broker_token_url .*: the token endpoint"),

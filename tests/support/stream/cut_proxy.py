@@ -14,6 +14,7 @@ class CutProxy(threading.Thread):
 
     def __init__(self, host: str, port: int, to_host: str, to_port: int) -> None:
         super().__init__(name=f"proxy-{host}:{port}", daemon=True)
+        self.port = port
         self._from, self._to = (host, port), (to_host, to_port)
         self._loop = asyncio.new_event_loop()
         self._passes = asyncio.Event()
@@ -57,8 +58,10 @@ class CutProxy(threading.Thread):
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError), contextlib.closing(writer):
             await self._passes.wait()
+            first = await self._first_bytes(reader, writer)
             to_reader, to_writer = await asyncio.open_connection(*self._to)
             with contextlib.closing(to_writer):
+                to_writer.write(first)
                 ways = [self._pump(reader, to_writer), self._pump(to_reader, writer)]
                 tasks = [asyncio.ensure_future(way) for way in ways]
                 try:
@@ -66,6 +69,10 @@ class CutProxy(threading.Thread):
                 finally:
                     for task in tasks:
                         task.cancel()
+
+    async def _first_bytes(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        """What is read before the connection passes. Raises OSError where the connection is not to pass."""
+        return b""
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
