@@ -200,7 +200,10 @@ def why_not_back(partition: int, known: Mapping[int, Positions], opened: Opened)
     if len(opened.comparable) == 1:
         if lacks is None:
             return None
-        return f"{lacks}. {what} run `thalweg verify --repair --archive ADDRESS` with an archive that holds the records"
+        return (
+            f"{lacks}. {what} run `thalweg verify --repair --archive ADDRESS` with an archive that holds the records, "
+            "or accept with `thalweg verify --accept` that the rows lack them"
+        )
     ends = enumerate(opened.epoch_began_at)
     if any(known.get(one, NO_POSITIONS).before_snapshot() < end for one, end in ends):
         lacks = "and the records behind it stand before partitions were added, so that they cannot be read again alone"

@@ -105,15 +105,15 @@ def test_a_worker_refuses_where_the_topic_lacks_the_records_and_the_archive_repa
     work(deployment, "second", [*shopping(300, 20, seed=2), (b"user-3", None)])
     address = str(tmp_path / "archive")
     assert run_thalweg(deployment.settings, "archive", "--to", address).returncode == 0
-    deployment.cut_topic()
     snapshot.restore()
+    refused = run_thalweg(deployment.settings, "backfill", "--from", address)
+    assert (refused.returncode, "stored_positions" in refused.stderr) == (1, True), refused.stdout + refused.stderr
+    deployment.cut_topic()
 
     for name in ("refused", "refused again"):
         with pytest.raises(LocalServiceError, match="thalweg verify --repair --archive"):
             deployment.worker(name).start()
         run_thalweg(deployment.settings, "verify", "--repair")  # Without the archive, this proves nothing.
-    refused = run_thalweg(deployment.settings, "backfill", "--from", address)
-    assert (refused.returncode, "verify --repair --archive" in refused.stderr) == (1, True), refused.stderr
 
     repaired = run_thalweg(deployment.settings, "verify", "--repair", "--archive", address)
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
