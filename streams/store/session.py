@@ -26,7 +26,7 @@ from cassandra.cluster import (
 )
 from cassandra.cluster import Session as DriverSession
 from cassandra.concurrent import execute_concurrent_with_args
-from cassandra.connection import DefaultEndPoint
+from cassandra.connection import ConnectionException, DefaultEndPoint
 from cassandra.policies import (
     ConstantReconnectionPolicy,
     ConstantSpeculativeExecutionPolicy,
@@ -62,6 +62,10 @@ ASTRA_PROTOCOL_VERSION = 4  # the newest that Astra speaks
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 5.0
 
 
+class _LoginRefused(ConnectionException):
+    """A node refused the login. The driver tries again to reach the node, as after any other failed connection."""
+
+
 class _Connection(DefaultConnection):
     """A connection of the driver that sends a request at once, and receives much at once.
 
@@ -72,6 +76,18 @@ class _Connection(DefaultConnection):
 
     out_buffer_size = 256 * 1024
     in_buffer_size = 64 * 1024
+
+    @classmethod
+    def factory(cls, *arguments: Any, **named: Any) -> Any:
+        """Raises _LoginRefused in place of the driver's error, after which the driver would never try again.
+
+        A node refuses every login while too few nodes answer that hold users, as when all nodes start
+        (docs/decisions.md#refused-logins-of-nodes-that-start).
+        """
+        try:
+            return super().factory(*arguments, **named)
+        except AuthenticationFailed as error:
+            raise _LoginRefused(str(error)) from error
 
 
 class _Cluster(Cluster):
@@ -260,7 +276,7 @@ def _connection_error(settings: Settings, error: Exception) -> StoreError | Sett
     """The reason of a failed connection. Asks Cassandra again."""
     problems = getattr(error, "errors", None)  # by node, or a list of the nodes where none was asked
     for problem in problems.values() if isinstance(problems, dict) else ():
-        if isinstance(problem, AuthenticationFailed):
+        if isinstance(problem, _LoginRefused):
             return refused_login(settings, "cassandra", problem)
     if settings.cassandra_local_dc and (known := _data_centres(settings)) and settings.cassandra_local_dc not in known:
         return SettingsError(
