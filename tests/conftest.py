@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 
 from streams.local import LocalServices, local_services
-from tests.support.keyspaces import drop_keyspaces
+from tests.support.stream.keyspaces import drop_keyspaces
 from tests.tools.schema_registry.apicurio import Apicurio, schema_registry
 
 # By default Hypothesis fails a test when one example takes longer than 200 ms. On a busy machine that measures the

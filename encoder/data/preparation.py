@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from encoder.data.event_log import MISSING, EventLog
 from encoder.data.features import BRAND
 from encoder.errors import InputError
+from encoder.wording import counted
 
 # A user with more events is taken for a bot: a person with an event every 30 s for eight hours makes 960 events.
 # See docs/decisions.md#users-left-out-of-a-training.
@@ -54,12 +55,13 @@ class PreparationReport(msgspec.Struct, frozen=True, kw_only=True):
         ]
         if bound is not None:
             lines.append(
-                f"{self.bot_users:,} users above {bound:,} events in 24 hours (bots), with {self.bot_events:,} events: "
-                "left out"
+                f"{counted(self.bot_users, 'user')} above {counted(bound, 'event')} in 24 hours (bots), with "
+                f"{counted(self.bot_events, 'event')}: left out"
             )
         if shortest > 1:
             lines.append(
-                f"{self.short_users:,} users below {shortest:,} events, with {self.short_events:,} events: left out"
+                f"{counted(self.short_users, 'user')} below {shortest:,} events, with "
+                f"{counted(self.short_events, 'event')}: left out"
             )
         if self.settings.min_support > 1:
             lines.append(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from encoder.data.loaders.tables.parquet_files import open_parquet
 from encoder.errors import InputError
 from encoder.item_embeddings.embeddings import ItemEmbeddings
+from encoder.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow
@@ -182,8 +183,8 @@ def _numbers(lists: "pyarrow.Array", path: Path, rows: list[int], items: list[st
     width = width or int(lengths[0])
     for place in np.flatnonzero((lengths != width) | (lengths == 0))[:1].tolist():
         raise InputError(
-            f"row {rows[place]} of {path} (item {items[place]!r}) has {lengths[place]} numbers, and the rows before "
-            f"have {width}: give all items of a file embeddings of one width; items without one have null"
+            f"row {rows[place]} of {path} (item {items[place]!r}) has {counted(lengths[place], 'number')}, and the "
+            f"rows before have {width}: give all items of a file embeddings of one width; items without one have null"
         )
     numbers = lists.flatten()
     if numbers.null_count:

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -43,6 +43,7 @@ class Opened(NamedTuple):
     held: Collection[int]  # partitions that are not to be read yet
     comparable: Collection[int]  # the epochs of this incarnation
     starts: Mapping[int, int] = {}  # by partition of the topic, the offset of the first record that is left
+    epoch_began_at: Sequence[int] = ()  # where the partitions of the epoch before ended; empty in the first epoch
     set_back: Mapping[int, int] = {}  # by partition, where to read on, because the store lacks what was committed
 
 

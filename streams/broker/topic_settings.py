@@ -23,6 +23,7 @@ READ = (
     "message.timestamp.before.max.ms",
     "message.timestamp.after.max.ms",
     "compression.type",
+    "min.insync.replicas",
 )
 
 TopicSettings = Mapping[str, str]  # of one topic; empty where the broker does not show the settings
@@ -45,7 +46,7 @@ class PlannedTopic(NamedTuple):
         """
         configs = {"cleanup.policy": "compact"} if self.is_compacted else {}
         if self.replication >= MAJORITY_FROM:
-            configs["min.insync.replicas"] = str(self.replication // 2 + 1)
+            configs["min.insync.replicas"] = str(majority(self.replication))
         return configs
 
 
@@ -60,6 +61,11 @@ class TopicFault(NamedTuple):
     text: str  # begins with the name of the topic
     remedy: str
     severity: str
+
+
+def majority(replicas: int) -> int:
+    """The smallest number of replicas that is more than half of them."""
+    return replicas // 2 + 1
 
 
 def output_topics(settings: Settings) -> tuple[str, str, str]:
@@ -128,6 +134,25 @@ def faults(settings: Settings, found: Mapping[str, TopicSettings]) -> Iterator[T
         elif name == settings.behavior_topic and values.get("message.timestamp.type") == "LogAppendTime":
             text = f"{name} has message.timestamp.type LogAppendTime: freshness counts from the arrival at the broker"
             yield TopicFault(name, text, "set it to CreateTime to count from the producer's timestamp", "note")
+
+
+def in_sync_fault(settings: Settings, name: str, replicas: int, values: TopicSettings) -> TopicFault | None:
+    """The note about a topic whose confirmed records may stand in one replica alone.
+
+    An earlier version made such topics, and so do other tools. replicas: of the partition that has the fewest.
+    """
+    in_sync = int(values.get("min.insync.replicas", replicas))
+    if replicas < MAJORITY_FROM or in_sync >= majority(replicas):
+        return None
+    text = (
+        f"{name} has {replicas} replicas and min.insync.replicas {in_sync}: a record counts as written when "
+        f"{in_sync} of them {'has' if in_sync == 1 else 'have'} it, and is lost with {in_sync} of the brokers"
+    )
+    remedy = (
+        f"kafka-configs.sh --bootstrap-server {settings.broker} --alter --entity-type topics --entity-name {name} "
+        f"--add-config min.insync.replicas={majority(replicas)}"
+    )
+    return TopicFault(name, text, remedy, "note")
 
 
 def _cleanup_faults(settings: Settings, name: str, values: TopicSettings) -> Iterator[TopicFault]:

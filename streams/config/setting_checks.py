@@ -1,10 +1,12 @@
 """Mistakes in single settings, and in settings that do not fit together. Pure."""
 
 import re
+from collections.abc import Iterator
 from typing import get_args
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import inspect
 
 from streams.config.errors import SettingsError
 from streams.config.settings import CHOICES, PREFIX, REGISTRY, SECRETS, Secret, Settings, setting_label
@@ -142,9 +144,32 @@ def check_dead_letter_content(settings: Settings) -> None:
 
 
 def check_value(field: str, value: object) -> None:
+    """Raises SettingsError that names the setting, its value (unless it is a secret), and what is expected."""
     try:
         msgspec.convert({field: value}, Settings, strict=False, dec_hook=Secret.read)
-    except msgspec.ValidationError as error:
+    except msgspec.ValidationError:
         shown = Secret() if field in SECRETS else value
-        known = f"; known: {', '.join(get_args(CHOICES[field]))}" if field in CHOICES else ""
-        raise SettingsError(f"setting {setting_label(field)} = {shown!r}: {error}{known}") from None
+        raise SettingsError(f"setting {setting_label(field)} = {shown!r}: give {_expected(field)}") from None
+
+
+def _expected(field: str) -> str:
+    """The values that a setting takes, in words."""
+    (found,) = (one for one in msgspec.structs.fields(Settings) if one.name == field)
+    kind = inspect.type_info(found.type)
+    if isinstance(kind, inspect.UnionType):
+        (kind,) = (one for one in kind.types if not isinstance(one, inspect.NoneType))
+    if isinstance(kind, inspect.LiteralType):
+        return f"one of the known values; known: {', '.join(get_args(CHOICES[field]))}"
+    if isinstance(kind, inspect.IntType | inspect.FloatType):
+        return " ".join(("a whole number" if isinstance(kind, inspect.IntType) else "a number", *_bounds(kind)))
+    if isinstance(kind, inspect.StrType) and kind.pattern is not None:
+        return "a text of 1 to 200 letters, digits, dots, underscores and hyphens"  # InstanceId
+    return "a text that is not empty" if isinstance(kind, inspect.StrType) and kind.min_length else "a text"
+
+
+def _bounds(kind: inspect.IntType | inspect.FloatType) -> Iterator[str]:
+    low = None if kind.gt is None else f"above {kind.gt:g}"
+    high = None if kind.lt is None else f"below {kind.lt:g}"
+    low = low if kind.ge is None else f"of at least {kind.ge:g}"
+    high = high if kind.le is None else f"of at most {kind.le:g}"
+    yield " and ".join(filter(None, (low, high)))

@@ -33,6 +33,7 @@ class EpochView(NamedTuple):
     comparable: frozenset[int]  # epochs of the same incarnation, in which an offset means the same record
     held: frozenset[int] = frozenset()  # partitions not to read yet
     barrier: tuple[int, ...] = ()  # empty until the barrier is known
+    began_at: tuple[int, ...] = ()  # where the partitions of the epoch before ended; empty in the first epoch
 
     @property
     def incarnation(self) -> int:
@@ -58,9 +59,10 @@ def epoch_view(
     comparable = frozenset(epoch.number for epoch in ours)
     for before, after in itertools.pairwise(ours):  # A group that begins anew passes one growth after the other.
         if not has_passed(after.barrier, passed):
-            return EpochView(before.number, comparable, frozenset(range(before.partitions, partitions)), after.barrier)
+            held = frozenset(range(before.partitions, partitions))
+            return EpochView(before.number, comparable, held, after.barrier, before.barrier)
     last = ours[-1]
-    return EpochView(last.number, comparable, frozenset(range(last.partitions, partitions)))
+    return EpochView(last.number, comparable, frozenset(range(last.partitions, partitions)), began_at=last.barrier)
 
 
 def has_passed(barrier: Sequence[int], passed: Mapping[int, int]) -> bool:

@@ -105,7 +105,7 @@ class WorkerMetrics:
             "thalweg_expired_records", "Records deleted by retention before they were read.", registry=registry
         )
         self.batches_confirmed = 0
-        self.rebuild_records = 0  # records that were read again for users whose stored row was damaged
+        self.rebuild_records = 0  # read again for damaged rows, and to look for a restored Cassandra
         self.next_offset: dict[int, int] = {}  # by partition, the offset behind the last confirmed batch
 
     def add_readings(

@@ -38,6 +38,8 @@ GRACE_S = 10  # for requests that are being answered when the server is asked to
 logger = logging.getLogger(__name__)
 
 BACKLOG = 2_048
+# A reader waits meanwhile. A node that is dead or frozen would otherwise cost each request a second.
+ASK_ANOTHER_S = 0.1
 FIRST_READING_S = 10.0  # of the catalogue; afterwards, requests that need the catalogue are answered with 503
 
 
@@ -99,7 +101,7 @@ def serve(
     """Serve on a bound socket until SIGTERM or Ctrl-C. certificate, key: PEM files; None: no TLS. Raises StoreError."""
     for client in ("aiokafka", "kafka"):  # the clients log every retry, and the readers of the topics say what failed
         logging.getLogger(client).setLevel(logging.CRITICAL)
-    session = Session(settings)
+    session = Session(settings, ASK_ANOTHER_S)
     try:
         _check_rights(settings, session, bundles, has_lookalikes)
         _check_key(settings, session)

@@ -26,6 +26,8 @@ HIGHEST_GENERATION = (1 << GENERATION_BITS - 1) - 1  # The numbers above belong 
 EXPIRY_MARGIN_DAYS = 10
 PENDING_ERASURES_TABLE = "pending_erasures"
 STORED_POSITIONS_TABLE = "stored_positions"
+# A read waits this long for a dead replica, and then asks another one. See migration 4.
+READS = "speculative_retry = '100ms'"
 PENDING_ERASURES_TTL_S = 30 * 24 * 3600  # A bundle that is never served again keeps no names of erased users.
 
 
@@ -137,13 +139,13 @@ def _bundle_table_texts(keyspace: str, width: int, columns: dict[str, str]) -> l
     written_at timestamp,
     state blob,              -- Thalweg's own: hidden state and source position (streams/engine/state_cell.py)
     PRIMARY KEY (user_id, bundle_id)
-)""",
+) WITH {READS}""",
         f"""CREATE TABLE IF NOT EXISTS {keyspace}.{item_vectors_table(width)} (
     bundle_id text,
     item_id text,
     vector vector<float, {width}>,
     PRIMARY KEY ((bundle_id, item_id))
-)""",
+) WITH {READS}""",
     ]
 
 

@@ -2,8 +2,8 @@
 
 import logging
 import uuid
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 
 import msgspec
@@ -13,7 +13,7 @@ from streams.config.errors import SettingsError, StoreError
 from streams.config.settings import Settings, has_own_topic, setting_label
 from streams.engine.codec import decoder_rules
 from streams.engine.epochs import Epoch, EpochView, epoch_view
-from streams.store.bundles.bundle_record import BundleRecord, check_not_retired
+from streams.store.bundle_record import BundleRecord, MappingUse, check_not_retired
 from streams.store.cql_schema import stored_name
 from streams.store.session import Session
 
@@ -23,14 +23,6 @@ logger = logging.getLogger(__name__)
 _TOPIC, _KEY = "behavior", "pseudonym key"
 _NO_KEY = "none"
 _NOISE = "noise of "  # and the updates topic: the fingerprint of its noise, no row where updates are exact
-
-
-class _MappingUse(msgspec.Struct, frozen=True):
-    """A row of the table `mappings`. Times are as in `BundleRecord`."""
-
-    name: str
-    first_used_at: str
-    last_used_at: str | None = None
 
 
 class Registry:
@@ -76,7 +68,7 @@ class Registry:
         A worker looks after it has joined the group, and `thalweg retire` looks for members after it has set the mark.
         So one of both sees the other. Raises StoreError.
         """
-        check_not_retired(self.records().get(bundle_id), self._keyspace)
+        check_not_retired(self.record(bundle_id), self._keyspace)
 
     def enter_backfilled(self, bundle_id: str, partition: int) -> None:
         """Enter that the bundle's history of a partition begins with a backfill. Blocks. Raises StoreError."""
@@ -93,7 +85,7 @@ class Registry:
 
     def log_of(self, bundle_id: str) -> str | None:
         """The id of the log with which the bundle's history begins, None without one. Blocks. Raises StoreError."""
-        record = self.records().get(bundle_id)
+        record = self.record(bundle_id)
         return None if record is None else record.log_id
 
     def end_backfill(self, bundle_id: str) -> None:
@@ -106,7 +98,7 @@ class Registry:
 
         partitions: of the topic. All count where a backfill has ended, also those without a record at that time.
         """
-        record = self.records().get(bundle_id)
+        record = self.record(bundle_id)
         if record is None:
             return frozenset()
         return frozenset(record.backfilled_partitions or () if record.backfilled_at is None else range(partitions))
@@ -138,9 +130,19 @@ class Registry:
 
         The rows are read as JSON, because a table of an earlier version lacks columns.
         """
-        rows = self._session.execute("read the bundles", f"SELECT JSON * FROM {self._keyspace}.bundles")
-        found = [msgspec.json.decode(row, type=BundleRecord) for (row,) in rows]
+        found = self._records("", [])
         return {one.bundle_id: one for one in sorted(found, key=attrgetter("first_served_at"))}
+
+    def record(self, bundle_id: str) -> BundleRecord | None:
+        """The row of a bundle, None where no worker has ever served the bundle. Blocks. Raises StoreError.
+
+        A read of the whole table waits for a dead replica, and this read does not.
+        """
+        return next(iter(self._records("WHERE bundle_id = %s", [bundle_id])), None)
+
+    def _records(self, where: str, values: Sequence[str]) -> list[BundleRecord]:
+        rows = self._session.execute("read the bundles", f"SELECT JSON * FROM {self._keyspace}.bundles {where}", values)
+        return [msgspec.json.decode(row, type=BundleRecord) for (row,) in rows]
 
     def claim(self, topic: str, key: str | None = None) -> None:
         """Bind the keyspace to this behaviour topic, and to this key of pseudonyms, for ever. Blocks.
@@ -234,7 +236,8 @@ class Registry:
         name: of a `RecordDecoder`. A change is allowed, because a new action in a mapping is no reason to begin anew. A
         warning says what the change means.
         """
-        known = self.mappings(bundle_id)
+        uses = self._mapping_uses(bundle_id)
+        known = [one.name for one in uses]
         others = [one for one in known if decoder_rules(one) != decoder_rules(name)]
         if others:
             logger.warning(
@@ -246,6 +249,8 @@ class Registry:
                 " and ".join(others),
             )
         table, now = f"{self._keyspace}.mappings", datetime.now(UTC)
+        if uses:  # The clock of an earlier worker may be ahead of this one.
+            now = max(now, uses[-1].at + timedelta(milliseconds=1))
         statement = f"INSERT INTO {table} (first_used_at, bundle_id, name) VALUES (%s, %s, %s) IF NOT EXISTS"
         if name not in known:
             self._session.execute(f"enter {name} for bundle {bundle_id}", statement, [now, bundle_id, name])
@@ -269,12 +274,16 @@ class Registry:
     def mappings(self, bundle_id: str) -> list[str]:
         """The names by which workers of the bundle have read, in order of the last start. Blocks. Raises StoreError.
 
-        Earlier versions entered none, or the first use alone. So the rows are read as JSON.
+        Earlier versions entered none, or the first use alone.
         """
+        return [one.name for one in self._mapping_uses(bundle_id)]
+
+    def _mapping_uses(self, bundle_id: str) -> list[MappingUse]:
+        """The rows of the bundle, in order of the last start. They are read as JSON, because columns may be missing."""
         query = f"SELECT JSON * FROM {self._keyspace}.mappings WHERE bundle_id = %s"
         rows = self._session.execute(f"read the mappings of bundle {bundle_id}", query, [bundle_id])
-        found = [msgspec.json.decode(row, type=_MappingUse) for (row,) in rows]
-        return [one.name for one in sorted(found, key=lambda one: one.last_used_at or one.first_used_at)]
+        found = [msgspec.json.decode(row, type=MappingUse) for (row,) in rows]
+        return sorted(found, key=attrgetter("at"))
 
     def has_table(self, name: str) -> bool:
         """Whether the keyspace has this table. Blocks. Raises StoreError."""

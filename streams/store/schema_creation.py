@@ -6,6 +6,7 @@ Cassandra may read `system_schema`.
 """
 
 import logging
+import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,9 +25,12 @@ from streams.store.session import Session
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.2  # between looks at a migration that another program applies
-# `system_schema` names a table that another program creates before Cassandra answers questions about the table.
+# `system_schema` names a table that another program creates before Cassandra answers questions about the table. The
+# nodes of a cluster also hear of a new keyspace one after the other.
 SERVED_WITHIN_S = 10.0
 ABANDONED_AFTER = timedelta(seconds=60)  # A migration takes a few seconds, unless its program was killed.
+
+_NOT_SERVED = re.compile(r"does not exist|doesn't exist")
 
 _KEYSPACE_QUERY = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
 _COLUMNS_QUERY = "SELECT column_name FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
@@ -108,7 +112,7 @@ def _apply(session: Session, settings: Settings, migration: Migration) -> None:
     key = f"WHERE name = 'keyspace' AND number = {migration.number}"
     claim = f"INSERT INTO {table} (name, number, what, works_with, began_at) VALUES (%s, %s, %s, %s, %s) IF NOT EXISTS"
     take_over = f"UPDATE {table} SET began_at = %s {key} IF began_at = %s AND applied_at = NULL"
-    mine = datetime.now(UTC)  # the time of this program's claim
+    mine = _to_milliseconds(datetime.now(UTC))  # the time of this program's claim, as Cassandra keeps times
     row = ["keyspace", migration.number, migration.what, migration.works_with, mine]
     while not was_applied(_execute(session, doing, claim, row)):
         found = _execute(session, doing, f"SELECT began_at, applied_at FROM {table} {key}").one()
@@ -116,8 +120,10 @@ def _apply(session: Session, settings: Settings, migration: Migration) -> None:
             began_at, applied_at = found
             if applied_at is not None:
                 return
+            if began_at.replace(tzinfo=UTC) == mine:  # Cassandra had taken the claim, and did not say so.
+                break
             # A repeated statement changes nothing.
-            now = datetime.now(UTC)
+            now = _to_milliseconds(datetime.now(UTC))
             if now - began_at.replace(tzinfo=UTC) > ABANDONED_AFTER and was_applied(
                 session.execute(doing, take_over, [now, began_at])
             ):
@@ -133,6 +139,10 @@ def _apply(session: Session, settings: Settings, migration: Migration) -> None:
         raise
     # As conditional as the claim: Cassandra orders conditional writes of a row among themselves alone.
     session.execute(doing, f"UPDATE {table} SET applied_at = %s {key} IF EXISTS", [datetime.now(UTC)])
+
+
+def _to_milliseconds(time: datetime) -> datetime:
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
 def _tables(session: Session, settings: Settings) -> set[str]:
@@ -161,6 +171,6 @@ def _execute(session: Session, doing: str, statement: str, values: Sequence[Any]
         except StoreError as error:
             if grant_text(str(error)):
                 raise RightsError(f"{error}; or run `thalweg setup` with an administrator's login") from error
-            if "does not exist" not in str(error) or time.monotonic() > deadline_s:
+            if not _NOT_SERVED.search(str(error)) or time.monotonic() > deadline_s:
                 raise
         time.sleep(POLL_S)

@@ -3,109 +3,54 @@
 import asyncio
 import contextlib
 import logging
-import socket
+import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import msgspec
-from cassandra import (
-    AuthenticationFailed,
-    ConsistencyLevel,
-    DriverException,
-    OperationTimedOut,
-    RequestExecutionException,
-)
-from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import (
-    EXEC_PROFILE_DEFAULT,
-    Cluster,
-    DefaultConnection,
-    ExecutionProfile,
-    NoHostAvailable,
-)
-from cassandra.cluster import Session as DriverSession
+from cassandra import DriverException, OperationTimedOut, RequestExecutionException, WriteTimeout
+from cassandra.cluster import NoHostAvailable
 from cassandra.concurrent import execute_concurrent_with_args
-from cassandra.connection import ConnectionException, DefaultEndPoint
-from cassandra.policies import (
-    ConstantReconnectionPolicy,
-    ConstantSpeculativeExecutionPolicy,
-    DCAwareRoundRobinPolicy,
-)
-from cassandra.query import PreparedStatement, SimpleStatement, tuple_factory
+from cassandra.protocol import ErrorMessage
+from cassandra.query import PreparedStatement, SimpleStatement
 
-from streams.config.connection_faults import refused_login
-from streams.config.errors import SettingsError, StoreError
-from streams.config.logins.handshake import check_tls
-from streams.config.logins.tls import tls_context
-from streams.config.settings import Settings, addresses, setting_label, translated_addresses
-from streams.store.node_addresses import NamedNodesPolicy, TranslatedEndPoints, nodes_without_connection
-from streams.store.protocol.encoded_rows import EncodedRows, StoreProtocolHandler
-from streams.store.rights import grant_text
+from streams.config.errors import StoreError
+from streams.config.settings import Settings
+from streams.store.protocol.cluster import ASK_ANOTHER_S, REQUEST_TIMEOUT_S, connect, error_text
+from streams.store.protocol.encoded_rows import EncodedRows
+from streams.store.protocol.node_addresses import nodes_without_connection
 
 logger = logging.getLogger(__name__)
 
 REQUESTS_IN_FLIGHT = 16
-REQUEST_TIMEOUT_S = 10.0
 # A change of the schema takes longer the more tables a cluster holds.
 SCHEMA_TIMEOUT_S = 60.0
-RECONNECT_S = 1.0
-# A node that keeps its connections open and answers nothing delays a request by ASK_ANOTHER_S, and is not asked any
-# more after a heartbeat stays without an answer: docs/decisions.md#silent-nodes
-ASK_ANOTHER_S, OTHER_NODES = 1.0, 2
-HEARTBEAT_S = 5.0
 # A node waits for a dead replica until gossip has told, which takes longer than a session of the consumer group.
-READ_AGAIN_S = 2.0
-PROTOCOL_VERSION = 5  # the newest that is tried; a server may speak an older one
-ASTRA_PROTOCOL_VERSION = 4  # the newest that Astra speaks
+READ_AGAIN_S, READS_AGAIN = 3.0, 2
 # The waits between tries of one request while Cassandra is away. They double from the first to the last.
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 5.0
 
+# Several programs that start at once send lightweight transactions for the same row. Cassandra then answers that an
+# outcome is unknown, with an error code that the driver does not know (cassandra-driver 3.30.1: ErrorMessage).
+CAS_WRITE_UNKNOWN = 0x1700  # native_protocol_v5.spec of Cassandra 5, section 8
+CONTENTION_WAITS_S = (0.1, 0.2, 0.4, 0.8)
 
-class _LoginRefused(ConnectionException):
-    """A node refused the login. The driver tries again to reach the node, as after any other failed connection."""
-
-
-class _Connection(DefaultConnection):
-    """A connection of the driver that sends a request at once, and receives much at once.
-
-    The driver cuts what it sends and receives into parts of 4,096 bytes. Each part is a call of the system for which
-    the driver's thread waits for the interpreter's lock, and a packet that wakes Cassandra
-    (docs/decisions.md#parts-of-a-request).
-    """
-
-    out_buffer_size = 256 * 1024
-    in_buffer_size = 64 * 1024
-
-    @classmethod
-    def factory(cls, *arguments: Any, **named: Any) -> Any:
-        """Raises _LoginRefused in place of the driver's error, after which the driver would never try again.
-
-        A node refuses every login while too few nodes answer that hold users, as when all nodes start
-        (docs/decisions.md#refused-logins-of-nodes-that-start).
-        """
-        try:
-            return super().factory(*arguments, **named)
-        except AuthenticationFailed as error:
-            raise _LoginRefused(str(error)) from error
-
-
-class _Cluster(Cluster):
-    """The driver's cluster, which goes from this version of the protocol down to one that the server speaks.
-
-    A version that is an argument of the constructor would be the only one.
-    """
-
-    protocol_version = PROTOCOL_VERSION
+_SCHEMA_CHANGES = ("CREATE", "ALTER", "DROP")
+_SAFE_CONDITIONS = (" IF NOT EXISTS", " IF EXISTS")
+_FAILURES = (DriverException, ErrorMessage, NoHostAvailable)
 
 
 class Session:
     """A connected session. The async methods belong to one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Connect. Blocks. Raises StoreError, SettingsError."""
+    def __init__(self, settings: Settings, ask_another_s: float = ASK_ANOTHER_S) -> None:
+        """Connect. Blocks. Raises StoreError, SettingsError.
+
+        ask_another_s: a request that has no answer after this time is sent to another node as well.
+        """
         self._address = settings.place_of("cassandra")
-        self._cluster, self._session = connect(settings)
+        self._cluster, self._session = connect(settings, ask_another_s)
         self._slots = asyncio.Semaphore(REQUESTS_IN_FLIGHT)
         self.retries = 0  # requests that were sent again
 
@@ -113,38 +58,53 @@ class Session:
         self._cluster.shutdown()
 
     def nodes_without_connection(self) -> tuple[list[str], int]:
-        """See `streams.store.node_addresses`."""
+        """See `streams.store.protocol.node_addresses`."""
         return nodes_without_connection(self._cluster, self._session)
 
     def execute(self, doing: str, query: Any, parameters: Sequence[Any] | None = None) -> Any:
-        """Execute and return the rows. Blocks. Raises StoreError, whose message says that Cassandra failed `doing`.
+        """Execute and return all rows. Blocks. Raises StoreError, whose message says that Cassandra failed `doing`.
 
-        A read that has no answer after READ_AGAIN_S is sent again once. A read that Cassandra answers slowly then has
-        REQUEST_TIMEOUT_S. A change of the schema has SCHEMA_TIMEOUT_S.
+        A read that has no answer after READ_AGAIN_S is sent again, READS_AGAIN times. A read that Cassandra answers
+        slowly then has REQUEST_TIMEOUT_S. A change of the schema has SCHEMA_TIMEOUT_S. A lightweight transaction whose
+        outcome is unknown is sent again where only the existence of a row decides: the caller may then hear that a row
+        of its own was there.
         """
-        text = query.query_string if isinstance(query, PreparedStatement) else query
-        is_read = isinstance(text, str) and text.startswith("SELECT")
-        is_schema = isinstance(text, str) and text.startswith(("CREATE", "ALTER", "DROP"))
+        is_prepared = isinstance(query, PreparedStatement)
+        text = query.query_string if is_prepared else query
+        statement = query.bind(parameters or ()) if is_prepared else SimpleStatement(text)
+        statement.fetch_size = None  # no pages: see `scan`
+        statement.is_idempotent = _may_be_repeated(text)
+        values = None if is_prepared else parameters
+        try:
+            for _ in range(READS_AGAIN if text.startswith("SELECT") else 0):
+                with contextlib.suppress(OperationTimedOut):
+                    return self._session.execute(statement, values, timeout=READ_AGAIN_S)
+            for wait_s in CONTENTION_WAITS_S if text.endswith(_SAFE_CONDITIONS) else ():
+                with contextlib.suppress(WriteTimeout, ErrorMessage):
+                    return self._session.execute(statement, values, timeout=REQUEST_TIMEOUT_S)
+                time.sleep(random.uniform(wait_s / 2, wait_s))
+            timeout_s = SCHEMA_TIMEOUT_S if text.startswith(_SCHEMA_CHANGES) else REQUEST_TIMEOUT_S
+            return self._session.execute(statement, values, timeout=timeout_s)
+        except _FAILURES as error:
+            raise StoreError(f"Cassandra at {self._address} failed to {doing}: {error_text(error)}") from error
+
+    def scan(self, doing: str, query: Any, parameters: Sequence[Any] | None) -> Iterator[Any]:
+        """Yield the rows of a large result, read page by page. Blocks. Raises what `execute` raises."""
         if isinstance(query, PreparedStatement):
+            query, parameters = query.bind(parameters), None
             # The driver would take the late answer of a second copy for the next page of the result.
-            query, parameters = query.bind(parameters or ()), None
             query.is_idempotent = False
         try:
-            if is_read:
-                with contextlib.suppress(OperationTimedOut):
-                    return self._session.execute(query, parameters, timeout=READ_AGAIN_S)
-            return self._session.execute(
-                query, parameters, timeout=SCHEMA_TIMEOUT_S if is_schema else REQUEST_TIMEOUT_S
-            )
-        except (DriverException, NoHostAvailable) as error:
-            raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
+            yield from self._session.execute(query, parameters, timeout=REQUEST_TIMEOUT_S)
+        except _FAILURES as error:
+            raise StoreError(f"Cassandra at {self._address} failed to {doing}: {error_text(error)}") from error
 
     def execute_all(self, doing: str, statement: PreparedStatement, parameters: Sequence[Sequence[Any]]) -> None:
         """Execute a statement with each of the parameters, several at a time. Blocks. Raises what `execute` raises."""
         try:
             execute_concurrent_with_args(self._session, statement, parameters, concurrency=REQUESTS_IN_FLIGHT)
-        except (DriverException, NoHostAvailable) as error:
-            raise StoreError(f"Cassandra at {self._address} failed to {doing}: {_text(error)}") from error
+        except _FAILURES as error:
+            raise StoreError(f"Cassandra at {self._address} failed to {doing}: {error_text(error)}") from error
 
     def prepare(self, query: str) -> PreparedStatement:
         """Prepare a statement. Blocks. Raises StoreError."""
@@ -152,8 +112,8 @@ class Session:
             statement = self._session.prepare(query)
             statement.is_idempotent = _may_be_repeated(query)
             return statement
-        except (DriverException, NoHostAvailable) as error:
-            raise StoreError(f"Cassandra at {self._address} did not prepare {query!r}: {_text(error)}") from error
+        except _FAILURES as error:
+            raise StoreError(f"Cassandra at {self._address} did not prepare {query!r}: {error_text(error)}") from error
 
     async def request(self, statement: Any, parameters: Sequence[Any] | None = None) -> Any:
         """Send a request, again and again while Cassandra is away or overloaded, and return the confirmed rows.
@@ -176,10 +136,12 @@ class Session:
                 try:
                     return await driver_answer(self._session.execute_async(*make_request()))
                 except (OperationTimedOut, RequestExecutionException, NoHostAvailable) as error:
-                    self.retries += 1
+                    problem: Exception = error
+                except (DriverException, ErrorMessage) as error:
+                    if getattr(error, "code", None) != CAS_WRITE_UNKNOWN:
+                        raise StoreError(f"Cassandra refused a request: {error_text(error)}") from error
                     problem = error
-                except DriverException as error:
-                    raise StoreError(f"Cassandra refused a request: {_text(error)}") from error
+                self.retries += 1
             log = logger.warning if wait_s >= LAST_RETRY_S else logger.info
             log("Cassandra does not take requests (%s), next try in %.2f s", problem, wait_s)
             await asyncio.sleep(wait_s)
@@ -187,125 +149,10 @@ class Session:
 
 
 def _may_be_repeated(query: str) -> bool:
-    """True for all but lightweight transactions: what other statements write does not depend on what was there."""
-    return " IF " not in query
-
-
-def connect(settings: Settings) -> tuple[Cluster, DriverSession]:
-    """A cluster and a session without a keyspace. Blocks. Raises StoreError, SettingsError."""
-    with _quiet_driver():
-        cluster = _make_cluster(settings)
-        try:
-            session = cluster.connect()
-        except (NoHostAvailable, DriverException, OSError) as error:
-            cluster.shutdown()
-            raise _connection_error(settings, error) from error
-    session.client_protocol_handler = StoreProtocolHandler
-    return cluster, session
-
-
-@contextlib.contextmanager
-def _quiet_driver() -> Iterator[None]:
-    """The driver would print tracebacks of the errors that become StoreErrors and SettingsErrors."""
-    logs = [logging.getLogger(name) for name in ("cassandra.cluster", "cassandra.datastax.cloud")]
-    levels = [log.level for log in logs]
-    try:
-        for log in logs:
-            log.setLevel(logging.CRITICAL)
-        yield
-    finally:
-        for log, level in zip(logs, levels, strict=True):
-            log.setLevel(level)
-
-
-def _make_cluster(settings: Settings) -> Cluster:
-    """The driver's cluster, not connected. Raises SettingsError, and StoreError where Astra does not answer."""
-    user, nodes = settings.cassandra_user, _nodes(settings)
-    names = [place for place in nodes.get("contact_points", ()) if not isinstance(place, DefaultEndPoint)]
-    policy = NamedNodesPolicy(DCAwareRoundRobinPolicy(settings.cassandra_local_dc or ""), names)
-    profile = ExecutionProfile(
-        load_balancing_policy=policy,
-        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
-        request_timeout=REQUEST_TIMEOUT_S,
-        row_factory=tuple_factory,
-        speculative_execution_policy=ConstantSpeculativeExecutionPolicy(ASK_ANOTHER_S, OTHER_NODES),
-    )
-    try:
-        return _Cluster(
-            **nodes,
-            # Without this option a request waits 40 ms for the acknowledgement of the request before.
-            sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-            auth_provider=PlainTextAuthProvider(user, settings.cassandra_password) if user else None,
-            # The driver's default policy doubles its waits up to 10 minutes, and comes back minutes after an outage.
-            reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
-            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-            idle_heartbeat_interval=HEARTBEAT_S,
-            idle_heartbeat_timeout=HEARTBEAT_S,
-            compression=False,
-            connection_class=_Connection,
-        )
-    except DriverException as error:  # the metadata service of Astra
-        raise StoreError(f"{_text(error)}; the address stands in {settings.place_of('cassandra')}") from error
-    except (OSError, KeyError, ValueError) as error:
-        if not settings.cassandra_secure_bundle:
-            raise
-        label = f"{setting_label('cassandra_secure_bundle')} = {settings.cassandra_secure_bundle!r}"
-        remedy = "name the zip file that Astra calls the secure connect bundle"
-        raise SettingsError(f"{label} cannot be used: {error}; {remedy}") from None
-
-
-def _nodes(settings: Settings) -> dict[str, Any]:
-    """Where the nodes are and how they are reached, as arguments of the driver's cluster."""
-    if settings.cassandra_secure_bundle:
-        # By default, the driver unpacks the private key beside the file, where it may not be allowed to write.
-        cloud = {"secure_connect_bundle": settings.cassandra_secure_bundle, "use_default_tempdir": True}
-        return {"cloud": cloud, "protocol_version": ASTRA_PROTOCOL_VERSION}
-    hosts, translated = addresses("cassandra", settings.cassandra), translated_addresses(settings.cassandra_addresses)
-    port = hosts[0][1]
-    # A node has one address for the driver, whether the settings or another node tells of the node.
-    places = [DefaultEndPoint(*host) if host in translated.values() else host for host in hosts]
-    return {
-        "contact_points": places,  # each with its own port; of further nodes, system.peers_v2 tells the port
-        "port": port,
-        "endpoint_factory": TranslatedEndPoints(port, translated),
-        "ssl_context": tls_context(settings, "cassandra"),
-    }
-
-
-def _connection_error(settings: Settings, error: Exception) -> StoreError | SettingsError:
-    """The reason of a failed connection. Asks Cassandra again."""
-    problems = getattr(error, "errors", None)  # by node, or a list of the nodes where none was asked
-    for problem in problems.values() if isinstance(problems, dict) else ():
-        if isinstance(problem, _LoginRefused):
-            return refused_login(settings, "cassandra", problem)
-    if settings.cassandra_local_dc and (known := _data_centres(settings)) and settings.cassandra_local_dc not in known:
-        return SettingsError(
-            f"{setting_label('cassandra_local_dc')} = {settings.cassandra_local_dc!r} names no data centre of "
-            f"{settings.place_of('cassandra')}: known are {', '.join(sorted(known))}"
-        )
-    if not settings.cassandra_secure_bundle:
-        check_tls(settings, "cassandra")
-    return StoreError(
-        f"no Cassandra answers at {settings.place_of('cassandra')}: {error}; "
-        "start one with `thalweg up` or set THALWEG_CASSANDRA"
-    )
-
-
-def _data_centres(settings: Settings) -> set[str]:
-    """The data centres of the nodes. Empty where no node answers."""
-    cluster = _make_cluster(msgspec.structs.replace(settings, cassandra_local_dc=None))
-    try:
-        cluster.connect()
-        return {host.datacenter for host in cluster.metadata.all_hosts() if host.datacenter}
-    except (NoHostAvailable, DriverException, OSError):
-        return set()
-    finally:
-        cluster.shutdown()
-
-
-def _text(error: Exception) -> str:
-    """The error's text, with the GRANT where the user lacks a right."""
-    return f"{error}{grant_text(str(error))}"
+    """True for all but lightweight transactions and changes of the schema: what other statements write does not depend
+    on what was there.
+    """
+    return " IF " not in query and not query.startswith(_SCHEMA_CHANGES)
 
 
 def driver_answer(response: Any) -> asyncio.Future[Any]:

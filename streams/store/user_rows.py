@@ -104,7 +104,7 @@ class UserRows:
 
         The scan also compares the columns of recent and bought items with the state, which has them too.
         """
-        for row in self._session.execute("read all rows", self._scan, (self._bundle_id,)):
+        for row in self._session.scan("read all rows", self._scan, (self._bundle_id,)):
             yield self._stored_user(row)
 
     def _stored_user(self, row: tuple[Any, ...]) -> StoredUser | DamagedRow:

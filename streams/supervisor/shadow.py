@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from encoder.wording import counted
 from export.runtime.bundle import Bundle
 from streams.archive.opening import open_reader
 from streams.broker.topics import describe_topic
@@ -17,8 +18,8 @@ from streams.config.cores import usable_cores
 from streams.config.errors import InputError
 from streams.config.loading import load_settings
 from streams.config.settings import Settings
+from streams.store.bundle_record import check_not_retired
 from streams.store.bundles.aliases import Aliases
-from streams.store.bundles.bundle_record import check_not_retired
 from streams.store.registry import Registry
 from streams.store.session import Session
 from streams.supervisor.command import add_process_arguments, run_workers
@@ -110,4 +111,4 @@ def backfill(settings: Settings, bundle: Bundle, archive: str) -> None:
     done = apply(settings, bundle, archive, usable_cores())
     for gap in done.gaps:
         print(f"shadow: {gap}", flush=True)
-    print(f"shadow: {done.events:,} events of {archive} applied in {done.elapsed_s:,.1f} s", flush=True)
+    print(f"shadow: {counted(done.events, 'event')} of {archive} applied in {done.elapsed_s:,.1f} s", flush=True)

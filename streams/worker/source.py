@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import threading
 import time
 import uuid
 
@@ -67,8 +68,9 @@ class Source:
             self._partitions = topic.partitions
         self._store.users.use_epoch(view)
         self._encoder.use_epoch(view)
-        self._look_for_lost_rows(topic)
-        return Opened(topic.topic_id, topic.committed, view.held, view.comparable, topic.start_offsets)
+        # Beside the start: the read passes over the table, which takes long while a node is dead.
+        threading.Thread(target=self._look_for_lost_rows, args=[topic], name="lost-rows", daemon=True).start()
+        return Opened(topic.topic_id, topic.committed, view.held, view.comparable, topic.start_offsets, view.began_at)
 
     def _look_for_lost_rows(self, topic: Topic) -> None:
         """Log an error where the group has committed records and the bundle has no row. Looks once."""

@@ -137,7 +137,7 @@ def _parts(app: App, opened: _Opened) -> Parts:
         intake=intake,
         pipeline=pipeline,
         residency=residency,
-        handover=_handover(app, opened, encoder, publisher, stepper),
+        handover=_handover(app, opened, encoder, publisher, stepper, metrics),
         registration=registration,
         publisher=publisher,
         endpoints=_endpoints(settings, metrics, watchdog, assignment),
@@ -150,10 +150,17 @@ def _parts(app: App, opened: _Opened) -> Parts:
     )
 
 
-def _handover(app: App, opened: _Opened, encoder: OutputEncoder, publisher: Publisher, stepper: Stepper) -> Handover:
+def _handover(
+    app: App,
+    opened: _Opened,
+    encoder: OutputEncoder,
+    publisher: Publisher,
+    stepper: Stepper,
+    metrics: WorkerMetrics,
+) -> Handover:
     settings, bundle, store = opened.settings, opened.bundle, opened.store
     source = Source(settings, bundle, store, encoder)
-    restored = RestoredStore(settings, bundle, stepper, store, opened.decoder)
+    restored = RestoredStore(settings, bundle, stepper, store, opened.decoder, metrics)
     return Handover(app, source, publisher, store, restored)
 
 

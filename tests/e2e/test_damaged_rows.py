@@ -20,7 +20,7 @@ from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
 from streams.local import LocalServices
 from streams.store.cql_schema import representations_table
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from streams.store.store import open_store
 from streams.store.user_rows import DamagedRow
 from tests.support.deployment import Deployment, event, expected_ids, record, shopping
@@ -132,7 +132,7 @@ def test_lost_rows_are_named_and_repaired(deployment: Deployment) -> None:
     deployment.wait_until_committed()
     found = deployment.verify()
     assert found.mismatched == found.users == 20
-    with pytest.raises(SettingsError, match=r"1 workers of group .* are running"):
+    with pytest.raises(SettingsError, match=r"1 worker of group .* is running"):
         deployment.verify(repair=True)
     unaware.stop()
     assert "no user has a row" in unaware.log.read_text()

@@ -11,7 +11,7 @@ from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
 from streams.store.cql_schema import item_vectors_table
 from streams.store.items.registration import STRETCH_ITEMS
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, shopping
 

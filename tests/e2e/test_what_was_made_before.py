@@ -32,7 +32,7 @@ from streams.contracts.representation_updates import decode_vector
 from streams.engine.arena import StoredUser
 from streams.engine.outputs import OutputEncoder
 from streams.local import LocalServices
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from streams.store.store import open_store
 from streams.worker.source import Source
 from tests.support.deployment import Deployment

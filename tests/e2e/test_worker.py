@@ -13,7 +13,7 @@ from streams.contracts.dead_letters import FIELD_HEADER, REASON_HEADER, decode_h
 from streams.contracts.representation_updates import decode_items, decode_vector
 from streams.local import LocalServices
 from streams.store.cql_schema import representations_table
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from streams.store.store import open_store
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, event, expected_ids, record, shopping

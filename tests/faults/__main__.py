@@ -32,6 +32,7 @@ COLUMNS = (
     *("scenario", "faults", "events", "lost", "applied twice", "recovery s", "standstill s"),
     *("evaluated again", "lives", "s"),
 )
+COLUMNS_OF_READERS = ("reads", "failed", "slowest s")
 
 
 def main() -> int:
@@ -106,7 +107,8 @@ def _run_referee(names: list[str], args: argparse.Namespace) -> bool:
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table(*COLUMNS)
+    has_readers = any(row.reads is not None for row in rows)
+    table = Table(*COLUMNS, *(COLUMNS_OF_READERS if has_readers else ()))
     for row in (row for row in rows if not row.skipped):
         recovery, standstill = (
             "-" if length_s is None else f"{length_s:.1f}" for length_s in (row.recovery_s, row.standstill_s)
@@ -116,14 +118,21 @@ def _table(rows: list[Row]) -> Table:
             row.name + (" (failed)" if row.problems else ""),
             *(f"{row.faults:,}", f"{row.events:,}", lost, double, recovery, standstill),
             *(f"{row.evaluated_again:,}", str(row.lives), f"{row.elapsed_s:.0f}"),
+            *(_readers(row) if has_readers else ()),
         )
     return table
+
+
+def _readers(row: Row) -> tuple[str, ...]:
+    if row.reads is None:
+        return ("-",) * len(COLUMNS_OF_READERS)
+    return f"{row.reads:,}", f"{row.failed_reads:,}", f"{row.slowest_read_s:.1f}"
 
 
 def _object(rows: list[Row], args: argparse.Namespace) -> dict[str, object]:
     fields = (
         *("name", "faults", "events", "lost", "double_applied", "recovery_s", "standstill_s", "keeps_quorum"),
-        "evaluated_again",
+        *("evaluated_again", "reads", "failed_reads", "slowest_read_s"),
     )
     return {
         "scenarios": [{field: getattr(row, field) for field in fields} for row in rows if not row.skipped],

@@ -34,6 +34,8 @@ class Skipped(Exception):  # noqa: N818  not an error
 
 SMALL = Size(events=4_000, rate=700.0, users=400, faults=2, gap_s=(0.5, 2.0), outage_s=15.0)
 LONG = Size(events=80_000, rate=5_000.0, users=20_000, faults=12, gap_s=(1.0, 9.0), outage_s=60.0)
+# A cluster of three nodes each shares the machine with the workers.
+LONG_OF_CLUSTER = msgspec.structs.replace(LONG, rate=1_500.0, outage_s=13.0)
 
 SCENARIOS: dict[str, Scenario] = {}
 
@@ -49,7 +51,8 @@ def scenario(
 ) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Register the decorated function as a scenario.
 
-    `small` and `long` change fields of SMALL and LONG. `settings` are the settings of the scenario's deployment.
+    `small` and `long` change fields of SMALL, and of LONG or LONG_OF_CLUSTER. `settings` are the settings of the
+    scenario's deployment.
     keeps_quorum: by default, a single node is assumed to be stopped where `alone` is set, and others never all at once.
     """
 
@@ -57,7 +60,7 @@ def scenario(
         name = play.__name__.replace("_", "-")
         sizes = {
             "small": msgspec.structs.replace(SMALL, **small or {}),
-            "long": msgspec.structs.replace(LONG, **long or {}),
+            "long": msgspec.structs.replace(LONG if nodes == 1 else LONG_OF_CLUSTER, **long or {}),
         }
         SCENARIOS[name] = Scenario(
             name=name,

@@ -19,6 +19,7 @@ from tests.faults.load import Load, Sender
 from tests.faults.registry import Scenario, Skipped
 from tests.faults.supervisor import Supervisor
 from tests.faults.truth import Truth
+from tests.faults.watch.answers import Answers
 from tests.faults.watch.commits import Commits
 from tests.faults.watch.health import wait_until_whole
 from tests.support.deployment import Deployment
@@ -40,6 +41,9 @@ class Row(msgspec.Struct, kw_only=True):
     elapsed_s: float
     evaluated_again: int
     lives: int
+    reads: int | None  # requests that readers of `thalweg serve` sent; None without readers
+    failed_reads: int | None
+    slowest_read_s: float | None
     problems: list[str]
     skipped: str | None  # why this machine cannot play the scenario
 
@@ -74,6 +78,7 @@ class Trial:
         self.load: Load | None = None
         self.sender: Sender | None = None
         self.also: list[tuple[Supervisor, Bundle]] = []  # workers of other bundles that read the same topic
+        self.answers: Answers | None = None
         self.records_sent = 0
         self.load_ended = time.monotonic()
 
@@ -104,10 +109,14 @@ class Trial:
         self.commits.start()
 
     def under_load(self, workers: int, **load: Any) -> None:
-        """Start workers and a load, and wait until the first records are committed."""
+        """Start workers and a load, and wait until the first records are committed. Readers ask a cluster besides."""
         self.start_workers(workers)
         self.start_load(**load)
         self.commits.wait_for(1)
+        if self.scenario.nodes > 1:
+            log, draw = self.folder / "server.log", self.draw_of("answers")
+            self.answers = Answers(self.supervisor.settings, self.bundle, log, self.size.users, draw)
+            self.answers.begin()
 
     def wait_for_next_fault(self) -> None:
         """Sleep for a random time, so that the next fault comes at a random moment."""
@@ -144,11 +153,18 @@ class Trial:
     def drain(self, least: int | None = None) -> bool:
         """End the load and wait until the consumer group of each bundle has committed everything."""
         self.end_load(least)
+        self.end_readers()
         bundles = [self.bundle, *(bundle for _, bundle in self.also)]
         return all(
             self.wait_until(lambda bundle=bundle: self._lag(bundle) == 0, self.scenario.drain_s, "everything committed")
             for bundle in bundles
         )
+
+    def end_readers(self) -> None:
+        """Let the readers and their server end, and count the failed requests as problems."""
+        if self.answers is not None and self.answers.is_alive():
+            self.answers.end()
+            self.problems += [f"a reader got no right answer at {failed}" for failed in self.answers.failed[:5]]
 
     def _lag(self, bundle: Bundle) -> int | None:
         try:
@@ -221,6 +237,7 @@ def run_scenario(
                 node.resume()
             node.start()
         trial.stop_workers()
+        trial.end_readers()
         trial.wait_until_whole()
         if trial.sender is not None:
             trial.sender.end()
@@ -241,6 +258,9 @@ def run_scenario(
         elapsed_s=time.monotonic() - began,
         evaluated_again=again,
         lives=len(trial.supervisor.lives),
+        reads=None if trial.answers is None else trial.answers.count,
+        failed_reads=None if trial.answers is None else len(trial.answers.failed),
+        slowest_read_s=None if trial.answers is None else trial.answers.slowest_s,
         problems=trial.problems,
         skipped=skipped,
     )

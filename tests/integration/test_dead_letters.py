@@ -16,6 +16,8 @@ from streams.config.settings import Settings
 from streams.contracts.dead_letters import dead_letter, erasure_marker
 from streams.contracts.fields import MAX_VALUE_BYTES, record_id
 from streams.engine.codec import Erasure, Rejected, decode
+from streams.store.schema_creation import migrate
+from streams.store.session import Session
 from tests.support.topics import keyed_event, read_all
 
 REJECTED = [
@@ -126,15 +128,33 @@ def test_letters_of_a_user_who_was_erased_later_are_neither_shown_nor_sent(
     assert (left.dead_letters, left.resent, left.erased) == (1, 2, 3)
 
 
-def test_erase_writes_a_null_value_behind_the_events_of_the_user_and_fails_where_no_worker_reads_it(
+def test_erase_sends_nothing_where_the_keyspace_has_no_bundle(
     settings: Settings, thalweg: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     ensure_topics(settings)
     Replay(settings, settings.behavior_topic).run(keyed_event("günther", n) for n in range(10))
     assert thalweg("erase", "günther") == 1
+    error = capsys.readouterr().err
+    assert f"keyspace {settings.keyspace} has no bundle" in error
+    assert "nothing was sent: set keyspace (THALWEG_KEYSPACE)" in error
+    assert len(read_all(settings, settings.behavior_topic)) == 10
+
+
+def test_erase_writes_a_null_value_behind_the_events_of_the_user_and_fails_where_no_worker_reads_it(
+    settings: Settings, thalweg: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ensure_topics(settings)
+    Replay(settings, settings.behavior_topic).run(keyed_event("günther", n) for n in range(10))
+    session = Session(settings)
+    migrate(session, settings)
+    values = f"('gru-1', 67, '{settings.updates_topic}')"
+    insert = f"INSERT INTO {settings.keyspace}.bundles (bundle_id, width, updates_topic) VALUES {values}"
+    session.execute("enter a bundle", insert)
+    session.close()
+    assert thalweg("erase", "günther", "--timeout", "0") == 1
     printed = capsys.readouterr().out
     assert "no row is stored; events may wait" in printed
-    assert f"keyspace {settings.keyspace} has no bundle" in printed
+    assert "gru-1: no row is stored, and group" in printed
     assert "NOT PROVEN that user 'günther' is forgotten" in printed
     records = read_all(settings, settings.behavior_topic)
     assert len({record.partition for record in records}) == 1

@@ -16,7 +16,7 @@ from streams.config.settings import Settings
 from streams.local import LocalServices
 from streams.local.process.ports import free_ports
 from streams.store.items.registration import Registration
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from streams.store.store import open_store
 from tests.support.bundles import tiny_bundle
 

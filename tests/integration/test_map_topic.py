@@ -141,7 +141,7 @@ def test_an_erasure_of_a_mapped_topic_becomes_an_erasure(
     assert thalweg("rekey", settings.behavior_topic, "--mapping", mapping, "--to", target) == 0
     out = capsys.readouterr().out
     assert "2 records: 1 give 1 events, 0 are skipped, 1 became a dead letter" in out
-    assert "1 erasures" in out
+    assert "1 erasure" in out
     seen, erased = read_committed(settings, target, 2)
     assert (seen.key, erased.key, erased.value) == (b"u-1", b"u-1", None)
     assert thalweg("rekey", target, "--mapping", mapping, "--to", target) == 1

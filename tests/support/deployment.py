@@ -32,8 +32,9 @@ from streams.demo.worker_process import WorkerProcess
 from streams.engine.arena import StoredUser
 from streams.local import LocalServices
 from streams.store.cql_schema import representations_table
+from streams.store.protocol.cluster import connect
 from streams.store.registry import Registry
-from streams.store.session import Session, connect
+from streams.store.session import Session
 from streams.store.store import open_store
 from streams.store.user_rows import DamagedRow
 

@@ -13,7 +13,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from streams.broker.clients import make_producer
 from streams.broker.topic_reader import read_topic
-from streams.broker.topics import broker_admin, describe_topic
+from streams.broker.topics import broker_admin, describe_topic, ensure_topics
+from streams.config.errors import ThalwegError
 from streams.config.settings import Settings
 
 TOPIC_SETTINGS = [
@@ -28,6 +29,7 @@ TOPIC_SETTINGS = [
 ]
 Pair = tuple[bytes | None, bytes | None]  # key and value
 NOW_MS = int(time.time() * 1000)
+MADE_WITHIN_S = 20.0
 
 
 def keyed_event(user: str, number: int) -> tuple[bytes, bytes]:
@@ -116,3 +118,20 @@ class TransactionalProducer:
     def _started(self) -> AIOKafkaProducer:
         assert self._producer is not None
         return self._producer
+
+
+def make_again(settings: Settings) -> None:
+    """Delete the behaviour topic, and make another one of this name."""
+    before = describe_topic(settings, settings.behavior_topic).topic_id
+    with broker_admin(settings) as admin:
+        admin.delete_topics([settings.behavior_topic])
+    deadline = time.monotonic() + MADE_WITHIN_S
+    while True:
+        try:
+            ensure_topics(settings)
+            if describe_topic(settings, settings.behavior_topic).topic_id != before:
+                return
+        except ThalwegError:  # The broker still deletes the topic.
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)

@@ -17,6 +17,7 @@ from encoder.commands.log_arguments import (
     add_max_unparsable_argument,
 )
 from encoder.console import open_console
+from encoder.wording import counted
 from streams.archive.files import ArchiveFiles, open_files
 from streams.archive.opening import check_packages
 from streams.broker.decoding.record_decoder import open_decoder
@@ -99,15 +100,17 @@ def run(args: argparse.Namespace) -> int:
     with _progress_line(archiving) as tell:
         archiving.run(tell)
     elapsed_s, archived = time.monotonic() - began_s, archiving.archived
+    of_topic = (f"record of {settings.behavior_topic} was", f"records of {settings.behavior_topic} were")
     if args.json:
         print(msgspec.json.encode(archived).decode())
         return 0
     if log is not None:
         print(_log_line(args, log))
     print(
-        f"archive: {archived.records:,} records of {settings.behavior_topic} were added to {args.to} in "
-        f"{elapsed_s:.1f} s: {archived.rows:,} rows, {archived.files:,} files, {archived.bytes:,} bytes"
-        + (f"; {archived.deleted:,} offsets had been deleted" if archived.deleted else "")
+        f"archive: {counted(archived.records, *of_topic)} added to {args.to} "
+        f"in {elapsed_s:.1f} s: {counted(archived.rows, 'row')}, {counted(archived.files, 'file')}, "
+        f"{archived.bytes:,} bytes"
+        + (f"; {counted(archived.deleted, 'offset')} had been deleted" if archived.deleted else "")
     )
     for partition, position in sorted(archived.positions.items()):
         print(f"  partition {partition}: up to offset {position}")

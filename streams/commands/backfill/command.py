@@ -7,6 +7,7 @@ import msgspec
 
 from encoder.commands.number_arguments import whole_number
 from encoder.lineage import Dataset, lineage
+from encoder.wording import counted
 from export.runtime.bundle import Bundle
 from streams.archive.opening import check_packages
 from streams.commands.backfill.progress import Progress
@@ -54,8 +55,9 @@ def run(args: argparse.Namespace) -> int:
 def _report(done: Progress) -> str:
     gaps = "".join(f"backfill: {gap}\n" for gap in done.gaps)
     return (
-        f"{gaps}backfill: {done.events:,} events applied in {done.elapsed_s:,.1f} s ({done.events_per_s:,.0f}/s), "
-        f"{done.already_applied:,} records already applied, {done.rejected:,} rejected, {done.skipped:,} skipped, "
-        f"{done.erasures:,} erasures, {done.dead_letters:,} dead letters, {done.rows:,} rows written; the bundle's "
+        f"{gaps}backfill: {counted(done.events, 'event')} applied in {done.elapsed_s:,.1f} s "
+        f"({done.events_per_s:,.0f}/s), {counted(done.already_applied, 'record')} already applied, "
+        f"{done.rejected:,} rejected, {done.skipped:,} skipped, {counted(done.erasures, 'erasure')}, "
+        f"{counted(done.dead_letters, 'dead letter')}, {counted(done.rows, 'row')} written; the bundle's "
         "workers go on from here"
     )

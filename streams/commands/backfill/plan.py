@@ -4,8 +4,9 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from streams.broker.topics import Topic
-from streams.config.errors import InputError
+from streams.config.errors import InputError, StoreBehindError
 from streams.engine.epochs import EpochView
+from streams.store.positions.stored_positions import NO_POSITIONS, Positions
 
 if TYPE_CHECKING:
     from streams.archive.reader import ArchiveReader  # loads pyarrow, which is an extra
@@ -101,6 +102,23 @@ def check_beginning(
                 f"topic begins at offset {start} now: the rows may lack the events from offset {first} on. Stop the "
                 f"workers, and `thalweg verify --archive {address} --repair` writes the rows of the whole history; "
                 "then go on without the archive"
+            )
+
+
+def check_positions(topic: Topic, known: Mapping[int, Positions], address: str, group_id: str) -> None:
+    """Raises StoreBehindError where Cassandra does not say that the rows hold what the group has committed.
+
+    known: by partition, the stored positions of the bundle. A backfill that went on from the commit would hide from
+    the workers that Cassandra was restored.
+    """
+    for partition, committed in sorted(topic.committed.items()):
+        if committed > (stored := known.get(partition, NO_POSITIONS).last()):
+            raise StoreBehindError(
+                f"group {group_id} has committed partition {partition} of {topic.name} up to offset {committed}, and "
+                f"by the table stored_positions the rows hold the records before offset {stored}: Cassandra was "
+                "restored to an older state, or an earlier version of Thalweg has committed. Run `thalweg verify "
+                f"--repair --archive {address}`, which compares all rows, and then this command again; see "
+                "docs/operating.md#backup-and-restore"
             )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError
 
+from encoder.wording import counted
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.archive.reader import ArchiveReader
@@ -29,6 +30,7 @@ from streams.commands.backfill.plan import (
     check_hand_over,
     check_log,
     check_log_order,
+    check_positions,
     check_reach,
     covered_by,
     passed_offsets,
@@ -64,7 +66,8 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int, spa
     check_broker_rights(settings, "backfill", bundle.bundle_id)
     topic = describe_topic(settings, settings.behavior_topic, group_id)
     if members := count_members(settings, group_id):
-        raise SettingsError(f"{members} workers of group {group_id} are running: stop all of them before a backfill")
+        running = counted(members, f"worker of group {group_id} is", f"workers of group {group_id} are")
+        raise SettingsError(f"{running} running: stop all of them before a backfill")
     reader.check(topic.name, topic.topic_id, decoder.name)
     for partition, stable in topic.stable_offsets.items():
         reader.check_end(partition, stable)
@@ -74,6 +77,8 @@ def backfill(settings: Settings, bundle: Bundle, archive: str, threads: int, spa
     try:
         check_store_rights(settings, store.session, "backfill", [bundle])
         _check_log(store, topic, bundle.bundle_id, reader)
+        known = asyncio.run(store.positions.load(topic.topic_id))
+        check_positions(topic, known, archive, group_id)
         check_beginning(
             topic, covered, store.registry.backfilled(bundle.bundle_id, topic.partitions), archive, group_id
         )

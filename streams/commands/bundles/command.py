@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what there is. Changes nothing."""
     settings = load_settings()
-    with open_bundles(settings) as bundles:
+    with open_bundles(settings, "bundles") as bundles:
         standings, history = bundles.standings(), bundles.aliases.history()
     if args.json:
         found = {"keyspace": settings.keyspace, "bundles": standings, "history": history}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from encoder.wording import counted
 from streams.contracts.comparisons import MAX_BUNDLES, BundleComparison
 from streams.engine.codec import decoder_rules
 
@@ -42,8 +43,8 @@ def lacking_readiness(ready: Readiness, active: str, active_mapping: str | None)
         yield f"no worker of {name} runs, so its rows fall behind: start `thalweg shadow` or `thalweg worker` with it"
     if ready.lag:
         yield (
-            f"the workers of {name} lag: {ready.lag:,} records are not committed after {CAUGHT_UP_WITHIN_S:g} s; wait "
-            "until `thalweg bundles` shows that they have caught up"
+            f"the workers of {name} lag: {counted(ready.lag, 'record is', 'records are')} not committed after "
+            f"{CAUGHT_UP_WITHIN_S:g} s; wait until `thalweg bundles` shows that they have caught up"
         )
     if ready.item_vectors < ready.items:
         yield f"only {ready.item_vectors:,} of {ready.items:,} item vectors of {name} are stored"
@@ -85,5 +86,5 @@ def lacking_comparison(found: BundleComparison | None, active: str, new: str, no
         yield (
             f"{new} is not shown to be better than {active}: the {found.metric} differs by "
             f"{found.mean_difference:+.4f}, and the interval from {found.low:+.4f} to {found.high:+.4f} is not "
-            f"above 0, after {found.events:,} events of {found.users:,} users"
+            f"above 0, after {counted(found.events, 'event')} of {counted(found.users, 'user')}"
         )

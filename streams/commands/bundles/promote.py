@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     host, table = settings.cassandra.partition(",")[0], f"{settings.keyspace}.active_bundle"
     compared = Dataset.of_topic(settings.broker, settings.comparisons_topic)
     with lineage("promote", [compared], [Dataset.of_table(host, table, version=new)]) as told:
-        with open_bundles(settings) as bundles:
+        with open_bundles(settings, "promote") as bundles:
             outcome = promote(bundles, new, args.force)
         if not outcome.switched:
             told.outputs = []

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from encoder.wording import counted
 from streams.commands.bundles.command import bytes_text, rows_text
 from streams.commands.bundles.kafka_deletion import delete_group, delete_topic, forget_updates, has_other_keys
 from streams.commands.bundles.standing import Bundles, named_bundle, open_bundles
@@ -13,7 +14,7 @@ from streams.config.errors import InputError, SettingsError, ThalwegError
 from streams.config.loading import load_settings
 from streams.config.settings import setting_label
 from streams.health.rights.check import check_broker_rights
-from streams.store.bundles.bundle_record import BundleRecord
+from streams.store.bundle_record import BundleRecord
 from streams.store.bundles.deletion import BundleDeletion, most_partitions
 from streams.store.bundles.sizes import NOTHING, Size, sizes
 
@@ -79,9 +80,8 @@ class Retirement:
             raise InputError(f"{bundle_id} is the active bundle: promote another bundle, or roll back, before")
         workers = self._bundles.workers(bundle_id)
         if workers:
-            raise InputError(
-                f"{workers} workers of {bundle_id} run: stop them first, because they would write new rows"
-            )
+            running = counted(workers, f"worker of {bundle_id} runs", f"workers of {bundle_id} run")
+            raise InputError(f"{running}: stop all workers of the bundle first, because they would write new rows")
         settings = self._bundles.registry.settings_of(self._bundles.settings, bundle_id)
         check_broker_rights(settings, "retire", bundle_id)
 

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Roll back. Returns 1 where the bundle before is not ready and there is no --force."""
-    with open_bundles(load_settings()) as bundles:
+    with open_bundles(load_settings(), "rollback") as bundles:
         outcome = rollback(bundles, args.force)
     return print_outcome("rollback", outcome, args.json)
 

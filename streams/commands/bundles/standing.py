@@ -14,8 +14,10 @@ from streams.broker.offsets.group_offsets import count_members
 from streams.broker.topics import Topic, describe_topic
 from streams.config.errors import InputError
 from streams.config.settings import Settings
+from streams.health.rights.check import check_broker_rights, check_store_rights
+from streams.health.rights.roles import Role
+from streams.store.bundle_record import BundleRecord
 from streams.store.bundles.aliases import Aliases
-from streams.store.bundles.bundle_record import BundleRecord
 from streams.store.bundles.sizes import NOTHING, Size, sizes
 from streams.store.registry import Registry
 from streams.store.session import Session
@@ -148,15 +150,19 @@ def state_of(record: BundleRecord, is_active: bool) -> State:
 
 
 @contextlib.contextmanager
-def open_bundles(settings: Settings) -> Iterator[Bundles]:
+def open_bundles(settings: Settings, role: Role | None = None) -> Iterator[Bundles]:
     """Connect to Cassandra. Raises StoreError.
 
+    role: the program whose rights this client needs. Raises RightsError that names what is missing, and BrokerError.
     Raises SettingsError where the keyspace belongs to another topic, or is not there.
     """
     # The client warns about each member of a group whose metadata Faust has written.
     logging.getLogger("kafka.admin").setLevel(logging.ERROR)
     session = Session(settings)
     try:
+        if role is not None:  # Without a right on a topic, the topic would seem to be missing.
+            check_broker_rights(settings, role)
+            check_store_rights(settings, session, role, ())
         bundles = Bundles(settings, session)
         bundles.registry.check_history()
         bundles.registry.check_topic(settings.behavior_topic)

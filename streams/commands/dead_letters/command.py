@@ -10,6 +10,7 @@ from rich.text import Text
 from encoder.commands.number_arguments import whole_number
 from encoder.console import open_console, print_table
 from encoder.data.contract.quoting import quote_bytes
+from encoder.wording import counted
 from streams.commands.dead_letters.contents import Contents, read_contents
 from streams.commands.dead_letters.resend import ResendResult, resend
 from streams.config.loading import load_settings
@@ -52,14 +53,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_resend(result: ResendResult, topic: str) -> None:
-    print(f"dlq: {result.sent} records sent to {topic} again{_erased_note(result.erased)}")
+    print(f"dlq: {counted(result.sent, 'record')} sent to {topic} again{_erased_note(result.erased)}")
     for letter in result.not_whole:
         print(f"  not sent, because {letter.why_not_whole}: {letter.source}")
 
 
 def _print_contents(contents: Contents) -> None:
     resent = f", {contents.resent} resent" if contents.resent else ""
-    table = Table(title=f"{contents.dead_letters} dead letters{resent}")
+    letters = counted(contents.dead_letters, "dead letter")
+    table = Table(title=f"{letters}{resent}")
     for column in ("when (UTC)", "record", "key", "field", "reason"):
         table.add_column(column, overflow="fold")
     for letter in contents.newest:
@@ -69,7 +71,7 @@ def _print_contents(contents: Contents) -> None:
     print_table(open_console(), table)
     by_field = ", ".join(f"{field} {count}" for field, count in contents.by_field.items())
     by_field = f" (by field: {by_field})" if by_field else ""
-    print(f"dlq: {contents.dead_letters} dead letters{by_field}{_erased_note(contents.erased)}")
+    print(f"dlq: {letters}{by_field}{_erased_note(contents.erased)}")
 
 
 def _time_text(timestamp_ms: int) -> str:
@@ -81,7 +83,8 @@ def _time_text(timestamp_ms: int) -> str:
 
 
 def _erased_note(erased: int) -> str:
-    return f"; {erased} dead letters of erased users are left out" if erased else ""
+    left_out = counted(erased, "dead letter of an erased user is", "dead letters of erased users are")
+    return f"; {left_out} left out" if erased else ""
 
 
 def _as_json(contents: Contents) -> dict[str, object]:

@@ -14,6 +14,7 @@ then recognises an event whose event_id is among the last ones of the user.
 import asyncio
 from typing import NamedTuple
 
+from encoder.wording import counted
 from streams.broker.clients import open_producer
 from streams.broker.partitioners.choice import choose_partitioner
 from streams.commands.dead_letters.contents import matching_letters
@@ -73,8 +74,8 @@ async def _write_markers(settings: Settings, letters: list[Letter]) -> None:
     for letter in letters:
         offsets.setdefault(letter.partition, []).append(b"%d" % letter.offset)
     failure = (
-        f"{len(letters)} records were sent again, but {settings.dead_letter_topic} did not take the marker of the "
-        "resend, so another --resend would send the records once more"
+        f"{counted(len(letters), 'record was', 'records were')} sent again, but {settings.dead_letter_topic} did not "
+        "take the marker of the resend, so another --resend would send the records once more"
     )
     async with open_producer(settings, failure) as producer:
         for partition, numbers in offsets.items():

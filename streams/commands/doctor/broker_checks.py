@@ -1,10 +1,12 @@
 """Checks of Kafka: the brokers, the topics with their partitions and settings, and the rule of the producers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from encoder.wording import counted
 from export.runtime.bundle import Bundle
 from streams.broker.partitioners.choice import check_setting, describe_judgement, doubt_of, judge_topic
-from streams.broker.topic_settings import faults, output_topics, read_topic_settings
+from streams.broker.topic_settings import faults, in_sync_fault, output_topics, planned_topics, read_topic_settings
 from streams.broker.topics import broker_admin, describe_topic
 from streams.commands.doctor.event_checks import check_events
 from streams.commands.doctor.finding import Finding
@@ -19,7 +21,8 @@ def check_broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]
     with broker_admin(settings) as admin:
         brokers = admin.describe_cluster()["brokers"]
         topics = set(admin.list_topics())
-        topic_settings = read_topic_settings(admin, [name for name in ours if name in topics])
+        topic_settings = read_topic_settings(admin, sorted(_topics_of_thalweg(settings, topics)))
+        replicas = {one["name"]: _fewest_replicas(one) for one in admin.describe_topics(list(topic_settings))}
     yield Finding("ok", "broker login", describe_login(settings, "broker"))
     if len(brokers) < settings.replication:
         detail = f"{len(brokers)} at {settings.broker} and replication = {settings.replication}"
@@ -27,8 +30,21 @@ def check_broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]
     else:
         yield Finding("ok", "broker", f"{len(brokers)} at {settings.broker}")
     yield from _check_topics(settings, bundle, topics)
-    for fault in faults(settings, topic_settings):
+    found = list(faults(settings, {name: topic_settings[name] for name in ours if name in topics}))
+    found += filter(None, (in_sync_fault(settings, name, replicas[name], one) for name, one in topic_settings.items()))
+    for fault in found:
         yield Finding("note" if fault.severity == "note" else "failed", "topics", fault.text, fault.remedy)
+
+
+def _topics_of_thalweg(settings: Settings, existing: set[str]) -> set[str]:
+    """Those of the existing topics that Thalweg makes, with the updates topics of later bundles."""
+    later = settings.bundle_updates_topic("", is_first=False)
+    return (existing & planned_topics(settings, 1).keys()) | {name for name in existing if name.startswith(later)}
+
+
+def _fewest_replicas(topic: Mapping[str, Any]) -> int:
+    """topic: what the broker says about a topic. 0 where the user may not see the topic."""
+    return min((len(partition["replica_nodes"]) for partition in topic["partitions"]), default=0)
 
 
 def _check_topics(settings: Settings, bundle: Bundle | None, existing: set[str]) -> Iterator[Finding]:
@@ -40,14 +56,16 @@ def _check_topics(settings: Settings, bundle: Bundle | None, existing: set[str])
     group_id = None if bundle is None else settings.consumer_group_id(bundle.bundle_id)
     topic = describe_topic(settings, behavior, group_id)
     lag = "" if group_id is None else f", {topic.lag} not read yet by {group_id}"
-    yield Finding("ok", "topics", f"{behavior}: {topic.partitions} partitions, {topic.records} records{lag}")
+    partitions, records = topic.partitions, topic.records
+    detail = f"{counted(partitions, 'partition')}, {counted(records, 'record')}{lag}"
+    yield Finding("ok", "topics", f"{behavior}: {detail}")
     yield from check_events(settings, topic)
     for name in output_topics(settings):
         if name not in existing:
             yield Finding("note", "topics", f"{name} does not exist yet: the first worker creates it")
             continue
         partitions = describe_topic(settings, name).partitions
-        detail = f"{name} has {partitions} partitions, {behavior} has {topic.partitions}"
+        detail = f"{name} has {counted(partitions, 'partition')}, {behavior} has {topic.partitions}"
         if partitions > topic.partitions:
             yield Finding("failed", "topics", detail, f"add partitions to {behavior} or name another topic")
         elif partitions < topic.partitions:

@@ -10,7 +10,7 @@ from streams.config.errors import RightsError, SettingsError, StoreError
 from streams.config.security import describe_login
 from streams.config.settings import Settings
 from streams.store import cql_schema
-from streams.store.migrations.migrations import LAST, MIGRATIONS, Migration, check_not_newer
+from streams.store.migrations.migrations import LAST, MIGRATIONS, MIGRATIONS_TABLE, Migration, check_not_newer
 from streams.store.migrations.migrations import missing as missing_migrations
 from streams.store.protocol.row_batches import row_bytes, rows_per_request
 from streams.store.schema_creation import applied_migrations, migrate
@@ -112,12 +112,14 @@ def _check_tables(session: Session, settings: Settings, bundle: Bundle | None) -
     if not existing:
         yield Finding("note", "schema", f"keyspace {settings.keyspace} has no table yet: the first worker creates them")
         return
-    lacking: list[Migration] = []
+    lacking: Sequence[Migration] = MIGRATIONS  # Without a look, each of them may be missing.
+    has_looked = False
     try:
         applied = applied_migrations(session, settings)
     except RightsError as error:
         yield Finding("failed", "migrations", str(error))
     else:
+        has_looked = True
         check_not_newer(settings.keyspace, applied)
         lacking = missing_migrations(applied)
         yield _migrations_finding(settings, lacking)
@@ -133,6 +135,10 @@ def _check_tables(session: Session, settings: Settings, bundle: Bundle | None) -
         if table in settled and table not in existing:
             detail = f"{name} is gone, although the keyspace has the migration that made it"
             yield Finding("failed", "schema", detail, "restore the keyspace: docs/operating.md#backup-and-restore")
+            continue
+        if table in pending and table not in existing and not has_looked:
+            detail = f"{name} does not exist, and only the table {MIGRATIONS_TABLE} says whether it was there before"
+            yield Finding("note", "schema", detail)
             continue
         may_lack = columns if table in pending else later.get(table, {})
         yield _compare_columns(name, columns, existing.get(table), may_lack.keys())

@@ -10,9 +10,9 @@ from streams.broker.offsets.group_offsets import count_members
 from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.partitioners.rules import PARTITIONERS
 from streams.broker.topics import Topic, describe_topic
-from streams.commands.erase.proof import Bundle, Incarnation, Verdict, ends_behind, judge
-from streams.config.errors import InputError
-from streams.config.settings import Settings
+from streams.commands.erase.proof import Bundle, Incarnation, Verdict, ends_behind, judge, no_bundle
+from streams.config.errors import InputError, SettingsError
+from streams.config.settings import Settings, setting_label
 from streams.contracts.behavior_events import ERASE_HEADER
 from streams.contracts.privacy.pseudonyms import Pseudonyms, is_pseudonym
 from streams.engine.codec import Rejected, decode
@@ -52,9 +52,9 @@ class Erasure:
     def send(self) -> Sent:
         """Send the erasure to each partition in which the user's events are.
 
-        Raises BrokerError, StoreError. Raises SettingsError where the keyspace belongs to another topic or another key
-        of pseudonyms, and where the setting `partitioner` names another rule than the one that the topic's records
-        follow.
+        Raises BrokerError, StoreError. Raises SettingsError, and sends nothing, where the keyspace has no bundle, which
+        could prove the erasure, or belongs to another topic or another key of pseudonyms, and where the setting
+        `partitioner` names another rule than the one that the topic's records follow.
         """
         name = self._settings.behavior_topic
         self._held.check_topic(name)
@@ -62,6 +62,11 @@ class Erasure:
         topic = describe_topic(self._settings, name)
         partitioner = choose_partitioner(self._settings, name)
         rows = self._held.rows(self._stored_id)
+        if not rows and not self._held.bundle_ids():
+            raise SettingsError(
+                f"{no_bundle(self._settings.keyspace)}, so nothing was sent: set {setting_label('keyspace')} "
+                "to the keyspace of the workers, or run a worker first"
+            )
         by_rule, waiting = [PARTITIONERS[partitioner](self._key, topic.partitions)], f"{partitioner} puts them into"
         if self._settings.mapping is not None:  # The key of a user's records need not be the user.
             by_rule, waiting = list(range(topic.partitions)), "any key may put them into"

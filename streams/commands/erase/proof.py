@@ -86,8 +86,7 @@ def judge(bundles: Sequence[Bundle], keyspace: str) -> Verdict:
     one group must have read the erasure, because events of a user without a row may still wait in the topic.
     """
     if not bundles:
-        line = f"keyspace {keyspace} has no bundle: no worker has run with this keyspace"
-        return Verdict(False, True, (line,))
+        return Verdict(False, True, (no_bundle(keyspace),))
     waiting = [one for one in bundles if not one.has_passed and (one.holds_row or one.workers)]
     kept = [one for one in bundles if one.has_passed and one.holds_row]
     is_read = any(one.has_passed for one in bundles)
@@ -101,6 +100,11 @@ def judge(bundles: Sequence[Bundle], keyspace: str) -> Verdict:
             if not (one.has_passed or one.holds_row or one.workers or one.is_retired)
         ),
     )
+
+
+def no_bundle(keyspace: str) -> str:
+    """Why nothing can be proven in a keyspace without any bundle."""
+    return f"keyspace {keyspace} has no bundle: no worker has run with this keyspace"
 
 
 def _line(one: Bundle) -> str:

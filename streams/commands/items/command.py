@@ -5,6 +5,7 @@ import json
 import logging
 from pathlib import Path
 
+from encoder.wording import counted
 from streams.commands.items.item_file import load_items
 from streams.commands.items.sending import send_items
 from streams.config.loading import load_settings
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({**counts, "elapsed_s": round(sent.elapsed_s, 3)}))
         return 0
     removed = f", {sent.removed} removed that the file lacks" if args.complete else ""
-    print(f"items: {sent.items} items sent to {settings.catalogue_topic} in {sent.elapsed_s:.1f} s{removed}")
+    print(f"items: {counted(sent.items, 'item')} sent to {settings.catalogue_topic} in {sent.elapsed_s:.1f} s{removed}")
     if found.ignored:
         print(f"these columns are no fields of an item and were ignored: {', '.join(found.ignored)}")
     return 0

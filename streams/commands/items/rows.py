@@ -10,6 +10,7 @@ from encoder.data.loaders.tables.parquet import in_milliseconds
 from encoder.data.loaders.tables.parquet_files import open_parquet
 from encoder.data.loaders.text.lines import numbered_lines, open_bytes
 from encoder.errors import InputError
+from encoder.wording import counted
 from streams.contracts.catalogue_items import FIELDS
 
 SEPARATORS = ",\t;|"
@@ -54,7 +55,9 @@ def _csv_rows(path: Path) -> Iterator[Row]:
             for cells in rows:
                 place = f"line {1 + rows.line_num}"
                 if len(cells) not in (0, len(names)):
-                    raise InputError(f"{place} of {path} has {len(cells)} cells, and the header has {len(names)}")
+                    raise InputError(
+                        f"{place} of {path} has {counted(len(cells), 'cell')}, and the header has {len(names)}"
+                    )
                 if cells:
                     yield Row(place, dict(zip(names, cells, strict=True)))
         except csv.Error as error:

@@ -11,6 +11,7 @@ from encoder.data.contract.quoting import quote_json, without_controls
 from encoder.data.contract.rejection import Rejection
 from encoder.data.mapping import SkipReason, SourceRecord
 from encoder.data.mapping.proposals import Reading, Usage, closest_paths
+from encoder.wording import counted
 from streams.commands.map.counts import UserCounts, UserPartitions
 
 _MOST_SHOWN = 10  # kinds of skipped and of rejected records
@@ -99,7 +100,7 @@ def _where_in_sample(counts: UserCounts) -> str:
             "no user has several records in this sample, so the sample does not tell whether the records of a user "
             "stand in one partition: a larger --sample shows more"
         )
-    of = f"of the {_users(counts.with_several_records)} with several records in this sample"
+    of = f"of the {counted(counts.with_several_records, 'user')} with several records in this sample"
     if not counts.scattered:
         return f"the records of each {of} stand in one partition; a larger --sample shows more"
     return f"the records of {counts.scattered:,} {of} stand in several partitions; a larger --sample shows more"
@@ -109,15 +110,11 @@ def _where_in_topic(counts: UserCounts, records: int) -> str:
     if not counts.scattered:
         return "the records of each user stand in one partition"
     return (
-        f"the records of {counts.scattered:,} of {_users(counts.users)} stand in several partitions: "
+        f"the records of {counts.scattered:,} of {counted(counts.users, 'user')} stand in several partitions: "
         f"{counts.records_of_scattered:,} of {records:,} records with events "
         f"({counts.records_of_scattered / records:.1%}), and {counts.outside:,} "
         f"({counts.outside / records:.1%}) are outside the partition with most records of their user"
     )
-
-
-def _users(count: int) -> str:
-    return f"{count:,} user" if count == 1 else f"{count:,} users"
 
 
 def usage_lines(usage: Usage, reading: Reading, records: Sequence[SourceRecord | Rejection] = ()) -> list[str]:

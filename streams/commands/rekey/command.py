@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from encoder.data.contract.quoting import without_controls
 from encoder.data.mapping import Mapping, SourceRecord, load_mapping
 from encoder.data.mapping.proposals import read_sample
+from encoder.wording import counted
 from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.partitioners.rules import PARTITIONERS
 from streams.broker.topics import Topic, describe_topic, ensure_topic, topic_exists
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         for line in count_lines(rekey.counts, are_written=True):
             print(line)
         if rekey.erasures:
-            print(f"{rekey.erasures:,} erasures")
+            print(f"{counted(rekey.erasures, 'erasure')}")
         if rekey.counts.rejected:
             print(f"the dead letters stand in {rekey.dead_letters}")
     return 0 if args.follow or ended_by is None else 128 + ended_by

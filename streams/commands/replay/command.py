@@ -16,6 +16,7 @@ from rich.status import Status
 from encoder.commands.log_arguments import LOG_HELP
 from encoder.commands.number_arguments import positive, share
 from encoder.data.loaders import COLUMNS_HELP, FORMATS, MAPPING_HELP
+from encoder.wording import counted
 from streams.broker.partitioners.choice import choose_partitioner
 from streams.broker.topics import ensure_topics, topic_exists
 from streams.commands.replay.log_records import LogRecords
@@ -83,18 +84,20 @@ def _print_counts(replay: Replay, records: LogRecords, as_json: bool) -> None:
         print(json.dumps(counts))
         return
     print(
-        f"replay: {replay.sent} records sent to {replay.topic} in {replay.elapsed_s:.1f} s "
+        f"replay: {counted(replay.sent, 'record')} sent to {replay.topic} in {replay.elapsed_s:.1f} s "
         f"({records_per_s:.0f}/s), {replay.failed} failed"
         + (f": each larger than {MAX_RECORD_BYTES} bytes" if replay.failed else "")
     )
     if records.moved:
-        print(f"{records.moved} rows of the file stand behind a later event: all rows were sent in order of time")
+        moved = counted(records.moved, "row of the file stands", "rows of the file stand")
+        print(f"{moved} behind a later event: all rows were sent in order of time")
     if records.skipped:
-        print(f"{records.skipped} lines of the log are no events by the mapping and were not sent")
+        skipped = counted(records.skipped, "line of the log is no event", "lines of the log are no events")
+        print(f"{skipped} by the mapping: not sent")
     if records.late:
         print(
-            f"{records.late} events stand behind a later event of their user: JSON Lines are sent in the order of the "
-            "file; sort the file by event_time_ms if these events are not late on purpose"
+            f"{counted(records.late, 'event stands', 'events stand')} behind a later event of the user: JSON Lines are "
+            "sent in the order of the file; sort the file by event_time_ms if these events are not late on purpose"
         )
 
 

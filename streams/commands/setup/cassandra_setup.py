@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from encoder.wording import counted
 from export.runtime.bundle import Manifest
 from streams.commands.doctor.cassandra_checks import existing_columns, expected_columns
 from streams.commands.setup.plan import Plan
@@ -79,14 +80,13 @@ def _keyspace_replication(session: Session, settings: Settings) -> list[str] | N
 
 
 def _table_step(name: str, expected: Columns, before: Columns | None, now: Columns) -> Step:
+    columns = counted(len(expected), "column")
     if before is None:
-        return Step("made", name, f"{len(expected)} columns")
+        return Step("made", name, columns)
     wrong = [
         f"{column} is {now.get(column)}, planned {kind}" for column, kind in expected.items() if kind != now.get(column)
     ]
     if wrong:
         return Step("differs", name, f"{'; '.join(wrong)}; name a keyspace that only Thalweg uses: THALWEG_KEYSPACE")
     added = sorted(now.keys() - before.keys())
-    return (
-        Step("made", name, f"columns {', '.join(added)}") if added else Step("exists", name, f"{len(expected)} columns")
-    )
+    return Step("made", name, f"columns {', '.join(added)}") if added else Step("exists", name, columns)

@@ -15,6 +15,7 @@ from kafka.admin import (
 )
 from kafka.errors import SecurityDisabledError
 
+from encoder.wording import counted
 from streams.broker.topic_settings import PlannedTopic, planned_topics
 from streams.broker.topics import (
     broker_admin,
@@ -65,14 +66,18 @@ def make_topics(settings: Settings, source: str | None = None) -> Iterator[Step]
     planned = planned_topics(settings, len(found[settings.behavior_topic]["partitions"])) | planned
     for name, topic in planned.items():
         partitions = found[name]["partitions"]
-        has = f"{len(partitions)} partitions, {len(partitions[0]['replica_nodes'])} replicas"
-        wanted = f"{topic.partitions} partitions, {topic.replication} replicas"
+        has = _size(len(partitions), len(partitions[0]["replica_nodes"]))
+        wanted = _size(topic.partitions, topic.replication)
         if name not in before:
             yield Step("made", f"topic {name}", has)
         elif has == wanted:
             yield Step("exists", f"topic {name}", has)
         else:
             yield Step("differs", f"topic {name}", f"has {has}; planned are {wanted}")
+
+
+def _size(partitions: int, replicas: int) -> str:
+    return f"{counted(partitions, 'partition')}, {counted(replicas, 'replica')}"
 
 
 def make_acls(settings: Settings, plan: Plan) -> Iterator[Step]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from encoder.data.contract.judge import DROPPABLE_FIELDS
+from encoder.wording import counted
 from export.runtime.bundle import Bundle
 from export.runtime.stepper import Stepper
 from streams.broker.decoding.pseudonym_key import open_pseudonyms
@@ -51,19 +52,26 @@ if TYPE_CHECKING:
 
 
 def verify(
-    settings: Settings, bundle: Bundle, repair: bool = False, archive: "ArchiveReader | None" = None
+    settings: Settings,
+    bundle: Bundle,
+    repair: bool = False,
+    archive: "ArchiveReader | None" = None,
+    accept: bool = False,
 ) -> Verification:
     """Recompute and compare every user. With `repair`, write the rows of users that differ, and verify again.
 
     archive: an archive of the topic, whose records are read before those of the topic. A repair needs all records from
-    the topic's beginning: rows of users whose first events are gone stay as they are. Raises RightsError, BrokerError,
-    StoreError and ArchiveError. Raises InputError where the archive belongs to another topic or another decoder. Raises
-    SettingsError where the keyspace belongs to another topic or another key of pseudonyms, and where workers run during
-    a repair.
+    the topic's beginning: rows of users whose first events are gone stay as they are. accept: workers go on from the
+    commits of the group, also where rows lack committed records. Raises RightsError, BrokerError, StoreError and
+    ArchiveError. Raises InputError where the archive belongs to another topic or another decoder. Raises SettingsError
+    where the keyspace belongs to another topic or another key of pseudonyms, and where workers run during a repair or
+    an acceptance.
     """
     group_id = settings.consumer_group_id(bundle.bundle_id)
-    if repair and (members := count_members(settings, group_id)):
-        raise SettingsError(f"{members} workers of group {group_id} are running: stop all of them before a repair")
+    if (repair or accept) and (members := count_members(settings, group_id)):
+        running = counted(members, f"worker of group {group_id} is", f"workers of group {group_id} are")
+        before = "a repair" if repair else "--accept"
+        raise SettingsError(f"{running} running: stop all of them before {before}")
     decoder, pseudonyms = open_decoder(settings), open_pseudonyms(settings)
     # A dead-letter topic that the user may not see looks like a topic that is not there.
     check_broker_rights(settings, "verify", bundle.bundle_id)
@@ -81,7 +89,9 @@ def verify(
             repaired = asyncio.run(_repair(store, recompute))
             found, _, starts = _verify(settings, bundle, topic, store, decoder, archive)
             found.repaired, found.deleted = repaired, len(resurrected)
-        if repair and found.clean:
+        if accept:
+            asyncio.run(store.positions.advance(topic.topic_id, topic.committed, time.time()))
+        elif repair and found.clean:
             asyncio.run(_accept_commits(store, topic, starts))
         found.mappings = mappings if len(mappings) > 1 else []
         return found
@@ -98,8 +108,9 @@ def _check_repairable(store: Store, topic: Topic) -> None:
     if len(epochs) > 1:
         raise InputError(
             f"partitions were added to topic {topic.name}, and a repair cannot tell which epoch each row belongs to: "
-            "nothing was written. Step the whole history into another keyspace (the setting keyspace) with `thalweg "
-            "backfill`, and point workers and readers there"
+            "nothing was written. Step the whole history into another keyspace (THALWEG_KEYSPACE) with another group "
+            "(THALWEG_GROUP): copy the table `sources` there first, run `thalweg backfill`, and point workers and "
+            "readers there"
         )
 
 

@@ -38,6 +38,7 @@ OPERATION_NAMES = {
     "DescribeConfigs": "DESCRIBE_CONFIGS",
     "Delete": "DELETE",
 }
+NO_WIDTH = 0  # No table has this width, and rights on tables that do not exist are not missing.
 _TABLES_QUERY = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
 
 
@@ -68,8 +69,12 @@ def check_broker_rights(
 
 
 def check_store_rights(settings: Settings, session: Session, role: Role, bundles: Iterable[Bundle]) -> None:
-    """Raises RightsError that names every right which the program needs and this client lacks on Cassandra."""
-    missing = lacking_in_store(settings, session, role, {one.manifest.representation_width for one in bundles})
+    """Raises RightsError that names every right which the program needs and this client lacks on Cassandra.
+
+    bundles: those whose tables the program uses. Without a bundle, the rights on tables of no bundle are checked alone.
+    """
+    widths = {one.manifest.representation_width for one in bundles}
+    missing = lacking_in_store(settings, session, role, widths or {NO_WIDTH})
     needed, optional = _divided(missing, ())
     if needed:
         grants = "; ".join(right.grant(settings.cassandra_user or "") for right in needed)

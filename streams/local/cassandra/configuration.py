@@ -59,6 +59,8 @@ sstable:
   format: {{}}
 materialized_views_enabled: false
 user_defined_functions_enabled: false
+# Two nodes that are asked at once to create one table would give the table two ids, and forget the rows of one of them.
+use_deterministic_table_id: {has_replicas}
 """
 
 OPEN_YAML = """\

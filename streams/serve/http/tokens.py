@@ -10,6 +10,7 @@ The name of a token stands in metrics and in the log. The token itself stands no
 
 import hmac
 import logging
+import re
 import time
 import tomllib
 from pathlib import Path
@@ -89,6 +90,21 @@ class Tokens:
             raise _unreadable(self._path, error) from None
 
 
+def _in_words(error: Exception) -> str:
+    """Why a file or a table holds no token, without the names of Python's types and without the token."""
+    text = str(error)
+    if not isinstance(error, msgspec.ValidationError):
+        return text
+    if key := re.search(r"missing required field `(.*)`", text):
+        return f"{key[1]} is missing"
+    if key := re.search(r"unknown field `(.*)`", text):
+        return f"{key[1]!r} is no key of a token"
+    if value := re.search(r"Invalid enum value (.*) - at", text):
+        return f"{value[1]} is no scope"
+    key = re.search(r"at `\$\.(\w+)", text)
+    return f"{key[1]} has a value of another form" if key else "this is no table"
+
+
 def read_tokens(path: Path) -> list[tuple[str, Caller]]:
     """The tokens of a file with their callers. Raises SettingsError that names the file and the place."""
     try:
@@ -99,9 +115,9 @@ def read_tokens(path: Path) -> list[tuple[str, Caller]]:
         raise _unreadable(path, error) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise SettingsError(
-            f"--tokens {path} is not a file of tokens: {name}: {error}; each token is a table with a name, such as "
-            f'[shop], and has token = "{SHORTEST_TOKEN} characters or more, without spaces" and scopes = ["read"] or '
-            '["read", "admin"]'
+            f"--tokens {path} is not a file of tokens: {name}: {_in_words(error)}; each token is a table with a "
+            f'name, such as [shop], and has token = "{SHORTEST_TOKEN} characters or more, without spaces", scopes = '
+            '["read"] or ["read", "admin"], and where wanted requests_per_s, a number above 0'
         ) from None
     if not tokens:
         raise SettingsError(f"--tokens {path} holds no token, so nobody could ask: add a table with a name, as [shop]")

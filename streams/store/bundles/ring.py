@@ -35,7 +35,7 @@ def read_part(session: Session, doing: str, query: str, first: int, last: int) -
     answer (tombstone_failure_threshold). The part is then divided.
     """
     try:
-        rows = list(session.execute(doing, query, [first, last]))
+        rows = list(session.scan(doing, query, [first, last]))
     except StoreError as error:
         if not isinstance(error.__cause__, ReadFailure) or last - first < LEAST_PART:
             raise

@@ -5,7 +5,7 @@ of a healthy store is never behind the commit. A Cassandra that was restored to 
 
 The tables of a snapshot are not of one moment, and neither are the nodes. So a restored position may be ahead of
 restored rows by as much time as the snapshot took. Each partition therefore keeps one position for each of the last
-minutes, and a group goes back to a position that is older than the last one by SNAPSHOT_S.
+minutes, and a group goes back to a position that is older than the last one by SNAPSHOT_S and CLOCKS_S.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from streams.store.cql_schema import STORED_POSITIONS_TABLE
 from streams.store.session import Session
 
 SNAPSHOT_S = 600.0  # A snapshot of all nodes has to take less time.
-SLOTS = 15  # minutes whose last position is kept; more than SNAPSHOT_S, so that an older one is always there
+CLOCKS_S = 300.0  # The clocks of two workers have to differ by less.
+SLOTS = 20  # minutes whose last position is kept; more than both, so that an older one is always there
 BEGINNING = -1  # the slot of the position with which the positions of a partition began
 
 
@@ -40,13 +41,16 @@ class Positions(NamedTuple):
         return max(self.known, key=_offset_of).offset
 
     def before_snapshot(self) -> int:
-        """The largest offset that rows of the same snapshot hold also where they are older by SNAPSHOT_S."""
-        last_s = max(self.known, key=_offset_of).stored_at_s
-        older = (one for one in self.known if one.slot == BEGINNING or one.stored_at_s <= last_s - SNAPSHOT_S)
+        """The largest offset that rows of the same snapshot hold also where they are older by SNAPSHOT_S.
+
+        The worker that wrote an earlier position may have had a clock that was behind by CLOCKS_S.
+        """
+        latest_s = max(self.known, key=_offset_of).stored_at_s - SNAPSHOT_S - CLOCKS_S
+        older = (one for one in self.known if one.slot == BEGINNING or one.stored_at_s <= latest_s)
         return max((one.offset for one in older), default=0)
 
 
-NO_POSITIONS = Positions([Position(BEGINNING, 0, 0.0)])  # of a partition that was added later
+NO_POSITIONS = Positions([Position(BEGINNING, 0, 0.0)])  # of a partition of which nobody has written any
 
 
 class StoredPositions:
@@ -68,7 +72,8 @@ class StoredPositions:
     async def load(self, topic_id: uuid.UUID) -> dict[int, Positions]:
         """The positions by partition, in this incarnation of the topic. Raises StoreError.
 
-        Empty where workers of this bundle never wrote a position: the bundle is new, or an earlier version served it.
+        A partition is missing where nobody wrote its position: the bundle or the partition is new, an earlier version
+        served it, or Cassandra was restored to a state from before the first position.
         """
         rows = await self._session.request(self._select, (self._bundle_id,))
         found: dict[int, Positions] = {}

@@ -24,7 +24,7 @@ from streams.config.settings import Settings
 from streams.contracts.evaluation_events import EvaluationEvent
 from streams.contracts.representation_updates import RepresentationUpdate
 from streams.engine.codec import decode_batch
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from tests.benchmarks.bench.load import WIDTH
 
 FETCHED = 200_000  # events; one fetch returns tens of thousands

@@ -16,7 +16,7 @@ from export.runtime.bundle import Bundle
 from export.runtime.inputs import StepInputs
 from export.runtime.stepper import Stepper
 from streams.config.settings import Settings
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 
 BROKER, CASSANDRA, TOPIC, BUNDLE = sys.argv[1:5]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from streams.local.jvm.jars import cache_dir
 from streams.local.process.service_process import ServiceProcess
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from tests.benchmarks.bench.contenders import ROOT, Contender, Testbed, started
 from tests.benchmarks.bench.load import RIVAL_EVENTS
 

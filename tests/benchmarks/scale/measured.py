@@ -16,7 +16,7 @@ from streams.config.settings import Settings
 from streams.demo.scraped_metrics import ScrapedMetrics
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from streams.store.store import open_store
 from tests.benchmarks.bench import load
 from tests.benchmarks.bench.watch import Sample, between, calm, cpu_s, rss_mb, sessions
@@ -47,7 +47,7 @@ class Crew:
         for home in homes:
             home.mkdir()  # one for each worker, since the lock of a folder allows one process
         self._workers = [WorkerProcess(settings, home / "worker.log") for home in homes]
-        self._services = sessions([("kafka", services.kafka.pid), ("cassandra", services.cassandra.pid)])
+        self._services = services
 
     def __enter__(self) -> "Crew":
         for worker in self._workers:
@@ -93,7 +93,10 @@ class Crew:
         self.wait(is_reached)
         at_s = time.perf_counter()
         pids = [worker.pid for worker in self._workers if worker.pid is not None]
-        used = {name: cpu_s(pid) for name, pid in self._services.items()}
+        used = {
+            name: sum(cpu_s(node.pid) for node in nodes if node.pid is not None)
+            for name, nodes in self._services.nodes.items()
+        }
         sample = Sample(sum(done.values()), at_s, sum(map(cpu_s, pids)), used, sum(map(rss_mb, pids)))
         return Moment(sample, sum(reading.total("thalweg_rows_written_total") for reading in readings))
 
@@ -115,14 +118,15 @@ class Crew:
         return sum(rss_mb(worker.pid) for worker in self._workers if worker.pid is not None)
 
 
-def settings_of(services: LocalServices, bundle: Bundle, name: str, users: int) -> Settings:
+def settings_of(
+    services: LocalServices, bundle: Bundle, name: str, users: int, partitions: int = PARTITIONS
+) -> Settings:
     """Return settings with topics and a keyspace of this name, and with room for all users in memory."""
     items = bundle.manifest.items
     settings = Settings(
-        broker=services.kafka.address,
-        cassandra=services.cassandra.address,
+        **services.client_settings,
         bundle=str(bundle.path),
-        partitions=PARTITIONS,
+        partitions=partitions,
         arena_max_users=max(1_000_000, users),
         evaluation_share=min(1.0, SCORES_AN_EVENT / items),
         session_timeout_s=SESSION_S,
@@ -130,6 +134,10 @@ def settings_of(services: LocalServices, bundle: Bundle, name: str, users: int) 
     settings = load.named(settings, name)
     ensure_topics(settings)
     return settings
+
+
+def _running(services: LocalServices) -> dict[str, int]:
+    return sessions((name, node.pid) for name, node in services.processes.items())
 
 
 def measure(
@@ -140,10 +148,10 @@ def measure(
     Before the first stretch all users are in memory and their rows are compacted. `empty_mb` is the memory of a worker
     without users.
     """
-    settings = settings_of(services, bundle, f"s{folder.name}", run.users)
+    settings = settings_of(services, bundle, f"s{folder.name}", run.users, run.partitions)
     _skip_item_vectors(settings, bundle)
     filled, found = fill(settings, run), []
-    running = sessions([("kafka", services.kafka.pid), ("cassandra", services.cassandra.pid)])
+    running = _running(services)
     calm(running)
     with Crew(settings, services, folder, run.workers) as crew:
         crew.moment(filled, lambda done: done == filled and crew.has_partitions())
@@ -211,7 +219,7 @@ def first_start(services: LocalServices, bundle: Bundle, users: int, folder: Pat
     items = bundle.manifest.items
     settings = settings_of(services, bundle, f"f{items}", users)
     ends = send_windowed(settings, users, items, FIRST_EVENTS)
-    calm(sessions([("kafka", services.kafka.pid), ("cassandra", services.cassandra.pid)]))
+    calm(_running(services))
     figures: Figures = {"items": items}
     with Crew(settings, services, folder / "first") as crew:
         began_s = time.monotonic()

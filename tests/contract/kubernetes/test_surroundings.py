@@ -14,12 +14,13 @@ from tests.tools.docker import generated, manifests
 from tests.tools.docker.manifests import matches, named, of_kind, pod_template, programs, settings_of
 from tests.tools.docker.prometheus import RULES
 
-# The programs that the commands of the pods need the rights of. KEDA is no pod of ours.
+# The programs whose rights the users have. KEDA is no pod of ours, and a person runs the commands about bundles.
 ROLES: dict[str, tuple[Role, ...]] = {
     "thalweg-worker": ("worker", "backfill"),
     "thalweg-serve": ("serve",),
     "thalweg-monitor": ("monitor",),
     "thalweg-archive": ("archive",),
+    "thalweg-promote": ("promote", "rollback", "bundles"),
 }
 INCLUDED = {"Read": "Describe", "Write": "Describe"}  # a right includes another one
 HAVE_TABLES = {"worker", "shadow", "serve", "setup", "backfill"}
@@ -108,7 +109,11 @@ def test_setup_gives_each_role_the_rights_of_its_programs(resources: list[dict[s
         elif settings.cassandra_user is not None:
             program = "worker" if arguments[0] == "shadow" else arguments[0]
             wanted.setdefault(settings.cassandra_user, set()).add(program)
-    assert given == {"thalweg_worker": {"worker", "backfill"}, "thalweg_serve": {"serve"}}
+    assert given == {
+        "thalweg_worker": {"worker", "backfill"},
+        "thalweg_serve": {"serve"},
+        "thalweg_promote": {"promote", "rollback", "bundles"},
+    }
     assert all(roles <= given[name] for name, roles in wanted.items())
 
 

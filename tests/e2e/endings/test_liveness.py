@@ -66,12 +66,12 @@ def test_a_worker_without_cassandra_waits_and_is_not_ready_and_still_stops(
 def test_a_worker_without_kafka_ends_within_its_limit_and_logs_the_reason(
     services: LocalServices, deployment: Deployment
 ) -> None:
-    deployment.settings = deployment.settings_with(stall_limit_s=20)
+    deployment.settings = deployment.settings_with(stall_limit_s=10)
     worker = deployment.worker()
     worker.start()
     deployment.send(shopping(500, 50, seed=3))
     deployment.wait_until_committed()
-    time.sleep(25)
+    time.sleep(13)
     assert worker.pid is not None, f"the worker ended although it had no work{worker.last_lines()}"
     assert (status(worker, "/readyz"), status(worker, "/healthz")) == (200, 200)
     services.kafka.pause()
@@ -80,7 +80,7 @@ def test_a_worker_without_kafka_ends_within_its_limit_and_logs_the_reason(
     finally:
         services.kafka.resume()
     log = worker.log.read_text()
-    assert "has work and confirmed none for 20 s" in log
+    assert "has work and confirmed none for 10 s" in log
     assert len(log.splitlines()) < LINES_A_MINUTE
 
 

@@ -262,13 +262,13 @@ def test_a_bundle_that_stopped_is_refused_unless_forced_and_is_retired_at_last(
     pair.challenger.start()  # as a supervisor does
     assert f"shadow: {new} is the active bundle" in pair.challenger.log.read_text()
     assert f"{new} is the active bundle: promote another bundle" in thalweg("retire", new)[1]
-    assert f"1 workers of {old} run: stop them first" in thalweg("retire", old)[1]
+    assert f"1 worker of {old} runs: stop all workers of the bundle first" in thalweg("retire", old)[1]
     assert thalweg("rollback")[0] == 0
     group = settings.consumer_group_id(new)
     with open_bundles(settings) as bundles:
         assert bundles.aliases.challenger() is None
     code, text = thalweg("retire", new)
-    assert (code, f"1 workers of {new} run" in text) == (1, True)
+    assert (code, f"1 worker of {new} runs" in text) == (1, True)
     pair.challenger.stop()
     wait_until(lambda: count_members(settings, group) == 0)
     code, text = thalweg("promote", new)

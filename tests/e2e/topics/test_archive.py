@@ -99,7 +99,7 @@ def test_verify_reads_what_retention_has_deleted_from_the_archive(deployment: De
 
     deployment.damage("user-5", "state", "0x00")
     repaired = run_thalweg(settings, "verify", "--archive", str(tmp_path), "--repair")
-    assert "1 rows were written" in repaired.stdout
+    assert "1 row was written" in repaired.stdout
     assert "verify: clean" in repaired.stdout
 
     archive(deployment, tmp_path)

@@ -83,7 +83,7 @@ def test_a_backfill_is_refused_where_it_would_lose_records(deployment: Deploymen
     folder, command = archive(deployment, tmp_path / "archive"), ["backfill", "--from", str(tmp_path / "archive")]
     worker = deployment.worker()
     worker.start()
-    assert "1 workers of group" in run_thalweg(deployment.settings, *command).stderr
+    assert "1 worker of group" in run_thalweg(deployment.settings, *command).stderr
     deployment.send(shopping(100, 20, seed=1))
     deployment.wait_until_committed()
     worker.stop()

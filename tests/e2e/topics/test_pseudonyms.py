@@ -16,7 +16,7 @@ from streams.contracts.privacy.pseudonyms import Pseudonyms, is_pseudonym
 from streams.local import LocalServices
 from streams.local.process.ports import free_ports
 from streams.store.cql_schema import representations_table
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from tests.support.deployment import Deployment, environment_of, event, record, run_thalweg
 from tests.tools.serving import Server, started
 

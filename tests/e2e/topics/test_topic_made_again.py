@@ -4,12 +4,12 @@ import time
 
 from kafka import KafkaProducer
 
-from streams.broker.topics import broker_admin, describe_topic, ensure_topics
-from streams.config.errors import ThalwegError
+from streams.broker.topics import broker_admin, describe_topic
 from streams.demo.worker_process import WorkerProcess
 from streams.engine.arena import StoredUser
 from streams.store.store import open_store
 from tests.support.deployment import Deployment, event, expected_ids, record
+from tests.support.topics import make_again
 
 ENDS_WITHIN_S = 20.0
 
@@ -19,23 +19,6 @@ def events(prefix: str, count: int, users: int) -> list[tuple[bytes, bytes]]:
         record(event(f"{prefix}-{n}", f"{prefix}-user-{n % users}", f"item-{n % 500 + 1}", time_ms=10**12 + n))
         for n in range(count)
     ]
-
-
-def make_again(deployment: Deployment, partitions: int = 4) -> None:
-    settings = deployment.settings_with(partitions=partitions)
-    before = describe_topic(settings, settings.behavior_topic).topic_id
-    with broker_admin(settings) as admin:
-        admin.delete_topics([settings.behavior_topic])
-    deadline = time.monotonic() + ENDS_WITHIN_S
-    while True:
-        try:
-            ensure_topics(settings)
-            if describe_topic(settings, settings.behavior_topic).topic_id != before:
-                return
-        except ThalwegError:  # The broker still deletes the topic.
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.05)
 
 
 def wait_for_the_end(worker: WorkerProcess) -> None:
@@ -51,7 +34,7 @@ def test_a_paused_worker_does_not_read_on_in_a_topic_that_was_made_again(deploym
     deployment.send(events("old", 1_000, 50))
     deployment.wait_until_committed()
     worker.pause()  # for less time than the session of the group lasts
-    make_again(deployment)
+    make_again(deployment.settings)
     deployment.send(events("new", 3_000, 70))  # The new topic is longer than the old one was.
     worker.resume()
     wait_for_the_end(worker)
@@ -89,7 +72,7 @@ def test_a_commit_of_the_deleted_topic_does_not_count_in_the_new_topic(deploymen
     with broker_admin(deployment.settings) as admin:
         commits = admin.list_group_offsets([group])[group]
     worker.stop()
-    make_again(deployment)
+    make_again(deployment.settings)
     deployment.send(events("new", 2_000, 70))
     with broker_admin(deployment.settings) as admin:
         admin.alter_group_offsets(group, {tp: at for tp, at in commits.items() if tp.topic == topic})
@@ -119,7 +102,7 @@ def test_a_dead_letter_of_the_deleted_topic_hides_no_record_of_the_new_topic(dep
     deployment.wait_until_committed()
     worker.stop()
     assert len(deployment.dead_letters()) == 1
-    make_again(deployment)
+    make_again(deployment.settings)
     send("bob", 0, partition=1)
     again = deployment.worker("again")
     again.start()
@@ -137,7 +120,7 @@ def test_events_that_the_new_topic_holds_again_are_verified(deployment: Deployme
     deployment.send(sent)
     deployment.wait_until_committed()
     worker.stop()
-    make_again(deployment)
+    make_again(deployment.settings)
     deployment.send(sent[16:])
     again = deployment.worker("again")
     again.start()
@@ -157,7 +140,7 @@ def test_a_topic_that_is_made_again_with_more_partitions_ends_the_worker(deploym
     worker.start()
     deployment.send(events("old", 400, 40))
     deployment.wait_until_committed()
-    make_again(deployment, partitions=8)
+    make_again(deployment.settings_with(partitions=8))
     deployment.send(events("new", 600, 50))
     wait_for_the_end(worker)
     assert worker.exit_code == 1

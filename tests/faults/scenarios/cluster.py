@@ -18,7 +18,7 @@ OUTAGE_S = 13.0
 Change = Callable[[ServiceProcess], None]
 
 
-@scenario(nodes=NODES, alone=True, small={"faults": 3, "outage_s": OUTAGE_S}, long={"faults": 12, "outage_s": 30.0})
+@scenario(nodes=NODES, alone=True, small={"faults": 3, "outage_s": OUTAGE_S}, long={"faults": 9, "outage_s": OUTAGE_S})
 def broker_killed(trial: Trial) -> None:
     """Each broker in turn is killed (SIGKILL), and started again later."""
     trial.under_load(workers=2)
@@ -26,7 +26,7 @@ def broker_killed(trial: Trial) -> None:
         _away(trial, [broker], ServiceProcess.kill, ServiceProcess.start)
 
 
-@scenario(nodes=NODES, alone=True, small={"faults": 3, "outage_s": OUTAGE_S}, long={"faults": 12, "outage_s": 30.0})
+@scenario(nodes=NODES, alone=True, small={"faults": 3, "outage_s": OUTAGE_S}, long={"faults": 9, "outage_s": OUTAGE_S})
 def cassandra_node_killed(trial: Trial) -> None:
     """Each node of Cassandra in turn is killed (SIGKILL), and started again later."""
     trial.under_load(workers=2)
@@ -34,7 +34,7 @@ def cassandra_node_killed(trial: Trial) -> None:
         _away(trial, [node], ServiceProcess.kill, ServiceProcess.start)
 
 
-@scenario(nodes=NODES, alone=True, small={"faults": 3, "outage_s": OUTAGE_S}, long={"faults": 12, "outage_s": 30.0})
+@scenario(nodes=NODES, alone=True, small={"faults": 3, "outage_s": OUTAGE_S}, long={"faults": 9, "outage_s": OUTAGE_S})
 def broker_paused(trial: Trial) -> None:
     """Each broker in turn is frozen (SIGSTOP): leaders, coordinators and the controller answer nothing for a while."""
     trial.under_load(workers=2)
@@ -42,7 +42,7 @@ def broker_paused(trial: Trial) -> None:
         _away(trial, [broker], ServiceProcess.pause, ServiceProcess.resume)
 
 
-@scenario(nodes=NODES, alone=True, small={"faults": 3, "outage_s": OUTAGE_S}, long={"faults": 12, "outage_s": 30.0})
+@scenario(nodes=NODES, alone=True, small={"faults": 3, "outage_s": OUTAGE_S}, long={"faults": 9, "outage_s": OUTAGE_S})
 def cassandra_node_paused(trial: Trial) -> None:
     """Each node of Cassandra in turn is frozen (SIGSTOP), also as the coordinator of requests in flight."""
     trial.under_load(workers=2)
@@ -50,7 +50,7 @@ def cassandra_node_paused(trial: Trial) -> None:
         _away(trial, [node], ServiceProcess.pause, ServiceProcess.resume)
 
 
-@scenario(nodes=NODES, alone=True, small={"faults": 2, "outage_s": OUTAGE_S}, long={"faults": 8, "outage_s": 30.0})
+@scenario(nodes=NODES, alone=True, small={"faults": 2, "outage_s": OUTAGE_S}, long={"faults": 4, "outage_s": OUTAGE_S})
 def one_then_the_other(trial: Trial) -> None:
     """A broker and a node of Cassandra are killed at the same time, and then another pair."""
     trial.under_load(workers=2)
@@ -58,7 +58,7 @@ def one_then_the_other(trial: Trial) -> None:
         _away(trial, pair, ServiceProcess.kill, ServiceProcess.start)
 
 
-@scenario(nodes=NODES, alone=True, small={"faults": 6}, long={"faults": 24})
+@scenario(nodes=NODES, alone=True, small={"faults": 6}, long={"faults": 12})
 def rolling_restart(trial: Trial) -> None:
     """All six nodes are restarted in order (SIGTERM), one after the other, as for an upgrade."""
     trial.under_load(workers=2)

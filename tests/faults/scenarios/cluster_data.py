@@ -24,7 +24,7 @@ PREFERRED = 0  # the type of an election that makes the first replica the leader
 ENDS_WITHIN_S = 60.0
 
 
-@scenario(nodes=NODES, alone=True, small={"faults": 1}, long={"faults": 6})
+@scenario(nodes=NODES, alone=True, small={"faults": 1}, long={"faults": 3})
 def broker_comes_back_empty(trial: Trial) -> None:
     """A broker is killed, its log folder is deleted, and the broker starts on an empty one."""
     trial.under_load(workers=2)
@@ -75,7 +75,7 @@ def _replacing(node: ServiceProcess) -> Iterator[None]:
         yaml.write_text(before)
 
 
-@scenario(nodes=NODES, alone=True, small={"faults": 8, "gap_s": (0.2, 0.8)}, long={"faults": 60, "gap_s": (0.2, 0.8)})
+@scenario(nodes=NODES, alone=True, small={"faults": 4, "gap_s": (1.0, 2.0)}, long={"faults": 40, "gap_s": (1.0, 2.0)})
 def leaders_change_in_transactions(trial: Trial) -> None:
     """The leaders of the updates topic and of the transactions move to other brokers while transactions are open."""
     trial.under_load(workers=2)
@@ -99,13 +99,13 @@ def _move_leaders(trial: Trial, number: int) -> None:
         admin.elect_leaders(PREFERRED, partitions)
 
 
-@scenario(nodes=NODES, alone=True, small={"faults": 1, "outage_s": 13.0}, long={"faults": 4, "outage_s": 30.0})
+@scenario(nodes=NODES, alone=True, small={"faults": 1, "outage_s": 13.0}, long={"faults": 2, "outage_s": 13.0})
 def disk_of_a_broker_full(trial: Trial) -> None:
     """The disk of a broker is full, so that the broker ends. It starts again when the disk has room."""
     _disk_full(trial, "kafka", "log")
 
 
-@scenario(nodes=NODES, alone=True, small={"faults": 1, "outage_s": 13.0}, long={"faults": 4, "outage_s": 30.0})
+@scenario(nodes=NODES, alone=True, small={"faults": 1, "outage_s": 13.0}, long={"faults": 2, "outage_s": 13.0})
 def disk_of_a_cassandra_node_full(trial: Trial) -> None:
     """The disk with the commit log of a node of Cassandra is full, so that the node ends. It starts again later."""
     _disk_full(trial, "cassandra", "commitlog")

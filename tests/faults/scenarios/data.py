@@ -8,7 +8,7 @@ from kafka import TopicPartition
 
 from streams.broker.topics import broker_admin, describe_topic
 from streams.store.cql_schema import representations_table
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from tests.faults.registry import scenario
 from tests.faults.trial import Trial
 

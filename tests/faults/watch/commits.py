@@ -107,6 +107,10 @@ class Commits(threading.Thread):
         """Return when the first commit after this moment was written, or None."""
         return next((commit.at for commit in self._seen if commit.at > moment), None)
 
+    def have_all_after(self, moment: float) -> bool:
+        """Whether every partition has a commit after this moment."""
+        return {commit.partition for commit in self._seen if commit.at > moment} == self._offsets.keys()
+
     def between(self, began: float, ended: float) -> list[tuple[float, int]]:
         """Return when commits were written in this time, and how many records were committed then."""
         offsets: dict[int, int] = {}

@@ -6,23 +6,31 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from streams.broker.topics import broker_admin, ensure_topic
+from streams.commands.doctor.broker_checks import check_broker
 from streams.config.loading import load_settings
 from streams.config.security import kafka_python_arguments
 from streams.config.settings import Settings, addresses
 from streams.local.process.process_ids import is_running
 from streams.local.state_file import LocalState, read_state
 from streams.store.cql_schema import create_keyspace
-from streams.store.session import connect
+from streams.store.migrations.migrations import LAST
+from streams.store.protocol.cluster import connect
+from streams.store.schema_creation import applied_migrations
+from streams.store.store import open_store
+from tests.support.bundles import tiny_bundle
 
 THALWEG = [sys.executable, "-m", "streams.cli"]
 START_LIMIT_S = 180
+PROGRAMS = 4
 HOSTS = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
 
 
@@ -32,10 +40,12 @@ def thalweg(*arguments: str) -> str:
     return done.stdout
 
 
-@pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalState]:
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalState]:
     """Three nodes of each service, with logins. They are ended and their data deleted at the end."""
-    monkeypatch.setenv("THALWEG_HOME", str(tmp_path))
+    home = tmp_path_factory.mktemp("three-nodes")
+    environment = pytest.MonkeyPatch()
+    environment.setenv("THALWEG_HOME", str(home))
     try:
         printed = thalweg("up", "--nodes", "3", "--secure")
         found = read_state()
@@ -45,8 +55,24 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalStat
         yield found
     finally:
         thalweg("down", "--wipe")
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["ports.json"]
+        environment.undo()
+        assert sorted(path.name for path in home.iterdir()) == ["ports.json"]
     assert not any(is_running(pid) for pid in found.pids.values())
+
+
+def test_programs_that_start_at_once_make_one_keyspace(state: LocalState, tmp_path: Path) -> None:
+    """Their lightweight transactions meet. Cassandra then answers that the outcome of one of them is unknown."""
+    bundle = tiny_bundle(tmp_path / "bundle", items=20)
+    settings = msgspec.structs.replace(load_settings(), keyspace="at_once")
+    with ThreadPoolExecutor(PROGRAMS) as threads:
+        stores = list(threads.map(lambda _: open_store(settings, bundle), range(PROGRAMS)))
+    assert [one.number for one in applied_migrations(stores[0].session, settings)] == list(range(1, LAST + 1))
+    assert all(one.is_finished for one in applied_migrations(stores[0].session, settings))
+    with ThreadPoolExecutor(PROGRAMS) as threads:
+        list(threads.map(lambda store: store.registry.announce(bundle, "updates"), stores))
+    assert list(stores[0].registry.records()) == [bundle.bundle_id]
+    for store in stores:
+        store.close()
 
 
 def test_each_service_goes_on_without_one_of_its_nodes(state: LocalState) -> None:
@@ -56,6 +82,7 @@ def test_each_service_goes_on_without_one_of_its_nodes(state: LocalState) -> Non
         assert [host for host, _ in addresses(service, getattr(settings, service))] == HOSTS
     ensure_topic(settings, "kept", partitions=3)
     assert replicas_and_in_sync(settings, "kept") == ({3}, "2")
+    check_topic_of_an_earlier_version(settings)
     cluster, session = connect(settings)
     try:
         session.execute(create_keyspace("kept", settings.replication))
@@ -72,6 +99,18 @@ def test_each_service_goes_on_without_one_of_its_nodes(state: LocalState) -> Non
     finally:
         cluster.shutdown()
     assert set(state.pids) - set(state.running_pids()) == {"kafka-2", "cassandra-3"}
+
+
+def check_topic_of_an_earlier_version(settings: Settings) -> None:
+    """The doctor names a topic with three replicas that confirms a record with one, and a command that helps."""
+    name = settings.evaluation_topic
+    ensure_topic(settings, name, partitions=1)
+    for in_sync, is_named in (("1", True), ("2", False)):
+        with broker_admin(settings) as admin:
+            values = {"min.insync.replicas": in_sync}
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, values)], incremental=True)
+        found = [one for one in check_broker(settings, None) if "min.insync.replicas" in one.detail]
+        assert [(one.state, one.detail.split()[0]) for one in found] == ([("note", name)] if is_named else [])
 
 
 def replicas_and_in_sync(settings: Settings, topic: str) -> tuple[set[int], str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from streams.config.settings import Settings, addresses
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from tests.integration.logins.astra import Astra
 from tests.integration.logins.authority import Authority
 from tests.integration.logins.issuer import Issuer

@@ -18,7 +18,7 @@ from streams.local.kafka.storage import cluster_id, format_storage
 from streams.local.nodes import Node
 from streams.local.process.ports import HOST, free_ports
 from streams.local.process.service_process import ServiceProcess
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from tests.integration.logins.issuer import Issuer
 
 USER, PASSWORD = "anna", "Zx81-password-not-to-be-seen"

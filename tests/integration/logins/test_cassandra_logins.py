@@ -9,7 +9,7 @@ import pytest
 from streams.config.errors import SettingsError, StoreError
 from streams.config.settings import Settings
 from streams.local.process.ports import free_ports
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from tests.integration.logins.authority import KEY_PASSWORD, Authority
 from tests.integration.logins.logins import Logins
 

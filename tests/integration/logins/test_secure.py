@@ -25,7 +25,7 @@ from streams.local.credentials import CREDENTIALS_FOLDER
 from streams.local.process.ports import HOST
 from streams.local.state_file import LocalState
 from streams.monitor.monitor import Monitor
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, event, record
 

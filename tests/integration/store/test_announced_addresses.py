@@ -15,7 +15,8 @@ from streams.config.settings import Settings, translated_addresses
 from streams.engine.arena import StoredUser
 from streams.engine.planning.rows import Rows
 from streams.local.process.ports import free_ports
-from streams.store.session import ASK_ANOTHER_S, REQUEST_TIMEOUT_S, Session
+from streams.store.protocol.cluster import ASK_ANOTHER_S, REQUEST_TIMEOUT_S
+from streams.store.session import Session
 from streams.store.store import Store, open_store
 from tests.support.bundles import tiny_bundle
 from tests.support.cassandra_nodes import CassandraNodes, cassandra_nodes

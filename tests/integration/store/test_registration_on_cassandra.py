@@ -25,9 +25,10 @@ from streams.store import cql_schema, session
 from streams.store.cql_schema import item_vectors_table
 from streams.store.items import registration
 from streams.store.items.registration import Registration
+from streams.store.protocol.cluster import connect
 from streams.store.protocol.row_batches import BYTES
 from streams.store.schema_creation import create_missing
-from streams.store.session import Session, connect
+from streams.store.session import Session
 from streams.store.store import open_store
 from tests.support.bundles import tiny_bundle
 

@@ -20,13 +20,14 @@ COMMAND = "python -m tests.tools.docker.generated"
 COMPONENTS = Path(__file__).parents[3] / "docker" / "kubernetes" / "components"
 CLUSTER = {"strimzi.io/cluster": "kafka"}
 # The program whose rights a user of Kafka has. Those of a worker suffice for `thalweg backfill`. KEDA looks at the
-# group and the topic, as `thalweg bundles` does.
+# group and the topic, as `thalweg bundles` does. Those of `thalweg promote` suffice for `bundles` and `rollback`.
 USERS: dict[str, Role] = {
     "thalweg-worker": "worker",
     "thalweg-serve": "serve",
     "thalweg-monitor": "monitor",
     "thalweg-archive": "archive",
     "thalweg-scaler": "bundles",
+    "thalweg-promote": "promote",
 }
 SETUP = "thalweg-setup"  # finds the topics of Strimzi, and makes the updates topics of later bundles
 KINDS = {"topic": "topic", "group": "group", "transactional-id": "transactionalId"}

@@ -49,7 +49,11 @@ class Container(NamedTuple):
 @functools.cache
 def render(overlay: str) -> list[Resource]:
     """Return the resources of an overlay, as `kubectl apply -k` sends them."""
-    folder = KUBERNETES / "overlays" / overlay
+    return render_folder(KUBERNETES / "overlays" / overlay)
+
+
+def render_folder(folder: Path) -> list[Resource]:
+    """Return the resources of a folder with a kustomization.yaml."""
     ended = subprocess.run(
         [*_kustomize(), str(folder)], capture_output=True, text=True, timeout=RENDERED_WITHIN_S, check=False
     )

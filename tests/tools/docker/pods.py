@@ -65,33 +65,40 @@ class Pods:
         self._secrets = secrets
         self._bundle = bundle
 
-    def run(self, container: Container, arguments: Sequence[str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a container to its end. arguments: in place of its own, with paths of this machine."""
-        command, variables = self._prepare(container, arguments)
+    def run(
+        self, container: Container, arguments: Sequence[str] | None = None, ordinal: int = 0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a container to its end. arguments: in place of its own, with paths of this machine.
+
+        ordinal: of the pod, which the names of a StatefulSet's pods end with.
+        """
+        command, variables = self._prepare(container, arguments, ordinal)
         return subprocess.run(
             read_only(command), env=variables, capture_output=True, text=True, timeout=ENDED_WITHIN_S, check=False
         )
 
-    def start(self, container: Container) -> "RunningContainer":
+    def start(self, container: Container, ordinal: int = 0) -> "RunningContainer":
         """Start a container that listens, and wait until its probe of the start succeeds."""
-        command, variables = self._prepare(container, None)
+        command, variables = self._prepare(container, None, ordinal)
         port = free_ports(["http"])["http"]
         if "--port" in command:
             command[command.index("--port") + 1] = str(port)
             command[command.index("--host") + 1] = HOST
         else:
             variables |= {"THALWEG_HTTP_HOST": HOST, "THALWEG_HTTP_PORT": str(port)}
-        log = self._pod_folder(container) / f"{container.spec['name']}.log"
+        log = self._pod_folder(container, ordinal) / f"{container.spec['name']}.log"
         running = RunningContainer(container, port, read_only(command), variables, log)
         running.start()
         return running
 
-    def _pod_folder(self, container: Container) -> Path:
-        return self._folder / str(container.workload["metadata"]["name"])
+    def _pod_folder(self, container: Container, ordinal: int) -> Path:
+        return self._folder / f"{container.workload['metadata']['name']}-{ordinal}"
 
-    def _prepare(self, container: Container, arguments: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
+    def _prepare(
+        self, container: Container, arguments: Sequence[str] | None, ordinal: int
+    ) -> tuple[list[str], dict[str, str]]:
         """Make the volumes of a pod. Return the command and the variables of the container."""
-        pod = self._pod_folder(container)
+        pod = self._pod_folder(container, ordinal)
         home = pod / "home"
         home.mkdir(parents=True, exist_ok=True)
         mounts = {mount["mountPath"]: pod / "volumes" / mount["name"] for mount in container.spec["volumeMounts"]}
@@ -104,7 +111,7 @@ class Pods:
         here = {path: str(folder) for path, folder in mounts.items()}
         variables = {
             name: self._addresses.get(value, _moved(value, here))
-            for name, value in environment(self._resources, container, f"{pod.name}-0").items()
+            for name, value in environment(self._resources, container, pod.name).items()
         }
         if container.is_bundle:
             here |= {"/bundle": str(self._bundle)}

@@ -8,7 +8,7 @@ import re
 import sys
 
 from streams.config.loading import load_settings
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 
 
 def statements(text: str) -> list[str]:

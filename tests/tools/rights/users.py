@@ -17,7 +17,7 @@ from streams.config.settings import Secret, Settings
 from streams.health.rights.cassandra_rights import CassandraRight
 from streams.health.rights.kafka_rights import KafkaRight
 from streams.health.rights.roles import Role
-from streams.store.session import connect
+from streams.store.protocol.cluster import connect
 from tests.support.deployment import Deployment
 
 PASSWORD = "Zx81-limited"
@@ -117,11 +117,11 @@ def _revocation(right: CassandraRight, name: str) -> str:
     return right.grant(name).replace("GRANT", "REVOKE").replace(" TO ", " FROM ")
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
+def wait_until(is_so: Callable[[], bool], limit_s: float = SEEN_WITHIN_S) -> None:
     """Rights that are given or taken count a moment later."""
-    give_up_at_s = time.monotonic() + SEEN_WITHIN_S
+    give_up_at_s = time.monotonic() + limit_s
     while not is_so():
-        assert time.monotonic() < give_up_at_s, f"not so after {SEEN_WITHIN_S} s"
+        assert time.monotonic() < give_up_at_s, f"not so after {limit_s} s"
         time.sleep(0.02)
 
 

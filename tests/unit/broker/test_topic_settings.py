@@ -12,6 +12,7 @@ from streams.broker.topic_settings import (
     WAIT_MS,
     check_topic_settings,
     faults,
+    in_sync_fault,
     planned_topics,
     read_topic_settings,
 )
@@ -127,3 +128,23 @@ def test_a_majority_of_three_replicas_or_more_has_to_be_in_sync(replicas: int, i
     assert {topic.configs.get("min.insync.replicas") for topic in planned.values()} == {in_sync}
     assert planned["updates"].configs["cleanup.policy"] == "compact"
     assert "cleanup.policy" not in planned["events"].configs
+
+
+@pytest.mark.parametrize(("replicas", "in_sync", "advised"), [(3, "1", 2), (5, "1", 3), (5, "2", 3)])
+def test_a_topic_without_a_majority_in_sync_is_a_note_with_the_command(
+    replicas: int, in_sync: str, advised: int
+) -> None:
+    fault = in_sync_fault(SETTINGS, "scores", replicas, {**DEFAULTS, "min.insync.replicas": in_sync})
+    assert fault is not None
+    assert fault.severity == "note"
+    assert f"scores has {replicas} replicas and min.insync.replicas {in_sync}" in fault.text
+    assert fault.remedy.endswith(f"--entity-name scores --add-config min.insync.replicas={advised}")
+
+
+@pytest.mark.parametrize(
+    ("replicas", "in_sync"), [(1, "1"), (2, "1"), (3, "2"), (3, "3"), (5, "3"), (0, "1"), (3, None)]
+)
+def test_a_topic_with_a_majority_or_with_one_or_two_replicas_is_no_note(replicas: int, in_sync: str | None) -> None:
+    """Without the right DescribeConfigs, the broker shows no setting."""
+    values = {} if in_sync is None else {**DEFAULTS, "min.insync.replicas": in_sync}
+    assert in_sync_fault(SETTINGS, "scores", replicas, values) is None

@@ -93,6 +93,37 @@ def test_a_bad_setting_is_named_with_its_value(tmp_path: Path, environment: dict
         load_settings({"THALWEG_HOME": str(tmp_path), **environment})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("partitions", "many", "a whole number of at least 1"),
+        ("http_port", "70000", "a whole number of at least 0 and of at most 65535"),
+        ("user_ttl_days", "0", "a whole number of at least 1 and of at most 7000"),
+        ("evaluation_share", "0", "a number above 0 and of at most 1"),
+        ("updates_noise_delta", "1", "a number of at least 1e-100 and below 1"),
+        ("group", "", "a text that is not empty"),
+        ("group_instance_id", "pod 0", "a text of 1 to 200 letters, digits, dots, underscores and hyphens"),
+        ("compression", "brotli", "one of the known values; known: gzip, lz4, snappy, zstd, none"),
+    ],
+)
+def test_the_message_about_a_bad_setting_says_in_words_what_is_expected(
+    tmp_path: Path, name: str, value: str, expected: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings({"THALWEG_HOME": str(tmp_path), f"THALWEG_{name.upper()}": value})
+    assert str(refused.value) == f"setting {name} (THALWEG_{name.upper()}) = {value!r}: give {expected}"
+
+
+def test_a_setting_of_another_type_in_the_file_is_explained_in_words(tmp_path: Path) -> None:
+    file = tmp_path / "thalweg.toml"
+    file.write_text("keyspace = 7\n")
+    with pytest.raises(SettingsError, match=r"keyspace .THALWEG_KEYSPACE. = 7: give a text that is not empty$"):
+        load_settings({"THALWEG_CONFIG": str(file), "THALWEG_HOME": str(tmp_path)})
+    file.write_text("broker_ca = [1]\n")
+    with pytest.raises(SettingsError, match=r"broker_ca .THALWEG_BROKER_CA. = \[1\]: give a text$"):
+        load_settings({"THALWEG_CONFIG": str(file), "THALWEG_HOME": str(tmp_path)})
+
+
 KUBERNETES = {
     "SERVICE_HOST": "10.96.0.7",
     "SERVICE_PORT": "9090",

@@ -24,21 +24,23 @@ def test_added_partitions_are_held_until_the_group_has_passed_the_barrier() -> N
     held = EpochView(3, frozenset([3, 4]), frozenset([2, 3]), (10, 20))
     assert epoch_view(epochs, NOW, 4, {0: 10, 1: 19}) == held
     assert epoch_view(epochs, NOW, 4, {0: 10}) == held
-    assert epoch_view(epochs, NOW, 4, {0: 11, 1: 20}) == EpochView(4, frozenset([3, 4]))
+    assert epoch_view(epochs, NOW, 4, {0: 11, 1: 20}) == EpochView(4, frozenset([3, 4]), began_at=(10, 20))
 
 
 def test_partitions_that_are_added_again_are_held() -> None:
     epochs = [FIRST, Epoch(4, NOW, 4, (10, 20))]
-    assert epoch_view(epochs, NOW, 8, {0: 99, 1: 99}) == EpochView(4, frozenset([3, 4]), frozenset([4, 5, 6, 7]))
+    again = EpochView(4, frozenset([3, 4]), frozenset([4, 5, 6, 7]), began_at=(10, 20))
+    assert epoch_view(epochs, NOW, 8, {0: 99, 1: 99}) == again
 
 
 def test_a_new_group_passes_the_barriers_one_after_the_other() -> None:
     epochs = [FIRST, Epoch(4, NOW, 4, (10, 20)), Epoch(5, NOW, 8, (11, 21, 3, 4))]
     all_of_it = frozenset([3, 4, 5])
     assert epoch_view(epochs, NOW, 8, NONE) == EpochView(3, all_of_it, frozenset([2, 3, 4, 5, 6, 7]), (10, 20))
-    between = EpochView(4, all_of_it, frozenset([4, 5, 6, 7]), (11, 21, 3, 4))
+    between = EpochView(4, all_of_it, frozenset([4, 5, 6, 7]), (11, 21, 3, 4), (10, 20))
     assert epoch_view(epochs, NOW, 8, {0: 10, 1: 20}) == between
-    assert epoch_view(epochs, NOW, 8, {0: 11, 1: 21, 2: 3, 3: 4}) == EpochView(5, all_of_it)
+    passed = {0: 11, 1: 21, 2: 3, 3: 4}
+    assert epoch_view(epochs, NOW, 8, passed) == EpochView(5, all_of_it, began_at=(11, 21, 3, 4))
 
 
 def test_partitions_that_wait_for_a_barrier_still_wait_after_the_topic_has_grown_again() -> None:

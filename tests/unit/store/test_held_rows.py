@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from streams.store.bundles.bundle_record import BundleRecord
+from streams.store.bundle_record import BundleRecord
 from streams.store.bundles.held_rows import HeldRows
 
 TABLES = ["bundles", "representations_67", "sources"]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -60,3 +61,29 @@ def test_the_mapping_of_the_last_start_is_the_last_one() -> None:
     assert entered.mappings("gru") == [OTHER, OLD]
     entered.use_mapping("gru", "the event contract")
     assert entered.mappings("gru") == [OTHER, OLD, "the event contract"]
+
+
+def test_the_last_start_comes_last_where_the_clock_of_an_earlier_worker_is_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entered, ahead = registry(OLD), timedelta(minutes=5)
+    clock = SetClock(ahead)
+    monkeypatch.setattr("streams.store.registry.datetime", clock)
+    entered.use_mapping("gru", OTHER)
+    clock.ahead = timedelta()
+    entered.use_mapping("gru", OLD)
+    assert entered.mappings("gru") == [OTHER, OLD]
+    entered.use_mapping("gru", "the event contract")
+    assert entered.mappings("gru") == [OTHER, OLD, "the event contract"]
+
+
+class SetClock:
+    """Stands for `datetime` with the clock of another machine."""
+
+    fromisoformat = staticmethod(datetime.fromisoformat)
+
+    def __init__(self, ahead: timedelta) -> None:
+        self.ahead = ahead
+
+    def now(self, zone: Any) -> datetime:
+        return datetime.now(zone) + self.ahead

@@ -6,7 +6,8 @@ import pytest
 from cassandra.cluster import Cluster
 
 from streams.config.settings import Settings
-from streams.store.session import PROTOCOL_VERSION, _make_cluster
+from streams.store.protocol.cluster import _make_cluster
+from streams.store.session import PROTOCOL_VERSION
 
 LISTED = "127.0.0.1:19041,127.0.0.1:19042,127.0.0.2:9042"
 TRANSLATED = "10.0.0.5=localhost:19041, 10.0.0.6=db.example:19042, fd00::7=[fd00::8]:9042"

@@ -39,7 +39,7 @@ class Full:
         self._tokens, self._most, self._error = tokens, most, error
         self.requests = 0
 
-    def execute(self, doing: str, query: str, parameters: list[int]) -> list[tuple[int]]:
+    def scan(self, doing: str, query: str, parameters: list[int]) -> list[tuple[int]]:
         self.requests += 1
         first, last = parameters
         found = [(token,) for token in self._tokens if first <= token <= last]

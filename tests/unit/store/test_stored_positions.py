@@ -9,6 +9,7 @@ import pytest
 
 from streams.store.positions.stored_positions import (
     BEGINNING,
+    CLOCKS_S,
     NO_POSITIONS,
     SLOTS,
     SNAPSHOT_S,
@@ -54,7 +55,7 @@ def test_a_partition_keeps_a_position_of_each_of_the_last_minutes() -> None:
         known = await stored.load(TOPIC)
         assert len(known[0].known) == SLOTS + 1
         assert known[0].last() == 40 * 60 - 20
-        assert SNAPSHOT_S <= known[0].last() - known[0].before_snapshot() <= SNAPSHOT_S + 60
+        assert SNAPSHOT_S + CLOCKS_S <= known[0].last() - known[0].before_snapshot() <= SNAPSHOT_S + CLOCKS_S + 60
         assert (known[1].last(), known[1].before_snapshot()) == (7, 7)
         assert await stored.load(OTHER) == {}, "offsets of another incarnation of the topic say nothing"
 
@@ -65,6 +66,24 @@ def test_a_group_that_began_a_moment_before_the_snapshot_goes_back_to_its_beginn
     known = Positions([Position(BEGINNING, 40, 0.0), Position(3, 90, HOUR_S), Position(4, 120, HOUR_S + 60)])
     assert (known.last(), known.before_snapshot()) == (120, 40)
     assert (NO_POSITIONS.last(), NO_POSITIONS.before_snapshot()) == (0, 0)
+
+
+@pytest.mark.parametrize("behind_s", [-290, 0, 290])
+def test_workers_whose_clocks_differ_go_back_far_enough(behind_s: float) -> None:
+    """The clock of the worker that had the partition before is behind or ahead by almost five minutes."""
+    session = Session()
+
+    async def check() -> None:
+        stored = positions(session)
+        await stored.begin(TOPIC, {0: 5})
+        for second in range(10, 30 * 60, 10):  # the offset is the second
+            await stored.advance(TOPIC, {0: second}, HOUR_S + second - behind_s)
+        for second in range(30 * 60, 35 * 60, 10):
+            await stored.advance(TOPIC, {0: second}, HOUR_S + second)
+        known = (await stored.load(TOPIC))[0]
+        assert SNAPSHOT_S <= known.last() - known.before_snapshot() <= SNAPSHOT_S + 2 * CLOCKS_S + 60
+
+    asyncio.run(check())
 
 
 @pytest.mark.parametrize("back_to", [0, 100])

@@ -72,7 +72,7 @@ def parse_line(layout: Layout, raw: bytes) -> RawEvent | UnusableRow:
     cells = split_cells(raw.decode(errors="surrogateescape"), layout.separator)
     try:
         if len(cells) != layout.columns:
-            raise ValueError(f"{len(cells)} columns instead of {layout.columns}")
+            raise ValueError(f"{len(cells)} instead of {layout.columns} columns")
         return layout.parse_event(cells)
     except ValueError as error:
         return UnusableRow(

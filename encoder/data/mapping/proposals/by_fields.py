@@ -8,6 +8,7 @@ from encoder.data.mapping.proposals.names import USUAL_NAMES, candidates, usual_
 from encoder.data.mapping.proposals.toml_text import comment, path_text, plain_path, toml_key, toml_value
 from encoder.data.mapping.records import SourceRecord
 from encoder.data.mapping.sources.paths import follow
+from encoder.wording import counted
 
 _OF_LINES = ("item", "category", "price", "brand", "item_name")  # keys that a line of an order may have
 _FIRST_OF = ("user", "item")  # keys for which a second field may stand in for the first
@@ -144,5 +145,5 @@ def _action_lines(
         is_event = with_item >= _NO_ITEM * count_of
         why = "" if is_event else f", {count_of - with_item:,} without an item"
         name = usual_action(value) if is_event else False
-        lines.append(f"{toml_key(value)} = {toml_value(name)} {comment(f'{count_of:,} records{why}')}")
+        lines.append(f"{toml_key(value)} = {toml_value(name)} {comment(counted(count_of, 'record') + why)}")
     return lines

@@ -10,6 +10,7 @@ from encoder.data.mapping.proposals.by_fields import FieldsProposal, propose_by_
 from encoder.data.mapping.proposals.reading import Reading, read_sample
 from encoder.data.mapping.proposals.toml_text import comment, toml_value
 from encoder.data.mapping.records import SkipReason, SourceRecord
+from encoder.wording import counted
 
 _MOST_REJECTED = 0.05  # share of the records that a fitting preset may reject
 _FEWEST_READ = 0.01  # share of the records that a fitting preset must read as events
@@ -82,5 +83,5 @@ def _extension(name: str, reading: Reading) -> list[str]:
         lines += ["", "[actions]", comment("Records with these actions are dropped. A name on the right keeps them:")]
         for action, count in dropped:
             # A skipped action is shown as JSON, and a text of JSON is a key of TOML.
-            lines.append(comment(f'{action} = "..." ({count:,} records)'))
+            lines.append(comment(f'{action} = "..." ({counted(count, "record")})'))
     return lines

@@ -1,5 +1,6 @@
 """A worker runs with the rights of `thalweg setup`, and names every single one that is taken away at its start."""
 
+import itertools
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -31,6 +32,7 @@ from tests.tools.rights.users import (
 USER = "worker_with_few_rights"
 DEFAULTS = Settings()
 WIDTH = 4
+ENDED_WITHIN_S = 60.0
 KAFKA_RIGHTS = kafka_rights(DEFAULTS, "worker")
 CASSANDRA_RIGHTS = cassandra_rights("", "worker", WIDTH)
 
@@ -51,7 +53,7 @@ def deployment(services: LocalServices, bundle: Bundle, tmp_path_factory: pytest
     for right in rights:
         assert sum(what.endswith(f": {right}") for what in first["made"]) == 1
     assert f"keyspace {admin.keyspace}: replication 1" in first["made"]
-    assert f"topic {admin.alarms_topic}: 1 partitions, 1 replicas" in first["made"]
+    assert f"topic {admin.alarms_topic}: 1 partition, 1 replica" in first["made"]
     assert set(first) == {"made", "exists"}  # the deployment has made some topics
     return made
 
@@ -93,9 +95,7 @@ def test_a_second_setup_finds_everything_and_tells_what_differs(deployment: Depl
     other = run_thalweg(deployment.settings_with(replication=2), *arguments)
     assert other.returncode == 1
     keyspace, events = deployment.settings.keyspace, deployment.settings.behavior_topic
-    assert (
-        f"differs  topic {events}: has 4 partitions, 1 replicas; planned are 4 partitions, 2 replicas" in other.stdout
-    )
+    assert f"differs  topic {events}: has 4 partitions, 1 replica; planned are 4 partitions, 2 replicas" in other.stdout
     assert f"differs  keyspace {keyspace}: has replication 1; planned is 2 (THALWEG_REPLICATION)" in other.stdout
 
 
@@ -207,6 +207,32 @@ def test_a_worker_runs_and_starts_again_with_exactly_these_rights(deployment: De
     updates = deployment.last_updates()
     assert updates["user-2"] is not None
     assert updates["user-1"] is None
+
+
+def test_a_worker_that_loses_the_right_to_its_positions_ends_with_the_refusal_of_cassandra(
+    deployment: Deployment, administrator: Administrator
+) -> None:
+    (taken,) = (
+        right
+        for right in cassandra_rights(deployment.settings.keyspace, "worker", width_of(deployment.bundle))
+        if (right.table, right.permission) == ("stored_positions", "MODIFY")
+    )
+    worker = WorkerProcess(as_user(deployment.settings, USER), deployment.folder / "positions.log")
+    worker.start()
+    seeds = itertools.count(100)
+
+    def has_ended() -> bool:  # Cassandra may remember the right for a commit or two.
+        deployment.send(shopping(10, 20, seed=next(seeds)))
+        return worker.exit_code is not None
+
+    with administrator.without_cassandra_rights(USER, taken):
+        wait_until(has_ended, ENDED_WITHIN_S)
+    assert worker.exit_code == 1
+    log = worker.log.read_text()
+    assert "Traceback" not in log
+    *_, last = log.strip().splitlines()
+    assert last.startswith("thalweg worker: Cassandra refused a request: ")
+    assert f"no MODIFY permission on <table {deployment.settings.keyspace}.stored_positions>" in last
 
 
 def test_rights_that_a_role_has_from_another_role_or_on_the_keyspace_count(deployment: Deployment) -> None:

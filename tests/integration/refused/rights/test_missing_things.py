@@ -120,6 +120,22 @@ def test_a_worker_that_may_not_migrate_names_the_migration_which_an_administrato
     assert f"keyspace {admin.keyspace} has all {LAST}" in run_thalweg(as_user(admin, USER), "doctor").stdout
 
 
+def test_the_doctor_says_that_a_table_is_gone_only_where_the_role_may_read_the_migrations(
+    deployment: Deployment,
+) -> None:
+    admin = deployment.settings_with(keyspace=f"{deployment.settings.keyspace}_unknown")
+    session = Session(admin)
+    create_missing(session, admin, deployment.bundle.manifest)
+    session.close()
+    cql(admin, f"DROP TABLE {admin.keyspace}.stored_positions")
+    table = f"{admin.keyspace}.stored_positions"
+    doctor = run_thalweg(as_user(admin, USER), "doctor").stdout
+    assert f"GRANT SELECT ON TABLE {admin.keyspace}.migrations TO {USER}" in doctor
+    assert f"{table} does not exist, and only the table migrations says whether it was there before" in doctor
+    assert "is gone" not in doctor
+    assert f"{table} is gone" in run_thalweg(admin, "doctor").stdout
+
+
 def test_a_topic_that_is_missing_and_may_not_be_created_is_named(deployment: Deployment) -> None:
     admin = deployment.settings_with(metrics_topic=f"{deployment.settings.keyspace}.others")
     (right,) = (right for right in kafka_rights(admin, "worker") if right.operation == "Describe")

@@ -118,7 +118,7 @@ def test_a_server_runs_with_its_rights(deployment: Deployment) -> None:
     assert "cannot" not in log
 
 
-@pytest.mark.parametrize("program", ["monitor", "serve", "verify"])
+@pytest.mark.parametrize("program", ["monitor", "serve", "verify", "promote", "rollback"])
 def test_each_right_of_a_program_that_is_taken_away_is_named(deployment: Deployment, program: Role) -> None:
     """The rights go one after the other and do not come back, so the last error names all of them."""
     admin, limited = deployment.settings, as_user(deployment.settings, program)
@@ -143,7 +143,7 @@ def test_each_right_of_a_program_that_is_taken_away_is_named(deployment: Deploym
         assert [name for name in lost if name not in text] == []
     session.close()
     if program != "serve":
-        error = error_of(run_thalweg(limited, program))
+        error = error_of(run_thalweg(limited, program, *(["gru-aaaaaaaaaaaa"] if program == "promote" else [])))
         assert [name for name in taken if name not in error] == []
 
 

@@ -32,7 +32,7 @@ def deployment(services: LocalServices, tmp_path_factory: pytest.TempPathFactory
     found = set_up(made, USER, "rekey", source=source_of(made))
     for right in rights_of(made):
         assert f"right of user {USER}: {right}" in found["made"]
-    assert f"topic {dead_letter_topic(source_of(made))}: 2 partitions, 1 replicas" in found["made"]
+    assert f"topic {dead_letter_topic(source_of(made))}: 2 partitions, 1 replica" in found["made"]
     return made
 
 

@@ -13,11 +13,13 @@ from streams.commands.backfill.plan import (
     check_hand_over,
     check_log,
     check_log_order,
+    check_positions,
     passed_offsets,
     stage,
 )
-from streams.config.errors import InputError
+from streams.config.errors import InputError, StoreBehindError
 from streams.engine.epochs import EpochView
+from streams.store.positions.stored_positions import BEGINNING, Position, Positions
 
 
 def topic(start: int = 0, end: int = 100, committed: int | None = None, partitions: int = 1) -> Topic:
@@ -164,3 +166,14 @@ def test_a_log_in_partitions_that_were_added_later_is_refused() -> None:
         check_log_order(view, {0: covered[0], 1: Covered(0, 80)})
     check_log_order(EpochView(0, frozenset([0]), frozenset([1]), (20,)), covered)
     check_log_order(FIRST, covered)
+
+
+def test_a_backfill_does_not_go_on_from_a_commit_that_the_rows_may_lack() -> None:
+    """Its next commit would move the position, and no worker could notice that Cassandra was restored."""
+    known = {0: Positions([Position(BEGINNING, 0, 0.0), Position(3, 50, 1_700_000_000.0)])}
+    check_positions(topic(committed=50), known, "folder", "group")
+    check_positions(topic(), {}, "folder", "group")
+    with pytest.raises(StoreBehindError, match=r"up to offset 51, .*before offset 50.* --repair --archive folder"):
+        check_positions(topic(committed=51), known, "folder", "group")
+    with pytest.raises(StoreBehindError, match="before offset 0"):
+        check_positions(topic(committed=51), {}, "folder", "group")

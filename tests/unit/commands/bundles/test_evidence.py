@@ -11,8 +11,8 @@ from streams.commands.bundles.command import age_text, bytes_text, rows_text
 from streams.commands.bundles.evidence import RECENT_MS, Readiness, lacking_comparison, lacking_readiness
 from streams.commands.bundles.standing import state_of
 from streams.contracts.comparisons import BundleComparison
+from streams.store.bundle_record import BundleRecord
 from streams.store.bundles.aliases import Switch, before_of
-from streams.store.bundles.bundle_record import BundleRecord
 
 NOW_MS = 1_764_547_200_000
 OLD, NEW, MAPPING = "gru-0f3a5c7e9b1d", "gru-aaaaaaaaaaaa", "tracking-509730a5402dff40"

@@ -10,7 +10,7 @@ from streams.commands.bundles import retire
 from streams.commands.bundles.retire import Retirement, Updates
 from streams.config.errors import InputError, SettingsError
 from streams.config.settings import Settings
-from streams.store.bundles.bundle_record import BundleRecord
+from streams.store.bundle_record import BundleRecord
 
 FIRST, OWN = "gru-0f3a5c7e9b1d", "gru-aaaaaaaaaaaa"
 OWN_TOPIC = f"representations.updates.v1.{OWN}"
@@ -127,11 +127,11 @@ def test_a_topic_with_keys_of_another_keyspace_stays(keyspace: Any, monkeypatch:
 def test_only_the_command_that_set_the_mark_takes_it_away(keyspace: Any, stored: Stored) -> None:
     first, second = Retirement(keyspace, OWN), Retirement(keyspace, OWN)
     keyspace.running = 1
-    with pytest.raises(InputError, match="1 workers of"):
+    with pytest.raises(InputError, match="1 worker of"):
         next(first.carry_out())
     assert not stored.is_marked, "nothing is deleted, so workers may start"
     stored.begin()  # by another command, which deletes now
-    with pytest.raises(InputError, match="1 workers of"):
+    with pytest.raises(InputError, match="1 worker of"):
         next(second.carry_out())
     assert stored.is_marked
 

@@ -82,7 +82,7 @@ def test_parquet_has_numbers_as_ids_times_as_timestamps_and_nulls(tmp_path: Path
         ("a.csv", "item_id,available\n1,maybe\n", ["line 2 of", "available is 'maybe'", "true, yes, 1, false, no, 0"]),
         ("a.csv", "item_id,first_seen_ms\n1,1760000000\n", ["line 2 of", "1760000000", "not seconds"]),
         ("a.csv", "item_id,first_seen_ms\n1,soon\n", ["line 2 of", "first_seen_ms", "'soon'"]),
-        ("a.csv", "item_id,name\n1\n", ["line 2 of", "has 1 cells, and the header has 2"]),
+        ("a.csv", "item_id,name\n1\n", ["line 2 of", "has 1 cell, and the header has 2"]),
         ("a.csv", "item_id,name\n,x\n", ["line 2 of", "item_id is missing"]),
         ("a.csv", "item_id,name\n1,a\n1,b\n", ["line 2 and line 3 of", "the item '1'", "keep one"]),
         ("a.csv", "id,name\n1,a\n", ["no column item_id", "it has: id, name"]),

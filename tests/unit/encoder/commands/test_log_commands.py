@@ -43,7 +43,7 @@ def test_train_prepares_a_log_and_records_it_and_evaluate_prepares_only_on_reque
         "471 rows: 470 kept, 0 duplicates, 1 unparsable",
         "400 of 470 events after preparation",
         "40 exact repeats (same user, item, action and time): left out",
-        "1 users above 20 events in 24 hours (bots), with 30 events: left out",
+        "1 user above 20 events in 24 hours (bots), with 30 events: left out",
         "0 of 7 items below 2 events, with 0 events: too rare to enter the catalogue as new items",
         "missing: category in 400, price in 400, brand in 400",
     ):
@@ -154,7 +154,7 @@ def test_a_log_that_is_mostly_misread_stops_the_command(
     assert "476 rows: 470 kept, 0 duplicates, 6 unparsable" in printed.out
     for part in (
         f"6 of 476 rows of {log} are no events, a share of 0.0126, and --max-unparsable allows 0.01",
-        "5 of these rows have the most frequent reason, first line 472: 1 columns instead of 3: broken",
+        "5 of these rows have the most frequent reason, first line 472: 1 instead of 3 columns: broken",
         "check --format, --columns and --mapping, or leave these rows out with a larger --max-unparsable SHARE",
     ):
         assert part in printed.err

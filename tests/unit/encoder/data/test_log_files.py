@@ -66,7 +66,7 @@ def test_rees46_columns_and_times_and_missing_values_are_read(tmp_path: Path, na
 def test_rees46_rows_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
     _, report = load_log(write_rees46(tmp_path, ROWS + BROKEN), "rees46")
     assert (report.rows, report.kept, report.unparsable) == (7, 4, 3)
-    assert report.examples[0].startswith("line 6: 8 columns instead of 9: 2019-10-01 00:00:06 UTC,view,10900305")
+    assert report.examples[0].startswith("line 6: 8 instead of 9 columns: 2019-10-01 00:00:06 UTC,view,10900305")
     for example, reason in zip(report.examples[1:], ("25:00:06", 'item_id is ""'), strict=True):
         assert reason in example
 

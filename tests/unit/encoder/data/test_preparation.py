@@ -70,7 +70,7 @@ def test_all_events_of_a_bot_and_no_others_are_left_out() -> None:
     assert {prepared.user_ids[code] for code in prepared.user} == {"busy", "burst", "new"}
     assert len(prepared) == len(log) - 12
     assert prepared.user_ids is log.user_ids  # codes keep their meaning
-    assert "1 users above 10 events in 24 hours (bots), with 12 events: left out" in str(report)
+    assert "1 user above 10 events in 24 hours (bots), with 12 events: left out" in str(report)
 
 
 def test_the_default_bound_of_train_is_above_a_busy_day_of_a_person() -> None:

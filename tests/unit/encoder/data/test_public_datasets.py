@@ -64,7 +64,7 @@ def test_yoochoose_clicks_are_read(tmp_path: Path) -> None:
         "2,2014-04-07T13:58:99.446Z,214825110,0",
         "3,2014-04-07T13:58:37.446Z,214825110,1234567890",
     )
-    events = loaded(path, "yoochoose", 4, ["line 4: 5 columns instead of 4", "line 5: time '2014-04-07T13:58:99.446Z'"])
+    events = loaded(path, "yoochoose", 4, ["line 4: 5 instead of 4 columns", "line 5: time '2014-04-07T13:58:99.446Z'"])
     assert events[0] == BehaviorEvent(
         event_id=made_id("yoochoose", events[0]),
         user_id="1",
@@ -97,7 +97,7 @@ def test_yoochoose_purchases_are_read(tmp_path: Path) -> None:
 
 def test_prepared_yoochoose_files_are_read(tmp_path: Path) -> None:
     path = write(tmp_path, "SessionId\tItemId\tTime", "3\t214716935\t1396437466.94", "3\t214832672\tsoon", "4\t1\t5\t6")
-    (event,) = loaded(path, "yoochoose", 1, ["line 3: time 'soon' is not a number of seconds", "line 4: 4 columns"])
+    (event,) = loaded(path, "yoochoose", 1, ["line 3: time 'soon' is not a number of seconds", "line 4: 4 instead of"])
     assert (event.user_id, event.session_id) == ("3", "3")
     assert (event.item_id, event.action, event.event_time_ms) == ("214716935", "click", 1_396_437_466_940)
 
@@ -161,7 +161,7 @@ def test_taobao_is_read(tmp_path: Path) -> None:
         "1,3830808,4181361,cart",
     )
     events = loaded(
-        path, "taobao", 2, ["line 3: event_time_ms is -1511572885000: Expected `int` >= 0", "line 4: 4 columns"]
+        path, "taobao", 2, ["line 3: event_time_ms is -1511572885000: Expected `int` >= 0", "line 4: 4 instead of"]
     )
     assert events[0] == BehaviorEvent(
         event_id=made_id("taobao", events[0]),

@@ -93,7 +93,7 @@ def test_a_file_of_several_batches_is_read_as_a_whole(tmp_path: Path) -> None:
         ({"item_id": ["a", "a"], "vector": VECTORS}, r"rows 1 and 2 of .*text.parquet have the item 'a'"),
         (
             {"item_id": ["a", "b", "c"], "vector": [None, [1.0, 2.0], [1.0]]},
-            r"row 3 of .* \(item 'c'\) has 1 numbers, and the rows before have 2: give all items .* one width",
+            r"row 3 of .* \(item 'c'\) has 1 number, and the rows before have 2: give all items .* one width",
         ),
         ({"item_id": ["a"], "vector": pa.array([[]], pa.list_(pa.float32()))}, r"row 1 of .* has 0 numbers"),
         ({"item_id": ["a", "b"], "vector": [[1.0, 2.0], [3.0, None]]}, r"row 2 .* 'b'\): number 2 of 2 is null; leave"),

@@ -31,7 +31,8 @@ def test_the_numbers_have_no_gap_and_each_migration_works_with_the_one_before() 
 def test_a_second_run_of_any_statement_changes_nothing() -> None:
     statements = [text for one in MIGRATIONS for text in one.statements("shop")]
     assert len(statements) > 10
-    assert [text for text in statements if "IF NOT EXISTS" not in text] == []
+    # To set a property of a table again changes nothing.
+    assert [text for text in statements if "IF NOT EXISTS" not in text and " WITH " not in text] == []
 
 
 def test_the_statements_of_a_file_name_the_keyspace() -> None:

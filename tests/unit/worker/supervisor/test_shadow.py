@@ -10,8 +10,8 @@ import pytest
 from streams.broker.topics import Topic
 from streams.config.errors import InputError
 from streams.config.settings import Settings
+from streams.store.bundle_record import BundleRecord
 from streams.store.bundles.aliases import Switch
-from streams.store.bundles.bundle_record import BundleRecord
 from streams.supervisor import shadow
 
 OLD, NEW, OTHER = "gru-0f3a5c7e9b1d", "gru-aaaaaaaaaaaa", "gru-bbbbbbbbbbbb"

@@ -63,7 +63,7 @@ def test_duplicates_are_found_across_files_and_a_bad_line_names_its_file(tmp_pat
     other.write_bytes(csv(row(2), "nonsense", row(3)))
     log, report = load_log([one, other])
     assert (len(log), report.duplicates, report.unparsable) == (3, 1, 1)
-    assert report.examples[0].startswith("other.csv line 3: 1 columns instead of 5")
+    assert report.examples[0].startswith("other.csv line 3: 1 instead of 5 columns")
 
 
 def test_duplicates_are_found_by_their_texts_where_hashes_are_equal(

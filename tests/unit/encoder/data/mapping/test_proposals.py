@@ -36,7 +36,7 @@ def test_a_preset_is_recognised_by_its_shape_with_foreign_records_among_the_othe
     proposal, _, reading = proposed([TRACK] * 97 + others)
     assert proposal.preset == "segment"
     assert 'extends = "segment"' in proposal.text
-    assert '# "Cart Viewed" = "..." (1 records)' in proposal.text
+    assert '# "Cart Viewed" = "..." (1 record)' in proposal.text
     kept = proposal.text.replace('# "Cart Viewed" = "..."', '"Cart Viewed" = "look" #')
     (event,) = parse_mapping(kept, "f", "f").judge(SourceRecord(others[0]))
     assert event.action == "look"
@@ -83,7 +83,7 @@ def test_fields_are_found_by_their_names_and_values() -> None:
     assert '"Customer.Id", "\\"guest.id\\""]' in proposal.text
     assert 'time = { from = "evt.Time", unit = "us" }' in proposal.text
     assert 'ProductView = "view"' in proposal.text
-    assert "heartbeat = false # 1 records, 1 without an item" in proposal.text
+    assert "heartbeat = false # 1 record, 1 without an item" in proposal.text
     assert (reading.read, reading.events) == (9, 18)
     first, second = reading.first_events[:2]
     assert (first.event_id, first.user_id, first.item_id, first.price) == ("e1#1", "1", "p-1", 2.5)

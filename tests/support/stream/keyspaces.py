@@ -1,7 +1,8 @@
 """The keyspaces that tests leave behind."""
 
 from streams.config.settings import Settings
-from streams.store.session import SCHEMA_TIMEOUT_S, connect
+from streams.store.protocol.cluster import connect
+from streams.store.session import SCHEMA_TIMEOUT_S
 
 
 def drop_keyspaces(cassandra: str) -> None:

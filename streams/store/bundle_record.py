@@ -1,4 +1,4 @@
-"""A row of the table `bundles`, and whether the bundle may be served."""
+"""Rows that tell of bundles: the record of a bundle, whether the bundle may be served, and the uses of mappings."""
 
 from datetime import UTC, datetime
 
@@ -45,3 +45,16 @@ def check_not_retired(record: BundleRecord | None, keyspace: str) -> None:
             "group (THALWEG_GROUP) and output topics of its own, see docs/operating.md, or export the model again with "
             "other options, which gives another bundle id"
         )
+
+
+class MappingUse(msgspec.Struct, frozen=True):
+    """A row of the table `mappings`. Times are as in `BundleRecord`."""
+
+    name: str
+    first_used_at: str
+    last_used_at: str | None = None
+
+    @property
+    def at(self) -> datetime:
+        """The last start that was entered."""
+        return datetime.fromisoformat(self.last_used_at or self.first_used_at)
