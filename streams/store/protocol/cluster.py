@@ -11,7 +11,7 @@ from cassandra import AuthenticationFailed, ConsistencyLevel, DriverException
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, DefaultConnection, ExecutionProfile, NoHostAvailable
 from cassandra.cluster import Session as DriverSession
-from cassandra.connection import DefaultEndPoint
+from cassandra.connection import ConnectionException, DefaultEndPoint
 from cassandra.policies import (
     ConstantReconnectionPolicy,
     ConstantSpeculativeExecutionPolicy,
@@ -39,6 +39,10 @@ PROTOCOL_VERSION = 5  # the newest that is tried; a server may speak an older on
 ASTRA_PROTOCOL_VERSION = 4  # the newest that Astra speaks
 
 
+class _LoginRefused(ConnectionException):
+    """A node refused the login. The driver tries again to reach the node, as after any other failed connection."""
+
+
 class _Connection(DefaultConnection):
     """A connection of the driver that sends a request at once, and receives much at once.
 
@@ -50,6 +54,18 @@ class _Connection(DefaultConnection):
     out_buffer_size = 256 * 1024
     in_buffer_size = 64 * 1024
     names: Sequence[Address] = ()  # of the nodes, as the settings have them
+
+    @classmethod
+    def factory(cls, *arguments: Any, **named: Any) -> Any:
+        """Raises _LoginRefused in place of the driver's error, after which the driver would never try again.
+
+        A node refuses every login while too few nodes answer that hold users, as when all nodes start
+        (docs/decisions.md#refused-logins-of-nodes-that-start).
+        """
+        try:
+            return super().factory(*arguments, **named)
+        except AuthenticationFailed as error:
+            raise _LoginRefused(str(error)) from error
 
     def _wrap_socket_from_context(self) -> Any:
         """Check the certificate against the name of the settings. The driver knows the node's address alone."""
@@ -176,7 +192,7 @@ def _connection_error(settings: Settings, error: Exception) -> StoreError | Sett
     """The reason of a failed connection. Asks Cassandra again."""
     problems = getattr(error, "errors", None)  # by node, or a list of the nodes where none was asked
     for problem in problems.values() if isinstance(problems, dict) else ():
-        if isinstance(problem, AuthenticationFailed):
+        if isinstance(problem, _LoginRefused):
             return refused_login(settings, "cassandra", problem)
     if settings.cassandra_local_dc and (known := _data_centres(settings)) and settings.cassandra_local_dc not in known:
         return SettingsError(
