@@ -28,7 +28,9 @@ def adapted(folder: Path, old: str, new: str, *files: str) -> Path:
 def test_the_name_of_a_registry_may_hold_a_port(overlay: str, tmp_path: Path) -> None:
     files = [f"overlays/{name}/kustomization.yaml" for name in manifests.OVERLAYS]
     overlays = adapted(tmp_path / "kubernetes", "registry.example.com", REGISTRY, *files)
-    wanted = [one.spec["image"].replace("registry.example.com", REGISTRY) for one in containers(manifests.render(overlay))]
+    wanted = [
+        one.spec["image"].replace("registry.example.com", REGISTRY) for one in containers(manifests.render(overlay))
+    ]
     found = [one.spec["image"] for one in containers(manifests.render_folder(overlays / overlay))]
     assert found == wanted
     assert all(image.startswith(f"{REGISTRY}/thalweg") for image in found)
