@@ -5,7 +5,9 @@ EXISTS. A worker whose keyspace and tables exist must need no such right. So the
 Cassandra may read `system_schema`.
 """
 
+import contextlib
 import logging
+import random
 import re
 import time
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ from export.runtime.bundle import Manifest
 from streams.config.errors import RightsError, StoreError
 from streams.config.settings import Settings
 from streams.store import cql_schema
-from streams.store.bundles.aliases import was_applied
+from streams.store.bundles.aliases import to_milliseconds, was_applied
 from streams.store.migrations.migrations import MIGRATIONS_TABLE, Applied, Migration, check_not_newer, create_table
 from streams.store.migrations.migrations import missing as missing_migrations
 from streams.store.rights import grant_text
@@ -25,16 +27,21 @@ from streams.store.session import Session
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.2  # between looks at a migration that another program applies
+TRIES = 5  # to say that this program still works
 # `system_schema` names a table that another program creates before Cassandra answers questions about the table. The
 # nodes of a cluster also hear of a new keyspace one after the other.
 SERVED_WITHIN_S = 10.0
-ABANDONED_AFTER = timedelta(seconds=60)  # A migration takes a few seconds, unless its program was killed.
+# A program that applies a migration says so before each statement, unless the program was killed. A statement takes up
+# to SCHEMA_TIMEOUT_S, and the clocks of two machines may differ.
+ABANDONED_AFTER = timedelta(seconds=180)
 
 _NOT_SERVED = re.compile(r"does not exist|doesn't exist")
 
 _KEYSPACE_QUERY = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
 _COLUMNS_QUERY = "SELECT column_name FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
 _INDEXES_QUERY = "SELECT index_name FROM system_schema.indexes WHERE keyspace_name = %s AND table_name = %s"
+_READS_QUERY = "SELECT speculative_retry FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s"
+CASSANDRA_DEFAULT = "99p"  # of `speculative_retry`
 _TABLES_QUERY = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
 
 
@@ -62,11 +69,21 @@ def create_missing(session: Session, settings: Settings, manifest: Manifest) -> 
             missing = {name: kind for name, kind in columns.items() if name not in found}
             if missing:
                 _create(session, cql_schema.add_columns(settings.keyspace, table, missing))
+    for name in tables.keys() & existing:
+        _end_waits_for_dead_replicas(session, settings.keyspace, name)
     if not has_item_vectors_index(session, settings.keyspace, width):
         try:
             _create(session, cql_schema.create_item_vectors_index(settings.keyspace, width))
         except (StoreError, RightsError) as error:
             logger.warning("readers cannot ask for all item vectors of a bundle in one query yet: %s", error)
+
+
+def _end_waits_for_dead_replicas(session: Session, keyspace: str, table: str) -> None:
+    """Give a table of an earlier version the property of a new one, where nobody has set another value."""
+    values = [cql_schema.stored_name(keyspace), table]
+    if list(session.execute("read the schema", _READS_QUERY, values)) == [(CASSANDRA_DEFAULT,)]:
+        with contextlib.suppress(RightsError):  # The default does no harm but for slow reads while a node is dead.
+            _create(session, f"ALTER TABLE {keyspace}.{table} WITH {cql_schema.READS}")
 
 
 def migrate(session: Session, settings: Settings) -> list[Migration]:
@@ -107,42 +124,92 @@ def applied_migrations(session: Session, settings: Settings) -> list[Applied]:
 
 def _apply(session: Session, settings: Settings, migration: Migration) -> None:
     """Apply a migration, or wait until another program has applied the migration."""
-    table = f"{settings.keyspace}.{MIGRATIONS_TABLE}"
-    doing = f"enter migration {migration.number}"
-    key = f"WHERE name = 'keyspace' AND number = {migration.number}"
-    claim = f"INSERT INTO {table} (name, number, what, works_with, began_at) VALUES (%s, %s, %s, %s, %s) IF NOT EXISTS"
-    take_over = f"UPDATE {table} SET began_at = %s {key} IF began_at = %s AND applied_at = NULL"
-    mine = _to_milliseconds(datetime.now(UTC))  # the time of this program's claim, as Cassandra keeps times
-    row = ["keyspace", migration.number, migration.what, migration.works_with, mine]
-    while not was_applied(_execute(session, doing, claim, row)):
-        found = _execute(session, doing, f"SELECT began_at, applied_at FROM {table} {key}").one()
-        if found is not None:  # Otherwise the other program has failed.
-            began_at, applied_at = found
-            if applied_at is not None:
+    claim = _Claim(session, settings, migration)
+    while claim.take():
+        try:
+            if all(claim.renew() and _create(session, one) for one in migration.statements(settings.keyspace)):
+                claim.end()
                 return
-            if began_at.replace(tzinfo=UTC) == mine:  # Cassandra had taken the claim, and did not say so.
-                break
-            # A repeated statement changes nothing.
-            now = _to_milliseconds(datetime.now(UTC))
-            if now - began_at.replace(tzinfo=UTC) > ABANDONED_AFTER and was_applied(
-                session.execute(doing, take_over, [now, began_at])
-            ):
-                mine = now
-                break
-        time.sleep(POLL_S)
-    try:
-        for statement in migration.statements(settings.keyspace):
-            _create(session, statement)
-    except (StoreError, RightsError):
-        # Somebody with more rights need not wait. Another program may have taken the claim over, and keeps it.
-        session.execute(doing, f"DELETE FROM {table} {key} IF began_at = %s AND applied_at = NULL", [mine])
-        raise
-    # As conditional as the claim: Cassandra orders conditional writes of a row among themselves alone.
-    session.execute(doing, f"UPDATE {table} SET applied_at = %s {key} IF EXISTS", [datetime.now(UTC)])
+        except (StoreError, RightsError):
+            claim.give_up()  # Somebody with more rights need not wait.
+            raise
+        logger.warning("another program has taken over migration %d, which took long here", migration.number)
 
 
-def _to_milliseconds(time: datetime) -> datetime:
-    return time.replace(microsecond=time.microsecond // 1000 * 1000)
+class _Claim:
+    """The right of one program to apply a migration: a row of the table of migrations, with the time of the last step.
+
+    Every statement is conditional: Cassandra orders conditional writes of a row among themselves alone.
+    """
+
+    def __init__(self, session: Session, settings: Settings, migration: Migration) -> None:
+        self._session = session
+        self._migration = migration
+        self._table = f"{settings.keyspace}.{MIGRATIONS_TABLE}"
+        self._key = f"WHERE name = 'keyspace' AND number = {migration.number}"
+        self._mine = _step()
+
+    def take(self) -> bool:
+        """Wait until the claim is this program's. False where another program has applied the migration."""
+        claim = (
+            f"INSERT INTO {self._table} (name, number, what, works_with, began_at) VALUES (%s, %s, %s, %s, %s) "
+            "IF NOT EXISTS"
+        )
+        one = self._migration
+        while True:
+            found = self._found()
+            if found is None:
+                self._mine = _step()
+                row = ["keyspace", one.number, one.what, one.works_with, self._mine]
+                if was_applied(self._execute(claim, row)):
+                    return True
+                continue
+            began_at, is_applied = found
+            if is_applied:
+                return False
+            # Cassandra may have taken the claim without saying so.
+            if began_at == self._mine or (_step() - began_at > ABANDONED_AFTER and self._replace(began_at)):
+                return True
+            time.sleep(POLL_S)
+
+    def renew(self) -> bool:
+        """Say that this program still works. False where another program has taken the claim over."""
+        return self._replace(self._mine)
+
+    def _replace(self, began_at: datetime) -> bool:
+        statement = f"UPDATE {self._table} SET began_at = %s {self._key} IF began_at = %s AND applied_at = NULL"
+        self._mine = _step()
+        tries = 0
+        while True:
+            try:
+                is_mine = was_applied(self._execute(statement, [self._mine, began_at]))
+                return is_mine or self._found() == (self._mine, False)
+            except StoreError:  # Cassandra may not know the outcome, and the next try tells.
+                tries += 1
+                if tries == TRIES:
+                    raise
+            time.sleep(POLL_S)
+
+    def _found(self) -> tuple[datetime, bool] | None:
+        """The time of the last step, and whether the migration is applied. None without a claim."""
+        row = self._execute(f"SELECT began_at, applied_at FROM {self._table} {self._key}").one()
+        return None if row is None else (row[0].replace(tzinfo=UTC), row[1] is not None)
+
+    def give_up(self) -> None:
+        """Delete the claim, unless another program has taken the claim over."""
+        self._execute(f"DELETE FROM {self._table} {self._key} IF began_at = %s AND applied_at = NULL", [self._mine])
+
+    def end(self) -> None:
+        """Say that the migration is applied."""
+        self._execute(f"UPDATE {self._table} SET applied_at = %s {self._key} IF EXISTS", [datetime.now(UTC)])
+
+    def _execute(self, statement: str, values: Sequence[Any] | None = None) -> Any:
+        return _execute(self._session, f"enter migration {self._migration.number}", statement, values)
+
+
+def _step() -> datetime:
+    """The present time, give or take half a second, so that no two programs have the same, as Cassandra keeps times."""
+    return to_milliseconds(datetime.now(UTC) + timedelta(seconds=random.uniform(-0.5, 0.5)))
 
 
 def _tables(session: Session, settings: Settings) -> set[str]:
@@ -157,9 +224,11 @@ def has_item_vectors_index(session: Session, keyspace: str, width: int) -> bool:
     return cql_schema.item_vectors_index(width) in found
 
 
-def _create(session: Session, statement: str) -> None:
+def _create(session: Session, statement: str) -> bool:
+    """Execute a statement. Returns True."""
     # Another worker may create the same table or columns at this moment. IF NOT EXISTS in the statement allows this.
     _execute(session, f"run `{' '.join(statement.split())}`", statement)
+    return True
 
 
 def _execute(session: Session, doing: str, statement: str, values: Sequence[Any] | None = None) -> Any:

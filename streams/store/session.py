@@ -12,6 +12,7 @@ from typing import Any
 from cassandra import DriverException, OperationTimedOut, RequestExecutionException, WriteTimeout
 from cassandra.cluster import NoHostAvailable
 from cassandra.concurrent import execute_concurrent_with_args
+from cassandra.connection import ConnectionException
 from cassandra.protocol import ErrorMessage
 from cassandra.query import PreparedStatement, SimpleStatement
 
@@ -33,12 +34,13 @@ FIRST_RETRY_S, LAST_RETRY_S = 0.05, 5.0
 
 # Several programs that start at once send lightweight transactions for the same row. Cassandra then answers that an
 # outcome is unknown, with an error code that the driver does not know (cassandra-driver 3.30.1: ErrorMessage).
-CAS_WRITE_UNKNOWN = 0x1700  # native_protocol_v5.spec of Cassandra 5, section 8
+# native_protocol_v5.spec of Cassandra 5, section 8: server error, overloaded, bootstrapping, CAS write unknown
+RETRIED_CODES = (0x0000, 0x1001, 0x1002, 0x1700)
 CONTENTION_WAITS_S = (0.1, 0.2, 0.4, 0.8)
 
 _SCHEMA_CHANGES = ("CREATE", "ALTER", "DROP")
 _SAFE_CONDITIONS = (" IF NOT EXISTS", " IF EXISTS")
-_FAILURES = (DriverException, ErrorMessage, NoHostAvailable)
+_FAILURES = (ConnectionException, DriverException, ErrorMessage, NoHostAvailable)
 
 
 class Session:
@@ -80,7 +82,7 @@ class Session:
                 with contextlib.suppress(OperationTimedOut):
                     return self._session.execute(statement, values, timeout=READ_AGAIN_S)
             for wait_s in CONTENTION_WAITS_S if text.endswith(_SAFE_CONDITIONS) else ():
-                with contextlib.suppress(WriteTimeout, ErrorMessage):
+                with contextlib.suppress(ConnectionException, WriteTimeout, ErrorMessage):
                     return self._session.execute(statement, values, timeout=REQUEST_TIMEOUT_S)
                 time.sleep(random.uniform(wait_s / 2, wait_s))
             timeout_s = SCHEMA_TIMEOUT_S if text.startswith(_SCHEMA_CHANGES) else REQUEST_TIMEOUT_S
@@ -135,10 +137,10 @@ class Session:
             async with self._slots:
                 try:
                     return await driver_answer(self._session.execute_async(*make_request()))
-                except (OperationTimedOut, RequestExecutionException, NoHostAvailable) as error:
+                except (ConnectionException, OperationTimedOut, RequestExecutionException, NoHostAvailable) as error:
                     problem: Exception = error
                 except (DriverException, ErrorMessage) as error:
-                    if getattr(error, "code", None) != CAS_WRITE_UNKNOWN:
+                    if getattr(error, "code", None) not in RETRIED_CODES:
                         raise StoreError(f"Cassandra refused a request: {error_text(error)}") from error
                     problem = error
                 self.retries += 1

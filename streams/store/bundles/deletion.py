@@ -5,11 +5,12 @@ every position of the present epochs, and a late write of a worker that was paus
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from streams.store import cql_schema
 from streams.store.bundle_record import BundleRecord
-from streams.store.bundles.aliases import was_applied
+from streams.store.bundles.aliases import to_milliseconds, was_applied
 from streams.store.bundles.ring import equal_parts, read_part
 from streams.store.registry import Registry
 from streams.store.session import Session
@@ -29,8 +30,16 @@ class BundleDeletion:
 
     def begin(self) -> bool:
         """Mark the bundle, so that no worker serves the bundle from now on. False where the bundle had the mark."""
-        statement = f"UPDATE {self._keyspace}.bundles SET retirement_began_at = toTimestamp(now()) WHERE bundle_id = %s"
-        return was_applied(self._mark(f"{statement} IF retirement_began_at = NULL"))
+        began_at, bundle_id = to_milliseconds(datetime.now(UTC)), self._record.bundle_id
+        statement = f"UPDATE {self._keyspace}.bundles SET retirement_began_at = %s WHERE bundle_id = %s"
+        doing = f"mark bundle {bundle_id} as retired"
+        answer = self._session.execute(doing, f"{statement} IF retirement_began_at = NULL", [began_at, bundle_id])
+        if was_applied(answer):
+            return True
+        # An answer that got lost on its way leaves this command's own mark, which a second copy does not replace.
+        record = Registry(self._session, self._keyspace).record(bundle_id)
+        mark = None if record is None else record.retirement_began_at
+        return mark is not None and datetime.fromisoformat(mark) == began_at
 
     def give_up(self) -> None:
         """Take the mark away, before anything was deleted."""

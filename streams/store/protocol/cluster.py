@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,12 @@ from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, DefaultConnection, ExecutionProfile, NoHostAvailable
 from cassandra.cluster import Session as DriverSession
 from cassandra.connection import DefaultEndPoint
-from cassandra.policies import ConstantReconnectionPolicy, ConstantSpeculativeExecutionPolicy, DCAwareRoundRobinPolicy
+from cassandra.policies import (
+    ConstantReconnectionPolicy,
+    ConstantSpeculativeExecutionPolicy,
+    DCAwareRoundRobinPolicy,
+    RetryPolicy,
+)
 from cassandra.query import tuple_factory
 
 from streams.config.connection_faults import refused_login
@@ -21,7 +26,7 @@ from streams.config.logins.handshake import check_tls
 from streams.config.logins.tls import tls_context
 from streams.config.settings import Settings, addresses, setting_label, translated_addresses
 from streams.store.protocol.encoded_rows import StoreProtocolHandler
-from streams.store.protocol.node_addresses import NamedNodesPolicy, TranslatedEndPoints
+from streams.store.protocol.node_addresses import Address, NamedNodesPolicy, TranslatedEndPoints, certificate_name
 from streams.store.rights import grant_text
 
 REQUEST_TIMEOUT_S = 10.0
@@ -44,6 +49,25 @@ class _Connection(DefaultConnection):
 
     out_buffer_size = 256 * 1024
     in_buffer_size = 64 * 1024
+    names: Sequence[Address] = ()  # of the nodes, as the settings have them
+
+    def _wrap_socket_from_context(self) -> Any:
+        """Check the certificate against the name of the settings. The driver knows the node's address alone."""
+        if self.ssl_context.check_hostname and "server_hostname" not in self.ssl_options:
+            self.ssl_options["server_hostname"] = certificate_name(self.endpoint.address, self.names)
+        return super()._wrap_socket_from_context()
+
+
+class _RetryPolicy(RetryPolicy):
+    """Sends a request whose connection broke to another node only where a second copy changes nothing.
+
+    The driver's policy would also repeat a lightweight transaction, which then finds its own first copy.
+    """
+
+    def on_request_error(self, query: Any, consistency: int, error: Exception, retry_num: int) -> Any:
+        if query is not None and not query.is_idempotent:
+            return self.RETHROW, None
+        return super().on_request_error(query, consistency, error, retry_num)
 
 
 class _Cluster(Cluster):
@@ -67,6 +91,14 @@ def connect(settings: Settings, ask_another_s: float = ASK_ANOTHER_S) -> tuple[C
         except (NoHostAvailable, DriverException, OSError) as error:
             cluster.shutdown()
             raise _connection_error(settings, error) from error
+    found = sorted({host.datacenter for host in cluster.metadata.all_hosts() if host.datacenter})
+    if len(found) > 1 and not (settings.cassandra_local_dc or settings.cassandra_secure_bundle):
+        cluster.shutdown()
+        raise SettingsError(
+            f"Cassandra at {settings.place_of('cassandra')} has the data centres {', '.join(found)}: set "
+            f"{setting_label('cassandra_local_dc')} to one of them, the same for all workers of a keyspace. A worker "
+            "that takes over a partition would not see what another worker has just written to another data centre"
+        )
     session.client_protocol_handler = StoreProtocolHandler
     return cluster, session
 
@@ -95,6 +127,7 @@ def _make_cluster(settings: Settings, ask_another_s: float = ASK_ANOTHER_S) -> C
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         request_timeout=REQUEST_TIMEOUT_S,
         row_factory=tuple_factory,
+        retry_policy=_RetryPolicy(),
         speculative_execution_policy=ConstantSpeculativeExecutionPolicy(ask_another_s, OTHER_NODES),
     )
     try:
@@ -109,7 +142,7 @@ def _make_cluster(settings: Settings, ask_another_s: float = ASK_ANOTHER_S) -> C
             idle_heartbeat_interval=HEARTBEAT_S,
             idle_heartbeat_timeout=HEARTBEAT_S,
             compression=False,
-            connection_class=_Connection,
+            connection_class=type("_NamedConnection", (_Connection,), {"names": names}),
         )
     except DriverException as error:  # the metadata service of Astra
         raise StoreError(f"{error_text(error)}; the address stands in {settings.place_of('cassandra')}") from error

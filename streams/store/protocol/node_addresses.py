@@ -62,6 +62,19 @@ def _look_up(name: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
+def certificate_name(address: str, names: Sequence[Address]) -> str:
+    """The name that the certificate of a node must have: that of the settings which leads to the node's address.
+
+    A node of which another node has told has the name of the settings where they have one name, such as that of a
+    Service of Kubernetes. Otherwise the certificate must have the address.
+    """
+    for name, port in names:
+        if address in _look_up(name, port):
+            return name
+    only = {name for name, _ in names}
+    return only.pop() if len(only) == 1 else address
+
+
 class TranslatedEndPoints(DefaultEndPointFactory):
     """Where the driver reaches a node that another node has told of."""
 

@@ -12,7 +12,7 @@ from streams.local.process.service_process import ServiceProcess
 from tests.faults.registry import scenario
 from tests.faults.scenarios.cluster import NODES, OUTAGE_S
 from tests.faults.trial import Trial
-from tests.support.cut_proxy import CutProxy
+from tests.support.stream.cut_proxy import CutProxy
 
 PROXY_HOST = "127.0.0.1{}"  # of the node with this number
 

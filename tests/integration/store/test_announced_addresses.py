@@ -19,8 +19,8 @@ from streams.store.protocol.cluster import ASK_ANOTHER_S, REQUEST_TIMEOUT_S
 from streams.store.session import Session
 from streams.store.store import Store, open_store
 from tests.support.bundles import tiny_bundle
-from tests.support.cassandra_nodes import CassandraNodes, cassandra_nodes
-from tests.support.cut_proxy import CutProxy
+from tests.support.stream.cassandra_nodes import CassandraNodes, cassandra_nodes
+from tests.support.stream.cut_proxy import CutProxy
 
 HOSTS = ("127.0.0.1", "127.0.0.2")
 ANNOUNCED = ("127.0.0.51", "127.0.0.52")  # Nothing listens here.

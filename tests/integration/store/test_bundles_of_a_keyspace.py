@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ from streams.store.bundles import sizes as sizes_of
 from streams.store.bundles.aliases import Aliases, before_of
 from streams.store.bundles.deletion import BundleDeletion
 from streams.store.bundles.sizes import sizes
+from streams.store.session import Session
 from streams.store.store import Store, open_store
 from tests.support.bundles import tiny_bundle
 from tests.support.topics import read_all
@@ -152,6 +153,38 @@ def test_a_switch_is_one_transaction_and_the_history_loses_none(settings: Settin
     assert copied == second
     assert (last.bundle_id, last.replaced, last.before, last.is_forced) == ("gru-a", "gru-b", None, True)
     assert aliases.active() == last
+
+
+class RepeatingSession:
+    """Sends each conditional statement twice, as after a connection that broke before the answer."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def execute(self, doing: str, query: str, parameters: Sequence[Any] | None = None) -> Any:
+        if " IF " in query:
+            self._session.execute(doing, query, parameters)
+        return self._session.execute(doing, query, parameters)
+
+
+def test_a_command_recognises_the_first_copy_of_its_own_statement(
+    settings: Settings, store: Store, bundles: list[Bundle]
+) -> None:
+    repeating: Any = RepeatingSession(store.session)
+    aliases = Aliases(repeating, settings.keyspace)
+    asyncio.run(store.registry.activate("gru-a"))
+    first = aliases.active()
+    assert first is not None
+    aliases.switch("gru-b", first, "promote", False, {}, before="gru-a")
+    second = aliases.active()
+    assert second is not None
+    assert second.bundle_id == "gru-b"
+    aliases.set_challenger("gru-c", None)
+    assert aliases.challenger() == "gru-c"
+    announce(settings, store, bundles[0])
+    record = store.registry.records()[bundles[0].bundle_id]
+    deletion = BundleDeletion(repeating, settings.keyspace, record, 3)
+    assert [deletion.begin(), deletion.begin()] == [True, False]
 
 
 def test_a_challenger_is_replaced_only_by_who_has_seen_the_challenger(settings: Settings, store: Store) -> None:

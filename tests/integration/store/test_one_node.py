@@ -16,8 +16,8 @@ from streams.engine.planning.rows import Rows
 from streams.local.process.ports import free_ports
 from streams.store.store import Store, open_store
 from tests.support.bundles import tiny_bundle
-from tests.support.cassandra_nodes import CassandraNodes, cassandra_nodes
-from tests.support.cut_proxy import CutProxy
+from tests.support.stream.cassandra_nodes import CassandraNodes, cassandra_nodes
+from tests.support.stream.cut_proxy import CutProxy
 
 NAME = "cassandra-0.cassandra.example"
 ADDRESSES = ("127.0.0.1", "127.0.1.1")

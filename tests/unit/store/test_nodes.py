@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 from cassandra.cluster import Cluster
+from cassandra.connection import ConnectionShutdown, DefaultEndPoint
+from cassandra.policies import RetryPolicy
+from cassandra.query import SimpleStatement
 
 from streams.config.settings import Settings
-from streams.store.protocol.cluster import _make_cluster
-from streams.store.session import PROTOCOL_VERSION
+from streams.store.protocol.cluster import PROTOCOL_VERSION, _make_cluster
 
 LISTED = "127.0.0.1:19041,127.0.0.1:19042,127.0.0.2:9042"
 TRANSLATED = "10.0.0.5=localhost:19041, 10.0.0.6=db.example:19042, fd00::7=[fd00::8]:9042"
@@ -50,3 +52,40 @@ def test_an_announced_address_is_replaced_by_the_one_in_the_settings(cluster: Cl
 @pytest.mark.parametrize("cluster", [Settings(cassandra_local_dc="eu-west")], indirect=True)
 def test_the_local_data_centre_reaches_the_driver(cluster: Cluster) -> None:
     assert cluster.profile_manager.default.load_balancing_policy._child_policy.local_dc == "eu-west"
+
+
+def test_a_request_whose_connection_broke_is_repeated_only_where_a_second_copy_changes_nothing() -> None:
+    cluster = _make_cluster(Settings())
+    policy = cluster.profile_manager.default.retry_policy
+    broken = ConnectionShutdown("closed")
+    for is_idempotent, decision in ((True, RetryPolicy.RETRY_NEXT_HOST), (False, RetryPolicy.RETHROW)):
+        statement = SimpleStatement("any", is_idempotent=is_idempotent)
+        assert policy.on_request_error(statement, 0, broken, 0)[0] == decision
+    cluster.shutdown()
+
+
+class Context:
+    """Records for which name a certificate is asked."""
+
+    check_hostname = True
+
+    def wrap_socket(self, socket: None, server_hostname: str) -> str:
+        return server_hostname
+
+
+@pytest.mark.parametrize(
+    ("nodes", "reached", "name"),
+    [
+        ("localhost:9042", "127.0.0.1", "localhost"),
+        ("localhost:9042", "10.0.0.7", "localhost"),  # a further node behind the only name
+        ("localhost:9042,db.invalid:9042", "10.0.0.7", "10.0.0.7"),
+        ("127.0.0.1:9042", "127.0.0.1", "127.0.0.1"),
+    ],
+)
+def test_a_certificate_is_checked_against_the_name_of_the_settings(nodes: str, reached: str, name: str) -> None:
+    cluster = _make_cluster(Settings(cassandra=nodes))
+    connection = object.__new__(cluster.connection_class)
+    connection.ssl_context, connection.ssl_options, connection._socket = Context(), {}, None
+    connection.endpoint = DefaultEndPoint(reached)
+    assert connection._wrap_socket_from_context() == name
+    cluster.shutdown()
