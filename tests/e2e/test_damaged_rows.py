@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kafka import KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from export.runtime.bundle import Bundle
@@ -148,6 +148,45 @@ def test_lost_rows_are_named_and_repaired(deployment: Deployment) -> None:
     found = deployment.verify()
     assert (found.mismatches, found.events) == ([], 510)
     assert "no user has a row" not in again.log.read_text()
+
+
+@pytest.mark.parametrize(("step", "told"), [("_verify", "nothing was written"), ("_repair", "rows were repaired")])
+def test_a_repair_ends_where_a_worker_comes_back_meanwhile(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, step: str, told: str
+) -> None:
+    """An autoscaler starts workers again. The check at the beginning of the command does not see them."""
+    worker = deployment.worker()
+    worker.start()
+    deployment.send(shopping(50, 5, seed=16))
+    deployment.wait_until_committed()
+    worker.stop()
+    truncate(deployment)
+    settings, original = deployment.settings, getattr(verification, step)
+    group_id = settings.consumer_group_id(deployment.bundle.bundle_id)
+    member = KafkaConsumer(settings.behavior_topic, bootstrap_servers=settings.broker, group_id=group_id)
+
+    def come_back() -> None:
+        while not member.assignment():
+            member.poll(timeout_ms=100)
+
+    def verify_and_come_back(*arguments: Any) -> Any:
+        found = original(*arguments)
+        come_back()
+        return found
+
+    async def repair_and_come_back(*arguments: Any) -> Any:
+        written = await original(*arguments)
+        come_back()
+        return written
+
+    replaced = verify_and_come_back if step == "_verify" else repair_and_come_back
+    monkeypatch.setattr(verification, step, replaced)
+    try:
+        with pytest.raises(SettingsError, match=rf"1 worker of group .* is running: .*{told}"):
+            deployment.verify(repair=True)
+    finally:
+        member.close()
+    assert len(deployment.stored_steps()) == (0 if step == "_verify" else 5)
 
 
 def test_rows_that_are_lost_under_a_running_worker_are_rebuilt_when_their_users_return(

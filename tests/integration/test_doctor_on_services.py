@@ -91,6 +91,9 @@ def test_topics_and_tables_that_do_not_fit_are_named(settings: Settings, bundle:
     assert "replication = 3" in failed["broker"]
     assert "doctor.wrong.evaluation has 5 partitions, doctor.wrong.events has 3" in failed["topics"]
     assert "doctor_wrong.bundles: column width is text, expected int" in failed["schema"]
+    assert "doctor.wrong.events has 1" in failed["replicas"]
+    assert "doctor_wrong has replication 1 in data centre" in failed["durability"]
+    assert failed["durability"].endswith("and the setting is 3")
 
 
 def test_without_services_and_bundle_each_failure_says_what_to_do(

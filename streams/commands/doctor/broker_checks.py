@@ -34,6 +34,8 @@ def check_broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]
     found += filter(None, (in_sync_fault(settings, name, replicas[name], one) for name, one in topic_settings.items()))
     for fault in found:
         yield Finding("note" if fault.severity == "note" else "failed", "topics", fault.text, fault.remedy)
+    if (lacking := lacking_replicas(settings, replicas)) is not None:
+        yield lacking
 
 
 def _topics_of_thalweg(settings: Settings, existing: set[str]) -> set[str]:
@@ -45,6 +47,25 @@ def _topics_of_thalweg(settings: Settings, existing: set[str]) -> set[str]:
 def _fewest_replicas(topic: Mapping[str, Any]) -> int:
     """topic: what the broker says about a topic. 0 where the user may not see the topic."""
     return min((len(partition["replica_nodes"]) for partition in topic["partitions"]), default=0)
+
+
+def lacking_replicas(settings: Settings, replicas: Mapping[str, int]) -> Finding | None:
+    """The failure where topics have fewer replicas than the setting says. Pure.
+
+    The setting counts for the making of a topic alone. replicas: as of `_fewest_replicas`, by topic.
+    """
+    fewer = [
+        f"{name} has {counted(count, 'replica')}"
+        for name, count in sorted(replicas.items())
+        if 0 < count < settings.replication
+    ]
+    if not fewer:
+        return None
+    detail = f"replication is {settings.replication}, and {', '.join(fewer)}"
+    remedy = (
+        "give the topics more replicas with kafka-reassign-partitions.sh: docs/kubernetes.md#from-small-to-production"
+    )
+    return Finding("failed", "replicas", detail, remedy)
 
 
 def _check_topics(settings: Settings, bundle: Bundle | None, existing: set[str]) -> Iterator[Finding]:

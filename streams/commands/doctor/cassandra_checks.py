@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from export.runtime.bundle import Bundle, Manifest
+from streams.commands.doctor.durability_checks import check_durability
 from streams.commands.doctor.finding import Finding, State
 from streams.commands.doctor.pseudonym_checks import check_pseudonyms
 from streams.config.errors import RightsError, SettingsError, StoreError
@@ -37,7 +38,7 @@ def check_cassandra(settings: Settings, bundle: Bundle | None, is_migrating: boo
         yield Finding("ok", "cassandra", f"{version} at {settings.place_of('cassandra')}")
         yield Finding("ok", "cassandra login", describe_login(settings, "cassandra"))
         yield _check_nodes(session)
-        yield _readable("durability", lambda: _check_durability(session, settings))
+        yield _readable("durability", lambda: check_durability(session, settings))
         if bundle is not None:
             yield _readable("batches", lambda: _check_batch_limits(session, bundle))
         if keyspace.state == "ok":
@@ -75,17 +76,6 @@ def check_keyspace_name(settings: Settings) -> Finding:
     except SettingsError as error:
         return Finding("failed", "keyspace name", str(error), "set THALWEG_KEYSPACE")
     return Finding("ok", "keyspace name", settings.keyspace)
-
-
-def _check_durability(session: Session, settings: Settings) -> Finding:
-    """Check whether an acknowledged row survives when a node is killed."""
-    query = "SELECT value FROM system_views.settings WHERE name = 'commitlog_sync'"
-    row = session.execute("show its settings", query).one()
-    if row is not None and row[0] == "periodic" and settings.replication == 1:
-        detail = "commitlog_sync is periodic and replication is 1: a node that is killed loses its last rows"
-        remedy = "in production, use replication 3 (THALWEG_REPLICATION) or commitlog_sync: group in cassandra.yaml"
-        return Finding("note", "durability", detail, remedy)
-    return Finding("ok", "durability", f"replication {settings.replication}")
 
 
 def _check_batch_limits(session: Session, bundle: Bundle) -> Finding:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from encoder.wording import counted
 from export.runtime.bundle import Manifest
 from streams.commands.doctor.cassandra_checks import existing_columns, expected_columns
+from streams.commands.doctor.durability_checks import keyspace_replication
 from streams.commands.setup.plan import Plan
 from streams.commands.setup.step import Step
 from streams.config.errors import StoreError
@@ -22,19 +23,20 @@ NO_LOGINS = ("AllowAll", "not anonymous")  # what Cassandra says where nobody ha
 
 def make_schema(settings: Settings, session: Session, manifest: Manifest) -> Iterator[Step]:
     """Create what a worker with this bundle would create. Raises StoreError, SettingsError."""
-    before = _keyspace_replication(session, settings)
+    before = keyspace_replication(session, settings)
     columns_before = existing_columns(session, settings.keyspace)
     width = manifest.representation_width
     had_index = has_item_vectors_index(session, settings.keyspace, width)
     lacking = missing_migrations(applied_migrations(session, settings))
     create_missing(session, settings, manifest)
     name = f"keyspace {settings.keyspace}"
-    if before is None:
+    factors = None if before is None else [before[place] for place in sorted(before) if place != "class"]
+    if factors is None:
         yield Step("made", name, f"replication {settings.replication}")
-    elif set(before) == {str(settings.replication)}:
+    elif set(factors) == {str(settings.replication)}:
         yield Step("exists", name, f"replication {settings.replication}")
     else:
-        detail = f"has replication {', '.join(before)}; planned is {settings.replication} (THALWEG_REPLICATION)"
+        detail = f"has replication {', '.join(factors)}; planned is {settings.replication} (THALWEG_REPLICATION)"
         yield Step("differs", name, detail)
     for migration in MIGRATIONS:
         yield Step("made" if migration in lacking else "exists", f"migration {migration}")
@@ -70,13 +72,6 @@ def make_grants(session: Session, plan: Plan) -> Iterator[Step]:
         if right in missing:
             session.execute(f"give role {plan.role} {right}", right.grant(plan.role))
         yield Step("made" if right in missing else "exists", f"right of role {plan.role}", str(right))
-
-
-def _keyspace_replication(session: Session, settings: Settings) -> list[str] | None:
-    """The number of replicas in each data centre, None where there is no such keyspace."""
-    query = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = %s"
-    row = session.execute("show its schema", query, [cql_schema.stored_name(settings.keyspace)]).one()
-    return None if row is None else [factor for name, factor in sorted(row[0].items()) if name != "class"]
 
 
 def _table_step(name: str, expected: Columns, before: Columns | None, now: Columns) -> Step:

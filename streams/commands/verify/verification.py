@@ -50,6 +50,9 @@ from streams.store.user_rows import DamagedRow
 if TYPE_CHECKING:
     from streams.archive.reader import ArchiveReader
 
+BACK = "a worker came back while rows were"
+AGAIN = "see that nothing starts workers, such as KEDA, stop all of them, and repeat the repair"
+
 
 def verify(
     settings: Settings,
@@ -65,13 +68,13 @@ def verify(
     commits of the group, also where rows lack committed records. Raises RightsError, BrokerError, StoreError and
     ArchiveError. Raises InputError where the archive belongs to another topic or another decoder. Raises SettingsError
     where the keyspace belongs to another topic or another key of pseudonyms, and where workers run during a repair or
-    an acceptance.
+    an acceptance. The members of the group are counted at the beginning, and right before and after a repair writes.
     """
     group_id = settings.consumer_group_id(bundle.bundle_id)
-    if (repair or accept) and (members := count_members(settings, group_id)):
-        running = counted(members, f"worker of group {group_id} is", f"workers of group {group_id} are")
+    if repair or accept:
         before = "a repair" if repair else "--accept"
-        raise SettingsError(f"{running} running: stop all of them before {before}")
+        static = "one with a group_instance_id counts for session_timeout_s after its end"
+        _check_stopped(settings, group_id, f"stop all of them before {before}; {static}")
     decoder, pseudonyms = open_decoder(settings), open_pseudonyms(settings)
     # A dead-letter topic that the user may not see looks like a topic that is not there.
     check_broker_rights(settings, "verify", bundle.bundle_id)
@@ -86,7 +89,9 @@ def verify(
         resurrected = recompute.resurrected()
         if repair and (recompute.wrong or resurrected):
             _check_repairable(store, topic)
+            _check_stopped(settings, group_id, f"{BACK} compared, so nothing was written; {AGAIN}")
             repaired = asyncio.run(_repair(store, recompute))
+            _check_stopped(settings, group_id, f"{BACK} repaired, and may replace them; {AGAIN}")
             found, _, starts = _verify(settings, bundle, topic, store, decoder, archive)
             found.repaired, found.deleted = repaired, len(resurrected)
         if accept:
@@ -97,6 +102,16 @@ def verify(
         return found
     finally:
         store.close()
+
+
+def _check_stopped(settings: Settings, group_id: str, remedy: str) -> None:
+    """Raises SettingsError where the group has members. A worker writes the states that it holds over repaired rows.
+
+    The group keeps a static member for a session after its end.
+    """
+    if members := count_members(settings, group_id):
+        running = counted(members, f"worker of group {group_id} is", f"workers of group {group_id} are")
+        raise SettingsError(f"{running} running: {remedy}")
 
 
 def _check_repairable(store: Store, topic: Topic) -> None:

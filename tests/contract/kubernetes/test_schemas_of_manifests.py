@@ -11,7 +11,7 @@ from tests.tools.docker import crds, manifests
 KUBERNETES_VERSIONS = ("1.30", "1.37")  # the first release with preStop.sleep by default, and the newest with schemas
 STRIMZI = "kafka.strimzi.io/v1"
 PATTERNS, AUTHENTICATION = {"literal", "prefix"}, {"type": "scram-sha-512"}
-OPERATIONS = {"Read", "Write", "Create", "Describe", "DescribeConfigs"}
+OPERATIONS = {"Read", "Write", "Create", "Alter", "Describe", "DescribeConfigs"}
 
 
 def own_kinds(resources: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -21,9 +21,10 @@ ROLES: dict[str, tuple[Role, ...]] = {
     "thalweg-monitor": ("monitor",),
     "thalweg-archive": ("archive",),
     "thalweg-promote": ("promote", "rollback", "bundles"),
+    "thalweg-verify": ("verify",),
 }
 INCLUDED = {"Read": "Describe", "Write": "Describe"}  # a right includes another one
-HAVE_TABLES = {"worker", "shadow", "serve", "setup", "backfill"}
+HAVE_TABLES = {"worker", "shadow", "serve", "setup", "backfill", "verify"}
 Rule = tuple[str, str, str, str]  # kind of the resource, name, pattern, operation
 
 
@@ -101,31 +102,34 @@ def test_a_program_logs_in_as_a_user_with_its_rights(resources: list[dict[str, A
 
 def test_setup_gives_each_role_the_rights_of_its_programs(resources: list[dict[str, Any]]) -> None:
     given, wanted = {}, {}
-    for container in programs(resources):
-        settings, arguments = settings_of(resources, container), container.spec["args"]
+    has_job = any(container.spec["args"][0] == "setup" for container in programs(resources))
+    for container in programs(resources if has_job else manifests.render("production")):
+        arguments = container.spec["args"]
         if arguments[0] == "setup":
             role = arguments[arguments.index("--cassandra-role") + 1]
             given[role] = set(arguments[arguments.index("--for") + 1 : arguments.index("--cassandra-role")])
-        elif settings.cassandra_user is not None:
-            program = "worker" if arguments[0] == "shadow" else arguments[0]
-            wanted.setdefault(settings.cassandra_user, set()).add(program)
+    for container in programs(resources):
+        settings, command = settings_of(resources, container), container.spec["args"][0]
+        if command != "setup" and settings.cassandra_user is not None:
+            wanted.setdefault(settings.cassandra_user, set()).add("worker" if command == "shadow" else command)
     assert given == {
-        "thalweg_worker": {"worker", "backfill"},
+        "thalweg_worker": {"worker", "backfill", "verify"},
         "thalweg_serve": {"serve"},
         "thalweg_promote": {"promote", "rollback", "bundles"},
     }
     assert all(roles <= given[name] for name, roles in wanted.items())
 
 
-def test_setup_finds_topics_and_makes_those_of_later_bundles_alone() -> None:
+def test_setup_finds_topics_and_makes_and_grows_those_of_later_bundles_alone() -> None:
     settings = Settings()
     user = named(
         list(yaml.safe_load_all((generated.COMPONENTS / "strimzi" / "users.yaml").read_text())),
         "KafkaUser",
         "thalweg-setup",
     )
-    created = {rule[1:3] for rule in rules_of(user) if rule[3] not in ("Describe", "DescribeConfigs")}
-    assert created == {(settings.bundle_updates_topic("", is_first=False), "prefix")}
+    changed = {rule[1:] for rule in rules_of(user) if rule[3] not in ("Describe", "DescribeConfigs")}
+    later = settings.bundle_updates_topic("", is_first=False)
+    assert changed == {(later, "prefix", "Create"), (later, "prefix", "Alter")}
 
 
 def test_keda_watches_the_group_of_the_workers(resources: list[dict[str, Any]]) -> None:
@@ -158,6 +162,9 @@ def test_a_service_and_a_budget_select_the_pods_of_one_workload(resources: list[
                 one["spec"]["selector"] if kind == "PodDisruptionBudget" else {"matchLabels": one["spec"]["selector"]}
             )
             assert [name for name, labels in pods.items() if matches(selector, labels)] == [one["metadata"]["name"]]
+    for one in of_kind(resources, "PodDisruptionBudget"):
+        policy = one["spec"].get("unhealthyPodEvictionPolicy")
+        assert policy == "AlwaysAllow", "a pod that is never ready would hold up the drain of its node"
     for one in of_kind(resources, "StatefulSet"):
         assert named(resources, "Service", one["spec"]["serviceName"])
     protected = {one["metadata"]["name"] for one in of_kind(resources, "PodDisruptionBudget")}
@@ -194,9 +201,8 @@ def test_prometheus_finds_every_pod_once_by_the_names_of_the_rules(resources: li
 
 
 def test_pods_reach_what_they_use_and_nothing_else(resources: list[dict[str, Any]]) -> None:
-    policies = of_kind(resources, "NetworkPolicy")
-    if not policies:
-        return
+    """An overlay without policies is applied beside production, whose policies then hold for its pods."""
+    policies = of_kind(resources, "NetworkPolicy") or of_kind(manifests.render("production"), "NetworkPolicy")
     for container in programs(resources):
         labels = pod_template(container.workload)["metadata"]["labels"]
         own = [one["spec"] for one in policies if matches(one["spec"]["podSelector"], labels)]

@@ -28,8 +28,9 @@ USERS: dict[str, Role] = {
     "thalweg-archive": "archive",
     "thalweg-scaler": "bundles",
     "thalweg-promote": "promote",
+    "thalweg-verify": "verify",
 }
-SETUP = "thalweg-setup"  # finds the topics of Strimzi, and makes the updates topics of later bundles
+SETUP = "thalweg-setup"  # finds the topics of Strimzi, and makes the updates topics of later bundles and lets them grow
 KINDS = {"topic": "topic", "group": "group", "transactional-id": "transactionalId"}
 
 
@@ -58,7 +59,7 @@ def users(settings: Settings) -> list[dict[str, Any]]:
     of_setup = [_acl("topic", name, "literal", ["Describe", "DescribeConfigs"]) for name in planned_topics(settings, 1)]
     return [
         *found,
-        _user(SETUP, [*of_setup, _acl("topic", later, "prefix", ["Create", "Describe", "DescribeConfigs"])]),
+        _user(SETUP, [*of_setup, _acl("topic", later, "prefix", ["Alter", "Create", "Describe", "DescribeConfigs"])]),
     ]
 
 

@@ -14,17 +14,18 @@ import msgspec
 import pytest
 
 from export.runtime.bundle import Bundle
-from streams.broker.topics import describe_topic, topic_exists
+from streams.broker.topics import _grow, broker_admin, describe_topic, ensure_topic, topic_exists
 from streams.commands.replay.producer import Replay
 from streams.commands.verify.verification import verify
-from streams.config.settings import Settings
+from streams.config.errors import RightsError
+from streams.config.settings import Secret, Settings
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import shopping
 from tests.tools.docker import manifests
 from tests.tools.docker.cluster import TOKEN, of_workload, pods_of, run_all, start, stop
 from tests.tools.docker.manifests import named
 from tests.tools.docker.pods import Pods, missing_program
-from tests.tools.rights.users import wait_until
+from tests.tools.rights.users import PASSWORD, wait_until
 
 DEMO_BUNDLE = Path(__file__).parents[4] / "streams" / "demo" / "bundle"
 COMMITTED_WITHIN_S = 60.0
@@ -121,3 +122,15 @@ def test_setup_makes_the_topic_of_a_later_bundle(
         ended = pods.run(container, [*container.spec["args"], "--bundle", str(later.path)])
         assert ended.returncode == 0, ended.stdout + ended.stderr
     assert topic_exists(settings, settings.bundle_updates_topic(later.bundle_id, is_first=False))
+
+
+def test_setup_grows_the_topics_of_later_bundles_alone(settings: Settings) -> None:
+    login = {"broker_user": "thalweg-setup", "broker_password": Secret(PASSWORD)}
+    of_setup = msgspec.structs.replace(settings, **login)
+    topic = settings.bundle_updates_topic("gru-123456789abc", is_first=False)
+    ensure_topic(of_setup, topic, partitions=1)
+    with broker_admin(of_setup) as admin:
+        _grow(admin, topic, 2)
+        with pytest.raises(RightsError, match=f"give the user Alter on topic {settings.evaluation_topic}"):
+            _grow(admin, settings.evaluation_topic, 8)
+    assert describe_topic(settings, topic).partitions == 2

@@ -25,12 +25,13 @@ from streams.commands.replay.producer import Replay
 from streams.commands.verify.verification import verify
 from streams.config.settings import Secret, Settings
 from streams.contracts.evaluation_events import EvaluationEvent
+from streams.store.cql_schema import representations_table
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import run_thalweg, shopping
 from tests.tools.docker import manifests
 from tests.tools.docker.cluster import of_workload, pods_of, run_all, start, stop
 from tests.tools.docker.pods import Pods, RunningContainer, missing_program
-from tests.tools.rights.users import PASSWORD, wait_until
+from tests.tools.rights.users import PASSWORD, cql, wait_until
 
 DEMO_BUNDLE = Path(__file__).parents[4] / "streams" / "demo" / "bundle"
 NO_BUNDLE = "gru-000000000000"  # stands in challenger/bundle.yaml
@@ -174,6 +175,27 @@ def test_workers_scale_and_a_second_bundle_takes_over_under_load(
         for group in (workers, challengers, successors):
             group.scale(0)
     assert_applied_once(cluster, old, new)
+    lose_and_repair(cluster, resources, tmp_path / "repair", old)
+
+
+def lose_and_repair(cluster: Settings, resources: Resources, folder: Path, bundle: Bundle) -> None:
+    """Run the Job of the overlay `repair`, without the archive. Its user of Kafka has the rights of `verify` alone."""
+    cql(cluster, f"TRUNCATE {cluster.keyspace}.{representations_table(bundle.manifest.representation_width)}")
+    repairing = [*manifests.render("repair"), *manifests.of_kind(resources, "KafkaUser")]
+    pods = pods_of(cluster, repairing, folder, Path(str(bundle.path)))
+    copying, program = of_workload(repairing, "Job", "thalweg-repair")
+    run_all(pods, [copying])
+    printed: list[str] = []
+
+    def has_repaired() -> bool:
+        ended = pods.run(program, ["verify", "--repair"])
+        printed.append(ended.stdout + ended.stderr)
+        return ended.returncode == 0
+
+    wait_until(has_repaired, WITHIN_S)  # The group keeps static members for a session.
+    assert "rows were written, and all users were verified again" in printed[-1]
+    assert "running: stop all of them before a repair" in "".join(printed[:-1]) or len(printed) == 1
+    assert "lacks" not in "".join(printed)
 
 
 def promote(cluster: Settings, new: str, old: str) -> None:
