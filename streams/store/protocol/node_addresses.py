@@ -4,6 +4,7 @@ The driver looks the names of the settings up once, and later knows nodes by the
 (docs/cassandra.md#nodes-that-change-their-addresses).
 """
 
+import ipaddress
 import logging
 import socket
 import time
@@ -53,6 +54,14 @@ class NamedNodesPolicy(TokenAwarePolicy):
                     yield node
 
 
+def _is_ip(address: str) -> bool:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True
+
+
 def _look_up(name: str, port: int) -> list[str]:
     """The addresses to which a name leads now, each once. None while the name leads nowhere."""
     try:
@@ -68,6 +77,8 @@ def certificate_name(address: str, names: Sequence[Address]) -> str:
     A node of which another node has told has the name of the settings where they have one name, such as that of a
     Service of Kubernetes. Otherwise the certificate must have the address.
     """
+    if not _is_ip(address):  # of the setting `cassandra_addresses`
+        return address
     for name, port in names:
         if address in _look_up(name, port):
             return name

@@ -80,6 +80,7 @@ class Context:
         ("localhost:9042", "10.0.0.7", "localhost"),  # a further node behind the only name
         ("localhost:9042,db.invalid:9042", "10.0.0.7", "10.0.0.7"),
         ("127.0.0.1:9042", "127.0.0.1", "127.0.0.1"),
+        ("localhost:9042", "db.example", "db.example"),  # the host of an entry of `cassandra_addresses`
     ],
 )
 def test_a_certificate_is_checked_against_the_name_of_the_settings(nodes: str, reached: str, name: str) -> None:
