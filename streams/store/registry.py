@@ -138,10 +138,10 @@ class Registry:
 
         A read of the whole table waits for a dead replica, and this read does not.
         """
-        return next(iter(self._records("WHERE bundle_id = %s", [bundle_id])), None)
+        return next(iter(self._records(" WHERE bundle_id = %s", [bundle_id])), None)
 
     def _records(self, where: str, values: Sequence[str]) -> list[BundleRecord]:
-        rows = self._session.execute("read the bundles", f"SELECT JSON * FROM {self._keyspace}.bundles {where}", values)
+        rows = self._session.execute("read the bundles", f"SELECT JSON * FROM {self._keyspace}.bundles{where}", values)
         return [msgspec.json.decode(row, type=BundleRecord) for (row,) in rows]
 
     def claim(self, topic: str, key: str | None = None) -> None:
