@@ -35,7 +35,7 @@ SERVED_WITHIN_S = 10.0
 # to SCHEMA_TIMEOUT_S, and the clocks of two machines may differ.
 ABANDONED_AFTER = timedelta(seconds=180)
 
-_NOT_SERVED = re.compile(r"does not exist|doesn't exist")
+_NOT_SERVED = re.compile(r"does not exist|doesn't exist|INCOMPATIBLE_SCHEMA")
 
 _KEYSPACE_QUERY = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
 _COLUMNS_QUERY = "SELECT column_name FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"

@@ -86,7 +86,9 @@ def _run(console: Console, names: list[str], args: argparse.Namespace) -> list[R
             row = run_scenario(SCENARIOS[name], args.scale, services, bundle, folder, args.seed)
             rows.append(row)
             result = "failed" if row.problems else "skipped" if row.skipped else "passed"
-            console.print(f"{name}: {result} in {row.elapsed_s:.0f} s", highlight=False)
+            console.print(
+                f"{name}: {result} in {row.elapsed_s:.0f} s, {_figures(row)}", highlight=False, soft_wrap=True
+            )
             if row.skipped:
                 console.print(f"  {row.skipped}", highlight=False, markup=False, soft_wrap=True)
             for problem in row.problems:
@@ -121,6 +123,26 @@ def _table(rows: list[Row]) -> Table:
             *(_readers(row) if has_readers else ()),
         )
     return table
+
+
+def _figures(row: Row) -> str:
+    """The figures of a scenario, which a failure of a later one must not take away."""
+    figures = {
+        "faults": row.faults,
+        "events": row.events,
+        "lost": row.lost,
+        "applied twice": row.double_applied,
+        "standstill s": row.standstill_s,
+        "reads": row.reads,
+        "failed reads": row.failed_reads,
+        "slowest read s": row.slowest_read_s,
+    }
+    shown = {
+        name: f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
+        for name, value in figures.items()
+        if value is not None
+    }
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
 def _readers(row: Row) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -23,6 +24,13 @@ AGAIN_WITHIN = 5  # events of the user; a worker recognises repetitions of the u
 HOT_USER = "hot"
 
 Pair = tuple[bytes, bytes | None]
+
+
+class Delivery(NamedTuple):
+    """A batch of records that the broker has confirmed."""
+
+    end: int  # the offset behind the last record
+    at: float  # time.monotonic()
 
 
 class Load:
@@ -41,6 +49,7 @@ class Load:
         self.events: Counter[str] = Counter()  # distinct event ids of each user, also of erased users
         self.repeated = 0
         self.erasures = 0
+        self.delivered: dict[int, list[Delivery]] = {}  # by partition, in order of offsets
         self._number = 0  # of the last event; a later sender of the same load continues from it
         self._draw = draw
         self._users = users
@@ -99,6 +108,7 @@ class Sender(threading.Thread):
         self.partitions = partitions  # a new value holds for records that are not sent yet
         self._broker, self._topic = broker, topic
         self._records = iter(load)
+        self._delivered = load.delivered
         self._rate = rate
         self._codec = codec
         self._least = 0
@@ -158,13 +168,20 @@ class Sender(threading.Thread):
         for partition, batch in batches.items():
             while True:
                 try:
-                    self._under_way.append(await producer.send_batch(batch, self._topic, partition=partition))
+                    future = await producer.send_batch(batch, self._topic, partition=partition)
+                    future.add_done_callback(partial(self._note, partition, batch.record_count()))
+                    self._under_way.append(future)
                     break
                 except KafkaError:  # the broker is down and took nothing
                     await asyncio.sleep(0.2)
         self.sent += len(records)
         if len(self._under_way) > 1000:
             self._under_way = [future for future in self._under_way if not future.done() or future.result() is None]
+
+    def _note(self, partition: int, records: int, future: "asyncio.Future[Any]") -> None:
+        if not future.cancelled() and future.exception() is None:
+            delivery = Delivery(future.result().offset + records, time.monotonic())
+            self._delivered.setdefault(partition, []).append(delivery)
 
     async def _settled(self) -> None:
         await asyncio.gather(*self._under_way)

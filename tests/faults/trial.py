@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from export.runtime.bundle import Bundle
+from streams.broker.offsets.group_offsets import count_members
 from streams.broker.topics import describe_topic
 from streams.config.errors import BrokerError
 from streams.local import LocalServices
@@ -25,6 +26,7 @@ from tests.faults.watch.health import wait_until_whole
 from tests.support.deployment import Deployment
 
 POLL_S = 0.2
+MEMBERS_LIMIT_S = 60.0
 
 
 class Row(msgspec.Struct, kw_only=True):
@@ -36,7 +38,7 @@ class Row(msgspec.Struct, kw_only=True):
     lost: int | None  # None if the workers did not take all records, so that lost records cannot be told
     double_applied: int | None  # None as above
     recovery_s: float | None
-    standstill_s: float | None  # longest time in which a partition under load had no committed batch
+    standstill_s: float | None  # longest time in which records of a partition waited and no batch was committed
     keeps_quorum: bool
     elapsed_s: float
     evaluated_again: int
@@ -80,7 +82,7 @@ class Trial:
         self.also: list[tuple[Supervisor, Bundle]] = []  # workers of other bundles that read the same topic
         self.answers: Answers | None = None
         self.records_sent = 0
-        self.load_ended = time.monotonic()
+        self.load_began = self.load_ended = time.monotonic()
 
     def start_load(self, codec: str | None = "lz4", rate: float | None = None, **load: Any) -> Sender:
         """Start to send, until `end_load`. A second call continues with the same load."""
@@ -114,9 +116,12 @@ class Trial:
         self.start_load(**load)
         self.commits.wait_for(1)
         if self.scenario.nodes > 1:
+            self.commits.wait_for_all(self.settings.partitions)
+            self.wait_until(lambda: self._members() == workers, MEMBERS_LIMIT_S, "all workers are in the group")
             log, draw = self.folder / "server.log", self.draw_of("answers")
             self.answers = Answers(self.supervisor.settings, self.bundle, log, self.size.users, draw)
             self.answers.begin()
+        self.load_began = time.monotonic()
 
     def wait_for_next_fault(self) -> None:
         """Sleep for a random time, so that the next fault comes at a random moment."""
@@ -160,6 +165,13 @@ class Trial:
             for bundle in bundles
         )
 
+    def _members(self) -> int:
+        """The members of the group, 0 while no broker tells."""
+        try:
+            return count_members(self.settings, self.settings.consumer_group_id(self.bundle.bundle_id))
+        except BrokerError:
+            return 0
+
     def end_readers(self) -> None:
         """Let the readers and their server end, and count the failed requests as problems."""
         if self.answers is not None and self.answers.is_alive():
@@ -198,7 +210,7 @@ class Trial:
         A fault does not count if the next fault began before that commit.
         """
         found: list[float] = []
-        following = [fault.began for fault in self.faults[1:]] + [float("inf")]
+        following = [*(fault.began for fault in self.faults), float("inf")][1:]
         for fault, next_fault in zip(self.faults, following, strict=True):
             committed = self.commits.next_after(fault.ended)
             if committed is not None and committed < next_fault:
@@ -243,7 +255,8 @@ def run_scenario(
             trial.sender.end()
         if trial.commits.is_alive():
             trial.commits.stop()
-    standstill = trial.commits.standstill(trial.load_ended)
+    delivered = {} if trial.load is None else trial.load.delivered
+    standstill = trial.commits.standstill(trial.load_began, trial.load_ended, delivered)
     if standstill is not None:
         trial.note_standstill(*standstill)
     return Row(

@@ -3,11 +3,13 @@
 import struct
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from streams.config.settings import Settings
+from tests.faults.load import Delivery
 
 TOPIC = "__consumer_offsets"
 POLL_S = 0.3
@@ -95,6 +97,14 @@ class Commits(threading.Thread):
     def records(self) -> int:
         return sum(self._offsets.values())
 
+    def wait_for_all(self, partitions: int, limit_s: float = 60.0) -> None:
+        """Wait until each partition has a commit. Raises TimeoutError after the limit."""
+        deadline = time.monotonic() + limit_s
+        while len(self._offsets) < partitions:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"only partitions {sorted(self._offsets)} have a commit after {limit_s:.0f} s")
+            time.sleep(POLL_S)
+
     def wait_for(self, records: int, limit_s: float = 60.0) -> None:
         """Wait until so many records are committed. Raises TimeoutError after the limit."""
         deadline = time.monotonic() + limit_s
@@ -121,18 +131,27 @@ class Commits(threading.Thread):
                 found.append((commit.at, sum(offsets.values())))
         return found
 
-    def standstill(self, until: float) -> tuple[float, int, float] | None:
-        """The longest time between two commits of one partition, the partition, and when it began. None without any.
+    def standstill(
+        self, since: float, until: float, delivered: Mapping[int, Sequence[Delivery]]
+    ) -> tuple[float, int, float] | None:
+        """The longest time in which a partition had records and no commit, the partition, and when it began.
 
-        until: where the load ended. A partition that has nothing more to commit stands still without a fault.
+        since, until: the time in which the load and all workers are there. delivered: the records of each partition. A
+        partition to which nothing comes does not stand still. None without a commit.
         """
-        last: dict[int, float] = {}
+        last: dict[int, Commit] = {}
         found: tuple[float, int, float] | None = None
         for commit in sorted(self._seen):
             before = last.get(commit.partition)
-            if before is not None and before < until and (found is None or commit.at - before > found[0]):
-                found = (commit.at - before, commit.partition, before)
-            last[commit.partition] = commit.at
+            last[commit.partition] = commit
+            if before is None:
+                continue
+            waiting = next(
+                (one.at for one in delivered.get(commit.partition, ()) if one.end > before.offset), before.at
+            )
+            began = max(since, before.at, waiting)
+            if began < until and (found is None or commit.at - began > found[0]):
+                found = (commit.at - began, commit.partition, began)
         return found
 
 

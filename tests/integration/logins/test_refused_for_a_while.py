@@ -5,12 +5,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from tests.support.cut_proxy import CutProxy
 
 from streams.config.settings import Settings, addresses
 from streams.local.process.ports import free_ports
 from streams.store.session import Session
 from tests.integration.logins.logins import Logins
+from tests.support.stream.cut_proxy import CutProxy
 
 ROLE, PASSWORD = "guest_for_a_while", "correct horse"
 CACHED_S = 2.0  # how long Cassandra remembers what a role may do
