@@ -147,8 +147,9 @@ def test_erase_writes_a_null_value_behind_the_events_of_the_user_and_fails_where
     Replay(settings, settings.behavior_topic).run(keyed_event("günther", n) for n in range(10))
     session = Session(settings)
     migrate(session, settings)
-    values = f"('gru-1', 67, '{settings.updates_topic}')"
-    insert = f"INSERT INTO {settings.keyspace}.bundles (bundle_id, width, updates_topic) VALUES {values}"
+    values = f"('gru-1', 67, 20, toTimestamp(now()), '{settings.updates_topic}')"
+    columns = "bundle_id, width, items, first_served_at, updates_topic"
+    insert = f"INSERT INTO {settings.keyspace}.bundles ({columns}) VALUES {values}"
     session.execute("enter a bundle", insert)
     session.close()
     assert thalweg("erase", "günther", "--timeout", "0") == 1

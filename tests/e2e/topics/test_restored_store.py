@@ -117,7 +117,7 @@ def test_a_worker_refuses_where_the_topic_lacks_the_records_and_the_archive_repa
 
     repaired = run_thalweg(deployment.settings, "verify", "--repair", "--archive", address)
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
-    assert "1 rows of erased users were deleted" in repaired.stdout
+    assert "1 row of an erased user was deleted" in repaired.stdout
     assert GOES_BACK not in work(deployment, "third", shopping(50, 20, seed=3))
     again = run_thalweg(deployment.settings, "verify", "--archive", address, "--json")
     assert json.loads(again.stdout.splitlines()[-1])["events"] == 650

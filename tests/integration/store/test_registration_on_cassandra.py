@@ -21,10 +21,11 @@ from streams.engine.epochs import Epoch
 from streams.engine.planning.candidates import Erased
 from streams.engine.planning.rows import Rows
 from streams.local import LocalServices
-from streams.store import cql_schema, session
+from streams.store import cql_schema
 from streams.store.cql_schema import item_vectors_table
 from streams.store.items import registration
 from streams.store.items.registration import Registration
+from streams.store.protocol import cluster
 from streams.store.protocol.cluster import connect
 from streams.store.protocol.row_batches import BYTES
 from streams.store.schema_creation import create_missing
@@ -171,7 +172,7 @@ def test_vectors_without_a_mark_after_a_crash_are_written_again(
 def test_registration_waits_while_cassandra_is_down_and_then_continues(
     services: LocalServices, settings: Settings, bundle: Bundle, reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "REQUEST_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(cluster, "REQUEST_TIMEOUT_S", 0.5)
     store = open_store(settings, bundle)
     store.registry.announce(bundle, settings.updates_topic)
     made = Registration(store.items, store.registry, bundle.bundle_id, ITEMS, lambda partition: True)

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from cassandra.cluster import Cluster
-from cassandra.connection import ConnectionShutdown, DefaultEndPoint
+from cassandra import AuthenticationFailed
+from cassandra.cluster import Cluster, DefaultConnection
+from cassandra.connection import ConnectionException, ConnectionShutdown, DefaultEndPoint
 from cassandra.policies import RetryPolicy
 from cassandra.query import SimpleStatement
 
@@ -61,6 +62,17 @@ def test_a_request_whose_connection_broke_is_repeated_only_where_a_second_copy_c
     for is_idempotent, decision in ((True, RetryPolicy.RETRY_NEXT_HOST), (False, RetryPolicy.RETHROW)):
         statement = SimpleStatement("any", is_idempotent=is_idempotent)
         assert policy.on_request_error(statement, 0, broken, 0)[0] == decision
+    cluster.shutdown()
+
+
+def test_a_refused_login_is_tried_again_as_any_failed_connection_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AuthenticationFailed("wrong password")
+
+    cluster = _make_cluster(Settings())
+    monkeypatch.setattr(DefaultConnection, "factory", refuse)
+    with pytest.raises(ConnectionException, match="wrong password"):  # The driver gives an AuthenticationFailed up.
+        cluster.connection_class.factory("127.0.0.1", 5)
     cluster.shutdown()
 
 
