@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 
 from streams.local import LocalServices, local_services
-from tests.support.stream.keyspaces import drop_keyspaces
+from tests.support.stream.keyspaces import drop_keyspaces, keyspaces
 from tests.tools.schema_registry.apicurio import Apicurio, schema_registry
 
 # By default Hypothesis fails a test when one example takes longer than 200 ms. On a busy machine that measures the
@@ -54,10 +54,14 @@ def services() -> Iterator[LocalServices]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _few_keyspaces() -> Iterator[None]:
-    """Delete the keyspaces of a module's tests. A thousand tables make each new one take seconds."""
+    """Delete the keyspaces of a module's tests. A thousand tables make each new one take seconds.
+
+    Fixtures of a whole folder come before this one, and keep their keyspaces.
+    """
+    before = [keyspaces(running.cassandra.address) for running in _shared]
     yield
-    for running in _shared:
-        drop_keyspaces(running.cassandra.address)
+    for number, running in enumerate(_shared):
+        drop_keyspaces(running.cassandra.address, before[number] if before else ())
 
 
 @pytest.fixture(scope="session")
