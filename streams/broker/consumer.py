@@ -21,7 +21,7 @@ from mode.utils.futures import notify
 from streams.broker.consumer_thread import BATCH_TOPICS, NO_POLL, BatchConsumerThread
 from streams.broker.offsets.ledger import Ledger, LedgerEntry
 from streams.broker.offsets.read_positions import Gap, ReadPositions
-from streams.config.errors import ThalwegError, TopicRemadeError
+from streams.config.errors import TopicRemadeError
 
 logger = logging.getLogger(__name__)
 
@@ -237,12 +237,7 @@ class BatchConsumer(AiokafkaConsumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        try:
-            await self.app.before_commit({tp.partition: offset for tp, offset in offsets.items()})
-        except ThalwegError as error:  # A rebalance or a stop of Faust would lose the error and end with another one.
-            if not self.app.crashed:
-                await self.app.crash(error)
-            return False
+        await self.app.before_commit({tp.partition: offset for tp, offset in offsets.items()})
         has_committed = bool(await self._thread.commit(offsets))
         if has_committed:
             self._counted.update(offsets)

@@ -53,12 +53,6 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         super().__init__(*args, **kwargs)
         self._answered_ms: dict[TP, int] = {}  # when the broker last answered a fetch, as of the last poll
 
-    def _stopped_set(self) -> None:
-        try:
-            super()._stopped_set()
-        except RuntimeError:  # The thread has ended with a crash of the application, and has closed its loop.
-            self._stopped.set()
-
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust reads committed records only where Faust writes transactions itself, and has no setting for the wait of

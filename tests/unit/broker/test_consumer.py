@@ -8,13 +8,11 @@ from faust.transport.consumer import ThreadDelegateConsumer
 from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer
 from faust.types import TP
 from mode.threads import MethodQueue
-from mode.utils.locks import Event
 
 from streams.broker import consumer_thread
 from streams.broker.consumer import BatchConsumer
 from streams.broker.consumer_thread import BatchConsumerThread, Poll
 from streams.broker.offsets.read_positions import Fetched
-from streams.config.errors import StoreError
 
 TP_0 = TP("events", 0)
 POLLED = {TP_0: ["a record"]}, {TP_0}
@@ -53,47 +51,6 @@ def test_records_of_an_older_generation_are_not_delivered_in_a_newer_one(
     monkeypatch.setattr(consumer, "app", App(generation_after), raising=False)
     assert asyncio.run(consumer._wait_next_records(1.0)) == expected
     assert bool(thread.last_poll.fetched) == (generation_after == 1), "the position counts as read"
-
-
-class Refused:
-    """An application whose store refuses the positions, and the thread of its client."""
-
-    def __init__(self) -> None:
-        self.crashed = False
-        self.reasons: list[BaseException] = []
-        self.commits: list[Any] = []
-
-    async def before_commit(self, offsets: Any) -> None:
-        raise StoreError(f"no MODIFY permission, {offsets}")
-
-    async def crash(self, reason: BaseException) -> None:
-        self.crashed = True
-        self.reasons.append(reason)
-
-    async def commit(self, offsets: Any) -> bool:
-        self.commits.append(offsets)
-        return True
-
-
-def test_a_commit_whose_positions_are_refused_ends_the_application_with_the_refusal(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """An error that left the commit would be lost in a rebalance or in a stop of Faust."""
-    consumer, app = object.__new__(BatchConsumer), Refused()
-    monkeypatch.setattr(consumer, "_thread", app, raising=False)
-    monkeypatch.setattr(consumer, "app", app, raising=False)
-    for _ in range(2):  # The stop commits once more.
-        assert asyncio.run(consumer._commit({TP_0: 7})) is False
-    assert [str(reason) for reason in app.reasons] == ["no MODIFY permission, {0: 7}"]
-    assert app.commits == []
-
-
-def test_a_thread_that_has_ended_by_a_crash_can_be_stopped() -> None:
-    thread, loop = object.__new__(BatchConsumerThread), asyncio.new_event_loop()
-    thread.thread_loop, thread._stopped = loop, Event()
-    loop.close()
-    thread._stopped_set()
-    assert thread._stopped.is_set()
 
 
 class Delegate:

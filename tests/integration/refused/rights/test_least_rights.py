@@ -1,7 +1,6 @@
 """A worker runs with the rights of `thalweg setup`, and names every single one that is taken away at its start."""
 
 import itertools
-import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -34,7 +33,6 @@ USER = "worker_with_few_rights"
 DEFAULTS = Settings()
 WIDTH = 4
 ENDED_WITHIN_S = 60.0
-PERMISSIONS_KEPT_S = 2.1  # Cassandra reads the permissions of a role again after 2 s (permissions_validity)
 KAFKA_RIGHTS = kafka_rights(DEFAULTS, "worker")
 CASSANDRA_RIGHTS = cassandra_rights("", "worker", WIDTH)
 
@@ -235,34 +233,6 @@ def test_a_worker_that_loses_the_right_to_its_positions_ends_with_the_refusal_of
     *_, last = log.strip().splitlines()
     assert last.startswith("thalweg worker: Cassandra refused a request: ")
     assert f"no MODIFY permission on <table {deployment.settings.keyspace}.stored_positions>" in last
-
-
-def test_a_worker_that_loses_the_right_to_its_positions_before_its_stop_ends_with_the_refusal(
-    deployment: Deployment, administrator: Administrator
-) -> None:
-    """A commit a second is due, so the commit of the stop is nearly always the first one that Cassandra refuses."""
-    (taken,) = (
-        right
-        for right in cassandra_rights(deployment.settings.keyspace, "worker", width_of(deployment.bundle))
-        if (right.table, right.permission) == ("stored_positions", "MODIFY")
-    )
-    worker = WorkerProcess(as_user(deployment.settings, USER), deployment.folder / "stopped.log")
-    worker.start()
-
-    def has_applied() -> bool:
-        reading = worker.scrape()
-        return reading is None or reading.records("applied") >= 10
-
-    deployment.wait_until_committed()
-    with administrator.without_cassandra_rights(USER, taken):
-        time.sleep(PERMISSIONS_KEPT_S)
-        deployment.send(shopping(10, 20, seed=90))
-        wait_until(has_applied)
-        worker.stop()
-    assert worker.exit_code == 1
-    log = worker.log.read_text()
-    assert "Traceback" not in log
-    assert f"no MODIFY permission on <table {deployment.settings.keyspace}.stored_positions>" in log.splitlines()[-1]
 
 
 def test_rights_that_a_role_has_from_another_role_or_on_the_keyspace_count(deployment: Deployment) -> None:
