@@ -174,7 +174,7 @@ class Trial:
 
     def end_readers(self) -> None:
         """Let the readers and their server end, and count the failed requests as problems."""
-        if self.answers is not None and self.answers.is_alive():
+        if self.answers is not None and not self.answers.has_ended:
             self.answers.end()
             self.problems += [f"a reader got no right answer at {failed}" for failed in self.answers.failed[:5]]
 

@@ -32,7 +32,7 @@ StoredId = Callable[[str], str]
 LOOK_EVERY_S = 0.5  # between two looks at the active bundle, so that a switch counts within a second
 LOOK_TIMEOUT_S = 3.0
 MAKE_AGAIN_S = 5.0  # after the models that could not be made, such as that of a bundle that no worker has served yet
-READ_TIMEOUT_S = 3.0  # longer than a machine without a free processor takes, and shorter than most readers wait
+READ_TIMEOUT_S = 3.0  # A pause of a second on a machine without a free processor fails no request.
 USERS_PER_READ, QUERIES_PER_PASS = 100, 32
 
 

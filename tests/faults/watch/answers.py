@@ -56,8 +56,14 @@ class Answers(threading.Thread):
             if problem:
                 self.failed.append(f"{began:.1f} after {took_s:.1f} s: {problem}")
 
+    @property
+    def has_ended(self) -> bool:
+        return self._ends.is_set()
+
     def end(self) -> None:
         """Stop asking, and stop the server."""
+        if self.ident is not None and not self.is_alive() and not self._ends.is_set():
+            self.failed.append("the end: the reader itself had failed before")
         self._ends.set()
         if self.is_alive():
             self.join()

@@ -12,7 +12,7 @@ class Commits:
 
 def trial(*faults: Fault) -> Trial:
     made = object.__new__(Trial)
-    made.faults, made.commits = list(faults), Commits()  # type: ignore[assignment]
+    made.faults, made.commits = list(faults), Commits()  # type: ignore[assignment]  # only next_after is asked
     return made
 
 
