@@ -7,18 +7,17 @@ Cassandra may read `system_schema`.
 
 import contextlib
 import logging
-import random
 import re
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from export.runtime.bundle import Manifest
 from streams.config.errors import RightsError, StoreError
 from streams.config.settings import Settings
 from streams.store import cql_schema
-from streams.store.bundles.aliases import to_milliseconds, was_applied
+from streams.store.migrations.claim import MigrationClaim
 from streams.store.migrations.migrations import MIGRATIONS_TABLE, Applied, Migration, check_not_newer, create_table
 from streams.store.migrations.migrations import missing as missing_migrations
 from streams.store.rights import grant_text
@@ -26,14 +25,10 @@ from streams.store.session import Session
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.2  # between looks at a migration that another program applies
-TRIES = 5  # to say that this program still works
+POLL_S = 0.2
 # `system_schema` names a table that another program creates before Cassandra answers questions about the table. The
 # nodes of a cluster also hear of a new keyspace one after the other.
 SERVED_WITHIN_S = 10.0
-# A program that applies a migration says so before each statement, unless the program was killed. A statement takes up
-# to SCHEMA_TIMEOUT_S, and the clocks of two machines may differ.
-ABANDONED_AFTER = timedelta(seconds=180)
 
 _NOT_SERVED = re.compile(r"does not exist|doesn't exist|INCOMPATIBLE_SCHEMA")
 
@@ -124,92 +119,18 @@ def applied_migrations(session: Session, settings: Settings) -> list[Applied]:
 
 def _apply(session: Session, settings: Settings, migration: Migration) -> None:
     """Apply a migration, or wait until another program has applied the migration."""
-    claim = _Claim(session, settings, migration)
-    while claim.take():
-        try:
-            if all(claim.renew() and _create(session, one) for one in migration.statements(settings.keyspace)):
-                claim.end()
-                return
-        except (StoreError, RightsError):
-            claim.give_up()  # Somebody with more rights need not wait.
-            raise
-        logger.warning("another program has taken over migration %d, which took long here", migration.number)
-
-
-class _Claim:
-    """The right of one program to apply a migration: a row of the table of migrations, with the time of the last step.
-
-    Every statement is conditional: Cassandra orders conditional writes of a row among themselves alone.
-    """
-
-    def __init__(self, session: Session, settings: Settings, migration: Migration) -> None:
-        self._session = session
-        self._migration = migration
-        self._table = f"{settings.keyspace}.{MIGRATIONS_TABLE}"
-        self._key = f"WHERE name = 'keyspace' AND number = {migration.number}"
-        self._mine = _step()
-
-    def take(self) -> bool:
-        """Wait until the claim is this program's. False where another program has applied the migration."""
-        claim = (
-            f"INSERT INTO {self._table} (name, number, what, works_with, began_at) VALUES (%s, %s, %s, %s, %s) "
-            "IF NOT EXISTS"
-        )
-        one = self._migration
-        while True:
-            found = self._found()
-            if found is None:
-                self._mine = _step()
-                row = ["keyspace", one.number, one.what, one.works_with, self._mine]
-                if was_applied(self._execute(claim, row)):
-                    return True
-                continue
-            began_at, is_applied = found
-            if is_applied:
-                return False
-            # Cassandra may have taken the claim without saying so.
-            if began_at == self._mine or (_step() - began_at > ABANDONED_AFTER and self._replace(began_at)):
-                return True
-            time.sleep(POLL_S)
-
-    def renew(self) -> bool:
-        """Say that this program still works. False where another program has taken the claim over."""
-        return self._replace(self._mine)
-
-    def _replace(self, began_at: datetime) -> bool:
-        statement = f"UPDATE {self._table} SET began_at = %s {self._key} IF began_at = %s AND applied_at = NULL"
-        self._mine = _step()
-        tries = 0
-        while True:
-            try:
-                is_mine = was_applied(self._execute(statement, [self._mine, began_at]))
-                return is_mine or self._found() == (self._mine, False)
-            except StoreError:  # Cassandra may not know the outcome, and the next try tells.
-                tries += 1
-                if tries == TRIES:
-                    raise
-            time.sleep(POLL_S)
-
-    def _found(self) -> tuple[datetime, bool] | None:
-        """The time of the last step, and whether the migration is applied. None without a claim."""
-        row = self._execute(f"SELECT began_at, applied_at FROM {self._table} {self._key}").one()
-        return None if row is None else (row[0].replace(tzinfo=UTC), row[1] is not None)
-
-    def give_up(self) -> None:
-        """Delete the claim, unless another program has taken the claim over."""
-        self._execute(f"DELETE FROM {self._table} {self._key} IF began_at = %s AND applied_at = NULL", [self._mine])
-
-    def end(self) -> None:
-        """Say that the migration is applied."""
-        self._execute(f"UPDATE {self._table} SET applied_at = %s {self._key} IF EXISTS", [datetime.now(UTC)])
-
-    def _execute(self, statement: str, values: Sequence[Any] | None = None) -> Any:
-        return _execute(self._session, f"enter migration {self._migration.number}", statement, values)
-
-
-def _step() -> datetime:
-    """The present time, give or take half a second, so that no two programs have the same, as Cassandra keeps times."""
-    return to_milliseconds(datetime.now(UTC) + timedelta(seconds=random.uniform(-0.5, 0.5)))
+    execute = partial(_execute, session, f"enter migration {migration.number}")
+    claim = MigrationClaim(execute, settings.keyspace, migration)
+    if not claim.take():
+        return
+    try:
+        with claim.kept():
+            for statement in migration.statements(settings.keyspace):
+                _create(session, statement)
+    except (StoreError, RightsError):
+        claim.give_up()  # Somebody with more rights need not wait.
+        raise
+    claim.end()
 
 
 def _tables(session: Session, settings: Settings) -> set[str]:

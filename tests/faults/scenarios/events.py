@@ -38,6 +38,7 @@ def every_codec(trial: Trial) -> None:
         trial.start_load(codec=codec)
         trial.end_load(trial.size.events * number // len(CODECS))
         if number == 2:
+            trial.commits.wait_for(1)
             trial.start_load(codec=codec)
             _kills(trial)
             trial.end_load(0)

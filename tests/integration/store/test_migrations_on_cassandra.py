@@ -3,10 +3,12 @@
 The file `first_version.cql` is the schema of the first version (commit 3129244a), for bundles of width 67.
 """
 
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,6 +18,8 @@ from export.runtime.bundle import Bundle, Manifest
 from streams.config.errors import SettingsError
 from streams.config.settings import Settings
 from streams.local import LocalServices
+from streams.store.migrations import claim as migration_claim
+from streams.store.migrations.claim import MigrationClaim
 from streams.store.migrations.migrations import LAST, MIGRATIONS
 from streams.store.schema_creation import applied_migrations, create_missing, migrate
 from streams.store.session import Session
@@ -94,16 +98,63 @@ def test_several_programs_that_come_at_once_apply_each_migration_once(settings: 
     assert [(one.number, one.is_finished) for one in applied] == [(one.number, True) for one in MIGRATIONS]
 
 
-def test_a_migration_whose_program_was_killed_is_applied(settings: Settings, session: Session) -> None:
+@pytest.fixture
+def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migration_claim, "RENEWED_EVERY_S", 0.5)
+    monkeypatch.setattr(migration_claim, "ABANDONED_AFTER_S", 3.0)
+
+
+@pytest.mark.parametrize("hours", [-24, 0, 24])
+@pytest.mark.usefixtures("_short_limits")
+def test_a_migration_whose_program_was_killed_is_applied_whatever_its_clock_said(
+    settings: Settings, session: Session, hours: int
+) -> None:
     migrate(session, settings)
     table = f"{settings.keyspace}.migrations"
     session.execute("undo", f"DROP TABLE {settings.keyspace}.stored_positions")
     assert f"{settings.keyspace}.stored_positions is gone" in run_thalweg(settings, "doctor").stdout
-    began = datetime.now(UTC) - timedelta(minutes=5)
+    began = datetime.now(UTC) + timedelta(hours=hours)
     statement = f"UPDATE {table} SET applied_at = NULL, began_at = %s WHERE name = 'keyspace' AND number = 2 IF EXISTS"
     session.execute("undo", statement, [began])
     assert migrate(session, settings) == [MIGRATIONS[1]]
     assert "stored_positions" in {table for table, *_ in columns(session, settings.keyspace)}
+
+
+def claims(settings: Settings, session: Session) -> tuple[MigrationClaim, MigrationClaim]:
+    """Undo the second migration's row, and return two programs' claims on the migration."""
+    table = f"{settings.keyspace}.migrations"
+    session.execute("undo", f"DELETE FROM {table} WHERE name = 'keyspace' AND number = 2 IF EXISTS")
+    execute = partial(session.execute, "enter a migration")
+    one, other = (MigrationClaim(execute, settings.keyspace, MIGRATIONS[1]) for _ in range(2))
+    return one, other
+
+
+@pytest.mark.usefixtures("_short_limits")
+def test_no_program_takes_over_while_a_slow_program_still_works(settings: Settings, session: Session) -> None:
+    migrate(session, settings)
+    slow, waiting = claims(settings, session)
+    with ThreadPoolExecutor(1) as threads:
+        assert slow.take()
+        with slow.kept():
+            outcome = threads.submit(waiting.take)
+            time.sleep(2.5 * migration_claim.ABANDONED_AFTER_S)
+            assert not outcome.done()
+        slow.end()
+        assert outcome.result() is False
+
+
+@pytest.mark.usefixtures("_short_limits")
+def test_a_program_that_was_taken_for_dead_does_not_undo_the_claim_of_its_successor(
+    settings: Settings, session: Session
+) -> None:
+    migrate(session, settings)
+    paused, successor = claims(settings, session)
+    assert paused.take()
+    assert successor.take()  # nobody has renewed the first claim
+    paused.give_up()
+    assert {one.number: one.is_finished for one in applied_migrations(session, settings)}[2] is False
+    successor.end()
+    assert applied_migrations(session, settings)[1].is_finished
 
 
 def test_a_keyspace_one_version_ahead_is_used_and_a_keyspace_two_versions_ahead_is_refused(
