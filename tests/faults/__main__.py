@@ -27,6 +27,7 @@ from tests.support.bundles import tiny_bundle
 
 assert scenarios.__all__, "the import registers the scenarios"
 assert referee_scenarios.__all__, "the import registers the scenarios of the referee"
+STANDSTILL_LIMIT_S = 10.0  # of a partition in a cluster of which only single nodes are away
 ROOT = Path(__file__).parents[2]
 COLUMNS = (
     *("scenario", "faults", "events", "lost", "applied twice", "recovery s", "standstill s"),
@@ -84,6 +85,7 @@ def _run(console: Console, names: list[str], args: argparse.Namespace) -> list[R
         bundle = tiny_bundle(Path(scratch) / "bundle")
         for name in names:
             row = run_scenario(SCENARIOS[name], args.scale, services, bundle, folder, args.seed)
+            row.problems += judgement(row, args.nodes)
             rows.append(row)
             result = "failed" if row.problems else "skipped" if row.skipped else "passed"
             console.print(
@@ -95,6 +97,18 @@ def _run(console: Console, names: list[str], args: argparse.Namespace) -> list[R
                 console.print(f"  {problem}", highlight=False, markup=False, soft_wrap=True)
     console.print(_table(rows))
     return rows
+
+
+def judgement(row: Row, nodes: int) -> list[str]:
+    """What is wrong with the figures of a scenario, as of a machine that does nothing else."""
+    if nodes == 1 or row.skipped:
+        return []
+    problems = []
+    if row.keeps_quorum and row.standstill_s is not None and row.standstill_s > STANDSTILL_LIMIT_S:
+        problems.append(f"a partition stood still for {row.standstill_s:.1f} s, more than {STANDSTILL_LIMIT_S:.0f} s")
+    if not row.reads:
+        problems.append("no reader asked the server")
+    return problems
 
 
 def _run_referee(names: list[str], args: argparse.Namespace) -> bool:

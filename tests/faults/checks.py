@@ -1,9 +1,12 @@
 """Checks of every user and every record after a fault. All records have to be committed and all workers stopped."""
 
 import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from export.runtime.bundle import Bundle
 from streams.broker.topic_reader import read_topic
@@ -15,6 +18,7 @@ from streams.contracts.representation_updates import decode_vector
 from streams.engine.arena import StoredUser
 from streams.store.store import open_store
 from tests.faults.truth import ERASURE, LOST, REPETITION, Expected, Truth
+from tests.faults.watch.answers import Answer
 
 VECTOR_TOLERANCE = 1e-6  # two workers round the same step differently
 SHOWN = 5  # problems of one kind that are reported
@@ -58,8 +62,17 @@ class Findings:
         self.problems += [f"{kind}: and {n - SHOWN} more" for kind, n in self._counts.items() if n > SHOWN]
 
 
-def check(settings: Settings, bundle: Bundle, truth: Truth, producers_total: int | None = None) -> Findings:
-    """Run all checks for one bundle. `producers_total` is the number of records that the sender confirmed, if known."""
+def check(
+    settings: Settings,
+    bundle: Bundle,
+    truth: Truth,
+    producers_total: int | None = None,
+    answers: Collection[Answer] = (),
+) -> Findings:
+    """Run all checks for one bundle.
+
+    producers_total: the number of records that the sender confirmed, if known. answers: of `thalweg serve`.
+    """
     found = Findings()
     truth.read()
     expected = truth.expected()
@@ -74,6 +87,8 @@ def check(settings: Settings, bundle: Bundle, truth: Truth, producers_total: int
     check_steps(stored, expected, found)
     asyncio.run(check_evaluations(settings, bundle, truth, expected, found))
     asyncio.run(check_updates(settings, updates_topic, bundle, stored, expected, found))
+    if answers:
+        asyncio.run(check_answers(settings, updates_topic, bundle, answers, found))
     letters = asyncio.run(distinct_dead_letters(settings))
     unevaluated = expected.events() - sum(int(due.sum()) for due in expected.evaluated.values())
     accounted = (
@@ -109,9 +124,9 @@ def check_steps(stored: dict[str, StoredUser], expected: Expected, found: Findin
 async def check_evaluations(
     settings: Settings, bundle: Bundle, truth: Truth, expected: Expected, found: Findings
 ) -> None:
-    """Check the evaluation events without repetitions of an id.
+    """Check every evaluation event, also the repetitions of an id, which are counted apart.
 
-    Each applied record that is in the sample has exactly one event, with the user and the number of steps before it.
+    Each applied record that is in the sample has an event, with the user and the number of steps before it.
     """
     decode = msgspec.json.Decoder(Evaluated).decode
     seen = {partition: np.zeros(len(column), bool) for partition, column in expected.steps_before.items()}
@@ -133,14 +148,13 @@ async def check_evaluations(
                 )
             elif (event.share or 1.0) != truth.sample.share:
                 found.add("evaluation", f"id {event.id} says share {event.share} instead of {truth.sample.share}")
-            elif seen[p][at]:
-                found.evaluated_again += 1
             else:
-                seen[p][at] = True
-                found.evaluated += 1
                 wanted = (truth.rows[p][at][0], int(expected.steps_before[p][at]))
                 if (event.user_id, event.steps) != wanted:
                     found.add("evaluation", f"id {event.id} says {(event.user_id, event.steps)} instead of {wanted}")
+                found.evaluated_again += int(seen[p][at])
+                found.evaluated += int(not seen[p][at])
+                seen[p][at] = True
     for p, due in expected.evaluated.items():
         for at in np.flatnonzero(due & ~seen[p]).tolist():
             found.add("evaluation", f"id {truth.topic}-0-{p}-{at} of user {truth.rows[p][at][0]!r} is missing")
@@ -158,13 +172,9 @@ async def check_updates(
 
     topic: to which the workers of the bundle publish.
     """
-    last: dict[str, bytes | None] = {}
-    own = f"{bundle.bundle_id}/"
-    async for records in read_topic(settings, topic):
-        keys = [record.key.decode() for record in records]
-        last.update((key, r.value) for key, r in zip(keys, records, strict=True) if key.startswith(own))
+    last = {user: value async for user, value in read_updates(settings, topic, bundle)}
     decode = msgspec.json.Decoder(Updated).decode
-    updates = {key.removeprefix(own): None if value is None else decode(value) for key, value in last.items()}
+    updates = {user: None if value is None else decode(value) for user, value in last.items()}
     for user in expected.erased:
         if updates.get(user, ...) is not None:
             found.add("update", f"erased user {user!r} has no tombstone at its end")
@@ -178,6 +188,35 @@ async def check_updates(
             difference = np.abs(decode_vector(update.representation) - row.representation).max()
             if not difference <= VECTOR_TOLERANCE:
                 found.add("update", f"user {user!r}: last update differs from the row by {difference:.1e}")
+
+
+async def check_answers(
+    settings: Settings, topic: str, bundle: Bundle, answers: Collection[Answer], found: Findings
+) -> None:
+    """Check that each answer is an update of the user after the same number of steps, which is published before a row.
+
+    The topic is not compacted while a scenario runs, since Kafka leaves the last segment of a partition as it is.
+    """
+    asked = {(answer.user_id, answer.steps) for answer in answers}
+    published: dict[tuple[str, int], list[NDArray[np.float32]]] = defaultdict(list)
+    decode = msgspec.json.Decoder(Updated).decode
+    async for user, value in read_updates(settings, topic, bundle):
+        if value is not None and (user, (update := decode(value)).steps) in asked:
+            published[user, update.steps].append(decode_vector(update.representation))
+    for user, steps, representation in answers:
+        differences = [float(np.abs(vector - representation).max()) for vector in published[user, steps]]
+        if not min(differences, default=np.inf) <= VECTOR_TOLERANCE:
+            found.add("answer", f"user {user!r} after {steps} steps: differences to the updates {differences}")
+
+
+async def read_updates(settings: Settings, topic: str, bundle: Bundle) -> AsyncIterator[tuple[str, bytes | None]]:
+    """The user and the value of each update of the bundle, in the order of each partition."""
+    own = f"{bundle.bundle_id}/"
+    async for records in read_topic(settings, topic):
+        for record in records:
+            key = record.key.decode()
+            if key.startswith(own):
+                yield key.removeprefix(own), record.value
 
 
 async def distinct_dead_letters(settings: Settings) -> int:

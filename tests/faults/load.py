@@ -7,9 +7,8 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -19,7 +18,8 @@ ITEMS = [f"item-{i}" for i in range(1, 501)]
 ACTIONS = ["view", "cart", "purchase", "wave"]  # the bundle does not know the action "wave"
 BATCH_BYTES = 256 * 1024
 TICK_S = 0.02
-SLICE = 1000
+SLICE = 1000  # records of a batch at most
+WAITING_RECORDS = 50_000  # where so many wait for a broker, no more are drawn: about 10 MB
 AGAIN_WITHIN = 5  # events of the user; a worker recognises repetitions of the user's last 8 events
 HOT_USER = "hot"
 
@@ -97,15 +97,16 @@ class Load:
 class Sender(threading.Thread):
     """Sends a load at a rate until it is told to end.
 
-    The sender retries while the broker is down. Its producer is idempotent, so no record is lost or repeated.
+    Each partition has a task of its own, so that the others go on where a partition has no leader. The sender retries
+    while the broker is down. Its producer is idempotent, so no record is lost or repeated.
     """
 
     def __init__(
         self, broker: str, topic: str, load: Load, rate: float, partitions: int, codec: str | None = "lz4"
     ) -> None:
         super().__init__(name="sender", daemon=True)
-        self.sent = 0
-        self.partitions = partitions  # a new value holds for records that are not sent yet
+        self.sent = 0  # records that were drawn; after `end`, all of them are confirmed
+        self.partitions = partitions  # a new value holds for records that are not drawn yet
         self._broker, self._topic = broker, topic
         self._records = iter(load)
         self._delivered = load.delivered
@@ -113,8 +114,9 @@ class Sender(threading.Thread):
         self._codec = codec
         self._least = 0
         self._ended = threading.Event()
+        self._has_drawn_all = False
+        self._waiting: list[deque[Pair]] = []  # by partition, the records that are not confirmed
         self._error: BaseException | None = None
-        self._under_way: list[Any] = []
 
     def end(self, least: int = 0) -> None:
         """Wait until at least `least` records are sent and all are confirmed. Raises an error of the sender."""
@@ -127,6 +129,8 @@ class Sender(threading.Thread):
     def run(self) -> None:
         try:
             asyncio.run(self._send_all())
+        except BaseExceptionGroup as group:
+            self._error = group.exceptions[0]
         except BaseException as error:
             self._error = error
 
@@ -139,50 +143,54 @@ class Sender(threading.Thread):
         )
         await producer.start()
         try:
-            began, count, partitions = time.monotonic(), 0, self.partitions
-            while not (self._ended.is_set() and self.sent >= self._least):
-                if partitions != self.partitions:
-                    await self._settled()
-                    while len(await producer.partitions_for(self._topic)) < self.partitions:
-                        await producer.client.force_metadata_update()
-                    partitions = self.partitions
-                due = min(SLICE, int((time.monotonic() - began) * self._rate) + 1 - count)
-                count += due
-                await self._send(producer, list(islice(self._records, due)), partitions)
-                await asyncio.sleep(TICK_S)
-            await self._settled()
+            async with asyncio.TaskGroup() as tasks:
+                began = time.monotonic()
+                while not (self._ended.is_set() and self.sent >= self._least):
+                    if len(self._waiting) < self.partitions:
+                        await self._add_partitions(producer, tasks)
+                    if sum(map(len, self._waiting)) < WAITING_RECORDS:
+                        self._draw(min(SLICE, int((time.monotonic() - began) * self._rate) + 1 - self.sent))
+                    await asyncio.sleep(TICK_S)
+                self._has_drawn_all = True
         finally:
             await producer.stop()
 
-    async def _send(self, producer: AIOKafkaProducer, records: list[Pair], partitions: int) -> None:
-        batches: dict[int, Any] = {}
-        for key, value in records:
-            partition = (murmur2(key) & 0x7FFFFFFF) % partitions
-            batch = batches.get(partition)
-            if batch is None:
-                batch = batches[partition] = producer.create_batch()
-            if (
-                batch.append(key=key, value=value, timestamp=None) is None
-            ):  # full, which SLICE records of this size cannot reach
-                raise ValueError(f"{len(records)} records do not fit into a batch of {BATCH_BYTES} bytes")
-        for partition, batch in batches.items():
+    async def _add_partitions(self, producer: AIOKafkaProducer, tasks: asyncio.TaskGroup) -> None:
+        """Wait until all that was drawn is confirmed, since users move to the new partitions, and send to those too."""
+        while any(self._waiting):  # noqa: ASYNC110  each task empties its own, and no one event tells of all
+            await asyncio.sleep(TICK_S)
+        while len(await producer.partitions_for(self._topic)) < self.partitions:
+            await producer.client.force_metadata_update()
+        for partition in range(len(self._waiting), self.partitions):
+            self._waiting.append(deque())
+            tasks.create_task(self._send(producer, partition))
+
+    def _draw(self, count: int) -> None:
+        for key, value in islice(self._records, count):
+            self._waiting[(murmur2(key) & 0x7FFFFFFF) % len(self._waiting)].append((key, value))
+            self.sent += 1
+
+    async def _send(self, producer: AIOKafkaProducer, partition: int) -> None:
+        """Send what waits for this partition, one batch after the other, until all is drawn and confirmed."""
+        waiting = self._waiting[partition]
+        while waiting or not self._has_drawn_all:
+            if not waiting:
+                await asyncio.sleep(TICK_S)
+                continue
+            batch = producer.create_batch()
+            for key, value in islice(waiting, SLICE):
+                if batch.append(key=key, value=value, timestamp=None) is None:
+                    break  # The batch is full.
+            count = batch.record_count()
+            if not count:
+                raise ValueError(f"a record of {waiting[0]} does not fit into a batch of {BATCH_BYTES} bytes")
             while True:
                 try:
-                    future = await producer.send_batch(batch, self._topic, partition=partition)
-                    future.add_done_callback(partial(self._note, partition, batch.record_count()))
-                    self._under_way.append(future)
+                    confirmed = await producer.send_batch(batch, self._topic, partition=partition)
                     break
                 except KafkaError:  # the broker is down and took nothing
                     await asyncio.sleep(0.2)
-        self.sent += len(records)
-        if len(self._under_way) > 1000:
-            self._under_way = [future for future in self._under_way if not future.done() or future.result() is None]
-
-    def _note(self, partition: int, records: int, future: "asyncio.Future[Any]") -> None:
-        if not future.cancelled() and future.exception() is None:
-            delivery = Delivery(future.result().offset + records, time.monotonic())
-            self._delivered.setdefault(partition, []).append(delivery)
-
-    async def _settled(self) -> None:
-        await asyncio.gather(*self._under_way)
-        self._under_way.clear()
+            metadata = await confirmed
+            self._delivered.setdefault(partition, []).append(Delivery(metadata.offset + count, time.monotonic()))
+            for _ in range(count):
+                waiting.popleft()

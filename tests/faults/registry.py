@@ -26,6 +26,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     alone: bool  # it stops a shared service, so no other scenario may run at the same time
     nodes: int  # of Kafka and of Cassandra
     keeps_quorum: bool  # a majority of the nodes of each service is there all the time
+    expects_tracebacks: bool  # in the logs of workers
 
 
 class Skipped(Exception):  # noqa: N818  not an error
@@ -47,6 +48,7 @@ def scenario(
     alone: bool = False,
     nodes: int = 1,
     keeps_quorum: bool | None = None,
+    expects_tracebacks: bool = False,
     **settings: Any,
 ) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Register the decorated function as a scenario.
@@ -71,6 +73,7 @@ def scenario(
             alone=alone,
             nodes=nodes,
             keeps_quorum=(nodes > 1 or not alone) if keeps_quorum is None else keeps_quorum,
+            expects_tracebacks=expects_tracebacks,
         )
         return play
 

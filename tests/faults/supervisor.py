@@ -135,6 +135,10 @@ class Supervisor:
         """Return the processes that ended with an error and not by a signal. Their logs tell the error."""
         return [life for life in self.lives if life.exit_code not in (None, 0, -signal.SIGKILL, -signal.SIGTERM)]
 
+    def crashed(self) -> list[FaultWorker]:
+        """Return the processes whose logs hold a traceback."""
+        return [life for life in self.lives if "Traceback" in life.log.read_text(errors="replace")]
+
     def logs(self) -> str:
         """Return the logs of all processes, joined."""
         return "".join(life.log.read_text(errors="replace") for life in self.lives)

@@ -158,12 +158,15 @@ class Trial:
     def drain(self, least: int | None = None) -> bool:
         """End the load and wait until the consumer group of each bundle has committed everything."""
         self.end_load(least)
-        self.end_readers()
+        if self.answers is not None:
+            self.answers.end()
         bundles = [self.bundle, *(bundle for _, bundle in self.also)]
-        return all(
+        is_drained = all(
             self.wait_until(lambda bundle=bundle: self._lag(bundle) == 0, self.scenario.drain_s, "everything committed")
             for bundle in bundles
         )
+        self.end_readers(is_drained)
+        return is_drained
 
     def _members(self) -> int:
         """The members of the group, 0 while no broker tells."""
@@ -172,10 +175,17 @@ class Trial:
         except BrokerError:
             return 0
 
-    def end_readers(self) -> None:
-        """Let the readers and their server end, and count the failed requests as problems."""
-        if self.answers is not None and not self.answers.has_ended:
+    def end_readers(self, is_drained: bool = False) -> None:
+        """Let the readers and their server end, and count the failed requests as problems.
+
+        is_drained: everything is committed. Then each user is asked for once more, and must have all events.
+        """
+        if self.answers is not None and not self.answers.has_stopped:
             self.answers.end()
+            if is_drained:
+                self.truth.read()
+                self.answers.ask_each(self.truth.expected().steps)
+            self.answers.stop()
             self.problems += [f"a reader got no right answer at {failed}" for failed in self.answers.failed[:5]]
 
     def _lag(self, bundle: Bundle) -> int | None:
@@ -197,6 +207,12 @@ class Trial:
             supervisor.stop()
             self.problems += supervisor.slow_to_end
             supervisor.slow_to_end.clear()
+
+    def note_tracebacks(self) -> None:
+        """Count each process of a worker that logged a traceback as a problem, where the scenario expects none."""
+        if not self.scenario.expects_tracebacks:
+            lives = [life for one in (self.supervisor, *(one for one, _ in self.also)) for life in one.crashed()]
+            self.problems += [f"{life.log.parent.name} logged a traceback: {life.last_lines(3)}" for life in lives]
 
     def note_standstill(self, length_s: float, partition: int, began: float) -> None:
         """Write into the folder of the logs when a partition stood still longest, and which faults came before."""
@@ -234,7 +250,8 @@ def run_scenario(
         if drained:
             lost = double = 0
             for settings, one in ((trial.settings, bundle), *((s.settings, b) for s, b in trial.also)):
-                found = check(settings, one, trial.truth, trial.records_sent)
+                answers = trial.answers.kept if trial.answers is not None and one is bundle else ()
+                found = check(settings, one, trial.truth, trial.records_sent, answers)
                 lost, double, again = lost + found.lost, double + found.double_applied, again + found.evaluated_again
                 trial.problems += found.problems
         else:
@@ -253,8 +270,10 @@ def run_scenario(
         trial.wait_until_whole()
         if trial.sender is not None:
             trial.sender.end()
-        if trial.commits.is_alive():
+        trial.note_tracebacks()
+        if trial.commits.ident is not None:
             trial.commits.stop()
+            trial.problems += trial.commits.problems
     delivered = {} if trial.load is None else trial.load.delivered
     standstill = trial.commits.standstill(trial.load_began, trial.load_ended, delivered)
     if standstill is not None:

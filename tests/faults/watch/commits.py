@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.config.settings import Settings
 from tests.faults.load import Delivery
@@ -15,6 +15,7 @@ TOPIC = "__consumer_offsets"
 POLL_S = 0.3
 # A follower must outlive a broker that is gone or frozen, and must not be what stands still.
 ANSWER_LIMIT_MS = 2_000
+LAST_READ_LIMIT_S = 10.0  # for what was committed before the stop
 OFFSET_KEYS = (0, 1)  # versions of a key that belong to a commit; other versions belong to the group itself
 
 
@@ -33,7 +34,9 @@ class Commits(threading.Thread):
         super().__init__(name="commits", daemon=True)
         self._broker = settings.broker
         self._source = (group, topic)
+        self.problems: list[str] = []  # why some commits may not be known
         self._offsets: dict[int, int] = {}
+        self._ends: dict[int, int] = {}  # of each partition of TOPIC, the end up to which the follower has read
         self._seen: list[Commit] = []
         self._stopped = threading.Event()
 
@@ -45,6 +48,7 @@ class Commits(threading.Thread):
                 "enable.auto.commit": False,
                 "isolation.level": "read_uncommitted",
                 "allow.auto.create.topics": False,
+                "enable.partition.eof": True,
                 "socket.timeout.ms": ANSWER_LIMIT_MS,
                 "topic.metadata.refresh.interval.ms": 1_000,
                 "reconnect.backoff.max.ms": 500,
@@ -53,7 +57,9 @@ class Commits(threading.Thread):
         )
         try:
             if self._assigned(consumer):
-                self._follow(consumer)
+                while not self._stopped.is_set():
+                    self._read(consumer)
+                self._read_rest(consumer)
         finally:
             consumer.close()
 
@@ -69,13 +75,30 @@ class Commits(threading.Thread):
                 return True
         return False
 
-    def _follow(self, consumer: Consumer) -> None:
-        while True:
-            message = consumer.poll(POLL_S)
-            if message is not None and not message.error():
-                self._note(message)
-            elif self._stopped.is_set():
+    def _read(self, consumer: Consumer) -> None:
+        message = consumer.poll(POLL_S)
+        if message is None:
+            return
+        if not message.error():
+            self._note(message)
+        elif message.error().code() == KafkaError._PARTITION_EOF:
+            self._ends[message.partition()] = message.offset()
+
+    def _read_rest(self, consumer: Consumer) -> None:
+        """Read up to the ends that the partitions have now."""
+        deadline = time.monotonic() + LAST_READ_LIMIT_S
+        assigned = consumer.assignment()
+        ends: dict[int, int] = {}
+        while len(ends) < len(assigned) or any(self._ends.get(partition, -1) < end for partition, end in ends.items()):
+            if time.monotonic() > deadline:
+                self.problems.append(f"the last commits were not read within {LAST_READ_LIMIT_S:.0f} s")
                 return
+            try:
+                for at in assigned[len(ends) :]:
+                    ends[at.partition] = consumer.get_watermark_offsets(at, timeout=ANSWER_LIMIT_MS / 1000)[1]
+            except KafkaException:  # no broker answers
+                continue
+            self._read(consumer)
 
     def _note(self, message: Any) -> None:
         key, value = message.key(), message.value()
@@ -89,7 +112,9 @@ class Commits(threading.Thread):
             self._seen.append(Commit(written_s - time.time() + time.monotonic(), partition, offset))
 
     def stop(self) -> None:
-        """Read what is left, and end."""
+        """Read what is left, and end. `problems` then holds what went wrong."""
+        if not self.is_alive():
+            self.problems.append("the follower of the commits itself had failed before")
         self._stopped.set()
         self.join()
 
