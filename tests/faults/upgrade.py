@@ -173,8 +173,9 @@ def play(deployment: Deployment, old: Path, args: argparse.Namespace) -> tuple[l
         if sender.is_alive():
             sender.end()
         group.stop_all()
-        if commits.is_alive():
+        if commits.ident is not None:
             commits.stop()
+            group.problems += commits.problems
     return phases, group.problems + check(settings, bundle, truth, sender.sent).problems, sender.sent
 
 
