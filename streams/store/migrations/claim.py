@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from streams.config.errors import RightsError, StoreError
-from streams.store.bundles.aliases import to_milliseconds, was_applied
 from streams.store.migrations.migrations import MIGRATIONS_TABLE, Migration
+from streams.store.protocol.conditional import to_milliseconds, was_applied
 
 logger = logging.getLogger(__name__)
 
