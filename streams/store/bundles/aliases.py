@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from streams.config.errors import SettingsError
+from streams.store.protocol.conditional import to_milliseconds, was_applied
 from streams.store.session import Session
 
 ACTIVE, CHALLENGER = "active", "challenger"
@@ -157,15 +158,5 @@ def _time_of_switch(seen: Switch, now: datetime) -> datetime:
     return now if last is None else max(now, last + timedelta(milliseconds=1))
 
 
-def to_milliseconds(time: datetime) -> datetime:
-    """A time as Cassandra keeps it."""
-    return time.replace(microsecond=time.microsecond // 1000 * 1000)
-
-
 def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
-
-
-def was_applied(answer: Any) -> bool:
-    """Whether a conditional statement found its condition. The first column of the answer says so."""
-    return bool(next(iter(answer))[0])

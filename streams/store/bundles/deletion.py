@@ -10,8 +10,8 @@ from typing import Any
 
 from streams.store import cql_schema
 from streams.store.bundle_record import BundleRecord
-from streams.store.bundles.aliases import to_milliseconds, was_applied
 from streams.store.bundles.ring import equal_parts, read_part
+from streams.store.protocol.conditional import to_milliseconds, was_applied
 from streams.store.registry import Registry
 from streams.store.session import Session
 
