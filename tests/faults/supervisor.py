@@ -18,6 +18,8 @@ RESTART_DELAY_S = 0.2
 POLL_S = 0.05
 # An orderly stop takes less. At 15 s the worker's own watchdog would end the process and hide what it waits for.
 SLOW_STOP_S = 12.0
+# A worker that ends by an error of its own names the reason. After another error, a traceback follows.
+STATED_END = "We experienced a crash! Reraising original exception...\nthalweg worker: "
 
 Environment = Mapping[str, str]
 
@@ -135,9 +137,13 @@ class Supervisor:
         """Return the processes that ended with an error and not by a signal. Their logs tell the error."""
         return [life for life in self.lives if life.exit_code not in (None, 0, -signal.SIGKILL, -signal.SIGTERM)]
 
-    def crashed(self) -> list[FaultWorker]:
-        """Return the processes whose logs hold a traceback."""
-        return [life for life in self.lives if "Traceback" in life.log.read_text(errors="replace")]
+    def crashed(self, may_end: bool) -> list[FaultWorker]:
+        """Return the processes whose logs hold a traceback.
+
+        may_end: leave out processes that ended themselves with a stated reason.
+        """
+        logs = {life: life.log.read_text(errors="replace") for life in self.lives}
+        return [life for life, log in logs.items() if "Traceback" in log and not (may_end and STATED_END in log)]
 
     def logs(self) -> str:
         """Return the logs of all processes, joined."""

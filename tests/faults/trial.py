@@ -209,10 +209,10 @@ class Trial:
             supervisor.slow_to_end.clear()
 
     def note_tracebacks(self) -> None:
-        """Count each process of a worker that logged a traceback as a problem, where the scenario expects none."""
-        if not self.scenario.expects_tracebacks:
-            lives = [life for one in (self.supervisor, *(one for one, _ in self.also)) for life in one.crashed()]
-            self.problems += [f"{life.log.parent.name} logged a traceback: {life.last_lines(3)}" for life in lives]
+        """Count each process of a worker that logged a traceback, which the scenario does not expect, as a problem."""
+        for supervisor in (self.supervisor, *(supervisor for supervisor, _ in self.also)):
+            for life in supervisor.crashed(self.scenario.may_end):
+                self.problems.append(f"{life.log.parent.name} logged a traceback: {life.last_lines(3)}")
 
     def note_standstill(self, length_s: float, partition: int, began: float) -> None:
         """Write into the folder of the logs when a partition stood still longest, and which faults came before."""
