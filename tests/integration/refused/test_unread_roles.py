@@ -67,7 +67,7 @@ def test_a_worker_waits_while_cassandra_cannot_read_its_roles(own_services: Loca
     assert "THALWEG_CASSANDRA_PASSWORD" not in error
     doctor = run_thalweg(limited, "doctor").stdout
     assert "keyspace system_auth" in doctor
-    assert "THALWEG_CASSANDRA_PASSWORD" not in doctor
+    assert "refused user" not in doctor
     assert worker.pid is not None, worker.last_lines()
 
     session.execute(REPLICAS.format(1))

@@ -26,9 +26,7 @@ UNCHECKED = (
 )
 MISSING = "User anna has no MODIFY permission on <table shop.positions> or any of its parents"
 LOGIN = "Failed to authenticate to 127.0.0.1:9042: Error from server: "
-WRONG_PASSWORD = (
-    LOGIN + 'code=0100 [Bad credentials] message="Provided username anna and/or password are incorrect"'
-)
+WRONG_PASSWORD = LOGIN + 'code=0100 [Bad credentials] message="Provided username anna and/or password are incorrect"'
 
 
 def unauthorized(message: str) -> Exception:
@@ -77,7 +75,7 @@ def test_a_request_whose_right_could_not_be_checked_is_sent_again(
 
 def test_a_request_without_the_right_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     session = session_of(Answers(unauthorized(MISSING)), monkeypatch)
-    with pytest.raises(StoreError, match="refused a request: .*GRANT MODIFY ON TABLE shop.positions TO anna"):
+    with pytest.raises(StoreError, match=r"refused a request: .*GRANT MODIFY ON TABLE shop.positions TO anna"):
         asyncio.run(session.request("SELECT"))
     assert session.retries == 0
 
@@ -85,7 +83,7 @@ def test_a_request_without_the_right_is_refused(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("message", UNCHECKED)
 def test_unread_roles_are_no_missing_right(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     session = session_of(Answers(unauthorized(message)), monkeypatch)
-    with pytest.raises(StoreError, match="failed to try: .*too few replicas of keyspace system_auth") as failed:
+    with pytest.raises(StoreError, match=r"failed to try: .*too few replicas of keyspace system_auth") as failed:
         session.execute("try", "INSERT")
     assert restart_helps(failed.value)
     assert "GRANT" not in str(failed.value)
@@ -127,7 +125,7 @@ def connecting(monkeypatch: pytest.MonkeyPatch, *answers: str) -> None:
     ],
 )
 def test_a_login_that_could_not_be_checked_may_succeed_later(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(StoreError, match="could check the login of user 'anna'.*system_auth") as failed:
+    with pytest.raises(StoreError, match=r"could check the login of user 'anna'.*system_auth") as failed:
         connecting(monkeypatch, answer)
     assert restart_helps(failed.value)
     assert "PASSWORD" not in str(failed.value)
@@ -137,5 +135,5 @@ def test_a_refused_login_names_user_and_password(monkeypatch: pytest.MonkeyPatch
     """Also where another node could not check the login."""
     unchecked = LOGIN + f'code=0100 [Bad credentials] message="Unable to perform authentication: {NO_QUORUM}"'
     for answers in ([WRONG_PASSWORD], [unchecked, WRONG_PASSWORD], ["Remote end requires authentication"]):
-        with pytest.raises(SettingsError, match="refused user 'anna'.*THALWEG_CASSANDRA_PASSWORD"):
+        with pytest.raises(SettingsError, match=r"refused user 'anna'.*THALWEG_CASSANDRA_PASSWORD"):
             connecting(monkeypatch, *answers)
