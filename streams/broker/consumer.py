@@ -55,6 +55,7 @@ class BatchConsumer(AiokafkaConsumer):
         self._ledgers: defaultdict[TP, Ledger] = defaultdict(Ledger)
         self.held: set[TP] = set()  # assigned, but not to be read yet
         self._counted: set[TP] = set()  # partitions with a commit of this incarnation of the topic
+        self.group_commits: dict[int, int] = {}  # by partition, what Kafka has confirmed
         self._positions = ReadPositions()
         self._gaps: defaultdict[TP, list[Gap]] = defaultdict(list)  # to be explained
 
@@ -228,6 +229,8 @@ class BatchConsumer(AiokafkaConsumer):
         batch_tps = {tp for tp in assigned if tp.topic in BATCH_TOPICS}
         self.held = {tp for tp in batch_tps if tp.partition in opened.held}
         self._counted = {tp for tp in batch_tps if tp.partition in opened.committed}
+        begins = {**opened.committed, **opened.set_back}
+        self.group_commits = {tp.partition: begins[tp.partition] for tp in batch_tps if tp.partition in begins}
         self._thread.topic_id = opened.topic_id
         back = {tp: opened.set_back[tp.partition] for tp in batch_tps if tp.partition in opened.set_back}
         # Faust then begins at these commits. Where the group rebalances meanwhile, nothing is read of these partitions,
@@ -241,6 +244,7 @@ class BatchConsumer(AiokafkaConsumer):
         has_committed = bool(await self._thread.commit(offsets))
         if has_committed:
             self._counted.update(offsets)
+            self.group_commits.update({tp.partition: offset for tp, offset in offsets.items()})
         return has_committed
 
     def close(self) -> None:

@@ -118,11 +118,11 @@ def ensure_topics(settings: Settings) -> None:
     """
     with broker_admin(settings) as admin:
         _create(admin, settings, [settings.behavior_topic], settings.partitions)
-        partitions = len(_metadata(admin, settings.behavior_topic, READY_TIMEOUT_MS / 1000)["partitions"])
+        partitions = len(topic_metadata(admin, settings.behavior_topic, READY_TIMEOUT_MS / 1000)["partitions"])
         outputs = output_topics(settings)
         _create(admin, settings, [*outputs, settings.metrics_topic], partitions)
         for name in outputs:
-            count = len(_metadata(admin, name, READY_TIMEOUT_MS / 1000)["partitions"])
+            count = len(topic_metadata(admin, name, READY_TIMEOUT_MS / 1000)["partitions"])
             if count > partitions:
                 raise SettingsError(
                     f"topic {name} has {count} partitions and {settings.behavior_topic} has {partitions}: an output "
@@ -141,7 +141,7 @@ def ensure_catalogue_topic(settings: Settings) -> int:
     with broker_admin(settings) as admin:
         _create(admin, settings, [settings.catalogue_topic], settings.partitions)
         check_topic_settings(admin, settings, [settings.catalogue_topic])
-        return len(_metadata(admin, settings.catalogue_topic, READY_TIMEOUT_MS / 1000)["partitions"])
+        return len(topic_metadata(admin, settings.catalogue_topic, READY_TIMEOUT_MS / 1000)["partitions"])
 
 
 def ensure_monitor_topics(settings: Settings) -> None:
@@ -224,7 +224,7 @@ class TopicIdReader:
                         request_timeout_ms=ID_TIMEOUT_MS,
                         **kafka_python_arguments(self._settings),
                     )
-                return uuid.UUID(str(_metadata(self._admin, self._name)["topic_id"]))
+                return uuid.UUID(str(topic_metadata(self._admin, self._name)["topic_id"]))
             except KafkaError as error:
                 self._disconnect()
                 raise BrokerError(f"the id of topic {self._name} could not be read: {error!r}") from error
@@ -280,13 +280,13 @@ def _grow(admin: Any, name: str, partitions: int) -> None:
             "or run `thalweg setup` with an administrator's login"
         ) from None
     give_up_at = time.monotonic() + READY_TIMEOUT_MS / 1000
-    while len(_metadata(admin, name, READY_TIMEOUT_MS / 1000)["partitions"]) < partitions:
+    while len(topic_metadata(admin, name, READY_TIMEOUT_MS / 1000)["partitions"]) < partitions:
         if time.monotonic() > give_up_at:
             raise BrokerError(f"topic {name} did not get {partitions} partitions within {READY_TIMEOUT_MS} ms")
         time.sleep(0.1)
 
 
-def _metadata(admin: Any, name: str, wait_s: float = 0.0) -> dict[str, Any]:
+def topic_metadata(admin: Any, name: str, wait_s: float = 0.0) -> dict[str, Any]:
     """wait_s: how long a broker may need to hear of a topic that another broker has made."""
     give_up_at = time.monotonic() + wait_s
     while True:
@@ -330,7 +330,7 @@ def _commits(admin: Any, group: str, partitions: list[Any]) -> dict[int, Any]:
 
 def _described(admin: Any, settings: Settings, name: str, group: str | None) -> Topic:
     try:
-        metadata = _metadata(admin, name)
+        metadata = topic_metadata(admin, name)
     except UnknownTopicOrPartitionError:
         raise BrokerError(
             f"there is no topic {name} at {settings.broker}: check the name, or start a worker, which creates it"

@@ -7,9 +7,10 @@ Cassandra may read `system_schema`.
 
 import contextlib
 import logging
+import random
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,7 @@ POLL_S = 0.2
 # `system_schema` names a table that another program creates before Cassandra answers questions about the table. The
 # nodes of a cluster also hear of a new keyspace one after the other.
 SERVED_WITHIN_S = 10.0
+FIRST_TABLE_WITHIN_S = 5.0
 
 _NOT_SERVED = re.compile(r"does not exist|doesn't exist|INCOMPATIBLE_SCHEMA")
 
@@ -55,9 +57,7 @@ def create_missing(session: Session, settings: Settings, manifest: Manifest) -> 
     stored_name = cql_schema.stored_name(settings.keyspace)
     migrate(session, settings)
     existing = _tables(session, settings)
-    for name, statement in tables.items():
-        if name not in existing:
-            _create(session, statement)
+    _create_bundle_tables(session, settings, width, tables)
     for table, columns in cql_schema.later_columns(width, places, bought).items():
         if table in existing:
             found = {name for (name,) in session.execute("read the schema", _COLUMNS_QUERY, [stored_name, table])}
@@ -89,8 +89,11 @@ def migrate(session: Session, settings: Settings) -> list[Migration]:
     keyspace = cql_schema.create_keyspace(settings.keyspace, settings.replication)
     if not list(session.execute("read the schema", _KEYSPACE_QUERY, [cql_schema.stored_name(settings.keyspace)])):
         _create(session, keyspace)
-    if MIGRATIONS_TABLE not in _tables(session, settings):
-        _create(session, create_table(settings.keyspace))
+    if not _has_migrations(session, settings):
+        if session.has_several_nodes():  # Two programs that start together would ask two nodes to create one table.
+            time.sleep(random.uniform(0.0, FIRST_TABLE_WITHIN_S))
+        if not _has_migrations(session, settings):
+            _create(session, create_table(settings.keyspace))
     applied = applied_migrations(session, settings)
     check_not_newer(settings.keyspace, applied)
     lacking = missing_migrations(applied)
@@ -110,7 +113,7 @@ def applied_migrations(session: Session, settings: Settings) -> list[Applied]:
 
     Raises StoreError, and RightsError where the user may not read the table of migrations.
     """
-    if MIGRATIONS_TABLE not in _tables(session, settings):
+    if not _has_migrations(session, settings):
         return []
     query = f"SELECT number, works_with, applied_at FROM {settings.keyspace}.{MIGRATIONS_TABLE} WHERE name = 'keyspace'"
     rows = _execute(session, "read the migrations", query)
@@ -119,18 +122,36 @@ def applied_migrations(session: Session, settings: Settings) -> list[Applied]:
 
 def _apply(session: Session, settings: Settings, migration: Migration) -> None:
     """Apply a migration, or wait until another program has applied the migration."""
-    execute = partial(_execute, session, f"enter migration {migration.number}")
-    claim = MigrationClaim(execute, settings.keyspace, migration)
-    if not claim.take():
-        return
-    try:
+    claim = _claim_of(session, settings, "keyspace", migration)
+    while claim.take():
         with claim.kept():
-            for statement in migration.statements(settings.keyspace):
-                _create(session, statement)
-    except (StoreError, RightsError):
-        claim.give_up()  # Somebody with more rights need not wait.
-        raise
-    claim.end()
+            if all(claim.holds() and _create(session, one) for one in migration.statements(settings.keyspace)):
+                claim.end()
+                return
+        logger.warning("another program has taken over migration %d while this one stood still", migration.number)
+
+
+def _create_bundle_tables(session: Session, settings: Settings, width: int, tables: Mapping[str, str]) -> None:
+    """Create the tables that are missing. One program does so while others wait. tables: statements by table."""
+    if tables.keys() <= _tables(session, settings):
+        return
+    claim = _claim_of(session, settings, f"width {width}", Migration(0, f"tables of width {width}", 0, ""))
+    with contextlib.suppress(RightsError):  # The statements below name the right that is missing for them.
+        claim.take()
+    with claim.kept():
+        for name in tables.keys() - _tables(session, settings):
+            _create(session, tables[name])
+    with contextlib.suppress(RightsError):
+        claim.give_up()
+
+
+def _claim_of(session: Session, settings: Settings, name: str, migration: Migration) -> MigrationClaim:
+    execute = partial(_execute, session, f"enter that this program makes {migration.what}")
+    return MigrationClaim(execute, settings.keyspace, name, migration)
+
+
+def _has_migrations(session: Session, settings: Settings) -> bool:
+    return MIGRATIONS_TABLE in _tables(session, settings)
 
 
 def _tables(session: Session, settings: Settings) -> set[str]:

@@ -45,7 +45,7 @@ _FAILURES = (ConnectionException, DriverException, ErrorMessage, NoHostAvailable
 
 
 class Session:
-    """A connected session. The async methods belong to one event loop."""
+    """A connected session. The async methods belong to one event loop at a time."""
 
     def __init__(self, settings: Settings, ask_another_s: float = ASK_ANOTHER_S) -> None:
         """Connect. Blocks. Raises StoreError, SettingsError.
@@ -55,10 +55,14 @@ class Session:
         self._address = settings.place_of("cassandra")
         self._cluster, self._session = connect(settings, ask_another_s)
         self._slots = asyncio.Semaphore(REQUESTS_IN_FLIGHT)
+        self._loop: asyncio.AbstractEventLoop | None = None  # to which the slots belong
         self.retries = 0  # requests that were sent again
 
     def close(self) -> None:
         self._cluster.shutdown()
+
+    def has_several_nodes(self) -> bool:
+        return len(self._cluster.metadata.all_hosts()) > 1
 
     def nodes_without_connection(self) -> tuple[list[str], int]:
         """See `streams.store.protocol.node_addresses`."""
@@ -134,6 +138,8 @@ class Session:
     async def _confirmed(self, make_request: Callable[[], tuple[Any, Sequence[Any] | None]]) -> Any:
         """make_request: makes statement and parameters. The call comes only when a request may be sent."""
         wait_s = FIRST_RETRY_S
+        if self._loop is not asyncio.get_running_loop():  # A command runs one loop after the other.
+            self._loop, self._slots = asyncio.get_running_loop(), asyncio.Semaphore(REQUESTS_IN_FLIGHT)
         while True:
             async with self._slots:
                 try:

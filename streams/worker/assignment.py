@@ -146,7 +146,7 @@ class Handover:
                 continue
             try:
                 await in_daemon_thread(self._source.check_incarnation)
-                await self._erasures.drop_passed(self._committed())
+                await self._erasures.drop_passed(dict(self._app.consumer.group_commits))
                 may_rejoin = bool(self._held) and await in_daemon_thread(self._source.hand_over)
                 if may_rejoin:
                     self._held = ()
@@ -156,11 +156,6 @@ class Handover:
                     raise
                 if self._held:
                     logger.warning("held partitions are held on: %s", error)
-
-    def _committed(self) -> dict[int, int]:
-        """By partition, what the consumer has committed."""
-        commits = self._app.consumer._committed_offset.items()
-        return {tp.partition: offset for tp, offset in commits if offset is not None}
 
     def close(self) -> None:
         self._source.close()

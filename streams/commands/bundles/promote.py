@@ -16,6 +16,7 @@ from streams.commands.bundles.switching import (
     mapping_of,
     print_outcome,
     readiness,
+    switch,
 )
 from streams.config.errors import InputError
 from streams.config.loading import load_settings
@@ -58,6 +59,5 @@ def promote(bundles: Bundles, new: str, is_forced: bool) -> Outcome:
     evidence = {"readiness": msgspec.to_builtins(ready), "comparison": msgspec.to_builtins(found), "ignored": lacking}
     is_switched = is_forced or not lacking
     if is_switched:
-        bundles.aliases.switch(new, active, "promote", bool(lacking), evidence, before=active.bundle_id)
-        bundles.aliases.drop_challenger(new)
+        switch(bundles, new, active, "promote", bool(lacking), evidence, before=active.bundle_id)
     return Outcome(switched=is_switched, bundle_id=new, replaced=active.bundle_id, lacking=lacking, evidence=evidence)

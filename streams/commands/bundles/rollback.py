@@ -13,6 +13,7 @@ from streams.commands.bundles.switching import (
     mapping_of,
     print_outcome,
     readiness,
+    switch,
 )
 from streams.config.errors import InputError
 from streams.config.loading import load_settings
@@ -46,8 +47,7 @@ def rollback(bundles: Bundles, is_forced: bool) -> Outcome:
     is_switched = is_forced or not lacking
     if is_switched:
         before = before_of(bundles.aliases.history(), active.before)
-        bundles.aliases.switch(active.before, active, "rollback", bool(lacking), evidence, before)
-        bundles.aliases.drop_challenger(active.before)
+        switch(bundles, active.before, active, "rollback", bool(lacking), evidence, before)
     return Outcome(
         switched=is_switched, bundle_id=active.before, replaced=active.bundle_id, lacking=lacking, evidence=evidence
     )

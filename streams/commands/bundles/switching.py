@@ -58,6 +58,28 @@ def mapping_of(bundles: Bundles, bundle_id: str) -> str | None:
     return next(reversed(bundles.registry.mappings(bundle_id)), None)
 
 
+def switch(
+    bundles: Bundles,
+    to: str,
+    active: Switch,
+    command: str,
+    is_forced: bool,
+    evidence: Mapping[str, Any],
+    before: str | None,
+) -> None:
+    """Make a bundle the active one. Raises InputError where `thalweg retire` has begun meanwhile, and switches back.
+
+    `retire` marks the bundle and then looks at the active one, and this function does both in the other order. So at
+    least one of the two commands sees the other.
+    """
+    bundles.aliases.switch(to, active, command, is_forced, evidence, before)
+    switched = bundles.aliases.active()
+    if bundles.record(to).retirement_began_at is not None and switched is not None and switched.bundle_id == to:
+        bundles.aliases.switch(active.bundle_id, switched, command, True, {"retired": to}, active.before)
+        raise InputError(f"another command retires {to} in this moment: {active.bundle_id} is the active bundle again")
+    bundles.aliases.drop_challenger(to)
+
+
 def print_outcome(command: str, outcome: Outcome, as_json: bool) -> int:
     """Print what happened, and return the exit code: 1 where the command refused."""
     if as_json:

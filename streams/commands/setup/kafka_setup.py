@@ -18,12 +18,14 @@ from kafka.errors import SecurityDisabledError
 from encoder.wording import counted
 from streams.broker.topic_settings import PlannedTopic, planned_topics
 from streams.broker.topics import (
+    READY_TIMEOUT_MS,
     broker_admin,
     describe_topic,
     ensure_catalogue_topic,
     ensure_monitor_topics,
     ensure_topic,
     ensure_topics,
+    topic_metadata,
 )
 from streams.commands.setup.plan import Plan
 from streams.commands.setup.step import Step
@@ -62,7 +64,7 @@ def make_topics(settings: Settings, source: str | None = None) -> Iterator[Step]
         planned[name] = PlannedTopic(partitions, settings.replication)
     with broker_admin(settings) as admin:
         names = [*planned, *planned_topics(settings, settings.partitions)]
-        found = {topic["name"]: topic for topic in admin.describe_topics(names)}
+        found = {name: topic_metadata(admin, name, READY_TIMEOUT_MS / 1000) for name in names}
     planned = planned_topics(settings, len(found[settings.behavior_topic]["partitions"])) | planned
     for name, topic in planned.items():
         partitions = found[name]["partitions"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from streams.config.errors import StoreError
+from streams.config.errors import RightsError, StoreError
 from streams.store.bundles.aliases import to_milliseconds, was_applied
 from streams.store.migrations.migrations import MIGRATIONS_TABLE, Migration
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.2  # between looks at a migration that another program applies
 RENEWED_EVERY_S = 2.0
 # The owner may be slow to renew, because a lightweight transaction on a busy cluster takes seconds.
-ABANDONED_AFTER_S = 20.0
+ABANDONED_AFTER_S = 30.0
 
 Execute = Callable[[str, Sequence[Any] | None], Any]
 
@@ -31,12 +31,16 @@ class MigrationClaim:
     may differ.
     """
 
-    def __init__(self, execute: Execute, keyspace: str, migration: Migration) -> None:
-        """execute: executes a CQL statement with its values. Blocks. Raises StoreError, RightsError."""
+    def __init__(self, execute: Execute, keyspace: str, name: str, migration: Migration) -> None:
+        """execute: executes a CQL statement with its values. Blocks. Raises StoreError, RightsError.
+
+        name: `keyspace` for the migrations of the keyspace, another name for tables that belong to no migration.
+        """
         self._execute = execute
         self._migration = migration
         self._table = f"{keyspace}.{MIGRATIONS_TABLE}"
-        self._key = f"WHERE name = 'keyspace' AND number = {migration.number}"
+        self._name = name
+        self._key = f"WHERE name = '{name}' AND number = {migration.number}"
         self._steps: set[datetime] = set()  # times that this program has sent
 
     def take(self) -> bool:
@@ -64,15 +68,26 @@ class MigrationClaim:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
-        """Say every RENEWED_EVERY_S that this program still works."""
+        """Say every RENEWED_EVERY_S that this program still works. An error gives the claim up.
+
+        Another program may have more rights, and need not wait then.
+        """
         ended = threading.Event()
         thread = threading.Thread(target=self._renew_until, args=[ended], name="migration-claim", daemon=True)
         thread.start()
         try:
             yield
+        except (StoreError, RightsError):
+            with contextlib.suppress(StoreError, RightsError):  # The first error says what is wrong.
+                self.give_up()
+            raise
         finally:
             ended.set()
             thread.join()
+
+    def holds(self) -> bool:
+        """Whether this program still has the claim. A program that stood still has lost the claim to another one."""
+        return self._own() is not None
 
     def end(self) -> None:
         """Say that the migration is applied."""
@@ -90,7 +105,7 @@ class MigrationClaim:
                 own = self._own()
                 if own is not None:
                     self._replace(own)
-            except StoreError as error:  # The next renewal may succeed.
+            except (StoreError, RightsError) as error:  # The next renewal may succeed.
                 logger.info("the claim on migration %d was not renewed: %s", self._migration.number, error)
 
     def _insert(self) -> bool:
@@ -99,7 +114,7 @@ class MigrationClaim:
             f"INSERT INTO {self._table} (name, number, what, works_with, began_at) VALUES (%s, %s, %s, %s, %s) "
             "IF NOT EXISTS"
         )
-        values = ["keyspace", one.number, one.what, one.works_with, self._next_step()]
+        values = [self._name, one.number, one.what, one.works_with, self._next_step()]
         return was_applied(self._execute(statement, values))
 
     def _replace(self, began_at: datetime) -> None:
@@ -124,5 +139,5 @@ class MigrationClaim:
 
 
 def _step() -> datetime:
-    """The present time, give or take half a second, so that no two programs have the same, as Cassandra keeps times."""
-    return to_milliseconds(datetime.now(UTC) + timedelta(seconds=random.uniform(-0.5, 0.5)))
+    """The present time, give or take a minute. Two programs that start together then do not take the same time."""
+    return to_milliseconds(datetime.now(UTC) + timedelta(seconds=random.uniform(-60.0, 60.0)))

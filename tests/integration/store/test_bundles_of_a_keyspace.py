@@ -13,7 +13,9 @@ from export.runtime.bundle import Bundle
 from streams.broker.clients import open_producer
 from streams.broker.topics import describe_topic, ensure_topics, topic_exists
 from streams.commands.bundles.kafka_deletion import delete_group, delete_topic, forget_updates
-from streams.config.errors import SettingsError, StoreError
+from streams.commands.bundles.standing import Bundles
+from streams.commands.bundles.switching import active_switch, switch
+from streams.config.errors import InputError, SettingsError, StoreError
 from streams.config.settings import Settings
 from streams.engine.epochs import EpochView
 from streams.engine.planning.rows import Rows
@@ -21,7 +23,7 @@ from streams.store.bundles import sizes as sizes_of
 from streams.store.bundles.aliases import Aliases, before_of
 from streams.store.bundles.deletion import BundleDeletion
 from streams.store.bundles.sizes import sizes
-from streams.store.session import Session
+from streams.store.session import REQUESTS_IN_FLIGHT, Session
 from streams.store.store import Store, open_store
 from tests.support.bundles import tiny_bundle
 from tests.support.topics import read_all
@@ -185,6 +187,37 @@ def test_a_command_recognises_the_first_copy_of_its_own_statement(
     record = store.registry.records()[bundles[0].bundle_id]
     deletion = BundleDeletion(repeating, settings.keyspace, record, 3)
     assert [deletion.begin(), deletion.begin()] == [True, False]
+
+
+def test_a_switch_to_a_bundle_that_is_retired_in_the_same_moment_is_taken_back(
+    settings: Settings, store: Store, bundles: list[Bundle]
+) -> None:
+    """The mark of `retire` comes after the look at the bundle's readiness, and before the switch."""
+    found = Bundles(settings, store.session)
+    announce(settings, store, bundles[0])
+    announce(settings, store, bundles[1])
+    old, new = (one.bundle_id for one in bundles[:2])
+    asyncio.run(store.registry.activate(old))
+    active = active_switch(found)
+    deletion = BundleDeletion(store.session, settings.keyspace, store.registry.records()[new], 3)
+    assert deletion.begin()
+    with pytest.raises(InputError, match=f"retires {new} in this moment: {old} is the active bundle again"):
+        switch(found, new, active, "promote", False, {}, before=old)
+    assert active_switch(found).bundle_id == old
+    deletion.give_up()
+    switch(found, new, active_switch(found), "promote", False, {}, before=old)
+    assert active_switch(found).bundle_id == new
+
+
+def test_a_command_may_run_one_event_loop_after_the_other(settings: Settings, store: Store) -> None:
+    """A semaphore of Python belongs to the first loop in which somebody had to wait."""
+
+    async def many() -> None:
+        query = f"SELECT bundle_id FROM {settings.keyspace}.bundles"
+        await asyncio.gather(*(store.session.request(query) for _ in range(3 * REQUESTS_IN_FLIGHT)))
+
+    asyncio.run(many())
+    asyncio.run(many())
 
 
 def test_a_challenger_is_replaced_only_by_who_has_seen_the_challenger(settings: Settings, store: Store) -> None:

@@ -86,16 +86,48 @@ def manifest_of_width(manifest: Manifest) -> Manifest:
     return msgspec.structs.replace(manifest, representation_width=WIDTH, recent_places=PLACES, bought_places=PLACES)
 
 
-def test_several_programs_that_come_at_once_apply_each_migration_once(settings: Settings, session: Session) -> None:
+def test_several_programs_that_come_at_once_make_everything_once(
+    settings: Settings, session: Session, bundle: Bundle
+) -> None:
     create = "WITH replication = {'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"
     session.execute("make the keyspace", f"CREATE KEYSPACE {settings.keyspace} {create}")
     sessions = [Session(settings) for _ in range(4)]
     with ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda one: migrate(one, settings), sessions))
+        list(threads.map(lambda one: create_missing(one, settings, bundle.manifest), sessions))
     for one in sessions:
         one.close()
     applied = applied_migrations(session, settings)
     assert [(one.number, one.is_finished) for one in applied] == [(one.number, True) for one in MIGRATIONS]
+    names = session.execute("look for claims", f"SELECT name FROM {settings.keyspace}.migrations")
+    assert {name for (name,) in names} == {"keyspace"}, "no claim is left"
+
+
+def test_a_claim_on_the_tables_of_a_width_by_a_program_that_was_killed_passes(
+    settings: Settings, session: Session, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migration_claim, "ABANDONED_AFTER_S", 2.0)
+    migrate(session, settings)
+    name = f"width {bundle.manifest.representation_width}"
+    insert = f"INSERT INTO {settings.keyspace}.migrations (name, number, began_at) VALUES (%s, 0, %s) IF NOT EXISTS"
+    session.execute("leave a claim", insert, [name, datetime.now(UTC)])
+    create_missing(session, settings, bundle.manifest)
+    assert f"representations_{bundle.manifest.representation_width}" in {
+        table for table, *_ in columns(session, settings.keyspace)
+    }
+
+
+@pytest.mark.usefixtures("_short_limits")
+def test_a_program_that_stood_still_executes_no_statement_beside_its_successor(
+    settings: Settings, session: Session
+) -> None:
+    migrate(session, settings)
+    stood_still, successor = claims(settings, session)
+    assert stood_still.take()
+    assert stood_still.holds()
+    assert successor.take()
+    assert not stood_still.holds()
+    successor.end()
+    assert stood_still.take() is False
 
 
 @pytest.fixture
@@ -125,7 +157,7 @@ def claims(settings: Settings, session: Session) -> tuple[MigrationClaim, Migrat
     table = f"{settings.keyspace}.migrations"
     session.execute("undo", f"DELETE FROM {table} WHERE name = 'keyspace' AND number = 2 IF EXISTS")
     execute = partial(session.execute, "enter a migration")
-    one, other = (MigrationClaim(execute, settings.keyspace, MIGRATIONS[1]) for _ in range(2))
+    one, other = (MigrationClaim(execute, settings.keyspace, "keyspace", MIGRATIONS[1]) for _ in range(2))
     return one, other
 
 

@@ -93,3 +93,25 @@ def test_a_rebalance_ends_although_a_crashed_application_does_not_answer(
 
     calls = asyncio.run(asyncio.wait_for(rebalance(), 5))
     assert calls == ([] if has_crashed else ["revoked", "assigned"])
+
+
+class Committing:
+    """The consumer's thread, and the application: a commit succeeds or is refused."""
+
+    def __init__(self, answers: list[bool]) -> None:
+        self._answers = answers
+
+    async def commit(self, offsets: Any) -> bool:
+        return self._answers.pop(0)
+
+    async def before_commit(self, offsets: Any) -> None: ...
+
+
+def test_a_refused_commit_does_not_count_as_a_commit_of_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust itself counts each commit. A pending erasure would then be deleted too early."""
+    consumer, one = object.__new__(BatchConsumer), Committing([True, False])
+    for name, value in (("_thread", one), ("app", one), ("_counted", set()), ("group_commits", {})):
+        monkeypatch.setattr(consumer, name, value, raising=False)
+    assert asyncio.run(consumer._commit({TP_0: 480}))
+    assert not asyncio.run(consumer._commit({TP_0: 501}))
+    assert consumer.group_commits == {0: 480}
