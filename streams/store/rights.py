@@ -1,13 +1,14 @@
-"""What Cassandra's messages say about logins and rights: the GRANT for a missing right, and roles that no node can read.
+"""What Cassandra's messages say of rights and logins: the GRANT for a missing right, and roles that no node can read.
+
 Pure.
 
 - A right is missing: `User u has no MODIFY permission on <table k.t> or any of its parents`
   (org.apache.cassandra.service.ClientState.ensurePermission). The message names the user, the right and the resource.
-- A node could not check a right: code 2100, as for a missing right, and `Unable to perform authorization of permissions:
-  Cannot achieve consistency level LOCAL_QUORUM`, also `of super-user permission` and `of login permission`
-  (CassandraAuthorizer, Roles).
+- A node could not check a right: code 2100, as for a missing right, and `Unable to perform authorization of
+  permissions: Cannot achieve consistency level LOCAL_QUORUM`, also `of super-user permission` and `of login permission`
+  (CassandraAuthorizer, Roles; Cassandra 5.0.6).
 - A node could not check a login: code 0100, as for a wrong password, and `Unable to perform authentication: ...`
-  (PasswordAuthenticator, ClientState). A failure while a node reads other tables of roles keeps its own code.
+  (PasswordAuthenticator, ClientState; Cassandra 5.0.6). A failure of another kind keeps its own code.
 """
 
 import re
