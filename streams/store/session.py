@@ -21,6 +21,7 @@ from streams.config.settings import Settings
 from streams.store.protocol.cluster import ASK_ANOTHER_S, REQUEST_TIMEOUT_S, connect, error_text
 from streams.store.protocol.encoded_rows import EncodedRows
 from streams.store.protocol.node_addresses import nodes_without_connection
+from streams.store.rights import could_not_check
 
 logger = logging.getLogger(__name__)
 
@@ -122,9 +123,9 @@ class Session:
             raise StoreError(f"Cassandra at {self._address} did not prepare {query!r}: {error_text(error)}") from error
 
     async def request(self, statement: Any, parameters: Sequence[Any] | None = None) -> Any:
-        """Send a request, again and again while Cassandra is away or overloaded, and return the confirmed rows.
+        """Send a request, again and again while Cassandra is away or overloaded, or cannot read its roles.
 
-        Raises StoreError where Cassandra refuses the request itself.
+        Returns the confirmed rows. Raises StoreError where Cassandra refuses the request itself.
         """
         if isinstance(statement, str):
             statement = SimpleStatement(statement, is_idempotent=_may_be_repeated(statement))
@@ -146,12 +147,12 @@ class Session:
                 except (ConnectionException, OperationTimedOut, RequestExecutionException, NoHostAvailable) as error:
                     problem: Exception = error
                 except (DriverException, ErrorMessage) as error:
-                    if getattr(error, "code", None) not in RETRIED_CODES:
+                    if getattr(error, "code", None) not in RETRIED_CODES and not could_not_check(str(error)):
                         raise StoreError(f"Cassandra refused a request: {error_text(error)}") from error
                     problem = error
                 self.retries += 1
             log = logger.warning if wait_s >= LAST_RETRY_S else logger.info
-            log("Cassandra does not take requests (%s), next try in %.2f s", problem, wait_s)
+            log("Cassandra does not take requests (%s), next try in %.2f s", error_text(problem), wait_s)
             await asyncio.sleep(wait_s)
             wait_s = min(LAST_RETRY_S, wait_s * 2)
 

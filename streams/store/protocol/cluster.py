@@ -27,7 +27,7 @@ from streams.config.logins.tls import tls_context
 from streams.config.settings import Settings, addresses, setting_label, translated_addresses
 from streams.store.protocol.encoded_rows import StoreProtocolHandler
 from streams.store.protocol.node_addresses import Address, NamedNodesPolicy, TranslatedEndPoints, certificate_name
-from streams.store.rights import grant_text
+from streams.store.rights import UNREAD_ROLES, could_not_check_login, remedy_text
 
 REQUEST_TIMEOUT_S = 10.0
 RECONNECT_S = 1.0
@@ -40,7 +40,10 @@ ASTRA_PROTOCOL_VERSION = 4  # the newest that Astra speaks
 
 
 class _LoginRefused(ConnectionException):
-    """A node refused the login. The driver tries again to reach the node, as after any other failed connection."""
+    """A node refused the login, or could not check the login.
+
+    The driver tries again to reach the node, as after any other failed connection.
+    """
 
 
 class _Connection(DefaultConnection):
@@ -191,9 +194,17 @@ def _nodes(settings: Settings) -> dict[str, Any]:
 def _connection_error(settings: Settings, error: Exception) -> StoreError | SettingsError:
     """The reason of a failed connection. Asks Cassandra again."""
     problems = getattr(error, "errors", None)  # by node, or a list of the nodes where none was asked
-    for problem in problems.values() if isinstance(problems, dict) else ():
-        if isinstance(problem, _LoginRefused):
-            return refused_login(settings, "cassandra", problem)
+    answers = problems.values() if isinstance(problems, dict) else ()
+    refusals = [answer for answer in answers if isinstance(answer, _LoginRefused)]
+    unchecked = [refusal for refusal in refusals if could_not_check_login(str(refusal))]
+    for refusal in refusals:
+        if refusal not in unchecked:
+            return refused_login(settings, "cassandra", refusal)
+    if unchecked:
+        return StoreError(
+            f"no node of Cassandra at {settings.place_of('cassandra')} could check the login of user "
+            f"{settings.cassandra_user!r}: {unchecked[0]}; {UNREAD_ROLES}"
+        )
     if settings.cassandra_local_dc and (known := _data_centres(settings)) and settings.cassandra_local_dc not in known:
         return SettingsError(
             f"{setting_label('cassandra_local_dc')} = {settings.cassandra_local_dc!r} names no data centre of "
@@ -220,5 +231,5 @@ def _data_centres(settings: Settings) -> set[str]:
 
 
 def error_text(error: Exception) -> str:
-    """The error's text, with the GRANT where the user lacks a right."""
-    return f"{error}{grant_text(str(error))}"
+    """The error's text, with what to do where the user lacks a right or Cassandra cannot read its roles."""
+    return f"{error}{remedy_text(str(error))}"
