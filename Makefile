@@ -47,7 +47,7 @@ unit: .venv/test ## unit and contract tests alone
 
 check: .venv/test ## the fast loop: format, lint, imports between rooms, types, unit tests
 	@$(RUN)/ruff format --check . && $(RUN)/ruff check . && $(RUN)/lint-imports --no-logo && \
-		$(RUN)/mypy && $(RUN)/pytest -q tests/unit tests/contract
+		$(RUN)/mypy && $(RUN)/pytest -q -n auto tests/unit tests/contract
 
 gpu-check: .venv/gpu ## states on a GPU: parity with the CPU, float16 ranks, rates against the roofline (ARGS=--json)
 	@$(RUN)/python -m tests.tools.gpu_check $(ARGS)
