@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from encoder.errors import ThalwegError
+from streams.config.log_filters import RateLimitFilter, strip_traceback
 
 REPEAT_AFTER_S = 0.01  # A callback whose exception was dropped has ended by then.
 
@@ -76,6 +78,7 @@ def main(argv: Sequence[str] | None = None, retryable_code: int = 1) -> int:
             print(command_list(), file=sys.stderr)
             return 2
         endings = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _end, signal.SIGHUP: _end}
+        _name_sources_of_log_lines()
         with _handled(endings), _lost_endings_repeated():
             code = int(args.run(args))
             sys.stdout.flush()
@@ -89,6 +92,16 @@ def main(argv: Sequence[str] | None = None, retryable_code: int = 1) -> int:
         # Python flushes the output once more at its end, which would print the error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+
+
+def _name_sources_of_log_lines() -> None:
+    """Let a line that a library logs say which library does so. Python would print the bare text.
+
+    Workers and servers have a log of their own.
+    """
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        logging.lastResort.filters = [RateLimitFilter(), strip_traceback]
 
 
 def command_list() -> str:

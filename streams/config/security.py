@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from streams.config import silent_brokers
+from streams.config.brokers import first_addresses, silent_brokers
 from streams.config.logins import aiokafka_sessions
 from streams.config.logins.tls import SYSTEM, tls_context
 from streams.config.logins.token_providers import AiokafkaTokens, KafkaPythonTokens
@@ -10,6 +10,7 @@ from streams.config.settings import TOKEN_MECHANISMS, Settings
 
 aiokafka_sessions.mend()
 silent_brokers.mend()
+first_addresses.mend()
 
 
 def aiokafka_arguments(settings: Settings) -> dict[str, Any]:

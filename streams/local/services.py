@@ -110,10 +110,12 @@ def prepare(
     secure: bool,
     long_running: bool = False,
     nodes: int = 1,
+    are_running: bool = False,
 ) -> LocalServices:
     """Download missing programs and write the configuration into `data_dir`. No process is started.
 
-    With `secure`, clients need TLS, a user and a password. nodes: of each service, one of NODE_COUNTS.
+    With `secure`, clients need TLS, a user and a password. nodes: of each service, one of NODE_COUNTS. are_running:
+    some of the nodes run, so that all keep their ports.
     Raises LocalServiceError when `secure` or `nodes` does not fit the data in the folder, or when this machine lacks
     an address for a node.
     """
@@ -124,7 +126,7 @@ def prepare(
     credentials = load_or_create_credentials(data_dir, hosts, secure)
     if credentials is not None:
         data_dir.chmod(0o700)  # the services make their files readable by everybody
-    ports = remembered_ports(data_dir / "ports.json", PORTS, hosts)
+    ports = remembered_ports(data_dir / "ports.json", PORTS, hosts, are_running)
     members = [Node(number, hosts) for number in range(1, nodes + 1)]
     services = {
         name: [

@@ -4,6 +4,10 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
 
 from encoder.commands.preconditions import check_writable
 from streams.config.local_state import home
@@ -24,18 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Start both services, write `local.json` and print the addresses."""
+    """Start what does not run yet, write `local.json` and print the addresses."""
     state = read_state()
     running = {} if state is None else state.running_pids()
     if state is None or not running:
         return _start(args.secure, args.nodes)
-    if len(running) < len(state.pids):
-        print(f"of the local services, only {', '.join(running)} still runs: run `thalweg down` first", file=sys.stderr)
-        return 1
     if (args.secure, args.nodes) != (state.is_secure, state.nodes):
         options = f"{'with' if state.is_secure else 'without'} --secure, with --nodes {state.nodes}"
         print(f"already running the other way, {options}: run `thalweg down` first", file=sys.stderr)
         return 1
+    if len(running) < len(state.pids):
+        return _start_missing(state, running)
     print("already running")
     _print_addresses(state)
     return 0
@@ -57,7 +60,37 @@ def _start(secure: bool, nodes: int) -> int:
     except BaseException:  # Ctrl-C as well: the services are stopped, so the file must not name them
         delete_state()
         raise
-    print(f"up in {time.monotonic() - began_s:.1f} s; `thalweg down` stops both services")
+    print(f"up in {time.monotonic() - began_s:.1f} s; `thalweg down` stops all of them")
+    _print_addresses(state)
+    return 0
+
+
+def _start_missing(state: LocalState, running: Mapping[str, int]) -> int:
+    """Start the nodes that have ended by themselves, on their data and ports. The others go on."""
+    began_s, data_dir = time.monotonic(), Path(state.data_dir)
+    services = prepare(
+        data_dir,
+        ["kafka", "cassandra"],
+        ends_with_parent=False,
+        secure=state.is_secure,
+        nodes=state.nodes,
+        are_running=True,
+    )
+    missing = {name: node for name, node in services.processes.items() if name not in running}
+    try:
+        for node in missing.values():
+            node.start(wait=False)
+        state = msgspec.structs.replace(
+            state, pids={**state.pids, **{name: node.pid or 0 for name, node in missing.items()}}
+        )
+        write_state(state)
+        for node in missing.values():
+            node.wait_until_ready()
+    except BaseException:  # Ctrl-C as well: the next `up` tries again
+        for node in missing.values():
+            node.kill()
+        raise
+    print(f"{', '.join(missing)} started again in {time.monotonic() - began_s:.1f} s")
     _print_addresses(state)
     return 0
 

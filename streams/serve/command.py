@@ -12,6 +12,7 @@ from encoder.errors import InputError
 from export.runtime.bundle import Bundle
 from streams.config.errors import SettingsError
 from streams.config.loading import load_settings
+from streams.config.log_filters import RateLimitFilter, strip_traceback
 
 HOST, PORT = "127.0.0.1", 8080
 EXTRA = "thalweg serve needs FastAPI and uvicorn: install thalweg with its extra, as in `pip install 'thalweg[serve]'`"
@@ -63,6 +64,9 @@ def run(args: argparse.Namespace) -> int:
         return 0 if all(passed) else 1
     tokens = None if args.tokens is None else Tokens(args.tokens)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RateLimitFilter())
+        handler.addFilter(strip_traceback)
     logging.getLogger("streams").setLevel(logging.INFO)
     with _listen(args.host, args.port) as listening:
         serve(settings, bundles, listening, tokens, args.certificate, args.key, args.lookalikes)

@@ -1,6 +1,6 @@
 """Checks of Kafka: the brokers, the topics with their partitions and settings, and the rule of the producers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from encoder.wording import counted
@@ -22,13 +22,14 @@ def check_broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]
         brokers = admin.describe_cluster()["brokers"]
         topics = set(admin.list_topics())
         topic_settings = read_topic_settings(admin, sorted(_topics_of_thalweg(settings, topics)))
-        replicas = {one["name"]: _fewest_replicas(one) for one in admin.describe_topics(list(topic_settings))}
+        described = admin.describe_topics(list(topic_settings))
+    replicas = {one["name"]: _fewest_replicas(one) for one in described}
     yield Finding("ok", "broker login", describe_login(settings, "broker"))
     if len(brokers) < settings.replication:
         detail = f"{len(brokers)} at {settings.broker} and replication = {settings.replication}"
         yield Finding("failed", "broker", detail, "set THALWEG_REPLICATION to at most the number of brokers")
     else:
-        yield Finding("ok", "broker", f"{len(brokers)} at {settings.broker}")
+        yield _absence(settings, brokers, described) or Finding("ok", "broker", f"{len(brokers)} at {settings.broker}")
     yield from _check_topics(settings, bundle, topics)
     found = list(faults(settings, {name: topic_settings[name] for name in ours if name in topics}))
     found += filter(None, (in_sync_fault(settings, name, replicas[name], one) for name, one in topic_settings.items()))
@@ -36,6 +37,25 @@ def check_broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]
         yield Finding("note" if fault.severity == "note" else "failed", "topics", fault.text, fault.remedy)
     if (lacking := lacking_replicas(settings, replicas)) is not None:
         yield lacking
+
+
+def _absence(
+    settings: Settings, brokers: Sequence[Mapping[str, Any]], topics: Sequence[Mapping[str, Any]]
+) -> Finding | None:
+    """The note where a broker is away (fenced), or has not copied all records of Thalweg's topics. Pure.
+
+    brokers, topics: what the cluster says about each of them.
+    """
+    away = {one["broker_id"] for one in brokers if one.get("is_fenced")}
+    partitions = [one for topic in topics for one in topic["partitions"]]
+    behind = [set(one["replica_nodes"]) - set(one["isr_nodes"]) for one in partitions]
+    nodes = sorted(away.union(*behind))
+    if not nodes:
+        return None
+    count = sum(1 for one in behind if one)
+    names = ", ".join(str(node) for node in nodes)
+    detail = f"{len(brokers)} at {settings.broker}; away or behind: {names}; {counted(count, 'partition')} not in sync"
+    return Finding("note", "broker", detail, "start the broker, or wait until the broker has copied the records")
 
 
 def _topics_of_thalweg(settings: Settings, existing: set[str]) -> set[str]:

@@ -51,8 +51,9 @@ def check_local_services() -> Iterator[Finding]:
         return
     ended = sorted(set(state.pids) - set(state.running_pids()))
     if ended:
-        remedy = f"run `thalweg down`, then `thalweg up`; logs are in {state.data_dir}"
-        yield Finding("note", "thalweg up", f"{' and '.join(ended)} ended by itself", remedy)
+        nodes = "" if state.nodes == 1 else f" --nodes {state.nodes}"
+        remedy = f"run `thalweg up{nodes}{' --secure' if state.is_secure else ''}` again; logs are in {state.data_dir}"
+        yield Finding("note", "thalweg up", f"not running any more: {', '.join(ended)}", remedy)
     else:
         detail = f"Kafka at {state.client_settings['broker']}, Cassandra at {state.client_settings['cassandra']}"
         yield Finding("ok", "thalweg up", detail)

@@ -37,6 +37,7 @@ log.segment.bytes=134217728
 controlled.shutdown.enable={hands_over}
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
+request.timeout.ms=3000
 metadata.log.max.record.bytes.between.snapshots=1048576
 """
 

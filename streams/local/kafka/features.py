@@ -15,7 +15,7 @@ from streams.local.errors import LocalServiceError
 
 # How controllers vote. Level 1 is for controllers that join and leave, and the only controller here is configured.
 OF_CONTROLLERS = "kraft.version"
-NODE_STARTS = "has not registered"  # in the controller's refusal while another node still starts
+NODE_STARTS = ("has not registered", "UnknownBrokerId")  # in refusals of the controller while another node starts
 
 
 def levels_to_raise(features: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
@@ -44,7 +44,7 @@ def has_newest_features(admin: Any) -> bool:
     except KafkaError as error:
         if error.retriable:
             raise
-        if NODE_STARTS in str(error):
+        if any(text in repr(error) for text in NODE_STARTS):
             return False
         raise LocalServiceError(f"Kafka refuses to raise its features to {levels}: {describe(error)}") from error
     return False

@@ -33,11 +33,14 @@ def free_ports(names: Sequence[str], hosts: Sequence[str] = (HOST,)) -> dict[str
     return {name: next(free) for name in names}
 
 
-def remembered_ports(file: Path, names: Sequence[str], hosts: Sequence[str]) -> Mapping[str, int]:
-    """The ports in the file when all of them are still free; otherwise new ports, which are written to the file."""
+def remembered_ports(file: Path, names: Sequence[str], hosts: Sequence[str], are_used: bool) -> Mapping[str, int]:
+    """The ports in the file when all of them are still free; otherwise new ports, which are written to the file.
+
+    are_used: the services listen on some of the ports in the file, so the ports stay.
+    """
     try:
         ports = msgspec.json.decode(file.read_bytes(), type=dict[str, int])
-        if set(ports) == set(names) and all(is_free(port, hosts) for port in ports.values()):
+        if set(ports) == set(names) and (are_used or all(is_free(port, hosts) for port in ports.values())):
             return ports
     except (FileNotFoundError, msgspec.MsgspecError):
         pass

@@ -58,7 +58,7 @@ def one_then_the_other(trial: Trial) -> None:
         _away(trial, pair, ServiceProcess.kill, ServiceProcess.start)
 
 
-@scenario(nodes=NODES, alone=True, small={"faults": 6}, long={"faults": 12})
+@scenario(nodes=NODES, alone=True, small={"faults": 6}, long={"faults": 6})
 def rolling_restart(trial: Trial) -> None:
     """All six nodes are restarted in order (SIGTERM), one after the other, as for an upgrade."""
     trial.under_load(workers=2)

@@ -17,7 +17,7 @@ from tests.support.stream.cut_proxy import CutProxy
 PROXY_HOST = "127.0.0.1{}"  # of the node with this number
 
 
-@scenario(nodes=NODES, alone=True, small={"faults": 2, "outage_s": OUTAGE_S}, long={"faults": 6, "outage_s": OUTAGE_S})
+@scenario(nodes=NODES, alone=True, small={"faults": 2, "outage_s": OUTAGE_S}, long={"faults": 4, "outage_s": OUTAGE_S})
 def cassandra_node_cut_off(trial: Trial) -> None:
     """The network between the workers and a node of Cassandra breaks: no connection ends, and nothing arrives."""
     with _cassandra_behind_proxies(trial) as proxies:
@@ -29,7 +29,7 @@ def cassandra_node_cut_off(trial: Trial) -> None:
     alone=True,
     keeps_quorum=False,
     small={"faults": 2, "outage_s": OUTAGE_S},
-    long={"faults": 6, "outage_s": OUTAGE_S},
+    long={"faults": 4, "outage_s": OUTAGE_S},
 )
 def broker_cut_off(trial: Trial) -> None:
     """The network between the workers and a broker breaks. The other brokers still reach the broker.

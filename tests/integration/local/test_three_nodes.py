@@ -27,6 +27,7 @@ from streams.store.protocol.cluster import connect
 from streams.store.schema_creation import applied_migrations
 from streams.store.store import open_store
 from tests.support.bundles import tiny_bundle
+from tests.tools.rights.users import wait_until
 
 THALWEG = [sys.executable, "-m", "streams.cli"]
 START_LIMIT_S = 180
@@ -54,10 +55,12 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalState]:
         assert str(found.client_settings["cassandra"]) in printed
         yield found
     finally:
+        last = read_state()
         thalweg("down", "--wipe")
         environment.undo()
         assert sorted(path.name for path in home.iterdir()) == ["ports.json"]
-    assert not any(is_running(pid) for pid in found.pids.values())
+    assert last is not None
+    assert not any(is_running(pid) for pid in [*found.pids.values(), *last.pids.values()])
 
 
 def test_programs_that_start_at_once_make_one_keyspace(state: LocalState, tmp_path: Path) -> None:
@@ -99,6 +102,29 @@ def test_each_service_goes_on_without_one_of_its_nodes(state: LocalState) -> Non
     finally:
         cluster.shutdown()
     assert set(state.pids) - set(state.running_pids()) == {"kafka-2", "cassandra-3"}
+
+
+def test_the_doctor_names_the_broker_that_is_away(state: LocalState) -> None:
+    """After the test above. A controller notices after `broker.session.timeout.ms`, which is 3 s here."""
+    settings = load_settings()
+
+    def is_named() -> bool:
+        found = [one for one in check_broker(settings, None) if one.subject == "broker"]
+        return [(one.state, "away or behind: 2;" in one.detail) for one in found] == [("note", True)]
+
+    wait_until(is_named)
+
+
+def test_up_starts_the_nodes_again_that_have_ended(state: LocalState) -> None:
+    """After the test above."""
+    assert "kafka-2, cassandra-3 started again" in thalweg("up", "--nodes", "3", "--secure")
+    again = read_state()
+    assert again is not None
+    assert again.running_pids().keys() == state.pids.keys()
+    assert again.client_settings == state.client_settings
+    assert {name for name in state.pids if again.pids[name] != state.pids[name]} == {"kafka-2", "cassandra-3"}
+    with broker_admin(load_settings()) as admin:
+        assert len(admin.describe_cluster()["brokers"]) == 3
 
 
 def check_topic_of_an_earlier_version(settings: Settings) -> None:

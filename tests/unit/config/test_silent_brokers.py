@@ -14,7 +14,7 @@ from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.structs import BrokerMetadata
 
 from streams.broker import clients
-from streams.config import silent_brokers
+from streams.config.brokers import silent_brokers
 
 assert clients.make_producer, "the import mends aiokafka"
 SILENCE_S = 0.3

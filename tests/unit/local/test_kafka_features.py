@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from kafka.errors import InvalidUpdateVersionError, RequestTimedOutError
+from kafka.errors import InvalidUpdateVersionError, RequestTimedOutError, UnknownBrokerIdError
 
 from streams.local.errors import LocalServiceError
 from streams.local.kafka.features import has_newest_features, levels_to_raise
@@ -51,6 +51,14 @@ def test_kafka_is_ready_when_nothing_is_left_to_raise() -> None:
     controller.features = {"group.version": {"supported": (0, 2), "finalized": (2, 2)}}
     assert has_newest_features(controller)
     assert len(controller.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UnknownBrokerIdError(2), InvalidUpdateVersionError("broker 2 has not registered")],
+)
+def test_a_start_waits_for_another_node_that_still_starts(error: Exception) -> None:
+    assert not has_newest_features(Controller({"group.version": AT_ZERO}, error))
 
 
 def test_a_refusal_ends_the_start_and_names_the_levels() -> None:
