@@ -24,7 +24,7 @@ from tests.faults.trial import Trial
 
 DATA_OF_CASSANDRA = ("data", "commitlog", "hints", "saved_caches", "cdc_raw")
 KEPT_FREE_BYTES = 256 * 1024
-DISK_BYTES = 192 * 2**20
+DISK_BYTES = 192 * 2**20  # beside what earlier scenarios have left
 PREFERRED = 0  # the type of an election that makes the first replica the leader
 ENDS_WITHIN_S = 60.0
 
@@ -146,7 +146,7 @@ def disk_of_a_cassandra_node_full(trial: Trial) -> None:
 def _disk_full(trial: Trial, service: str, folder: str) -> None:
     node = trial.services.nodes[service][-1]
     node.stop()
-    with _small_disk(node.log.parent / folder) as disk:
+    with _small_disk(node.log.parent / folder) as disk, _killed_by_an_error(node):
         node.start()
         trial.wait_until_whole()
         trial.under_load(workers=2)
@@ -169,12 +169,23 @@ def _disk_full(trial: Trial, service: str, folder: str) -> None:
 
 
 @contextmanager
+def _killed_by_an_error(node: ServiceProcess) -> Iterator[None]:
+    """Kill the node where the block fails, since a file system in use cannot be taken away."""
+    try:
+        yield
+    except BaseException:
+        node.kill()
+        raise
+
+
+@contextmanager
 def _small_disk(folder: Path) -> Iterator[Path]:
-    """Put the folder on a file system of DISK_BYTES, and back into its place at the end."""
+    """Put the folder on a file system with DISK_BYTES to spare, and back into its place at the end."""
     kept = folder.with_name(f"{folder.name}.kept")
     folder.rename(kept)
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+    held_bytes = sum(file.stat().st_size for file in kept.rglob("*") if file.is_file())
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={held_bytes + DISK_BYTES}", "tmpfs", str(folder)]
     mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
     if mounted.returncode:
         folder.rmdir()
