@@ -31,6 +31,13 @@ class Worker(faust.Worker):
         self.app.announce_stop()
         super()._on_sigterm()
 
+    def _crash(self, reason: BaseException) -> None:
+        """Keep the first reason that the command can name. What the crash ends may name others (a CancelledError)."""
+        first: BaseException | None = self.crash_reason  # type: ignore[has-type]
+        super()._crash(reason)
+        if isinstance(first, ThalwegError):
+            self.crash_reason = first
+
     def _gather_all(self) -> None:
         """Cancel what is left. All services have stopped by now, and Faust would wait a second for their tasks."""
         for task in asyncio.all_tasks(self.loop):

@@ -26,7 +26,6 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     alone: bool  # it stops a shared service, so no other scenario may run at the same time
     nodes: int  # of Kafka and of Cassandra
     keeps_quorum: bool  # a majority of the nodes of each service is there all the time
-    may_end: bool  # a worker may end itself with a stated reason, and the libraries then log tracebacks
 
 
 class Skipped(Exception):  # noqa: N818  not an error
@@ -48,7 +47,6 @@ def scenario(
     alone: bool = False,
     nodes: int = 1,
     keeps_quorum: bool | None = None,
-    may_end: bool | None = None,
     **settings: Any,
 ) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Register the decorated function as a scenario.
@@ -56,7 +54,6 @@ def scenario(
     `small` and `long` change fields of SMALL, and of LONG or LONG_OF_CLUSTER. `settings` are the settings of the
     scenario's deployment.
     keeps_quorum: by default, a single node is assumed to be stopped where `alone` is set, and others never all at once.
-    may_end: by default, workers may end themselves only where there is no quorum.
     """
 
     def register(play: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -75,7 +72,6 @@ def scenario(
             alone=alone,
             nodes=nodes,
             keeps_quorum=has_quorum,
-            may_end=not has_quorum if may_end is None else may_end,
         )
         return play
 

@@ -19,9 +19,14 @@ POLL_S = 0.05
 # An orderly stop takes less. At 15 s the worker's own watchdog would end the process and hide what it waits for.
 SLOW_STOP_S = 12.0
 # A worker that ends by an error of its own names the reason. After another error, a traceback follows.
-STATED_END = "We experienced a crash! Reraising original exception...\nthalweg worker: "
+STATED_END, ORDERLY_END = "\nthalweg worker: ", "\nthalweg worker: stopped;"
 
 Environment = Mapping[str, str]
+
+
+def _has_unstated_traceback(log: str) -> bool:
+    _, traceback, after = log.rpartition("Traceback")
+    return bool(traceback) and (STATED_END not in after or ORDERLY_END in after)
 
 
 class FaultWorker(WorkerProcess):
@@ -137,13 +142,9 @@ class Supervisor:
         """Return the processes that ended with an error and not by a signal. Their logs tell the error."""
         return [life for life in self.lives if life.exit_code not in (None, 0, -signal.SIGKILL, -signal.SIGTERM)]
 
-    def crashed(self, may_end: bool) -> list[FaultWorker]:
-        """Return the processes whose logs hold a traceback.
-
-        may_end: leave out processes that ended themselves with a stated reason.
-        """
-        logs = {life: life.log.read_text(errors="replace") for life in self.lives}
-        return [life for life, log in logs.items() if "Traceback" in log and not (may_end and STATED_END in log)]
+    def crashed(self) -> list[FaultWorker]:
+        """Return the processes that logged a traceback, and that did not end themselves with a stated reason."""
+        return [life for life in self.lives if _has_unstated_traceback(life.log.read_text(errors="replace"))]
 
     def logs(self) -> str:
         """Return the logs of all processes, joined."""

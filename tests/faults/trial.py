@@ -209,9 +209,9 @@ class Trial:
             supervisor.slow_to_end.clear()
 
     def note_tracebacks(self) -> None:
-        """Count each process of a worker that logged a traceback, which the scenario does not expect, as a problem."""
+        """Count each process of a worker that logged a traceback and no reason of its end as a problem."""
         for supervisor in (self.supervisor, *(supervisor for supervisor, _ in self.also)):
-            for life in supervisor.crashed(self.scenario.may_end):
+            for life in supervisor.crashed():
                 self.problems.append(f"{life.log.parent.name} logged a traceback: {life.last_lines(3)}")
 
     def note_standstill(self, length_s: float, partition: int, began: float) -> None:

@@ -121,7 +121,7 @@ def _freeze(trial: Trial, service: ServiceProcess, length_s: float) -> None:
         service.resume()
 
 
-@scenario(small={"faults": 1}, long={"faults": 8}, may_end=True)
+@scenario(small={"faults": 1}, long={"faults": 8})
 def output_refused(trial: Trial) -> None:
     """The broker refuses evaluation events as too large, and accepts them again later."""
     trial.under_load(workers=2)

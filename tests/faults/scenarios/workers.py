@@ -151,7 +151,6 @@ def workers_join_and_leave(trial: Trial) -> None:
     small={"faults": 6, "gap_s": (0.3, 4.0)},
     long={"faults": 300, "gap_s": (0.3, 4.0), "rate": 500.0},
     session_timeout_s=SESSION_S,
-    may_end=True,
 )
 def stop_while_joining(trial: Trial) -> None:
     """A worker is ended (SIGTERM) at a random moment of its start and first join. Half of the times it joins alone."""
@@ -167,7 +166,7 @@ def stop_while_joining(trial: Trial) -> None:
     trial.wait_for_recovery()
 
 
-@scenario(small={"faults": 1}, long={"faults": 8}, session_timeout_s=ZOMBIE_SESSION_S, may_end=True)
+@scenario(small={"faults": 1}, long={"faults": 8}, session_timeout_s=ZOMBIE_SESSION_S)
 def zombie(trial: Trial) -> None:
     """A worker is frozen until another worker has its partitions. Then it continues where it stopped."""
     trial.under_load(workers=2)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import mode
 import pytest
+from mode.utils.locks import Event
 
 from streams.config.errors import BrokerError, SettingsError, ThalwegError
 from streams.worker.command import Worker, _execute
@@ -40,6 +41,15 @@ def test_an_error_behind_another_error_is_found() -> None:
     error.__context__ = BrokerError("the broker refused this client")
     with pytest.raises(BrokerError, match="refused this client"):
         _execute(worker(error))
+
+
+def test_the_first_error_of_a_crash_is_the_error_of_the_command() -> None:
+    """The crash ends an agent, whose end is another reason of the same crash."""
+    crashed, error = object.__new__(Worker), BrokerError("the broker refused this client")
+    crashed._crashed, crashed._children, crashed.crash_reason = Event(), [], None
+    for reason in (asyncio.CancelledError(), error, asyncio.CancelledError(), BrokerError("another owner")):
+        crashed._crash(reason)
+    assert crashed.crash_reason is error
 
 
 def test_an_error_of_another_kind_ends_with_code_1_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
