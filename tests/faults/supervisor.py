@@ -18,15 +18,18 @@ RESTART_DELAY_S = 0.2
 POLL_S = 0.05
 # An orderly stop takes less. At 15 s the worker's own watchdog would end the process and hide what it waits for.
 SLOW_STOP_S = 12.0
-# A worker that ends by an error of its own names the reason. After another error, a traceback follows.
-STATED_END, ORDERLY_END = "\nthalweg worker: ", "\nthalweg worker: stopped;"
+# A worker that ends itself names the reason. The libraries log tracebacks before and after.
+STATED_ENDS = (
+    "We experienced a crash! Reraising original exception...\nthalweg worker: ",
+    "\nthalweg worker: could not stop in order",
+    "\nthalweg worker: has work and confirmed none",
+)
 
 Environment = Mapping[str, str]
 
 
 def _has_unstated_traceback(log: str) -> bool:
-    _, traceback, after = log.rpartition("Traceback")
-    return bool(traceback) and (STATED_END not in after or ORDERLY_END in after)
+    return "Traceback" in log and not any(text in log for text in STATED_ENDS)
 
 
 class FaultWorker(WorkerProcess):
