@@ -189,7 +189,7 @@ def measure(
 def _skip_item_vectors(settings: Settings, bundle: Bundle) -> None:
     """Mark the item vectors as stored, so that workers do not write them here. `first_start` measures the writing."""
     store = open_store(settings, bundle)
-    asyncio.run(store.mark_item_vectors(bundle.manifest.items))
+    asyncio.run(store.items.mark(bundle.manifest.items))
     store.close()
 
 
