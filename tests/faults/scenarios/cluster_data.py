@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cassandra import ConsistencyLevel
@@ -154,7 +154,7 @@ def _disk_full(trial: Trial, service: str, folder: str) -> None:
             trial.wait_for_next_fault()
             with trial.fault(f"the disk of {node.name} is full"):
                 filler = disk / "filler"
-                with filler.open("wb") as file:
+                with suppress(OSError), filler.open("wb", buffering=0) as file:  # the node may fill the rest meanwhile
                     file.write(bytes(max(0, shutil.disk_usage(disk).free - KEPT_FREE_BYTES)))
                 trial.wait_until(lambda: node.pid is None, ENDS_WITHIN_S, f"{node.name} ends on a full disk")
                 time.sleep(trial.size.outage_s)
