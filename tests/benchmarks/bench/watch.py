@@ -83,7 +83,7 @@ def calm(services: dict[str, int]) -> None:
     for _ in range(CALM_LIMIT_S // CALM_S):
         used = sum(cpu_s(pid) for pid in services.values())
         time.sleep(CALM_S)
-        if sum(cpu_s(pid) for pid in services.values()) - used < CALM_SHARE * CALM_S:
+        if sum(cpu_s(pid) for pid in services.values()) - used < CALM_SHARE * CALM_S * max(1, len(services) / 2):
             return
 
 
