@@ -33,7 +33,7 @@ class Worker(faust.Worker):
 
     def _crash(self, reason: BaseException) -> None:
         """Keep the first reason that the command can name. What the crash ends may name others (a CancelledError)."""
-        first: BaseException | None = self.crash_reason  # type: ignore[has-type]
+        first: BaseException | None = self.crash_reason  # type: ignore[has-type]  # mode does not declare its type
         super()._crash(reason)
         if isinstance(first, ThalwegError):
             self.crash_reason = first

@@ -60,7 +60,7 @@ class MigrationClaim:
             if began_at != seen:
                 seen, since_s = began_at, time.monotonic()
             elif time.monotonic() - since_s > ABANDONED_AFTER_S:
-                logger.warning("another program began migration %d and does not end it", self._migration.number)
+                logger.warning("another program began to make %s and has not ended", self._migration.what)
                 with contextlib.suppress(StoreError):  # Cassandra may not know the outcome, and the next look tells.
                     self._replace(began_at)
                 continue
@@ -78,6 +78,8 @@ class MigrationClaim:
         try:
             yield
         except (StoreError, RightsError):
+            ended.set()
+            thread.join()  # A renewal at this moment would keep the claim.
             with contextlib.suppress(StoreError, RightsError):  # The first error says what is wrong.
                 self.give_up()
             raise
@@ -106,7 +108,7 @@ class MigrationClaim:
                 if own is not None:
                     self._replace(own)
             except (StoreError, RightsError) as error:  # The next renewal may succeed.
-                logger.info("the claim on migration %d was not renewed: %s", self._migration.number, error)
+                logger.info("the claim on %s was not renewed: %s", self._migration.what, error)
 
     def _insert(self) -> bool:
         one = self._migration

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -231,7 +231,7 @@ class EventRuns:
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
-def _isin(values: NDArray, known: NDArray) -> NDArray[np.bool_]:  # type: ignore[type-arg]
+def _isin(values: NDArray[Any], known: NDArray[Any]) -> NDArray[np.bool_]:
     """(n,) which values are among the known ones, which ascend."""
     if not len(known):
         return np.zeros(len(values), np.bool_)
