@@ -18,7 +18,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
-from streams.broker.consumer_thread import BATCH_TOPICS, NO_POLL, BatchConsumerThread
+from streams.broker.consumer_thread import BATCH_TOPICS, NO_POLL, BatchConsumerThread, ThreadEndedError
 from streams.broker.offsets.ledger import Ledger, LedgerEntry
 from streams.broker.offsets.read_positions import Gap, ReadPositions
 from streams.config.errors import TopicRemadeError
@@ -258,7 +258,8 @@ class BatchConsumer(AiokafkaConsumer):
     async def rejoin(self) -> None:
         """Make the group rebalance."""
         coordinator = self._thread._ensure_consumer()._coordinator
-        await self._thread.call_thread(_request_rejoin, coordinator)
+        with contextlib.suppress(ThreadEndedError):
+            await self._thread.call_thread(_request_rejoin, coordinator)
 
     async def has_unread(self, tps: Iterable[TP]) -> bool:
         """True where these partitions hold records that were not read yet. Raises KafkaError without a broker."""

@@ -5,11 +5,11 @@ See `streams.broker.consumer` for what is delivered.
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from time import monotonic
 from typing import Any, NamedTuple
 
-from aiokafka.errors import CommitFailedError, KafkaError
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import ensure_TP
@@ -26,6 +26,10 @@ UNWATCHED_S = 0.25
 # A fetch that finds nothing keeps the connection this long, and a seek waits for the end of the fetch. Faust's 1,500 ms
 # delayed the first event of a new group by a second.
 FETCH_WAIT_MS = 200
+
+
+class ThreadEndedError(ConsumerStoppedError, KafkaError):
+    """The thread of the Kafka client has ended. Faust and the callers expect these two errors of a client that ends."""
 
 
 class Poll(NamedTuple):
@@ -52,6 +56,8 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._answered_ms: dict[TP, int] = {}  # when the broker last answered a fetch, as of the last poll
+        self._calls: set[asyncio.Future[Any]] = set()  # of the application, which the thread has not answered yet
+        self._has_ended = False
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -88,6 +94,12 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         stable, end = consumer.last_stable_offset(key), consumer.highwater(key)
         return None if stable is None or end is None else (stable, end)
 
+    async def commit(self, offsets: Mapping[TP, int]) -> bool:
+        try:
+            return bool(await super().commit(offsets))
+        except ThreadEndedError:  # The next owner reads again what is not committed.
+            return False
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit as Faust does, with the topic's id as the metadata (`streams.broker.topics.describe_topic`)."""
         consumer, now_s = self._ensure_consumer(), monotonic()
@@ -104,6 +116,33 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 await self.crash(error)
             return False
         return True
+
+    async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        """Run a call in the thread. Raises ThreadEndedError where the thread ends before the call.
+
+        Faust's method would wait for ever then. A crash ends the thread at any time. The commit of that moment was
+        never answered, and the stop waited for the commit (docs/decisions.md#leaving-a-group-that-rebalances).
+        """
+        if self._has_ended or self.thread_loop.is_closed():
+            raise ThreadEndedError
+        answer: asyncio.Future[Any] = self.parent_loop.create_future()
+        self._calls.add(answer)
+        try:
+            await self.method_queue.call(answer, fun, *args, **kwargs)
+            return await answer
+        finally:
+            self._calls.discard(answer)
+
+    def set_shutdown(self) -> None:
+        super().set_shutdown()
+        self.parent_loop.call_soon_threadsafe(self._end_calls)
+
+    def _end_calls(self) -> None:
+        """Runs in the application's loop, after the answers that the thread has given."""
+        self._has_ended = True
+        for answer in self._calls:
+            if not answer.done():
+                answer.set_exception(ThreadEndedError())
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         await self._unless_crashed(super().on_partitions_assigned(assigned, generation_id))

@@ -101,6 +101,7 @@ class PartitionWriter:
         self._partition = partition
         self._waiting: list[tuple[list[Update], asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None  # The producer begins no transaction after this failure.
         self._every_s = every_s
         self._began_s = -every_s  # when the last transaction began, by the loop's clock
 
@@ -116,6 +117,8 @@ class PartitionWriter:
 
     async def publish(self, updates: list[Update]) -> None:
         """Return after the transaction with these updates is committed. Raises KafkaError."""
+        if self._failure is not None:
+            raise self._failure
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((updates, committed))
         if self._task is None or self._task.done():
@@ -133,6 +136,7 @@ class PartitionWriter:
                 last = {update[0]: update for updates, _ in taken for update in updates}
                 await self._transaction(list(last.values()))
             except BaseException as error:
+                self._failure = error
                 for _, committed in [*taken, *self._waiting]:
                     if not committed.done():
                         committed.set_exception(error)

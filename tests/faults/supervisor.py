@@ -18,6 +18,7 @@ RESTART_DELAY_S = 0.2
 POLL_S = 0.05
 # An orderly stop takes less. At 15 s the worker's own watchdog would end the process and hide what it waits for.
 SLOW_STOP_S = 12.0
+STACK_LINES = 150
 # A worker that ends itself names the reason. The libraries log tracebacks before and after.
 STATED_ENDS = (
     "We experienced a crash! Reraising original exception...\nthalweg worker: ",
@@ -115,7 +116,8 @@ class Supervisor:
         timer.cancel()
         took_s = time.monotonic() - began
         if took_s > SLOW_STOP_S:
-            self.slow_to_end.append(f"{life.log.parent.name} took {took_s:.0f} s to end after SIGTERM")
+            stacks = life.last_lines(STACK_LINES)  # A slow stop comes seldom again, so its reason has to be here.
+            self.slow_to_end.append(f"{life.log.parent.name} took {took_s:.0f} s to end after SIGTERM{stacks}")
 
     def stop(self) -> None:
         """End all workers in order and start none again."""

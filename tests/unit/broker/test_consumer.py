@@ -11,7 +11,7 @@ from mode.threads import MethodQueue
 
 from streams.broker import consumer_thread
 from streams.broker.consumer import BatchConsumer
-from streams.broker.consumer_thread import BatchConsumerThread, Poll
+from streams.broker.consumer_thread import BatchConsumerThread, Poll, ThreadEndedError
 from streams.broker.offsets.read_positions import Fetched
 
 TP_0 = TP("events", 0)
@@ -93,6 +93,49 @@ def test_a_rebalance_ends_although_a_crashed_application_does_not_answer(
 
     calls = asyncio.run(asyncio.wait_for(rebalance(), 5))
     assert calls == ([] if has_crashed else ["revoked", "assigned"])
+
+
+class Client:
+    """The consumer of a thread."""
+
+    transport = property(lambda self: self)
+
+
+class ThreadWithoutClient(BatchConsumerThread):
+    """A consumer's thread that has no Kafka client. The application calls the thread just before the end."""
+
+    transport = app = property(lambda self: self, lambda self, value: None)
+
+    def __post_init__(self) -> None: ...
+
+    async def on_start(self) -> None: ...
+
+    async def on_thread_stop(self) -> None:
+        await super().on_thread_stop()
+        self.last_call = asyncio.run_coroutine_threadsafe(self.call_thread(answer), self.parent_loop)
+        await asyncio.sleep(0.1)
+
+
+async def answer() -> str:
+    return "answered"
+
+
+def test_a_call_is_answered_also_while_the_thread_ends() -> None:
+    """A commit without an answer held up the stop of a crashed worker until the watchdog ended the worker."""
+
+    async def play() -> None:
+        thread = ThreadWithoutClient(Client())
+        await thread.start()
+        assert await thread.call_thread(answer) == "answered"
+        thread._crash(RuntimeError("the application has crashed"))
+        await thread._shutdown.wait()
+        with pytest.raises(ThreadEndedError):
+            await asyncio.wrap_future(thread.last_call)
+        with pytest.raises(ThreadEndedError):
+            await thread.call_thread(answer)
+        assert not await thread.commit({TP_0: 7})
+
+    asyncio.run(asyncio.wait_for(play(), 10))
 
 
 class Committing:

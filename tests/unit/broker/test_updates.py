@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiokafka.errors import ProducerFenced
 
 from streams.broker.updates import TRANSACTION_EVERY_S, TRANSACTIONS_PER_S, PartitionWriter, Update, transaction_every_s
 
@@ -41,6 +42,25 @@ def test_only_a_users_last_update_is_sent() -> None:
         [(b"z", b"0", [])], [(b"a", b"1", []), (b"b", None, [])], [(b"a", None, []), (b"b", b"2", [])]
     )
     assert updates == [(b"a", None, []), (b"b", b"2", [])]
+
+
+def test_a_writer_begins_no_transaction_after_one_that_failed() -> None:
+    """aiokafka raises an AssertionError where a transaction begins after a failed one, and a task logged the error."""
+    writer = RecordingWriter()
+    fenced = ProducerFenced("another producer has the id")
+
+    async def fail(updates: list[Update]) -> None:
+        writer.sent.append((0.0, updates))
+        raise fenced
+
+    async def play() -> list[Any]:
+        writer._transaction = fail
+        first, waiting = writer.publish([(b"a", b"1", [])]), writer.publish([(b"b", b"1", [])])
+        answers = await asyncio.gather(first, waiting, return_exceptions=True)
+        return [*answers, *await asyncio.gather(writer.publish([(b"c", b"1", [])]), return_exceptions=True)]
+
+    assert asyncio.run(play()) == [fenced] * 3
+    assert len(writer.sent) == 1
 
 
 def test_with_many_partitions_each_partition_waits_longer() -> None:
