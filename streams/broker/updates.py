@@ -77,7 +77,7 @@ class Updates:
             except (ProducerFenced, InvalidProducerEpoch):
                 raise BrokerError(
                     f"another worker has taken over partition {partition} of {self._topic}: "
-                    "this worker was paused or cut off for too long"
+                    "this worker was paused or did not reach Kafka for too long"
                 ) from None
 
 

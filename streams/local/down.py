@@ -30,5 +30,5 @@ def run(args: argparse.Namespace) -> int:
         suffixes = ["", *(f"-{number}" for number in range(2, max(NODE_COUNTS) + 1))]
         for name in (*(service + suffix for service in SERVICE_FACTORIES for suffix in suffixes), CREDENTIALS_FOLDER):
             shutil.rmtree(home(os.environ) / name, ignore_errors=True)
-        print(f"deleted the data in {home(os.environ)}")
+        print(f"deleted the data of Kafka and Cassandra in {home(os.environ)}")
     return 0

@@ -13,7 +13,7 @@ from encoder.commands.preconditions import check_writable
 from streams.config.local_state import home
 from streams.local.nodes import NODE_COUNTS
 from streams.local.services import prepare
-from streams.local.state_file import LocalState, delete_state, read_state, write_state
+from streams.local.state_file import FILE, LocalState, delete_state, read_state, write_state
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +34,12 @@ def run(args: argparse.Namespace) -> int:
     if state is None or not running:
         return _start(args.secure, args.nodes)
     if (args.secure, args.nodes) != (state.is_secure, state.nodes):
-        options = f"{'with' if state.is_secure else 'without'} --secure, with --nodes {state.nodes}"
-        print(f"already running the other way, {options}: run `thalweg down` first", file=sys.stderr)
+        options = f"{' --secure' if state.is_secure else ''}{f' --nodes {state.nodes}' if state.nodes > 1 else ''}"
+        print(
+            f"already started by `thalweg up{options}`: run this command to start what has ended, "
+            "or run `thalweg down` first",
+            file=sys.stderr,
+        )
         return 1
     if len(running) < len(state.pids):
         return _start_missing(state, running)
@@ -101,3 +105,5 @@ def _print_addresses(state: LocalState) -> None:
         print(f"  {title:<13}  {state.client_settings[service]}  (pid {pids})")
     print(f"  replication    {state.nodes}  (THALWEG_REPLICATION)")
     print(f"  data and logs  {state.data_dir}")
+    if state.is_secure:
+        print(f"  logins         {home(os.environ) / FILE}")

@@ -1,6 +1,6 @@
 """Measures 1, 2 and 4 workers on a Kafka and a Cassandra of three nodes each, and extrapolates to a larger machine.
 
-`python -m tests.benchmarks.scale.cluster [--events N] [--json]`: the workers share a topic of 16 partitions, in which
+`python -m tests.benchmarks.scale.cluster [--events N] [--json]`: the workers share a topic of four partitions, in which
 the events to measure wait. Records and rows have three replicas. All processes share the cores of this machine. The
 extrapolation assumes that an event costs as much CPU time on the larger machine as here with the most workers, and that
 all cores are busy. The benchmark takes about eight minutes on two cores that are otherwise idle.
@@ -18,7 +18,7 @@ from tests.benchmarks.bench import load
 from tests.benchmarks.scale.measured import Figures, measure
 from tests.benchmarks.scale.plan import WINDOWED, Run
 
-NODES, PARTITIONS, WORKERS = 3, 16, (1, 2, 4)
+NODES, WORKERS = 3, (1, 2, 4)
 USERS, ITEMS = 10_000, 10_000
 CORES = 16  # of the larger machine
 COSTS = ("cpu_us_per_event", "kafka_cpu_us_per_event", "cassandra_cpu_us_per_event")
@@ -37,7 +37,7 @@ def main() -> int:
         folder = Path(temporary)
         bundle = load.bundle(folder / "bundle", ITEMS, is_whole=True)
         for workers in WORKERS:
-            run = Run(USERS, ITEMS, workers, (WINDOWED,), PARTITIONS)
+            run = Run(USERS, ITEMS, workers, (WINDOWED,))
             (figures,) = measure(services, bundle, run, args.events, 0.0, folder / str(workers))
             found.append(figures)
             costs = ", ".join(f"{name.removesuffix('_cpu_us_per_event')} {figures[name]:.1f}" for name in COSTS)

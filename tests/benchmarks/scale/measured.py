@@ -118,15 +118,13 @@ class Crew:
         return sum(rss_mb(worker.pid) for worker in self._workers if worker.pid is not None)
 
 
-def settings_of(
-    services: LocalServices, bundle: Bundle, name: str, users: int, partitions: int = PARTITIONS
-) -> Settings:
+def settings_of(services: LocalServices, bundle: Bundle, name: str, users: int) -> Settings:
     """Return settings with topics and a keyspace of this name, and with room for all users in memory."""
     items = bundle.manifest.items
     settings = Settings(
         **services.client_settings,
         bundle=str(bundle.path),
-        partitions=partitions,
+        partitions=PARTITIONS,
         arena_max_users=max(1_000_000, users),
         evaluation_share=min(1.0, SCORES_AN_EVENT / items),
         session_timeout_s=SESSION_S,
@@ -148,7 +146,7 @@ def measure(
     Before the first stretch all users are in memory and their rows are compacted. `empty_mb` is the memory of a worker
     without users.
     """
-    settings = settings_of(services, bundle, f"s{folder.name}", run.users, run.partitions)
+    settings = settings_of(services, bundle, f"s{folder.name}", run.users)
     _skip_item_vectors(settings, bundle)
     filled, found = fill(settings, run), []
     running = _running(services)

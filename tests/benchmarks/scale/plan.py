@@ -26,7 +26,6 @@ class Run(NamedTuple):
     items: int
     workers: int
     draws: tuple[str, ...]
-    partitions: int = PARTITIONS
 
     def estimate_s(self, events: int) -> float:
         stretch = LEAD_EVENTS + events + TAIL_EVENTS
