@@ -24,6 +24,7 @@ MAX_README_BYTES = 8 * 1024
 FOREIGN_VARIABLES = ("OTEL_", "MLFLOW_", "OPENLINEAGE_")  # The clients of these systems read their own variables.
 # First words of commands that are not ours. The test does not look at what follows them.
 FOREIGN_COMMANDS = {
+    "base64",
     "cd",
     "curl",
     "uv",

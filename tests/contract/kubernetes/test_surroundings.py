@@ -22,6 +22,7 @@ ROLES: dict[str, tuple[Role, ...]] = {
     "thalweg-archive": ("archive",),
     "thalweg-promote": ("promote", "rollback", "bundles"),
     "thalweg-verify": ("verify",),
+    "thalweg-producer": ("replay",),
 }
 INCLUDED = {"Read": "Describe", "Write": "Describe"}  # a right includes another one
 HAVE_TABLES = {"worker", "shadow", "serve", "setup", "backfill", "verify"}
@@ -59,6 +60,11 @@ def test_generated_manifests_are_up_to_date(path: Path) -> None:
 def test_the_alert_rules_are_those_of_the_compose_file() -> None:
     (resource,) = yaml.safe_load_all((generated.COMPONENTS / "monitoring" / "rules.yaml").read_text())
     assert resource["spec"] == yaml.safe_load(RULES.read_text())
+
+
+def test_each_alert_links_to_its_section_of_the_runbook(resources: list[dict[str, Any]]) -> None:
+    for resource in of_kind(resources, "PrometheusRule"):
+        assert resource["spec"] == yaml.safe_load(RULES.read_text())
 
 
 def test_topics_are_those_that_setup_would_make(resources: list[dict[str, Any]]) -> None:
@@ -143,7 +149,7 @@ def test_keda_watches_the_group_of_the_workers(resources: list[dict[str, Any]]) 
         assert metadata["consumerGroup"] == settings.consumer_group_id(bundle_id)
         assert metadata["topic"] == settings.behavior_topic
         assert metadata["bootstrapServers"] == settings.broker
-        assert scaled["spec"]["maxReplicaCount"] == settings.partitions
+        assert scaled["spec"]["maxReplicaCount"] <= settings.partitions, "a worker without partitions is never ready"
         login = named(resources, "TriggerAuthentication", trigger["authenticationRef"]["name"])["spec"]
         (username,), (password, ca) = login["configMapTargetRef"], login["secretTargetRef"]
         user = named(resources, "ConfigMap", username["name"])["data"][username["key"]]
@@ -152,6 +158,18 @@ def test_keda_watches_the_group_of_the_workers(resources: list[dict[str, Any]]) 
             ("topic", settings.behavior_topic, "literal", "Describe"),
             ("group", settings.consumer_group_id(""), "prefix", "Describe"),
         }
+
+
+def test_keda_asks_for_no_more_workers_than_there_must_be_nodes(resources: list[dict[str, Any]]) -> None:
+    """A worker that waits for a node is never ready, and holds up a rolling update."""
+    for scaled in of_kind(resources, "ScaledObject"):
+        workers = named(resources, "StatefulSet", scaled["spec"]["scaleTargetRef"]["name"])
+        affinity = pod_template(workers)["spec"]["affinity"]["podAntiAffinity"]
+        (apart,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert apart["topologyKey"] == "kubernetes.io/hostname"
+        container = next(one for one in programs(resources) if one.workload is workers)
+        nodes = settings_of(resources, container).replication  # each replica of the data is on a node of its own
+        assert scaled["spec"]["minReplicaCount"] <= scaled["spec"]["maxReplicaCount"] <= nodes
 
 
 def test_a_service_and_a_budget_select_the_pods_of_one_workload(resources: list[dict[str, Any]]) -> None:

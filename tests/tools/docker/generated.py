@@ -21,6 +21,7 @@ COMPONENTS = Path(__file__).parents[3] / "docker" / "kubernetes" / "components"
 CLUSTER = {"strimzi.io/cluster": "kafka"}
 # The program whose rights a user of Kafka has. Those of a worker suffice for `thalweg backfill`. KEDA looks at the
 # group and the topic, as `thalweg bundles` does. Those of `thalweg promote` suffice for `bundles` and `rollback`.
+# Those of `thalweg replay` are what any producer of events needs.
 USERS: dict[str, Role] = {
     "thalweg-worker": "worker",
     "thalweg-serve": "serve",
@@ -29,6 +30,7 @@ USERS: dict[str, Role] = {
     "thalweg-scaler": "bundles",
     "thalweg-promote": "promote",
     "thalweg-verify": "verify",
+    "thalweg-producer": "replay",
 }
 SETUP = "thalweg-setup"  # finds the topics of Strimzi, and makes the updates topics of later bundles and lets them grow
 KINDS = {"topic": "topic", "group": "group", "transactional-id": "transactionalId"}

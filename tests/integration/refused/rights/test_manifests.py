@@ -82,7 +82,8 @@ def test_the_programs_of_the_small_overlay_run_with_the_rights_of_its_users(
         running.append(worker)
         monitor = start(pods, of_workload(resources, "StatefulSet", "thalweg-monitor"))
         running.append(monitor)
-        Replay(settings, settings.behavior_topic).run([*shopping(300, 20), (b"nobody", b"no event"), (b"user-1", None)])
+        assert "300 records sent" in sent(settings, resources, shopping(300, 20), tmp_path)
+        Replay(settings, settings.behavior_topic).run([(b"nobody", b"no event"), (b"user-1", None)])
         wait_until_committed(settings, bundle.bundle_id)
         assert worker.succeeds("readinessProbe")
         assert worker.succeeds("livenessProbe")
@@ -95,11 +96,33 @@ def test_the_programs_of_the_small_overlay_run_with_the_rights_of_its_users(
         wait_until(lambda: monitor.scrape().total("thalweg_monitor_records_total") >= 300)
         assert monitor.succeeds("readinessProbe")
         assert archived(settings, tmp_path) == 302
+        assert verified(settings, resources, tmp_path) == 300
     finally:
         for one in running:
             stop(one)
     found = verify(settings, bundle)
     assert (found.mismatches, found.events, found.dead_letters, found.erasures) == ([], 300, 1, 1)
+
+
+def sent(settings: Settings, resources: list[dict[str, Any]], events: list[tuple[bytes, bytes]], folder: Path) -> str:
+    """Run the Job of the overlay `replay`, as the user of producers. Return what the Job printed."""
+    replaying = [*manifests.render("replay"), *manifests.of_kind(resources, "KafkaUser")]
+    (replay,) = of_workload(replaying, "Job", "thalweg-replay")
+    log = folder / "thalweg-replay-0" / "volumes" / "events" / "events.jsonl"  # of the ConfigMap
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"".join(value + b"\n" for _, value in events))
+    return run_all(pods_of(settings, replaying, folder, DEMO_BUNDLE), [replay])
+
+
+def verified(settings: Settings, resources: list[dict[str, Any]], folder: Path) -> int:
+    """Run the Job of the overlay `verify` while the workers run. Return the number of events that it has applied."""
+    verifying = [*manifests.render("verify"), *manifests.of_kind(resources, "KafkaUser")]
+    copying, program = of_workload(verifying, "Job", "thalweg-verify")
+    pods = pods_of(settings, verifying, folder, DEMO_BUNDLE)
+    run_all(pods, [copying])
+    ended = pods.run(program, [*program.spec["args"], "--json"])
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return int(json.loads(ended.stdout.splitlines()[-1])["events"])
 
 
 def archived(settings: Settings, folder: Path) -> int:
