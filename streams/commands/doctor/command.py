@@ -1,6 +1,7 @@
 """`thalweg doctor`: the settings, then every check, with a remedy for each problem."""
 
 import argparse
+import logging
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print every finding. Returns 1 when a check failed."""
     console = Console(highlight=False)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # The findings say what the client would log of brokers.
     settings = load_settings()
     for name in Settings.__struct_fields__:
         console.print(f"  {PREFIX}{name.upper()} = {getattr(settings, name)!r}", markup=False, soft_wrap=True)
