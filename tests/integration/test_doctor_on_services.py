@@ -88,6 +88,7 @@ def test_topics_and_tables_that_do_not_fit_are_named(settings: Settings, bundle:
     session.execute("CREATE TABLE IF NOT EXISTS doctor_wrong.bundles (bundle_id text PRIMARY KEY, width text)")
     cluster.shutdown()
     failed = by_state(other, str(bundle.path), "failed")
+    assert failed["broker"].startswith("1 broker at ")
     assert "replication = 3" in failed["broker"]
     assert "doctor.wrong.evaluation has 5 partitions, doctor.wrong.events has 3" in failed["topics"]
     assert "doctor_wrong.bundles: column width is text, expected int" in failed["schema"]

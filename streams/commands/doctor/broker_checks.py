@@ -1,7 +1,14 @@
 """Checks of Kafka: the brokers, the topics with their partitions and settings, and the rule of the producers."""
 
+import asyncio
+import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaError
+from kafka.errors import KafkaConnectionError, NodeNotReadyError
 
 from encoder.wording import counted
 from export.runtime.bundle import Bundle
@@ -9,27 +16,34 @@ from streams.broker.partitioners.choice import check_setting, describe_judgement
 from streams.broker.topic_settings import faults, in_sync_fault, output_topics, planned_topics, read_topic_settings
 from streams.broker.topics import broker_admin, describe_topic
 from streams.commands.doctor.event_checks import check_events
+from streams.commands.doctor.failures import AGAIN, ServiceAwayError
 from streams.commands.doctor.finding import Finding
 from streams.config.errors import SettingsError
-from streams.config.security import describe_login
+from streams.config.security import aiokafka_arguments, describe_login
 from streams.config.settings import Settings
+
+TRIES, AGAIN_S = 10, 0.02
+REACH_MS = 5_000
+
+Broker = Mapping[str, Any]  # what the cluster says about a broker
 
 
 def check_broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]:
     """Check the number of brokers, then the topics. Raises BrokerError, SettingsError."""
     ours = (settings.behavior_topic, *output_topics(settings), settings.metrics_topic, settings.catalogue_topic)
     with broker_admin(settings) as admin:
-        brokers = admin.describe_cluster()["brokers"]
+        brokers = _described_brokers(admin)
+        unreached = asyncio.run(_unreached(settings, brokers))
+        check_majority(brokers, unreached)
         topics = set(admin.list_topics())
         topic_settings = read_topic_settings(admin, sorted(_topics_of_thalweg(settings, topics)))
         described = admin.describe_topics(list(topic_settings))
     replicas = {one["name"]: _fewest_replicas(one) for one in described}
     yield Finding("ok", "broker login", describe_login(settings, "broker"))
     if len(brokers) < settings.replication:
-        detail = f"{len(brokers)} at {settings.broker} and replication = {settings.replication}"
-        yield Finding("failed", "broker", detail, "set THALWEG_REPLICATION to at most the number of brokers")
+        yield too_few_brokers(settings, len(brokers))
     else:
-        yield _absence(settings, brokers, described) or Finding("ok", "broker", f"{len(brokers)} at {settings.broker}")
+        yield brokers_finding(settings, brokers, unreached, described)
     yield from _check_topics(settings, bundle, topics)
     found = list(faults(settings, {name: topic_settings[name] for name in ours if name in topics}))
     found += filter(None, (in_sync_fault(settings, name, replicas[name], one) for name, one in topic_settings.items()))
@@ -39,22 +53,70 @@ def check_broker(settings: Settings, bundle: Bundle | None) -> Iterator[Finding]
         yield lacking
 
 
-def _absence(
-    settings: Settings, brokers: Sequence[Mapping[str, Any]], topics: Sequence[Mapping[str, Any]]
-) -> Finding | None:
-    """The note where a broker is away (fenced), or has not copied all records of Thalweg's topics. Pure.
+def _described_brokers(admin: Any) -> list[dict[str, Any]]:
+    """The brokers, as one of them tells.
 
-    brokers, topics: what the cluster says about each of them.
+    The client chooses one of the brokers at random, also one that ended a moment ago, and leaves that one out of the
+    next tries.
     """
-    away = {one["broker_id"] for one in brokers if one.get("is_fenced")}
+    for _ in range(TRIES):
+        with contextlib.suppress(KafkaConnectionError, NodeNotReadyError):
+            return list(admin.describe_cluster()["brokers"])
+        time.sleep(AGAIN_S)
+    return list(admin.describe_cluster()["brokers"])
+
+
+async def _unreached(settings: Settings, brokers: Sequence[Broker]) -> list[Broker]:
+    """The brokers that do not answer at the address that they announce. Raises SettingsError."""
+    arguments = aiokafka_arguments(settings)
+    del arguments["bootstrap_servers"]
+
+    async def answers(broker: Broker) -> bool:
+        try:
+            connection = await create_conn(broker["host"], broker["port"], request_timeout_ms=REACH_MS, **arguments)
+        except (OSError, KafkaError):
+            return False
+        connection.close()
+        return True
+
+    found = await asyncio.gather(*map(answers, brokers))
+    return [broker for broker, is_reached in zip(brokers, found, strict=True) if not is_reached]
+
+
+def check_majority(brokers: Sequence[Broker], unreached: Sequence[Broker]) -> None:
+    """Raises ServiceAwayError where no majority of the brokers is reached: topics then refuse records. Pure."""
+    if 2 * len(unreached) < len(brokers):
+        return
+    places = ", ".join(f"{one['host']}:{one['port']}" for one in unreached)
+    detail = f"{len(brokers) - len(unreached)} of {len(brokers)} reached (away: {places})"
+    remedy = f"start the brokers, or let this machine reach the addresses that they announce, {AGAIN}"
+    raise ServiceAwayError("broker", detail, remedy)
+
+
+def too_few_brokers(settings: Settings, brokers: int) -> Finding:
+    """The failure where the cluster has fewer brokers than a topic needs replicas. Pure."""
+    detail = f"{counted(brokers, 'broker')} at {settings.broker} and replication = {settings.replication}"
+    remedy = "set THALWEG_REPLICATION to at most the number of brokers, or add brokers"
+    return Finding("failed", "broker", detail, remedy)
+
+
+def brokers_finding(
+    settings: Settings, brokers: Sequence[Broker], unreached: Sequence[Broker], topics: Sequence[Mapping[str, Any]]
+) -> Finding:
+    """A note where a broker is away, or has not copied all records of Thalweg's topics. Pure.
+
+    brokers, topics: what the cluster says about each of them. A broker that is fenced is away or starts.
+    """
     partitions = [one for topic in topics for one in topic["partitions"]]
     behind = [set(one["replica_nodes"]) - set(one["isr_nodes"]) for one in partitions]
-    nodes = sorted(away.union(*behind))
+    away = {one["broker_id"] for one in (*unreached, *(one for one in brokers if one.get("is_fenced")))}
+    nodes = [str(node) for node in sorted(away.union(*behind))]
+    detail = f"{len(brokers) - len(unreached)} of {len(brokers)} reached at {settings.broker}"
     if not nodes:
-        return None
+        return Finding("ok", "broker", detail)
+    names = f"node {nodes[0]} is" if len(nodes) == 1 else f"nodes {', '.join(nodes)} are"
     count = sum(1 for one in behind if one)
-    names = ", ".join(str(node) for node in nodes)
-    detail = f"{len(brokers)} at {settings.broker}; away or behind: {names}; {counted(count, 'partition')} not in sync"
+    detail += f"; {names} away or behind, and {counted(count, 'partition')} not in sync"
     return Finding("note", "broker", detail, "start the broker, or wait until the broker has copied the records")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from export.runtime.bundle import Bundle, Manifest
 from streams.commands.doctor.durability_checks import check_durability
+from streams.commands.doctor.failures import START_NODE, ServiceAwayError, finding_of
 from streams.commands.doctor.finding import Finding, State
 from streams.commands.doctor.pseudonym_checks import check_pseudonyms
 from streams.config.errors import RightsError, SettingsError, StoreError
@@ -13,6 +14,7 @@ from streams.config.settings import Settings
 from streams.store import cql_schema
 from streams.store.migrations.migrations import LAST, MIGRATIONS, MIGRATIONS_TABLE, Migration, check_not_newer
 from streams.store.migrations.migrations import missing as missing_migrations
+from streams.store.protocol.driver_errors import FewReplicas, few_replicas
 from streams.store.protocol.row_batches import row_bytes, rows_per_request
 from streams.store.schema_creation import applied_migrations, migrate
 from streams.store.session import Session
@@ -37,7 +39,7 @@ def check_cassandra(settings: Settings, bundle: Bundle | None, is_migrating: boo
             return
         yield Finding("ok", "cassandra", f"{version} at {settings.place_of('cassandra')}")
         yield Finding("ok", "cassandra login", describe_login(settings, "cassandra"))
-        yield _check_nodes(session)
+        yield _check_nodes(session, settings if keyspace.state == "ok" else None)
         yield _readable("durability", lambda: check_durability(session, settings))
         if bundle is not None:
             yield _readable("batches", lambda: _check_batch_limits(session, bundle))
@@ -56,17 +58,47 @@ def _readable(subject: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except StoreError as error:
-        return Finding("note", subject, str(error))
+        return finding_of(subject, error)._replace(state="note")
 
 
-def _check_nodes(session: Session) -> Finding:
-    """Check whether this machine reaches the nodes by the addresses that they announce."""
-    lacking, nodes = session.nodes_without_connection()
-    if not lacking:
-        return Finding("ok", "cassandra nodes", f"{nodes} reached")
-    detail = f"{len(lacking)} of {nodes} not reached: {', '.join(lacking)}"
+def _check_nodes(session: Session, settings: Settings | None) -> Finding:
+    """Check whether this machine reaches the nodes by the addresses that they announce, and whether enough live.
+
+    settings: None where no table can be read, because the name of the keyspace is wrong. Raises ServiceAwayError where
+    too few replicas answer, StoreError.
+    """
+    away, nodes = session.nodes_without_connection()
+    lacking = None if settings is None else _lacking_replicas(session, settings)
+    return nodes_finding(away, nodes, lacking)
+
+
+def nodes_finding(away: Sequence[str], nodes: int, lacking: FewReplicas | None) -> Finding:
+    """Judge the nodes. Pure. Raises ServiceAwayError where replicas are lacking.
+
+    away: the nodes of all `nodes` that this machine does not reach. lacking: what a read of the keyspace said.
+    """
+    names = f" (away: {', '.join(away)})" if away else ""
+    detail = f"{nodes - len(away)} of {nodes} reached{names}"
+    if lacking is not None:
+        raise ServiceAwayError("cassandra nodes", f"{detail}, and {lacking}", START_NODE)
+    if not away:
+        return Finding("ok", "cassandra nodes", detail)
     remedy = "start the node, or name the address by which this machine reaches the node: THALWEG_CASSANDRA_ADDRESSES"
     return Finding("note", "cassandra nodes", detail, f"{remedy}, see docs/cassandra.md")
+
+
+def _lacking_replicas(session: Session, settings: Settings) -> FewReplicas | None:
+    """What a read of the keyspace lacks. None where the read succeeds, and where there is nothing to read yet."""
+    try:
+        applied_migrations(session, settings)
+    except RightsError:
+        return None  # The check of the tables names the right.
+    except StoreError as error:
+        lacking = few_replicas(error)
+        if lacking is None:
+            raise
+        return lacking
+    return None
 
 
 def check_keyspace_name(settings: Settings) -> Finding:
@@ -107,7 +139,7 @@ def _check_tables(session: Session, settings: Settings, bundle: Bundle | None) -
     try:
         applied = applied_migrations(session, settings)
     except RightsError as error:
-        yield Finding("failed", "migrations", str(error))
+        yield finding_of("migrations", error)
     else:
         has_looked = True
         check_not_newer(settings.keyspace, applied)

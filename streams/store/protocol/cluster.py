@@ -25,6 +25,7 @@ from streams.config.errors import SettingsError, StoreError
 from streams.config.logins.handshake import check_tls
 from streams.config.logins.tls import tls_context
 from streams.config.settings import Settings, addresses, setting_label, translated_addresses
+from streams.store.protocol.driver_errors import plain_text
 from streams.store.protocol.encoded_rows import StoreProtocolHandler
 from streams.store.protocol.node_addresses import Address, NamedNodesPolicy, TranslatedEndPoints, certificate_name
 from streams.store.rights import UNREAD_ROLES, could_not_check_login, remedy_text
@@ -37,6 +38,7 @@ ASK_ANOTHER_S, OTHER_NODES = 1.0, 2
 HEARTBEAT_S = 5.0
 PROTOCOL_VERSION = 5  # the newest that is tried; a server may speak an older one
 ASTRA_PROTOCOL_VERSION = 4  # the newest that Astra speaks
+NO_NODE_REMEDY = "start one with `thalweg up` or set THALWEG_CASSANDRA"
 
 
 class _LoginRefused(ConnectionException):
@@ -213,8 +215,7 @@ def _connection_error(settings: Settings, error: Exception) -> StoreError | Sett
     if not settings.cassandra_secure_bundle:
         check_tls(settings, "cassandra")
     return StoreError(
-        f"no Cassandra answers at {settings.place_of('cassandra')}: {error}; "
-        "start one with `thalweg up` or set THALWEG_CASSANDRA"
+        f"no Cassandra answers at {settings.place_of('cassandra')}: {plain_text(error)}; {NO_NODE_REMEDY}"
     )
 
 
@@ -231,5 +232,5 @@ def _data_centres(settings: Settings) -> set[str]:
 
 
 def error_text(error: Exception) -> str:
-    """The error's text, with what to do where the user lacks a right or Cassandra cannot read its roles."""
-    return f"{error}{remedy_text(str(error))}"
+    """The error in words, with what to do where the user lacks a right or Cassandra cannot read its roles."""
+    return f"{plain_text(error)}{remedy_text(str(error))}"

@@ -16,6 +16,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from streams.broker.topics import broker_admin, ensure_topic
 from streams.commands.doctor.broker_checks import check_broker
+from streams.commands.doctor.cassandra_checks import check_cassandra
+from streams.commands.doctor.command import examine
 from streams.config.loading import load_settings
 from streams.config.security import kafka_python_arguments
 from streams.config.settings import Settings, addresses
@@ -104,25 +106,41 @@ def test_each_service_goes_on_without_one_of_its_nodes(state: LocalState) -> Non
     assert set(state.pids) - set(state.running_pids()) == {"kafka-2", "cassandra-3"}
 
 
-def test_the_doctor_names_the_broker_that_is_away(state: LocalState) -> None:
+def test_the_doctor_names_what_is_away(state: LocalState, tmp_path: Path) -> None:
     """After the test above. A controller notices after `broker.session.timeout.ms`, which is 3 s here."""
-    settings = load_settings()
+    settings = msgspec.structs.replace(load_settings(), http_port=0)
 
     def is_named() -> bool:
         found = [one for one in check_broker(settings, None) if one.subject == "broker"]
-        return [(one.state, "away or behind: 2;" in one.detail) for one in found] == [("note", True)]
+        return [(one.state, "node 2 is away or behind" in one.detail) for one in found] == [("note", True)]
 
     wait_until(is_named)
+    [nodes] = [one for one in check_cassandra(settings, None) if one.subject == "cassandra nodes"]
+    assert (nodes.state, nodes.detail.startswith("2 of 3 reached (away: 127.0.0.3:")) == ("note", True)
+
+    os.kill(state.pids["kafka-3"], signal.SIGKILL)
+    os.kill(state.pids["cassandra-2"], signal.SIGKILL)
+    found = list(examine(settings, str(tiny_bundle(tmp_path / "bundle", items=20).path)))
+    broker, cassandra = [one for one in found if one.state == "failed"]
+    assert broker.subject == "broker"
+    assert broker.detail.startswith("1 of 3 reached (away: 127.0.0.2:")
+    assert cassandra.subject.startswith("cassandra")
+    rights = [one for one in found if one.subject == "rights"]
+    assert [(one.state, "are not checked, because" in one.detail) for one in rights] == [("note", True)] * 2
+    assert all(one.remedy for one in (broker, cassandra, *rights))
+    assert not any(name in cassandra.detail for name in ("Error(", "<Host", "{"))
 
 
 def test_up_starts_the_nodes_again_that_have_ended(state: LocalState) -> None:
     """After the test above."""
-    assert "kafka-2, cassandra-3 started again" in thalweg("up", "--nodes", "3", "--secure")
+    killed = {"kafka-2", "kafka-3", "cassandra-2", "cassandra-3"}
+    [printed] = [line for line in thalweg("up", "--nodes", "3", "--secure").splitlines() if "started again" in line]
+    assert set(printed.partition(" started again")[0].split(", ")) == killed
     again = read_state()
     assert again is not None
     assert again.running_pids().keys() == state.pids.keys()
     assert again.client_settings == state.client_settings
-    assert {name for name in state.pids if again.pids[name] != state.pids[name]} == {"kafka-2", "cassandra-3"}
+    assert {name for name in state.pids if again.pids[name] != state.pids[name]} == killed
     with broker_admin(load_settings()) as admin:
         assert len(admin.describe_cluster()["brokers"]) == 3
 
