@@ -133,6 +133,10 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         finally:
             self._calls.discard(answer)
 
+    def _stopped_set(self) -> None:
+        with contextlib.suppress(RuntimeError):  # A crash has ended the thread, and the loop of the thread is closed.
+            super()._stopped_set()
+
     def set_shutdown(self) -> None:
         super().set_shutdown()
         self.parent_loop.call_soon_threadsafe(self._end_calls)

@@ -11,9 +11,11 @@ import pytest
 from streams.demo.worker_process import WorkerProcess
 from streams.health.watchdog import SLOW_S, STOP_LIMIT_S
 from streams.local import LocalServices
+from tests.e2e.endings.worker_stopped_joining import TOLD_TO_STOP
 from tests.support.deployment import Deployment, expected_ids, shopping
 
 LINES_A_MINUTE = 60  # that a worker may log while a service is down
+START_LIMIT_S = 60.0
 
 
 def status(worker: WorkerProcess, path: str) -> int:
@@ -108,5 +110,9 @@ def test_a_worker_that_is_told_to_stop_while_it_joins_its_group_stops_in_order(
     command = [sys.executable, "-m", "tests.e2e.endings.worker_stopped_joining", waits_for]
     worker = WorkerProcess(deployment.settings, deployment.folder / "worker.log", command)
     worker.start(wait=False)
+    began = time.monotonic()
+    while TOLD_TO_STOP not in worker.last_lines():
+        assert time.monotonic() - began < START_LIMIT_S, worker.last_lines()
+        time.sleep(0.1)
     wait_until_ended(worker, STOP_LIMIT_S)
     assert "everything it took is confirmed" in worker.log.read_text(), worker.last_lines()

@@ -134,6 +134,9 @@ def test_a_call_is_answered_also_while_the_thread_ends() -> None:
         with pytest.raises(ThreadEndedError):
             await thread.call_thread(answer)
         assert not await thread.commit({TP_0: 7})
+        while not thread.thread_loop.is_closed():  # noqa: ASYNC110  the thread closes the loop, without an event
+            await asyncio.sleep(0.01)
+        await thread.stop()  # mode-streaming 0.7.1 raises here, because the loop is closed
 
     asyncio.run(asyncio.wait_for(play(), 10))
 
