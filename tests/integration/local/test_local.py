@@ -254,7 +254,7 @@ def test_services_of_up_stay_until_down_ends_them(tmp_path: Path, options: list[
         assert bool(settings.broker_ca and settings.broker_password and settings.cassandra_password) == bool(options)
         assert (tmp_path / "home" / "local.json").stat().st_mode & 0o777 == 0o600
         assert "already running" in thalweg("up", *options)
-        assert "the other way" in thalweg("up", *([] if options else ["--secure"]), code=1)
+        assert "already started by `thalweg up" in thalweg("up", *([] if options else ["--secure"]), code=1)
         assert load_settings(environment) == settings
     finally:
         ended = thalweg("down", "--wipe")
