@@ -108,7 +108,7 @@ def test_each_service_goes_on_without_one_of_its_nodes(state: LocalState) -> Non
 
 def test_the_doctor_names_what_is_away(state: LocalState, tmp_path: Path) -> None:
     """After the test above. A controller notices after `broker.session.timeout.ms`, which is 3 s here."""
-    settings = msgspec.structs.replace(load_settings(), http_port=0)
+    settings = msgspec.structs.replace(load_settings(), http_port=0, keyspace="at_once")  # a keyspace with tables
 
     def is_named() -> bool:
         found = [one for one in check_broker(settings, None) if one.subject == "broker"]
