@@ -118,7 +118,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         return True
 
     async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
-        """Run a call in the thread. Raises ThreadEndedError where the thread ends before the call.
+        """Run a call in the thread. Raises ThreadEndedError where the thread ends before the answer.
 
         Faust's method would wait for ever then. A crash ends the thread at any time. The commit of that moment was
         never answered, and the stop waited for the commit (docs/decisions.md#leaving-a-group-that-rebalances).

@@ -52,10 +52,9 @@ def plain_text(error: BaseException) -> str:
         return ", ".join(f"{text}{_in_brackets(nodes)}" for text, nodes in nodes_of.items())
     if isinstance(error, NoHostAvailable):
         return str(error.args[0])
-    if (
-        isinstance(error, OSError) and error.errno is not None and error.errno > 0
-    ):  # the codes of a name service are negative
-        return os.strerror(error.errno)
+    code = error.errno if isinstance(error, OSError) else None
+    if code is not None and code > 0:  # The codes of a name service are negative.
+        return os.strerror(code)
     return str(error)
 
 
