@@ -92,6 +92,25 @@ def main(argv: Sequence[str] | None = None, retryable_code: int = 1) -> int:
         # Python flushes the output once more at its end, which would print the error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except ImportError as error:
+        ending = _ending_behind(error)
+        if ending is None:
+            raise
+        if isinstance(ending, KeyboardInterrupt):
+            return 128 + signal.SIGINT
+        raise ending from None
+
+
+def _ending_behind(error: BaseException) -> BaseException | None:
+    """The exception of a signal, where this exception is the cause of the error.
+
+    A signal may come while a module in C++ is loaded. pybind11, with which ONNX Runtime is built, then raises
+    `ImportError: initialization failed` from the exception of the signal.
+    """
+    cause = error.__cause__
+    while cause is not None and not isinstance(cause, KeyboardInterrupt | SystemExit):
+        cause = cause.__cause__
+    return cause
 
 
 def _name_sources_of_log_lines() -> None:

@@ -21,7 +21,7 @@ from mode.utils.futures import notify
 from streams.broker.consumer_thread import BATCH_TOPICS, NO_POLL, BatchConsumerThread, ThreadEndedError
 from streams.broker.offsets.ledger import Ledger, LedgerEntry
 from streams.broker.offsets.read_positions import Gap, ReadPositions
-from streams.config.errors import TopicRemadeError
+from streams.config.errors import ThalwegError, TopicRemadeError
 
 logger = logging.getLogger(__name__)
 
@@ -240,7 +240,13 @@ class BatchConsumer(AiokafkaConsumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        await self.app.before_commit({tp.partition: offset for tp, offset in offsets.items()})
+        if self.crashed:  # Another worker, or the next start, reads again what is not committed.
+            return False
+        try:
+            await self.app.before_commit({tp.partition: offset for tp, offset in offsets.items()})
+        except ThalwegError as error:  # An exception here would also break off the stop of a worker that has crashed.
+            await self.crash(error)
+            return False
         has_committed = bool(await self._thread.commit(offsets))
         if has_committed:
             self._counted.update(offsets)

@@ -125,7 +125,7 @@ class Session:
     async def request(self, statement: Any, parameters: Sequence[Any] | None = None) -> Any:
         """Send a request, again and again while Cassandra is away or overloaded, or cannot read its roles.
 
-        Returns the confirmed rows. Raises StoreError where Cassandra refuses the request itself.
+        Returns the confirmed rows. Raises StoreError where Cassandra refuses the request itself, and after `close`.
         """
         if isinstance(statement, str):
             statement = SimpleStatement(statement, is_idempotent=_may_be_repeated(statement))
@@ -140,7 +140,7 @@ class Session:
         wait_s = FIRST_RETRY_S
         if self._loop is not asyncio.get_running_loop():  # A command runs one loop after the other.
             self._loop, self._slots = asyncio.get_running_loop(), asyncio.Semaphore(REQUESTS_IN_FLIGHT)
-        while True:
+        while not self._session.is_shutdown:
             async with self._slots:
                 try:
                     return await driver_answer(self._session.execute_async(*make_request()))
@@ -155,6 +155,7 @@ class Session:
             log("Cassandra does not take requests (%s), next try in %.2f s", error_text(problem), wait_s)
             await asyncio.sleep(wait_s)
             wait_s = min(LAST_RETRY_S, wait_s * 2)
+        raise StoreError("a request to Cassandra came after the connection was closed")
 
 
 def _may_be_repeated(query: str) -> bool:

@@ -141,7 +141,10 @@ class App(faust.App):
         await super().stop()
 
     async def on_stop(self) -> None:
-        await super().on_stop()  # This call waits for batches in flight and commits them.
+        await (
+            super().on_stop()
+        )  # This call waits for batches in flight and commits them, unless the worker has crashed.
+        self.parts.pipeline.stop()
         await self.parts.endpoints.stop()
         await self.parts.registration.stop()
         await self.parts.publisher.stop()

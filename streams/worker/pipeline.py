@@ -113,7 +113,7 @@ class Pipeline:
         self._processor_thread = processor_thread
         self._scorer_thread = scorer_thread
         self._in_order = InOrder()
-        self._carrying: set[asyncio.Task[None]] = set()  # asyncio itself keeps only weak references to tasks
+        self._tasks: set[asyncio.Task[None]] = set()  # asyncio itself keeps only weak references to tasks
 
     async def run(self) -> None:
         """Carry batches until one batch fails. Raises what the batch failed with, at once.
@@ -123,6 +123,7 @@ class Pipeline:
         """
         failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         drawing = asyncio.create_task(self._draw_and_carry(failure))
+        self._tasks.add(drawing)
         try:
             done, _ = await asyncio.wait({drawing, failure}, return_when=asyncio.FIRST_COMPLETED)
             for ended in done:
@@ -130,18 +131,23 @@ class Pipeline:
         finally:
             drawing.cancel()
 
+    def stop(self) -> None:
+        """Break off what is in flight, before the outputs are closed. The next start reads these batches again."""
+        for task in self._tasks:
+            task.cancel()
+
     async def _draw_and_carry(self, failure: asyncio.Future[None]) -> None:
         """Start a task for each drawn batch. `failure` gets the error of the first batch that fails."""
 
         def on_end(task: asyncio.Task[None]) -> None:
-            self._carrying.discard(task)
+            self._tasks.discard(task)
             error = None if task.cancelled() else task.exception()
             if error is not None and not failure.done():
                 failure.set_exception(error)
 
         async for batch in self.draw():
             task = asyncio.create_task(self._carry_or_fail(batch))
-            self._carrying.add(task)
+            self._tasks.add(task)
             task.add_done_callback(on_end)
             await batch.turn_ended()
 

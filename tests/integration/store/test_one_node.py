@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from export.runtime.bundle import Bundle
+from streams.config.errors import StoreError
 from streams.config.settings import Settings
 from streams.engine.arena import StoredUser
 from streams.engine.planning.rows import Rows
@@ -97,6 +98,14 @@ def test_an_older_protocol_is_spoken_where_the_server_knows_no_newer(nodes: Cass
         asyncio.run(write(store, bundle, ["of-version-4"]))
         assert asyncio.run(users(store, ["of-version-4"])) == ["of-version-4"]
         store.close()
+
+
+def test_a_request_after_the_end_of_the_connection_is_refused(nodes: CassandraNodes, bundle: Bundle) -> None:
+    """A stop of a worker once waited for such a request until its limit."""
+    store = open_store(Settings(cassandra=f"127.0.0.1:{nodes.port}", keyspace="closed"), bundle)
+    store.close()
+    with pytest.raises(StoreError, match="after the connection was closed"):
+        asyncio.run(asyncio.wait_for(store.session.request("SELECT key FROM system.local"), 10))
 
 
 def test_a_store_follows_a_name_to_another_address(

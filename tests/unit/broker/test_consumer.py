@@ -13,6 +13,7 @@ from streams.broker import consumer_thread
 from streams.broker.consumer import BatchConsumer
 from streams.broker.consumer_thread import BatchConsumerThread, Poll, ThreadEndedError
 from streams.broker.offsets.read_positions import Fetched
+from streams.config.errors import StoreError
 
 TP_0 = TP("events", 0)
 POLLED = {TP_0: ["a record"]}, {TP_0}
@@ -153,11 +154,41 @@ class Committing:
     async def before_commit(self, offsets: Any) -> None: ...
 
 
+class Refusing(Committing):
+    """The application whose positions Cassandra refuses."""
+
+    async def before_commit(self, offsets: Any) -> None:
+        raise StoreError("no MODIFY permission")
+
+
+def consumer_of(one: Committing, monkeypatch: pytest.MonkeyPatch) -> Any:
+    consumer, crashed = object.__new__(BatchConsumer), asyncio.Event()
+    values = {"_thread": one, "app": one, "_counted": set(), "group_commits": {}, "_crashed": crashed}
+    for name, value in values.items():
+        monkeypatch.setattr(consumer, name, value, raising=False)
+    return consumer
+
+
 def test_a_refused_commit_does_not_count_as_a_commit_of_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
     """Faust itself counts each commit. A pending erasure would then be deleted too early."""
-    consumer, one = object.__new__(BatchConsumer), Committing([True, False])
-    for name, value in (("_thread", one), ("app", one), ("_counted", set()), ("group_commits", {})):
-        monkeypatch.setattr(consumer, name, value, raising=False)
+    consumer = consumer_of(Committing([True, False]), monkeypatch)
     assert asyncio.run(consumer._commit({TP_0: 480}))
     assert not asyncio.run(consumer._commit({TP_0: 501}))
     assert consumer.group_commits == {0: 480}
+
+
+def test_a_refusal_of_the_positions_crashes_the_worker_and_no_further_commit_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An exception would break off a rebalance or the stop, and a second try after the stop waited for ever."""
+    consumer, reasons = consumer_of(Refusing([]), monkeypatch), []
+
+    async def crash(reason: BaseException) -> None:
+        reasons.append(str(reason))
+        consumer._crashed.set()
+
+    monkeypatch.setattr(consumer, "crash", crash, raising=False)
+    assert not asyncio.run(consumer._commit({TP_0: 480}))
+    assert not asyncio.run(consumer._commit({TP_0: 480}))
+    assert reasons == ["no MODIFY permission"]
+    assert consumer.group_commits == {}

@@ -120,6 +120,38 @@ def test_a_signal_that_comes_inside_a_callback_is_not_lost(
     assert "Exception ignored" not in capfd.readouterr().err
 
 
+@pytest.mark.usefixtures("default_handlers")
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_that_comes_while_a_module_in_cpp_is_loaded_ends_the_command_as_any_other(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pybind11 makes an ImportError of the exception of the signal."""
+
+    def run(_: argparse.Namespace) -> int:
+        try:
+            os.kill(os.getpid(), number)
+            raise AssertionError("the signal did not end the command")
+        except (KeyboardInterrupt, SystemExit) as ending:
+            raise ImportError("initialization failed") from ending
+
+    monkeypatch.setattr("streams.commands.erase.command.run", run)
+    if number == signal.SIGINT:
+        assert cli.main(["erase", "u-1"]) == 130
+    else:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["erase", "u-1"])
+        assert stopped.value.code == 128 + number
+
+
+def test_a_module_that_cannot_be_loaded_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_: argparse.Namespace) -> int:
+        raise ImportError("initialization failed") from OSError("a library is missing")
+
+    monkeypatch.setattr("streams.commands.erase.command.run", run)
+    with pytest.raises(ImportError, match="initialization failed"):
+        cli.main(["erase", "u-1"])
+
+
 def test_a_signal_that_the_parent_ignores_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     """`nohup` ignores SIGHUP, and a shell script ignores SIGINT for its background jobs."""
     seen = {}

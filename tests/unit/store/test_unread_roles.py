@@ -39,6 +39,8 @@ def unauthorized(message: str) -> Exception:
 class Answers:
     """The driver's session, which answers with errors first."""
 
+    is_shutdown = False
+
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
 

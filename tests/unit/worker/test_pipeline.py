@@ -181,6 +181,34 @@ def test_a_batch_before_the_failed_batch_is_confirmed_and_a_batch_behind_it_fail
     assert "first" in store.users
 
 
+def test_a_stop_breaks_off_the_batches_of_a_crashed_worker() -> None:
+    """The outputs are closed next. A batch would fail on them, and the log would name a second reason of the crash."""
+    acked: list[int] = []
+
+    class Store(SlowStore):
+        def __init__(self) -> None:
+            super().__init__()
+            self.is_writing = asyncio.Event()
+
+        async def write(self, rows: dict[str, StoredUser]) -> None:
+            self.is_writing.set()
+            await asyncio.Event().wait()
+
+    store = Store()
+
+    async def play(running: Running) -> None:
+        carrying = asyncio.create_task(running.pipeline.run())
+        await running.offer(0, record(0, "u", "i1", "e", 0), ack=lambda: acked.append(0))
+        await store.is_writing.wait()
+        running.pipeline.stop()
+        with pytest.raises(asyncio.CancelledError):
+            await carrying
+        await running.in_flight.until(lambda: running.in_flight.batches == 0)
+
+    run_pipeline(play, store, is_running=False)
+    assert (store.users, acked) == ({}, [])
+
+
 def test_a_batch_whose_users_were_dropped_after_the_look_at_the_memory_changes_nothing() -> None:
     """An application that crashes in a rebalance drops partitions while batches are in flight, in one generation."""
     store, acked = SlowStore(), []
