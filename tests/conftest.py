@@ -1,6 +1,7 @@
 """Fixtures of all tests. Tests in unit/ and contract/ need no service. The others share one Kafka and Cassandra."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 
 import hypothesis
@@ -8,6 +9,7 @@ import pytest
 
 from streams.local import LocalServices, local_services
 from tests.support.stream.keyspaces import drop_keyspaces, keyspaces
+from tests.support.stream.preloaded.process import PreloadedPopen
 from tests.tools.schema_registry.apicurio import Apicurio, schema_registry
 
 # By default Hypothesis fails a test when one example takes longer than 200 ms. On a busy machine that measures the
@@ -41,6 +43,14 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     environment.setenv("THALWEG_HOME", str(tmp_path_factory.mktemp("home")))
     yield
     environment.undo()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _preloaded_commands() -> Iterator[None]:
+    """Start commands of Thalweg as forks of a process that has loaded their modules."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", PreloadedPopen)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, ndtr
 
 COMPONENTS = 4  # K
 OFFSET_S = 1.0  # many logs have whole seconds only, and a gap of zero has no logarithm
@@ -62,6 +61,8 @@ class TimeMixture:
 
     def median_s(self) -> Floats:
         """The median gap, accurate to a thousandth of OFFSET_S + median."""
+        from scipy.special import ndtr  # takes half a second to load, and most commands predict no time
+
         half = np.exp(self._log_kept) / 2
         low, width = np.full(half.shape, _MIN_LOG), _MAX_LOG
         for _ in range(_HALVINGS):
@@ -88,6 +89,8 @@ class TimeMixture:
 
     def _log_above(self, y: Times) -> Floats:
         """The log of the untruncated mixture's mass above y."""
+        from scipy.special import log_ndtr  # takes half a second to load, and most commands predict no time
+
         return _log_sum(self._log_weight + log_ndtr((self._mean - y) / self._scale))
 
 

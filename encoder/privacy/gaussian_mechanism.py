@@ -14,8 +14,6 @@ before: Dong, Roth and Su, "Gaussian Differential Privacy" (JRSS B 84, 2022), co
 import math
 from collections.abc import Callable
 
-from scipy.special import log_ndtr
-
 from encoder.errors import InputError
 
 _LEAST_MU, _MOST_MU = 1e-9, 1e6  # such a vector has next to no noise
@@ -23,6 +21,8 @@ _LEAST_MU, _MOST_MU = 1e-9, 1e6  # such a vector has next to no noise
 
 def delta_of(epsilon: float, mu: float) -> float:
     """The smallest delta for this epsilon. mu: sensitivity / sigma, above 0."""
+    from scipy.special import log_ndtr  # takes half a second to load, and most workers add no noise
+
     first = log_ndtr(mu / 2 - epsilon / mu)
     second = epsilon + log_ndtr(-mu / 2 - epsilon / mu)
     return max(0.0, math.exp(first) - math.exp(second))

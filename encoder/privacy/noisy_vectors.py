@@ -6,7 +6,6 @@ from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from encoder.errors import InputError
 
@@ -30,6 +29,8 @@ def standard_noise(key: bytes, releases: Sequence[bytes], width: int) -> NDArray
 
     releases: a name of each release, which differs between two different vectors. Raises InputError for a short key.
     """
+    from scipy.special import ndtri  # takes half a second to load, and most workers add no noise
+
     if len(key) < KEY_BYTES:
         raise InputError(f"a key of {len(key)} bytes: give {KEY_BYTES} random bytes or more")
     key = blake2b(key).digest()  # a key of BLAKE2b has 64 bytes at most

@@ -4,13 +4,13 @@ Both health endpoints answer by progress. /healthz fails when the worker is abou
 worker has had work for a while and has confirmed none of it, or when the worker has no partitions.
 """
 
-import errno
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from streams.config.errors import SettingsError
+from streams.health.listening import listen_remedy
 from streams.health.watchdog import Health
 
 
@@ -86,13 +86,3 @@ class Endpoints(HttpServer):
 def metrics_response(registry: CollectorRegistry) -> web.Response:
     """The metrics of a registry in Prometheus's exposition format."""
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-def listen_remedy(error: Exception) -> str:
-    """What to do when a server cannot listen on `http_host` and `http_port`."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number == errno.EADDRINUSE:
-        return "set THALWEG_HTTP_PORT to another port, or to 0 for any free port"
-    if number == errno.EACCES:
-        return "set THALWEG_HTTP_PORT to a port above 1023, or to 0 for any free port"
-    return "set THALWEG_HTTP_HOST to an address of this machine, such as 127.0.0.1 or 0.0.0.0"

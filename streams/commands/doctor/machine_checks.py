@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from streams.commands.doctor.finding import Finding
 from streams.config.settings import Settings
-from streams.health.endpoints import listen_remedy
+from streams.health.listening import listen_remedy
 from streams.local.state_file import read_state
 
 PROBE_TIMEOUT_S = 1.0
