@@ -45,6 +45,9 @@ FETCH_BYTES = 4 * 2**20  # of one partition
 # this worker.
 REBALANCE_TIMEOUT_S = 60.0
 WATCH_S = 2.0  # between looks at the progress; short against the watchdog's SLOW_S
+# A member learns of a rebalance by the answer to a heartbeat, and the group waits for every member. So another worker
+# that joins waits about as long (docs/decisions.md#heartbeats-of-a-group).
+HEARTBEAT_INTERVAL_S = 1.0
 POLL_INTERVAL_S = 1000.0  # far above the time of the slowest batch, so that a slow batch does not cost the partition
 
 
@@ -212,7 +215,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "consumer_max_fetch_size": FETCH_BYTES,
         "broker_commit_interval": COMMIT_INTERVAL_S,
         "broker_session_timeout": session_timeout_s,
-        "broker_heartbeat_interval": session_timeout_s / 3,
+        "broker_heartbeat_interval": min(HEARTBEAT_INTERVAL_S, session_timeout_s / 3),
         "broker_request_timeout": max(90.0, session_timeout_s + 1.0),
         "broker_rebalance_timeout": REBALANCE_TIMEOUT_S,
         "broker_max_poll_interval": POLL_INTERVAL_S,

@@ -12,6 +12,7 @@ import pytest
 from streams.demo.worker_process import WorkerProcess
 from streams.health.watchdog import STOP_LIMIT_S
 from streams.local.process.process_ids import is_running
+from streams.worker.app import HEARTBEAT_INTERVAL_S
 from tests.support.deployment import Deployment, expected_ids, shopping
 
 # Far above the times that the tests allow: no partition may wait for the end of a session.
@@ -71,6 +72,24 @@ def test_two_processes_share_the_partitions_and_stop_together(patient: Deploymen
     assert (found.clean, found.events) == (True, 5_100)
     ids = [e.id for e in patient.evaluations()]
     assert len(ids) == len(set(ids)) == 5_100
+
+
+def test_an_added_worker_waits_for_a_heartbeat_of_the_others_and_not_for_a_share_of_the_session(
+    patient: Deployment,
+) -> None:
+    """With a heartbeat after every third of a session, this wait was up to 20 s."""
+    workers = []
+    for name in ("first", "second"):
+        (patient.folder / name).mkdir()
+        workers.append(WorkerProcess(patient.settings, patient.folder / name / "worker.log"))
+    workers[0].start()
+    time.sleep(2 * HEARTBEAT_INTERVAL_S)  # The first worker has settled, and heartbeats come at their interval.
+    began_s = time.monotonic()
+    workers[1].start()
+    took_s = time.monotonic() - began_s
+    for worker in workers:
+        worker.stop()
+    assert took_s < SESSION_TIMEOUT_S / 6
 
 
 def test_a_killed_process_comes_back_and_nothing_is_lost_or_repeated(patient: Deployment) -> None:

@@ -5,11 +5,13 @@ import atexit
 import contextlib
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,6 +19,7 @@ import msgspec
 from streams.local.process import service_process
 from tests.support.stream.preloaded.server import Command
 
+ROOT = Path(__file__).parents[4]
 PROGRAMS = ("streams.cli", "tests.faults.programs.worker_main", "tests.faults.programs.archive_main")
 _WRAPPER = str(service_process._EXEC_WRAPPER)
 _real_starts = threading.Event()
@@ -50,7 +53,7 @@ class Server:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             program = [sys.executable, "-m", "tests.support.stream.preloaded.server", str(theirs.fileno())]
-            server = subprocess.Popen(program, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            server = subprocess.Popen(program, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, cwd=ROOT)
         atexit.register(server.wait)
         atexit.register(ours.close)
         return ours
@@ -99,7 +102,7 @@ class PreloadedPopen(subprocess.Popen[Any]):
             return waited
         if self.returncode is not None or (wait_flags and not select.select([self._answers], [], [], 0)[0]):
             return 0, 0
-        status = int(_line(self._answers))
+        status = int(_line(self._answers) or signal.SIGKILL)  # The processes end with the server.
         os.close(self._answers)
         return self.pid, status
 
@@ -160,16 +163,16 @@ def command_of(args: Any, call: Call) -> Command | None:
 
 
 def _of_python(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that an interpreter reads when the interpreter starts."""
-    return {name: value for name, value in environment.items() if name.startswith("PYTHON")}
+    """The variables that an interpreter reads when the interpreter starts, except those that the server follows."""
+    followed = {("PYTHONPATH", str(ROOT)), ("PYTHONUNBUFFERED", "1")}
+    return {name: value for name, value in environment.items() - followed if name.startswith("PYTHON")}
 
 
 def _line(descriptor: int) -> bytes:
-    """The next line of a pipe. Raises ChildProcessError where the server has ended."""
+    """The next line of a pipe; empty where the server has ended."""
     line = b""
     while not line.endswith(b"\n"):
-        read = os.read(descriptor, 1)
-        if not read:
-            raise ChildProcessError("the server of preloaded commands has ended")
+        if not (read := os.read(descriptor, 1)):
+            return b""
         line += read
     return line

@@ -115,7 +115,8 @@ def become(fork: Fork) -> None:
     os.environ.update(command.environment)
     os.chdir(command.folder)
     sys.argv = [command.module, *command.arguments]
-    sys.path[0] = command.folder
+    named = command.environment.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:1] = [command.folder, *(path for path in named if path and path not in sys.path[1:])]
     sys.stdout.reconfigure(line_buffering=os.isatty(1) or "PYTHONUNBUFFERED" in os.environ)
     runpy.run_module(command.module, run_name="__main__", alter_sys=True)
 
