@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from streams.local import LocalServices, local_services
+from streams.local import LocalServices
 from tests.support.stream.keyspaces import drop_keyspaces, keyspaces
 from tests.support.stream.preloaded.process import PreloadedPopen
+from tests.support.stream.quick_services import quick_services
 from tests.tools.schema_registry.apicurio import Apicurio, schema_registry
 
 # By default Hypothesis fails a test when one example takes longer than 200 ms. On a busy machine that measures the
@@ -55,8 +56,11 @@ def _preloaded_commands() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[LocalServices]:
-    """Start a real Kafka and Cassandra once for the whole run. Each test uses its own topics, groups and keyspaces."""
-    with local_services() as running:
+    """Start a real Kafka and Cassandra once for the whole run. Each test uses its own topics, groups and keyspaces.
+
+    No test kills this Cassandra.
+    """
+    with quick_services() as running:
         _shared.append(running)
         yield running
         _shared.clear()

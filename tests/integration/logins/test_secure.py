@@ -19,7 +19,7 @@ from streams.broker import topics
 from streams.broker.topics import broker_admin
 from streams.config.errors import BrokerError, SettingsError
 from streams.config.settings import SECRETS, SERVICES, Settings
-from streams.local import LocalServices, local_services
+from streams.local import LocalServices
 from streams.local.cassandra.cql_protocol import DEFAULT_USER
 from streams.local.credentials import CREDENTIALS_FOLDER
 from streams.local.process.ports import HOST
@@ -28,6 +28,7 @@ from streams.monitor.monitor import Monitor
 from streams.store.protocol.cluster import connect
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, event, record
+from tests.support.stream.quick_services import quick_services
 
 EVENTS = 600
 WRONG_PASSWORD = "Zx81-wrong-and-not-to-be-seen"
@@ -36,7 +37,7 @@ REFUSED_WITHIN_S = 15.0
 
 @pytest.fixture(scope="module")
 def services() -> Iterator[LocalServices]:
-    with local_services(secure=True) as running:
+    with quick_services(secure=True) as running:
         yield running
 
 

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 import pytest
 
 from streams.config.settings import Settings
-from streams.local import LocalServices, local_services
+from streams.local import LocalServices
+from tests.support.stream.quick_services import quick_services
 from tests.tools.docker import manifests
 from tests.tools.docker.cluster import make_cluster
 
 
 @pytest.fixture(scope="package")
 def services() -> Iterator[LocalServices]:
-    with local_services(secure=True) as running:
+    with quick_services(secure=True) as running:
         yield running
 
 
