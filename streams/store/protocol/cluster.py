@@ -16,8 +16,10 @@ from cassandra.policies import (
     ConstantReconnectionPolicy,
     ConstantSpeculativeExecutionPolicy,
     DCAwareRoundRobinPolicy,
+    HostStateListener,
     RetryPolicy,
 )
+from cassandra.pool import Host
 from cassandra.query import tuple_factory
 
 from streams.config.connection_faults import refused_login
@@ -29,6 +31,8 @@ from streams.store.protocol.driver_errors import plain_text
 from streams.store.protocol.encoded_rows import StoreProtocolHandler
 from streams.store.protocol.node_addresses import Address, NamedNodesPolicy, TranslatedEndPoints, certificate_name
 from streams.store.rights import UNREAD_ROLES, could_not_check_login, remedy_text
+
+logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S = 10.0
 RECONNECT_S = 1.0
@@ -100,6 +104,19 @@ class _Cluster(Cluster):
     protocol_version = PROTOCOL_VERSION
 
 
+class _ReachedAgain(HostStateListener):
+    """Logs that a node is reached again. The driver logs a lost node as a warning, and its return as information."""
+
+    def on_up(self, host: Host) -> None:
+        logger.warning("Host %s is reached again", host)
+
+    def on_down(self, host: Host) -> None: ...
+
+    def on_add(self, host: Host) -> None: ...
+
+    def on_remove(self, host: Host) -> None: ...
+
+
 def connect(settings: Settings, ask_another_s: float = ASK_ANOTHER_S) -> tuple[Cluster, DriverSession]:
     """A cluster and a session without a keyspace. Blocks. Raises StoreError, SettingsError.
 
@@ -121,6 +138,7 @@ def connect(settings: Settings, ask_another_s: float = ASK_ANOTHER_S) -> tuple[C
             "that takes over a partition would not see what another worker has just written to another data centre"
         )
     session.client_protocol_handler = StoreProtocolHandler
+    cluster.register_listener(_ReachedAgain())
     return cluster, session
 
 

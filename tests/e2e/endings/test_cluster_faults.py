@@ -27,3 +27,5 @@ def test_a_broker_and_a_node_of_cassandra_die_under_load(bundle: Bundle, tmp_pat
     assert row.reads > 50
     assert row.standstill_s is not None
     assert row.standstill_s < STANDSTILL_S
+    logs = [log.read_text() for log in tmp_path.glob("**/worker.log")]
+    assert any("has been marked down" in log and "is reached again" in log for log in logs)
