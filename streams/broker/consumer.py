@@ -239,13 +239,22 @@ class BatchConsumer(AiokafkaConsumer):
             self.held |= set(back)
         await super().on_partitions_assigned(assigned, generation_id)
 
+    async def commit_all(self) -> None:
+        """Commit everything that is acknowledged.
+
+        Where another commit is running, Faust's `commit` only waits for that commit, which may have begun before the
+        last acknowledgement.
+        """
+        await self.commit()
+        await self.commit()
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        if not self.crashed:
+            try:
+                await self.app.before_commit({tp.partition: offset for tp, offset in offsets.items()})
+            except ThalwegError as error:  # An exception here would also break off a rebalance or a stop.
+                await self.crash(error)
         if self.crashed:  # Another worker, or the next start, reads again what is not committed.
-            return False
-        try:
-            await self.app.before_commit({tp.partition: offset for tp, offset in offsets.items()})
-        except ThalwegError as error:  # An exception here would also break off the stop of a worker that has crashed.
-            await self.crash(error)
             return False
         has_committed = bool(await self._thread.commit(offsets))
         if has_committed:

@@ -1,4 +1,4 @@
-"""Why a server of ours cannot listen."""
+"""What to do when a server of Thalweg cannot listen."""
 
 import errno
 

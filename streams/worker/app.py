@@ -144,9 +144,10 @@ class App(faust.App):
         await super().stop()
 
     async def on_stop(self) -> None:
-        await (
-            super().on_stop()
-        )  # This call waits for batches in flight and commits them, unless the worker has crashed.
+        # This call waits for batches in flight and commits them, unless the worker has crashed.
+        await super().on_stop()
+        if self._consumer is not None:  # Faust commits once more after this method, when the store is closed.
+            await self._consumer.commit_all()
         self.parts.pipeline.stop()
         await self.parts.endpoints.stop()
         await self.parts.registration.stop()

@@ -1,6 +1,7 @@
 """Records that wait for the look at the topic's id while the group rebalances, and rebalances of a crashed worker."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -192,3 +193,36 @@ def test_a_refusal_of_the_positions_crashes_the_worker_and_no_further_commit_is_
     assert not asyncio.run(consumer._commit({TP_0: 480}))
     assert reasons == ["no MODIFY permission"]
     assert consumer.group_commits == {}
+
+
+def test_a_commit_of_all_waits_for_a_running_commit_and_commits_what_was_acknowledged_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise the last commit of a stop comes after the store is closed."""
+
+    async def play() -> tuple[int, int]:
+        consumer, acknowledged, committed = object.__new__(BatchConsumer), 6, 0
+
+        async def force_commit(*_: Any, **__: Any) -> bool:
+            nonlocal committed
+            taken = acknowledged
+            await asyncio.sleep(0)
+            committed = taken
+            return True
+
+        values = {
+            "app": SimpleNamespace(client_only=False),
+            "_commit_fut": None,
+            "_loop": asyncio.get_running_loop(),
+            "force_commit": force_commit,
+        }
+        for name, value in values.items():
+            monkeypatch.setattr(consumer, name, value, raising=False)
+        running = asyncio.create_task(consumer.commit())
+        await asyncio.sleep(0)
+        acknowledged = 7
+        await consumer.commit_all()
+        await running
+        return acknowledged, committed
+
+    assert asyncio.run(play()) == (7, 7)

@@ -194,6 +194,14 @@ def test_ctrl_c_while_modules_are_loaded_prints_no_traceback(tmp_path: Path) -> 
     assert (process.returncode, errors) == (-signal.SIGINT, "")
 
 
+@pytest.mark.parametrize("name", ["worker", "serve", "monitor", "verify", "doctor", "setup", "archive", "replay"])
+def test_a_command_loads_its_modules_by_itself(name: str) -> None:
+    """Most tests on services start commands that find their modules loaded, in which a missing import is not seen."""
+    module = {"worker": "streams.worker.command", "serve": "streams.serve.server"}.get(name, cli.COMMANDS[name][0])
+    ended = subprocess.run([sys.executable, "-c", f"import {module}"], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_the_packages_of_this_tree_are_its_own() -> None:
     assert [foreign_package(name, ROOT) for name in PACKAGES] == [""] * len(PACKAGES)
 

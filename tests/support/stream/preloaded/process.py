@@ -80,7 +80,9 @@ class PreloadedPopen(subprocess.Popen[Any]):
         finally:
             os.close(answer)
             self._close_pipe_fds(*call.pipes)  # type: ignore[attr-defined]
-        self.pid = int(_line(self._answers))
+        if not (line := _line(self._answers)):
+            raise ChildProcessError("the server of preloaded commands has ended")
+        self.pid = int(line)
         self._child_created = True
 
     def _internal_poll(self, _deadstate: int | None = None, *_: Any, **__: Any) -> int | None:
@@ -143,7 +145,8 @@ class Call(NamedTuple):
 
     def is_plain(self) -> bool:
         """True where nothing is asked for that a fork of the server does not do."""
-        return not (self.shell or self.preexec_fn or self.executable) and self.process_group == -1
+        changed = (self.shell, self.preexec_fn, self.executable, self.gid, self.gids, self.uid)
+        return not any(changed) and (self.close_fds, self.umask, self.process_group) == (True, -1, -1)
 
 
 def command_of(args: Any, call: Call) -> Command | None:
@@ -151,9 +154,9 @@ def command_of(args: Any, call: Call) -> Command | None:
     if not isinstance(args, list | tuple) or not call.is_plain() or asyncio._get_running_loop() is not None:
         return None  # asyncio waits for its processes by their ids, which asks for children of this process.
     words = [os.fspath(word) for word in args]
-    if words[1:4] == ["-I", "-S", _WRAPPER] and words[5] == "0":  # Each fork ends with the tests anyway.
+    if words[1:4] == ["-I", "-S", _WRAPPER] and words[5:6] == ["0"]:  # Each fork ends with the tests anyway.
         words = words[6:]
-    if words[:2] != [sys.executable, "-m"] or words[2] not in PROGRAMS:
+    if words[:2] != [sys.executable, "-m"] or "".join(words[2:3]) not in PROGRAMS:
         return None
     environment = dict(os.environ if call.env is None else call.env)
     if _of_python(environment) != _of_python(os.environ):
