@@ -132,7 +132,7 @@ class Pipeline:
             drawing.cancel()
 
     def stop(self) -> None:
-        """Break off what is in flight, before the outputs are closed. They are read again after the next start."""
+        """Break off the batches in flight, before the outputs are closed. These batches are read again later."""
         for task in self._tasks:
             task.cancel()
 

@@ -97,7 +97,7 @@ def item_columns(deployment: Deployment) -> dict[str, tuple[list[int], list[floa
 
 def test_a_worker_that_is_killed_under_load_loses_and_repeats_nothing(deployment: Deployment) -> None:
     log = shopping(9_000, 400, seed=1)
-    for life in range(3):
+    for life in range(3):  # At this rate the load lasts 4 s, so that it still goes on at the kill on a busy machine.
         deployment.kill_under_load(f"worker-{life}", log[life * 3_000 : life * 3_000 + 3_000], 750.0)
     worker = deployment.worker("last")
     worker.start()

@@ -63,6 +63,13 @@ def default_handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+def exit_code_of_erase() -> object:
+    try:
+        return cli.main(["erase", "u-1"])
+    except SystemExit as ending:
+        return ending.code
+
+
 @pytest.mark.usefixtures("default_handlers")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_ends_a_command_after_its_clean_up(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,12 +84,7 @@ def test_a_signal_ends_a_command_after_its_clean_up(number: signal.Signals, monk
             cleaned.append(number)
 
     monkeypatch.setattr("streams.commands.erase.command.run", run)
-    if number == signal.SIGINT:
-        assert cli.main(["erase", "u-1"]) == 130
-    else:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(["erase", "u-1"])
-        assert stopped.value.code == 128 + number
+    assert exit_code_of_erase() == 128 + number
     assert cleaned == [number]
     assert {each: signal.getsignal(each) for each in SIGNALS} == before
 
@@ -109,12 +111,7 @@ def test_a_signal_that_comes_inside_a_callback_is_not_lost(
 
     monkeypatch.setattr("streams.commands.erase.command.run", run)
     hook = sys.unraisablehook
-    if number == signal.SIGINT:
-        assert cli.main(["erase", "u-1"]) == 130
-    else:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(["erase", "u-1"])
-        assert stopped.value.code == 128 + number
+    assert exit_code_of_erase() == 128 + number
     assert cleaned == [number]
     assert sys.unraisablehook is hook
     assert "Exception ignored" not in capfd.readouterr().err
@@ -135,12 +132,7 @@ def test_a_signal_that_comes_while_a_module_in_cpp_is_loaded_ends_the_command_as
             raise ImportError("initialization failed") from ending
 
     monkeypatch.setattr("streams.commands.erase.command.run", run)
-    if number == signal.SIGINT:
-        assert cli.main(["erase", "u-1"]) == 130
-    else:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(["erase", "u-1"])
-        assert stopped.value.code == 128 + number
+    assert exit_code_of_erase() == 128 + number
 
 
 def test_a_module_that_cannot_be_loaded_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

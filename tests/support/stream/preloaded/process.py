@@ -63,7 +63,10 @@ SERVER = Server()
 
 
 class PreloadedPopen(subprocess.Popen[Any]):
-    """As Popen. A command of Thalweg is a child of the server, whose pipe tells how the command ended."""
+    """As Popen. A command of Thalweg is a child of the server, whose pipe tells how the command ended.
+
+    Types are ignored where the class uses private methods of Popen, which typeshed does not declare.
+    """
 
     _answers: int | None = None
 
