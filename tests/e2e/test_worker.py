@@ -1,7 +1,6 @@
 """A real worker process on a real Kafka and Cassandra: what it applies, stores, publishes and rejects."""
 
 import json
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -97,8 +96,8 @@ def item_columns(deployment: Deployment) -> dict[str, tuple[list[int], list[floa
 
 def test_a_worker_that_is_killed_under_load_loses_and_repeats_nothing(deployment: Deployment) -> None:
     log = shopping(9_000, 400, seed=1)
-    for life in range(3):  # At this rate the load lasts 4 s, so that it still goes on at the kill on a busy machine.
-        deployment.kill_under_load(f"worker-{life}", log[life * 3_000 : life * 3_000 + 3_000], 750.0)
+    for life in range(3):
+        deployment.kill_under_load(f"worker-{life}", log[life * 3_000 : life * 3_000 + 3_000], 1_500.0)
     worker = deployment.worker("last")
     worker.start()
     deployment.wait_until_committed()
@@ -192,13 +191,9 @@ def test_an_event_that_a_producer_repeats_is_applied_once_also_across_a_restart(
 def test_workers_that_join_under_load_lose_and_repeat_nothing(deployment: Deployment) -> None:
     first, second = deployment.worker("first"), deployment.worker("second")
     first.start()
-    sending = threading.Thread(target=deployment.send, args=(shopping(20_000, 500, seed=8), 2_500.0))
-    sending.start()
-    second.start()
-    sending.join()
-    deployment.send(
-        shopping(2_000, 500, seed=10)
-    )  # by now both workers have partitions, however long the second took to join
+    with deployment.load(shopping(20_000, 500, seed=8), 2_500.0):
+        second.start()
+    deployment.send(shopping(2_000, 500, seed=10))  # Both workers have partitions now.
     deployment.wait_until_committed()
     readings = [first.scrape(), second.scrape()]
     first.stop()

@@ -10,7 +10,9 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ from streams.store.user_rows import DamagedRow
 
 APPLIED_WITHIN_S = 90.0
 ENDED_WITHIN_S = 120.0
+LATE_RECORDS = 100
 SHOP_ITEMS = [f"item-{i}" for i in range(1, 501)]
 
 
@@ -137,22 +140,46 @@ class Deployment:
         replay.run(records)
         return replay.sent
 
+    @contextmanager
+    def load(self, records: Iterable[tuple[bytes | None, bytes | None]], rate: float) -> Iterator[None]:
+        """Send records at a rate while the block runs.
+
+        The last LATE_RECORDS are sent after the block, so that the load goes on at its end on a slow machine as well.
+        """
+        early = list(records)
+        late = early[-LATE_RECORDS:]
+        del early[-LATE_RECORDS:]
+        assert early, f"a load needs more than {LATE_RECORDS} records"
+        block_ended = threading.Event()
+
+        def send() -> None:
+            self.send(early, rate)
+            block_ended.wait()
+            self.send(late, rate)
+
+        with ThreadPoolExecutor(1) as threads:
+            sending = threads.submit(send)
+            try:
+                yield
+            finally:
+                block_ended.set()
+            sending.result()
+
     def kill_under_load(
         self, name: str, records: Iterable[tuple[bytes | None, bytes | None]], rate: float, applied: int = 500
     ) -> None:
         """Run a worker while records are sent, and kill the worker once so many records are applied."""
         worker = self.worker(name)
         worker.start()
-        sending = threading.Thread(target=self.send, args=(records, rate))
-        sending.start()
-        seen = 0.0
-        while seen < applied:
-            time.sleep(0.02)
-            reading = worker.scrape()
-            seen = 0 if reading is None else reading.records("applied")
-        worker.kill()
-        assert sending.is_alive(), "the worker was killed after the load ended, so the test shows nothing"
-        sending.join()
+        give_up_at_s = time.monotonic() + APPLIED_WITHIN_S
+        with self.load(records, rate):
+            seen = 0.0
+            while seen < applied:
+                assert time.monotonic() < give_up_at_s, f"{seen} records are applied after {APPLIED_WITHIN_S} s"
+                time.sleep(0.02)
+                reading = worker.scrape()
+                seen = 0 if reading is None else reading.records("applied")
+            worker.kill()
 
     def wait_until_committed(self) -> None:
         """Wait until the group has committed every record. Raises TimeoutError after APPLIED_WITHIN_S."""

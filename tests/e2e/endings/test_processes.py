@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
@@ -95,18 +94,15 @@ def test_an_added_worker_waits_for_a_heartbeat_of_the_others_and_not_for_a_share
 def test_a_killed_process_comes_back_and_nothing_is_lost_or_repeated(patient: Deployment) -> None:
     worker = supervisor(patient)
     worker.start()
-    sending = threading.Thread(target=patient.send, args=(shopping(12_000, 400, seed=2), 1_500.0))
-    sending.start()
-    while total(worker, "thalweg_records_total") < 1_000:
-        time.sleep(0.05)
-    victim, survivor = processes_of(worker)
-    counted = total(worker, "thalweg_rows_written_total")
-    os.kill(victim, signal.SIGKILL)
-    while is_running(victim) or len(processes_of(worker)) < 2:
-        assert total(worker, "thalweg_rows_written_total") >= counted, "no counter falls at the end of a process"
-        time.sleep(0.05)
-    assert sending.is_alive(), "the process was killed after the load ended, so the test shows nothing"
-    sending.join()
+    with patient.load(shopping(12_000, 400, seed=2), 1_500.0):
+        while total(worker, "thalweg_records_total") < 1_000:
+            time.sleep(0.05)
+        victim, survivor = processes_of(worker)
+        counted = total(worker, "thalweg_rows_written_total")
+        os.kill(victim, signal.SIGKILL)
+        while is_running(victim) or len(processes_of(worker)) < 2:
+            assert total(worker, "thalweg_rows_written_total") >= counted, "no counter falls at the end of a process"
+            time.sleep(0.05)
     began_s = time.monotonic()
     patient.wait_until_committed()
     assert time.monotonic() - began_s < SOON_S
