@@ -31,13 +31,17 @@ class Store(NamedTuple):
 def open_store(settings: Settings, bundle: Bundle) -> Store:
     """Connect, and create the tables that are missing. Blocks. Raises StoreError, SettingsError."""
     session = Session(settings)
-    create_missing(session, settings, bundle.manifest)
-    erasures = PendingErasures(session, settings.keyspace, bundle.bundle_id)
-    return Store(
-        session=session,
-        users=UserRows(session, settings.keyspace, bundle, erasures, cql_schema.row_ttl_s(settings.user_ttl_days)),
-        items=ItemVectors(session, settings.keyspace, bundle),
-        registry=Registry(session, settings.keyspace),
-        erasures=erasures,
-        positions=StoredPositions(session, settings.keyspace, bundle.bundle_id),
-    )
+    try:
+        create_missing(session, settings, bundle.manifest)
+        erasures = PendingErasures(session, settings.keyspace, bundle.bundle_id)
+        return Store(
+            session=session,
+            users=UserRows(session, settings.keyspace, bundle, erasures, cql_schema.row_ttl_s(settings.user_ttl_days)),
+            items=ItemVectors(session, settings.keyspace, bundle),
+            registry=Registry(session, settings.keyspace),
+            erasures=erasures,
+            positions=StoredPositions(session, settings.keyspace, bundle.bundle_id),
+        )
+    except BaseException:
+        session.close()
+        raise

@@ -5,6 +5,7 @@ compose) starts the worker again, and the worker continues from the last commit.
 """
 
 import asyncio
+import contextlib
 import faulthandler
 import logging
 from collections.abc import Callable
@@ -78,12 +79,13 @@ def run(
         handler.addFilter(RateLimitFilter())
         handler.addFilter(strip_traceback)
     app = wiring.build(settings, bundle, announce, instance_id)
-    worker = Worker(app, loglevel=log_level, redirect_stdouts=False, quiet=True)
-    worker.override_logging = False
-    worker.spinner = None  # The spinner's escape codes would stand in every log.
-    app.parts.watchdog.start()
-    process.tune()
-    return _execute(worker)
+    with contextlib.closing(app.parts.store):  # A stop that fails may leave the store open.
+        worker = Worker(app, loglevel=log_level, redirect_stdouts=False, quiet=True)
+        worker.override_logging = False
+        worker.spinner = None  # The spinner's escape codes would stand in every log.
+        app.parts.watchdog.start()
+        process.tune()
+        return _execute(worker)
 
 
 def _execute(worker: faust.Worker) -> int:

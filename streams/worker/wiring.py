@@ -64,23 +64,23 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
     decoder = open_decoder(settings, schemas)
     hiding, noise = open_hiding(settings), open_update_noise(settings, bundle)
     store = open_store(settings, bundle)
-    check_store_rights(settings, store.session, "worker", [bundle])
-    settings = store.registry.settings_of(settings, bundle.bundle_id)
-    check_broker_rights(settings, "worker", bundle.bundle_id)
-    encode_updates = open_update_encoder(settings)
-    ensure_topics(settings)
-    choose_partitioner(settings, settings.behavior_topic, PARTITIONER_LIMIT_S)  # says what producers do wrong
-    store.registry.claim(settings.behavior_topic, None if hiding is None else hiding.pseudonyms.fingerprint)
-    store.registry.claim_updates(settings.updates_topic, None if noise is None else noise.fingerprint)
-    store.registry.announce(bundle, settings.updates_topic)
-    store.registry.use_mapping(bundle.bundle_id, decoder.name)
-    group_id = settings.consumer_group_id(bundle.bundle_id)
-
-    def make_parts(app: App) -> Parts:
+    try:
+        check_store_rights(settings, store.session, "worker", [bundle])
+        settings = store.registry.settings_of(settings, bundle.bundle_id)
+        check_broker_rights(settings, "worker", bundle.bundle_id)
+        encode_updates = open_update_encoder(settings)
+        ensure_topics(settings)
+        choose_partitioner(settings, settings.behavior_topic, PARTITIONER_LIMIT_S)  # says what producers do wrong
+        store.registry.claim(settings.behavior_topic, None if hiding is None else hiding.pseudonyms.fingerprint)
+        store.registry.claim_updates(settings.updates_topic, None if noise is None else noise.fingerprint)
+        store.registry.announce(bundle, settings.updates_topic)
+        store.registry.use_mapping(bundle.bundle_id, decoder.name)
+        group_id = settings.consumer_group_id(bundle.bundle_id)
         opened = _Opened(settings, bundle, store, group_id, tracing, decoder, schemas, encode_updates, hiding, noise)
-        return _parts(app, opened)
-
-    return App(settings, group_id, make_parts, announce, instance_id)
+        return App(settings, group_id, lambda app: _parts(app, opened), announce, instance_id)
+    except BaseException:
+        store.close()
+        raise
 
 
 class _Opened(NamedTuple):

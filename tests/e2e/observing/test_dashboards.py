@@ -48,6 +48,9 @@ def scraping(services: LocalServices, bundle: Bundle, tmp_path_factory: pytest.T
             process.start(wait=False)
         for process in processes:
             process.wait_until_ready()
+        # The first batch is slow. With 500 events, that batch would rightly raise the alert of late events.
+        deployment.send(shopping(20, 10, seed=9))
+        deployment.wait_until_committed()
         for seed in range(3):
             deployment.send([*shopping(500, 40, seed), (b"user-1", b"no event")])
             deployment.wait_until_committed()

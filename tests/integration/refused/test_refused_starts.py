@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,11 +16,16 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from export.runtime.bundle import Bundle
 from streams.broker.topics import broker_admin
+from streams.config.errors import SettingsError
 from streams.config.settings import Settings
 from streams.demo.worker_process import WorkerProcess
 from streams.local import LocalServices
+from streams.store.store import open_store
+from streams.worker import wiring
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, environment_of, run_thalweg, shopping
+
+SCHEDULER = "Task Scheduler"  # the thread of the driver that starts tasks later
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +78,19 @@ def test_a_topic_that_takes_only_small_batches_is_named(deployment: Deployment) 
     assert ended.returncode == 1
     assert f"outputs to {settings.evaluation_topic} were not confirmed: [Error 10]" in last_line(ended.stderr)
     assert "set max.message.bytes of the topic" in last_line(ended.stderr)
+
+
+def test_a_refused_start_leaves_no_thread_of_the_driver(deployment: Deployment) -> None:
+    """Where a thread is left, the thread may print a traceback behind the reason, at the end of the interpreter."""
+    settings = deployment.settings
+    change_topic(settings, settings.behavior_topic, cleanup_policy="compact")
+    before = set(threading.enumerate())
+    with pytest.raises(SettingsError, match=r"cleanup.policy 'compact'"):
+        wiring.build(settings, deployment.bundle, lambda *_: None, None)
+    with pytest.raises(SettingsError, match=r"keyspace 'no-name' must be"):
+        open_store(deployment.settings_with(keyspace="no-name"), deployment.bundle)
+    left = {thread.name for thread in threading.enumerate() if thread not in before}
+    assert SCHEDULER not in left
 
 
 def test_a_topic_whose_compaction_would_delete_events_is_refused(deployment: Deployment) -> None:
