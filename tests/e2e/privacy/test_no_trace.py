@@ -16,6 +16,7 @@ from streams.local import LocalServices, local_services
 from streams.store.cql_schema import representations_table
 from streams.store.session import Session
 from tests.support.deployment import Deployment, event, record, run_thalweg
+from tests.support.stream.data_files import files_where
 from tests.support.topics import compact_topic
 
 USER = "trace-5c0e1b77"
@@ -113,11 +114,4 @@ def deployment_files(deployment: Deployment) -> Path:
 
 def files_with(folder: Path, text: str) -> list[Path]:
     """Return the files below the folder that hold the text."""
-    return [path for path in sorted(folder.rglob("*")) if path.is_file() and text.encode() in read(path)]
-
-
-def read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:  # A compaction deletes files.
-        return b""
+    return files_where(folder, lambda content: text.encode() in content)

@@ -18,6 +18,7 @@ from streams.local.process.ports import free_ports
 from streams.store.cql_schema import representations_table
 from streams.store.protocol.cluster import connect
 from tests.support.deployment import Deployment, environment_of, event, record, run_thalweg
+from tests.support.stream.data_files import files_where
 from tests.tools.serving import Server, started
 
 PLAIN = b"qzx7plainid"  # in every id of this test, and nowhere else
@@ -89,11 +90,10 @@ def test_no_output_holds_a_plain_id(run: tuple[Deployment, Server], services: Lo
         assert topic in ("metrics_topic", "dead_letter_topic") or any(pseudonym in part for part in parts), topic
     assert any(PLAIN in r.value for r in deployment.records(settings.behavior_topic) if r.value)  # the search works
     _flush(deployment, services, pseudonym)
-    files = [path for path in services.cassandra.log.parent.rglob("*") if path.is_file()]
-    assert not [path for path in files if _is_plain(path.read_bytes())]
-    written = [path for path in deployment.folder.rglob("*") if path.is_file()]
+    assert files_where(services.cassandra.log.parent, _is_plain) == []
+    written = files_where(deployment.folder, bool)
     assert {"worker.log", "server.log", "monitor.log"} <= {path.name for path in written}
-    assert not [path for path in written if _is_plain(path.read_bytes())]
+    assert files_where(deployment.folder, _is_plain) == []
     worker_log = (deployment.folder / "last" / "worker.log").read_text()
     assert "a value of price is left out" in worker_log  # the examples of dropped fields, without their values
 
@@ -201,8 +201,8 @@ def _flush(deployment: Deployment, services: LocalServices, pseudonym: bytes) ->
     deployment.wait_until_committed()
     folder = services.cassandra.log.parent / "data" / deployment.settings.keyspace
     deadline = time.monotonic() + WITHIN_S
-    while not any(pseudonym in path.read_bytes() for path in folder.glob("representations_*/*-Data.db")):
-        assert time.monotonic() < deadline, sorted(folder.rglob("*.db"))
+    while not any(path.match("representations_*/*-Data.db") for path in files_where(folder, lambda c: pseudonym in c)):
+        assert time.monotonic() < deadline, files_where(folder, bool)
         time.sleep(0.3)
 
 

@@ -28,6 +28,7 @@ from streams.monitor.monitor import Monitor
 from streams.store.protocol.cluster import connect
 from tests.support.bundles import tiny_bundle
 from tests.support.deployment import Deployment, event, record
+from tests.support.stream.data_files import files_where
 from tests.support.stream.quick_services import quick_services
 
 EVENTS = 600
@@ -179,7 +180,7 @@ def test_only_the_owner_can_read_secrets(deployment: Deployment, services: Local
     secrets = [password.encode() for password in passwords(deployment)]
     folder = services.data_dir
     assert folder.stat().st_mode & 0o077 == 0
-    holders = [p for p in folder.rglob("*") if p.is_file() and any(secret in p.read_bytes() for secret in secrets)]
+    holders = files_where(folder, lambda content: any(secret in content for secret in secrets))
     assert {p.relative_to(folder).as_posix() for p in holders} == {
         "kafka/server.properties",
         f"{CREDENTIALS_FOLDER}/passwords.json",
