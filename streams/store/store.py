@@ -42,6 +42,6 @@ def open_store(settings: Settings, bundle: Bundle) -> Store:
             erasures=erasures,
             positions=StoredPositions(session, settings.keyspace, bundle.bundle_id),
         )
-    except BaseException:
+    except BaseException:  # The exception of a signal closes the session as well.
         session.close()
         raise

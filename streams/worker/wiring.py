@@ -78,7 +78,7 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
         group_id = settings.consumer_group_id(bundle.bundle_id)
         opened = _Opened(settings, bundle, store, group_id, tracing, decoder, schemas, encode_updates, hiding, noise)
         return App(settings, group_id, lambda app: _parts(app, opened), announce, instance_id)
-    except BaseException:
+    except BaseException:  # The exception of a signal closes the store as well.
         store.close()
         raise
 

@@ -144,7 +144,7 @@ class Deployment:
     def load(self, records: Iterable[tuple[bytes | None, bytes | None]], rate: float) -> Iterator[None]:
         """Send records at a rate while the block runs.
 
-        The last LATE_RECORDS are sent after the block, so that the load goes on at its end on a slow machine as well.
+        The last LATE_RECORDS are sent after the block, so the load outlasts the block on a slow machine as well.
         """
         early = list(records)
         late = early[-LATE_RECORDS:]

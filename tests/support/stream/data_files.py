@@ -11,9 +11,7 @@ def files_where(folder: Path, holds: Callable[[bytes], bool]) -> list[Path]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(
-        folder
-    ):  # Unlike Path.rglob, os.walk passes over a folder that is deleted meanwhile.
+    for parent, _, names in os.walk(folder):  # passes over a folder that is deleted meanwhile, unlike Path.rglob
         yield from (path for name in names if (path := Path(parent, name)).is_file())
 
 
