@@ -1,5 +1,6 @@
 """The wiring of a worker: every object is made here, and gets what it needs in its constructor."""
 
+import importlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -76,11 +77,18 @@ def build(settings: Settings, bundle: Bundle, announce: Callable[[str, str], Non
         store.registry.announce(bundle, settings.updates_topic)
         store.registry.use_mapping(bundle.bundle_id, decoder.name)
         group_id = settings.consumer_group_id(bundle.bundle_id)
+        _load_scipy(bundle, noise)
         opened = _Opened(settings, bundle, store, group_id, tracing, decoder, schemas, encode_updates, hiding, noise)
         return App(settings, group_id, lambda app: _parts(app, opened), announce, instance_id)
     except BaseException:  # The exception of a signal closes the store as well.
         store.close()
         raise
+
+
+def _load_scipy(bundle: Bundle, noise: UpdateNoise | None) -> None:
+    """Load SciPy where next times or noise will be computed. The first batch would otherwise wait for the module."""
+    if bundle.manifest.heads or noise is not None:
+        importlib.import_module("scipy.special")
 
 
 class _Opened(NamedTuple):
